@@ -1,0 +1,54 @@
+"""An account and the protocol of a store of them: what the acceptor asks for and `credssp.accounts` provides.
+
+It stands below both, since they may not import one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from credssp.errors import LocalProtocolError
+from credssp.secret import Secret
+
+__all__ = ["Account", "AccountStore"]
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Account:
+    """One account that may log on with NTLM.
+
+    Attributes:
+        domain: its domain in the spelling to report, empty for an account of this server itself.
+        username: its name in the spelling to report.
+        nt_hash: MD4 of the UTF-16LE password, 16 octets; see `credssp.nt_hash.nt_hash`. A plain `bytes` is boxed.
+        status: an NTSTATUS to refuse the login with although the password is right (locked, disabled, expired, ...),
+            or None. It is told only to a client that has proved to know the password.
+    """
+
+    domain: str
+    username: str
+    nt_hash: Secret[bytes]
+    status: int | None
+
+    def __init__(self, domain: str, username: str, nt_hash: Secret[bytes] | bytes, status: int | None = None) -> None:
+        box = Secret(nt_hash)
+        if not isinstance(box.reveal(), bytes) or len(box.reveal()) != 16:
+            raise LocalProtocolError("an NT hash is 16 octets")
+        object.__setattr__(self, "domain", domain)
+        object.__setattr__(self, "username", username)
+        object.__setattr__(self, "nt_hash", box)
+        object.__setattr__(self, "status", status)
+
+
+class AccountStore(Protocol):
+    """Where the acceptor looks accounts up."""
+
+    def find(self, domain: str, username: str) -> Sequence[Account]:
+        """Return the accounts that these names may mean, best first; empty where there is none.
+
+        Args:
+            domain: as the client sent it; may be empty.
+            username: as the client sent it; may be a UPN (``user@dom``), then the domain is empty.
+        """

@@ -1,0 +1,1 @@
+"""The inner authentication behind one small protocol: SPNEGO, NTLM, Kerberos (see `credssp.nego.mechanism`)."""

@@ -1,0 +1,79 @@
+"""The functions of NTLMv2 and of its session security ([MS-NLMP] 3.3.2, 3.4.5, 6).
+
+All of them are MD5, HMAC-MD5 and RC4 because the protocol says so; inside CredSSP, TLS protects the same octets too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from typing import Final
+
+__all__ = [
+    "CLIENT_SEALING",
+    "CLIENT_SIGNING",
+    "SERVER_SEALING",
+    "SERVER_SIGNING",
+    "derive_key",
+    "hmac_md5",
+    "ntowfv2",
+    "rc4",
+    "rc4_stream",
+    "upper_forms",
+]
+
+# [MS-NLMP] 3.4.5.2, 3.4.5.3: the NUL at the end counts.
+CLIENT_SIGNING: Final = b"session key to client-to-server signing key magic constant\0"
+SERVER_SIGNING: Final = b"session key to server-to-client signing key magic constant\0"
+CLIENT_SEALING: Final = b"session key to client-to-server sealing key magic constant\0"
+SERVER_SEALING: Final = b"session key to server-to-client sealing key magic constant\0"
+
+
+def hmac_md5(key: bytes, data: bytes) -> bytes:
+    """Return HMAC_MD5(key, data), 16 octets."""
+    return hmac.digest(key, data, "md5")
+
+
+def derive_key(exported_session_key: bytes, magic: bytes) -> bytes:
+    """Return SIGNKEY or SEALKEY for extended session security and 128 bits ([MS-NLMP] 3.4.5.2, 3.4.5.3)."""
+    return hashlib.md5(exported_session_key + magic, usedforsecurity=False).digest()
+
+
+def rc4_stream(key: bytes) -> Callable[[bytes], bytes]:
+    """Return an RC4 handle: each call goes on where the last one stopped."""
+    # Loaded at the first login: this brings OpenSSL in, which costs 10 ms that `import credssp` need not pay.
+    from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4
+    from cryptography.hazmat.primitives.ciphers import Cipher
+
+    return Cipher(ARC4(key), None).encryptor().update
+
+
+def rc4(key: bytes, data: bytes) -> bytes:
+    """Return RC4K(key, data) ([MS-NLMP] 6)."""
+    return rc4_stream(key)(data)
+
+
+def upper_forms(name: str) -> tuple[str, ...]:
+    """Return the user name in upper case, in the forms that clients compute.
+
+    Windows maps each UTF-16 unit to one unit; Python (and so pyspnego and impacket) also applies the mappings that
+    make a name longer (``ß`` to ``SS``). Where the two differ both are returned, Windows' first. What comes out depends
+    on what the client sent alone, never on the accounts.
+    """
+    full = name.upper()
+    if len(full) == len(name):
+        return (full,)
+    simple = "".join(upper if len(upper := char.upper()) == 1 else char for char in name)
+    return simple, full
+
+
+def ntowfv2(nt_hash: bytes, upper_user: str, domain: str) -> bytes:
+    """Return NTOWFv2, the key of everything in NTLMv2 ([MS-NLMP] 3.3.2).
+
+    Args:
+        nt_hash: NTOWFv1, see `credssp.nt_hash.nt_hash`.
+        upper_user: the user name in upper case, see `upper_forms`.
+        domain: the domain as it is sent, not in upper case.
+    """
+    return hmac_md5(nt_hash, (upper_user + domain).encode("utf-16-le"))
