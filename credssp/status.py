@@ -289,9 +289,7 @@ def _table() -> dict[int, StatusInfo]:
     from credssp._status_table import TEXTS
 
     members = (*SecurityStatus, *(member for member in NTStatus if member))  # 0 is SEC_E_OK once
-    return {
-        int(member): StatusInfo(int(member), member.name, *TEXTS.get(member.name, ("", "", ""))) for member in members
-    }
+    return {int(member): StatusInfo(int(member), member.name, *TEXTS[member.name]) for member in members}
 
 
 @functools.cache
