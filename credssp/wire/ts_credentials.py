@@ -1,0 +1,299 @@
+"""TSCredentials, what authInfo holds once it is decrypted ([MS-CSSP] 2.2.1.2)::
+
+    TSCredentials ::= SEQUENCE {
+        credType    [0] INTEGER,
+        credentials [1] OCTET STRING }   -- DER of the structure that credType names
+
+    TSPasswordCreds ::= SEQUENCE {       -- credType 1
+        domainName [0] OCTET STRING,
+        userName   [1] OCTET STRING,
+        password   [2] OCTET STRING }
+
+    TSSmartCardCreds ::= SEQUENCE {      -- credType 2
+        pin        [0] OCTET STRING,
+        cspData    [1] TSCspDataDetail,
+        userHint   [2] OCTET STRING OPTIONAL,
+        domainHint [3] OCTET STRING OPTIONAL }
+
+    TSCspDataDetail ::= SEQUENCE {
+        keySpec       [0] INTEGER,
+        cardName      [1] OCTET STRING OPTIONAL,
+        readerName    [2] OCTET STRING OPTIONAL,
+        containerName [3] OCTET STRING OPTIONAL,
+        cspName       [4] OCTET STRING OPTIONAL }
+
+credType 6 is in `credssp.wire.ts_remote_guard`. All strings are UTF-16LE.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Final, TypeAlias
+
+from credssp.errors import LocalProtocolError
+from credssp.secret import Secret
+from credssp.wire._show import show
+from credssp.wire._text import read_optional_text, read_text, write_text
+from credssp.wire.der import Reader, Tag, write_explicit, write_integer, write_octet_string, write_sequence
+from credssp.wire.tolerant import MAX_MESSAGE_SIZE, Deviation, read
+from credssp.wire.ts_remote_guard import TSRemoteGuardCreds
+
+__all__ = ["CredType", "TSCredentials", "TSCspDataDetail", "TSPasswordCreds", "TSSmartCardCreds"]
+
+
+class CredType(enum.IntEnum):
+    """TSCredentials.credType ([MS-CSSP] 2.2.1.2)."""
+
+    PASSWORD = 1
+    SMART_CARD = 2
+    REMOTE_GUARD = 6
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TSPasswordCreds:
+    """A user name and a password ([MS-CSSP] 2.2.1.2.1).
+
+    Attributes:
+        domain_name: domainName, may be empty.
+        user_name: userName.
+        password: password. All three empty is Restricted Admin mode.
+        deviations: what `decode` had to forgive; does not count in comparisons and is not written.
+    """
+
+    domain_name: str
+    user_name: str
+    password: Secret[str]
+    _: KW_ONLY
+    deviations: tuple[Deviation, ...] = field(default=(), compare=False)
+
+    def __repr__(self) -> str:
+        return show(self)
+
+    def encode(self) -> bytes:
+        """Write it as DER."""
+        return write_sequence(
+            write_explicit(0, write_text(self.domain_name)),
+            write_explicit(1, write_text(self.user_name)),
+            write_explicit(2, write_text(self.password.reveal())),
+        )
+
+    @classmethod
+    def decode(cls, data: bytes, *, max_size: int = MAX_MESSAGE_SIZE, origin: int = 0) -> TSPasswordCreds:
+        """Read it; `origin` is added to the offsets in errors and deviations.
+
+        Raises:
+            DecodeError: this is none.
+            LimitExceededError: there is too much of it.
+        """
+        (domain, user, password), deviations = read(
+            data,
+            _interpret_password,
+            "TSPasswordCreds",
+            section="[MS-CSSP] 2.2.1.2.1",
+            limit=0,
+            max_size=max_size,
+            origin=origin,
+        )
+        return cls(domain, user, password, deviations=deviations)
+
+
+def _interpret_password(reader: Reader) -> tuple[str, str, Secret[str]]:
+    domain, user, password = reader.sequence(reader.whole, ("domainName", "userName", "password"), "TSPasswordCreds")
+    return (
+        read_text(reader, domain, "TSPasswordCreds.domainName"),
+        read_text(reader, user, "TSPasswordCreds.userName"),
+        Secret(read_text(reader, password, "TSPasswordCreds.password")),
+    )
+
+
+@dataclass(frozen=True, slots=True, repr=False, kw_only=True)
+class TSCspDataDetail:
+    """Which key on which card ([MS-CSSP] 2.2.1.2.2.1).
+
+    Attributes:
+        key_spec: keySpec, 1 AT_KEYEXCHANGE, 2 AT_SIGNATURE, 0 for a CNG key storage provider; 32 bits.
+        card_name: cardName, or None.
+        reader_name: readerName, or None.
+        container_name: containerName, or None.
+        csp_name: cspName, the cryptographic service provider, or None.
+    """
+
+    key_spec: int
+    card_name: str | None = None
+    reader_name: str | None = None
+    container_name: str | None = None
+    csp_name: str | None = None
+
+    def __repr__(self) -> str:
+        return show(self)
+
+    def encode(self) -> bytes:
+        """Write it as DER.
+
+        Raises:
+            LocalProtocolError: key_spec is not an unsigned number of 32 bits.
+        """
+        if not 0 <= self.key_spec < 1 << 32:
+            raise LocalProtocolError("TSCspDataDetail.key_spec is an unsigned number of 32 bits")
+        names = (self.card_name, self.reader_name, self.container_name, self.csp_name)
+        return write_sequence(
+            write_explicit(0, write_integer(self.key_spec)),
+            *(write_explicit(number, write_text(name)) for number, name in enumerate(names, 1) if name is not None),
+        )
+
+
+@dataclass(frozen=True, slots=True, repr=False, kw_only=True)
+class TSSmartCardCreds:
+    """A smart card and its PIN ([MS-CSSP] 2.2.1.2.2).
+
+    Attributes:
+        pin: pin.
+        csp_data: cspData.
+        user_hint: userHint, what the user typed as user name, or None.
+        domain_hint: domainHint, what the user typed as domain, or None.
+        deviations: what `decode` had to forgive; does not count in comparisons and is not written.
+    """
+
+    pin: Secret[str]
+    csp_data: TSCspDataDetail
+    user_hint: str | None = None
+    domain_hint: str | None = None
+    deviations: tuple[Deviation, ...] = field(default=(), compare=False)
+
+    def __repr__(self) -> str:
+        return show(self)
+
+    def encode(self) -> bytes:
+        """Write it as DER.
+
+        Raises:
+            LocalProtocolError: csp_data has a number out of range.
+        """
+        hints = (self.user_hint, self.domain_hint)
+        return write_sequence(
+            write_explicit(0, write_text(self.pin.reveal())),
+            write_explicit(1, self.csp_data.encode()),
+            *(write_explicit(number, write_text(hint)) for number, hint in enumerate(hints, 2) if hint is not None),
+        )
+
+    @classmethod
+    def decode(cls, data: bytes, *, max_size: int = MAX_MESSAGE_SIZE, origin: int = 0) -> TSSmartCardCreds:
+        """Read it; `origin` is added to the offsets in errors and deviations.
+
+        Raises:
+            DecodeError: this is none.
+            LimitExceededError: there is too much of it.
+        """
+        (pin, csp_data, user_hint, domain_hint), deviations = read(
+            data,
+            _interpret_smart_card,
+            "TSSmartCardCreds",
+            section="[MS-CSSP] 2.2.1.2.2",
+            limit=0,
+            max_size=max_size,
+            origin=origin,
+        )
+        return cls(pin=pin, csp_data=csp_data, user_hint=user_hint, domain_hint=domain_hint, deviations=deviations)
+
+
+def _interpret_smart_card(reader: Reader) -> tuple[Secret[str], TSCspDataDetail, str | None, str | None]:
+    path = "TSSmartCardCreds"
+    pin, csp_data, user, domain = reader.sequence(reader.whole, ("pin", "cspData", "userHint", "domainHint"), path)
+    return (
+        Secret(read_text(reader, pin, f"{path}.pin")),
+        _read_csp_data(reader, reader.sequence(csp_data, _CSP_MEMBERS, f"{path}.cspData")),
+        read_optional_text(reader, user, f"{path}.userHint"),
+        read_optional_text(reader, domain, f"{path}.domainHint"),
+    )
+
+
+_CSP_MEMBERS: Final = ("keySpec", "cardName", "readerName", "containerName", "cspName")
+
+
+def _read_csp_data(reader: Reader, members: list[tuple[int, int] | None]) -> TSCspDataDetail:
+    path = "TSSmartCardCreds.cspData"
+    key_spec, card, card_reader, container, csp = members
+    number = reader.integer(key_spec, f"{path}.keySpec")
+    if not 0 <= number < 1 << 32:
+        raise reader.error("is not an unsigned number of 32 bits", f"{path}.keySpec", key_spec[0] if key_spec else 0)
+    return TSCspDataDetail(
+        key_spec=number,
+        card_name=read_optional_text(reader, card, f"{path}.cardName"),
+        reader_name=read_optional_text(reader, card_reader, f"{path}.readerName"),
+        container_name=read_optional_text(reader, container, f"{path}.containerName"),
+        csp_name=read_optional_text(reader, csp, f"{path}.cspName"),
+    )
+
+
+AnyCreds: TypeAlias = TSPasswordCreds | TSSmartCardCreds | TSRemoteGuardCreds
+"""What TSCredentials.credentials can hold."""
+
+_BY_TYPE: Final[dict[int, type[AnyCreds]]] = {
+    CredType.PASSWORD: TSPasswordCreds,
+    CredType.SMART_CARD: TSSmartCardCreds,
+    CredType.REMOTE_GUARD: TSRemoteGuardCreds,
+}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TSCredentials:
+    """Credentials of one of three kinds ([MS-CSSP] 2.2.1.2).
+
+    Attributes:
+        credentials: credentials; its class is what credType says.
+        deviations: what `decode` had to forgive, in this structure and the one inside; does not count in comparisons
+            and is not written.
+    """
+
+    credentials: AnyCreds
+    _: KW_ONLY
+    deviations: tuple[Deviation, ...] = field(default=(), compare=False)
+
+    @property
+    def cred_type(self) -> CredType:
+        """credType, which of the three kinds it is."""
+        return next(CredType(number) for number, kind in _BY_TYPE.items() if isinstance(self.credentials, kind))
+
+    def __repr__(self) -> str:
+        return show(self)
+
+    def encode(self) -> bytes:
+        """Write it as DER.
+
+        Raises:
+            LocalProtocolError: a number in it is out of range.
+        """
+        return write_sequence(
+            write_explicit(0, write_integer(self.cred_type)),
+            write_explicit(1, write_octet_string(self.credentials.encode())),
+        )
+
+    @classmethod
+    def decode(cls, data: bytes, *, max_size: int = MAX_MESSAGE_SIZE) -> TSCredentials:
+        """Read it, with the structure inside.
+
+        Args:
+            data: the decrypted octets, all of them.
+            max_size: how many octets there may be.
+
+        Raises:
+            DecodeError: this is none, credType is unknown, or something else is in credentials than it says.
+            LimitExceededError: there is too much of it.
+        """
+        creds, deviations = read(
+            data, _interpret, "TSCredentials", section="[MS-CSSP] 2.2.1.2", limit=0, max_size=max_size
+        )
+        return cls(creds, deviations=deviations + creds.deviations)
+
+
+def _interpret(reader: Reader) -> AnyCreds:
+    cred_type, credentials = reader.sequence(reader.whole, ("credType", "credentials"), "TSCredentials")
+    path = "TSCredentials.credType"
+    number = reader.integer(cred_type, path)
+    kind = _BY_TYPE.get(number)
+    if kind is None:
+        raise reader.error(f"{number} is none of 1, 2 and 6", path, cred_type[0] if cred_type else 0)
+    path = "TSCredentials.credentials"
+    start, end = reader.only(credentials, Tag.OCTET_STRING, path)
+    return kind.decode(reader.data[start:end], max_size=end - start, origin=reader.offset(path, start))

@@ -1,0 +1,173 @@
+"""TSRequest, the one message of the protocol ([MS-CSSP] 2.2.1)::
+
+    TSRequest ::= SEQUENCE {
+        version     [0] INTEGER,
+        negoTokens  [1] NegoData     OPTIONAL,
+        authInfo    [2] OCTET STRING OPTIONAL,
+        pubKeyAuth  [3] OCTET STRING OPTIONAL,
+        errorCode   [4] INTEGER      OPTIONAL,
+        clientNonce [5] OCTET STRING OPTIONAL }
+
+    NegoData ::= SEQUENCE OF SEQUENCE { negoToken [0] OCTET STRING }
+
+Which members may stand together, which versions are welcome and how long clientNonce has to be is the engine's
+business; here every well-formed message passes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Final
+
+from credssp.errors import LocalProtocolError
+from credssp.wire._show import show
+from credssp.wire.der import Reader, Span, Tag, write_explicit, write_integer, write_octet_string, write_sequence
+from credssp.wire.tolerant import MAX_MESSAGE_SIZE, Deviation, read
+
+__all__ = ["MAX_NEGO_TOKENS", "TSRequest"]
+
+MAX_NEGO_TOKENS: Final = 16
+"""Default limit of NegoData. Everybody sends one token and FreeRDP, pyspnego and we use the first; the rest is for
+the conformance suite."""
+
+_SECTION: Final = "[MS-CSSP] 2.2.1"
+_MEMBERS: Final = ("version", "negoTokens", "authInfo", "pubKeyAuth", "errorCode", "clientNonce")
+_ITEM: Final = ("negoToken",)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TSRequest:
+    """One message, in either direction.
+
+    Attributes:
+        version: the sender's highest version; any number from 0 up is read ([MS-CSSP] 2.2.1).
+        nego_tokens: negoTokens, SPNEGO, NTLM or Kerberos tokens; an empty list is not the same as None.
+        auth_info: authInfo, the encrypted TSCredentials.
+        pub_key_auth: pubKeyAuth, the encrypted key or hash.
+        error_code: errorCode, an NTSTATUS, 0 to 0xFFFFFFFF; on the wire it is a signed 32-bit number.
+        client_nonce: clientNonce, 32 octets if all is well.
+        deviations: what `decode` had to forgive; does not count in comparisons and is not written.
+    """
+
+    version: int
+    _: KW_ONLY
+    nego_tokens: tuple[bytes, ...] | None = None
+    auth_info: bytes | None = None
+    pub_key_auth: bytes | None = None
+    error_code: int | None = None
+    client_nonce: bytes | None = None
+    deviations: tuple[Deviation, ...] = field(default=(), compare=False)
+
+    def __repr__(self) -> str:
+        return show(self)
+
+    def encode(self) -> bytes:
+        """Write it as DER.
+
+        Raises:
+            LocalProtocolError: a number is out of range, or the message would be 16 MiB or more.
+        """
+        if self.version < 0:
+            raise LocalProtocolError("TSRequest.version is not negative")
+        members = [write_explicit(0, write_integer(self.version))]
+        if self.nego_tokens is not None:
+            items = [write_sequence(write_explicit(0, write_octet_string(token))) for token in self.nego_tokens]
+            members.append(write_explicit(1, write_sequence(*items)))
+        if self.auth_info is not None:
+            members.append(write_explicit(2, write_octet_string(self.auth_info)))
+        if self.pub_key_auth is not None:
+            members.append(write_explicit(3, write_octet_string(self.pub_key_auth)))
+        if self.error_code is not None:
+            members.append(write_explicit(4, write_integer(_to_signed(self.error_code))))
+        if self.client_nonce is not None:
+            members.append(write_explicit(5, write_octet_string(self.client_nonce)))
+        return write_sequence(*members)
+
+    @classmethod
+    def decode(
+        cls, data: bytes, *, max_size: int = MAX_MESSAGE_SIZE, max_nego_tokens: int = MAX_NEGO_TOKENS
+    ) -> TSRequest:
+        """Read one message that fills the octets.
+
+        Args:
+            data: the octets, such as `credssp.wire.framing.TSRequestBuffer` cuts them out.
+            max_size: how many octets there may be.
+            max_nego_tokens: how many tokens negoTokens may have.
+
+        Raises:
+            DecodeError: this is no TSRequest.
+            LimitExceededError: there is too much of it; found before the tokens are read.
+        """
+        request, deviations = read(
+            data,
+            lambda reader: _interpret(reader, max_nego_tokens),
+            "TSRequest",
+            section=_SECTION,
+            limit=max_nego_tokens,
+            max_size=max_size,
+        )
+        return _with_deviations(request, deviations) if deviations else request
+
+
+def _interpret(reader: Reader, max_nego_tokens: int) -> TSRequest:
+    version, tokens, auth_info, pub_key_auth, error_code, nonce = reader.sequence(reader.whole, _MEMBERS, "TSRequest")
+    number = reader.integer(version, "TSRequest.version")
+    if number < 0:
+        raise reader.error("is negative", "TSRequest.version", _position(version))
+    code = None
+    deviations: tuple[Deviation, ...] = ()
+    if error_code is not None:
+        code, deviations = _read_error_code(reader, error_code)
+    return TSRequest(
+        number,
+        nego_tokens=None if tokens is None else _read_nego_data(reader, tokens, max_nego_tokens),
+        auth_info=None if auth_info is None else reader.octet_string(auth_info, "TSRequest.authInfo"),
+        pub_key_auth=None if pub_key_auth is None else reader.octet_string(pub_key_auth, "TSRequest.pubKeyAuth"),
+        error_code=code,
+        client_nonce=None if nonce is None else reader.octet_string(nonce, "TSRequest.clientNonce"),
+        deviations=deviations,
+    )
+
+
+def _position(span: Span | None) -> int:
+    return span[0] if span else 0
+
+
+def _read_nego_data(reader: Reader, span: Span, limit: int) -> tuple[bytes, ...]:
+    tokens = []
+    items = reader.sequence_of(span, Tag.SEQUENCE, "TSRequest.negoTokens", limit=limit)
+    for number, item in enumerate(items):
+        path = f"TSRequest.negoTokens[{number}]"
+        (token,) = reader.fields(item, _ITEM, path)
+        tokens.append(reader.octet_string(token, f"{path}.negoToken"))
+    return tuple(tokens)
+
+
+def _read_error_code(reader: Reader, span: Span) -> tuple[int, tuple[Deviation, ...]]:
+    """Read errorCode in both forms: ``02 04 c0 00 00 6d``, which all send, and ``02 05 00 c0 00 00 6d``."""
+    path = "TSRequest.errorCode"
+    code = reader.integer(span, path)
+    if not -(1 << 31) <= code < 1 << 32:
+        raise reader.error("has more than 32 bits", path, span[0])
+    if code < 1 << 31:
+        return code & 0xFFFFFFFF, ()
+    # FreeRDP refuses this one: an NTSTATUS has 32 bits, so the number is meant to be signed.
+    return code, (Deviation(path, reader.offset(path, span[0]), "an NTSTATUS written unsigned, in five octets"),)
+
+
+def _to_signed(code: int) -> int:
+    if not 0 <= code < 1 << 32:
+        raise LocalProtocolError("TSRequest.error_code is an unsigned number of 32 bits")
+    return code - (1 << 32) if code >> 31 else code
+
+
+def _with_deviations(request: TSRequest, deviations: tuple[Deviation, ...]) -> TSRequest:
+    return TSRequest(
+        request.version,
+        nego_tokens=request.nego_tokens,
+        auth_info=request.auth_info,
+        pub_key_auth=request.pub_key_auth,
+        error_code=request.error_code,
+        client_nonce=request.client_nonce,
+        deviations=deviations + request.deviations,
+    )
