@@ -15,6 +15,7 @@ __all__ = [
     "CLIENT_SIGNING",
     "SERVER_SEALING",
     "SERVER_SIGNING",
+    "channel_bindings_hash",
     "derive_key",
     "hmac_md5",
     "ntowfv2",
@@ -77,3 +78,13 @@ def ntowfv2(nt_hash: bytes, upper_user: str, domain: str) -> bytes:
         domain: the domain as it is sent, not in upper case.
     """
     return hmac_md5(nt_hash, (upper_user + domain).encode("utf-16-le"))
+
+
+def channel_bindings_hash(application_data: bytes) -> bytes:
+    """Return MsvAvChannelBindings: MD5 over gss_channel_bindings_struct without addresses ([MS-NLMP] 2.2.2.1).
+
+    Args:
+        application_data: ``tls-server-end-point:`` and the hash of the certificate, say (RFC 5929 section 4).
+    """
+    header = bytes(16) + len(application_data).to_bytes(4, "little")
+    return hashlib.md5(header + application_data, usedforsecurity=False).digest()

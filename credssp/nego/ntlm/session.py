@@ -59,7 +59,7 @@ class _Direction:
     def fresh_handle(self) -> Callable[[bytes], bytes]:
         """Return an RC4 state for the mechListMIC that leaves the real one at its start.
 
-        [MS-SPNG] 3.2.5.1 saves the state before the mechListMIC and restores it afterwards (but not the sequence number).
+        [MS-SPNG] 3.2.5.1 saves the state before the mechListMIC and restores it afterwards; the number goes on.
         The state of `cryptography`'s RC4 cannot be copied; since the mechListMIC always is the first use of a
         direction, a second state made from the same key is the same thing. It would not be later.
         """

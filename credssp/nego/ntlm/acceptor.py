@@ -1,0 +1,266 @@
+"""The server side of an NTLMv2 login, for a server that can be trusted with a port ([MS-NLMP] 3.2).
+
+Two tokens come in, one goes out::
+
+    EXPECT_NEGOTIATE --NEGOTIATE/CHALLENGE--> EXPECT_AUTHENTICATE --AUTHENTICATE/(nothing)--> ESTABLISHED
+
+and anything that goes wrong leads to FAILED, for good.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from credssp.account import Account, AccountStore
+from credssp.errors import AuthenticationError, LocalProtocolError
+from credssp.nego.mechanism import Identity, MechanismName, WireForm
+from credssp.nego.ntlm import crypto
+from credssp.nego.ntlm.messages import Authenticate, Negotiate, Version
+from credssp.nego.ntlm.proof import prove, verify_mic
+from credssp.nego.ntlm.rules import Rules, check_authenticate, check_flags
+from credssp.nego.ntlm.session import NTLMSession
+from credssp.nego.ntlm.target import NTLMTarget, build_challenge
+from credssp.server_authentication import ServerAuthentication
+from credssp.status import describe, security_status_from_ntstatus
+
+__all__ = ["NTLMAcceptor"]
+
+_log = logging.getLogger("credssp.nego.ntlm")
+
+WINDOWS_SERVER_2022 = Version(10, 0, 20348)
+
+_EPOCH_AS_FILETIME = 116_444_736_000_000_000
+
+
+class _State(enum.Enum):
+    EXPECT_NEGOTIATE = enum.auto()
+    EXPECT_AUTHENTICATE = enum.auto()
+    ESTABLISHED = enum.auto()
+    FAILED = enum.auto()
+
+
+class NTLMAcceptor:
+    """Accepts one NTLMv2 login; a `credssp.nego.mechanism.SpnegoMechanism`.
+
+    Args:
+        accounts: who may log on.
+        target: the server's names; by default those of this host.
+        spn: the SPN, or those, of which the client must name one (``TERMSRV/host``, any case). None takes any.
+        channel_bindings: application data of the channel bindings that the client must use
+            (``tls-server-end-point:`` and a hash). None takes any; CredSSP clients send none.
+        require_mic: refuse a login without MIC. Our CHALLENGE always carries a timestamp, so every client newer
+            than Windows XP sends one; impacket does not. A MIC that is there is verified in any case.
+        max_clock_skew: seconds that the client's timestamp may differ from ours, or None for any. The server
+            challenge is fresh for every login, so age proves nothing more, and clients with a wrong clock are common;
+            Windows stopped looking after 2008 R2 ([MS-NLMP] <39>).
+        version: what to call ourselves in CHALLENGE.
+        clock: nanoseconds since 1970, as `time.time_ns`.
+        random: n random octets, as `os.urandom`.
+    """
+
+    __slots__ = (
+        "_accounts",
+        "_challenge",
+        "_clock",
+        "_filetime",
+        "_flags",
+        "_identity",
+        "_mic_received",
+        "_negotiate",
+        "_random",
+        "_rules",
+        "_server_challenge",
+        "_session",
+        "_state",
+        "_target",
+        "_version",
+    )
+
+    def __init__(
+        self,
+        accounts: AccountStore,
+        *,
+        target: NTLMTarget | None = None,
+        spn: str | Iterable[str] | None = None,
+        channel_bindings: bytes | None = None,
+        require_mic: bool = True,
+        max_clock_skew: float | None = None,
+        version: Version = WINDOWS_SERVER_2022,
+        clock: Callable[[], int] = time.time_ns,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._accounts = accounts
+        self._target = NTLMTarget.of_this_host() if target is None else target
+        self._rules = Rules(
+            spn=spn, channel_bindings=channel_bindings, require_mic=require_mic, max_clock_skew=max_clock_skew
+        )
+        self._version = version
+        self._clock = clock
+        self._random = random
+        self._state = _State.EXPECT_NEGOTIATE
+        self._negotiate = b""
+        self._challenge = b""
+        self._server_challenge = b""
+        self._filetime = 0
+        self._flags = 0
+        self._mic_received = False
+        self._session: NTLMSession | None = None
+        self._identity: Identity | None = None
+
+    @property
+    def name(self) -> MechanismName:
+        """``ntlm``."""
+        return "ntlm"
+
+    @property
+    def wire_form(self) -> WireForm:
+        """``ntlm``: bare messages."""
+        return "ntlm"
+
+    @property
+    def complete(self) -> bool:
+        """Whether the client has logged on."""
+        return self._state is _State.ESTABLISHED
+
+    @property
+    def can_wrap(self) -> bool:
+        """The same as `complete`."""
+        return self._state is _State.ESTABLISHED
+
+    @property
+    def server_authentication(self) -> ServerAuthentication:
+        """NTLM once the client has logged on: both know the same secret, no more."""
+        return ServerAuthentication.NTLM if self.complete else ServerAuthentication.NONE
+
+    @property
+    def identity(self) -> Identity | None:
+        """Who logged on, or None."""
+        return self._identity
+
+    @property
+    def session_key(self) -> bytes:
+        """ExportedSessionKey, 16 octets."""
+        return self._established().exported_session_key
+
+    @property
+    def mech_list_mic_required(self) -> bool:
+        """Whether AUTHENTICATE carried a MIC; SPNEGO must then exchange mechListMICs ([MS-SPNG] 3.1.5.1)."""
+        return self._mic_received
+
+    def step(self, token: bytes | None) -> bytes | None:
+        """Take NEGOTIATE and return CHALLENGE; take AUTHENTICATE and return None.
+
+        Raises:
+            DecodeError: the message does not decode.
+            RemoteProtocolError: it breaks the protocol, lacks a flag that CredSSP needs, or its MIC does not match.
+            AuthenticationError: unknown user or wrong password (always the same text and STATUS_LOGON_FAILURE), an
+                account that must not log on, or a login that our settings forbid.
+            LocalProtocolError: no token was due.
+        """
+        state = self._state
+        # Whatever happens below, a context that did not come to its end well is never used again.
+        self._state = _State.FAILED
+        if state is _State.FAILED:
+            raise LocalProtocolError("this NTLM login has failed; a new one needs a new NTLMAcceptor")
+        if state is _State.ESTABLISHED:
+            self._session = self._identity = None
+            raise LocalProtocolError("this NTLM login is complete and takes no further token")
+        if token is None:
+            raise LocalProtocolError("an NTLM acceptor needs the client's token")
+        if state is _State.EXPECT_NEGOTIATE:
+            reply = self._accept_negotiate(token)
+            self._state = _State.EXPECT_AUTHENTICATE
+            return reply
+        self._accept_authenticate(token)
+        self._state = _State.ESTABLISHED
+        return None
+
+    def wrap(self, data: bytes) -> bytes:
+        """Return signature, then ciphertext; see `NTLMSession.wrap`."""
+        return self._established().wrap(data)
+
+    def unwrap(self, data: bytes) -> bytes:
+        """Return the plaintext; see `NTLMSession.unwrap`."""
+        return self._established().unwrap(data)
+
+    def make_mech_list_mic(self, mech_types: bytes) -> bytes:
+        """Sign SPNEGO's MechTypeList; see `NTLMSession.make_mech_list_mic`."""
+        return self._established().make_mech_list_mic(mech_types)
+
+    def verify_mech_list_mic(self, mech_types: bytes, mic: bytes) -> None:
+        """Check the client's signature over it; see `NTLMSession.verify_mech_list_mic`."""
+        self._established().verify_mech_list_mic(mech_types, mic)
+
+    def _established(self) -> NTLMSession:
+        if self._session is None or self._state is not _State.ESTABLISHED:
+            raise LocalProtocolError("no NTLM session: the login is not complete, or has failed")
+        return self._session
+
+    def _accept_negotiate(self, token: bytes) -> bytes:
+        client_flags = Negotiate.decode(token).flags
+        check_flags(client_flags, "NEGOTIATE")
+        self._negotiate = token
+        self._server_challenge = self._random(8)
+        self._filetime = self._clock() // 100 + _EPOCH_AS_FILETIME
+        self._challenge, self._flags = build_challenge(
+            client_flags,
+            self._target,
+            server_challenge=self._server_challenge,
+            filetime=self._filetime,
+            version=self._version.encode(),
+        )
+        return self._challenge
+
+    def _accept_authenticate(self, token: bytes) -> None:
+        message = Authenticate.decode(token)
+        # What holds is what both said; a client must not drop in AUTHENTICATE what it asked for in NEGOTIATE.
+        check_flags(message.flags, "AUTHENTICATE")
+        flags = message.flags & self._flags
+        response = check_authenticate(message, target=self._target, filetime=self._filetime, rules=self._rules)
+        candidates = self._find(message.domain, message.username)
+        account, session_base_key = prove(message, response, candidates, self._server_challenge)
+        exported_session_key = crypto.rc4(session_base_key, message.encrypted_session_key)
+        if message.mic is not None:
+            verify_mic(exported_session_key, self._negotiate, self._challenge, token)
+            self._mic_received = True
+        _check_status(account)
+        self._session = NTLMSession(exported_session_key, flags, role="acceptor")
+        self._identity = Identity(
+            username=account.username,
+            domain=account.domain,
+            mechanism="ntlm",
+            sent_username=message.username,
+            sent_domain=message.domain,
+            workstation=message.workstation,
+            target_name=response.target_info.target_name,
+            account=account,
+        )
+
+    def _find(self, domain: str, username: str) -> Sequence[Account]:
+        """Ask the store; whatever goes wrong in there looks to the client like an unknown user.
+
+        The store is the application's code: its exceptions may quote names or hashes, so only their type is logged.
+        """
+        try:
+            return tuple(self._accounts.find(domain, username))
+        except Exception as error:  # noqa: BLE001  the application's code may raise anything
+            _log.error("the account store raised %s; the login is refused", type(error).__name__)
+            return ()
+
+    def __repr__(self) -> str:
+        return f"NTLMAcceptor({self._state.name})"
+
+
+def _check_status(account: Account) -> None:
+    """Refuse a locked, disabled or expired account, now that the client has proved to know its password."""
+    if account.status is not None:
+        raise AuthenticationError(
+            f"the password is right, but the account may not log on: {describe(account.status).meaning}",
+            status=security_status_from_ntstatus(account.status),
+            ntstatus=account.status,
+            section="[MS-NLMP] 3.2.5.1.2",
+        )
