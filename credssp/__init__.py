@@ -1,0 +1,175 @@
+"""CredSSP ([MS-CSSP]) for Python: authenticate inside TLS, bind to the server's key, delegate credentials.
+
+Start with `ClientContext` and `ServerContext`. The names here are the stable ones. Each is loaded when it is first
+asked for: a command line that only prints its help, or a client that never serves, does not pay for the rest.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Final
+
+from credssp.__about__ import __version__
+
+if TYPE_CHECKING:
+    from credssp.account import Account, AccountStore
+    from credssp.accounts import CallbackAccounts, FileAccounts, MemoryAccounts
+    from credssp.context import ClientContext, ServerContext, StepResult
+    from credssp.credentials import (
+        DelegatedCredentials,
+        LogonCredentials,
+        NTHashCredentials,
+        PasswordCredentials,
+        RemoteGuardCredentials,
+        SmartCardCredentials,
+    )
+    from credssp.errors import (
+        AuthenticationError,
+        BindingError,
+        CertificateError,
+        CredSSPError,
+        DecodeError,
+        LimitExceededError,
+        LocalProtocolError,
+        PeerClosedError,
+        PeerRefusedError,
+        PolicyError,
+        RemoteProtocolError,
+        TLSAlertError,
+        TLSError,
+        VersionError,
+    )
+    from credssp.nego.mechanism import Identity
+    from credssp.policy import CredentialSource, DelegationPolicy, EncryptionOracle, PolicyDecision, PolicySettings
+    from credssp.secret import Secret
+    from credssp.server_authentication import ServerAuthentication
+    from credssp.status import NTStatus, SecurityStatus
+    from credssp.tls.certificate import ServerCertificate, generate_certificate, load_certificate
+    from credssp.tls.settings import CertificateCheck, ClientTLS, ServerTLS
+
+_MODULES: Final = {
+    "credssp.account": (
+        "Account",
+        "AccountStore",
+    ),
+    "credssp.accounts": (
+        "CallbackAccounts",
+        "FileAccounts",
+        "MemoryAccounts",
+    ),
+    "credssp.context": (
+        "ClientContext",
+        "ServerContext",
+        "StepResult",
+    ),
+    "credssp.credentials": (
+        "DelegatedCredentials",
+        "LogonCredentials",
+        "NTHashCredentials",
+        "PasswordCredentials",
+        "RemoteGuardCredentials",
+        "SmartCardCredentials",
+    ),
+    "credssp.errors": (
+        "AuthenticationError",
+        "BindingError",
+        "CertificateError",
+        "CredSSPError",
+        "DecodeError",
+        "LimitExceededError",
+        "LocalProtocolError",
+        "PeerClosedError",
+        "PeerRefusedError",
+        "PolicyError",
+        "RemoteProtocolError",
+        "TLSAlertError",
+        "TLSError",
+        "VersionError",
+    ),
+    "credssp.nego.mechanism": ("Identity",),
+    "credssp.policy": (
+        "CredentialSource",
+        "DelegationPolicy",
+        "EncryptionOracle",
+        "PolicyDecision",
+        "PolicySettings",
+    ),
+    "credssp.secret": ("Secret",),
+    "credssp.server_authentication": ("ServerAuthentication",),
+    "credssp.status": (
+        "NTStatus",
+        "SecurityStatus",
+    ),
+    "credssp.tls.certificate": (
+        "ServerCertificate",
+        "generate_certificate",
+        "load_certificate",
+    ),
+    "credssp.tls.settings": (
+        "CertificateCheck",
+        "ClientTLS",
+        "ServerTLS",
+    ),
+}
+_HOME: Final = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "Account",
+    "AccountStore",
+    "AuthenticationError",
+    "BindingError",
+    "CallbackAccounts",
+    "CertificateCheck",
+    "CertificateError",
+    "ClientContext",
+    "ClientTLS",
+    "CredSSPError",
+    "CredentialSource",
+    "DecodeError",
+    "DelegatedCredentials",
+    "DelegationPolicy",
+    "EncryptionOracle",
+    "FileAccounts",
+    "Identity",
+    "LimitExceededError",
+    "LocalProtocolError",
+    "LogonCredentials",
+    "MemoryAccounts",
+    "NTHashCredentials",
+    "NTStatus",
+    "PasswordCredentials",
+    "PeerClosedError",
+    "PeerRefusedError",
+    "PolicyDecision",
+    "PolicyError",
+    "PolicySettings",
+    "RemoteGuardCredentials",
+    "RemoteProtocolError",
+    "Secret",
+    "SecurityStatus",
+    "ServerAuthentication",
+    "ServerCertificate",
+    "ServerContext",
+    "ServerTLS",
+    "SmartCardCredentials",
+    "StepResult",
+    "TLSAlertError",
+    "TLSError",
+    "VersionError",
+    "__version__",
+    "generate_certificate",
+    "load_certificate",
+]
+
+
+def __getattr__(name: str) -> object:
+    module = _HOME.get(name)
+    if module is None:
+        raise AttributeError(f"module 'credssp' has no attribute {name!r}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

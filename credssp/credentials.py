@@ -1,0 +1,193 @@
+"""What a user authenticates with and what is delegated to the server, as callers see it.
+
+`credssp.wire.ts_credentials` holds the same things as they stand on the wire.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from credssp.errors import LocalProtocolError
+from credssp.secret import Secret
+from credssp.wire.ts_credentials import TSCredentials, TSCspDataDetail, TSPasswordCreds, TSSmartCardCreds
+from credssp.wire.ts_remote_guard import TSRemoteGuardCreds, TSRemoteGuardPackageCred
+
+__all__ = [
+    "DelegatedCredentials",
+    "LogonCredentials",
+    "NTHashCredentials",
+    "PasswordCredentials",
+    "RemoteGuardCredentials",
+    "SmartCardCredentials",
+]
+
+
+def _split(username: str, domain: str) -> tuple[str, str]:
+    """Split ``DOMAIN\\user`` where no domain is given; a UPN stays whole, with an empty domain."""
+    if not domain and "\\" in username:
+        domain, _, username = username.partition("\\")
+    return username, domain
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordCredentials:
+    """A user name and a password (TSPasswordCreds, [MS-CSSP] 2.2.1.2.1).
+
+    Attributes:
+        username: the account; ``DOMAIN\\user`` is split, ``user@realm`` is left whole with an empty domain.
+        password: the password; a plain `str` is boxed.
+        domain: NetBIOS or DNS domain, empty for a local account or a UPN.
+    """
+
+    username: str
+    password: Secret[str]
+    domain: str
+
+    def __init__(self, username: str, password: str | Secret[str], *, domain: str = "") -> None:
+        username, domain = _split(username, domain)
+        object.__setattr__(self, "username", username)
+        object.__setattr__(self, "password", Secret(password))
+        object.__setattr__(self, "domain", domain)
+
+    @classmethod
+    def empty(cls) -> PasswordCredentials:
+        """Three empty strings: what goes over without DELEGATE and in Restricted Admin mode."""
+        return cls("", "")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing at all was delegated."""
+        return not (self.username or self.domain or self.password)
+
+    def to_wire(self) -> TSCredentials:
+        """Return the TSCredentials that delegates these."""
+        return TSCredentials(TSPasswordCreds(self.domain, self.username, self.password))
+
+
+@dataclass(frozen=True, slots=True)
+class NTHashCredentials:
+    """A user name and the NT hash of the password: enough to log on with NTLM, nothing that can be delegated.
+
+    Attributes:
+        username: the account, as in `PasswordCredentials`.
+        nt_hash: MD4 of the UTF-16LE password, 16 octets or 32 hexadecimal digits.
+        domain: NetBIOS or DNS domain, or empty.
+    """
+
+    username: str
+    nt_hash: Secret[bytes]
+    domain: str
+
+    def __init__(self, username: str, nt_hash: bytes | str | Secret[bytes], *, domain: str = "") -> None:
+        username, domain = _split(username, domain)
+        if isinstance(nt_hash, str):
+            # "LM:NT" as other tools print it; the LM half is of no use here.
+            digits = nt_hash.rpartition(":")[2].strip()
+            try:
+                nt_hash = bytes.fromhex(digits)
+            except ValueError:
+                nt_hash = b""
+        box = Secret(nt_hash)
+        if len(box.reveal()) != 16:
+            raise LocalProtocolError("an NT hash is 16 octets, or 32 hexadecimal digits")
+        object.__setattr__(self, "username", username)
+        object.__setattr__(self, "nt_hash", box)
+        object.__setattr__(self, "domain", domain)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmartCardCredentials:
+    """A smart card and its PIN (TSSmartCardCreds, [MS-CSSP] 2.2.1.2.2).
+
+    Attributes:
+        pin: the PIN.
+        key_spec: 1 AT_KEYEXCHANGE, 2 AT_SIGNATURE, 0 for a CNG key storage provider.
+        card_name: name of the card, or None.
+        reader_name: name of the reader, or None.
+        container_name: name of the key container, or None.
+        csp_name: name of the cryptographic service provider, or None.
+        user_hint: what the user typed as user name, or None.
+        domain_hint: what the user typed as domain, or None.
+    """
+
+    pin: Secret[str]
+    key_spec: int = 1
+    card_name: str | None = None
+    reader_name: str | None = None
+    container_name: str | None = None
+    csp_name: str | None = None
+    user_hint: str | None = None
+    domain_hint: str | None = None
+
+    def to_wire(self) -> TSCredentials:
+        """Return the TSCredentials that delegates these."""
+        detail = TSCspDataDetail(
+            key_spec=self.key_spec,
+            card_name=self.card_name,
+            reader_name=self.reader_name,
+            container_name=self.container_name,
+            csp_name=self.csp_name,
+        )
+        return TSCredentials(
+            TSSmartCardCreds(pin=self.pin, csp_data=detail, user_hint=self.user_hint, domain_hint=self.domain_hint)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteGuardCredentials:
+    """Logon buffers for Remote Credential Guard (TSRemoteGuardCreds, [MS-CSSP] 2.2.1.2.3).
+
+    Attributes:
+        package_name: package of the main buffer, ``Kerberos`` on Windows.
+        buffer: the main logon buffer (KERB_TICKET_LOGON).
+        supplemental: further (package name, buffer) pairs, ``NTLM`` on Windows.
+    """
+
+    package_name: str
+    buffer: Secret[bytes]
+    supplemental: tuple[tuple[str, Secret[bytes]], ...] = field(default=())
+
+    def to_wire(self) -> TSCredentials:
+        """Return the TSCredentials that delegates these."""
+        return TSCredentials(
+            TSRemoteGuardCreds(
+                logon_cred=TSRemoteGuardPackageCred(self.package_name, self.buffer),
+                supplemental_creds=tuple(TSRemoteGuardPackageCred(name, buf) for name, buf in self.supplemental)
+                or None,
+            )
+        )
+
+
+LogonCredentials: TypeAlias = PasswordCredentials | NTHashCredentials
+"""What the inner mechanism can authenticate with."""
+
+DelegatedCredentials: TypeAlias = PasswordCredentials | SmartCardCredentials | RemoteGuardCredentials
+"""What a server can receive."""
+
+
+def from_wire(message: TSCredentials) -> DelegatedCredentials:
+    """Turn a decoded TSCredentials into what callers use."""
+    creds = message.credentials
+    if isinstance(creds, TSPasswordCreds):
+        # Taken apart already on the wire: a backslash in the user name belongs to the name.
+        result = PasswordCredentials("", creds.password, domain=creds.domain_name)
+        object.__setattr__(result, "username", creds.user_name)
+        return result
+    if isinstance(creds, TSSmartCardCreds):
+        csp = creds.csp_data
+        return SmartCardCredentials(
+            pin=creds.pin,
+            key_spec=csp.key_spec,
+            card_name=csp.card_name,
+            reader_name=csp.reader_name,
+            container_name=csp.container_name,
+            csp_name=csp.csp_name,
+            user_hint=creds.user_hint,
+            domain_hint=creds.domain_hint,
+        )
+    return RemoteGuardCredentials(
+        package_name=creds.logon_cred.package_name,
+        buffer=creds.logon_cred.cred_buffer,
+        supplemental=tuple((c.package_name, c.cred_buffer) for c in creds.supplemental_creds or ()),
+    )

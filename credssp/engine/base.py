@@ -1,0 +1,222 @@
+"""What both roles share: the state, the peer's version, messages in and out, and how an exchange fails."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, Final, NoReturn
+
+from credssp.engine.events import Direction, Event, Observer, Send
+from credssp.engine.state import INITIAL, Role, State, Step, next_state
+from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, RemoteProtocolError, VersionError
+from credssp.nego.mechanism import Mechanism
+from credssp.protocol_version import HIGHEST_VERSION, LOWEST_VERSION, effective_version, has_hashed_binding
+from credssp.wire.framing import TSRequestBuffer
+from credssp.wire.ts_request import TSRequest
+
+__all__ = ["DEFAULT_MAX_LEGS", "DEFAULT_MAX_MESSAGE_SIZE", "DEFAULT_MIN_VERSION", "Engine"]
+
+DEFAULT_MIN_VERSION: Final = 5
+"""Below it, pubKeyAuth is open to CVE-2018-0886."""
+
+DEFAULT_MAX_MESSAGE_SIZE: Final = 65536
+"""Octets of one TSRequest: what FreeRDP reads at most, and well above Kerberos tokens with large PACs."""
+
+DEFAULT_MAX_LEGS: Final = 10
+"""Messages taken from a peer. NTLM needs three, Kerberos in SPNEGO two or three."""
+
+Random = Callable[[int], bytes]
+
+
+class Engine(ABC):
+    """One CredSSP exchange above TLS: plaintext in, events out.
+
+    A failed engine stays failed. The error that `receive` raises carries in `.token` the TSRequest, if any, that must
+    still go to the peer.
+
+    Attributes:
+        mechanism: the inner authentication.
+        peer_version: the version that the peer says it has, or None before its first message.
+        unused_data: what followed the last message of the exchange in the stream; it belongs to the application.
+    """
+
+    role: ClassVar[Role]
+
+    def __init__(
+        self,
+        mechanism: Mechanism,
+        *,
+        public_key: bytes,
+        min_version: int = DEFAULT_MIN_VERSION,
+        max_version: int = HIGHEST_VERSION,
+        max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
+        max_legs: int = DEFAULT_MAX_LEGS,
+        random: Random = os.urandom,
+        observer: Observer | None = None,
+    ) -> None:
+        if not LOWEST_VERSION <= min_version <= max_version <= HIGHEST_VERSION:
+            raise LocalProtocolError(
+                f"versions go from {LOWEST_VERSION} to {HIGHEST_VERSION}; "
+                f"from {min_version} to {max_version} was asked for"
+            )
+        self.mechanism = mechanism
+        self.peer_version: int | None = None
+        self.unused_data = b""
+        self._state = INITIAL[self.role]
+        self._public_key = public_key
+        self._min_version = min_version
+        self._own_version = max_version
+        self._max_legs = max_legs
+        self._random = random
+        self._observer = observer
+        self._buffer = TSRequestBuffer(max_message_size)
+        self._max_message_size = max_message_size
+        self._legs = 0
+
+    @property
+    def state(self) -> State:
+        """What is awaited."""
+        return self._state
+
+    @property
+    def complete(self) -> bool:
+        """Whether the exchange is over and went well."""
+        return self._state is State.COMPLETE
+
+    @property
+    def version(self) -> int | None:
+        """The effective protocol version, or None before the peer's first message."""
+        if self.peer_version is None:
+            return None
+        return effective_version(self._own_version, self.peer_version)
+
+    @property
+    def missing(self) -> int:
+        """Octets still needed for a message that has begun; 0 between messages."""
+        return self._buffer.missing if len(self._buffer) else 0
+
+    def receive(self, data: bytes) -> list[Event]:
+        """Take plaintext from the peer, split anywhere, and return what follows from it.
+
+        Raises:
+            CredSSPError: the exchange failed; `.token` holds what must still be sent. Events of messages before the
+                failure are lost with it: nothing of a failed exchange counts.
+        """
+        if self._state is State.FAILED:
+            raise LocalProtocolError("this exchange has failed already")
+        if self.complete:
+            self.unused_data += data
+            return []
+        return self._exchange(data)
+
+    def _exchange(self, data: bytes) -> list[Event]:
+        events: list[Event] = []
+        try:
+            self._buffer.feed(data)
+            while not self.complete and (message := self._buffer.next_message()) is not None:
+                self._message(message, events)
+        except CredSSPError as error:
+            self._fail(error)
+        if self.complete:
+            self.unused_data = self._buffer.take_rest()
+        return events
+
+    def _message(self, data: bytes, events: list[Event]) -> None:
+        self._legs += 1
+        if self._legs > self._max_legs:
+            raise LimitExceededError(f"more than {self._max_legs} messages without an end")
+        message = TSRequest.decode(data, max_size=self._max_message_size)
+        if self._observer is not None:
+            self._observer(Direction.RECEIVED, message, data)
+        # First of all: servers echo fields of ours beside an errorCode.
+        if message.error_code is not None:
+            self._advance(Step.RECV_ERROR_CODE)
+            self._peer_failed(message.error_code)
+        self._note_version(message.version)
+        step = _classify(message)
+        self._advance(step)
+        self._handle(step, message, events)
+
+    @abstractmethod
+    def _handle(self, step: Step, message: TSRequest, events: list[Event]) -> None:
+        """Act on a message that is legal now."""
+
+    @abstractmethod
+    def _peer_failed(self, error_code: int) -> NoReturn:
+        """Raise what the peer's errorCode means on this side."""
+
+    def _failure_message(self, error_code: int) -> bytes:  # noqa: ARG002  # a client has none
+        """Return the TSRequest that tells the peer, or nothing."""
+        return b""
+
+    def _fail(self, error: CredSSPError) -> NoReturn:
+        if self._state is not State.FAILED:
+            self._advance(Step.FAIL)
+            error.token = self._failure_message(error.error_code)
+        raise error
+
+    def _advance(self, step: Step) -> None:
+        following = next_state(self.role, self._state, step)
+        if following is None:
+            if step.name.startswith("RECV"):
+                raise RemoteProtocolError(
+                    f"the peer sent a message out of order: got to {step.value!r} while to {self._state.value!r}",
+                    section="[MS-CSSP] 3.1.5",
+                )
+            raise LocalProtocolError(f"cannot {step.value} while to {self._state.value}")
+        self._state = following
+
+    def _note_version(self, version: int) -> None:
+        """Remember the peer's version, which may be higher than ours but must not change ([MS-CSSP] 2.2.1)."""
+        if self.peer_version is None:
+            self.peer_version = version
+            if version < LOWEST_VERSION:
+                raise VersionError(f"the peer says CredSSP version {version}, which does not exist")
+            effective = effective_version(self._own_version, version)
+            if effective < self._min_version:
+                hint = "" if has_hashed_binding(effective) else ", which is open to CVE-2018-0886"
+                raise VersionError(
+                    f"the peer speaks CredSSP version {version}{hint}; at least {self._min_version} is demanded "
+                    "(min_version, or the encryption-oracle policy, can allow it)",
+                    section="[MS-CSSP] 3.1.5",
+                )
+        elif version != self.peer_version:
+            raise VersionError(
+                f"the peer changed its CredSSP version from {self.peer_version} to {version} in the exchange",
+                section="[MS-CSSP] 2.2.1",
+            )
+
+    @property
+    def _effective(self) -> int:
+        version = self.version
+        if version is None:  # pragma: no cover  # every caller runs after a message of the peer
+            raise LocalProtocolError("the peer's version is not known yet")
+        return version
+
+    def _send(self, step: Step, message: TSRequest, events: list[Event]) -> None:
+        data = message.encode()
+        self._advance(step)
+        if self._observer is not None:
+            self._observer(Direction.SENT, message, data)
+        events.append(Send(data))
+
+
+def _classify(message: TSRequest) -> Step:
+    """Name a message by the fields it carries."""
+    key = message.pub_key_auth is not None
+    if message.auth_info is not None:
+        if key or message.nego_tokens is not None:
+            raise RemoteProtocolError(
+                "authInfo together with negoTokens or pubKeyAuth in one TSRequest", section="[MS-CSSP] 3.1.5 step 5"
+            )
+        return Step.RECV_AUTH_INFO
+    if message.nego_tokens is not None:
+        if not message.nego_tokens:
+            raise RemoteProtocolError("negoTokens is there but holds no token", section="[MS-CSSP] 2.2.1.1")
+        return Step.RECV_NEGO_AND_KEY if key else Step.RECV_NEGO
+    if key:
+        return Step.RECV_KEY
+    raise RemoteProtocolError(
+        "a TSRequest without negoTokens, pubKeyAuth, authInfo or errorCode", section="[MS-CSSP] 2.2.1"
+    )

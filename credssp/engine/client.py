@@ -1,0 +1,224 @@
+"""The client's side of the exchange ([MS-CSSP] 3.1.5)."""
+
+from __future__ import annotations
+
+import os
+from typing import ClassVar, NoReturn
+
+from credssp import binding
+from credssp.credentials import DelegatedCredentials, PasswordCredentials, RemoteGuardCredentials
+from credssp.engine.base import (
+    DEFAULT_MAX_LEGS,
+    DEFAULT_MAX_MESSAGE_SIZE,
+    DEFAULT_MIN_VERSION,
+    Engine,
+    Random,
+)
+from credssp.engine.events import Authenticated, CredentialsDelegated, Event, Observer
+from credssp.engine.state import Role, State, Step
+from credssp.errors import (
+    BindingError,
+    CredSSPError,
+    LocalProtocolError,
+    PeerRefusedError,
+    RemoteProtocolError,
+)
+from credssp.nego.mechanism import Mechanism
+from credssp.policy import CredentialSource, DelegationMode, DelegationPolicy, require_server_authentication
+from credssp.protocol_version import HIGHEST_VERSION, has_hashed_binding
+from credssp.server_authentication import ServerAuthentication
+from credssp.wire.ts_request import TSRequest
+
+__all__ = ["ClientEngine"]
+
+
+class ClientEngine(Engine):
+    """Logs on and delegates.
+
+    Attributes:
+        server_authentication: what proved the server's identity so far.
+    """
+
+    role: ClassVar[Role] = Role.CLIENT
+
+    def __init__(
+        self,
+        mechanism: Mechanism,
+        *,
+        public_key: bytes,
+        credentials: DelegatedCredentials,
+        policy: DelegationPolicy,
+        target_name: str | None,
+        source: CredentialSource = CredentialSource.FRESH,
+        transport_authentication: ServerAuthentication = ServerAuthentication.NONE,
+        mutual_auth: bool = False,
+        min_version: int = DEFAULT_MIN_VERSION,
+        max_version: int = HIGHEST_VERSION,
+        max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
+        max_legs: int = DEFAULT_MAX_LEGS,
+        random: Random = os.urandom,
+        observer: Observer | None = None,
+    ) -> None:
+        """Prepare an exchange; `initiate` starts it.
+
+        Args:
+            mechanism: an initiator from `credssp.nego`.
+            public_key: SubjectPublicKey of the certificate that the server sent in this TLS connection.
+            credentials: what goes to the server.
+            policy: decides whether they may.
+            target_name: the SPN that the policy is asked about.
+            source: where the credentials come from.
+            transport_authentication: what TLS proved about the server.
+            mutual_auth: demand that the server is authenticated by its certificate or by Kerberos.
+            min_version: lowest protocol version to go on with.
+            max_version: the version we say we have.
+            max_message_size: octets of one TSRequest.
+            max_legs: messages to take from the server.
+            random: source of clientNonce.
+            observer: sees every message.
+        """
+        super().__init__(
+            mechanism,
+            public_key=public_key,
+            min_version=min_version,
+            max_version=max_version,
+            max_message_size=max_message_size,
+            max_legs=max_legs,
+            random=random,
+            observer=observer,
+        )
+        self._credentials = credentials
+        self._policy = policy
+        self._target_name = target_name
+        self._source = source
+        self._transport_authentication = transport_authentication
+        self._mutual_auth = mutual_auth
+        self._nonce = b""
+        self._last_token: bytes | None = None
+        self._own_key_auth = b""
+
+    @property
+    def server_authentication(self) -> ServerAuthentication:
+        """What proved the server's identity: TLS, the mechanism, or both."""
+        return self._transport_authentication | self.mechanism.server_authentication
+
+    def initiate(self) -> list[Event]:
+        """Return the first message.
+
+        Raises:
+            CredSSPError: the mechanism cannot start, or this was called before.
+        """
+        events: list[Event] = []
+        try:
+            if self._state is not State.SEND_FIRST_TOKEN:
+                raise LocalProtocolError("the exchange was initiated before")
+            self._decide_early()
+            token = self.mechanism.step(None)
+            if not token:
+                raise LocalProtocolError("the mechanism has no first token")
+            self._send(Step.SEND_NEGO, TSRequest(self._own_version, nego_tokens=(token,)), events)
+        except CredSSPError as error:
+            self._fail(error)
+        return events
+
+    def _handle(self, step: Step, message: TSRequest, events: list[Event]) -> None:
+        if step is Step.RECV_NEGO:
+            self._answer(message, events)
+        else:
+            self._finish(message, events)
+
+    def _answer(self, message: TSRequest, events: list[Event]) -> None:
+        """Step 2 and 3: go on with the mechanism; bind as soon as it can protect messages."""
+        assert message.nego_tokens is not None  # noqa: S101  # by the step
+        token = self.mechanism.step(message.nego_tokens[0])
+        if not self.mechanism.can_wrap:
+            if not token:
+                raise RemoteProtocolError("the mechanism waits for a token although the server sent the last one")
+            self._send(Step.SEND_NEGO, TSRequest(self._own_version, nego_tokens=(token,)), events)
+            return
+        nonce = None
+        if has_hashed_binding(self._effective):
+            nonce = self._nonce = self._random(binding.NONCE_SIZE)
+        value = binding.client_value(self._effective, self._nonce, self._public_key)
+        self._own_key_auth = self.mechanism.wrap(value)
+        self._last_token = token
+        self._send(
+            Step.SEND_NEGO_AND_KEY if token else Step.SEND_KEY,
+            TSRequest(
+                self._own_version,
+                nego_tokens=(token,) if token else None,
+                pub_key_auth=self._own_key_auth,
+                client_nonce=nonce,
+            ),
+            events,
+        )
+
+    def _finish(self, message: TSRequest, events: list[Event]) -> None:
+        """Step 5: check the server's binding, ask the policy, delegate."""
+        self._finish_mechanism(message)
+        self._verify_server(message)
+        self._advance(Step.SERVER_KEY_VERIFIED)
+        events.append(
+            Authenticated(self._effective, self.mechanism.name, server_authentication=self.server_authentication)
+        )
+        self._decide()
+        self._advance(Step.DELEGATION_ALLOWED)
+        auth_info = self.mechanism.wrap(self._credentials.to_wire().encode())
+        self._send(Step.SEND_AUTH_INFO, TSRequest(self._own_version, auth_info=auth_info), events)
+        events.append(CredentialsDelegated(empty=self._mode is DelegationMode.NO_DELEGATION))
+
+    def _finish_mechanism(self, message: TSRequest) -> None:
+        """Give the mechanism its last token, if it waits for one and one came (SPNEGO's accept-completed)."""
+        if self.mechanism.complete:
+            return  # some servers repeat our own token beside their pubKeyAuth
+        token = message.nego_tokens[0] if message.nego_tokens else None
+        if token and token != self._last_token:
+            self.mechanism.step(token)
+        else:
+            self.mechanism.finish()
+
+    def _verify_server(self, message: TSRequest) -> None:
+        received = message.pub_key_auth or b""
+        if received == self._own_key_auth:
+            raise BindingError(
+                "the server sent our own pubKeyAuth back (a reflection, or an error reply without errorCode)",
+                section="[MS-CSSP] 3.1.5 step 5",
+            )
+        expected = binding.server_value(self._effective, self._nonce, self._public_key)
+        binding.verify(self._unwrap(received), expected, whose="server")
+
+    def _unwrap(self, data: bytes) -> bytes:
+        try:
+            return self.mechanism.unwrap(data)
+        except RemoteProtocolError as error:
+            raise BindingError(
+                f"pubKeyAuth of the server does not open with the session key: {error.message}", status=error.status
+            ) from None
+
+    @property
+    def _mode(self) -> DelegationMode:
+        credentials = self._credentials
+        if isinstance(credentials, PasswordCredentials) and credentials.is_empty:
+            return DelegationMode.NO_DELEGATION
+        if isinstance(credentials, RemoteGuardCredentials):
+            return DelegationMode.REMOTE_GUARD
+        return DelegationMode.PLAIN
+
+    def _decide_early(self) -> None:
+        """Stop before the server learns anything if no authentication of it could make the policy say yes."""
+        self._policy.decide_before_connecting(self._target_name, source=self._source, mode=self._mode).raise_if_refused(
+            self._target_name
+        )
+
+    def _decide(self) -> None:
+        server = self.server_authentication
+        if self._mutual_auth:
+            require_server_authentication(server).raise_if_refused(self._target_name)
+        self._policy.decide(self._target_name, source=self._source, server=server, mode=self._mode).raise_if_refused(
+            self._target_name
+        )
+
+    def _peer_failed(self, error_code: int) -> NoReturn:
+        if not error_code:
+            raise RemoteProtocolError("the server sent errorCode 0 and nothing else to go on with")
+        raise PeerRefusedError(error_code)

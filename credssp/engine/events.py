@@ -1,0 +1,81 @@
+"""What an engine tells its owner."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from credssp.credentials import DelegatedCredentials
+from credssp.nego.mechanism import Identity
+from credssp.server_authentication import ServerAuthentication
+from credssp.wire.ts_request import TSRequest
+
+__all__ = ["Authenticated", "CredentialsDelegated", "CredentialsReceived", "Direction", "Event", "Observer", "Send"]
+
+
+class Direction(enum.Enum):
+    """Which way a message went."""
+
+    SENT = "sent"
+    RECEIVED = "received"
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A TSRequest must go to the peer, with **one** TLS write ([MS-CSSP] note <8>: Windows takes no fragments).
+
+    Attributes:
+        data: its octets.
+    """
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """The peer proved that it knows the secret and sees our TLS key; credentials may follow.
+
+    Attributes:
+        version: the effective protocol version.
+        mechanism: ``ntlm`` or ``kerberos``.
+        identity: who logged on, on a server; None on a client.
+        server_authentication: what proved the server's identity, on a client; NONE on a server.
+    """
+
+    version: int
+    mechanism: str
+    identity: Identity | None = None
+    server_authentication: ServerAuthentication = ServerAuthentication.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialsDelegated:
+    """Client: the last message, with the credentials, is on its way; the exchange is complete.
+
+    Attributes:
+        empty: whether an empty set of credentials was sent (no DELEGATE, Restricted Admin).
+    """
+
+    empty: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialsReceived:
+    """Server: the client's credentials have arrived; the exchange is complete.
+
+    Attributes:
+        credentials: what the client delegated.
+    """
+
+    credentials: DelegatedCredentials
+
+
+Event: TypeAlias = Send | Authenticated | CredentialsDelegated | CredentialsReceived
+
+Observer: TypeAlias = Callable[[Direction, TSRequest, bytes], None]
+"""Called with every TSRequest that went over, decoded and as octets: for transcripts and traces.
+
+It sees tokens, not secrets, but a token is worth protecting too.
+"""

@@ -1,0 +1,117 @@
+"""The server's side of the exchange ([MS-CSSP] 3.1.5)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NoReturn
+
+from credssp import binding
+from credssp.credentials import from_wire
+from credssp.engine.base import Engine
+from credssp.engine.events import Authenticated, CredentialsReceived, Event
+from credssp.engine.state import Role, Step
+from credssp.errors import BindingError, RemoteProtocolError
+from credssp.protocol_version import has_error_code, has_hashed_binding
+from credssp.status import describe
+from credssp.wire.ts_credentials import TSCredentials
+from credssp.wire.ts_request import TSRequest
+
+__all__ = ["ServerEngine"]
+
+
+class ServerEngine(Engine):
+    """Lets a client log on and receives its credentials."""
+
+    role: ClassVar[Role] = Role.SERVER
+
+    _nonce: bytes | None = None
+
+    def _handle(self, step: Step, message: TSRequest, events: list[Event]) -> None:
+        self._note_nonce(message.client_nonce)
+        if step is Step.RECV_NEGO:
+            self._answer(message, events)
+        elif step is Step.RECV_NEGO_AND_KEY:
+            self._answer_with_key(message, events)
+        elif step is Step.RECV_KEY:
+            self._bind(message, None, events)
+        else:
+            self._receive_credentials(message, events)
+
+    def _note_nonce(self, nonce: bytes | None) -> None:
+        """Hold the client to its nonce; FreeRDP sends it in every message, others only beside pubKeyAuth."""
+        if nonce is None or not has_hashed_binding(self._effective):
+            return
+        if len(nonce) != binding.NONCE_SIZE:
+            raise RemoteProtocolError(
+                f"clientNonce has {len(nonce)} octets, not {binding.NONCE_SIZE}",
+                section="[MS-CSSP] 2.2.1 clientNonce",
+            )
+        if self._nonce is None:
+            self._nonce = nonce
+        elif nonce != self._nonce:
+            raise RemoteProtocolError("clientNonce changed in the exchange", section="[MS-CSSP] 2.2.1 clientNonce")
+
+    def _step(self, message: TSRequest) -> bytes | None:
+        assert message.nego_tokens is not None  # noqa: S101  # by the step
+        return self.mechanism.step(message.nego_tokens[0])
+
+    def _answer(self, message: TSRequest, events: list[Event]) -> None:
+        token = self._step(message)
+        ready = self.mechanism.can_wrap
+        if token:
+            step = Step.SEND_LAST_NEGO if ready else Step.SEND_NEGO
+            self._send(step, TSRequest(self._own_version, nego_tokens=(token,)), events)
+        elif ready:
+            self._advance(Step.WAIT_FOR_KEY)
+        else:
+            raise RemoteProtocolError("the mechanism has no answer and is not complete")
+
+    def _answer_with_key(self, message: TSRequest, events: list[Event]) -> None:
+        """Step 3: the client's last token and its pubKeyAuth in one message."""
+        token = None
+        if not self.mechanism.complete:
+            token = self._step(message)
+            if not self.mechanism.can_wrap:
+                raise RemoteProtocolError(
+                    "pubKeyAuth came before the mechanism is ready", section="[MS-CSSP] 3.1.5 step 3"
+                )
+        self._advance(Step.MECHANISM_READY)
+        self._bind(message, token, events)
+
+    def _bind(self, message: TSRequest, token: bytes | None, events: list[Event]) -> None:
+        """Step 4: check the client's binding, answer with ours."""
+        if has_hashed_binding(self._effective) and self._nonce is None:
+            raise RemoteProtocolError(
+                f"pubKeyAuth of version {self._effective} without clientNonce", section="[MS-CSSP] 2.2.1 clientNonce"
+            )
+        nonce = self._nonce or b""
+        try:
+            received = self.mechanism.unwrap(message.pub_key_auth or b"")
+        except RemoteProtocolError as error:
+            raise BindingError(
+                f"pubKeyAuth of the client does not open with the session key: {error.message}", status=error.status
+            ) from None
+        binding.verify(received, binding.client_value(self._effective, nonce, self._public_key), whose="client")
+        self._advance(Step.CLIENT_KEY_VERIFIED)
+        events.append(Authenticated(self._effective, self.mechanism.name, self.mechanism.identity))
+        answer = self.mechanism.wrap(binding.server_value(self._effective, nonce, self._public_key))
+        self._send(
+            Step.SEND_NEGO_AND_KEY if token else Step.SEND_KEY,
+            TSRequest(self._own_version, nego_tokens=(token,) if token else None, pub_key_auth=answer),
+            events,
+        )
+
+    def _receive_credentials(self, message: TSRequest, events: list[Event]) -> None:
+        credentials = from_wire(TSCredentials.decode(self.mechanism.unwrap(message.auth_info or b"")))
+        self._advance(Step.CREDENTIALS_OPENED)
+        events.append(CredentialsReceived(credentials))
+
+    def _failure_message(self, error_code: int) -> bytes:
+        """Fill errorCode where the version has one; not to versions 2 and 5, whose implementations choke on it."""
+        version = self.version
+        if version is None or not has_error_code(version):
+            return b""
+        # Made from nothing: no field of the client's message is echoed.
+        return TSRequest(self._own_version, error_code=error_code).encode()
+
+    def _peer_failed(self, error_code: int) -> NoReturn:
+        raise RemoteProtocolError(f"the client gave up with errorCode {describe(error_code).summary}")

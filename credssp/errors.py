@@ -1,0 +1,206 @@
+"""Everything this library raises, sorted by whose fault it is.
+
+Input from a peer, whatever it holds, leaves the library as one of these or as an event; anything else is a bug.
+Each error knows its SECURITY_STATUS, the NTSTATUS where there is one, the section of the specification it leans
+on, and the octets that must still go to the peer. Texts never hold peer data beyond numbers and field names, and
+errors of other libraries are not chained where their text could hold secrets.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from credssp.status import NTStatus, SecurityStatus, describe, security_status_from_ntstatus
+
+__all__ = [
+    "AuthenticationError",
+    "BindingError",
+    "CertificateError",
+    "CredSSPError",
+    "DecodeError",
+    "LimitExceededError",
+    "LocalProtocolError",
+    "PeerClosedError",
+    "PeerRefusedError",
+    "PolicyError",
+    "RemoteProtocolError",
+    "TLSAlertError",
+    "TLSError",
+    "VersionError",
+]
+
+
+class CredSSPError(Exception):
+    """The root: catch this to catch all.
+
+    Attributes:
+        status: the SECURITY_STATUS that SSPI would return for it.
+        ntstatus: the NTSTATUS of the logon, or None where none applies. For an error of our own server this is what
+            its errorCode says; for a client it is what the server said.
+        section: where the broken rule stands, such as ``[MS-CSSP] 2.2.1``; None where no text applies.
+        token: octets that must still be sent to the peer (a TSRequest with errorCode, a TLS alert); may be empty.
+    """
+
+    default_status: ClassVar[SecurityStatus] = SecurityStatus.SEC_E_INTERNAL_ERROR
+    default_ntstatus: ClassVar[int | None] = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: SecurityStatus | None = None,
+        ntstatus: int | None = None,
+        section: str | None = None,
+        token: bytes = b"",
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = self.default_status if status is None else status
+        self.ntstatus = self.default_ntstatus if ntstatus is None else ntstatus
+        self.section = section
+        self.token = token
+
+    @property
+    def error_code(self) -> int:
+        """What a server puts into TSRequest.errorCode for this: the NTSTATUS, else the SECURITY_STATUS.
+
+        Windows servers send both kinds (0xC000006D and 0x80090308, say).
+        """
+        return int(self.status) if self.ntstatus is None else self.ntstatus
+
+    def __str__(self) -> str:
+        parts = [describe(self.error_code).summary]
+        if self.section:
+            parts.append(self.section)
+        return f"{self.message} [{'; '.join(parts)}]"
+
+
+class LocalProtocolError(CredSSPError):
+    """You called something out of turn or with arguments that make no sense; the peer is not to blame."""
+
+    default_status = SecurityStatus.SEC_E_INVALID_PARAMETER
+
+
+class RemoteProtocolError(CredSSPError):
+    """The peer broke the protocol."""
+
+    default_status = SecurityStatus.SEC_E_INVALID_TOKEN
+
+
+class DecodeError(RemoteProtocolError):
+    """A message does not decode.
+
+    Attributes:
+        field: the path of the field, such as ``TSRequest.negoTokens[0]``.
+        offset: where in the message, in octets from its start.
+    """
+
+    def __init__(self, message: str, *, field: str, offset: int = 0, section: str | None = None) -> None:
+        super().__init__(f"{field} at octet {offset}: {message}", section=section)
+        self.field = field
+        self.offset = offset
+
+
+class LimitExceededError(RemoteProtocolError):
+    """The peer sent more than we are willing to hold; refused before it was read."""
+
+    default_status = SecurityStatus.SEC_E_INSUFFICIENT_MEMORY
+
+
+class PeerClosedError(RemoteProtocolError):
+    """The peer closed the TLS channel (close_notify) before the exchange was over."""
+
+    default_status = SecurityStatus.SEC_E_CONTEXT_EXPIRED
+
+
+class TLSError(RemoteProtocolError):
+    """The TLS layer failed: a handshake that does not work out, a record that does not decrypt.
+
+    Attributes:
+        reason: OpenSSL's short name for it, such as ``DECRYPTION_FAILED_OR_BAD_RECORD_MAC``, or an empty string.
+    """
+
+    default_status = SecurityStatus.SEC_E_ILLEGAL_MESSAGE
+
+    def __init__(self, message: str, *, reason: str = "", status: SecurityStatus | None = None) -> None:
+        super().__init__(message, status=status)
+        self.reason = reason
+
+
+class TLSAlertError(TLSError):
+    """The peer ended the TLS channel with a fatal alert.
+
+    Attributes:
+        alert: its name as in RFC 8446 section 6, such as ``access_denied``.
+        description: its number, such as 49, or None if OpenSSL did not tell.
+    """
+
+    def __init__(
+        self, message: str, *, alert: str, description: int | None, reason: str, status: SecurityStatus
+    ) -> None:
+        super().__init__(message, reason=reason, status=status)
+        self.alert = alert
+        self.description = description
+
+
+class PeerRefusedError(CredSSPError):
+    """The server refused the login and said why in TSRequest.errorCode ([MS-CSSP] 2.2.1)."""
+
+    default_status = SecurityStatus.SEC_E_LOGON_DENIED
+
+    def __init__(self, ntstatus: int) -> None:
+        info = describe(ntstatus)
+        advice = f" {info.advice}" if info.advice else ""
+        super().__init__(
+            f"the server refused the login: {info.meaning}{advice}",
+            status=security_status_from_ntstatus(ntstatus),
+            ntstatus=ntstatus,
+            section="[MS-CSSP] 2.2.1 errorCode",
+        )
+
+
+class AuthenticationError(CredSSPError):
+    """The inner authentication (SPNEGO, NTLM, Kerberos) failed.
+
+    A server raises the same text and the same NTSTATUS for an unknown user and for a wrong password.
+    """
+
+    default_status = SecurityStatus.SEC_E_LOGON_DENIED
+    default_ntstatus = NTStatus.STATUS_LOGON_FAILURE
+
+
+class BindingError(CredSSPError):
+    """pubKeyAuth does not match the TLS key: a man in the middle, or a peer that binds to something else."""
+
+    default_status = SecurityStatus.SEC_E_MESSAGE_ALTERED
+
+
+class CertificateError(CredSSPError):
+    """The server's certificate did not pass the check that the caller asked for."""
+
+    default_status = SecurityStatus.SEC_E_UNTRUSTED_ROOT
+
+
+class PolicyError(CredSSPError):
+    """Our own policy forbids to go on; nothing was delegated.
+
+    Attributes:
+        spn: the target the decision was about, or None.
+        setting: the name of the setting that decided, such as ``AllowFreshCredentials``.
+    """
+
+    default_status = SecurityStatus.SEC_E_DELEGATION_POLICY
+
+    def __init__(
+        self, message: str, *, status: SecurityStatus, spn: str | None = None, setting: str | None = None
+    ) -> None:
+        super().__init__(message, status=status)
+        self.spn = spn
+        self.setting = setting
+
+
+class VersionError(CredSSPError):
+    """The peer's CredSSP version is below what we accept (CVE-2018-0886), or changed in the middle."""
+
+    default_status = SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION
+    default_ntstatus = NTStatus.STATUS_NOT_SUPPORTED

@@ -1,0 +1,1 @@
+"""TLS over memory: the only package, besides the drivers, that knows `ssl`."""

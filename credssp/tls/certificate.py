@@ -1,0 +1,182 @@
+"""The server's certificate: loading one, making one, and the key octets that CredSSP binds to."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import ipaddress
+import socket
+import ssl
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from credssp.errors import LocalProtocolError
+from credssp.secret import Secret
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+    from cryptography.x509 import GeneralName
+
+__all__ = ["KeyType", "ServerCertificate", "generate_certificate", "load_certificate", "process_certificate"]
+
+KeyType = Literal["rsa", "p256", "p384", "ed25519"]
+
+# As long as a WSMan service's own certificate lives; nobody checks it unless they pinned it.
+_VALID_DAYS: Final = 365
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCertificate:
+    """A certificate chain with its private key, as PEM.
+
+    Attributes:
+        chain: the leaf certificate, then its issuers, PEM.
+        private_key: the leaf's private key, unencrypted PEM.
+    """
+
+    chain: bytes
+    private_key: Secret[bytes] = field(hash=False)
+
+    @property
+    def der(self) -> bytes:
+        """The leaf certificate in DER."""
+        return _leaf_der(self.chain)
+
+    def load_into(self, context: ssl.SSLContext) -> None:
+        """Give chain and key to an SSLContext.
+
+        Raises:
+            LocalProtocolError: certificate and key do not parse or do not belong together.
+        """
+        # ssl reads files only; the folder is readable by this user alone and gone at once.
+        with tempfile.TemporaryDirectory(prefix="credssp-") as folder:
+            path = Path(folder, "server.pem")
+            path.touch(mode=0o600)
+            path.write_bytes(self.private_key.reveal().rstrip() + b"\n" + self.chain)
+            try:
+                # The password callback keeps OpenSSL from asking the terminal for one.
+                context.load_cert_chain(path, password=_no_password)
+            except (ssl.SSLError, ValueError, OSError) as error:
+                reason = getattr(error, "reason", None) or type(error).__name__
+                raise LocalProtocolError(
+                    f"the server certificate cannot be used ({reason}): chain and unencrypted key must be PEM and "
+                    "belong together"
+                ) from None
+
+
+def _no_password() -> str:
+    raise ValueError("the private key is encrypted")
+
+
+@functools.lru_cache(maxsize=32)
+def _leaf_der(chain: bytes) -> bytes:
+    begin, end = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
+    start = chain.find(begin)
+    stop = chain.find(end, start)
+    if start < 0 or stop < 0:
+        raise LocalProtocolError("the server certificate is not PEM: no CERTIFICATE block")
+    try:
+        return ssl.PEM_cert_to_DER_cert(chain[start : stop + len(end)].decode("ascii"))
+    except ValueError:
+        raise LocalProtocolError("the server certificate is not PEM: bad base64") from None
+
+
+def load_certificate(source: str | Path | tuple[bytes, bytes] | ServerCertificate) -> ServerCertificate:
+    """Take a certificate in any of the forms that `credssp.ServerContext` accepts.
+
+    Args:
+        source: the path of a PEM file with chain and key; or a pair of PEM octets (chain, key); or one already loaded.
+
+    Raises:
+        LocalProtocolError: the file cannot be read or holds no certificate and key.
+    """
+    if isinstance(source, ServerCertificate):
+        return source
+    if isinstance(source, tuple):
+        chain, key = source
+        return ServerCertificate(bytes(chain), Secret(bytes(key)))
+    try:
+        pem = Path(source).read_bytes()
+    except OSError as error:
+        raise LocalProtocolError(f"the server certificate cannot be read: {error.strerror}") from None
+    if b"PRIVATE KEY-----" not in pem:
+        raise LocalProtocolError("the server certificate file holds no private key; put chain and key into one PEM")
+    return ServerCertificate(pem, Secret(pem))
+
+
+def generate_certificate(
+    key_type: KeyType = "rsa", *, common_name: str | None = None, dns_names: tuple[str, ...] = ()
+) -> ServerCertificate:
+    """Make a self-signed server certificate, valid for a year from now.
+
+    Args:
+        key_type: ``rsa`` (2048 bits, what every peer takes), ``p256``, ``p384`` or ``ed25519``.
+        common_name: subject and issuer; by default ``CREDSSP-<host>`` as Windows' WSMan names its own.
+        dns_names: names and addresses for subjectAltName; by default the common name's host and loopback.
+    """
+    # Loaded here: a client, or a server with a certificate of its own, never pays for it.
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+    key: CertificateIssuerPrivateKeyTypes
+    digest: hashes.SHA256 | None = hashes.SHA256()
+    if key_type == "rsa":
+        key = rsa.generate_private_key(65537, 2048)
+    elif key_type == "p256":
+        key = ec.generate_private_key(ec.SECP256R1())
+    elif key_type == "p384":
+        key = ec.generate_private_key(ec.SECP384R1())
+    elif key_type == "ed25519":
+        key = ed25519.Ed25519PrivateKey.generate()
+        digest = None
+    else:
+        raise LocalProtocolError(f"unknown key type {key_type!r}: rsa, p256, p384 or ed25519")
+
+    host = socket.gethostname() or "localhost"
+    # X.520 allows 64 characters for a common name.
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, (common_name or f"CREDSSP-{host}")[:64])])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_after(now + datetime.timedelta(days=_VALID_DAYS))
+        .add_extension(x509.SubjectAlternativeName([_general_name(n) for n in dns_names or _own_names(host)]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, digest)
+    )
+    return ServerCertificate(
+        certificate.public_bytes(serialization.Encoding.PEM),
+        Secret(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        ),
+    )
+
+
+def _own_names(host: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((host, "localhost", "127.0.0.1", "::1")))
+
+
+def _general_name(name: str) -> GeneralName:
+    from cryptography import x509
+
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+@functools.cache
+def process_certificate() -> ServerCertificate:
+    """The RSA-2048 certificate of servers that were given none: made on first use, one for the whole process."""
+    return generate_certificate("rsa")

@@ -1,0 +1,235 @@
+"""A TLS channel without a socket: octets in, octets out.
+
+How it works. `ssl.SSLObject` is a TLS engine between two queues (`ssl.MemoryBIO`): what came from the network is
+written into one of them, what has to go to the network is read from the other. No call ever blocks: OpenSSL raises
+`SSLWantReadError` where it would wait for the peer, and that is simply the end of the current step. Three facts
+shape this module:
+
+* Any call may produce output: reading can answer a key update, a failure leaves an alert behind. So output is
+  always collected by `data_to_send()` after the call, also after one that raised.
+* Plaintext and an error can come from the same octets: authInfo, then close_notify or garbage, in one read. What was
+  decrypted is handed out first; the error waits for the next call.
+* A close (close_notify) is an event, not an error: whether it came too early is for the owner to say.
+
+`ssl` and OpenSSL's errors stay inside this package.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Final
+
+from credssp.errors import CredSSPError, LocalProtocolError
+from credssp.tls.alerts import translate
+from credssp.tls.record import MAX_PLAINTEXT, RecordTracker
+
+__all__ = ["TLSChannel"]
+
+# Ciphertext is moved through the queues in pieces: a MemoryBIO copies what it still holds whenever it grows, so that
+# one huge write would cost more than linear time (benchmarks/bulk.py).
+_PIECE: Final = 128 * 1024
+
+# A whole record that no key decrypts, then enough octets to complete a record of which a part had arrived already.
+_UNDECRYPTABLE: Final = b"\x17\x03\x03\x00\x20" + bytes(32) + bytes(MAX_PLAINTEXT + 512)
+
+
+class TLSChannel:
+    """One side of a TLS connection over memory.
+
+    Attributes:
+        handshake_complete: whether application data can flow.
+        peer_closed: whether the peer sent close_notify.
+        records: where the records of the incoming stream end; fed during the exchange only, see `receive`.
+    """
+
+    __slots__ = ("_error", "_incoming", "_outgoing", "_tls", "handshake_complete", "peer_closed", "records")
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool,
+        server_hostname: str | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        try:
+            self._tls = context.wrap_bio(
+                self._incoming,
+                self._outgoing,
+                server_side=server_side,
+                server_hostname=server_hostname,
+                session=session,
+            )
+        except (ValueError, ssl.SSLError) as error:
+            # UnicodeError from an impossible host name is a ValueError too.
+            raise LocalProtocolError(
+                f"TLS cannot be set up for the host name of the target ({type(error).__name__})"
+            ) from None
+        self.handshake_complete = False
+        self.peer_closed = False
+        self.records = RecordTracker()
+        self._error: CredSSPError | None = None
+
+    def receive(self, data: bytes) -> None:
+        """Queue ciphertext from the peer and note where its records end."""
+        if data:
+            self.records.feed(data)
+            self._incoming.write(data)
+
+    def data_to_send(self) -> bytes:
+        """Return, once, the ciphertext that must go to the peer."""
+        return self._outgoing.read()
+
+    def handshake(self) -> bool:
+        """Go on with the handshake as far as the queued input allows; returns whether it is done.
+
+        Raises:
+            TLSError, TLSAlertError, CertificateError: it failed; `data_to_send` may hold an alert.
+        """
+        if not self.handshake_complete:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                return False
+            except ssl.SSLError as error:
+                raise translate(error, during="TLS handshake") from None
+            self.handshake_complete = True
+        return True
+
+    def read(self) -> bytes:
+        """Return all plaintext that the queued input yields, without queueing more.
+
+        Raises:
+            TLSError, TLSAlertError: a record was bad or the peer sent a fatal alert, and no plaintext came before it.
+        """
+        pieces: list[bytes] = []
+        self._read_into(pieces)
+        return self._joined(pieces)
+
+    def _joined(self, pieces: list[bytes]) -> bytes:
+        """Return the plaintext; an error that came behind it waits for the next call."""
+        if not pieces and self._error is not None:
+            raise self._error
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _read_into(self, pieces: list[bytes]) -> bool:
+        """Append all plaintext there is; returns whether the channel is still good for more."""
+        if self._error is not None:
+            return False
+        read = self._tls.read
+        try:
+            while True:
+                piece = read(MAX_PLAINTEXT)
+                if not piece:
+                    break
+                pieces.append(piece)
+        except ssl.SSLWantReadError:
+            return True
+        except ssl.SSLZeroReturnError:
+            pass
+        except ssl.SSLError as error:
+            self._error = translate(error, during="TLS session")
+            return False
+        self.peer_closed = True
+        return False
+
+    def decrypt(self, data: bytes) -> bytes:
+        """Queue ciphertext and return the plaintext it yields; for bulk data after the exchange.
+
+        Raises:
+            TLSError, TLSAlertError: as `read`.
+        """
+        if len(data) <= _PIECE:
+            self._incoming.write(data)
+            return self.read()
+        pieces: list[bytes] = []
+        view = memoryview(data)
+        for start in range(0, len(data), _PIECE):
+            self._incoming.write(view[start : start + _PIECE])
+            if not self._read_into(pieces):
+                break
+        return self._joined(pieces)
+
+    def write(self, data: bytes) -> None:
+        """Encrypt plaintext; collect the records with `data_to_send`.
+
+        Raises:
+            TLSError: the channel is closed or broken.
+        """
+        if not data:
+            return
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as error:
+            raise translate(error, during="TLS session") from None
+
+    def encrypt(self, data: bytes) -> bytes:
+        """Encrypt plaintext and return everything that must go to the peer; for bulk data after the exchange.
+
+        Raises:
+            TLSError: the channel is closed or broken.
+        """
+        if len(data) <= _PIECE:
+            self.write(data)
+            return self._outgoing.read()
+        pieces: list[bytes] = []
+        view = memoryview(data)
+        try:
+            for start in range(0, len(data), _PIECE):
+                self._tls.write(view[start : start + _PIECE])
+                pieces.append(self._outgoing.read())
+        except ssl.SSLError as error:
+            raise translate(error, during="TLS session") from None
+        return b"".join(pieces)
+
+    def close(self) -> bytes:
+        """Send close_notify and return everything that must go to the peer; the peer's own close may come later."""
+        try:
+            self._tls.unwrap()
+            self.peer_closed = True
+        except ssl.SSLError:
+            # SSLWantRead: ours is sent, the peer's not here yet. Anything else: the channel is beyond closing politely.
+            pass
+        return self._outgoing.read()
+
+    def abort(self) -> bytes:
+        """End the channel with a fatal alert and return everything that must go to the peer.
+
+        The ssl module cannot send an alert of our choice, so OpenSSL is made to find a bad record in its own input and
+        answers it with a fatal alert (bad_record_mac or unexpected_message). See docs/adr.
+        """
+        try:
+            self._incoming.write(_UNDECRYPTABLE)
+            while self._tls.read(MAX_PLAINTEXT):
+                pass
+        except ssl.SSLError:
+            pass
+        return self._outgoing.read()
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The peer's leaf certificate in DER, or None."""
+        return self._tls.getpeercert(binary_form=True)
+
+    @property
+    def protocol(self) -> str:
+        """The negotiated TLS version as OpenSSL names it, such as ``TLSv1.3``; empty before the handshake."""
+        return self._tls.version() or ""
+
+    @property
+    def cipher(self) -> str:
+        """The negotiated cipher suite as OpenSSL names it; empty before the handshake."""
+        cipher = self._tls.cipher()
+        return cipher[0] if cipher else ""
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        """The TLS session, for a later resumption where a caller asked for that."""
+        return self._tls.session
+
+    @property
+    def session_reused(self) -> bool:
+        """Whether this connection resumed an earlier session."""
+        return bool(self._tls.session_reused)

@@ -1,0 +1,159 @@
+"""What a caller may choose about TLS, and the SSLContexts made from it (cached: one costs a third of a login)."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import hashlib
+import hmac
+import ssl
+from dataclasses import dataclass
+from os import PathLike
+from typing import Final, Literal
+
+from credssp.errors import CertificateError, LocalProtocolError
+from credssp.status import SecurityStatus
+from credssp.tls.certificate import ServerCertificate
+
+__all__ = ["CertificateCheck", "ClientTLS", "ServerTLS", "client_context", "server_context"]
+
+TLSVersionName = Literal["1.2", "1.3"]
+
+_VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+# Schannel takes no compression, and neither renegotiation nor resumption belongs to CredSSP ([MS-CSSP] 3.1.5 step 1).
+_OPTIONS: Final = ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
+
+
+class CertificateCheck(enum.Enum):
+    """What became of the server's certificate on the client."""
+
+    NOT_CHECKED = "not checked"
+    """No check was asked for; pubKeyAuth alone binds the login to the key."""
+    TRUSTED = "trusted"
+    """It chains to a trusted root and names the host."""
+    PINNED = "pinned"
+    """Its SHA-256 fingerprint is the one the caller gave."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientTLS:
+    """TLS settings of a client.
+
+    By default nothing about the certificate is checked, as the protocol has it: pubKeyAuth proves that the server
+    holds the key of the certificate, whoever signed it. Giving a CA or a fingerprint turns the check on.
+
+    Attributes:
+        verify: check chain and host name against `cafile`, `cadata` or the system's trust store.
+        cafile: PEM file with trusted roots; implies `verify`.
+        cadata: the same as PEM text; implies `verify`.
+        fingerprint: SHA-256 of the server's certificate (DER) in hexadecimal, colons allowed; checked on its own.
+        server_hostname: name for SNI and the certificate check; by default the host part of the target name.
+        minimum: lowest TLS version, ``1.2`` or ``1.3``.
+        maximum: highest TLS version.
+        ciphers: OpenSSL cipher string for TLS 1.2, or None for OpenSSL's default.
+        client_certificate: PEM file with chain and key for servers that ask for one, or None.
+    """
+
+    verify: bool = False
+    cafile: str | PathLike[str] | None = None
+    cadata: str | None = None
+    fingerprint: str | None = None
+    server_hostname: str | None = None
+    minimum: TLSVersionName = "1.2"
+    maximum: TLSVersionName = "1.3"
+    ciphers: str | None = None
+    client_certificate: str | PathLike[str] | None = None
+
+    @property
+    def verifies_chain(self) -> bool:
+        """Whether the certificate must chain to a trusted root and name the host."""
+        return self.verify or self.cafile is not None or self.cadata is not None
+
+    def check(self, certificate: bytes | None) -> CertificateCheck:
+        """Judge the leaf certificate (DER) of a finished handshake.
+
+        Raises:
+            CertificateError: it is not the pinned one, or there is none.
+        """
+        if certificate is None:
+            raise CertificateError("the server sent no certificate", status=SecurityStatus.SEC_E_CERT_UNKNOWN)
+        if self.fingerprint is not None:
+            wanted = self.fingerprint.replace(":", "").replace(" ", "").lower()
+            found = hashlib.sha256(certificate).hexdigest()
+            if not hmac.compare_digest(wanted.encode("ascii", "replace"), found.encode("ascii")):
+                raise CertificateError(
+                    f"the server's certificate is not the pinned one; its SHA-256 fingerprint is {found}",
+                    status=SecurityStatus.SEC_E_WRONG_PRINCIPAL,
+                )
+            return CertificateCheck.PINNED
+        return CertificateCheck.TRUSTED if self.verifies_chain else CertificateCheck.NOT_CHECKED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTLS:
+    """TLS settings of a server.
+
+    Attributes:
+        minimum: lowest TLS version, ``1.2`` or ``1.3``.
+        maximum: highest TLS version.
+        ciphers: OpenSSL cipher string for TLS 1.2, or None for OpenSSL's default.
+    """
+
+    minimum: TLSVersionName = "1.2"
+    maximum: TLSVersionName = "1.3"
+    ciphers: str | None = None
+
+
+def _base(protocol: int, settings: ClientTLS | ServerTLS) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.options |= _OPTIONS
+    try:
+        context.minimum_version = _VERSIONS[settings.minimum]
+        context.maximum_version = _VERSIONS[settings.maximum]
+        if settings.ciphers is not None:
+            context.set_ciphers(settings.ciphers)
+    except KeyError as error:
+        raise LocalProtocolError(f"unknown TLS version {error.args[0]!r}: 1.2 or 1.3") from None
+    except (ssl.SSLError, ValueError):
+        raise LocalProtocolError("OpenSSL knows none of the ciphers asked for") from None
+    return context
+
+
+@functools.lru_cache(maxsize=64)
+def client_context(settings: ClientTLS) -> ssl.SSLContext:
+    """Return the SSLContext for these settings.
+
+    Raises:
+        LocalProtocolError: a file cannot be read or a setting makes no sense.
+    """
+    context = _base(ssl.PROTOCOL_TLS_CLIENT, settings)
+    try:
+        if settings.verifies_chain:
+            if settings.cafile is None and settings.cadata is None:
+                context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+            else:
+                context.load_verify_locations(cafile=settings.cafile, cadata=settings.cadata)
+        else:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if settings.client_certificate is not None:
+            context.load_cert_chain(settings.client_certificate)
+    except (ssl.SSLError, OSError) as error:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
+        raise LocalProtocolError(f"the TLS settings cannot be used: {reason}") from None
+    return context
+
+
+@functools.lru_cache(maxsize=64)
+def server_context(settings: ServerTLS, certificate: ServerCertificate) -> ssl.SSLContext:
+    """Return the SSLContext for these settings and this certificate.
+
+    Raises:
+        LocalProtocolError: the certificate cannot be used or a setting makes no sense.
+    """
+    context = _base(ssl.PROTOCOL_TLS_SERVER, settings)
+    # No resumption, so no tickets; they would also need a leg of their own over HTTP.
+    context.num_tickets = 0
+    certificate.load_into(context)
+    return context
