@@ -101,7 +101,7 @@ class SmartCardCredentials:
     """A smart card and its PIN (TSSmartCardCreds, [MS-CSSP] 2.2.1.2.2).
 
     Attributes:
-        pin: the PIN.
+        pin: the PIN; a plain `str` is boxed.
         key_spec: 1 AT_KEYEXCHANGE, 2 AT_SIGNATURE, 0 for a CNG key storage provider.
         card_name: name of the card, or None.
         reader_name: name of the reader, or None.
@@ -119,6 +119,9 @@ class SmartCardCredentials:
     csp_name: str | None = None
     user_hint: str | None = None
     domain_hint: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pin", Secret(self.pin))  # a plain `str` from untyped code must not show in the repr
 
     def to_wire(self) -> TSCredentials:
         """Return the TSCredentials that delegates these."""
@@ -140,13 +143,18 @@ class RemoteGuardCredentials:
 
     Attributes:
         package_name: package of the main buffer, ``Kerberos`` on Windows.
-        buffer: the main logon buffer (KERB_TICKET_LOGON).
+        buffer: the main logon buffer (KERB_TICKET_LOGON); plain `bytes` are boxed.
         supplemental: further (package name, buffer) pairs, ``NTLM`` on Windows.
     """
 
     package_name: str
     buffer: Secret[bytes]
     supplemental: tuple[tuple[str, Secret[bytes]], ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        # As for the PIN: boxed here, whatever untyped code passes.
+        object.__setattr__(self, "buffer", Secret(self.buffer))
+        object.__setattr__(self, "supplemental", tuple((name, Secret(buffer)) for name, buffer in self.supplemental))
 
     def to_wire(self) -> TSCredentials:
         """Return the TSCredentials that delegates these."""

@@ -8,7 +8,7 @@ errors of other libraries are not chained where their text could hold secrets.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from credssp.status import NTStatus, SecurityStatus, describe, security_status_from_ntstatus
 
@@ -28,6 +28,15 @@ __all__ = [
     "TLSError",
     "VersionError",
 ]
+
+
+E = TypeVar("E", bound="CredSSPError")
+
+
+def _restore(cls: type[E], args: tuple[object, ...], attributes: dict[str, object]) -> E:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class CredSSPError(Exception):
@@ -67,6 +76,10 @@ class CredSSPError(Exception):
         Windows servers send both kinds (0xC000006D and 0x80090308, say).
         """
         return int(self.status) if self.ntstatus is None else self.ntstatus
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The constructors take keywords, which Exception's own way of copying and pickling does not know.
+        return _restore, (type(self), self.args, self.__dict__)
 
     def __str__(self) -> str:
         parts = [describe(self.error_code).summary]
@@ -150,10 +163,11 @@ class PeerRefusedError(CredSSPError):
 
     def __init__(self, ntstatus: int) -> None:
         info = describe(ntstatus)
-        advice = f" {info.advice}" if info.advice else ""
+        status = security_status_from_ntstatus(ntstatus)
         super().__init__(
-            f"the server refused the login: {info.meaning}{advice}",
-            status=security_status_from_ntstatus(ntstatus),
+            f"the server refused the login: {info.meaning} {info.advice}",
+            # An errorCode that is a success (bit 31 clear) is a refusal nevertheless, and must not look like a success.
+            status=status if status >> 31 else self.default_status,
             ntstatus=ntstatus,
             section="[MS-CSSP] 2.2.1 errorCode",
         )

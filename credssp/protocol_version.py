@@ -1,6 +1,7 @@
 """CredSSP protocol versions and what each of them changes ([MS-CSSP] 1.7, 2.2.1).
 
-No message negotiates the version: each side puts its own highest version into every TSRequest, and both use the lower one.
+No message negotiates the version: each side puts its own highest version into every TSRequest, and both use the lower
+one.
 """
 
 from __future__ import annotations
