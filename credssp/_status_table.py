@@ -644,7 +644,7 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
             "hide this."
         ),
         (
-            "Check the spelling and the domain part: .\\user or HOST\\user for a local account, DOMAIN\\user for a "
+            "Check the spelling and the domain part: HOST\\user for a local account, DOMAIN\\user for a "
             "domain one."
         ),
     ),
