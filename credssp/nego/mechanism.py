@@ -86,6 +86,13 @@ class Mechanism(Protocol):
     def step(self, token: bytes | None) -> bytes | None:
         """Take the peer's token (None for an initiator's first call) and return the one to send, if any."""
 
+    def finish(self) -> None:
+        """Say that the peer sends no further token although one was possible (SPNEGO's last mechListMIC).
+
+        Does nothing if the context is `complete`. Raises RemoteProtocolError if the exchange may not end here, and
+        LocalProtocolError if it is not that far.
+        """
+
     def wrap(self, data: bytes) -> bytes:
         """Encrypt and sign; returns signature, then ciphertext."""
 

@@ -1,15 +1,11 @@
 """The server side of an NTLMv2 login, for a server that can be trusted with a port ([MS-NLMP] 3.2).
 
-Two tokens come in, one goes out::
-
-    EXPECT_NEGOTIATE --NEGOTIATE/CHALLENGE--> EXPECT_AUTHENTICATE --AUTHENTICATE/(nothing)--> ESTABLISHED
-
-and anything that goes wrong leads to FAILED, for good.
+Two tokens come in, one goes out: NEGOTIATE is answered with CHALLENGE, AUTHENTICATE with nothing, and the login is
+complete. Anything that goes wrong on the way ends it for good (`credssp.nego.base.SecurityContext`).
 """
 
 from __future__ import annotations
 
-import enum
 import logging
 import os
 import time
@@ -17,7 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from credssp.account import Account, AccountStore
 from credssp.errors import AuthenticationError, LocalProtocolError
-from credssp.nego.mechanism import Identity, MechanismName, WireForm
+from credssp.nego.base import SecurityContext
+from credssp.nego.mechanism import Identity
 from credssp.nego.ntlm import crypto
 from credssp.nego.ntlm.messages import Authenticate, Negotiate, Version
 from credssp.nego.ntlm.proof import prove, verify_mic
@@ -36,14 +33,7 @@ WINDOWS_SERVER_2022 = Version(10, 0, 20348)
 _EPOCH_AS_FILETIME = 116_444_736_000_000_000
 
 
-class _State(enum.Enum):
-    EXPECT_NEGOTIATE = enum.auto()
-    EXPECT_AUTHENTICATE = enum.auto()
-    ESTABLISHED = enum.auto()
-    FAILED = enum.auto()
-
-
-class NTLMAcceptor:
+class NTLMAcceptor(SecurityContext):
     """Accepts one NTLMv2 login; a `credssp.nego.mechanism.SpnegoMechanism`.
 
     Args:
@@ -62,24 +52,6 @@ class NTLMAcceptor:
         random: n random octets, as `os.urandom`.
     """
 
-    __slots__ = (
-        "_accounts",
-        "_challenge",
-        "_clock",
-        "_filetime",
-        "_flags",
-        "_identity",
-        "_mic_received",
-        "_negotiate",
-        "_random",
-        "_rules",
-        "_server_challenge",
-        "_session",
-        "_state",
-        "_target",
-        "_version",
-    )
-
     def __init__(
         self,
         accounts: AccountStore,
@@ -93,6 +65,9 @@ class NTLMAcceptor:
         clock: Callable[[], int] = time.time_ns,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
+        super().__init__()
+        self.name = "ntlm"
+        self.wire_form = "ntlm"
         self._accounts = accounts
         self._target = NTLMTarget.of_this_host() if target is None else target
         self._rules = Rules(
@@ -101,57 +76,36 @@ class NTLMAcceptor:
         self._version = version
         self._clock = clock
         self._random = random
-        self._state = _State.EXPECT_NEGOTIATE
         self._negotiate = b""
         self._challenge = b""
         self._server_challenge = b""
         self._filetime = 0
         self._flags = 0
         self._mic_received = False
-        self._session: NTLMSession | None = None
-        self._identity: Identity | None = None
-
-    @property
-    def name(self) -> MechanismName:
-        """``ntlm``."""
-        return "ntlm"
-
-    @property
-    def wire_form(self) -> WireForm:
-        """``ntlm``: bare messages."""
-        return "ntlm"
-
-    @property
-    def complete(self) -> bool:
-        """Whether the client has logged on."""
-        return self._state is _State.ESTABLISHED
-
-    @property
-    def can_wrap(self) -> bool:
-        """The same as `complete`."""
-        return self._state is _State.ESTABLISHED
-
-    @property
-    def server_authentication(self) -> ServerAuthentication:
-        """NTLM once the client has logged on: both know the same secret, no more."""
-        return ServerAuthentication.NTLM if self.complete else ServerAuthentication.NONE
-
-    @property
-    def identity(self) -> Identity | None:
-        """Who logged on, or None."""
-        return self._identity
+        self._session: NTLMSession  # set when the login is complete; every use runs behind `can_wrap`
 
     @property
     def session_key(self) -> bytes:
         """ExportedSessionKey, 16 octets."""
-        return self._established().exported_session_key
+        self._check_can_wrap()
+        return self._run(lambda: self._session.exported_session_key)
 
     @property
     def mech_list_mic_required(self) -> bool:
         """Whether AUTHENTICATE carried a MIC; SPNEGO must then exchange mechListMICs ([MS-SPNG] 3.1.5.1)."""
         return self._mic_received
 
-    def step(self, token: bytes | None) -> bytes | None:
+    def make_mech_list_mic(self, mech_types: bytes) -> bytes:
+        """Sign SPNEGO's MechTypeList; see `NTLMSession.make_mech_list_mic`."""
+        self._check_can_wrap()
+        return self._run(lambda: self._session.make_mech_list_mic(mech_types))
+
+    def verify_mech_list_mic(self, mech_types: bytes, mic: bytes) -> None:
+        """Check the client's signature over it; see `NTLMSession.verify_mech_list_mic`."""
+        self._check_can_wrap()
+        self._run(lambda: self._session.verify_mech_list_mic(mech_types, mic))
+
+    def _step(self, token: bytes | None) -> bytes | None:
         """Take NEGOTIATE and return CHALLENGE; take AUTHENTICATE and return None.
 
         Raises:
@@ -159,46 +113,19 @@ class NTLMAcceptor:
             RemoteProtocolError: it breaks the protocol, lacks a flag that CredSSP needs, or its MIC does not match.
             AuthenticationError: unknown user or wrong password (always the same text and STATUS_LOGON_FAILURE), an
                 account that must not log on, or a login that our settings forbid.
-            LocalProtocolError: no token was due.
         """
-        state = self._state
-        # Whatever happens below, a context that did not come to its end well is never used again.
-        self._state = _State.FAILED
-        if state is _State.FAILED:
-            raise LocalProtocolError("this NTLM login has failed; a new one needs a new NTLMAcceptor")
-        if state is _State.ESTABLISHED:
-            self._session = self._identity = None
-            raise LocalProtocolError("this NTLM login is complete and takes no further token")
         if token is None:
             raise LocalProtocolError("an NTLM acceptor needs the client's token")
-        if state is _State.EXPECT_NEGOTIATE:
-            reply = self._accept_negotiate(token)
-            self._state = _State.EXPECT_AUTHENTICATE
-            return reply
+        if not self._challenge:
+            return self._accept_negotiate(token)
         self._accept_authenticate(token)
-        self._state = _State.ESTABLISHED
         return None
 
-    def wrap(self, data: bytes) -> bytes:
-        """Return signature, then ciphertext; see `NTLMSession.wrap`."""
-        return self._established().wrap(data)
+    def _wrap(self, data: bytes) -> bytes:
+        return self._session.wrap(data)
 
-    def unwrap(self, data: bytes) -> bytes:
-        """Return the plaintext; see `NTLMSession.unwrap`."""
-        return self._established().unwrap(data)
-
-    def make_mech_list_mic(self, mech_types: bytes) -> bytes:
-        """Sign SPNEGO's MechTypeList; see `NTLMSession.make_mech_list_mic`."""
-        return self._established().make_mech_list_mic(mech_types)
-
-    def verify_mech_list_mic(self, mech_types: bytes, mic: bytes) -> None:
-        """Check the client's signature over it; see `NTLMSession.verify_mech_list_mic`."""
-        self._established().verify_mech_list_mic(mech_types, mic)
-
-    def _established(self) -> NTLMSession:
-        if self._session is None or self._state is not _State.ESTABLISHED:
-            raise LocalProtocolError("no NTLM session: the login is not complete, or has failed")
-        return self._session
+    def _unwrap(self, data: bytes) -> bytes:
+        return self._session.unwrap(data)
 
     def _accept_negotiate(self, token: bytes) -> bytes:
         client_flags = Negotiate.decode(token).flags
@@ -229,7 +156,7 @@ class NTLMAcceptor:
             self._mic_received = True
         _check_status(account)
         self._session = NTLMSession(exported_session_key, flags, role="acceptor")
-        self._identity = Identity(
+        self.identity = Identity(
             username=account.username,
             domain=account.domain,
             mechanism="ntlm",
@@ -239,6 +166,8 @@ class NTLMAcceptor:
             target_name=response.target_info.target_name,
             account=account,
         )
+        self.server_authentication = ServerAuthentication.NTLM
+        self.complete = self.can_wrap = True
 
     def _find(self, domain: str, username: str) -> Sequence[Account]:
         """Ask the store; whatever goes wrong in there looks to the client like an unknown user.
@@ -252,7 +181,7 @@ class NTLMAcceptor:
             return ()
 
     def __repr__(self) -> str:
-        return f"NTLMAcceptor({self._state.name})"
+        return f"NTLMAcceptor(complete={self.complete}, failed={self._failed})"
 
 
 def _check_status(account: Account) -> None:
