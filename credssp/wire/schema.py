@@ -19,11 +19,11 @@ __all__ = [
     "InitialContextToken",
     "MechTypeList",
     "NegHints",
+    "NegState",
     "NegTokenInit",
     "NegTokenInit2",
     "NegTokenResp",
     "NegoData",
-    "NegoDataItem",
     "NegotiationToken",
     "SubjectPublicKeyInfo",
     "TSCredentials",
@@ -52,16 +52,10 @@ def _optional(name: str, number: int, spec: Any) -> namedtype.NamedType:
 # asn1/ms-cssp.asn
 
 
-class NegoDataItem(univ.Sequence):  # type: ignore[misc]
-    """NegoDataItem ([MS-CSSP] 2.2.1.1)."""
-
-    componentType = namedtype.NamedTypes(_member("negoToken", 0, univ.OctetString()))
-
-
 class NegoData(univ.SequenceOf):  # type: ignore[misc]
     """NegoData ([MS-CSSP] 2.2.1.1)."""
 
-    componentType = NegoDataItem()
+    componentType = univ.Sequence(componentType=namedtype.NamedTypes(_member("negoToken", 0, univ.OctetString())))
 
 
 class TSRequest(univ.Sequence):  # type: ignore[misc]
