@@ -104,11 +104,14 @@ class _Reader:
 
     def _list(self, setting: ListSetting) -> DelegationList:
         state = self._switch(setting.name.lower())
+        concatenate = self._switch(setting.concatenate.lower())
+        if concatenate is None:
+            # The policy editor writes 1 or 0. Where an enabled list has neither, nothing is added to it (our choice).
+            concatenate = not state
         return DelegationList(
             ListState.UNSET if state is None else ListState.ENABLED if state else ListState.DISABLED,
             self._servers.get(setting.name, ()),
-            # The policy editor writes 1 or 0. Nobody wrote it: nothing is added to what was listed (our choice).
-            concatenate_defaults=self._switch(setting.concatenate.lower()) or False,
+            concatenate,
         )
 
     def _switch(self, name: str) -> bool | None:

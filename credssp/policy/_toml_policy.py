@@ -47,8 +47,7 @@ def read_toml_policy(text: str, *, source: str, domain_joined: bool | None) -> P
     try:
         document = tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError is one; a number of some thousand digits is another
-        line = _LINE.search(str(error))
-        raise PolicyFileError(f"no TOML: {error}", source=source, line=int(line[1]) if line else 0) from error
+        raise PolicyFileError(f"no TOML: {error}", source=source, line=_line(str(error), text)) from error
     except RecursionError as error:
         raise PolicyFileError("no policy file: it is nested too deeply", source=source) from error
     return _Reader(text, source).read(document, domain_joined=domain_joined)
@@ -152,6 +151,14 @@ class _Reader:
             at = found.start() if found else at
         line = 0 if at < 0 else self._text.count("\n", 0, at) + 1
         return PolicyFileError(message, source=self._source, line=line)
+
+
+def _line(message: str, text: str) -> int:
+    """Return the line that an error of tomllib names, or 0; before Python 3.14 it is in the text alone."""
+    if "at end of document" in message:
+        return text.count("\n") + 1
+    named = _LINE.search(message)
+    return int(named[1]) if named else 0
 
 
 def _switch(number: int | None) -> bool | None:
