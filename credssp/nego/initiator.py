@@ -1,0 +1,95 @@
+"""Which inner authentication a client uses, as Windows chooses it ([MS-CSSP] <1>, <3>; [MS-SPNG] <8>).
+
+============= ====================================================== ==========================================
+mechanism     Kerberos can start                                     it cannot
+============= ====================================================== ==========================================
+``auto``      SPNEGO that offers Kerberos, then NTLM                 NTLM without SPNEGO
+``negotiate`` SPNEGO that offers Kerberos, then NTLM                 SPNEGO that offers NTLM
+``kerberos``  SPNEGO that offers Kerberos                            AuthenticationError
+``ntlm``      NTLM without SPNEGO                                    NTLM without SPNEGO
+============= ====================================================== ==========================================
+
+Kerberos "can start" when its libraries are installed and a ticket for the target was got with these credentials. That
+is tried in the first `step`, which may ask a KDC; it is not even tried with an NT hash or for an IP address. Why it was
+not used stands in `SpnegoInitiator.skipped`.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Final, Literal, Protocol, TypeAlias
+
+from credssp.credentials import LogonCredentials
+from credssp.errors import LocalProtocolError
+from credssp.nego.kerberos import KerberosInitiator, kerberos_obstacle
+from credssp.nego.mechanism import Mechanism, MechanismName
+from credssp.nego.ntlm_initiator import NTLMInitiator
+from credssp.nego.spnego import OID, Candidate, Skipped, SpnegoInitiator
+from credssp.nego.target import Target
+from credssp.status import SecurityStatus
+
+__all__ = ["Initiator", "MechanismChoice", "create_initiator"]
+
+MechanismChoice: TypeAlias = Literal["auto", "negotiate", "ntlm", "kerberos"]
+"""What a caller may ask for."""
+
+
+_BARE: Final[frozenset[MechanismName]] = frozenset({"ntlm"})
+
+
+class Initiator(Mechanism, Protocol):
+    """A mechanism of a client."""
+
+    def finish(self) -> None:
+        """Say that the server sends no further token although one was possible; `unwrap` says it implicitly."""
+
+
+def create_initiator(
+    credentials: LogonCredentials | None,
+    *,
+    target_name: str,
+    mechanism: MechanismChoice = "auto",
+    wire_form: Literal["spnego", "kerberos"] = "spnego",
+    channel_bindings: bytes | None = None,
+) -> Initiator:
+    """Make the inner authentication of a client.
+
+    Args:
+        credentials: who logs on; None takes the Kerberos tickets of this user's credential cache (no NTLM then).
+        target_name: the SPN of the server (``TERMSRV/host``), or its host name.
+        mechanism: see the table above.
+        wire_form: ``kerberos`` sends Kerberos tokens without SPNEGO, with ``mechanism="kerberos"`` only. Windows
+            clients never do ([MS-CSSP] <7>), rdesktop does.
+        channel_bindings: application data of channel bindings, or None; CredSSP has none.
+
+    Raises:
+        LocalProtocolError: arguments that make no sense.
+    """
+    target = Target.parse(target_name)
+    if wire_form != "spnego" and mechanism != "kerberos":
+        raise LocalProtocolError('wire_form="kerberos" goes with mechanism="kerberos" only')
+    make_kerberos = functools.partial(KerberosInitiator, credentials, target, channel_bindings=channel_bindings)
+    if mechanism == "kerberos" and wire_form == "kerberos":
+        return make_kerberos()
+    kerberos = Candidate("kerberos", OID.KERBEROS, make_kerberos)
+    if mechanism == "kerberos":
+        return SpnegoInitiator([kerberos])
+    if credentials is None:
+        if mechanism == "ntlm":
+            raise LocalProtocolError(
+                "NTLM needs a user name and a password or NT hash", status=SecurityStatus.SEC_E_NO_CREDENTIALS
+            )
+        return SpnegoInitiator([kerberos])
+    make_ntlm = functools.partial(NTLMInitiator, credentials, target, channel_bindings=channel_bindings)
+    if mechanism == "ntlm":
+        return make_ntlm()
+    candidates = [Candidate("ntlm", OID.NTLM, make_ntlm)]
+    obstacle = kerberos_obstacle(credentials, target)
+    if obstacle is None:
+        candidates.insert(0, kerberos)
+    skipped = [] if obstacle is None else [Skipped("kerberos", obstacle)]
+    if mechanism == "negotiate":
+        return SpnegoInitiator(candidates, skipped=skipped)
+    if mechanism == "auto":
+        return SpnegoInitiator(candidates, skipped=skipped, bare=_BARE)
+    raise LocalProtocolError("mechanism is one of auto, negotiate, ntlm, kerberos")

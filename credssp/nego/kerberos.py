@@ -1,0 +1,211 @@
+"""Kerberos, initiator and acceptor, over GSS-API or SSPI through pyspnego (RFC 4121, [MS-KILE] 3.4.5.4).
+
+Both ends demand confidentiality, integrity and mutual authentication: CredSSP sends a password through the context.
+Making the initiator and its first step may ask a KDC, and so may block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from credssp.credentials import LogonCredentials, NTHashCredentials, PasswordCredentials
+from credssp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
+from credssp.nego import pyspnego
+from credssp.nego.base import SecurityContext
+from credssp.nego.mechanism import Identity
+from credssp.nego.target import Target
+from credssp.server_authentication import ServerAuthentication
+from credssp.status import SecurityStatus
+
+if TYPE_CHECKING:
+    import spnego
+
+__all__ = ["KerberosAcceptor", "KerberosInitiator", "kerberos_obstacle"]
+
+# Values of spnego.ContextReq, which are those of GSS-API (RFC 2744 3.9.5).
+_REQUIRED: Final = {0x02: "mutual authentication", 0x10: "confidentiality", 0x20: "integrity"}
+
+
+class _KerberosContext(SecurityContext):
+    """What both roles share; a `credssp.nego.mechanism.SpnegoMechanism`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = "kerberos"
+        self.wire_form = "kerberos"
+        self._context: spnego.ContextProxy | None = None
+
+    def _open(self) -> spnego.ContextProxy:
+        raise NotImplementedError
+
+    @property
+    def session_key(self) -> bytes:
+        """The key of the context as GSS-API tells it; the subkey where there is one."""
+        context = self._established()
+        return pyspnego.call("asking for the Kerberos session key", lambda: context.session_key)
+
+    @property
+    def mech_list_mic_required(self) -> bool:
+        """False: with Kerberos as first choice of both, the mechListMIC is exchanged only on demand (RFC 4178 5)."""
+        return False
+
+    def make_mech_list_mic(self, mech_types: bytes) -> bytes:
+        """Sign SPNEGO's MechTypeList (GSS_GetMIC)."""
+        return self._run(self._call, "signing with Kerberos", self._established().sign, mech_types)
+
+    def verify_mech_list_mic(self, mech_types: bytes, mic: bytes) -> None:
+        """Check the peer's signature over it (GSS_VerifyMIC)."""
+        self._run(self._call, "verifying with Kerberos", self._established().verify, mech_types, mic)
+
+    def _established(self) -> spnego.ContextProxy:
+        if self._context is None or not self.complete:
+            raise LocalProtocolError("the Kerberos context is not complete")
+        return self._context
+
+    @staticmethod
+    def _call(doing: str, function: Callable[..., object], *args: object) -> bytes:
+        result = pyspnego.call(doing, function, *args)
+        return result if isinstance(result, bytes) else b""
+
+    def _step(self, token: bytes | None) -> bytes | None:
+        if self._context is None:
+            self._context = self._open()
+        context = self._context
+        reply: bytes | None = pyspnego.call("taking a Kerberos token", context.step, token)
+        if context.complete:
+            self._check_flags(int(context.context_attr))
+            self._establish(context)
+        elif not reply:
+            raise RemoteProtocolError("Kerberos waits for a token but has none to send", section="RFC 4121 4")
+        return reply or None
+
+    def _check_flags(self, granted: int) -> None:
+        missing = [what for flag, what in _REQUIRED.items() if not granted & flag]
+        if missing:
+            raise RemoteProtocolError(
+                f"the Kerberos context is without {', '.join(missing)}, which CredSSP needs",
+                status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION,
+                section="RFC 4121 4.1.1.1",
+            )
+
+    def _establish(self, context: spnego.ContextProxy) -> None:  # noqa: ARG002 - the acceptor wants it
+        self.complete = self.can_wrap = True
+        self.server_authentication = ServerAuthentication.KERBEROS
+
+    def _wrap(self, data: bytes) -> bytes:
+        context = self._established()
+        if context.iov_available():
+            # Header, then data, as SSPI does it: some peers refuse the plain gss_wrap token (RRC 0) where they
+            # expect a security trailer in front ([MS-KILE] 3.4.5.4.1).
+            sealed = pyspnego.call("wrapping with Kerberos", context.wrap_winrm, data)
+            return sealed.header + sealed.data
+        return pyspnego.call("wrapping with Kerberos", context.wrap, data).data
+
+    def _unwrap(self, data: bytes) -> bytes:
+        result = pyspnego.call("unwrapping with Kerberos", self._established().unwrap, data)
+        if not result.encrypted:
+            raise RemoteProtocolError(
+                "a Kerberos message that is signed but not encrypted",
+                status=SecurityStatus.SEC_E_MESSAGE_ALTERED,
+                section="RFC 4121 4.2.4",
+            )
+        return result.data
+
+
+class KerberosInitiator(_KerberosContext):
+    """Logs on with Kerberos.
+
+    Args:
+        credentials: a password, to get a ticket with; None takes the tickets of the default credential cache.
+        target: the service to get a ticket for.
+        channel_bindings: application data of channel bindings, or None; CredSSP has none.
+    """
+
+    def __init__(
+        self, credentials: LogonCredentials | None, target: Target, *, channel_bindings: bytes | None = None
+    ) -> None:
+        super().__init__()
+        self._credentials = credentials
+        self._target = target
+        self._channel_bindings = channel_bindings
+
+    def _open(self) -> spnego.ContextProxy:
+        obstacle = kerberos_obstacle(self._credentials, self._target)
+        if obstacle is not None:
+            raise obstacle
+        principal, password = _logon(self._credentials)
+        return pyspnego.call(
+            "getting a Kerberos ticket",
+            pyspnego.kerberos_client,
+            principal,
+            password,
+            service=self._target.service,
+            host=self._target.host,
+            application_data=self._channel_bindings,
+        )
+
+
+def kerberos_obstacle(credentials: LogonCredentials | None, target: Target) -> AuthenticationError | None:
+    """Return why Kerberos cannot work whatever a KDC would say, or None where it is worth trying."""
+    missing = pyspnego.kerberos_missing()
+    if missing:
+        return pyspnego.kerberos_unavailable(missing)
+    if isinstance(credentials, NTHashCredentials):
+        return pyspnego.failure(
+            "an NT hash logs on with NTLM only; Kerberos needs the password", SecurityStatus.SEC_E_NO_CREDENTIALS
+        )
+    if credentials is not None and not credentials.username:
+        return pyspnego.failure("Kerberos needs a user name", SecurityStatus.SEC_E_NO_CREDENTIALS)
+    if target.is_address:
+        return pyspnego.failure(
+            "Kerberos knows hosts by name, and the target is an IP address", SecurityStatus.SEC_E_TARGET_UNKNOWN
+        )
+    return None
+
+
+def _logon(credentials: LogonCredentials | None) -> tuple[str | None, str]:
+    """Return the principal and the password to get a ticket with.
+
+    The realm of an Active Directory domain is its DNS name in capitals, and MIT Kerberos compares exactly; without a
+    domain the default realm is taken.
+    """
+    if not isinstance(credentials, PasswordCredentials):
+        return None, ""
+    user, domain = credentials.username, credentials.domain
+    if not domain and "@" in user:
+        user, _, domain = user.rpartition("@")
+    name = user.replace("\\", "\\\\").replace("@", "\\@")
+    return (f"{name}@{domain.upper()}" if domain else name), credentials.password.reveal()
+
+
+class KerberosAcceptor(_KerberosContext):
+    """Accepts a Kerberos login with a key of the default keytab.
+
+    Args:
+        spn: the service the client must have asked for (``TERMSRV/host``), or None for any key in the keytab.
+        channel_bindings: application data of the channel bindings that the client must use, or None.
+    """
+
+    def __init__(self, *, spn: str | None = None, channel_bindings: bytes | None = None) -> None:
+        super().__init__()
+        self._spn = spn
+        self._channel_bindings = channel_bindings
+
+    def _open(self) -> spnego.ContextProxy:
+        missing = pyspnego.kerberos_missing()
+        if missing:
+            raise pyspnego.kerberos_unavailable(missing)
+        return pyspnego.call("opening the Kerberos keytab", pyspnego.kerberos_server, self._spn, self._channel_bindings)
+
+    def _establish(self, context: spnego.ContextProxy) -> None:
+        principal = pyspnego.call("asking for the Kerberos principal", lambda: context.client_principal) or ""
+        name, _, realm = principal.rpartition("@")
+        super()._establish(context)
+        self.identity = Identity(
+            username=name or realm,
+            domain=realm if name else "",
+            mechanism="kerberos",
+            sent_username=name or realm,
+            sent_domain=realm if name else "",
+        )

@@ -1,0 +1,19 @@
+"""SPNEGO (RFC 4178, [MS-SPNG]): the token codec, the initiator and the acceptor, around any mechanism."""
+
+from credssp.nego.spnego.acceptor import SpnegoAcceptor
+from credssp.nego.spnego.candidate import Candidate, Skipped
+from credssp.nego.spnego.initiator import SpnegoInitiator
+from credssp.nego.spnego.tokens import OID, NegHints, NegState, NegTokenInit, NegTokenResp, decode
+
+__all__ = [
+    "OID",
+    "Candidate",
+    "NegHints",
+    "NegState",
+    "NegTokenInit",
+    "NegTokenResp",
+    "Skipped",
+    "SpnegoAcceptor",
+    "SpnegoInitiator",
+    "decode",
+]

@@ -1,0 +1,340 @@
+"""SPNEGO tokens: NegTokenInit, NegTokenInit2 and NegTokenResp (RFC 4178 4.2, [MS-SPNG] 2.2.1).
+
+::
+
+    first token:  60 len 06062b0601050502 a0 len NegTokenInit      (GSS-API framing, RFC 2743 3.1)
+    NegTokenInit  ::= SEQUENCE { mechTypes [0] SEQUENCE OF OBJECT IDENTIFIER, reqFlags [1] BIT STRING OPTIONAL,
+                                 mechToken [2] OCTET STRING OPTIONAL, mechListMIC [3] OCTET STRING OPTIONAL }
+    NegTokenInit2 ::= the same, but negHints [3] NegHints OPTIONAL, mechListMIC [4] OCTET STRING OPTIONAL
+    later:        a1 len NegTokenResp
+    NegTokenResp  ::= SEQUENCE { negState [0] ENUMERATED OPTIONAL, supportedMech [1] OBJECT IDENTIFIER OPTIONAL,
+                                 responseToken [2] OCTET STRING OPTIONAL, mechListMIC [3] OCTET STRING OPTIONAL }
+
+NegTokenInit2 is what a server that speaks first sends; [MS-SPNG] 2.2.1 gives it the tag of NegTokenInit, so one class
+holds both and the type of member [3] tells them apart. Decoding is strict (see `credssp.wire.der`) but for one thing:
+a NegTokenInit without its GSS-API framing is taken, because some clients leave it away.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from dataclasses import dataclass
+from typing import Final
+
+from credssp.errors import DecodeError
+from credssp.wire.der import (
+    Reader,
+    Span,
+    Tag,
+    decode_oid,
+    write_explicit,
+    write_integer,
+    write_octet_string,
+    write_oid,
+    write_sequence,
+    write_tlv,
+)
+
+__all__ = [
+    "MAX_MECH_TYPES",
+    "MECHANISM_NAMES",
+    "OID",
+    "NegHints",
+    "NegState",
+    "NegTokenInit",
+    "NegTokenResp",
+    "decode",
+    "encode_mech_types",
+    "mechanism_of",
+]
+
+MAX_MECH_TYPES: Final = 32
+"""How many mechanisms a peer may offer; Windows offers four, and nobody has seen ten."""
+
+_INIT: Final = "NegTokenInit"
+_RESP: Final = "NegTokenResp"
+_INIT_SECTION: Final = "RFC 4178 4.2.1"
+_RESP_SECTION: Final = "RFC 4178 4.2.2"
+_INIT_NAMES: Final = ("mechTypes", "reqFlags", "mechToken", "negHints or mechListMIC", "mechListMIC")
+_RESP_NAMES: Final = ("negState", "supportedMech", "responseToken", "mechListMIC")
+_HINT_NAMES: Final = ("hintName", "hintAddress")
+
+
+class OID:
+    """Object identifiers of the mechanisms."""
+
+    SPNEGO: Final = "1.3.6.1.5.5.2"
+    NTLM: Final = "1.3.6.1.4.1.311.2.2.10"
+    KERBEROS: Final = "1.2.840.113554.1.2.2"
+    MS_KERBEROS: Final = "1.2.840.48018.1.2.2"
+    """Kerberos through a historic 16-bit truncation; Windows lists it before the right one ([MS-SPNG] <9>)."""
+    KERBEROS_USER_TO_USER: Final = "1.2.840.113554.1.2.2.3"
+    NEGOEX: Final = "1.3.6.1.4.1.311.2.2.30"
+
+
+MECHANISM_NAMES: Final = {
+    OID.SPNEGO: "SPNEGO",
+    OID.NTLM: "NTLM",
+    OID.KERBEROS: "Kerberos",
+    OID.MS_KERBEROS: "Kerberos (Microsoft OID)",
+    OID.KERBEROS_USER_TO_USER: "Kerberos user-to-user",
+    OID.NEGOEX: "NEGOEX",
+}
+"""Names for people; an OID that is not listed here is shown as it is."""
+
+_SPNEGO_OID: Final = write_oid(OID.SPNEGO)
+_OCTET_STRING: Final = bytes((Tag.OCTET_STRING,))
+# The mechanism lists and OIDs we send are few and always the same.
+_OID_TLV: Final = {oid: write_oid(oid) for oid in MECHANISM_NAMES}
+_OID_BY_CONTENTS: Final = {tlv[2:]: oid for oid, tlv in _OID_TLV.items()}
+
+
+def mechanism_of(oid: str) -> str:
+    """Return the name in `credssp.nego.mechanism.MechanismName` that the OID stands for, or an empty string."""
+    if oid == OID.NTLM:
+        return "ntlm"
+    return "kerberos" if oid in (OID.KERBEROS, OID.MS_KERBEROS) else ""
+
+
+def _name(oid: str) -> str:
+    return MECHANISM_NAMES.get(oid, oid)
+
+
+def _size(octets: bytes | None) -> str | None:
+    return None if octets is None else f"<{len(octets)} octets>"
+
+
+def _oid_tlv(oid: str) -> bytes:
+    return _OID_TLV.get(oid) or write_oid(oid)
+
+
+def encode_mech_types(mech_types: tuple[str, ...]) -> bytes:
+    """Write MechTypeList: what mechListMIC is made over, the SEQUENCE without the [0] around it (RFC 4178 5)."""
+    return write_sequence(*map(_oid_tlv, mech_types))
+
+
+def _read_oid(reader: Reader, contents: Span, field: str) -> str:
+    octets = reader.data[contents[0] : contents[1]]
+    # The known ones are looked up whole: that is the hot path, and DER has one encoding for each.
+    known = _OID_BY_CONTENTS.get(octets)
+    if known is not None:
+        return known
+    try:
+        return decode_oid(octets)
+    except ValueError as problem:
+        message = str(problem)
+    raise reader.error(message, field, contents[0])
+
+
+class NegState(enum.IntEnum):
+    """NegTokenResp.negState (RFC 4178 4.2.2)."""
+
+    ACCEPT_COMPLETED = 0
+    ACCEPT_INCOMPLETE = 1
+    REJECT = 2
+    REQUEST_MIC = 3
+    """Only in the acceptor's first reply: the mechListMIC exchange must take place."""
+
+    @property
+    def label(self) -> str:
+        """The name in the RFC, such as ``accept-completed``."""
+        return self.name.lower().replace("_", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class NegHints:
+    """NegHints ([MS-SPNG] 2.2.1): nothing that anybody uses.
+
+    Attributes:
+        hint_name: hintName, ``not_defined_in_RFC4178@please_ignore`` from Windows; None where absent.
+        hint_address: hintAddress, never sent.
+    """
+
+    hint_name: bytes | None = b"not_defined_in_RFC4178@please_ignore"
+    hint_address: bytes | None = None
+
+    def encode(self) -> bytes:
+        """Write the SEQUENCE."""
+        name, address = self.hint_name, self.hint_address
+        return write_sequence(
+            b"" if name is None else write_explicit(0, write_tlv(Tag.GENERAL_STRING, name)),
+            b"" if address is None else write_explicit(1, write_octet_string(address)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NegTokenInit:
+    """The first token of the initiator, or NegTokenInit2 of a server that speaks first.
+
+    Attributes:
+        mech_types: mechTypes, dotted OIDs, best first.
+        mech_token: mechToken, made by the first mechanism in the hope that it is taken.
+        mech_list_mic: mechListMIC; not seen in practice in this token.
+        neg_hints: negHints; its presence makes this a NegTokenInit2.
+        framed: whether the GSS-API framing (``60 ... SPNEGO OID``) stands around it.
+        mech_types_der: MechTypeList as it was received, which is what the mechListMIC is over.
+    """
+
+    mech_types: tuple[str, ...]
+    mech_token: bytes | None = None
+    mech_list_mic: bytes | None = None
+    neg_hints: NegHints | None = None
+    framed: bool = True
+    mech_types_der: bytes = dataclasses.field(default=b"", compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.mech_types_der:
+            object.__setattr__(self, "mech_types_der", encode_mech_types(self.mech_types))
+
+    def encode(self) -> bytes:
+        """Write the token."""
+        members = [write_explicit(0, self.mech_types_der)]
+        if self.mech_token is not None:
+            members.append(write_explicit(2, write_octet_string(self.mech_token)))
+        if self.neg_hints is not None:
+            members.append(write_explicit(3, self.neg_hints.encode()))
+        if self.mech_list_mic is not None:
+            members.append(write_explicit(3 if self.neg_hints is None else 4, write_octet_string(self.mech_list_mic)))
+        token = write_explicit(0, write_sequence(*members))
+        return write_tlv(Tag.APPLICATION_0, _SPNEGO_OID + token) if self.framed else token
+
+    @classmethod
+    def decode(cls, token: bytes) -> NegTokenInit:
+        """Read a token that starts with 0x60 or 0xA0.
+
+        Raises:
+            DecodeError: it is none.
+            LimitExceededError: more than `MAX_MECH_TYPES` mechanisms.
+        """
+        reader = Reader(token, _INIT_SECTION)
+        span = reader.whole
+        framed = token[:1] == b"\x60"
+        if framed:
+            start, stop = reader.only(span, Tag.APPLICATION_0, _INIT)
+            if not token.startswith(_SPNEGO_OID, start):
+                raise reader.error("GSS-API framing of another mechanism", f"{_INIT}.thisMech", start)
+            span = start + len(_SPNEGO_OID), stop
+        body = reader.only(span, Tag.CONTEXT_0, _INIT)
+        types, _flags, mech_token, third, fourth = reader.sequence(body, _INIT_NAMES, _INIT)
+        items = reader.sequence_of(types, Tag.OBJECT_IDENTIFIER, f"{_INIT}.mechTypes", limit=MAX_MECH_TYPES)
+        if types is None or not items:
+            raise reader.error("no mechanism at all", f"{_INIT}.mechTypes", body[0])
+        hints, mic = third, fourth
+        if third is not None and token.startswith(_OCTET_STRING, third[0]):
+            if fourth is not None:
+                raise reader.error("stands there twice", f"{_INIT}.mechListMIC", fourth[0])
+            hints, mic = None, third
+        return cls(
+            mech_types=tuple(
+                _read_oid(reader, contents, f"{_INIT}.mechTypes[{index}]") for index, contents in enumerate(items)
+            ),
+            mech_token=None if mech_token is None else reader.octet_string(mech_token, f"{_INIT}.mechToken"),
+            mech_list_mic=None if mic is None else reader.octet_string(mic, f"{_INIT}.mechListMIC"),
+            neg_hints=None if hints is None else _read_hints(reader, hints),
+            framed=framed,
+            mech_types_der=token[types[0] : types[1]],
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"NegTokenInit(mech_types=[{', '.join(map(_name, self.mech_types))}], mech_token={_size(self.mech_token)}, "
+            f"mech_list_mic={_size(self.mech_list_mic)}, neg_hints={self.neg_hints}, framed={self.framed})"
+        )
+
+
+def _read_hints(reader: Reader, span: Span) -> NegHints:
+    name, address = reader.sequence(span, _HINT_NAMES, f"{_INIT}.negHints")
+    hint_name = None
+    if name is not None:
+        start, stop = reader.only(name, Tag.GENERAL_STRING, f"{_INIT}.negHints.hintName")
+        hint_name = reader.data[start:stop]
+    return NegHints(
+        hint_name, None if address is None else reader.octet_string(address, f"{_INIT}.negHints.hintAddress")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NegTokenResp:
+    """Every token after the first, in both directions.
+
+    Attributes:
+        neg_state: negState; absent in what some initiators send.
+        supported_mech: supportedMech, a dotted OID, in the acceptor's first reply.
+        response_token: responseToken, the mechanism's own token.
+        mech_list_mic: mechListMIC, a signature over MechTypeList.
+    """
+
+    neg_state: NegState | None = None
+    supported_mech: str | None = None
+    response_token: bytes | None = None
+    mech_list_mic: bytes | None = None
+
+    def encode(self) -> bytes:
+        """Write the token."""
+        members = []
+        if self.neg_state is not None:
+            members.append(write_explicit(0, write_integer(self.neg_state, Tag.ENUMERATED)))
+        if self.supported_mech is not None:
+            members.append(write_explicit(1, _oid_tlv(self.supported_mech)))
+        if self.response_token is not None:
+            members.append(write_explicit(2, write_octet_string(self.response_token)))
+        if self.mech_list_mic is not None:
+            members.append(write_explicit(3, write_octet_string(self.mech_list_mic)))
+        return write_explicit(1, write_sequence(*members))
+
+    @classmethod
+    def decode(cls, token: bytes) -> NegTokenResp:
+        """Read a token that starts with 0xA1.
+
+        Raises:
+            DecodeError: it is none.
+        """
+        reader = Reader(token, _RESP_SECTION)
+        body = reader.only(reader.whole, Tag.CONTEXT_0 + 1, _RESP)
+        state, mech, response, mic = reader.sequence(body, _RESP_NAMES, _RESP)
+        neg_state = supported = None
+        if state is not None:
+            number = reader.enumerated(state, f"{_RESP}.negState")
+            if not 0 <= number <= 3:
+                raise reader.error(f"{number} is no state", f"{_RESP}.negState", state[0])
+            neg_state = NegState(number)
+        if mech is not None:
+            field = f"{_RESP}.supportedMech"
+            supported = _read_oid(reader, reader.only(mech, Tag.OBJECT_IDENTIFIER, field), field)
+        return cls(
+            neg_state,
+            supported,
+            None if response is None else reader.octet_string(response, f"{_RESP}.responseToken"),
+            None if mic is None else reader.octet_string(mic, f"{_RESP}.mechListMIC"),
+        )
+
+    def effective_mic(self) -> bytes | None:
+        """Return mechListMIC, or None where it is a copy of responseToken.
+
+        Old implementations put the same octets into both members (https://github.com/jborean93/smbprotocol/issues/137).
+        """
+        return None if self.mech_list_mic == self.response_token else self.mech_list_mic
+
+    def __repr__(self) -> str:
+        state = None if self.neg_state is None else self.neg_state.label
+        mech = None if self.supported_mech is None else _name(self.supported_mech)
+        return (
+            f"NegTokenResp(neg_state={state}, supported_mech={mech}, response_token={_size(self.response_token)}, "
+            f"mech_list_mic={_size(self.mech_list_mic)})"
+        )
+
+
+def decode(token: bytes) -> NegTokenInit | NegTokenResp:
+    """Read any SPNEGO token, telling by its first octet what it is.
+
+    Raises:
+        DecodeError: it is none.
+        LimitExceededError: more than `MAX_MECH_TYPES` mechanisms.
+    """
+    first = token[:1]
+    if first == b"\xa1":
+        return NegTokenResp.decode(token)
+    if first in (b"\x60", b"\xa0"):
+        return NegTokenInit.decode(token)
+    raise DecodeError("not a SPNEGO token", field="NegotiationToken", section="RFC 4178 4.2")
