@@ -2,7 +2,7 @@
 
 MS-CSSP asks for DER, but not every peer keeps to it: rdesktop writes every length from 128 up as ``82 hh ll`` and
 every INTEGER in two octets. `read` therefore tries the strict reader first; when that refuses, it rewrites the message
-as DER once, and what it had to forgive goes into a list of `Deviation`s, which the conformance suite shows.
+as DER once, and what it had to forgive goes into a list of `Deviation`, which the conformance suite shows.
 
 Forgiven: lengths and INTEGERs that are not the shortest, members out of order, unknown members with a higher tag
 than those we know (a newer version's). Never forgiven: indefinite lengths, members that stand there twice or are
