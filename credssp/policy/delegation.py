@@ -97,7 +97,7 @@ class DelegationPolicy:
 
     @classmethod
     def windows_defaults(cls, *, domain_joined: bool = False) -> DelegationPolicy:
-        """Return the policy of Windows as installed: fresh and saved credentials, to RDP hosts (``TERMSRV/*``) alone."""
+        """Return Windows' policy as installed: fresh and saved credentials, to RDP hosts (``TERMSRV/*``) alone."""
         return cls(domain_joined=domain_joined)
 
     @classmethod
