@@ -51,7 +51,7 @@ _MAX_OID_OCTETS: Final = 64
 _SMALLEST: Final = (0, 0x80, 0x100, 0x10000)
 """The smallest length that needs this many length octets."""
 
-_NO_PLACES: Final[Mapping[str, int]] = {}
+_NO_PLACES: Final[Mapping[str, Span]] = {}
 
 
 class Tag:
@@ -80,14 +80,15 @@ class Reader:
 
     __slots__ = ("_origin", "_places", "data", "section")
 
-    def __init__(self, data: bytes, section: str, *, origin: int = 0, places: Mapping[str, int] = _NO_PLACES) -> None:
+    def __init__(self, data: bytes, section: str, *, origin: int = 0, places: Mapping[str, Span] = _NO_PLACES) -> None:
         """Wrap a message.
 
         Args:
             data: the octets.
             section: such as ``[MS-CSSP] 2.2.1``.
             origin: added to offsets in errors, for a structure inside the OCTET STRING of another one.
-            places: offsets by field, for octets that were rewritten and lost their first offsets.
+            places: by field, offsets of the TLV and of its contents in what the peer sent, for octets that were
+                rewritten since.
         """
         self.data = data
         self.section = section
@@ -100,8 +101,14 @@ class Reader:
         return 0, len(self.data)
 
     def offset(self, field: str, position: int) -> int:
-        """Return where the octet at this position stood in what the peer sent."""
-        return self._places.get(field, position + self._origin)
+        """Return where the field, which is at this position now, stood in what the peer sent."""
+        place = self._places.get(field)
+        return place[0] if place else position + self._origin
+
+    def contents_offset(self, field: str, position: int) -> int:
+        """Return the same for the contents of the field."""
+        place = self._places.get(field)
+        return place[1] if place else position + self._origin
 
     def error(self, message: str, field: str, position: int) -> DecodeError:
         """Make the error that says what is wrong with the field."""

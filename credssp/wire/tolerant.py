@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
 
 from credssp.errors import DecodeError, LimitExceededError
-from credssp.wire.der import Reader, Span, Tag, write_explicit, write_sequence
+from credssp.wire.der import Reader, Span, Tag, write_explicit, write_integer, write_octet_string, write_sequence
 
 __all__ = ["MAX_MESSAGE_SIZE", "Deviation", "read"]
 
@@ -88,17 +88,34 @@ def read(
 
 
 def _ber_to_der(data: bytes, spec: Any) -> bytes | None:
-    """Let pyasn1 rewrite one value that fills the octets; None if it cannot."""
-    from pyasn1.codec.ber import decoder, encoder
+    """Let pyasn1 read one value that fills the octets, and write it as DER; None if it cannot."""
+    from pyasn1.codec.ber import decoder
     from pyasn1.error import PyAsn1Error
 
     try:
         value, rest = decoder.decode(data, asn1Spec=spec)
-        # Not pyasn1's DER encoder: that one leaves out optional lists that are empty. For types without SET, DEFAULT
-        # and BOOLEAN its BER is DER.
-        return None if rest else bytes(encoder.encode(value))
     except PyAsn1Error:  # not chained: its text may quote the message
         return None
+    return None if rest else _write(value)
+
+
+def _write(value: Any) -> bytes:
+    """Write a pyasn1 value of one of our types as DER.
+
+    pyasn1's own encoders will not do: the DER one leaves out optional lists that are empty, and both write -128 in
+    two octets and errorCode 0x80000000 in five (0.6.5).
+    """
+    from pyasn1.type import univ
+
+    if isinstance(value, univ.Integer):
+        return write_integer(int(value))
+    if isinstance(value, univ.OctetString):
+        return write_octet_string(bytes(value))
+    if isinstance(value, univ.SequenceOf):
+        return write_sequence(*map(_write, value))
+    members = (value.getComponentByPosition(n, None, False) for n in range(len(value.componentType)))
+    present = ((n, member) for n, member in enumerate(members) if member is not None and member.isValue)
+    return write_sequence(*(write_explicit(n, _write(member)) for n, member in present))
 
 
 class _Scanner(Reader):
@@ -110,10 +127,10 @@ class _Scanner(Reader):
         super().__init__(data, section, origin=origin)
         self._limit = limit
         self.deviations: list[Deviation] = []
-        self.places: dict[str, int] = {}
+        self.places: dict[str, Span] = {}
 
     def rewrite(self, structure: str) -> bytes:
-        """Return the message as DER, with `deviations` and `places` (offsets by field) filled."""
+        """Return the message as DER, with `deviations` and `places` (see `Reader`) filled."""
         from credssp.wire import schema
 
         spec = getattr(schema, structure)()
@@ -133,9 +150,10 @@ class _Scanner(Reader):
         from pyasn1.type import univ
 
         if isinstance(spec, univ.Integer):
-            self.integer(span, path)
+            contents = self.only(span, Tag.INTEGER, path)
+            self._integer(contents, path)
         elif isinstance(spec, univ.OctetString):
-            self.only(span, Tag.OCTET_STRING, path)
+            contents = self.only(span, Tag.OCTET_STRING, path)
         elif isinstance(spec, univ.SequenceOf):
             items = self.sequence_of(span, Tag.SEQUENCE, path, limit=self._limit)
             elements = [self._members(spec.componentType, item, f"{path}[{n}]") for n, item in enumerate(items)]
@@ -143,7 +161,7 @@ class _Scanner(Reader):
         else:
             return self._members(spec, self.only(span, Tag.SEQUENCE, path), path)
         start, stop = cast(Span, span)
-        self.places[path] = self._origin + start
+        self.places[path] = self._origin + start, self._origin + contents[0]
         return self.data[start:stop]
 
     def _members(self, spec: Any, span: Span, path: str) -> bytes:

@@ -296,4 +296,4 @@ def _interpret(reader: Reader) -> AnyCreds:
         raise reader.error(f"{number} is none of 1, 2 and 6", path, cred_type[0] if cred_type else 0)
     path = "TSCredentials.credentials"
     start, end = reader.only(credentials, Tag.OCTET_STRING, path)
-    return kind.decode(reader.data[start:end], max_size=end - start, origin=reader.offset(path, start))
+    return kind.decode(reader.data[start:end], max_size=end - start, origin=reader.contents_offset(path, start))
