@@ -22,6 +22,7 @@ from os import PathLike
 from pathlib import Path
 
 from credssp.account import AccountStore
+from credssp.accounts import MemoryAccounts
 from credssp.binding import subject_public_key
 from credssp.credentials import DelegatedCredentials, LogonCredentials, PasswordCredentials
 from credssp.engine.base import DEFAULT_MAX_LEGS, DEFAULT_MAX_MESSAGE_SIZE, Engine
@@ -469,7 +470,7 @@ class ServerContext(_Context):
         self.delegated_credentials: DelegatedCredentials | None = None
         self._prepared = ServerEngine(
             create_acceptor(
-                accounts,
+                MemoryAccounts({}) if accounts is None else accounts,
                 spn=spn,
                 channel_bindings=channel_bindings,
                 require_mic=require_mic,

@@ -1,0 +1,114 @@
+"""``python -m benchmarks [--json] [--quick] [login|bulk|memory|startup ...]``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import ssl
+import sys
+from dataclasses import dataclass
+
+GROUPS = ("login", "bulk", "memory", "startup")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One ratio with the bound the project holds itself to."""
+
+    name: str
+    value: float
+    bound: float | None = None
+    at_least: bool = False
+
+    @property
+    def held(self) -> bool:
+        if self.bound is None:
+            return True
+        return self.value >= self.bound if self.at_least else self.value <= self.bound
+
+
+def login(quick: bool) -> list[Figure]:
+    from benchmarks.login import measure
+
+    found = measure(rounds=5 if quick else 12, repeat=15 if quick else 25)
+    bare = found["bare TLS handshake"]
+    bounds = {
+        "credssp, SPNEGO/NTLM": (2.0, 3.0, 1.5),
+        "credssp, bare NTLM": (1.7, None, None),
+    }
+    figures = []
+    for name, split in found.items():
+        if split is bare:
+            continue
+        both, client, server = bounds.get(name, (None, None, None))
+        figures.append(Figure(f"{name}: both sides / bare", split.both / bare.both, both))
+        figures.append(Figure(f"{name}: client / bare client", split.client / bare.client, client))
+        figures.append(Figure(f"{name}: server / bare server", split.server / bare.server, server))
+    return figures
+
+
+def bulk(quick: bool) -> list[Figure]:
+    from benchmarks.bulk import measure
+
+    found = measure(rounds=3 if quick else 7)
+    return [
+        Figure("wrap+unwrap 16 MiB: throughput / best bare loop", found["throughput_16MiB"], 0.9, at_least=True),
+        Figure("cost per octet, 64 MiB / 4 MiB", found["growth_4_to_64MiB_per_octet"], 1.5),
+        Figure("round trip of 1 KiB / bare", found["round_trip_1KiB"], 1.3),
+    ]
+
+
+def memory(quick: bool) -> list[Figure]:  # noqa: ARG001
+    from benchmarks.memory import measure
+
+    found = measure()
+    return [
+        Figure("RSS per completed pair, KiB", found["ours"], 52),
+        Figure("RSS per bare TLS pair, KiB", found["bare"]),
+    ]
+
+
+def startup(quick: bool) -> list[Figure]:
+    from benchmarks.startup import measure
+
+    found = measure(rounds=5 if quick else 15)
+    return [
+        Figure("credssp --help / python -c pass", found["help"], 3.0),
+        Figure("import credssp.ClientContext / python -c pass", found["import_client"]),
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds")
+    parser.add_argument("groups", nargs="*", metavar="group", help=f"of {', '.join(GROUPS)}; all by default")
+    options = parser.parse_args()
+    groups = options.groups or list(GROUPS)
+    if unknown := set(groups) - set(GROUPS):
+        parser.error(f"unknown group: {', '.join(sorted(unknown))}")
+    figures = [figure for group in groups for figure in globals()[group](options.quick)]
+    if options.json:
+        print(
+            json.dumps(
+                {
+                    "python": sys.version.split()[0],
+                    "openssl": ssl.OPENSSL_VERSION,
+                    "figures": [vars(figure) | {"held": figure.held} for figure in figures],
+                },
+                indent=2,
+            )
+        )
+    else:
+        width = max(len(figure.name) for figure in figures)
+        for figure in figures:
+            bound = ""
+            if figure.bound is not None:
+                sign = ">=" if figure.at_least else "<="
+                bound = f"  bound {sign} {figure.bound:g}  {'held' if figure.held else 'MISSED'}"
+            print(f"{figure.name:<{width}}  {figure.value:6.2f}{bound}")
+    return 0 if all(figure.held for figure in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

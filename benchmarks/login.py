@@ -1,0 +1,170 @@
+"""CPU of one login: both sides in memory, against a bare TLS handshake of the same library and against the peers."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import spnego
+import spnego.tls
+
+import credssp
+from benchmarks.measure import Clock, Split, best_of
+from credssp.status import SecurityStatus
+from credssp.tls.certificate import process_certificate
+from credssp.tls.settings import ServerTLS, client_context, server_context
+
+USER, DOMAIN, PASSWORD = "alice", "LAB", "correct horse"
+TARGET = "TERMSRV/srv.lab.test"
+
+Case = Callable[[Clock], None]
+
+
+def bare_tls() -> Case:
+    """The same handshake, certificate and contexts, nothing else: what no implementation can go below."""
+    client_ctx = client_context(credssp.ClientTLS())
+    server_ctx = server_context(ServerTLS(), process_certificate())
+
+    def run(clock: Clock) -> None:
+        clock.start()
+        c_in, c_out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = client_ctx.wrap_bio(c_in, c_out, server_hostname="srv.lab.test")
+        clock.lap("client")
+        s_in, s_out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        server = server_ctx.wrap_bio(s_in, s_out, server_side=True)
+        clock.lap("server")
+        done = False
+        while not done:
+            done = True
+            try:
+                client.do_handshake()
+            except ssl.SSLWantReadError:
+                done = False
+            data = c_out.read()
+            clock.lap("client")
+            s_in.write(data)
+            try:
+                server.do_handshake()
+            except ssl.SSLWantReadError:
+                done = False
+            data = s_out.read()
+            clock.lap("server")
+            c_in.write(data)
+        clock.lap("client")
+
+    return run
+
+
+def ours(mechanism: Any) -> Case:
+    """Both sides of this library."""
+    accounts = credssp.MemoryAccounts({(DOMAIN, USER): PASSWORD})
+
+    def run(clock: Clock) -> None:
+        clock.start()
+        client = credssp.ClientContext(
+            credssp.PasswordCredentials(USER, PASSWORD, domain=DOMAIN), target_name=TARGET, mechanism=mechanism
+        )
+        clock.lap("client")
+        server = credssp.ServerContext(accounts=accounts)
+        clock.lap("server")
+        token = b""
+        while not server.complete:
+            token = client.step(token).token
+            clock.lap("client")
+            result = server.step(token)
+            token = result.token
+            clock.lap("server")
+        if result.status is not SecurityStatus.SEC_E_OK or not client.complete:
+            raise AssertionError("the login did not complete")
+
+    return run
+
+
+@contextmanager
+def _user_file() -> Iterator[None]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "users")
+        path.write_text(f"{DOMAIN}:{USER}:{PASSWORD}\n")
+        os.environ["NTLM_USER_FILE"] = str(path)
+        yield
+        del os.environ["NTLM_USER_FILE"]
+
+
+def pyspnego(*, tuned: bool) -> Case:
+    """pyspnego's CredSSP on both sides: as it comes, or with shared contexts and no LM work."""
+    from credssp.nt_hash import nt_hash
+
+    certificate = process_certificate()
+    shared: dict[str, Any] = {}
+    credential: Any = spnego.Password(f"{DOMAIN}\\{USER}", PASSWORD)
+    if tuned:
+        client_tls = spnego.tls.default_tls_context()
+        server_tls = spnego.tls.default_tls_context(usage="accept")
+        certificate.load_into(server_tls.context)
+        server_tls.public_key = spnego.tls.get_certificate_public_key(certificate.der)
+        shared = {"client": client_tls, "server": server_tls}
+        credential = [spnego.NTLMHash(f"{DOMAIN}\\{USER}", nt_hash=nt_hash(PASSWORD).hex()), credential]
+
+    def run(clock: Clock) -> None:
+        clock.start()
+        more = {"credssp_tls_context": shared["client"]} if tuned else {}
+        client = spnego.client(credential, hostname="srv.lab.test", service="TERMSRV", protocol="credssp", **more)
+        clock.lap("client")
+        more = {"credssp_tls_context": shared["server"]} if tuned else {}
+        server = spnego.server(protocol="credssp", **more)
+        clock.lap("server")
+        token: bytes | None = None
+        while not server.complete:
+            token = client.step(token)
+            clock.lap("client")
+            token = server.step(token)
+            clock.lap("server")
+            if client.complete and not token:
+                break
+
+    return run
+
+
+def requests_credssp_client() -> Case:
+    """requests-credssp's token generator against our server (its server side is ours, so compare the client column)."""
+    from requests_credssp.credssp import CredSSPContext
+
+    accounts = credssp.MemoryAccounts({(DOMAIN, USER): PASSWORD})
+
+    def run(clock: Clock) -> None:
+        clock.start()
+        generator = CredSSPContext("srv.lab.test", f"{DOMAIN}\\{USER}", PASSWORD).credssp_generator()
+        token, _ = next(generator)
+        clock.lap("client")
+        server = credssp.ServerContext(accounts=accounts)
+        while not server.complete:
+            reply = server.step(token).token
+            clock.lap("server")
+            if server.complete:
+                break
+            token, _ = generator.send(reply)
+            clock.lap("client")
+
+    return run
+
+
+def measure(*, rounds: int = 12, repeat: int = 25) -> dict[str, Split]:
+    """Return CPU seconds per login and side."""
+    with _user_file():
+        return best_of(
+            {
+                "bare TLS handshake": bare_tls(),
+                "credssp, SPNEGO/NTLM": ours("negotiate"),
+                "credssp, bare NTLM": ours("ntlm"),
+                "pyspnego, tuned": pyspnego(tuned=True),
+                "pyspnego, default": pyspnego(tuned=False),
+                "requests-credssp client, credssp server": requests_credssp_client(),
+            },
+            rounds=rounds,
+            repeat=repeat,
+        )
