@@ -112,6 +112,7 @@ class _Dispatcher(SecurityContext):
     @property
     def session_key(self) -> bytes:
         """The session key of the mechanism."""
+        self._check_can_wrap()
         return self._chosen().session_key
 
     def _chosen(self) -> Mechanism:

@@ -1,7 +1,8 @@
 """What the security contexts of this package share: a context that failed stays failed.
 
-After a token that did not verify nothing that the peer sends may bring the context back to life, so every public
-operation runs through `SecurityContext._run`, which closes the door on the first exception, whatever it is.
+After a token that did not verify nothing that the peer sends may bring the context back to life, so the first
+exception in an operation, whatever it is, closes the door. `step`, `wrap` and `unwrap` do so themselves, being the hot
+path; other operations run through `SecurityContext._run`.
 """
 
 from __future__ import annotations
@@ -54,17 +55,33 @@ class SecurityContext(ABC):
             RemoteProtocolError: the peer broke the protocol (DecodeError: its token does not decode).
             LocalProtocolError: no token is due, or the context failed before.
         """
-        return self._run(self._checked_step, token)
+        if self._failed or self.complete:
+            raise self._out_of_turn()
+        try:
+            return self._step(token)
+        except BaseException:
+            self._fail()
+            raise
 
     def wrap(self, data: bytes) -> bytes:
         """Encrypt and sign; returns signature, then ciphertext. Raises LocalProtocolError before `can_wrap`."""
-        self._check_can_wrap()
-        return self._run(self._wrap, data)
+        if not self.can_wrap:
+            raise self._out_of_turn()
+        try:
+            return self._wrap(data)
+        except BaseException:
+            self._fail()
+            raise
 
     def unwrap(self, data: bytes) -> bytes:
         """Check and decrypt what the peer's `wrap` made. Raises RemoteProtocolError where it does not verify."""
-        self._check_can_wrap()
-        return self._run(self._unwrap, data)
+        if not self.can_wrap:
+            raise self._out_of_turn()
+        try:
+            return self._unwrap(data)
+        except BaseException:
+            self._fail()
+            raise
 
     def finish(self) -> None:
         """Say that the peer sends no further token although one was possible; see the SPNEGO initiator.
@@ -76,26 +93,34 @@ class SecurityContext(ABC):
         self._run(self._finish)
 
     def _run(self, operation: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run an operation; an exception is the end of the context."""
+        """Run any other operation; an exception is the end of the context."""
         if self._failed:
-            raise LocalProtocolError("this security context failed before; make a new one")
+            raise self._out_of_turn()
         try:
             return operation(*args, **kwargs)
         except BaseException:
-            self._failed = True
-            self.complete = self.can_wrap = False
-            self.server_authentication = ServerAuthentication.NONE
-            self.identity = None
+            self._fail()
             raise
 
-    def _checked_step(self, token: bytes | None) -> bytes | None:
+    def _fail(self) -> None:
+        self._failed = True
+        self.complete = self.can_wrap = False
+        self.server_authentication = ServerAuthentication.NONE
+        self.identity = None
+
+    def _out_of_turn(self) -> LocalProtocolError:
+        """Make the error for a call that comes too late, or too early."""
+        if self._failed:
+            return LocalProtocolError("this security context failed before; make a new one")
         if self.complete:
-            raise LocalProtocolError("the security context is complete, no token is due")
-        return self._step(token)
+            self._fail()
+            return LocalProtocolError("the security context is complete, no token is due")
+        return LocalProtocolError("nothing can be wrapped before the authentication is that far")
 
     def _check_can_wrap(self) -> None:
-        if not self.can_wrap and not self._failed:
-            raise LocalProtocolError("nothing can be wrapped before the authentication is that far")
+        """Raise where there is no session (yet, or any more)."""
+        if not self.can_wrap:
+            raise self._out_of_turn()
 
     def _finish(self) -> None:
         if not self.complete:

@@ -42,6 +42,7 @@ class _KerberosContext(SecurityContext):
     @property
     def session_key(self) -> bytes:
         """The key of the context as GSS-API tells it; the subkey where there is one."""
+        self._check_can_wrap()
         context = self._established()
         return pyspnego.call("asking for the Kerberos session key", lambda: context.session_key)
 

@@ -59,6 +59,7 @@ class NTLMInitiator(SecurityContext):
     @property
     def session_key(self) -> bytes:
         """ExportedSessionKey, 16 octets."""
+        self._check_can_wrap()
         return self._established().exported_session_key
 
     @property
@@ -100,7 +101,7 @@ class NTLMInitiator(SecurityContext):
                 "NTLM needs a user name; anonymous logins cannot protect credentials",
                 status=SecurityStatus.SEC_E_NO_CREDENTIALS,
             )
-        self._context = pyspnego.call(
+        self._context, token = pyspnego.call(
             "starting NTLM",
             pyspnego.ntlm_client,
             _qualified(credentials.domain, credentials.username),
@@ -109,8 +110,7 @@ class NTLMInitiator(SecurityContext):
             host=self._target.name,
             application_data=self._channel_bindings,
         )
-        token = pyspnego.call("writing NTLM NEGOTIATE", self._context.step)
-        return token or b""
+        return token
 
     def _authenticate(self, challenge: bytes, context: spnego.ContextProxy) -> bytes:
         self._has_mic = _check_challenge(challenge)

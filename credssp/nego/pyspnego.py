@@ -111,14 +111,14 @@ def call(doing: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwa
 
 def ntlm_client(
     username: str, nt_hash: bytes, *, service: str, host: str, application_data: bytes | None
-) -> spnego.ContextProxy:
-    """Make an NTLM initiator.
+) -> tuple[spnego.ContextProxy, bytes]:
+    """Make an NTLM initiator and its NEGOTIATE.
 
     With the hash instead of the password pyspnego skips the LM hash (DES), which nobody needs.
     """
     import spnego
 
-    return spnego.client(
+    context = spnego.client(
         [spnego.NTLMHash(username, nt_hash=nt_hash.hex())],
         hostname=host,
         service=service,
@@ -126,6 +126,7 @@ def ntlm_client(
         protocol="ntlm",
         options=spnego.NegotiateOptions.use_ntlm,
     )
+    return context, context.step() or b""
 
 
 def kerberos_client(

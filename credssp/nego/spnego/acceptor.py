@@ -60,6 +60,7 @@ class SpnegoAcceptor(SecurityContext):
     @property
     def session_key(self) -> bytes:
         """The session key of the mechanism."""
+        self._check_can_wrap()
         return self._chosen().session_key
 
     @property

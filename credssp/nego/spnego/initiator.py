@@ -79,6 +79,7 @@ class SpnegoInitiator(SecurityContext):
     @property
     def session_key(self) -> bytes:
         """The session key of the mechanism."""
+        self._check_can_wrap()
         return self._chosen().session_key
 
     def _chosen(self) -> SpnegoMechanism:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 from dataclasses import dataclass
 from typing import Final
 
@@ -109,6 +110,7 @@ def _oid_tlv(oid: str) -> bytes:
     return _OID_TLV.get(oid) or write_oid(oid)
 
 
+@functools.lru_cache(maxsize=16)
 def encode_mech_types(mech_types: tuple[str, ...]) -> bytes:
     """Write MechTypeList: what mechListMIC is made over, the SEQUENCE without the [0] around it (RFC 4178 5)."""
     return write_sequence(*map(_oid_tlv, mech_types))
@@ -305,8 +307,8 @@ class NegTokenResp:
         return cls(
             neg_state,
             supported,
-            None if response is None else reader.octet_string(response, f"{_RESP}.responseToken"),
-            None if mic is None else reader.octet_string(mic, f"{_RESP}.mechListMIC"),
+            None if response is None else reader.octet_string(response, "NegTokenResp.responseToken"),
+            None if mic is None else reader.octet_string(mic, "NegTokenResp.mechListMIC"),
         )
 
     def effective_mic(self) -> bytes | None:
