@@ -43,7 +43,7 @@ class NTLMAcceptor(SecurityContext):
         channel_bindings: application data of the channel bindings that the client must use
             (``tls-server-end-point:`` and a hash). None takes any; CredSSP clients send none.
         require_mic: refuse a login without MIC. Our CHALLENGE always carries a timestamp, so every client newer
-            than Windows XP sends one; impacket does not. A MIC that is there is verified in any case.
+            than Windows XP sends one; impacket and asyauth (aardwolf) do not. A MIC that is there is always verified.
         max_clock_skew: seconds that the client's timestamp may differ from ours, or None for any. The server
             challenge is fresh for every login, so age proves nothing more, and clients with a wrong clock are common;
             Windows stopped looking after 2008 R2 ([MS-NLMP] <39>).
