@@ -73,7 +73,7 @@ _ALERT_STATUS: Final = {
     "certificate_expired": SecurityStatus.SEC_E_CERT_EXPIRED,
     "bad_certificate": SecurityStatus.SEC_E_CERT_UNKNOWN,
     "certificate_unknown": SecurityStatus.SEC_E_CERT_UNKNOWN,
-    "certificate_required": SecurityStatus.SEC_I_INCOMPLETE_CREDENTIALS,
+    "certificate_required": SecurityStatus.SEC_E_INCOMPLETE_CREDENTIALS,
     "handshake_failure": SecurityStatus.SEC_E_ALGORITHM_MISMATCH,
     "insufficient_security": SecurityStatus.SEC_E_ALGORITHM_MISMATCH,
     "protocol_version": SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION,
@@ -88,7 +88,7 @@ _REASON_STATUS: Final = {
     "UNSUPPORTED_PROTOCOL": SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION,
     "WRONG_VERSION_NUMBER": SecurityStatus.SEC_E_INVALID_TOKEN,
     "HTTP_REQUEST": SecurityStatus.SEC_E_INVALID_TOKEN,
-    "PEER_DID_NOT_RETURN_A_CERTIFICATE": SecurityStatus.SEC_I_INCOMPLETE_CREDENTIALS,
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": SecurityStatus.SEC_E_INCOMPLETE_CREDENTIALS,
 }
 
 # X509_V_ERR_* that are about time or name; the rest is a matter of trust.
