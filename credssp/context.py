@@ -442,7 +442,8 @@ class ServerContext(_Context):
             certificate: path of a PEM file with chain and key, or a pair of PEM octets (chain, key); without one, an
                 RSA-2048 certificate is made, once per process.
             spn: names that a client may believe it talks to; None to accept any.
-            channel_bindings: the 16-octet hash that clients must prove, or None.
+            channel_bindings: the application data of the bindings that clients must prove
+                (``tls-server-end-point:`` and the hash, say), or None.
             require_mic: refuse NTLM clients that send no MIC; False for old ones.
             target: the names that NTLM tells the client.
             policy: taken for its encryption-oracle level only.

@@ -123,7 +123,7 @@ def translate(error: ssl.SSLError, *, during: str) -> CredSSPError:
             "or turn the check off",
             status=status,
         )
-    reason = error.reason or ""
+    reason = getattr(error, "reason", None) or ""
     alert = _alert_name(reason)
     if alert is not None:
         number = ALERTS.get(alert)

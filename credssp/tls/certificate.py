@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import datetime
 import functools
 import ipaddress
@@ -78,7 +79,7 @@ def _leaf_der(chain: bytes) -> bytes:
     if start < 0 or stop < 0:
         raise LocalProtocolError("the server certificate is not PEM: no CERTIFICATE block")
     try:
-        return ssl.PEM_cert_to_DER_cert(chain[start : stop + len(end)].decode("ascii"))
+        return binascii.a2b_base64(b"".join(chain[start + len(begin) : stop].split()), strict_mode=True)
     except ValueError:
         raise LocalProtocolError("the server certificate is not PEM: bad base64") from None
 

@@ -62,8 +62,8 @@ class TLSChannel:
                 server_hostname=server_hostname,
                 session=session,
             )
-        except (ValueError, ssl.SSLError) as error:
-            # UnicodeError from an impossible host name is a ValueError too.
+        except (TypeError, ValueError, ssl.SSLError) as error:
+            # UnicodeError is a ValueError; a NUL in the name is a TypeError.
             raise LocalProtocolError(
                 f"TLS cannot be set up for the host name of the target ({type(error).__name__})"
             ) from None

@@ -497,9 +497,7 @@ def test_an_empty_key() -> None:
 def test_a_hash_where_the_version_wants_the_key() -> None:
     s = server_after_challenge(4, min_version=2)
     with pytest.raises(BindingError):
-        s.receive(
-            request(4, nego_tokens=(b"a",), pub_key_auth=b"C:" + client_value(6, NONCE, KEY), client_nonce=NONCE)
-        )
+        s.receive(request(4, nego_tokens=(b"a",), pub_key_auth=b"C:" + client_value(6, NONCE, KEY), client_nonce=NONCE))
 
 
 # errorCode
