@@ -30,6 +30,12 @@ _NUMBERS = {
     "RestrictedRemoteAdministration": range(2),
     "RestrictedRemoteAdministrationType": range(1, 4),
 }
+_MAX_LINE = 1024
+"""The longest line that is read, in characters; longer than any SPN.
+
+tomllib takes more than quadratic time for a key of many dotted parts, which cannot go on in the next line: 32768
+characters took 3 seconds, a whole file of lines this long takes 5.
+"""
 _LINE = re.compile(r"at line (\d{1,9}),")
 
 
@@ -44,9 +50,14 @@ def read_toml_policy(text: str, *, source: str, domain_joined: bool | None) -> P
     Raises:
         PolicyFileError: if it is no TOML, or says something unknown.
     """
+    for number, line in enumerate(text.split("\n"), start=1):
+        if len(line) > _MAX_LINE:
+            raise PolicyFileError(
+                f"longer than {_MAX_LINE} characters: write one pattern per line", source=source, line=number
+            )
     try:
         document = tomllib.loads(text)
-    except ValueError as error:  # TOMLDecodeError is one; a number of some thousand digits is another
+    except ValueError as error:
         raise PolicyFileError(f"no TOML: {error}", source=source, line=_line(str(error), text)) from error
     except RecursionError as error:
         raise PolicyFileError("no policy file: it is nested too deeply", source=source) from error

@@ -24,5 +24,7 @@ def dump_toml(table: Mapping[str, Scalar | Table]) -> str:
 
 def _value(value: Value) -> str:
     # A JSON string, number or truth value is a TOML one too. The exceptions are DEL and lone surrogates, which no
-    # SPN pattern holds.
+    # SPN pattern holds. One pattern per line: the reader bounds the length of a line, and a diff shows what changed.
+    if isinstance(value, list) and value:
+        return "\n".join(["[", *(f"    {_value(entry)}," for entry in value), "]"])
     return json.dumps(value, ensure_ascii=False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ from credssp.policy import (
     SPNPattern,
     check,
     explain,
+    load_policy,
 )
 from credssp.server_authentication import ServerAuthentication
 
@@ -99,3 +102,21 @@ def test_explanation_without_a_target_and_after_a_smart_card_logon() -> None:
     assert not any(entry.matched or entry.decisive for entry in nameless.lists)
     card = explain(POLICY, "TERMSRV/a", source=CredentialSource.SAVED, server=server, smart_card_logon=True)
     assert "smart card" in card.text
+
+
+def test_examples_of_the_manual_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "delegation-policy.md"
+    text = page.read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    reference = (page.parents[1] / "reference" / "policy.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", reference, re.DOTALL)
+    Path("policy.toml").write_text(example, encoding="utf-8")
+    Path("policy.reg").write_text("Windows Registry Editor Version 5.00\n", encoding="utf-16")
+    printed: list[str] = []
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), {"print": lambda value: printed.append(str(value))})  # noqa: S102
+    assert len(blocks) == 6
+    assert printed[:3] == ["False", "SEC_E_DELEGATION_POLICY", "AllowFreshCredentialsWhenNTLMOnly"]
+    assert f"```text\n{printed[-1]}\n```" in text
+    assert load_policy("copy.toml") == load_policy("policy.toml")
