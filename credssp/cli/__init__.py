@@ -1,0 +1,139 @@
+"""The command ``credssp``. Each sub-command is one module here, with `configure` and `run`, listed in `COMMANDS`.
+
+Nothing else is imported before it is known which sub-command was asked for: ``credssp --help`` may take three times as
+long as ``python -c pass`` and no more (tests/cli/test_startup.py). So this module needs argparse and the names below;
+even `typing` (2 ms) and the `shutil` that argparse takes to measure the terminal (2 ms) are left out.
+
+A sub-command returns its exit code: 0 for yes, 1 for no or a failure, 2 for a call that makes no sense.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from credssp.__about__ import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+    from types import ModuleType
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS = {
+    "demo": "log on to an embedded server over loopback and show every leg",
+    "status": "explain a SECURITY_STATUS or NTSTATUS",
+    "decode": "take a TSRequest, TSCredentials, SPNEGO or NTLM token apart",
+    "policy": "ask a delegation policy whether credentials may go to a server",
+}
+"""Name of every sub-command, which is also the name of its module, and one line for the help."""
+
+# As a shell reports a process that ended by SIGINT or SIGPIPE.
+_INTERRUPTED = 130
+_PIPE_CLOSED = 141
+
+_EPILOG = "Exit codes: 0 yes, 1 no or failed, 2 wrong usage. Documentation: docs/reference/cli.md"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        argv: the arguments without the program's name; by default those of the process.
+
+    Raises:
+        SystemExit: by argparse, for ``--help``, ``--version`` and wrong usage.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    _tolerate_any_character()
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()  # a pipe that was closed shows here at the latest
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The interpreter flushes once more when it ends, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _PIPE_CLOSED
+
+
+def _run(arguments: list[str]) -> int:
+    # No option in front of the sub-command takes a value, so that its name is the first word.
+    name = next((word for word in arguments if not word.startswith("-")), "")
+    module = _load(name) if name in COMMANDS else None
+    parsed = _parser(name, module).parse_args(arguments)
+    if module is None:  # pragma: no cover  # parse_args has complained about the name
+        return 2
+    from credssp.errors import CredSSPError
+
+    try:
+        return int(module.run(parsed))
+    except CredSSPError as error:
+        print(f"credssp {name}: {_one_line(error)}", file=sys.stderr)
+        return 1
+
+
+def _load(name: str) -> ModuleType:
+    import importlib
+
+    return importlib.import_module(f"credssp.cli.{name}")
+
+
+def _parser(name: str, module: ModuleType | None) -> argparse.ArgumentParser:
+    """Return the parser; only the sub-command that was asked for knows its arguments."""
+    import argparse
+
+    width = _width()
+
+    def formatter(prog: str) -> argparse.HelpFormatter:
+        return argparse.RawDescriptionHelpFormatter(prog, width=width)
+
+    parser = argparse.ArgumentParser(
+        prog="credssp",
+        description="CredSSP ([MS-CSSP]): client, server and tools for RDP (NLA) and WinRM.",
+        epilog=_EPILOG,
+        formatter_class=formatter,
+    )
+    parser.add_argument("--version", action="version", version=f"credssp {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
+    for command, summary in COMMANDS.items():
+        own = commands.add_parser(
+            command, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", formatter_class=formatter
+        )
+        if module is not None and command == name:
+            module.configure(own)
+    return parser
+
+
+def _width() -> int:
+    """Return how wide the help may be: the terminal, but no wider than is good to read."""
+    try:
+        columns = int(os.environ.get("COLUMNS", "")) or 80
+    except ValueError:
+        try:
+            columns = os.get_terminal_size(1).columns
+        except OSError:
+            columns = 80
+    return max(40, min(columns, 100) - 2)
+
+
+def _tolerate_any_character() -> None:
+    """Names on the wire are Unicode; a terminal that cannot show one gets its escape instead of a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _one_line(error: Exception) -> str:
+    """Return what happened, with number and name, and what to do about it."""
+    from credssp.status import describe
+
+    code = getattr(error, "error_code", 0)
+    advice = describe(code).advice
+    text = str(error)
+    return " ".join((text if advice in text else f"{text} {advice}").split())
