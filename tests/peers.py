@@ -1,0 +1,50 @@
+"""What a test needs that is not ours: programs and libraries of others.
+
+Where one is missing the test is skipped and says why; where ``CREDSSP_REQUIRE_PEERS`` is set, as in CI, it fails, so
+that a green run really is a run against the peers.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
+
+import pytest
+
+__all__ = ["require", "require_module", "require_program"]
+
+
+def require_program(name: str) -> str:
+    """Return the path of a program, looked for beside the interpreter first; skip or fail if there is none."""
+    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath), "/usr/sbin"])
+    found = shutil.which(name, path=places)
+    if found is None:
+        _missing(f"the program {name} is not installed (.ci/run lists the packages)")
+    return found
+
+
+def require_module(name: str) -> ModuleType:
+    """Return a module; skip or fail if it cannot be imported."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        _missing(f"the module {name} cannot be imported ({error}); pip install -e '.[test]'")
+
+
+def require(name: str) -> str | ModuleType:
+    """Return the path of a program or else a module of this name; skip or fail if there is neither."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return require_program(name)
+
+
+def _missing(reason: str) -> NoReturn:
+    if os.environ.get("CREDSSP_REQUIRE_PEERS"):
+        pytest.fail(f"{reason}, and CREDSSP_REQUIRE_PEERS is set", pytrace=False)
+    pytest.skip(reason)
