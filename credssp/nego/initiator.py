@@ -17,7 +17,7 @@ not used stands in `SpnegoInitiator.skipped`.
 from __future__ import annotations
 
 import functools
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from credssp.credentials import LogonCredentials
 from credssp.errors import LocalProtocolError
@@ -28,20 +28,13 @@ from credssp.nego.spnego import OID, Candidate, Skipped, SpnegoInitiator
 from credssp.nego.target import Target
 from credssp.status import SecurityStatus
 
-__all__ = ["Initiator", "MechanismChoice", "create_initiator"]
+__all__ = ["MechanismChoice", "create_initiator"]
 
 MechanismChoice: TypeAlias = Literal["auto", "negotiate", "ntlm", "kerberos"]
 """What a caller may ask for."""
 
 
 _BARE: Final[frozenset[MechanismName]] = frozenset({"ntlm"})
-
-
-class Initiator(Mechanism, Protocol):
-    """A mechanism of a client."""
-
-    def finish(self) -> None:
-        """Say that the server sends no further token although one was possible; `unwrap` says it implicitly."""
 
 
 def create_initiator(
@@ -51,7 +44,7 @@ def create_initiator(
     mechanism: MechanismChoice = "auto",
     wire_form: Literal["spnego", "kerberos"] = "spnego",
     channel_bindings: bytes | None = None,
-) -> Initiator:
+) -> Mechanism:
     """Make the inner authentication of a client.
 
     Args:

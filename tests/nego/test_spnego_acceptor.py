@@ -14,7 +14,7 @@ from credssp.nego.spnego import (
     SpnegoInitiator,
 )
 from credssp.nego.spnego.acceptor import MAX_LEGS
-from credssp.nego.spnego.tokens import encode_mech_types
+from credssp.nego.spnego.mech_types import encode_mech_types
 from credssp.status import SecurityStatus
 
 ONLY_NTLM = recorded.MECH_TYPES

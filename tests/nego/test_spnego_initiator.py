@@ -12,7 +12,7 @@ from credssp.errors import (
 from credssp.nego.ntlm.session import NTLMSession
 from credssp.nego.spnego import OID, Candidate, NegState, NegTokenInit, NegTokenResp, SpnegoInitiator
 from credssp.nego.spnego.initiator import MAX_LEGS
-from credssp.nego.spnego.tokens import encode_mech_types
+from credssp.nego.spnego.mech_types import encode_mech_types
 from credssp.server_authentication import ServerAuthentication
 from credssp.status import SecurityStatus
 

@@ -3,7 +3,8 @@ import recorded_spnego as recorded
 
 from credssp.errors import DecodeError, LimitExceededError
 from credssp.nego.spnego import OID, NegHints, NegState, NegTokenInit, NegTokenResp, decode
-from credssp.nego.spnego.tokens import MAX_MECH_TYPES, encode_mech_types, mechanism_of
+from credssp.nego.spnego.mech_types import encode_mech_types, mechanism_of
+from credssp.nego.spnego.tokens import MAX_MECH_TYPES
 from credssp.wire.der import write_explicit, write_octet_string, write_sequence, write_tlv
 
 MIC = bytes.fromhex("010000000fa5d184a5bb944e00000000")

@@ -3,9 +3,11 @@
 from credssp.nego.spnego.acceptor import SpnegoAcceptor
 from credssp.nego.spnego.candidate import Candidate, Skipped
 from credssp.nego.spnego.initiator import SpnegoInitiator
-from credssp.nego.spnego.tokens import OID, NegHints, NegState, NegTokenInit, NegTokenResp, decode
+from credssp.nego.spnego.mech_types import MECHANISM_NAMES, OID
+from credssp.nego.spnego.tokens import NegHints, NegState, NegTokenInit, NegTokenResp, decode
 
 __all__ = [
+    "MECHANISM_NAMES",
     "OID",
     "Candidate",
     "NegHints",

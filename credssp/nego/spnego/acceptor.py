@@ -23,7 +23,8 @@ from credssp.errors import AuthenticationError, LimitExceededError, LocalProtoco
 from credssp.nego.base import SecurityContext
 from credssp.nego.mechanism import SpnegoMechanism
 from credssp.nego.spnego.candidate import Candidate
-from credssp.nego.spnego.tokens import NegState, NegTokenInit, NegTokenResp, mechanism_of
+from credssp.nego.spnego.mech_types import mechanism_of
+from credssp.nego.spnego.tokens import NegState, NegTokenInit, NegTokenResp
 from credssp.status import SecurityStatus
 
 __all__ = ["MAX_LEGS", "SpnegoAcceptor"]

@@ -31,7 +31,8 @@ from credssp.errors import (
 from credssp.nego.base import SecurityContext
 from credssp.nego.mechanism import MechanismName, SpnegoMechanism
 from credssp.nego.spnego.candidate import Candidate, Skipped
-from credssp.nego.spnego.tokens import NegState, NegTokenInit, NegTokenResp, mechanism_of
+from credssp.nego.spnego.mech_types import mechanism_of
+from credssp.nego.spnego.tokens import NegState, NegTokenInit, NegTokenResp
 from credssp.status import SecurityStatus
 
 __all__ = ["MAX_LEGS", "SpnegoInitiator"]

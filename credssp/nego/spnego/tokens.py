@@ -19,20 +19,18 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import functools
 from dataclasses import dataclass
 from typing import Final
 
 from credssp.errors import DecodeError
+from credssp.nego.spnego.mech_types import MECHANISM_NAMES, OID, SPNEGO_OID, encode_mech_types, oid_tlv, read_oid
 from credssp.wire.der import (
     Reader,
     Span,
     Tag,
-    decode_oid,
     write_explicit,
     write_integer,
     write_octet_string,
-    write_oid,
     write_sequence,
     write_tlv,
 )
@@ -46,13 +44,12 @@ __all__ = [
     "NegTokenInit",
     "NegTokenResp",
     "decode",
-    "encode_mech_types",
-    "mechanism_of",
 ]
 
 MAX_MECH_TYPES: Final = 32
 """How many mechanisms a peer may offer; Windows offers four, and nobody has seen ten."""
 
+_OCTET_STRING: Final = bytes((Tag.OCTET_STRING,))
 _INIT: Final = "NegTokenInit"
 _RESP: Final = "NegTokenResp"
 _INIT_SECTION: Final = "RFC 4178 4.2.1"
@@ -62,71 +59,12 @@ _RESP_NAMES: Final = ("negState", "supportedMech", "responseToken", "mechListMIC
 _HINT_NAMES: Final = ("hintName", "hintAddress")
 
 
-class OID:
-    """Object identifiers of the mechanisms."""
-
-    SPNEGO: Final = "1.3.6.1.5.5.2"
-    NTLM: Final = "1.3.6.1.4.1.311.2.2.10"
-    KERBEROS: Final = "1.2.840.113554.1.2.2"
-    MS_KERBEROS: Final = "1.2.840.48018.1.2.2"
-    """Kerberos through a historic 16-bit truncation; Windows lists it before the right one ([MS-SPNG] <9>)."""
-    KERBEROS_USER_TO_USER: Final = "1.2.840.113554.1.2.2.3"
-    NEGOEX: Final = "1.3.6.1.4.1.311.2.2.30"
-
-
-MECHANISM_NAMES: Final = {
-    OID.SPNEGO: "SPNEGO",
-    OID.NTLM: "NTLM",
-    OID.KERBEROS: "Kerberos",
-    OID.MS_KERBEROS: "Kerberos (Microsoft OID)",
-    OID.KERBEROS_USER_TO_USER: "Kerberos user-to-user",
-    OID.NEGOEX: "NEGOEX",
-}
-"""Names for people; an OID that is not listed here is shown as it is."""
-
-_SPNEGO_OID: Final = write_oid(OID.SPNEGO)
-_OCTET_STRING: Final = bytes((Tag.OCTET_STRING,))
-# The mechanism lists and OIDs we send are few and always the same.
-_OID_TLV: Final = {oid: write_oid(oid) for oid in MECHANISM_NAMES}
-_OID_BY_CONTENTS: Final = {tlv[2:]: oid for oid, tlv in _OID_TLV.items()}
-
-
-def mechanism_of(oid: str) -> str:
-    """Return the name in `credssp.nego.mechanism.MechanismName` that the OID stands for, or an empty string."""
-    if oid == OID.NTLM:
-        return "ntlm"
-    return "kerberos" if oid in (OID.KERBEROS, OID.MS_KERBEROS) else ""
-
-
 def _name(oid: str) -> str:
     return MECHANISM_NAMES.get(oid, oid)
 
 
 def _size(octets: bytes | None) -> str | None:
     return None if octets is None else f"<{len(octets)} octets>"
-
-
-def _oid_tlv(oid: str) -> bytes:
-    return _OID_TLV.get(oid) or write_oid(oid)
-
-
-@functools.lru_cache(maxsize=16)
-def encode_mech_types(mech_types: tuple[str, ...]) -> bytes:
-    """Write MechTypeList: what mechListMIC is made over, the SEQUENCE without the [0] around it (RFC 4178 5)."""
-    return write_sequence(*map(_oid_tlv, mech_types))
-
-
-def _read_oid(reader: Reader, contents: Span, field: str) -> str:
-    octets = reader.data[contents[0] : contents[1]]
-    # The known ones are looked up whole: that is the hot path, and DER has one encoding for each.
-    known = _OID_BY_CONTENTS.get(octets)
-    if known is not None:
-        return known
-    try:
-        return decode_oid(octets)
-    except ValueError as problem:
-        message = str(problem)
-    raise reader.error(message, field, contents[0])
 
 
 class NegState(enum.IntEnum):
@@ -199,7 +137,7 @@ class NegTokenInit:
         if self.mech_list_mic is not None:
             members.append(write_explicit(3 if self.neg_hints is None else 4, write_octet_string(self.mech_list_mic)))
         token = write_explicit(0, write_sequence(*members))
-        return write_tlv(Tag.APPLICATION_0, _SPNEGO_OID + token) if self.framed else token
+        return write_tlv(Tag.APPLICATION_0, SPNEGO_OID + token) if self.framed else token
 
     @classmethod
     def decode(cls, token: bytes) -> NegTokenInit:
@@ -214,9 +152,9 @@ class NegTokenInit:
         framed = token[:1] == b"\x60"
         if framed:
             start, stop = reader.only(span, Tag.APPLICATION_0, _INIT)
-            if not token.startswith(_SPNEGO_OID, start):
+            if not token.startswith(SPNEGO_OID, start):
                 raise reader.error("GSS-API framing of another mechanism", f"{_INIT}.thisMech", start)
-            span = start + len(_SPNEGO_OID), stop
+            span = start + len(SPNEGO_OID), stop
         body = reader.only(span, Tag.CONTEXT_0, _INIT)
         types, _flags, mech_token, third, fourth = reader.sequence(body, _INIT_NAMES, _INIT)
         items = reader.sequence_of(types, Tag.OBJECT_IDENTIFIER, f"{_INIT}.mechTypes", limit=MAX_MECH_TYPES)
@@ -229,7 +167,7 @@ class NegTokenInit:
             hints, mic = None, third
         return cls(
             mech_types=tuple(
-                _read_oid(reader, contents, f"{_INIT}.mechTypes[{index}]") for index, contents in enumerate(items)
+                read_oid(reader, contents, f"{_INIT}.mechTypes[{index}]") for index, contents in enumerate(items)
             ),
             mech_token=None if mech_token is None else reader.octet_string(mech_token, f"{_INIT}.mechToken"),
             mech_list_mic=None if mic is None else reader.octet_string(mic, f"{_INIT}.mechListMIC"),
@@ -278,7 +216,7 @@ class NegTokenResp:
         if self.neg_state is not None:
             members.append(write_explicit(0, write_integer(self.neg_state, Tag.ENUMERATED)))
         if self.supported_mech is not None:
-            members.append(write_explicit(1, _oid_tlv(self.supported_mech)))
+            members.append(write_explicit(1, oid_tlv(self.supported_mech)))
         if self.response_token is not None:
             members.append(write_explicit(2, write_octet_string(self.response_token)))
         if self.mech_list_mic is not None:
@@ -303,7 +241,7 @@ class NegTokenResp:
             neg_state = NegState(number)
         if mech is not None:
             field = f"{_RESP}.supportedMech"
-            supported = _read_oid(reader, reader.only(mech, Tag.OBJECT_IDENTIFIER, field), field)
+            supported = read_oid(reader, reader.only(mech, Tag.OBJECT_IDENTIFIER, field), field)
         return cls(
             neg_state,
             supported,
