@@ -15,6 +15,7 @@ message. Both work the same::
 from __future__ import annotations
 
 import os
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -433,6 +434,7 @@ class ServerContext(_Context):
         max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
         max_legs: int = DEFAULT_MAX_LEGS,
         random: Callable[[int], bytes] = os.urandom,
+        clock: Callable[[], int] = time.time_ns,
         observer: Observer | None = None,
     ) -> None:
         """Prepare to serve one client.
@@ -453,6 +455,7 @@ class ServerContext(_Context):
             max_message_size: octets of one TSRequest.
             max_legs: messages to take from the client.
             random: source of the NTLM challenge.
+            clock: nanoseconds since 1970, for the timestamp in it.
             observer: sees every TSRequest.
 
         Raises:
@@ -477,6 +480,7 @@ class ServerContext(_Context):
                 require_mic=require_mic,
                 target=target,
                 random=random,
+                clock=clock,
             ),
             public_key=subject_public_key(loaded.der),
             min_version=min_version,

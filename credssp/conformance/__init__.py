@@ -1,0 +1,1 @@
+"""Judging CredSSP exchanges: captured ones (`credssp.conformance.fixture`), and later live peers."""

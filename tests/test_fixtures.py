@@ -1,0 +1,182 @@
+"""Captured exchanges: they keep to the format, they read, and our side comes out of a replay octet for octet."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from credssp.conformance.fixture import Fixture, FixtureError, Message, load, load_all, save
+from credssp.credentials import PasswordCredentials
+from credssp.engine import ClientEngine, CredentialsReceived, Send, ServerEngine
+from credssp.nego.acceptor import create_acceptor
+from credssp.nego.initiator import create_initiator
+from credssp.nego.ntlm.target import NTLMTarget
+from credssp.accounts import MemoryAccounts
+from credssp.policy import DelegationPolicy
+from credssp.wire.ts_request import TSRequest
+
+FOLDER = Path(__file__).parent.parent / "fixtures"
+FIXTURES = load_all(FOLDER)
+
+
+def is_replayable(fixture: Fixture, side: str) -> bool:
+    exchange = fixture.manifest["exchange"]
+    return (
+        fixture.manifest["programs"][side].startswith("credssp ")
+        and "randomness" in fixture.manifest
+        and exchange["transport"] == "stream"
+        and exchange["mechanism"] == "ntlm"
+    )
+
+
+def ids(fixtures: list[Fixture]) -> list[str]:
+    return [fixture.name for fixture in fixtures]
+
+
+CLIENTS = [fixture for fixture in FIXTURES if is_replayable(fixture, "client")]
+SERVERS = [fixture for fixture in FIXTURES if is_replayable(fixture, "server")]
+
+
+class Draws:
+    """Plays back what was drawn."""
+
+    def __init__(self, fixture: Fixture) -> None:
+        self.left = fixture.draws
+
+    def __call__(self, size: int) -> bytes:
+        draw = self.left.pop(0)
+        assert len(draw) == size
+        return draw
+
+
+def account(fixture: Fixture) -> PasswordCredentials:
+    table = fixture.manifest["account"]
+    return PasswordCredentials(table["username"], table["password"], domain=table["domain"])
+
+
+def test_there_are_captures_of_both_roles_in_every_version_and_form() -> None:
+    assert {(f.manifest["exchange"]["client_version"], f.manifest["exchange"]["wire_form"]) for f in CLIENTS} >= {
+        (version, form) for version in (2, 5, 6) for form in ("ntlm", "spnego")
+    }
+    assert {(f.manifest["exchange"]["server_version"], f.manifest["exchange"]["wire_form"]) for f in SERVERS} >= {
+        (version, form) for version in (2, 5, 6) for form in ("ntlm", "spnego")
+    }
+
+
+@pytest.mark.parametrize("fixture", CLIENTS, ids=ids(CLIENTS))
+def test_our_client_replayed(fixture: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = Draws(fixture)
+    # pyspnego, which makes our client's NTLM messages, draws from os.urandom and asks for the machine's name.
+    monkeypatch.setattr(os, "urandom", draws)
+    monkeypatch.setenv("NETBIOS_COMPUTER_NAME", fixture.manifest["account"]["workstation"])
+    exchange = fixture.manifest["exchange"]
+    target = exchange["target_name"]
+    engine = ClientEngine(
+        create_initiator(
+            account(fixture),
+            target_name=target,
+            mechanism="negotiate" if exchange["wire_form"] == "spnego" else "ntlm",
+        ),
+        public_key=fixture.public_key,
+        credentials=account(fixture),
+        policy=DelegationPolicy.for_target(target),
+        target_name=target,
+        min_version=2,
+        max_version=exchange["client_version"],
+        random=draws,
+    )
+    sent = [event.data for event in engine.initiate() if isinstance(event, Send)]
+    for request in fixture.requests("server"):
+        sent += [event.data for event in engine.receive(request) if isinstance(event, Send)]
+    assert sent == fixture.requests("client")
+    assert engine.complete
+    assert draws.left == []
+
+
+@pytest.mark.parametrize("fixture", SERVERS, ids=ids(SERVERS))
+def test_our_server_replayed(fixture: Fixture) -> None:
+    table: dict[str, Any] = fixture.manifest["server"]["names"]
+    expected = account(fixture)
+    draws = Draws(fixture)
+    engine = ServerEngine(
+        create_acceptor(
+            MemoryAccounts({(expected.domain, expected.username): expected.password.reveal()}),
+            target=NTLMTarget(**table),
+            random=draws,
+            clock=lambda: fixture.manifest["randomness"]["clock"],
+        ),
+        public_key=fixture.public_key,
+        min_version=2,
+        max_version=fixture.manifest["exchange"]["server_version"],
+    )
+    sent: list[bytes] = []
+    received = []
+    for request in fixture.requests("client"):
+        for event in engine.receive(request):
+            if isinstance(event, Send):
+                sent.append(event.data)
+            elif isinstance(event, CredentialsReceived):
+                received.append(event.credentials)
+    assert sent == fixture.requests("server")
+    assert received == [expected]
+    assert draws.left == []
+
+
+@pytest.mark.parametrize("fixture", FIXTURES, ids=ids(FIXTURES))
+def test_every_request_reads(fixture: Fixture) -> None:
+    for data in fixture.requests():
+        assert TSRequest.decode(data).version >= 2
+
+
+# The format
+
+
+def test_a_fixture_survives_writing_and_reading(tmp_path: Path) -> None:
+    original = FIXTURES[0]
+    save(tmp_path / original.name, original.manifest, original.messages)
+    assert load(tmp_path / original.name) == original
+    again = tmp_path / original.name
+    assert again.joinpath("manifest.toml").read_bytes() == (FOLDER / original.name / "manifest.toml").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"outcome": "maybe"}, "outcome is 'maybe'"),
+        ({"format": 2}, "format 2"),
+        ({"programs": {"client": "x"}}, "[programs] server is missing"),
+        ({"programs": 7}, "[programs] is no table"),
+        ({"server": {"public_key": "zz", "key_type": "rsa"}}, "not hexadecimal"),
+    ],
+)
+def test_manifests_that_do_not_keep_to_the_format(tmp_path: Path, change: dict[str, Any], text: str) -> None:
+    with pytest.raises(FixtureError) as caught:
+        save(tmp_path / "bad", FIXTURES[0].manifest | change, [])
+    assert text in str(caught.value)
+    assert not (tmp_path / "bad").exists()
+
+
+@pytest.mark.parametrize(
+    "line", ["[]", '{"from": "client"}', '{"from": "client", "data": "zz"}', '{"from": "me", "data": ""}']
+)
+def test_messages_that_do_not_keep_to_the_format(tmp_path: Path, line: str) -> None:
+    folder = tmp_path / "bad"
+    save(folder, FIXTURES[0].manifest, [Message("client", b"x")])
+    (folder / "messages.jsonl").write_text(line)
+    with pytest.raises(FixtureError, match="line 1"):
+        load(folder)
+
+
+def test_a_fixture_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(FixtureError, match="cannot be read"):
+        load(tmp_path)
+    (tmp_path / "manifest.toml").write_text("not = [toml")
+    with pytest.raises(FixtureError, match="cannot be read"):
+        load(tmp_path)
+    with (tmp_path / "manifest.toml").open("wb") as file:
+        file.truncate(20 << 20)
+    with pytest.raises(FixtureError, match="cannot be read"):
+        load(tmp_path)
