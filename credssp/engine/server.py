@@ -7,7 +7,7 @@ from typing import ClassVar, NoReturn
 from credssp import binding
 from credssp.credentials import from_wire
 from credssp.engine.base import Engine
-from credssp.engine.events import Authenticated, CredentialsReceived, Event
+from credssp.engine.events import Authenticated, CredentialsReceived, Direction, Event
 from credssp.engine.state import Role, Step
 from credssp.errors import BindingError, RemoteProtocolError
 from credssp.protocol_version import has_error_code, has_hashed_binding
@@ -111,7 +111,11 @@ class ServerEngine(Engine):
         if version is None or not has_error_code(version):
             return b""
         # Made from nothing: no field of the client's message is echoed.
-        return TSRequest(self._own_version, error_code=error_code).encode()
+        message = TSRequest(self._own_version, error_code=error_code)
+        data = message.encode()
+        if self._observer is not None:
+            self._observer(Direction.SENT, message, data)
+        return data
 
     def _peer_failed(self, error_code: int) -> NoReturn:
         raise RemoteProtocolError(f"the client gave up with errorCode {describe(error_code).summary}")
