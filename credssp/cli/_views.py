@@ -13,6 +13,7 @@ from credssp.errors import DecodeError, LimitExceededError
 from credssp.nego.ntlm.av_pairs import AvPairs, filetime_text
 from credssp.nego.ntlm.flags import flag_names
 from credssp.nego.ntlm.messages import SIGNATURE, Authenticate, Challenge, Negotiate, NTLMMessage, decode_message
+from credssp.nego.spnego import MECHANISM_NAMES
 from credssp.nego.spnego import tokens as spnego
 from credssp.status import describe
 from credssp.wire.tolerant import Deviation
@@ -263,7 +264,7 @@ def _av_pairs(pairs: AvPairs) -> Tree:
 
 
 def _mechanism(oid: str) -> str:
-    name = spnego.MECHANISM_NAMES.get(oid)
+    name = MECHANISM_NAMES.get(oid)
     return oid if name is None else f"{oid} {name}"
 
 

@@ -1,0 +1,33 @@
+"""`tests.peers` skips or fails, and never goes on without the peer."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from _pytest.outcomes import Failed, Skipped
+
+from tests.peers import require, require_module, require_program
+
+
+def test_what_is_there_is_returned() -> None:
+    assert require_module("json") is json
+    assert require("json") is json
+    assert Path(require_program(Path(sys.executable).name)).exists()
+    assert require("sh") == require_program("sh")
+
+
+@pytest.mark.parametrize("look", [require, require_module, require_program])
+def test_missing_peer_skips(look: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDSSP_REQUIRE_PEERS", raising=False)
+    with pytest.raises(Skipped, match="no_such_peer"):
+        look("no_such_peer")  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("look", [require, require_module, require_program])
+def test_missing_peer_fails_where_peers_are_required(look: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CREDSSP_REQUIRE_PEERS", "1")
+    with pytest.raises(Failed, match="no_such_peer"):
+        look("no_such_peer")  # type: ignore[operator]
