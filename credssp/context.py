@@ -21,6 +21,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from credssp.account import AccountStore
 from credssp.accounts import MemoryAccounts
@@ -55,7 +56,10 @@ from credssp.tls.certificate import ServerCertificate, load_certificate, process
 from credssp.tls.channel import TLSChannel
 from credssp.tls.settings import CertificateCheck, ClientTLS, ServerTLS, client_context, server_context
 
-__all__ = ["ClientContext", "ServerContext", "StepResult"]
+__all__ = ["Carrier", "ClientContext", "ServerContext", "StepResult"]
+
+Carrier: TypeAlias = Literal["stream", "tokens"]
+"""What carries the exchange: a stream of octets (RDP), or one token at a time, each answered (HTTP)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,7 @@ class _Context(ABC):
         self._engine: Engine | None = None
         self._failure: CredSSPError | None = None
         self._shut_down = False
+        self._flights_alone = False
         self.complete = False
         self.mechanism = ""
         self.version: int | None = None
@@ -133,6 +138,8 @@ class _Context(ABC):
         if not channel.handshake():
             return self._result()
         if self._engine is None and not self.complete:
+            if self._flights_alone and (flight := channel.data_to_send()):
+                return StepResult(SecurityStatus.SEC_I_CONTINUE_NEEDED, flight)
             self._engine = self._start()
         plaintext = channel.read()
         if self.complete:
@@ -301,6 +308,8 @@ class ClientContext(_Context):
         credentials: LogonCredentials | None = None,
         *,
         target_name: str,
+        policy_target: str | None = None,
+        carrier: Carrier = "stream",
         mechanism: MechanismChoice = "auto",
         delegate: bool = True,
         delegated_credentials: DelegatedCredentials | None = None,
@@ -320,7 +329,12 @@ class ClientContext(_Context):
         Args:
             credentials: what to authenticate with; None for the user's Kerberos credential cache.
             target_name: SPN of the server, ``TERMSRV/host`` for RDP and ``HTTP/host`` for WinRM. The host part is
-                also the name for TLS, and the whole is what the policy is asked about.
+                also the name for TLS.
+            policy_target: SPN that the policy is asked about, by default `target_name`. Windows authenticates WinRM
+                as ``HTTP/host`` and asks its policy about ``WSMAN/host``.
+            carrier: ``stream``, or ``tokens`` where every token travels alone and is answered, as over HTTP: then the
+                last flight of the TLS 1.3 handshake is a token of its own, as pyspnego's client has it and servers
+                that take whole tokens expect it.
             mechanism: ``auto`` as Windows does it (SPNEGO when Kerberos is possible, else bare NTLM), ``negotiate``
                 (always SPNEGO), ``ntlm`` (bare) or ``kerberos`` (nothing else).
             delegate: whether credentials go to the server at all; False sends an empty set.
@@ -343,6 +357,7 @@ class ClientContext(_Context):
         if not isinstance(target_name, str):
             raise LocalProtocolError("target_name is the SPN of the server, such as TERMSRV/host")
         self.target_name = target_name
+        self._policy_target = target_name if policy_target is None else policy_target
         self._tls = tls or ClientTLS()
         super().__init__(
             TLSChannel(
@@ -359,7 +374,8 @@ class ClientContext(_Context):
         if isinstance(policy, PolicySettings):
             policy = policy.delegation
         elif policy is None:
-            policy = DelegationPolicy.for_target(target_name)
+            policy = DelegationPolicy.for_target(self._policy_target)
+        self._flights_alone = carrier == "tokens"
         self.certificate_check = CertificateCheck.NOT_CHECKED
         self.server_authentication = ServerAuthentication.NONE
         self._credentials = credentials
@@ -384,7 +400,7 @@ class ClientContext(_Context):
             public_key=subject_public_key(certificate),
             credentials=self._delegated,
             policy=self._policy,
-            target_name=self.target_name,
+            target_name=self._policy_target,
             source=self._source,
             transport_authentication=ServerAuthentication.NONE
             if self.certificate_check is CertificateCheck.NOT_CHECKED
