@@ -40,7 +40,7 @@ from credssp.policy.lists import (
     ListState,
     OSDefaultList,
 )
-from credssp.policy.spn import SPNPattern, clean_target
+from credssp.policy.spn import SPNPattern, clean_target, fold_target
 from credssp.policy.terms import AuthenticationLevel, CredentialSource, DelegationMode, DelegationRestriction
 from credssp.server_authentication import ServerAuthentication
 from credssp.status import SecurityStatus
@@ -48,6 +48,7 @@ from credssp.status import SecurityStatus
 __all__ = ["DelegationPolicy"]
 
 _UNSET = DelegationList()
+_BEST = ServerAuthentication.CERTIFICATE | ServerAuthentication.KERBEROS
 _EMPTY_HANDED = frozenset({DelegationMode.RESTRICTED_ADMIN, DelegationMode.NO_DELEGATION})
 
 
@@ -142,7 +143,13 @@ class DelegationPolicy:
 
     def match(self, setting: ListSetting, target: str | None) -> SPNPattern | None:
         """Return the first pattern in force for a setting that means the target, or None."""
-        return next((pattern for pattern in self.effective(setting) if pattern.matches(target)), None)
+        name = fold_target(target)
+        if name is None:
+            return None
+        for pattern in self.effective(setting):
+            if pattern.means(name):
+                return pattern
+        return None
 
     def decide(
         self,
@@ -200,8 +207,7 @@ class DelegationPolicy:
 
         Saves a connection that is bound to fail. `decide` must be asked again right before the credentials go.
         """
-        best = ServerAuthentication.CERTIFICATE | ServerAuthentication.KERBEROS
-        strong = self.decide(target, source=source, server=best, mode=mode, smart_card_logon=smart_card_logon)
+        strong = self.decide(target, source=source, server=_BEST, mode=mode, smart_card_logon=smart_card_logon)
         if strong.allowed:
             return strong
         ntlm = self.decide(
@@ -216,17 +222,16 @@ class DelegationPolicy:
                 f"the server at {target!r} was not authenticated at all, and no setting allows delegation to such a "
                 "server: use NTLM, Kerberos or a certificate that you trust",
             )
-        by_allow = self.match(settings.allow, target)
-        asked, pattern = settings.allow, by_allow
-        if level is AuthenticationLevel.NTLM_ONLY:
-            asked, pattern = settings.allow_when_ntlm_only, self.match(settings.allow_when_ntlm_only, target)
+        ntlm_only = level is AuthenticationLevel.NTLM_ONLY
+        asked = settings.allow_when_ntlm_only if ntlm_only else settings.allow
+        pattern = self.match(asked, target)
         if pattern:
             return PolicyDecision.allow(
                 f"{asked.name} {self._origin(asked, pattern)} {pattern}, which means {target!r}",
                 setting=asked.name,
                 pattern=pattern.text,
             )
-        if by_allow:
+        if ntlm_only and (by_allow := self.match(settings.allow, target)):
             return PolicyDecision.refuse(
                 f"the server at {target!r} was authenticated by NTLM alone. {settings.allow.name} lists it "
                 f"({by_allow}), {asked.name} does not: use Kerberos or a certificate that you trust, or add the "

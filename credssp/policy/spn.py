@@ -13,13 +13,18 @@ No source describes the matcher inside Windows. Our choices, none of them confir
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
+from typing import Final
 
 from credssp.errors import LocalProtocolError
 
-__all__ = ["SPNPattern", "clean_target", "fold"]
+__all__ = ["SPNPattern", "clean_target", "fold", "fold_target"]
 
-_BLANKS = " \t\r\n"
+_BLANKS: Final = " \t\r\n"
+
+# Control characters and lone surrogates.
+_NOT_PLAIN: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,8 @@ class SPNPattern:
     """
 
     text: str
+    # The folded text around the wildcard, and the wildcard: patterns are made once and matched at every login.
+    _parts: tuple[str, str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         text = self.text.strip(_BLANKS)
@@ -47,17 +54,19 @@ class SPNPattern:
         if not _is_plain_text(text):
             raise LocalProtocolError(f"the SPN pattern {text!r} holds control characters or lone surrogates")
         object.__setattr__(self, "text", text)
+        object.__setattr__(self, "_parts", fold(text).partition("*"))
 
     def matches(self, target: str | None) -> bool:
         """Whether the target, such as ``TERMSRV/host.example.com``, is one that this pattern means.
 
         A target that is None, empty or holds control characters matches nothing, not even ``*``.
         """
-        name = clean_target(target)
-        if name is None:
-            return False
-        name = fold(name)
-        prefix, wildcard, suffix = fold(self.text).partition("*")
+        name = fold_target(target)
+        return name is not None and self.means(name)
+
+    def means(self, name: str) -> bool:
+        """Whether a target that `fold_target` returned is one that this pattern means."""
+        prefix, wildcard, suffix = self._parts
         if not wildcard:
             return name == prefix
         # The length keeps prefix and suffix from sharing characters: ``ab*ba`` does not mean ``aba``.
@@ -78,6 +87,12 @@ def clean_target(target: str | None) -> str | None:
     return name if name and _is_plain_text(name) else None
 
 
+def fold_target(target: str | None) -> str | None:
+    """Return the target in the form that `SPNPattern.means` takes; None if it cannot name a server."""
+    name = clean_target(target)
+    return None if name is None else fold(name)
+
+
 def fold(text: str) -> str:
     """Return the text with the differences of case removed, one character at a time.
 
@@ -95,4 +110,4 @@ def _fold_character(character: str) -> str:
 
 
 def _is_plain_text(text: str) -> bool:
-    return not any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in text)
+    return _NOT_PLAIN.search(text) is None

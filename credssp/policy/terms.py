@@ -37,9 +37,7 @@ class AuthenticationLevel(enum.Enum):
     @classmethod
     def of(cls, server: ServerAuthentication) -> AuthenticationLevel:
         """Return the level that these flags reach; a certificate makes NTLM strong."""
-        if server.is_strong:
-            return cls.STRONG
-        return cls.NTLM_ONLY if server & ServerAuthentication.NTLM else cls.NONE
+        return _LEVELS[server]
 
 
 class DelegationMode(enum.Enum):
@@ -81,6 +79,15 @@ class DelegationRestriction(enum.IntEnum):
         """The name that the policy editor shows."""
         return _TITLES[self]
 
+
+def _level(server: ServerAuthentication) -> AuthenticationLevel:
+    if server.is_strong:
+        return AuthenticationLevel.STRONG
+    return AuthenticationLevel.NTLM_ONLY if server & ServerAuthentication.NTLM else AuthenticationLevel.NONE
+
+
+# A look-up, since arithmetic with enum flags costs as much as matching a pattern.
+_LEVELS = {flags: _level(flags) for flags in map(ServerAuthentication, range(8))}
 
 _MODES = {
     DelegationRestriction.NONE: (DelegationMode.PLAIN, DelegationMode.REMOTE_GUARD, DelegationMode.RESTRICTED_ADMIN),
