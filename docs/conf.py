@@ -15,9 +15,10 @@ author = "the credssp developers"
 copyright = author  # noqa: A001
 release = version = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "status_table"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "state_diagram", "status_table"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build", "README.md"]
+graphviz_output_format = "svg"
 html_theme = "furo"
 html_title = f"credssp {release}"
 

@@ -1,6 +1,7 @@
 """Whatever a peer sends: only CredSSPError leaves, nothing is delegated, nothing hangs.
 
-Mutations of real exchanges, at three depths: the TLS stream, the plaintext inside TLS, and single messages in any order.
+Mutations of real exchanges, at three depths: the TLS stream, the plaintext inside TLS, and single messages in any
+order.
 """
 
 from __future__ import annotations

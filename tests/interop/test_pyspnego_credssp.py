@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,11 +28,10 @@ SPLITS = pytest.mark.parametrize("split", ["whole", "octets", "random"])
 
 
 @pytest.fixture(autouse=True)
-def _accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     users = tmp_path / "users"
     users.write_text(f"{DOMAIN}:{USER}:{PASSWORD}\n")
     monkeypatch.setenv("NTLM_USER_FILE", str(users))
-    yield
 
 
 def feed(context: credssp.ClientContext | credssp.ServerContext, data: bytes, split: str) -> bytes:
