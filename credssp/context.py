@@ -40,7 +40,7 @@ from credssp.errors import (
 )
 from credssp.nego.acceptor import create_acceptor
 from credssp.nego.initiator import MechanismChoice, create_initiator
-from credssp.nego.mechanism import Identity
+from credssp.nego.mechanism import Identity, MechanismName
 from credssp.nego.ntlm.target import NTLMTarget
 from credssp.policy import (
     DEFAULT_ENCRYPTION_ORACLE,
@@ -439,6 +439,7 @@ class ServerContext(_Context):
         *,
         accounts: AccountStore | None = None,
         certificate: str | PathLike[str] | tuple[bytes, bytes] | ServerCertificate | None = None,
+        mechanisms: Collection[MechanismName] = ("kerberos", "ntlm"),
         spn: str | Collection[str] | None = None,
         channel_bindings: bytes | None = None,
         require_mic: bool = True,
@@ -459,6 +460,8 @@ class ServerContext(_Context):
             accounts: who may log on with NTLM; None for nobody.
             certificate: path of a PEM file with chain and key, or a pair of PEM octets (chain, key); without one, an
                 RSA-2048 certificate is made, once per process.
+            mechanisms: what to accept, best first. Kerberos takes the keytab of GSS-API (``KRB5_KTNAME``) and is left
+                out where its libraries are not installed.
             spn: names that a client may believe it talks to; None to accept any.
             channel_bindings: the application data of the bindings that clients must prove
                 (``tls-server-end-point:`` and the hash, say), or None.
@@ -491,6 +494,7 @@ class ServerContext(_Context):
         self._prepared = ServerEngine(
             create_acceptor(
                 MemoryAccounts({}) if accounts is None else accounts,
+                mechanisms=mechanisms,
                 spn=spn,
                 channel_bindings=channel_bindings,
                 require_mic=require_mic,

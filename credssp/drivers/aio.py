@@ -1,0 +1,342 @@
+"""Logins over asyncio.
+
+The login runs in a `asyncio.Protocol`, not in a coroutine over streams: a server spends most of a login inside OpenSSL,
+and waking a task for each leg would add a fifth to the rest (benchmarks/rdp.py). The stream after the login is an
+ordinary one, with `asyncio.StreamReader` behind `Session.read`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Generic, Self, TypeVar, cast
+
+from credssp.drivers.handshake import Handshake, Timeouts, too_late
+from credssp.errors import CredSSPError, PeerClosedError
+
+__all__ = ["LoginProtocol", "Session"]
+
+_READ_LIMIT = 65536
+
+H = TypeVar("H", bound=Handshake)
+
+
+class LoginProtocol(asyncio.Protocol, Generic[H]):
+    """Runs a login on a transport; `finished` or `failed` is called once.
+
+    Attributes:
+        endpoint: this side of the login.
+    """
+
+    def __init__(
+        self,
+        endpoint: H,
+        *,
+        timeouts: Timeouts,
+        finished: Callable[[Session[H]], None],
+        failed: Callable[[CredSSPError], None],
+        on_events: Callable[[Sequence[object]], None] | None = None,
+        in_thread: bool = False,
+        linger: float = 0.0,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            endpoint: this side of the login.
+            timeouts: `leg` and `login` count here.
+            finished: gets the session.
+            failed: gets the error; what had still to be sent is on its way.
+            on_events: called with the events of every leg; what it raises fails the login.
+            in_thread: whether legs run in a thread, because the mechanism may ask a KDC.
+            linger: how many seconds, after a failure, the peer has to close first. A socket that is closed with
+                something unread in it is reset, and the reset may overtake the errorCode.
+        """
+        self.endpoint = endpoint
+        self._timeouts = timeouts
+        self._finished = finished
+        self._failed = failed
+        self._on_events = on_events
+        self._in_thread = in_thread
+        self._linger = linger
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._over = False
+        self._waiting = False
+        self._last = self._end = 0.0
+
+    # Called by the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._last = self._loop.time()
+        self._end = self._last + self._timeouts.login
+        self._timer = self._loop.call_at(self._last + min(self._timeouts.leg, self._timeouts.login), self._check_time)
+        self.endpoint.start()
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Go on."""
+        if self._over:
+            return  # lingering: whatever the peer still says, it is not heard
+        self._last = self._loop.time()
+        if self._in_thread:
+            # Nothing further is read until the leg is done, so that legs stay in order.
+            self._pause()
+            self._task = self._loop.create_task(self._receive_in_thread(data))
+            return
+        try:
+            events = self.endpoint.receive(data)
+            self._flush()
+            self._handle(events)
+        except CredSSPError as error:
+            self.fail(error)
+
+    def eof_received(self) -> bool:
+        """Note that the peer will send no more; a transport is closed then."""
+        self._ended()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # a reset is an end like others
+        """Note that the connection is gone."""
+        self._ended()
+        self._stop_timer()
+
+    # The login
+
+    def _ended(self) -> None:
+        if self._over:
+            return
+        try:
+            self.endpoint.receive_eof()
+        except CredSSPError as error:
+            self.fail(error)
+        else:
+            self.fail(PeerClosedError("the peer closed the connection"))
+
+    async def _receive_in_thread(self, data: bytes) -> None:
+        try:
+            events = await asyncio.to_thread(self.endpoint.receive, data)
+            if not self._over:
+                self._resume()
+                self._flush()
+                self._handle(events)
+        except CredSSPError as error:
+            self.fail(error)
+
+    def _handle(self, events: Sequence[object]) -> None:
+        if events and self._on_events is not None:
+            self._on_events(events)
+            self._flush()
+        self.advance()
+
+    def advance(self) -> None:
+        """Look whether the login is over; for those who moved the endpoint themselves."""
+        if self._over or not self.endpoint.complete:
+            return
+        self._over = True
+        self._stop_timer()
+        transport = self._transport
+        assert transport is not None  # noqa: S101  # the login ran over it
+        self._flush()
+        session = Session(self.endpoint, transport)
+        self._finished(session)
+
+    @property
+    def over(self) -> bool:
+        """Whether the login ended, well or not."""
+        return self._over
+
+    def wait(self) -> None:
+        """Take the time of the own side off the peer's account, until `resume`."""
+        self._waiting = True
+
+    def resume(self) -> None:
+        """Count the peer's time again."""
+        self._waiting = False
+        self._last = self._loop.time()
+
+    def fail(self, error: CredSSPError) -> None:
+        """End the login. What it produced and `error.token` goes out; nothing else is read."""
+        if self._over:
+            return
+        self._over = True
+        self._stop_timer()
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            if error.token:
+                transport.write(error.token)
+            if self._linger and error.token:
+                if transport.can_write_eof():
+                    transport.write_eof()
+                self._timer = self._loop.call_later(self._linger, transport.abort)
+            else:
+                transport.close()
+        self._failed(error)
+
+    def abort(self, error: CredSSPError) -> None:
+        """End the login at once, without a word to the peer."""
+        self._linger = 0.0
+        error.token = b""
+        transport = self._transport
+        self.fail(error)
+        if transport is not None:
+            transport.abort()
+
+    def _check_time(self) -> None:
+        """Compare the clock once per `leg`, not once per message: setting a timer costs more than the look."""
+        now = self._loop.time()
+        if now >= self._end:
+            self.fail(too_late(self._timeouts, self.endpoint.awaited, whole=True))
+            return
+        due = self._last + self._timeouts.leg
+        if now >= due and not self._waiting:
+            self.fail(too_late(self._timeouts, self.endpoint.awaited, whole=False))
+            return
+        if due <= now:
+            due = now + self._timeouts.leg
+        self._timer = self._loop.call_at(min(due, self._end), self._check_time)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _flush(self) -> None:
+        data = self.endpoint.data_to_send()
+        if data and self._transport is not None:
+            self._transport.write(data)
+
+    def _pause(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+
+class _Pump(asyncio.Protocol):
+    """Between the transport and a session's reader."""
+
+    def __init__(self, endpoint: Handshake, transport: asyncio.Transport, reader: asyncio.StreamReader) -> None:
+        self._endpoint = endpoint
+        self._transport = transport
+        self._reader = reader
+        self.writable = asyncio.Event()
+        self.writable.set()
+        self.closed = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            plaintext = self._endpoint.unwrap(data)
+        except CredSSPError as error:
+            self._reader.set_exception(error)
+            self._transport.close()
+            return
+        if plaintext:
+            self._reader.feed_data(plaintext)
+        reply = self._endpoint.data_to_send()
+        if reply:
+            self._transport.write(reply)
+        if self._endpoint.peer_closed:
+            self._reader.feed_eof()
+
+    def eof_received(self) -> bool:
+        self._reader.feed_eof()
+        return True  # we may still have something to say
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is None:
+            self._reader.feed_eof()
+        elif self._reader.exception() is None:
+            self._reader.set_exception(exc)
+        self.writable.set()
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def pause_writing(self) -> None:
+        self.writable.clear()
+
+    def resume_writing(self) -> None:
+        self.writable.set()
+
+
+class Session(Generic[H]):
+    """The encrypted stream after a login.
+
+    Attributes:
+        endpoint: this side of the login: what was negotiated, who logged on, what TLS says.
+    """
+
+    def __init__(self, endpoint: H, transport: asyncio.Transport) -> None:
+        self.endpoint = endpoint
+        self._transport = transport
+        self._reader = asyncio.StreamReader(_READ_LIMIT)
+        self._pump = _Pump(endpoint, transport, self._reader)
+        transport.set_protocol(self._pump)
+        self._reader.set_transport(transport)
+        if endpoint.unused_data:
+            self._reader.feed_data(endpoint.unused_data)
+        if endpoint.peer_closed:
+            self._reader.feed_eof()
+
+    async def read(self, size: int = _READ_LIMIT) -> bytes:
+        """Return up to `size` octets, at least one, or none at the end of the stream.
+
+        Octets that came together with the login's last message come first.
+
+        Raises:
+            CredSSPError: TLS failed, or the peer sent a fatal alert.
+            OSError: the connection failed.
+        """
+        return await self._reader.read(size)
+
+    async def readexactly(self, size: int) -> bytes:
+        """Return exactly `size` octets.
+
+        Raises:
+            PeerClosedError: the stream ended before.
+            CredSSPError, OSError: as `read`.
+        """
+        try:
+            return await self._reader.readexactly(size)
+        except asyncio.IncompleteReadError as error:
+            missing = size - len(error.partial)
+        raise PeerClosedError(f"the stream ended {missing} octets too early")
+
+    def write(self, data: bytes) -> None:
+        """Send octets; follow it with `drain`. Raises CredSSPError if the session is closed."""
+        self._transport.write(self.endpoint.wrap(data))
+
+    async def drain(self) -> None:
+        """Wait until the peer has taken enough of what was written."""
+        await self._pump.writable.wait()
+
+    def close(self) -> None:
+        """Say goodbye (close_notify) and close the connection once everything is sent."""
+        if not self._transport.is_closing():
+            goodbye = self.endpoint.shutdown()
+            if goodbye:
+                self._transport.write(goodbye)
+            self._transport.close()
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is closed."""
+        await asyncio.shield(self._pump.closed)
+
+    def abort(self) -> None:
+        """Close the connection at once; what is not sent yet is lost."""
+        self._transport.abort()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+        await self.wait_closed()

@@ -1,0 +1,194 @@
+"""Logins over blocking sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from credssp.drivers.handshake import ConnectError, Handshake, Timeouts, too_late
+from credssp.errors import CredSSPError, PeerClosedError
+
+__all__ = ["Session", "log_on", "open_socket"]
+
+_READ_SIZE = 65536
+
+H = TypeVar("H", bound=Handshake)
+
+
+def open_socket(host: str, port: int, *, timeouts: Timeouts) -> socket.socket:
+    """Connect.
+
+    Raises:
+        ConnectError: there is nobody, no such host, or no way there.
+    """
+    try:
+        connection = socket.create_connection((host, port), timeout=timeouts.connect)
+    except TimeoutError:
+        raise ConnectError(f"no connection to {host} port {port} within {timeouts.connect:g} s") from None
+    except (OSError, UnicodeError, OverflowError) as error:
+        raise ConnectError(f"no connection to {host} port {port}: {reason(error)}") from None
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def reason(error: Exception) -> str:
+    """Say what is wrong, without the number: ``Connection refused``."""
+    if isinstance(error, UnicodeError | OverflowError):
+        return "that is no host name and port"
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
+def log_on(
+    connection: socket.socket,
+    endpoint: H,
+    *,
+    timeouts: Timeouts,
+    on_events: Callable[[Sequence[object]], None] | None = None,
+) -> Session[H]:
+    """Run a login over a connected socket, which belongs to the session afterwards.
+
+    Args:
+        connection: the socket; left open if the login fails.
+        endpoint: this side of the login.
+        timeouts: `leg` and `login` count here.
+        on_events: called with the events of every leg.
+
+    Raises:
+        CredSSPError: the login failed; what had still to be sent was sent.
+    """
+    end = time.monotonic() + timeouts.login
+    try:
+        endpoint.start()
+        while True:
+            data = endpoint.data_to_send()
+            if data:
+                _send(connection, data, endpoint, timeouts, end)
+            if endpoint.complete:
+                return Session(connection, endpoint)
+            events = endpoint.receive(_receive(connection, endpoint, timeouts, end))
+            if on_events is not None:
+                on_events(events)
+    except CredSSPError as error:
+        if error.token:
+            with contextlib.suppress(OSError):  # the peer is gone, and the error says what happened before
+                connection.sendall(error.token)
+        raise
+
+
+def _receive(connection: socket.socket, endpoint: Handshake, timeouts: Timeouts, end: float) -> bytes:
+    left = end - time.monotonic()
+    try:
+        if left <= 0:
+            raise TimeoutError
+        connection.settimeout(min(timeouts.leg, left))
+        data = connection.recv(_READ_SIZE)
+    except TimeoutError:
+        raise too_late(timeouts, endpoint.awaited, whole=left <= timeouts.leg) from None
+    except OSError:
+        data = b""  # a reset is an end like others
+    if not data:
+        endpoint.receive_eof()
+        raise PeerClosedError("the peer closed the connection")  # pragma: no cover  # receive_eof raises in a login
+    return data
+
+
+def _send(connection: socket.socket, data: bytes, endpoint: Handshake, timeouts: Timeouts, end: float) -> None:
+    left = end - time.monotonic()
+    try:
+        if left <= 0:
+            raise TimeoutError
+        connection.settimeout(min(timeouts.leg, left))
+        connection.sendall(data)
+    except TimeoutError:
+        raise too_late(timeouts, endpoint.awaited, whole=left <= timeouts.leg) from None
+    except OSError:
+        pass  # what the peer said before it went may still be there to read, and is worth more than this error
+
+
+class Session(Generic[H]):
+    """The encrypted stream after a login.
+
+    Attributes:
+        endpoint: this side of the login: what was negotiated, who logged on, what TLS says.
+    """
+
+    def __init__(self, connection: socket.socket, endpoint: H) -> None:
+        self.endpoint = endpoint
+        self._socket = connection
+        self._ready = endpoint.unused_data
+        connection.settimeout(None)
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Set how long `recv` and `sendall` may wait; at first, forever."""
+        self._socket.settimeout(seconds)
+
+    def recv(self, size: int = _READ_SIZE) -> bytes:
+        """Return up to `size` octets, at least one, or none at the end of the stream.
+
+        Octets that came together with the login's last message come first.
+
+        Raises:
+            CredSSPError: TLS failed, or the peer sent a fatal alert.
+            OSError: the socket failed, or took longer than `settimeout` allows.
+        """
+        while not self._ready:
+            if self.endpoint.peer_closed:
+                return b""
+            data = self._socket.recv(_READ_SIZE)
+            if not data:
+                return b""
+            self._ready = self.endpoint.unwrap(data)
+            reply = self.endpoint.data_to_send()
+            if reply:
+                self._socket.sendall(reply)
+        data, self._ready = self._ready[:size], self._ready[size:]
+        return data
+
+    def recv_exactly(self, size: int) -> bytes:
+        """Return exactly `size` octets.
+
+        Raises:
+            PeerClosedError: the stream ended before.
+            CredSSPError, OSError: as `recv`.
+        """
+        pieces = []
+        missing = size
+        while missing:
+            piece = self.recv(missing)
+            if not piece:
+                raise PeerClosedError(f"the stream ended {missing} octets too early")
+            pieces.append(piece)
+            missing -= len(piece)
+        return b"".join(pieces)
+
+    def sendall(self, data: bytes) -> None:
+        """Send octets.
+
+        Raises:
+            CredSSPError: the session is closed.
+            OSError: the socket failed.
+        """
+        self._socket.sendall(self.endpoint.wrap(data))
+
+    def unread(self, data: bytes) -> None:
+        """Put octets back in front of the stream."""
+        self._ready = data + self._ready
+
+    def close(self) -> None:
+        """Say goodbye (close_notify) and close the socket."""
+        with contextlib.suppress(OSError):  # nobody there to say goodbye to
+            self._socket.settimeout(1.0)
+            self._socket.sendall(self.endpoint.shutdown())
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

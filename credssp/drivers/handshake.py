@@ -1,0 +1,96 @@
+"""What a driver needs from the thing it drives, how long it waits, and how it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from credssp.errors import CredSSPError, LocalProtocolError
+from credssp.status import NTStatus, SecurityStatus
+
+__all__ = ["ConnectError", "DeadlineError", "Handshake", "Timeouts"]
+
+
+class Handshake(Protocol):
+    """One end of a login without a socket, such as `credssp.rdp.NLAClient` and `NLAServer`."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the login is over and went well."""
+
+    @property
+    def peer_closed(self) -> bool:
+        """Whether the peer sent close_notify."""
+
+    @property
+    def awaited(self) -> str:
+        """What is awaited, for people: ``expect TLS or CredSSP``."""
+
+    unused_data: bytes
+
+    def start(self) -> None:
+        """Begin; `data_to_send` has what goes first."""
+
+    def receive(self, data: bytes) -> Sequence[object]:
+        """Take octets from the peer and return events. Raises CredSSPError; its `.token` still goes out."""
+
+    def receive_eof(self) -> None:
+        """Say that the transport ended. Raises CredSSPError if that was too early."""
+
+    def data_to_send(self) -> bytes:
+        """Return, once, what must go to the peer."""
+
+    def wrap(self, data: bytes) -> bytes:
+        """Encrypt application data."""
+
+    def unwrap(self, data: bytes) -> bytes:
+        """Decrypt application data."""
+
+    def shutdown(self) -> bytes:
+        """Return close_notify."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long to wait, in seconds.
+
+    Attributes:
+        connect: for the TCP connection.
+        leg: for the peer's next octets, whenever it is its turn.
+        login: for the whole login from the first octet on, however busy the peer keeps us.
+    """
+
+    connect: float = 10.0
+    leg: float = 15.0
+    login: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not min(self.connect, self.leg, self.login) > 0:
+            raise LocalProtocolError("timeouts are positive numbers of seconds")
+
+
+class ConnectError(CredSSPError):
+    """There is no connection to the peer at all."""
+
+    default_status = SecurityStatus.SEC_E_TARGET_UNKNOWN
+
+
+class DeadlineError(CredSSPError):
+    """The peer took too long."""
+
+    default_status = SecurityStatus.SEC_E_CONTEXT_EXPIRED
+    default_ntstatus = NTStatus.STATUS_IO_TIMEOUT
+
+
+def too_late(timeouts: Timeouts, awaited: str, *, whole: bool) -> DeadlineError:
+    """Return the error for a deadline that passed.
+
+    Args:
+        timeouts: the deadlines.
+        awaited: what was awaited.
+        whole: whether it was that of the whole login.
+    """
+    if whole:
+        return DeadlineError(f"the login did not end within {timeouts.login:g} s; awaited was to {awaited}")
+    return DeadlineError(f"the peer sent nothing for {timeouts.leg:g} s; awaited was to {awaited}")

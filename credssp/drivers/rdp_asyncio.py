@@ -1,0 +1,203 @@
+"""An RDP server with network level authentication on asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+from credssp.drivers.aio import LoginProtocol, Session
+from credssp.drivers.rdp_service import (
+    Client,
+    Closed,
+    Delegated,
+    Refused,
+    ServerSettings,
+    Verdict,
+    as_result,
+    failed_authorize,
+    logger,
+)
+from credssp.errors import CredSSPError, LimitExceededError
+from credssp.rdp.early_user_authorization import EarlyUserAuthorization
+from credssp.rdp.events import AuthorizationRequired, Negotiated
+from credssp.rdp.server import NLAServer
+
+__all__ = ["AsyncServer", "AsyncSessionHandler"]
+
+AsyncSessionHandler: TypeAlias = Callable[[Session[NLAServer]], Awaitable[None]]
+
+_LINGER = 2.0
+"""Seconds that a client has to take our errorCode and close; a round trip around the world takes a third of one."""
+
+_BACKLOG = 1024
+"""Connections that the kernel may hold for us; asyncio's 100 overflow when a few hundred clients come at once."""
+
+
+class AsyncServer:
+    """Accepts logins and hands the streams to a handler; made by `credssp.rdp.start_server`.
+
+    Attributes:
+        settings: what the connections have in common.
+        half_open: connections whose login is not over, the oldest first.
+    """
+
+    def __init__(self, settings: ServerSettings, handler: AsyncSessionHandler | None) -> None:
+        self.settings = settings
+        self.half_open: dict[_Login, None] = {}
+        self._handler = handler
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self, host: str | None, port: int, *, reuse_port: bool, sock: socket.socket | None) -> None:
+        """Begin to listen."""
+        loop = asyncio.get_running_loop()
+
+        def make() -> _Login:
+            return _Login(self)
+
+        if sock is not None:
+            self._server = await loop.create_server(make, sock=sock, backlog=_BACKLOG)
+        else:
+            # None, not False: platforms without the option refuse even that.
+            more: dict[str, Any] = {"reuse_port": True} if reuse_port else {}
+            self._server = await loop.create_server(make, host, port, backlog=_BACKLOG, **more)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens, with the real port where 0 was asked for."""
+        assert self._server is not None  # noqa: S101  # start_server gives nobody one without
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return host, port
+
+    async def serve_forever(self) -> None:
+        """Serve until cancelled."""
+        assert self._server is not None  # noqa: S101  # as above
+        await self._server.serve_forever()
+
+    async def close(self) -> None:
+        """Stop listening, close half-open connections, cancel handlers and wait for them."""
+        if self._server is not None:
+            self._server.close()
+        for login in list(self.half_open):
+            login.drop("the server is shutting down")
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # transports report their end in the loop's next turn
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def spawn(self, work: Awaitable[None]) -> None:
+        """Run something that `close` waits for."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def serve(self, client: Client, session: Session[NLAServer]) -> None:
+        """Let the handler have the session, then close it."""
+        try:
+            if self._handler is not None:
+                await self._handler(session)
+        except (CredSSPError, ConnectionError) as error:
+            logger.info("connection %d ended: %s", client.number, type(error).__name__)
+        except Exception:  # noqa: BLE001  # one bad handler must not end the service of the others
+            logger.exception("the handler of connection %d failed", client.number)
+        finally:
+            session.close()
+            self.settings.tell(client, Closed())
+
+
+class _Login(LoginProtocol[NLAServer]):
+    """One connection until its login is over."""
+
+    def __init__(self, server: AsyncServer) -> None:
+        self._service = server
+        settings = server.settings
+        self._client: Client | None = None
+        super().__init__(
+            settings.endpoint(),
+            timeouts=settings.limits.timeouts,
+            finished=self._logged_on,
+            failed=self._refused,
+            on_events=self._take,
+            linger=_LINGER,
+        )
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        service = self._service
+        half_open = service.half_open
+        if len(half_open) >= service.settings.limits.half_open:
+            next(iter(half_open)).drop("too many logins at once, and this was the oldest")
+        half_open[self] = None
+        self._client = service.settings.client(transport.get_extra_info("peername"), self.endpoint)
+        super().connection_made(transport)
+
+    def drop(self, why: str) -> None:
+        """End it at once."""
+        self.abort(LimitExceededError(why))
+
+    @property
+    def client(self) -> Client:
+        assert self._client is not None  # noqa: S101  # nothing happens before connection_made
+        return self._client
+
+    def _take(self, events: Sequence[object]) -> None:
+        for event in events:
+            if isinstance(event, Negotiated):
+                self._service.settings.tell(self.client, event)
+            elif isinstance(event, AuthorizationRequired):
+                self._service.settings.tell(self.client, Delegated(event.identity, event.credentials))
+                self._authorize(event)
+
+    def _authorize(self, event: AuthorizationRequired) -> None:
+        authorize = self._service.settings.authorize
+        if authorize is None:
+            self.endpoint.authorize(EarlyUserAuthorization.AUTHZ_SUCCESS)
+            return
+        try:
+            verdict = authorize(event.identity, event.credentials)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is no yes
+            self.endpoint.authorize(failed_authorize(error))
+            return
+        if inspect.isawaitable(verdict):
+            self.wait()
+            self._service.spawn(self._authorize_later(verdict))
+        else:
+            self.endpoint.authorize(as_result(verdict))
+
+    async def _authorize_later(self, verdict: Awaitable[Verdict]) -> None:
+        try:
+            result = as_result(await verdict)
+        except Exception as error:  # noqa: BLE001  # as above
+            result = failed_authorize(error)
+        self.resume()
+        if self.over:
+            return
+        try:
+            self._take(self.endpoint.authorize(result))
+            self.advance()
+        except CredSSPError as error:
+            self.fail(error)
+
+    def _logged_on(self, session: Session[NLAServer]) -> None:
+        self._service.half_open.pop(self, None)
+        self._service.spawn(self._service.serve(self.client, session))
+
+    def _refused(self, error: CredSSPError) -> None:
+        self._service.settings.tell(self.client, Refused(error))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        # A refused connection counts until it is gone, or lingering would be a way around the limit.
+        if self._service.half_open.pop(self, 0) is None:
+            self._service.settings.tell(self.client, Closed())

@@ -1,0 +1,55 @@
+"""What is passed on to the contexts; `credssp.ClientContext` and `credssp.ServerContext` say what each means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from os import PathLike
+from typing import TypedDict
+
+from credssp.account import AccountStore
+from credssp.credentials import DelegatedCredentials
+from credssp.engine.events import Observer
+from credssp.nego.initiator import MechanismChoice
+from credssp.nego.mechanism import MechanismName
+from credssp.nego.ntlm.target import NTLMTarget
+from credssp.policy import CredentialSource, DelegationPolicy, PolicySettings
+from credssp.tls.certificate import ServerCertificate
+from credssp.tls.settings import ClientTLS, ServerTLS
+
+__all__ = ["ClientOptions", "ServerOptions"]
+
+
+class ClientOptions(TypedDict, total=False):
+    """Keywords of `credssp.ClientContext`."""
+
+    mechanism: MechanismChoice
+    delegate: bool
+    delegated_credentials: DelegatedCredentials | None
+    policy: DelegationPolicy | PolicySettings | None
+    source: CredentialSource
+    mutual_auth: bool
+    min_version: int | None
+    max_version: int
+    tls: ClientTLS | None
+    max_message_size: int
+    max_legs: int
+    random: Callable[[int], bytes]
+
+
+class ServerOptions(TypedDict, total=False):
+    """Keywords of `credssp.ServerContext`."""
+
+    accounts: AccountStore | None
+    certificate: str | PathLike[str] | tuple[bytes, bytes] | ServerCertificate | None
+    mechanisms: Collection[MechanismName]
+    spn: str | Collection[str] | None
+    require_mic: bool
+    target: NTLMTarget | None
+    policy: DelegationPolicy | PolicySettings | None
+    min_version: int | None
+    max_version: int
+    tls: ServerTLS | None
+    max_message_size: int
+    max_legs: int
+    random: Callable[[int], bytes]
+    observer: Observer | None

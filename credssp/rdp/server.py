@@ -1,0 +1,235 @@
+"""The server's end of network level authentication ([MS-RDPBCGR] 3.3.5.3, 5.4.2).
+
+===================== ===================================================================================
+state                 what happens
+===================== ===================================================================================
+EXPECT_X224           Connection Request, answered with the choice; a first octet 0x16 is TLS: direct approach
+EXPECT_CREDSSP        TLS and CredSSP, `credssp.ServerContext`
+DECIDE_AUTHORIZATION  `authorize`: four octets to the client, if HYBRID_EX was selected
+EXPECT_X224_INSIDE    direct approach only: Connection Request and Confirm inside TLS
+COMPLETE              the stream is the application's
+===================== ===================================================================================
+
+Nothing is set up for a client before its Connection Request is whole and asks for CredSSP: a connection that only
+stands open costs a few hundred octets here.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NoReturn, Unpack
+
+from credssp.context import ServerContext
+from credssp.credentials import RemoteGuardCredentials
+from credssp.errors import CredSSPError, LocalProtocolError, PeerClosedError, RemoteProtocolError
+from credssp.rdp.early_user_authorization import AuthorizationDeniedError, EarlyUserAuthorization
+from credssp.rdp.endpoint import Endpoint
+from credssp.rdp.events import Approach, AuthorizationRequired, Completed, Event, Negotiated, State
+from credssp.rdp.negotiation import (
+    CREDSSP_PROTOCOLS,
+    FailureCode,
+    NegotiationError,
+    NegotiationFailure,
+    NegotiationResponse,
+    Protocol,
+    RequestFlags,
+    ResponseFlags,
+    choose_protocol,
+    protocol_names,
+)
+from credssp.rdp.options import ServerOptions
+from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
+
+__all__ = ["NLAServer"]
+
+_TLS_HANDSHAKE: Final = 0x16
+
+
+class NLAServer(Endpoint[ServerContext]):
+    """Lets one client log on.
+
+    Attributes:
+        request: the client's Connection Request, or None before.
+    """
+
+    def __init__(
+        self,
+        *,
+        protocols: Protocol = CREDSSP_PROTOCOLS,
+        restricted_admin: bool = True,
+        remote_guard: bool = False,
+        direct: bool = True,
+        response_flags: ResponseFlags = ResponseFlags.EXTENDED_CLIENT_DATA_SUPPORTED,
+        **options: Unpack[ServerOptions],
+    ) -> None:
+        """Prepare to serve one client.
+
+        Args:
+            protocols: HYBRID, HYBRID_EX or both. A server that takes anything else as well decides that with
+                `choose_protocol` before it makes one of these.
+            restricted_admin: tell clients that ask that Restricted Admin mode is supported. They then delegate an
+                empty set, as any client may without asking.
+            remote_guard: the same for Remote Credential Guard; if False, its buffers are refused.
+            direct: take clients that begin with TLS.
+            response_flags: further RDP_NEG_RSP.flags, which are about the session after the login.
+            options: see `credssp.ServerContext`.
+
+        Raises:
+            LocalProtocolError: protocols that are no CredSSP.
+        """
+        super().__init__()
+        if not protocols & CREDSSP_PROTOCOLS or protocols & ~CREDSSP_PROTOCOLS:
+            raise LocalProtocolError("protocols are HYBRID, HYBRID_EX or both: this server authenticates everybody")
+        self.request: ConnectionRequest | None = None
+        self._protocols = protocols
+        self._restricted_admin = restricted_admin
+        self._remote_guard = remote_guard
+        self._direct = direct
+        self._response_flags = response_flags
+        self._options = options
+        self._context: ServerContext | None = None
+        self._state = State.EXPECT_X224
+
+    @property
+    def context(self) -> ServerContext | None:
+        """The CredSSP context; None before the Connection Request."""
+        return self._context
+
+    def start(self) -> None:
+        """Do nothing: the client speaks first."""
+
+    def _receive(self, data: bytes, events: list[Event]) -> None:
+        if self._state is State.EXPECT_X224:
+            if data[:1] == b"\x16" and self._direct and not len(self._buffer):
+                self._approach = Approach.DIRECT
+                self._negotiated(Negotiated(Protocol.HYBRID, Approach.DIRECT), events)
+            else:
+                tpdu = self._buffer.feed(data)
+                if tpdu is None:
+                    return
+                self._requested(tpdu, events)
+                data = self._buffer.take_rest()
+            self._context = ServerContext(**self._options)
+            self._state = State.EXPECT_CREDSSP
+            if not data:
+                return
+        if self._state is State.EXPECT_CREDSSP:
+            self._credssp(data, events)
+        elif self._state is State.DECIDE_AUTHORIZATION:
+            self._inside_tls(data)
+        else:
+            self._request_inside(data, events)
+
+    def _requested(self, tpdu: bytes, events: list[Event]) -> None:
+        """Answer the Connection Request (3.3.5.3.1, 3.3.5.3.2)."""
+        request = self.request = ConnectionRequest.decode(tpdu)
+        asked = request.negotiation
+        choice = choose_protocol(None if asked is None else asked.protocols, self._protocols)
+        if isinstance(choice, NegotiationFailure):
+            # A client that sent no RDP_NEG_REQ is told nothing: it would not understand (3.3.5.3.2).
+            self._refuse(None if asked is None else choice, asked.protocols if asked else Protocol.RDP)
+        flags = self._flags(asked.flags if asked else RequestFlags.NONE)
+        self._output.append(ConnectionConfirm(NegotiationResponse(choice, flags)).encode())
+        self._negotiated(Negotiated(choice, Approach.NEGOTIATED, flags, request), events)
+
+    def _refuse(self, failure: NegotiationFailure | None, asked: Protocol) -> NoReturn:
+        raise NegotiationError(
+            f"the client asked for {protocol_names(asked)}; this server takes {protocol_names(self._protocols)}",
+            failure=None if failure is None else failure.code,
+            token=b"" if failure is None else ConnectionConfirm(failure).encode(),
+        )
+
+    def _flags(self, asked: RequestFlags) -> ResponseFlags:
+        flags = self._response_flags
+        if self._restricted_admin and RequestFlags.RESTRICTED_ADMIN_MODE_REQUIRED in asked:
+            flags |= ResponseFlags.RESTRICTED_ADMIN_MODE_SUPPORTED
+        if self._remote_guard and RequestFlags.REDIRECTED_AUTHENTICATION_MODE_REQUIRED in asked:
+            flags |= ResponseFlags.REDIRECTED_AUTHENTICATION_MODE_SUPPORTED
+        return flags
+
+    def _negotiated(self, negotiated: Negotiated, events: list[Event]) -> None:
+        self.negotiated = negotiated
+        events.append(negotiated)
+
+    def _credssp(self, data: bytes, events: list[Event]) -> None:
+        context = self._context
+        assert context is not None  # noqa: S101  # made with the state
+        token = context.step(data).token
+        if token:
+            self._output.append(token)
+        if not context.complete:
+            return
+        self._early = context.unused_data
+        credentials, identity = context.delegated_credentials, context.identity
+        assert credentials is not None  # noqa: S101  # the context is complete
+        assert identity is not None  # noqa: S101
+        if isinstance(credentials, RemoteGuardCredentials) and not self._remote_guard:
+            raise RemoteProtocolError(
+                "the client delegated Remote Credential Guard buffers although that mode was not agreed on",
+                section="[MS-RDPBCGR] 2.2.1.2.1",
+                token=context.shutdown(),
+            )
+        self._state = State.DECIDE_AUTHORIZATION
+        events.append(AuthorizationRequired(identity, credentials))
+
+    def authorize(self, result: EarlyUserAuthorization) -> list[Event]:
+        """Say whether the user may log on; due after `AuthorizationRequired`.
+
+        Raises:
+            AuthorizationDeniedError: always for AUTHZ_ACCESS_DENIED; its `.token` tells the client.
+            LocalProtocolError: it is not due.
+        """
+        context = self._context
+        if self._state is not State.DECIDE_AUTHORIZATION or context is None:
+            raise LocalProtocolError(f"authorize() is not due: this end is to {self._state.value}")
+        events: list[Event] = []
+        try:
+            if self.selected_protocol is Protocol.HYBRID_EX:
+                self.authorization = result
+                # A record of its own, in front of every other PDU (2.2.10.2).
+                self._output.append(context.wrap(result.encode()))
+            if result is EarlyUserAuthorization.AUTHZ_ACCESS_DENIED:
+                raise AuthorizationDeniedError(
+                    "the user was authenticated, but is not authorized to log on", token=context.shutdown()
+                )
+            if self._approach is Approach.DIRECT:
+                self._state = State.EXPECT_X224_INSIDE
+                self._request_inside(b"", events)
+            else:
+                self._complete(self._early, events)
+        except CredSSPError as error:
+            raise self._failed(error) from None
+        return events
+
+    def _request_inside(self, data: bytes, events: list[Event]) -> None:
+        """Direct approach: the Connection Request must ask for HYBRID (5.4.2.2)."""
+        plaintext = self._inside_tls(data)
+        early, self._early = self._early, b""
+        tpdu = self._buffer.feed(early)
+        if tpdu is None:
+            if plaintext is None:
+                raise PeerClosedError("the client closed the TLS channel before its Connection Request")
+            return
+        context = self._completed_context()
+        request = self.request = ConnectionRequest.decode(tpdu)
+        asked = request.negotiation
+        if asked is None or Protocol.HYBRID not in asked.protocols:
+            failure = NegotiationFailure(FailureCode.INCONSISTENT_FLAGS)
+            raise NegotiationError(
+                "the client began with TLS and CredSSP, but its Connection Request does not ask for HYBRID",
+                failure=failure.code,
+                token=context.wrap(ConnectionConfirm(failure).encode()) + context.shutdown(),
+            )
+        flags = self._flags(asked.flags)
+        self._output.append(context.wrap(ConnectionConfirm(NegotiationResponse(Protocol.HYBRID, flags)).encode()))
+        self.negotiated = Negotiated(Protocol.HYBRID, Approach.DIRECT, flags, request)
+        self._complete(self._buffer.take_rest(), events)
+
+    def _completed_context(self) -> ServerContext:
+        assert self._context is not None  # noqa: S101  # the state says so
+        return self._context
+
+    def _complete(self, unused: bytes, events: list[Event]) -> None:
+        self.unused_data = unused
+        self._early = b""
+        self._state = State.COMPLETE
+        events.append(Completed(self.authorization))
