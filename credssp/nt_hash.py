@@ -1,7 +1,7 @@
 """The NT hash of a password, and MD4 for it.
 
 OpenSSL 3 has MD4 only in its legacy provider, so Python's hashlib may not have it at all. This one runs once per
-account (about 15 us), and for nothing else.
+account and login of a client (about 10 us), and for nothing else.
 """
 
 from __future__ import annotations
@@ -11,40 +11,51 @@ from typing import Final
 
 __all__ = ["md4", "nt_hash"]
 
-# (order of the words, shifts, added constant) of the three rounds, RFC 1320 section 3.4.
-_ROUNDS: Final = (
-    (tuple(range(16)), (3, 7, 11, 19), 0),
-    ((0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), (3, 5, 9, 13), 0x5A827999),
-    ((0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15), (3, 9, 11, 15), 0x6ED9EBA1),
-)
-_MASK: Final = 0xFFFFFFFF
+_WORDS: Final = struct.Struct("<16I")
 
 
 def md4(data: bytes) -> bytes:
-    """Return the MD4 digest (RFC 1320)."""
-    state = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476)
+    """Return the MD4 digest (RFC 1320 section 3.4).
+
+    Four steps of a round are written out, which takes a third less than one loop over all 48: a client pays for this
+    at every login. The Boolean functions are the usual shorter forms of the RFC's: z ^ x & (y ^ z) for its F, and
+    x & y | z & (x | y) for its G.
+    """
+    m = 0xFFFFFFFF
+    a, b, c, d = 0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476
     padded = data + b"\x80" + bytes(-(len(data) + 9) % 64) + struct.pack("<Q", len(data) * 8 & 0xFFFFFFFFFFFFFFFF)
     for start in range(0, len(padded), 64):
-        words = struct.unpack_from("<16I", padded, start)
-        a, b, c, d = state
-        for number, (order, shifts, constant) in enumerate(_ROUNDS):
-            for step, index in enumerate(order):
-                if number == 0:
-                    mixed = (b & c) | (~b & d)
-                elif number == 1:
-                    mixed = (b & c) | (b & d) | (c & d)
-                else:
-                    mixed = b ^ c ^ d
-                value = (a + mixed + words[index] + constant) & _MASK
-                shift = shifts[step & 3]
-                a, b, c, d = d, ((value << shift) | (value >> (32 - shift))) & _MASK, b, c
-        state = (
-            (state[0] + a) & _MASK,
-            (state[1] + b) & _MASK,
-            (state[2] + c) & _MASK,
-            (state[3] + d) & _MASK,
-        )
-    return struct.pack("<4I", *state)
+        x = _WORDS.unpack_from(padded, start)
+        before = a, b, c, d
+        for k in (0, 4, 8, 12):
+            a = a + (d ^ b & (c ^ d)) + x[k] & m
+            a = (a << 3 | a >> 29) & m
+            d = d + (c ^ a & (b ^ c)) + x[k + 1] & m
+            d = (d << 7 | d >> 25) & m
+            c = c + (b ^ d & (a ^ b)) + x[k + 2] & m
+            c = (c << 11 | c >> 21) & m
+            b = b + (a ^ c & (d ^ a)) + x[k + 3] & m
+            b = (b << 19 | b >> 13) & m
+        for k in (0, 1, 2, 3):
+            a = a + (b & c | d & (b | c)) + x[k] + 0x5A827999 & m
+            a = (a << 3 | a >> 29) & m
+            d = d + (a & b | c & (a | b)) + x[k + 4] + 0x5A827999 & m
+            d = (d << 5 | d >> 27) & m
+            c = c + (d & a | b & (d | a)) + x[k + 8] + 0x5A827999 & m
+            c = (c << 9 | c >> 23) & m
+            b = b + (c & d | a & (c | d)) + x[k + 12] + 0x5A827999 & m
+            b = (b << 13 | b >> 19) & m
+        for k in (0, 2, 1, 3):
+            a = a + (b ^ c ^ d) + x[k] + 0x6ED9EBA1 & m
+            a = (a << 3 | a >> 29) & m
+            d = d + (a ^ b ^ c) + x[k + 8] + 0x6ED9EBA1 & m
+            d = (d << 9 | d >> 23) & m
+            c = c + (d ^ a ^ b) + x[k + 4] + 0x6ED9EBA1 & m
+            c = (c << 11 | c >> 21) & m
+            b = b + (c ^ d ^ a) + x[k + 12] + 0x6ED9EBA1 & m
+            b = (b << 15 | b >> 17) & m
+        a, b, c, d = a + before[0] & m, b + before[1] & m, c + before[2] & m, d + before[3] & m
+    return struct.pack("<4I", a, b, c, d)
 
 
 def nt_hash(password: str) -> bytes:

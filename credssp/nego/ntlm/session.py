@@ -32,40 +32,31 @@ _U32: Final = struct.Struct("<I")
 class _Direction:
     """Keys, RC4 state and sequence number of one direction."""
 
-    __slots__ = ("_handle", "_sealing_key", "_signing_key", "sequence", "used")
+    __slots__ = ("_signing_key", "sequence", "stream", "used")
 
     def __init__(self, signing_key: bytes, sealing_key: bytes) -> None:
         self._signing_key = signing_key
-        self._sealing_key = sealing_key
-        self._handle: Callable[[bytes], bytes] | None = None
+        self.stream = crypto.KeyStream(sealing_key)
         self.sequence = 0
         self.used = False
 
-    @property
-    def handle(self) -> Callable[[bytes], bytes]:
-        """The RC4 state, made at first use."""
-        if self._handle is None:
-            self._handle = crypto.rc4_stream(self._sealing_key)
-        return self._handle
-
-    def signature(self, data: bytes, handle: Callable[[bytes], bytes]) -> bytes:
+    def signature(self, data: bytes, seal: Callable[[bytes], bytes]) -> bytes:
         """Return the signature over `data` at this sequence number and count it ([MS-NLMP] 3.4.4.2)."""
         number = _U32.pack(self.sequence)
-        checksum = crypto.hmac_md5(self._signing_key, number + data)[:8]
+        checksum = hmac.digest(self._signing_key, number + data, "md5")[:8]
         self.used = True
         self.sequence = (self.sequence + 1) & 0xFFFFFFFF
-        return _VERSION + handle(checksum) + number
+        return _VERSION + seal(checksum) + number
 
-    def fresh_handle(self) -> Callable[[bytes], bytes]:
-        """Return an RC4 state for the mechListMIC that leaves the real one at its start.
+    def mech_list_signature(self, data: bytes) -> bytes:
+        """Return the mechListMIC, which leaves the RC4 state where it was while the number goes on.
 
-        [MS-SPNG] 3.2.5.1 saves the state before the mechListMIC and restores it afterwards; the number goes on.
-        The state of `cryptography`'s RC4 cannot be copied; since the mechListMIC always is the first use of a
-        direction, a second state made from the same key is the same thing. It would not be later.
+        [MS-SPNG] 3.2.5.1 saves the state before the mechListMIC and restores it afterwards. A mechListMIC always is
+        the first use of a direction.
         """
         if self.used:
             raise LocalProtocolError("a mechListMIC comes before anything else that is signed or sealed")
-        return crypto.rc4_stream(self._sealing_key)
+        return self.signature(data, self.stream.peek)
 
 
 class NTLMSession:
@@ -103,9 +94,9 @@ class NTLMSession:
     def wrap(self, data: bytes) -> bytes:
         """Return signature, then ciphertext (GSS_WrapEx as CredSSP puts it on the wire, [MS-NLMP] 3.4.6)."""
         self._check_alive()
-        handle = self._outgoing.handle
-        ciphertext = handle(data)  # before the checksum: both run on the same key stream ([MS-NLMP] 3.4.3)
-        return self._outgoing.signature(data, handle) + ciphertext
+        direction = self._outgoing
+        ciphertext = direction.stream(data)  # before the checksum: both run on the same key stream ([MS-NLMP] 3.4.3)
+        return direction.signature(data, direction.stream) + ciphertext
 
     def unwrap(self, data: bytes) -> bytes:
         """Return the plaintext of what the peer's `wrap` made.
@@ -115,30 +106,30 @@ class NTLMSession:
             RemoteProtocolError: SEC_E_OUT_OF_SEQUENCE or SEC_E_MESSAGE_ALTERED.
         """
         signature = self._open(data)
-        handle = self._incoming.handle
-        plain = handle(data[SIGNATURE_SIZE:])
-        self._compare(self._incoming.signature(plain, handle), signature)
+        direction = self._incoming
+        plain = direction.stream(data[SIGNATURE_SIZE:])
+        self._compare(direction.signature(plain, direction.stream), signature)
         return plain
 
     def get_mic(self, data: bytes) -> bytes:
         """Return the signature over `data` (GSS_GetMIC)."""
         self._check_alive()
-        return self._outgoing.signature(data, self._outgoing.handle)
+        return self._outgoing.signature(data, self._outgoing.stream)
 
     def verify_mic(self, data: bytes, mic: bytes) -> None:
         """Check the peer's signature over `data` (GSS_VerifyMIC). Raises as `unwrap` does."""
         signature = self._open(mic, exact=True)
-        self._compare(self._incoming.signature(data, self._incoming.handle), signature)
+        self._compare(self._incoming.signature(data, self._incoming.stream), signature)
 
     def make_mech_list_mic(self, mech_types: bytes) -> bytes:
         """Sign SPNEGO's MechTypeList without moving the RC4 state on ([MS-SPNG] 3.2.5.1, 3.3.5.1)."""
         self._check_alive()
-        return self._outgoing.signature(mech_types, self._outgoing.fresh_handle())
+        return self._outgoing.mech_list_signature(mech_types)
 
     def verify_mech_list_mic(self, mech_types: bytes, mic: bytes) -> None:
         """Check the peer's signature over MechTypeList likewise. Raises as `unwrap` does."""
         signature = self._open(mic, exact=True)
-        self._compare(self._incoming.signature(mech_types, self._incoming.fresh_handle()), signature)
+        self._compare(self._incoming.mech_list_signature(mech_types), signature)
 
     def _check_alive(self) -> None:
         if self._failed:
