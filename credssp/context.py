@@ -53,8 +53,11 @@ from credssp.protocol_version import HIGHEST_VERSION
 from credssp.server_authentication import ServerAuthentication
 from credssp.status import SecurityStatus
 from credssp.tls.certificate import ServerCertificate, load_certificate, process_certificate
-from credssp.tls.channel import TLSChannel
+from credssp.tls.certificate_request import CertificateRequest
+from credssp.tls.channel import TLSChannel, TLSSession
 from credssp.tls.settings import CertificateCheck, ClientTLS, ServerTLS, client_context, server_context
+from credssp.tls.sizes import StreamSizes
+from credssp.tls.trust import CertificateTrust, judge, roots_of
 
 __all__ = ["Carrier", "ClientContext", "ServerContext", "StepResult"]
 
@@ -118,6 +121,20 @@ class _Context(ABC):
         except CredSSPError as error:
             self._fail(error)
             raise
+
+    def restart(self) -> None:
+        """Begin another exchange in the same TLS channel: re-authentication, on demand of either application.
+
+        The next `step` of a client makes the first token. [MS-CSSP] does not describe it; the messages are those of
+        the first exchange, bound to the same TLS key, between records of application data.
+
+        Raises:
+            LocalProtocolError: the context is not complete, has failed or was shut down.
+        """
+        self._check_open()
+        self.complete = False
+        self.mechanism = ""
+        self.version = self.peer_version = None
 
     def receive_eof(self) -> None:
         """Say that the transport ended, where it ends without a close of TLS.
@@ -284,6 +301,26 @@ class _Context(ABC):
     # What TLS negotiated
 
     @property
+    def handshake_complete(self) -> bool:
+        """Whether the TLS handshake is over."""
+        return self._channel.handshake_complete
+
+    @property
+    def stream_sizes(self) -> StreamSizes:
+        """What a TLS record of this connection takes beside its plaintext; after the handshake."""
+        return self._channel.stream_sizes
+
+    @property
+    def tls_bits(self) -> int:
+        """Secret bits of the cipher; 0 before the handshake."""
+        return self._channel.cipher_bits
+
+    @property
+    def tls_resumed(self) -> bool:
+        """Whether the TLS session is an earlier one, resumed."""
+        return self._channel.session_reused
+
+    @property
     def tls_version(self) -> str:
         """``TLSv1.2`` or ``TLSv1.3``; empty before the handshake."""
         return self._channel.protocol
@@ -298,7 +335,7 @@ class ClientContext(_Context):
     """The client: authenticates, checks the server's key, delegates credentials.
 
     Attributes:
-        target_name: the SPN of the server, such as ``TERMSRV/host``.
+        target_name: the SPN of the server, such as ``TERMSRV/host``; empty if none was given.
         certificate_check: what became of the server's certificate.
         server_authentication: what proved the server's identity; final when complete.
     """
@@ -307,7 +344,7 @@ class ClientContext(_Context):
         self,
         credentials: LogonCredentials | None = None,
         *,
-        target_name: str,
+        target_name: str | None,
         policy_target: str | None = None,
         carrier: Carrier = "stream",
         mechanism: MechanismChoice = "auto",
@@ -319,6 +356,7 @@ class ClientContext(_Context):
         min_version: int | None = None,
         max_version: int = HIGHEST_VERSION,
         tls: ClientTLS | None = None,
+        tls_session: TLSSession | None = None,
         max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
         max_legs: int = DEFAULT_MAX_LEGS,
         random: Callable[[int], bytes] = os.urandom,
@@ -329,7 +367,7 @@ class ClientContext(_Context):
         Args:
             credentials: what to authenticate with; None for the user's Kerberos credential cache.
             target_name: SPN of the server, ``TERMSRV/host`` for RDP and ``HTTP/host`` for WinRM. The host part is
-                also the name for TLS.
+                also the name for TLS. Without a name (None) no policy lets credentials go: give ``delegate=False``.
             policy_target: SPN that the policy is asked about, by default `target_name`. Windows authenticates WinRM
                 as ``HTTP/host`` and asks its policy about ``WSMAN/host``.
             carrier: ``stream``, or ``tokens`` where every token travels alone and is answered, as over HTTP: then the
@@ -346,6 +384,7 @@ class ClientContext(_Context):
                 says, and 5 without a policy.
             max_version: the version to say we have.
             tls: TLS settings; by default no check of the certificate.
+            tls_session: a session to resume, from `tls_session` of an earlier context with the same settings.
             max_message_size: octets of one TSRequest.
             max_legs: messages to take from the server.
             random: source of clientNonce.
@@ -354,16 +393,23 @@ class ClientContext(_Context):
         Raises:
             LocalProtocolError: arguments that make no sense.
         """
-        if not isinstance(target_name, str):
+        if not isinstance(target_name, str | None):
             raise LocalProtocolError("target_name is the SPN of the server, such as TERMSRV/host")
-        self.target_name = target_name
+        if target_name is None and delegate:
+            raise LocalProtocolError(
+                "credentials go to a named server only: give target_name, or delegate=False",
+                status=SecurityStatus.SEC_E_DELEGATION_POLICY,
+            )
+        self.target_name = target_name or ""
         self._policy_target = target_name if policy_target is None else policy_target
         self._tls = tls or ClientTLS()
+        self._host = self._tls.server_hostname or _host(target_name or "")
         super().__init__(
             TLSChannel(
                 client_context(self._tls),
                 server_side=False,
-                server_hostname=self._tls.server_hostname or _host(target_name) or None,
+                server_hostname=self._host or None,
+                session=tls_session,
             )
         )
         if delegated_credentials is None and isinstance(credentials, PasswordCredentials):
@@ -374,7 +420,8 @@ class ClientContext(_Context):
         if isinstance(policy, PolicySettings):
             policy = policy.delegation
         elif policy is None:
-            policy = DelegationPolicy.for_target(self._policy_target)
+            named = self._policy_target
+            policy = DelegationPolicy.for_target(named) if named is not None else DelegationPolicy.deny_all()
         self._flights_alone = carrier == "tokens"
         self.certificate_check = CertificateCheck.NOT_CHECKED
         self.server_authentication = ServerAuthentication.NONE
@@ -395,8 +442,18 @@ class ClientContext(_Context):
         certificate = self._channel.peer_certificate
         self.certificate_check = self._tls.check(certificate)
         assert certificate is not None  # noqa: S101  # check() refuses none
+        if (
+            self._tls.judge
+            and self.certificate_check is CertificateCheck.NOT_CHECKED
+            and self.certificate_trust.trusted
+        ):
+            self.certificate_check = CertificateCheck.TRUSTED
         engine = ClientEngine(
-            create_initiator(self._credentials, target_name=self.target_name, mechanism=self._mechanism_choice),
+            create_initiator(
+                self._credentials,
+                target_name=self.target_name or _UNSPECIFIED,
+                mechanism=self._mechanism_choice,
+            ),
             public_key=subject_public_key(certificate),
             credentials=self._delegated,
             policy=self._policy,
@@ -424,6 +481,34 @@ class ClientContext(_Context):
     def server_certificate(self) -> bytes | None:
         """The server's leaf certificate in DER, or None before the handshake."""
         return self._channel.peer_certificate
+
+    @property
+    def certificate_trust(self) -> CertificateTrust:
+        """How far the server's certificate can be trusted, by `ClientTLS.cafile` and `cadata` or the system's roots.
+
+        Raises:
+            LocalProtocolError: the handshake has not brought a certificate yet.
+        """
+        chain = self._channel.peer_chain
+        if not chain:
+            raise LocalProtocolError("the server's certificate has not come yet")
+        return judge(chain, self._host, roots_of(self._tls.cafile, self._tls.cadata))
+
+    def certificate_request(self) -> CertificateRequest | None:
+        """Return, once, that the server asked for a certificate in TLS 1.3, where `ClientTLS.watch` is set."""
+        return self._channel.certificate_request()
+
+    def use_tls(self, tls: ClientTLS) -> None:
+        """Go on with the client certificate of other settings; nothing else of them counts.
+
+        In TLS 1.2 before the server's CertificateRequest is given to `step`, in TLS 1.3 before what follows it.
+        """
+        self._channel.use_context(client_context(tls))
+
+    @property
+    def tls_session(self) -> TLSSession | None:
+        """The TLS session for `tls_session` of a later context, if `ClientTLS.resumption` is set; complete only."""
+        return self._channel.session if self.complete and self._tls.resumption else None
 
 
 class ServerContext(_Context):
@@ -491,7 +576,7 @@ class ServerContext(_Context):
             min_version = _encryption_oracle(policy).server_min_version
         self.identity: Identity | None = None
         self.delegated_credentials: DelegatedCredentials | None = None
-        self._prepared = ServerEngine(
+        self._make_engine: Callable[[], ServerEngine] = lambda: ServerEngine(
             create_acceptor(
                 MemoryAccounts({}) if accounts is None else accounts,
                 mechanisms=mechanisms,
@@ -510,14 +595,32 @@ class ServerContext(_Context):
             observer=observer,
         )
 
+        # Made now, so that arguments that make no sense show here and not in the middle of a login.
+        self._prepared: ServerEngine | None = self._make_engine()
+
+    def restart(self) -> None:
+        """Begin another exchange in the same TLS channel (`_Context.restart`); the identity is unknown again."""
+        super().restart()
+        self.identity = self.delegated_credentials = None
+
     def _start(self) -> ServerEngine:
-        return self._prepared
+        engine, self._prepared = self._prepared, None
+        return self._make_engine() if engine is None else engine
+
+    @property
+    def client_certificate(self) -> bytes | None:
+        """The client's certificate in DER, where `ServerTLS.client_ca` demands one; None before the handshake."""
+        return self._channel.peer_certificate
 
     def _note(self, event: Event) -> None:
         if isinstance(event, Authenticated):
             self.identity = event.identity
         elif isinstance(event, CredentialsReceived):
             self.delegated_credentials = event.credentials
+
+
+# What stands in the SPN of NTLM and Kerberos where the caller names no target, as pyspnego has it.
+_UNSPECIFIED = "host/unspecified"
 
 
 def _encryption_oracle(policy: DelegationPolicy | PolicySettings | None) -> EncryptionOracle:

@@ -63,7 +63,8 @@ class ClientEngine(Engine):
 
         Args:
             mechanism: an initiator from `credssp.nego`.
-            public_key: SubjectPublicKey of the certificate that the server sent in this TLS connection.
+            public_key: SubjectPublicKey of the certificate that the server sent in this TLS connection; empty if
+                `bind_to` brings it later.
             credentials: what goes to the server.
             policy: decides whether they may.
             target_name: the SPN that the policy is asked about.
@@ -97,6 +98,16 @@ class ClientEngine(Engine):
         self._last_token: bytes | None = None
         self._own_key_auth = b""
 
+    def bind_to(self, public_key: bytes) -> None:
+        """Take the server's SubjectPublicKey after `initiate`, for an owner of TLS that learns it only then (TSSSP).
+
+        Raises:
+            LocalProtocolError: the key is known already.
+        """
+        if self._public_key:
+            raise LocalProtocolError("the server's public key is known already")
+        self._public_key = public_key
+
     @property
     def server_authentication(self) -> ServerAuthentication:
         """What proved the server's identity: TLS, the mechanism, or both."""
@@ -129,6 +140,8 @@ class ClientEngine(Engine):
 
     def _answer(self, message: TSRequest, events: list[Event]) -> None:
         """Step 2 and 3: go on with the mechanism; bind as soon as it can protect messages."""
+        if not self._public_key:
+            raise LocalProtocolError("the server's public key is not known, so nothing can be bound to it")
         assert message.nego_tokens is not None  # noqa: S101  # by the step
         token = self.mechanism.step(message.nego_tokens[0])
         if not self.mechanism.can_wrap:

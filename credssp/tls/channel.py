@@ -17,13 +17,17 @@ shape this module:
 from __future__ import annotations
 
 import ssl
-from typing import Final
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
 
 from credssp.errors import CredSSPError, LocalProtocolError
 from credssp.tls.alerts import translate
+from credssp.tls.certificate_request import CertificateRequest, take_request
 from credssp.tls.record import MAX_PLAINTEXT, RecordTracker
+from credssp.tls.sizes import StreamSizes
 
-__all__ = ["TLSChannel"]
+__all__ = ["TLSChannel", "TLSSession"]
 
 # Ciphertext is moved through the queues in pieces: a MemoryBIO copies what it still holds whenever it grows, so that
 # one huge write would cost more than linear time (benchmarks/bulk.py).
@@ -31,6 +35,27 @@ _PIECE: Final = 128 * 1024
 
 # A whole record that no key decrypts, then enough octets to complete a record of which a part had arrived already.
 _UNDECRYPTABLE: Final = b"\x17\x03\x03\x00\x20" + bytes(32) + bytes(MAX_PLAINTEXT + 512)
+
+
+@dataclass(frozen=True, slots=True)
+class TLSSession:
+    """A session that a later connection with the same settings may resume, if both sides allow it.
+
+    Attributes:
+        session: OpenSSL's session.
+        context: the SSLContext that made it; it works with no other.
+    """
+
+    session: ssl.SSLSession
+    context: ssl.SSLContext
+
+    @property
+    def expires(self) -> float:
+        """When the server stops to take it, in seconds since 1970."""
+        return float(self.session.time + self.session.timeout)
+
+    def __repr__(self) -> str:
+        return "TLSSession()"
 
 
 class TLSChannel:
@@ -42,7 +67,16 @@ class TLSChannel:
         records: where the records of the incoming stream end; fed during the exchange only, see `receive`.
     """
 
-    __slots__ = ("_error", "_incoming", "_outgoing", "_tls", "handshake_complete", "peer_closed", "records")
+    __slots__ = (
+        "_error",
+        "_incoming",
+        "_outgoing",
+        "_overhead",
+        "_tls",
+        "handshake_complete",
+        "peer_closed",
+        "records",
+    )
 
     def __init__(
         self,
@@ -50,7 +84,7 @@ class TLSChannel:
         *,
         server_side: bool,
         server_hostname: str | None = None,
-        session: ssl.SSLSession | None = None,
+        session: TLSSession | None = None,
     ) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -60,7 +94,7 @@ class TLSChannel:
                 self._outgoing,
                 server_side=server_side,
                 server_hostname=server_hostname,
-                session=session,
+                session=session.session if session is not None and session.context is context else None,
             )
         except (TypeError, ValueError, ssl.SSLError) as error:
             # UnicodeError is a ValueError; a NUL in the name is a TypeError.
@@ -71,6 +105,7 @@ class TLSChannel:
         self.peer_closed = False
         self.records = RecordTracker()
         self._error: CredSSPError | None = None
+        self._overhead = 0
 
     def receive(self, data: bytes) -> None:
         """Queue ciphertext from the peer and note where its records end."""
@@ -160,10 +195,14 @@ class TLSChannel:
         """
         if not data:
             return
+        before = self._outgoing.pending
         try:
             self._tls.write(data)
         except ssl.SSLError as error:
             raise translate(error, during="TLS session") from None
+        if len(data) <= MAX_PLAINTEXT and not before:
+            # Also measures what a key update put in front, which only makes the room asked for larger.
+            self._overhead = max(self._overhead, self._outgoing.pending - len(data))
 
     def encrypt(self, data: bytes) -> bytes:
         """Encrypt plaintext and return everything that must go to the peer; for bulk data after the exchange.
@@ -225,9 +264,48 @@ class TLSChannel:
         return cipher[0] if cipher else ""
 
     @property
-    def session(self) -> ssl.SSLSession | None:
-        """The TLS session, for a later resumption where a caller asked for that."""
-        return self._tls.session
+    def peer_chain(self) -> tuple[bytes, ...]:
+        """All certificates that the peer sent, leaf first, in DER; the leaf alone where this Python cannot tell."""
+        # Public on SSLObject since Python 3.13, there without an underscore in front of the object since 3.10.
+        owner = self._tls if hasattr(self._tls, "get_unverified_chain") else getattr(self._tls, "_sslobj", None)
+        tell: Callable[[], Iterable[Any] | None] | None = getattr(owner, "get_unverified_chain", None)
+        chain = None if tell is None else tell()
+        if not chain:
+            leaf = self.peer_certificate
+            return () if leaf is None else (leaf,)
+        return tuple(der if isinstance(der, bytes) else bytes(der.public_bytes(2)) for der in chain)
+
+    @property
+    def stream_sizes(self) -> StreamSizes:
+        """The room that records need: by the cipher suite, and never less than this session's own records took."""
+        return StreamSizes.of(self.protocol, self.cipher).covering(self._overhead)
+
+    @property
+    def overhead(self) -> int:
+        """Octets around the plaintext in the largest-padded record that `write` made so far; 0 before the first."""
+        return self._overhead
+
+    @property
+    def cipher_bits(self) -> int:
+        """Secret bits of the cipher; 0 before the handshake."""
+        cipher = self._tls.cipher()
+        return cipher[2] if cipher else 0
+
+    def certificate_request(self) -> CertificateRequest | None:
+        """Return, once, the CertificateRequest that TLS 1.3 brought, where the settings say to watch for it."""
+        return take_request(self._tls)
+
+    def use_context(self, context: ssl.SSLContext) -> None:
+        """Go on with the certificate of another SSLContext. In TLS 1.2 before CertificateRequest is received."""
+        self._tls.context = context
+
+    @property
+    def session(self) -> TLSSession | None:
+        """The TLS session, for a later resumption where the settings allow that; None where there is none."""
+        session = self._tls.session
+        if session is None or not (session.has_ticket or session.id):
+            return None
+        return TLSSession(session, self._tls.context)
 
     @property
     def session_reused(self) -> bool:

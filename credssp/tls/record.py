@@ -8,13 +8,41 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["HEADER_SIZE", "MAX_PLAINTEXT", "RecordTracker"]
+from credssp.errors import RemoteProtocolError
+
+__all__ = ["HEADER_SIZE", "MAX_PLAINTEXT", "RecordTracker", "measure_record"]
 
 HEADER_SIZE: Final = 5
 """Octets in front of every record: content type, two of version, two of length (big-endian)."""
 
 MAX_PLAINTEXT: Final = 16384
 """Octets of plaintext that one record holds at most (RFC 8446 section 5.1)."""
+
+
+_MAX_CIPHERTEXT: Final = MAX_PLAINTEXT + 2048
+"""Octets of a protected record at most (RFC 5246 section 6.2.3; RFC 8446 allows 256 above the plaintext only)."""
+
+_CONTENT_TYPES: Final = range(20, 25)
+
+
+def measure_record(data: bytes | bytearray | memoryview, start: int = 0) -> int:
+    """Return how many octets the record that begins at `start` has, header included; 0 while the header is not there.
+
+    Raises:
+        RemoteProtocolError: no TLS record begins like that, or it is longer than any may be.
+    """
+    if len(data) <= start:
+        return 0
+    if data[start] not in _CONTENT_TYPES or (len(data) > start + 1 and data[start + 1] != 3):
+        raise RemoteProtocolError(
+            f"0x{data[start]:02X} where a TLS record begins: not TLS, or octets were lost", section="RFC 8446 5.1"
+        )
+    if len(data) < start + HEADER_SIZE:
+        return 0
+    length = int.from_bytes(data[start + 3 : start + 5], "big")
+    if length > _MAX_CIPHERTEXT:
+        raise RemoteProtocolError(f"a TLS record of {length} octets; no record is that long", section="RFC 8446 5.2")
+    return HEADER_SIZE + length
 
 
 class RecordTracker:

@@ -14,6 +14,7 @@ from typing import Final, Literal
 from credssp.errors import CertificateError, LocalProtocolError
 from credssp.status import SecurityStatus
 from credssp.tls.certificate import ServerCertificate
+from credssp.tls.certificate_request import watch_requests
 
 __all__ = ["CertificateCheck", "ClientTLS", "ServerTLS", "client_context", "server_context"]
 
@@ -52,7 +53,11 @@ class ClientTLS:
         minimum: lowest TLS version, ``1.2`` or ``1.3``.
         maximum: highest TLS version.
         ciphers: OpenSSL cipher string for TLS 1.2, or None for OpenSSL's default.
-        client_certificate: PEM file with chain and key for servers that ask for one, or None.
+        client_certificate: chain and key for servers that ask for one, as the path of a PEM file or loaded; or None.
+        judge: judge chain and name as `verify` does, but let the handshake go on whatever comes out; `cafile` and
+            `cadata` then say what to trust and no longer turn the refusal on. See `credssp.tls.trust`.
+        resumption: let sessions be resumed. Off by default: [MS-CSSP] 3.1.5 does not support it.
+        watch: note a server's CertificateRequest; see `TLSChannel.certificate_request`.
     """
 
     verify: bool = False
@@ -63,12 +68,15 @@ class ClientTLS:
     minimum: TLSVersionName = "1.2"
     maximum: TLSVersionName = "1.3"
     ciphers: str | None = None
-    client_certificate: str | PathLike[str] | None = None
+    client_certificate: str | PathLike[str] | ServerCertificate | None = None
+    judge: bool = False
+    resumption: bool = False
+    watch: bool = False
 
     @property
     def verifies_chain(self) -> bool:
-        """Whether the certificate must chain to a trusted root and name the host."""
-        return self.verify or self.cafile is not None or self.cadata is not None
+        """Whether the certificate must chain to a trusted root and name the host, else the handshake fails."""
+        return not self.judge and (self.verify or self.cafile is not None or self.cadata is not None)
 
     def check(self, certificate: bytes | None) -> CertificateCheck:
         """Judge the leaf certificate (DER) of a finished handshake.
@@ -98,16 +106,22 @@ class ServerTLS:
         minimum: lowest TLS version, ``1.2`` or ``1.3``.
         maximum: highest TLS version.
         ciphers: OpenSSL cipher string for TLS 1.2, or None for OpenSSL's default.
+        client_ca: demand a client certificate that chains to these roots (PEM text); None asks for none.
+        resumption: let clients resume sessions. Off by default: [MS-CSSP] 3.1.5 does not support it.
     """
 
     minimum: TLSVersionName = "1.2"
     maximum: TLSVersionName = "1.3"
     ciphers: str | None = None
+    client_ca: str | None = None
+    resumption: bool = False
 
 
 def _base(protocol: int, settings: ClientTLS | ServerTLS) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.options |= _OPTIONS
+    if settings.resumption:
+        context.options &= ~ssl.OP_NO_TICKET
     try:
         context.minimum_version = _VERSIONS[settings.minimum]
         context.maximum_version = _VERSIONS[settings.maximum]
@@ -137,11 +151,15 @@ def client_context(settings: ClientTLS) -> ssl.SSLContext:
         else:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        if settings.client_certificate is not None:
+        if isinstance(settings.client_certificate, ServerCertificate):
+            settings.client_certificate.load_into(context)
+        elif settings.client_certificate is not None:
             context.load_cert_chain(settings.client_certificate)
     except (ssl.SSLError, OSError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
         raise LocalProtocolError(f"the TLS settings cannot be used: {reason}") from None
+    if settings.watch:
+        watch_requests(context)
     return context
 
 
@@ -153,7 +171,14 @@ def server_context(settings: ServerTLS, certificate: ServerCertificate) -> ssl.S
         LocalProtocolError: the certificate cannot be used or a setting makes no sense.
     """
     context = _base(ssl.PROTOCOL_TLS_SERVER, settings)
-    # No resumption, so no tickets; they would also need a leg of their own over HTTP.
-    context.num_tickets = 0
+    if not settings.resumption:
+        # No resumption, so no tickets; they would also need a leg of their own over HTTP.
+        context.num_tickets = 0
+    if settings.client_ca is not None:
+        try:
+            context.load_verify_locations(cadata=settings.client_ca)
+        except (ssl.SSLError, ValueError):
+            raise LocalProtocolError("client_ca holds no certificates in PEM") from None
+        context.verify_mode = ssl.CERT_REQUIRED
     certificate.load_into(context)
     return context

@@ -19,6 +19,7 @@ import datetime
 import enum
 import functools
 import ipaddress
+import os
 import ssl
 import time
 from dataclasses import dataclass
@@ -111,9 +112,7 @@ def _judge(chain: tuple[bytes, ...], host: str, roots: tuple[bytes, ...] | None,
     return CertificateTrust(errors, info, matches)
 
 
-def _walk(
-    chain: list[Certificate], anchors: frozenset[bytes], now: datetime.datetime
-) -> tuple[TrustError, TrustInfo]:
+def _walk(chain: list[Certificate], anchors: frozenset[bytes], now: datetime.datetime) -> tuple[TrustError, TrustInfo]:
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -162,12 +161,13 @@ def _signed(certificate: Certificate, issuer: Certificate) -> TrustError:
 
 def _usage(leaf: Certificate) -> TrustError:
     from cryptography import x509
+    from cryptography.x509.oid import ExtendedKeyUsageOID
 
     try:
         usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
         return TrustError.NO_ERROR
-    fits = {x509.ExtendedKeyUsageOID.SERVER_AUTH, x509.ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(usage)
+    fits = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(usage)
     return TrustError.NO_ERROR if fits else TrustError.IS_NOT_VALID_FOR_USAGE
 
 
@@ -213,7 +213,9 @@ def _verifies(chain: list[Certificate], host: str, anchors: tuple[bytes, ...], n
     except ValueError:
         subject = x509.DNSName(host)
     try:
-        verifier = verification.PolicyBuilder().store(verification.Store(roots)).time(now).build_server_verifier(subject)
+        verifier = (
+            verification.PolicyBuilder().store(verification.Store(roots)).time(now).build_server_verifier(subject)
+        )
         verifier.verify(chain[0], chain[1:])
     except (verification.VerificationError, ValueError):
         return False
@@ -227,13 +229,17 @@ def _system_roots() -> tuple[bytes, ...]:
     return tuple(context.get_ca_certs(binary_form=True))
 
 
-@functools.lru_cache(maxsize=64)
 def roots_of(cafile: str | PathLike[str] | None, cadata: str | None) -> tuple[bytes, ...] | None:
     """Return the roots (DER) of a PEM file and a PEM text; None, which stands for the system's, where neither is given.
 
     Raises:
         LocalProtocolError: they cannot be read.
     """
+    return _roots_of(None if cafile is None else os.fspath(cafile), cadata)
+
+
+@functools.lru_cache(maxsize=64)
+def _roots_of(cafile: str | None, cadata: str | None) -> tuple[bytes, ...] | None:
     if cafile is None and cadata is None:
         return None
     from cryptography import x509
