@@ -643,10 +643,7 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
             "A typing error, or the right name in the wrong domain; most servers say STATUS_LOGON_FAILURE instead, to "
             "hide this."
         ),
-        (
-            "Check the spelling and the domain part: HOST\\user for a local account, DOMAIN\\user for a "
-            "domain one."
-        ),
+        ("Check the spelling and the domain part: HOST\\user for a local account, DOMAIN\\user for a domain one."),
     ),
     "STATUS_WRONG_PASSWORD": (
         "The account exists and the password is wrong.",

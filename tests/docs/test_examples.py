@@ -9,7 +9,13 @@ import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PAGES = [page for page in sorted(DOCS.glob("*/*.md")) if BLOCK.search(page.read_text(encoding="utf-8"))]
+# This page works on files, which its own test lays out (tests/policy/test_policy_explain.py).
+ELSEWHERE = {DOCS / "how-to" / "delegation-policy.md"}
+PAGES = [
+    page
+    for page in sorted(DOCS.glob("*/*.md"))
+    if page not in ELSEWHERE and BLOCK.search(page.read_text(encoding="utf-8"))
+]
 
 
 def test_there_are_pages_with_examples() -> None:

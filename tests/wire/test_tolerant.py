@@ -315,6 +315,6 @@ def test_nothing_but_our_errors_leaves_whatever_comes_in(seed: bytes, changes: l
         try:
             message = decode(bytes(data))
         except CredSSPError as error:
-            assert error.__context__ is None  # noqa: PT017
+            assert error.__context__ is None
         else:
             assert decode(message.encode()) == message
