@@ -6,17 +6,19 @@ asked for: a command line that only prints its help, or a client that never serv
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Final
-
 from credssp.__about__ import __version__
+
+# typing would be a tenth of what `credssp --help` may take; type checkers know the name without it.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from credssp.account import Account, AccountStore
     from credssp.accounts import CallbackAccounts, FileAccounts, MemoryAccounts
     from credssp.context import ClientContext, ServerContext, StepResult
     from credssp.credentials import (
+        CCacheCredentials,
         DelegatedCredentials,
+        KeytabCredentials,
         LogonCredentials,
         NTHashCredentials,
         PasswordCredentials,
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from credssp.tls.certificate import ServerCertificate, generate_certificate, load_certificate
     from credssp.tls.settings import CertificateCheck, ClientTLS, ServerTLS
 
-_MODULES: Final = {
+_MODULES = {
     "credssp.account": (
         "Account",
         "AccountStore",
@@ -63,7 +65,9 @@ _MODULES: Final = {
         "StepResult",
     ),
     "credssp.credentials": (
+        "CCacheCredentials",
         "DelegatedCredentials",
+        "KeytabCredentials",
         "LogonCredentials",
         "NTHashCredentials",
         "PasswordCredentials",
@@ -111,13 +115,14 @@ _MODULES: Final = {
         "ServerTLS",
     ),
 }
-_HOME: Final = {name: module for module, names in _MODULES.items() for name in names}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "Account",
     "AccountStore",
     "AuthenticationError",
     "BindingError",
+    "CCacheCredentials",
     "CallbackAccounts",
     "CertificateCheck",
     "CertificateError",
@@ -131,6 +136,7 @@ __all__ = [
     "EncryptionOracle",
     "FileAccounts",
     "Identity",
+    "KeytabCredentials",
     "LimitExceededError",
     "LocalProtocolError",
     "LogonCredentials",
@@ -166,6 +172,8 @@ def __getattr__(name: str) -> object:
     module = _HOME.get(name)
     if module is None:
         raise AttributeError(f"module 'credssp' has no attribute {name!r}")
+    import importlib
+
     value = getattr(importlib.import_module(module), name)
     globals()[name] = value
     return value

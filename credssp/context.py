@@ -365,7 +365,8 @@ class ClientContext(_Context):
         r"""Prepare a login; nothing happens before the first `step`.
 
         Args:
-            credentials: what to authenticate with; None for the user's Kerberos credential cache.
+            credentials: what to authenticate with; None for the user's Kerberos credential cache. Those that cannot be
+                delegated (an NT hash, tickets, a keytab) send an empty set, unless `delegated_credentials` are given.
             target_name: SPN of the server, ``TERMSRV/host`` for RDP and ``HTTP/host`` for WinRM. The host part is
                 also the name for TLS. Without a name (None) no policy lets credentials go: give ``delegate=False``.
             policy_target: SPN that the policy is asked about, by default `target_name`. Windows authenticates WinRM
@@ -526,6 +527,8 @@ class ServerContext(_Context):
         certificate: str | PathLike[str] | tuple[bytes, bytes] | ServerCertificate | None = None,
         mechanisms: Collection[MechanismName] = ("kerberos", "ntlm"),
         spn: str | Collection[str] | None = None,
+        keytab: str | PathLike[str] | None = None,
+        service_principal: str | None = None,
         channel_bindings: bytes | None = None,
         require_mic: bool = True,
         target: NTLMTarget | None = None,
@@ -545,9 +548,12 @@ class ServerContext(_Context):
             accounts: who may log on with NTLM; None for nobody.
             certificate: path of a PEM file with chain and key, or a pair of PEM octets (chain, key); without one, an
                 RSA-2048 certificate is made, once per process.
-            mechanisms: what to accept, best first. Kerberos takes the keytab of GSS-API (``KRB5_KTNAME``) and is left
-                out where its libraries are not installed.
+            mechanisms: what to accept, best first. Kerberos is left out where its libraries are not installed.
             spn: names that a client may believe it talks to; None to accept any.
+            keytab: Kerberos keytab of this context, a path or ``TYPE:residual``; None for the one of the process
+                (``KRB5_KTNAME``).
+            service_principal: the Kerberos principal whose key is taken (``TERMSRV/host@REALM``); by default those
+                that `spn` names, and every one of the keytab without it.
             channel_bindings: the application data of the bindings that clients must prove
                 (``tls-server-end-point:`` and the hash, say), or None.
             require_mic: refuse NTLM clients that send no MIC; False for old ones.
@@ -581,6 +587,8 @@ class ServerContext(_Context):
                 MemoryAccounts({}) if accounts is None else accounts,
                 mechanisms=mechanisms,
                 spn=spn,
+                keytab=None if keytab is None else os.fspath(keytab),
+                service_principal=service_principal,
                 channel_bindings=channel_bindings,
                 require_mic=require_mic,
                 target=target,

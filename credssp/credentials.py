@@ -14,9 +14,13 @@ from credssp.wire.ts_credentials import TSCredentials, TSCspDataDetail, TSPasswo
 from credssp.wire.ts_remote_guard import TSRemoteGuardCreds, TSRemoteGuardPackageCred
 
 __all__ = [
+    "CCacheCredentials",
     "DelegatedCredentials",
+    "KerberosCredentials",
+    "KeytabCredentials",
     "LogonCredentials",
     "NTHashCredentials",
+    "NTLMCredentials",
     "PasswordCredentials",
     "RemoteGuardCredentials",
     "SmartCardCredentials",
@@ -96,6 +100,44 @@ class NTHashCredentials:
         object.__setattr__(self, "domain", domain)
 
 
+@dataclass(frozen=True, slots=True)
+class CCacheCredentials:
+    """Kerberos tickets of a credential cache: enough to log on with Kerberos, nothing that can be delegated.
+
+    Attributes:
+        ccache: the cache as ``TYPE:residual`` (``FILE:/tmp/krb5cc_1000``, ``KCM:1000``), or the path of a file.
+        principal: whose tickets, ``user@REALM``, where the cache is a collection; None for its default.
+    """
+
+    ccache: str
+    principal: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_location("credential cache", self.ccache)
+
+
+@dataclass(frozen=True, slots=True)
+class KeytabCredentials:
+    """A user's key in a keytab, to get Kerberos tickets without a password; nothing that can be delegated.
+
+    Attributes:
+        keytab: the keytab as ``TYPE:residual``, or the path of a file. It holds secrets, this names it only.
+        principal: who logs on, ``user@REALM``; None for the first entry.
+    """
+
+    keytab: str
+    principal: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_location("keytab", self.keytab)
+
+
+def _check_location(what: str, location: str) -> None:
+    # An empty one would stand for the default, which is a thing to ask for and not to slip into.
+    if not location or "\0" in location:
+        raise LocalProtocolError(f"a {what} is named as TYPE:residual or by the path of a file")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmartCardCredentials:
     """A smart card and its PIN (TSSmartCardCreds, [MS-CSSP] 2.2.1.2.2).
@@ -167,7 +209,13 @@ class RemoteGuardCredentials:
         )
 
 
-LogonCredentials: TypeAlias = PasswordCredentials | NTHashCredentials
+NTLMCredentials: TypeAlias = PasswordCredentials | NTHashCredentials
+"""What NTLM can authenticate with."""
+
+KerberosCredentials: TypeAlias = PasswordCredentials | CCacheCredentials | KeytabCredentials
+"""What Kerberos can authenticate with."""
+
+LogonCredentials: TypeAlias = NTLMCredentials | KerberosCredentials
 """What the inner mechanism can authenticate with."""
 
 DelegatedCredentials: TypeAlias = PasswordCredentials | SmartCardCredentials | RemoteGuardCredentials

@@ -45,6 +45,8 @@ def create_acceptor(
     mechanisms: Collection[MechanismName] = ("kerberos", "ntlm"),
     target: NTLMTarget | None = None,
     spn: str | Iterable[str] | None = None,
+    keytab: str | None = None,
+    service_principal: str | None = None,
     channel_bindings: bytes | None = None,
     require_mic: bool = True,
     max_clock_skew: float | None = None,
@@ -57,8 +59,10 @@ def create_acceptor(
         accounts: who may log on with NTLM.
         mechanisms: what to accept, best first. Kerberos is left out where its libraries are not installed.
         target: the names in NTLM's CHALLENGE; by default those of this host.
-        spn: the SPN, or those, of which a client must name one. With Kerberos only a single one can be demanded;
-            otherwise the keytab decides.
+        spn: the SPN, or those, of which a client must name one. With Kerberos the keys of these are taken; without any,
+            every key of the keytab.
+        keytab: Kerberos keytab as ``TYPE:residual`` or a path; None for the default one of the process.
+        service_principal: the one principal (``TERMSRV/host@REALM``) whose key is taken, in place of those of `spn`.
         channel_bindings: application data of the channel bindings that clients must use, or None.
         require_mic: refuse NTLM without MIC, and NTLM in SPNEGO without mechListMIC; see `NTLMAcceptor` and
             `SpnegoAcceptor`.
@@ -70,7 +74,9 @@ def create_acceptor(
         LocalProtocolError: an unknown mechanism, or none that is available.
     """
     names = tuple(spn) if spn is not None and not isinstance(spn, str) else spn
-    only = names if isinstance(names, str) else names[0] if names and len(names) == 1 else None
+    services = (names,) if isinstance(names, str) else names or ()
+    if service_principal is not None:
+        services = (service_principal,)
 
     def make_ntlm() -> NTLMAcceptor:
         return NTLMAcceptor(
@@ -85,7 +91,7 @@ def create_acceptor(
         )
 
     def make_kerberos() -> KerberosAcceptor:
-        return KerberosAcceptor(spn=only, channel_bindings=channel_bindings)
+        return KerberosAcceptor(names=services, keytab=keytab, channel_bindings=channel_bindings)
 
     if not set(mechanisms) <= set(_OIDS):
         raise LocalProtocolError("mechanisms are ntlm and kerberos")

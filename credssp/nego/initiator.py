@@ -19,7 +19,7 @@ from __future__ import annotations
 import functools
 from typing import Final, Literal, TypeAlias
 
-from credssp.credentials import LogonCredentials
+from credssp.credentials import LogonCredentials, NTHashCredentials, PasswordCredentials
 from credssp.errors import LocalProtocolError
 from credssp.nego.kerberos import KerberosInitiator, kerberos_obstacle
 from credssp.nego.mechanism import Mechanism, MechanismName
@@ -48,7 +48,8 @@ def create_initiator(
     """Make the inner authentication of a client.
 
     Args:
-        credentials: who logs on; None takes the Kerberos tickets of this user's credential cache (no NTLM then).
+        credentials: who logs on; None takes the Kerberos tickets of this user's credential cache. With tickets or a
+            keytab there is no NTLM.
         target_name: the SPN of the server (``TERMSRV/host``), or its host name.
         mechanism: see the table above.
         wire_form: ``kerberos`` sends Kerberos tokens without SPNEGO, with ``mechanism="kerberos"`` only. Windows
@@ -67,7 +68,7 @@ def create_initiator(
     kerberos = Candidate("kerberos", OID.KERBEROS, make_kerberos)
     if mechanism == "kerberos":
         return SpnegoInitiator([kerberos])
-    if credentials is None:
+    if not isinstance(credentials, PasswordCredentials | NTHashCredentials):
         if mechanism == "ntlm":
             raise LocalProtocolError(
                 "NTLM needs a user name and a password or NT hash", status=SecurityStatus.SEC_E_NO_CREDENTIALS

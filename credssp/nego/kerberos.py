@@ -6,17 +6,18 @@ Making the initiator and its first step may ask a KDC, and so may block.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 from credssp.credentials import LogonCredentials, NTHashCredentials, PasswordCredentials
 from credssp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
 from credssp.nego import pyspnego
 from credssp.nego.base import SecurityContext
+from credssp.nego.gss_errors import failure
 from credssp.nego.mechanism import Identity
 from credssp.nego.target import Target
 from credssp.server_authentication import ServerAuthentication
-from credssp.status import SecurityStatus
+from credssp.status import NTStatus, SecurityStatus
 
 if TYPE_CHECKING:
     import spnego
@@ -73,7 +74,7 @@ class _KerberosContext(SecurityContext):
         if self._context is None:
             self._context = self._open()
         context = self._context
-        reply: bytes | None = pyspnego.call("taking a Kerberos token", context.step, token)
+        reply: bytes | None = pyspnego.call("taking a Kerberos token", pyspnego.kerberos_step, context, token)
         if context.complete:
             self._check_flags(int(context.context_attr))
             self._establish(context)
@@ -118,7 +119,8 @@ class KerberosInitiator(_KerberosContext):
     """Logs on with Kerberos.
 
     Args:
-        credentials: a password, to get a ticket with; None takes the tickets of the default credential cache.
+        credentials: a password or a keytab, to get a ticket with, or a credential cache that has one; None takes the
+            tickets of the default credential cache.
         target: the service to get a ticket for.
         channel_bindings: application data of channel bindings, or None; CredSSP has none.
     """
@@ -132,15 +134,16 @@ class KerberosInitiator(_KerberosContext):
         self._channel_bindings = channel_bindings
 
     def _open(self) -> spnego.ContextProxy:
-        obstacle = kerberos_obstacle(self._credentials, self._target)
+        credentials = self._credentials
+        obstacle = kerberos_obstacle(credentials, self._target)
         if obstacle is not None:
             raise obstacle
-        principal, password = _logon(self._credentials)
+        assert not isinstance(credentials, NTHashCredentials)  # noqa: S101  # that is an obstacle
         return pyspnego.call(
             "getting a Kerberos ticket",
             pyspnego.kerberos_client,
-            principal,
-            password,
+            credentials,
+            _principal(credentials) if isinstance(credentials, PasswordCredentials) else "",
             service=self._target.service,
             host=self._target.host,
             application_data=self._channel_bindings,
@@ -153,51 +156,80 @@ def kerberos_obstacle(credentials: LogonCredentials | None, target: Target) -> A
     if missing:
         return pyspnego.kerberos_unavailable(missing)
     if isinstance(credentials, NTHashCredentials):
-        return pyspnego.failure(
+        return failure(
             "an NT hash logs on with NTLM only; Kerberos needs the password", SecurityStatus.SEC_E_NO_CREDENTIALS
         )
-    if credentials is not None and not credentials.username:
-        return pyspnego.failure("Kerberos needs a user name", SecurityStatus.SEC_E_NO_CREDENTIALS)
+    if isinstance(credentials, PasswordCredentials) and not credentials.username:
+        return failure("Kerberos needs a user name", SecurityStatus.SEC_E_NO_CREDENTIALS)
     if target.is_address:
-        return pyspnego.failure(
+        return failure(
             "Kerberos knows hosts by name, and the target is an IP address", SecurityStatus.SEC_E_TARGET_UNKNOWN
         )
     return None
 
 
-def _logon(credentials: LogonCredentials | None) -> tuple[str | None, str]:
-    """Return the principal and the password to get a ticket with.
+def _principal(credentials: PasswordCredentials) -> str:
+    """Return the principal whose password this is.
 
     The realm of an Active Directory domain is its DNS name in capitals, and MIT Kerberos compares exactly; without a
     domain the default realm is taken.
     """
-    if not isinstance(credentials, PasswordCredentials):
-        return None, ""
     user, domain = credentials.username, credentials.domain
     if not domain and "@" in user:
         user, _, domain = user.rpartition("@")
     name = user.replace("\\", "\\\\").replace("@", "\\@")
-    return (f"{name}@{domain.upper()}" if domain else name), credentials.password.reveal()
+    return f"{name}@{domain.upper()}" if domain else name
+
+
+_REPAIRABLE: Final[dict[SecurityStatus, int | None]] = {
+    SecurityStatus.SEC_E_TIME_SKEW: NTStatus.STATUS_TIME_DIFFERENCE_AT_DC,
+    SecurityStatus.SEC_E_CONTEXT_EXPIRED: None,
+}
+"""What a client is told about its ticket, since it can repair that: its clock, and a ticket that has expired."""
 
 
 class KerberosAcceptor(_KerberosContext):
-    """Accepts a Kerberos login with a key of the default keytab.
+    """Accepts a Kerberos login with a key of a keytab.
+
+    What is wrong with a client's token stands in the error's `status` and text. The client learns less of it
+    (`error_code`): which services the keytab has keys for is none of its business, so whatever does not open, does not
+    fit or came before is STATUS_LOGON_FAILURE.
 
     Args:
-        spn: the service the client must have asked for (``TERMSRV/host``), or None for any key in the keytab.
+        names: the services of which the client must have asked for one (``TERMSRV/host``, ``TERMSRV/host@REALM``), or
+            none for every key in the keytab.
+        keytab: ``TYPE:residual`` or a path; None for the default keytab of the process (``KRB5_KTNAME``).
         channel_bindings: application data of the channel bindings that the client must use, or None.
     """
 
-    def __init__(self, *, spn: str | None = None, channel_bindings: bytes | None = None) -> None:
+    def __init__(
+        self, *, names: Collection[str] = (), keytab: str | None = None, channel_bindings: bytes | None = None
+    ) -> None:
         super().__init__()
-        self._spn = spn
+        self._names = tuple(names)
+        self._keytab = keytab
         self._channel_bindings = channel_bindings
 
     def _open(self) -> spnego.ContextProxy:
         missing = pyspnego.kerberos_missing()
         if missing:
             raise pyspnego.kerberos_unavailable(missing)
-        return pyspnego.call("opening the Kerberos keytab", pyspnego.kerberos_server, self._spn, self._channel_bindings)
+        return pyspnego.call(
+            "opening the Kerberos keytab",
+            pyspnego.kerberos_server,
+            self._names,
+            self._channel_bindings,
+            keytab=self._keytab,
+        )
+
+    def _step(self, token: bytes | None) -> bytes | None:
+        # What is wrong with the keytab is not the client's fault, and is not judged here.
+        self._context = self._context or self._open()
+        try:
+            return super()._step(token)
+        except AuthenticationError as error:
+            error.ntstatus = _REPAIRABLE.get(error.status, NTStatus.STATUS_LOGON_FAILURE)
+            raise
 
     def _establish(self, context: spnego.ContextProxy) -> None:
         principal = pyspnego.call("asking for the Kerberos principal", lambda: context.client_principal) or ""

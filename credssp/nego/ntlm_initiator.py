@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from credssp.credentials import LogonCredentials, NTHashCredentials
+from credssp.credentials import NTHashCredentials, NTLMCredentials
 from credssp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
 from credssp.nego import pyspnego
 from credssp.nego.base import SecurityContext
@@ -45,7 +45,7 @@ class NTLMInitiator(SecurityContext):
         channel_bindings: application data of channel bindings, or None; CredSSP has none.
     """
 
-    def __init__(self, credentials: LogonCredentials, target: Target, *, channel_bindings: bytes | None = None) -> None:
+    def __init__(self, credentials: NTLMCredentials, target: Target, *, channel_bindings: bytes | None = None) -> None:
         super().__init__()
         self.name = "ntlm"
         self.wire_form = "ntlm"

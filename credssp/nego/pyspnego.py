@@ -7,7 +7,7 @@
 * Everything it raises becomes one of our errors, without the cause: a foreign text or traceback may hold a token.
   The texts of GSS-API and Kerberos are kept, since they come from the local library and say what to repair.
 
-Only public names of pyspnego are used, but for the names of its loggers.
+Only public names of pyspnego are used, but for the names of its loggers and one argument, see `kerberos_server`.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ import importlib.util
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
-from credssp.errors import AuthenticationError, CredSSPError, RemoteProtocolError
-from credssp.status import NTStatus, SecurityStatus
+from credssp.credentials import CCacheCredentials, KerberosCredentials, KeytabCredentials
+from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError
+from credssp.nego import acceptor_key, gss_errors
+from credssp.nego.gss_errors import failure
+from credssp.status import SecurityStatus
 
 if TYPE_CHECKING:
     import spnego
     from spnego.channel_bindings import GssChannelBindings
 
-__all__ = ["call", "kerberos_client", "kerberos_missing", "kerberos_server", "ntlm_client"]
+__all__ = ["call", "kerberos_client", "kerberos_missing", "kerberos_server", "kerberos_step", "ntlm_client"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _LOGGERS: Final = ("spnego._ntlm", "spnego._gss", "spnego._sspi")
-
-_S = SecurityStatus
-_N = NTStatus
 
 
 class _Running(threading.local):
@@ -72,19 +72,12 @@ def kerberos_missing() -> str | None:
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if not missing:
         return None
-    return f"Kerberos needs {' and '.join(missing)}: pip install 'pyspnego[kerberos]'"
+    return f"Kerberos needs {' and '.join(missing)}: pip install 'credssp[kerberos]'"
 
 
 def kerberos_unavailable(reason: str) -> AuthenticationError:
     """Make the error for a Kerberos that is not there at all."""
-    return failure(reason, _S.SEC_E_SECPKG_NOT_FOUND)
-
-
-def failure(message: str, status: SecurityStatus, ntstatus: int | None = None) -> AuthenticationError:
-    """Make an AuthenticationError that has an NTSTATUS only where the logon itself was refused."""
-    error = AuthenticationError(message, status=status, section="RFC 4121; RFC 2743")
-    error.ntstatus = ntstatus
-    return error
+    return failure(reason, SecurityStatus.SEC_E_SECPKG_NOT_FOUND)
 
 
 def call(doing: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -130,13 +123,30 @@ def ntlm_client(
 
 
 def kerberos_client(
-    principal: str | None, password: str, *, service: str, host: str, application_data: bytes | None
+    credentials: KerberosCredentials | None, principal: str, *, service: str, host: str, application_data: bytes | None
 ) -> spnego.ContextProxy:
-    """Make a Kerberos initiator; without a principal it takes the ticket cache. May ask a KDC, so it may block."""
+    """Make a Kerberos initiator. May ask a KDC, so it may block.
+
+    Args:
+        credentials: None takes the tickets of the default credential cache.
+        principal: whose password it is; of no account for the other kinds, which name theirs.
+        service: the service class of the target.
+        host: the host of the target.
+        application_data: for channel bindings.
+    """
     import spnego
 
+    credential: spnego.CredentialCache | spnego.KerberosCCache | spnego.KerberosKeytab | spnego.Password
+    if credentials is None:
+        credential = spnego.CredentialCache()
+    elif isinstance(credentials, CCacheCredentials):
+        credential = spnego.KerberosCCache(credentials.ccache, credentials.principal)
+    elif isinstance(credentials, KeytabCredentials):
+        credential = spnego.KerberosKeytab(credentials.keytab, credentials.principal)
+    else:
+        credential = spnego.Password(principal, credentials.password.reveal())
     return spnego.client(
-        spnego.CredentialCache() if principal is None else spnego.Password(principal, password),
+        credential,
         hostname=host,
         service=service,
         channel_bindings=_bindings(application_data),
@@ -144,16 +154,45 @@ def kerberos_client(
     )
 
 
-def kerberos_server(spn: str | None, application_data: bytes | None) -> spnego.ContextProxy:
-    """Make a Kerberos acceptor with the key of this service, or with any key of the keytab."""
+def kerberos_server(
+    names: Collection[str], application_data: bytes | None, *, keytab: str | None = None
+) -> spnego.ContextProxy:
+    """Make a Kerberos acceptor with the keys of these services, or with any key of the keytab.
+
+    pyspnego has no credential for acceptors but the default keytab of the process. GSS-API has one
+    (`credssp.nego.acceptor_key`), and it goes in through the argument with which pyspnego makes a context like another:
+    ``_gssapi_credential``, a private name, held by tests/nego/test_pyspnego_contract.py.
+    """
     import spnego
 
-    service, _, host = (spn or "").partition("/")
+    if sys.platform == "win32":
+        if keytab is not None:
+            raise LocalProtocolError("Windows has no keytabs: it takes the keys of the account that runs the server")
+        service, _, host = next(iter(names), "").partition("/")
+        return spnego.server(
+            credentials=spnego.CredentialCache(f"{service}@{host}" if names else None),
+            channel_bindings=_bindings(application_data),
+            protocol="kerberos",
+        )
     return spnego.server(
-        credentials=spnego.CredentialCache(f"{service}@{host}" if spn else None),
+        credentials=spnego.CredentialCache(),
         channel_bindings=_bindings(application_data),
         protocol="kerberos",
+        _gssapi_credential=acceptor_key.acceptor_credential(keytab, names),
     )
+
+
+def kerberos_step(context: spnego.ContextProxy, token: bytes | None) -> bytes | None:
+    """Give a Kerberos context the peer's token and return the one to send.
+
+    Where GSS-API refuses a token and has a KRB-ERROR for the peer, gssapi returns that and keeps its exception until
+    somebody asks for more; pyspnego 0.12 asks for the flags of a context that does not exist, and stumbles.
+    """
+    try:
+        return context.step(token)
+    except AttributeError:
+        bool(context.complete)  # raises what was kept
+        raise
 
 
 def _bindings(application_data: bytes | None) -> GssChannelBindings | None:
@@ -164,81 +203,7 @@ def _bindings(application_data: bytes | None) -> GssChannelBindings | None:
     return GssChannelBindings(application_data=application_data)
 
 
-# Errors
-
-_KRB5_BASE: Final = -1765328384
-"""ERROR_TABLE_BASE_krb5 of MIT krb5 and Heimdal; protocol errors (RFC 4120 7.5.9) count from it, others from +128."""
-
-_KRB5: Final[dict[int, tuple[SecurityStatus, int | None]]] = {
-    1: (_S.SEC_E_LOGON_DENIED, _N.STATUS_ACCOUNT_EXPIRED),  # KDC_ERR_NAME_EXP
-    6: (_S.SEC_E_LOGON_DENIED, _N.STATUS_LOGON_FAILURE),  # KDC_ERR_C_PRINCIPAL_UNKNOWN
-    7: (_S.SEC_E_TARGET_UNKNOWN, None),  # KDC_ERR_S_PRINCIPAL_UNKNOWN
-    12: (_S.SEC_E_LOGON_DENIED, _N.STATUS_ACCOUNT_RESTRICTION),  # KDC_ERR_POLICY
-    14: (_S.SEC_E_KDC_UNKNOWN_ETYPE, None),  # KDC_ERR_ETYPE_NOSUPP
-    18: (_S.SEC_E_LOGON_DENIED, _N.STATUS_ACCOUNT_DISABLED),  # KDC_ERR_CLIENT_REVOKED; locked out looks the same
-    23: (_S.SEC_E_LOGON_DENIED, _N.STATUS_PASSWORD_EXPIRED),  # KDC_ERR_KEY_EXPIRED
-    24: (_S.SEC_E_LOGON_DENIED, _N.STATUS_LOGON_FAILURE),  # KDC_ERR_PREAUTH_FAILED
-    31: (_S.SEC_E_LOGON_DENIED, _N.STATUS_LOGON_FAILURE),  # KRB_AP_ERR_BAD_INTEGRITY
-    32: (_S.SEC_E_CONTEXT_EXPIRED, None),  # KRB_AP_ERR_TKT_EXPIRED
-    34: (_S.SEC_E_OUT_OF_SEQUENCE, None),  # KRB_AP_ERR_REPEAT
-    35: (_S.SEC_E_WRONG_PRINCIPAL, None),  # KRB_AP_ERR_NOT_US
-    36: (_S.SEC_E_WRONG_PRINCIPAL, None),  # KRB_AP_ERR_BADMATCH
-    37: (_S.SEC_E_TIME_SKEW, None),  # KRB_AP_ERR_SKEW
-    41: (_S.SEC_E_WRONG_PRINCIPAL, None),  # KRB_AP_ERR_MODIFIED: the service has another key than the KDC thinks
-    44: (_S.SEC_E_NO_KERB_KEY, None),  # KRB_AP_ERR_BADKEYVER
-    45: (_S.SEC_E_NO_KERB_KEY, None),  # KRB_AP_ERR_NOKEY
-    68: (_S.SEC_E_NO_AUTHENTICATING_AUTHORITY, None),  # KDC_ERR_WRONG_REALM
-    141: (_S.SEC_E_NO_CREDENTIALS, None),  # KRB5_CC_NOTFOUND
-    144: (_S.SEC_E_WRONG_PRINCIPAL, None),  # KRB5KRB_AP_WRONG_PRINC
-    148: (_S.SEC_E_TIME_SKEW, None),  # KRB5_KDCREP_SKEW
-    154: (_S.SEC_E_NO_AUTHENTICATING_AUTHORITY, None),  # KRB5_REALM_UNKNOWN
-    156: (_S.SEC_E_NO_AUTHENTICATING_AUTHORITY, None),  # KRB5_KDC_UNREACH
-    181: (_S.SEC_E_NO_KERB_KEY, None),  # KRB5_KT_NOTFOUND
-    195: (_S.SEC_E_NO_CREDENTIALS, None),  # KRB5_FCC_NOFILE
-    220: (_S.SEC_E_NO_AUTHENTICATING_AUTHORITY, None),  # KRB5_REALM_CANT_RESOLVE
-    224: (_S.SEC_E_NO_AUTHENTICATING_AUTHORITY, None),  # KRB5_CONFIG_NODEFREALM
-}
-
-_SPNEGO: Final[dict[str, SecurityStatus]] = {
-    "bad_mech": _S.SEC_E_SECPKG_NOT_FOUND,
-    "bad_name": _S.SEC_E_TARGET_UNKNOWN,
-    "bad_bindings": _S.SEC_E_BAD_BINDINGS,
-    "bad_mic": _S.SEC_E_MESSAGE_ALTERED,
-    "no_cred": _S.SEC_E_NO_CREDENTIALS,
-    "invalid_token": _S.SEC_E_INVALID_TOKEN,
-    "invalid_credential": _S.SEC_E_NO_CREDENTIALS,
-    "credentials_expired": _S.SEC_E_CONTEXT_EXPIRED,
-    "context_expired": _S.SEC_E_CONTEXT_EXPIRED,
-    "bad_qop": _S.SEC_E_QOP_NOT_SUPPORTED,
-    "unavailable": _S.SEC_E_UNSUPPORTED_FUNCTION,
-}
-"""SECURITY_STATUS by the name of `spnego.exceptions.ErrorCode`, after the GSS-API major codes (RFC 2743 1.2.1.1)."""
-
-_PEERS_FAULT: Final = ("bad_mic", "invalid_token")
-
-
 def _translate(doing: str, error: Exception) -> CredSSPError:
-    """Turn what pyspnego, gssapi or krb5 raised into one of our errors."""
-    from spnego.exceptions import ErrorCode, SpnegoError
-
     if isinstance(error, ImportError):
         return kerberos_unavailable(kerberos_missing() or f"{doing}: a library for it is missing")
-    # SpnegoError wraps gssapi's error; pyspnego lets krb5's through as it is.
-    native = (error.base_error if isinstance(error, SpnegoError) else error) or error
-    code = getattr(native, "min_code", None) or getattr(native, "err_code", None)
-    if isinstance(code, int):
-        # gssapi shows the minor code as unsigned.
-        status, ntstatus = _KRB5.get((code - _KRB5_BASE) & 0xFFFFFFFF, (None, None))
-        if status is not None:
-            return failure(f"{doing}: {native}", status, ntstatus)
-    if isinstance(error, SpnegoError):
-        number = getattr(error, "ERROR_CODE", ErrorCode.failure)
-        kind = ErrorCode(number).name
-        if kind in _PEERS_FAULT:
-            return RemoteProtocolError(f"{doing}: the peer's token is not valid", status=_SPNEGO[kind])
-        text = f": {native}" if isinstance(code, int) else ""
-        return failure(f"{doing} failed ({kind}){text}", _SPNEGO.get(kind, _S.SEC_E_INTERNAL_ERROR))
-    if isinstance(code, int):
-        return failure(f"{doing}: {native}", _S.SEC_E_INTERNAL_ERROR)
-    # struct.error, ValueError, IndexError, ...: the token was not what the decoder took for granted.
-    return RemoteProtocolError(f"{doing}: the peer's token does not decode ({type(error).__name__})")
+    return gss_errors.translate(doing, error)

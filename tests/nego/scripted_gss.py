@@ -15,7 +15,7 @@ class GSSError(Exception):
     """As gssapi.raw.GSSError shows itself: numbers and a text."""
 
     def __init__(self, offset=0, *, maj_code=851968):
-        super().__init__(f"Minor ({offset}): a text of the local library")
+        super().__init__(f"Major ({maj_code}): Unspecified GSS failure, Minor ({offset}): a text of the local library")
         self.maj_code = maj_code
         self.min_code = (-1765328384 + offset) & 0xFFFFFFFF  # gssapi shows it unsigned
 

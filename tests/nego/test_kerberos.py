@@ -1,6 +1,6 @@
 import pytest
 import spnego
-from scripted_gss import GOOD_FLAGS, Krb5Error, ScriptedKerberos, gss_failure
+from scripted_gss import GOOD_FLAGS, GSSError, Krb5Error, ScriptedKerberos, gss_failure
 from spnego.exceptions import (
     BadMICError,
     BadNameError,
@@ -11,7 +11,7 @@ from spnego.exceptions import (
     SpnegoError,
 )
 
-from credssp.credentials import NTHashCredentials, PasswordCredentials
+from credssp.credentials import CCacheCredentials, KeytabCredentials, NTHashCredentials, PasswordCredentials
 from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError, RemoteProtocolError
 from credssp.nego import pyspnego
 from credssp.nego.kerberos import KerberosAcceptor, KerberosInitiator, kerberos_obstacle
@@ -46,6 +46,7 @@ def gss(monkeypatch):
         return libraries.server
 
     monkeypatch.setattr(pyspnego, "kerberos_missing", lambda: None)
+    monkeypatch.setattr(pyspnego.acceptor_key, "acceptor_credential", lambda keytab, names: (keytab, names))
     monkeypatch.setattr(spnego, "client", new_client)
     monkeypatch.setattr(spnego, "server", new_server)
     return libraries
@@ -99,13 +100,93 @@ def test_credential_cache_is_taken_without_credentials(gss):
     assert gss.asked[1]["channel_bindings"].application_data == b"tls-server-end-point:x"
 
 
-@pytest.mark.parametrize(("spn", "name"), [(None, None), ("TERMSRV/srv", "TERMSRV@srv")])
-def test_acceptor_takes_the_key_of_the_service(gss, spn, name):
+@pytest.mark.parametrize(
+    ("credentials", "expected"),
+    [
+        (CCacheCredentials("FILE:/c", "a@LAB.TEST"), spnego.KerberosCCache("FILE:/c", "a@LAB.TEST")),
+        (CCacheCredentials("KCM:7"), spnego.KerberosCCache("KCM:7", None)),
+        (KeytabCredentials("/k", "a@LAB.TEST"), spnego.KerberosKeytab("/k", "a@LAB.TEST")),
+        (KeytabCredentials("MEMORY:k"), spnego.KerberosKeytab("MEMORY:k", None)),
+    ],
+)
+def test_tickets_and_keytabs_are_named_for_one_context(gss, credentials, expected):
+    gss.client = ScriptedKerberos([b"AP-REQ", None], "initiator")
+    KerberosInitiator(credentials, TARGET).step(None)
+    assert gss.asked[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key"),
+    [
+        ({}, (None, ())),
+        ({"names": ["TERMSRV/srv"]}, (None, ("TERMSRV/srv",))),
+        ({"keytab": "/etc/server.keytab"}, ("/etc/server.keytab", ())),
+    ],
+)
+def test_acceptor_takes_the_key_it_was_told(gss, arguments, key):
     gss.server = ScriptedKerberos([b"AP-REP"], "acceptor", principal="alice")
-    server = KerberosAcceptor(spn=spn)
+    server = KerberosAcceptor(**arguments)
     server.step(b"AP-REQ")
-    assert gss.asked["credentials"] == spnego.CredentialCache(name)
+    assert gss.asked["_gssapi_credential"] == key
+    assert gss.asked["protocol"] == "kerberos"
     assert (server.identity.username, server.identity.domain) == ("alice", "")
+
+
+@pytest.mark.parametrize("name", [None, "TERMSRV/srv"])
+def test_windows_acceptor_takes_the_key_of_its_account(gss, monkeypatch, name):
+    monkeypatch.setattr(pyspnego.sys, "platform", "win32")
+    gss.server = ScriptedKerberos([b"AP-REP"], "acceptor", principal="alice")
+    KerberosAcceptor(names=[name] if name else []).step(b"AP-REQ")
+    assert gss.asked["credentials"] == spnego.CredentialCache("TERMSRV@srv" if name else None)
+    assert "_gssapi_credential" not in gss.asked
+    with pytest.raises(LocalProtocolError, match="no keytabs"):
+        KerberosAcceptor(keytab="/k").step(b"AP-REQ")
+
+
+@pytest.mark.parametrize(
+    ("offset", "status", "told"),
+    [
+        (35, "SEC_E_WRONG_PRINCIPAL", 0xC000006D),
+        (31, "SEC_E_LOGON_DENIED", 0xC000006D),
+        (34, "SEC_E_OUT_OF_SEQUENCE", 0xC000006D),
+        (45, "SEC_E_NO_KERB_KEY", 0xC000006D),
+        (255, "SEC_E_INTERNAL_ERROR", 0xC000006D),
+        (32, "SEC_E_CONTEXT_EXPIRED", 0x80090317),
+        (37, "SEC_E_TIME_SKEW", 0xC0000133),
+    ],
+)
+def test_a_client_learns_of_its_clock_and_its_ticket_and_nothing_of_our_keys(gss, offset, status, told):
+    gss.server = ScriptedKerberos([gss_failure(offset)], "acceptor")
+    with pytest.raises(AuthenticationError) as caught:
+        KerberosAcceptor().step(b"AP-REQ")
+    assert caught.value.status.name == status
+    assert caught.value.error_code == told
+
+
+def test_a_bad_keytab_is_not_the_clients_fault(gss):
+    gss.server = gss_failure(181)
+    with pytest.raises(AuthenticationError, match="opening the Kerberos keytab: a text of the local") as caught:
+        KerberosAcceptor().step(b"AP-REQ")
+    assert caught.value.error_code == SecurityStatus.SEC_E_NO_KERB_KEY
+
+
+def test_an_error_that_gssapi_keeps_back_is_not_lost(gss):
+    class Deferring(ScriptedKerberos):
+        def step(self, _):
+            raise AttributeError("Cannot read flags from a security context")
+
+        @property
+        def complete(self):
+            raise GSSError(35)
+
+    gss.server = Deferring([None], "acceptor")
+    with pytest.raises(AuthenticationError, match="token: a text of the local library") as caught:
+        KerberosAcceptor().step(b"AP-REQ")
+    assert caught.value.status is SecurityStatus.SEC_E_WRONG_PRINCIPAL
+    assert "Minor" not in caught.value.message
+    gss.server = ScriptedKerberos([AttributeError("of another kind")], "acceptor")
+    with pytest.raises(RemoteProtocolError, match="AttributeError"):
+        KerberosAcceptor().step(b"AP-REQ")
 
 
 @pytest.mark.parametrize(
