@@ -1,0 +1,58 @@
+"""A login between two contexts in memory, to its good or bad end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from credssp import ClientContext, CredSSPError, ServerContext
+from credssp.wire.ts_request import TSRequest
+
+TARGET = "TERMSRV/localhost"
+
+
+@dataclass
+class Outcome:
+    """How it ended; an error of each side, or None."""
+
+    client_error: CredSSPError | None = None
+    server_error: CredSSPError | None = None
+
+
+def log_on(client: ClientContext, server: ServerContext) -> Outcome:
+    """Exchange tokens until both are complete or one fails, and tell the other what was sent on the way out."""
+    outcome = Outcome()
+    try:
+        token = client.step().token
+    except CredSSPError as error:
+        outcome.client_error = error
+        return outcome
+    while True:
+        try:
+            token = server.step(token).token
+        except CredSSPError as error:
+            outcome.server_error = error
+            token = error.token
+        if client.complete:
+            return outcome
+        try:
+            token = client.step(token).token
+        except CredSSPError as error:
+            outcome.client_error = error
+            return outcome
+
+
+class Watch:
+    """An observer that keeps the messages one side sent and received, decoded."""
+
+    def __init__(self) -> None:
+        self.messages: list[TSRequest] = []
+
+    def __call__(self, direction: Any, message: TSRequest, data: bytes) -> None:  # noqa: ARG002
+        self.messages.append(message)
+
+    @property
+    def first_token(self) -> bytes:
+        tokens = self.messages[0].nego_tokens
+        assert tokens
+        return tokens[0]
