@@ -72,6 +72,8 @@ class TLSChannel:
         "_incoming",
         "_outgoing",
         "_overhead",
+        "_peer_certificate",
+        "_protocol",
         "_tls",
         "handshake_complete",
         "peer_closed",
@@ -102,6 +104,8 @@ class TLSChannel:
                 f"TLS cannot be set up for the host name of the target ({type(error).__name__})"
             ) from None
         self.handshake_complete = False
+        self._protocol = ""
+        self._peer_certificate: bytes | None = None
         self.peer_closed = False
         self.records = RecordTracker()
         self._error: CredSSPError | None = None
@@ -131,6 +135,8 @@ class TLSChannel:
             except ssl.SSLError as error:
                 raise translate(error, during="TLS handshake") from None
             self.handshake_complete = True
+            # OpenSSL forgets both when the channel breaks, which is when people want to know them.
+            self._protocol = self._tls.version() or ""
         return True
 
     def read(self) -> bytes:
@@ -250,12 +256,17 @@ class TLSChannel:
     @property
     def peer_certificate(self) -> bytes | None:
         """The peer's leaf certificate in DER, or None."""
-        return self._tls.getpeercert(binary_form=True)
+        if self._peer_certificate is None and self.handshake_complete:
+            try:
+                self._peer_certificate = self._tls.getpeercert(binary_form=True)
+            except ValueError:  # the channel broke before anybody asked
+                return None
+        return self._peer_certificate
 
     @property
     def protocol(self) -> str:
         """The negotiated TLS version as OpenSSL names it, such as ``TLSv1.3``; empty before the handshake."""
-        return self._tls.version() or ""
+        return self._protocol
 
     @property
     def cipher(self) -> str:

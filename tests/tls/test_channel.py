@@ -349,3 +349,18 @@ def test_an_alert_of_the_future_and_an_error_without_a_reason() -> None:
     plain = translate(ssl.SSLError(1, "secret text"), during="TLS session")
     assert isinstance(plain, TLSError)
     assert "secret" not in str(plain)
+
+
+def test_what_tls_negotiated_is_still_known_after_the_channel_broke(connected: tuple[TLSChannel, TLSChannel]) -> None:
+    c, _ = connected
+    protocol, certificate = c.protocol, c.peer_certificate
+    c.abort()
+    assert (c.protocol, c.peer_certificate) == (protocol, certificate)
+
+
+def test_a_broken_channel_whose_certificate_nobody_asked_for_has_none(
+    connected: tuple[TLSChannel, TLSChannel],
+) -> None:
+    c, _ = connected
+    c.abort()
+    assert c.peer_certificate is None
