@@ -17,7 +17,14 @@ from __future__ import annotations
 from typing import Final, Unpack
 
 from credssp.context import ClientContext
-from credssp.credentials import LogonCredentials, RemoteGuardCredentials
+from credssp.credentials import (
+    DelegatedCredentials,
+    LogonCredentials,
+    NTHashCredentials,
+    PasswordCredentials,
+    RemoteGuardCredentials,
+    SmartCardCredentials,
+)
 from credssp.engine.events import Direction, Observer
 from credssp.errors import (
     CredSSPError,
@@ -134,9 +141,16 @@ class NLAClient(Endpoint[ClientContext]):
             options["delegate"] = False
         elif isinstance(options.get("delegated_credentials"), RemoteGuardCredentials):
             flags |= RequestFlags.REDIRECTED_AUTHENTICATION_MODE_REQUIRED
+        self._delegates = options.get("delegate", True) and _holds_something(
+            options.get("delegated_credentials") or credentials
+        )
         if correlation_id is not None:
             flags |= RequestFlags.CORRELATION_INFO_PRESENT
-        if cookie is None and routing_token is None and credentials is not None:
+        if (
+            cookie is None
+            and routing_token is None
+            and isinstance(credentials, PasswordCredentials | NTHashCredentials)
+        ):
             cookie = mstshash(credentials.username)
         if approach is Approach.DIRECT:
             # No Early User Authorization Result there (5.4.2.2), so HYBRID_EX makes no sense.
@@ -167,8 +181,8 @@ class NLAClient(Endpoint[ClientContext]):
 
     @property
     def delegated(self) -> bool:
-        """Whether authInfo was sent; what it held is for the caller to know."""
-        return self._delegated
+        """Whether credentials were sent; False before, and where it was an empty set."""
+        return self._delegated and self._delegates
 
     def start(self) -> None:
         """Begin; `data_to_send` has the first octets.
@@ -304,6 +318,13 @@ class NLAClient(Endpoint[ClientContext]):
             "name or password is wrong, or the account is locked, disabled or expired",
             ntstatus=error.ntstatus,
         )
+
+
+def _holds_something(credentials: LogonCredentials | DelegatedCredentials | None) -> bool:
+    """Whether there is anything in it to delegate; an NT hash or a ticket logs on, and is not delegated."""
+    if isinstance(credentials, PasswordCredentials):
+        return not credentials.is_empty
+    return isinstance(credentials, SmartCardCredentials | RemoteGuardCredentials)
 
 
 def late_refusal(data: bytes) -> PeerRefusedError | None:
