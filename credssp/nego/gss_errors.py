@@ -7,7 +7,7 @@ dropped, since they may hold a token.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from credssp.errors import AuthenticationError, CredSSPError, RemoteProtocolError
 from credssp.status import NTStatus, SecurityStatus
@@ -28,35 +28,73 @@ def failure(message: str, status: SecurityStatus, ntstatus: int | None = None) -
 _KRB5_BASE: Final = -1765328384
 """ERROR_TABLE_BASE_krb5 of MIT krb5 and Heimdal; protocol errors (RFC 4120 7.5.9) count from it, others from +128."""
 
-_KRB5: Final[dict[int, tuple[SecurityStatus, int | None]]] = {
-    1: (_S.SEC_E_LOGON_DENIED, _N.STATUS_ACCOUNT_EXPIRED),  # KDC_ERR_NAME_EXP
-    6: (_S.SEC_E_LOGON_DENIED, _N.STATUS_LOGON_FAILURE),  # KDC_ERR_C_PRINCIPAL_UNKNOWN
-    7: (_S.SEC_E_TARGET_UNKNOWN, None),  # KDC_ERR_S_PRINCIPAL_UNKNOWN
-    12: (_S.SEC_E_LOGON_DENIED, _N.STATUS_ACCOUNT_RESTRICTION),  # KDC_ERR_POLICY
-    14: (_S.SEC_E_KDC_UNKNOWN_ETYPE, None),  # KDC_ERR_ETYPE_NOSUPP
-    18: (_S.SEC_E_LOGON_DENIED, _N.STATUS_ACCOUNT_DISABLED),  # KDC_ERR_CLIENT_REVOKED; locked out looks the same
-    23: (_S.SEC_E_LOGON_DENIED, _N.STATUS_PASSWORD_EXPIRED),  # KDC_ERR_KEY_EXPIRED
-    24: (_S.SEC_E_LOGON_DENIED, _N.STATUS_LOGON_FAILURE),  # KDC_ERR_PREAUTH_FAILED
-    31: (_S.SEC_E_LOGON_DENIED, _N.STATUS_LOGON_FAILURE),  # KRB_AP_ERR_BAD_INTEGRITY
-    32: (_S.SEC_E_CONTEXT_EXPIRED, None),  # KRB_AP_ERR_TKT_EXPIRED
-    34: (_S.SEC_E_OUT_OF_SEQUENCE, None),  # KRB_AP_ERR_REPEAT
-    35: (_S.SEC_E_WRONG_PRINCIPAL, None),  # KRB_AP_ERR_NOT_US
-    36: (_S.SEC_E_WRONG_PRINCIPAL, None),  # KRB_AP_ERR_BADMATCH
-    37: (_S.SEC_E_TIME_SKEW, None),  # KRB_AP_ERR_SKEW
-    41: (_S.SEC_E_WRONG_PRINCIPAL, None),  # KRB_AP_ERR_MODIFIED: the service has another key than the KDC thinks
-    44: (_S.SEC_E_NO_KERB_KEY, None),  # KRB_AP_ERR_BADKEYVER
-    45: (_S.SEC_E_NO_KERB_KEY, None),  # KRB_AP_ERR_NOKEY
-    68: (_S.SEC_E_NO_AUTHENTICATING_AUTHORITY, None),  # KDC_ERR_WRONG_REALM
-    141: (_S.SEC_E_NO_CREDENTIALS, None),  # KRB5_CC_NOTFOUND
-    144: (_S.SEC_E_WRONG_PRINCIPAL, None),  # KRB5KRB_AP_WRONG_PRINC
-    148: (_S.SEC_E_TIME_SKEW, None),  # KRB5_KDCREP_SKEW
-    154: (_S.SEC_E_NO_AUTHENTICATING_AUTHORITY, None),  # KRB5_REALM_UNKNOWN
-    156: (_S.SEC_E_NO_AUTHENTICATING_AUTHORITY, None),  # KRB5_KDC_UNREACH
-    181: (_S.SEC_E_NO_KERB_KEY, None),  # KRB5_KT_NOTFOUND
-    195: (_S.SEC_E_NO_CREDENTIALS, None),  # KRB5_FCC_NOFILE
-    220: (_S.SEC_E_NO_AUTHENTICATING_AUTHORITY, None),  # KRB5_REALM_CANT_RESOLVE
-    224: (_S.SEC_E_NO_AUTHENTICATING_AUTHORITY, None),  # KRB5_CONFIG_NODEFREALM
+
+class _Meaning(NamedTuple):
+    """What a code comes to, and what whoever reads it can do."""
+
+    status: SecurityStatus
+    ntstatus: int | None = None
+    next_step: str = ""
+
+
+_NO_KDC: Final = "see [realms] in krb5.conf, or the DNS records _kerberos._tcp of the realm; is port 88 open?"
+_PASSWORD: Final = "check the user name, the realm and the password with kinit"
+_KINIT: Final = "get a new ticket with kinit"
+_CLOCK: Final = "compare the clocks of this machine and of the KDC: five minutes are the limit"
+_KEYTAB: Final = "compare klist -ke of the keytab with the service the client asked for, and export the keytab anew"
+_CCACHE: Final = "run kinit, or name a cache that klist -c can show"
+
+_KRB5: Final[dict[int, _Meaning]] = {
+    1: _Meaning(_S.SEC_E_LOGON_DENIED, _N.STATUS_ACCOUNT_EXPIRED),  # KDC_ERR_NAME_EXP
+    6: _Meaning(_S.SEC_E_LOGON_DENIED, _N.STATUS_LOGON_FAILURE, _PASSWORD),  # KDC_ERR_C_PRINCIPAL_UNKNOWN
+    7: _Meaning(  # KDC_ERR_S_PRINCIPAL_UNKNOWN
+        _S.SEC_E_TARGET_UNKNOWN, None, "is the target the host's full name, and is its SPN registered (setspn -Q)?"
+    ),
+    12: _Meaning(_S.SEC_E_LOGON_DENIED, _N.STATUS_ACCOUNT_RESTRICTION),  # KDC_ERR_POLICY
+    14: _Meaning(_S.SEC_E_KDC_UNKNOWN_ETYPE),  # KDC_ERR_ETYPE_NOSUPP
+    18: _Meaning(_S.SEC_E_LOGON_DENIED, _N.STATUS_ACCOUNT_DISABLED),  # KDC_ERR_CLIENT_REVOKED; locked looks the same
+    23: _Meaning(_S.SEC_E_LOGON_DENIED, _N.STATUS_PASSWORD_EXPIRED),  # KDC_ERR_KEY_EXPIRED
+    24: _Meaning(_S.SEC_E_LOGON_DENIED, _N.STATUS_LOGON_FAILURE, _PASSWORD),  # KDC_ERR_PREAUTH_FAILED
+    31: _Meaning(_S.SEC_E_LOGON_DENIED, _N.STATUS_LOGON_FAILURE, _PASSWORD),  # KRB_AP_ERR_BAD_INTEGRITY
+    32: _Meaning(_S.SEC_E_CONTEXT_EXPIRED, None, _KINIT),  # KRB_AP_ERR_TKT_EXPIRED
+    33: _Meaning(_S.SEC_E_TIME_SKEW, None, _CLOCK),  # KRB_AP_ERR_TKT_NYV: from the future
+    34: _Meaning(_S.SEC_E_OUT_OF_SEQUENCE, None, "a login was sent a second time, by an attacker or a proxy"),  # REPEAT
+    35: _Meaning(_S.SEC_E_WRONG_PRINCIPAL, None, _KEYTAB),  # KRB_AP_ERR_NOT_US
+    36: _Meaning(_S.SEC_E_WRONG_PRINCIPAL, None, _KEYTAB),  # KRB_AP_ERR_BADMATCH
+    37: _Meaning(_S.SEC_E_TIME_SKEW, None, _CLOCK),  # KRB_AP_ERR_SKEW
+    41: _Meaning(  # KRB_AP_ERR_MODIFIED: the service has another key than the KDC thinks
+        _S.SEC_E_WRONG_PRINCIPAL, None, "the SPN belongs to another account than the one that runs the server"
+    ),
+    44: _Meaning(_S.SEC_E_NO_KERB_KEY, None, _KEYTAB),  # KRB_AP_ERR_BADKEYVER
+    45: _Meaning(_S.SEC_E_NO_KERB_KEY, None, _KEYTAB),  # KRB_AP_ERR_NOKEY
+    68: _Meaning(_S.SEC_E_NO_AUTHENTICATING_AUTHORITY, None, _NO_KDC),  # KDC_ERR_WRONG_REALM
+    140: _Meaning(_S.SEC_E_NO_CREDENTIALS, None, _CCACHE),  # KRB5_CC_UNKNOWN_TYPE
+    141: _Meaning(_S.SEC_E_NO_CREDENTIALS, None, _CCACHE),  # KRB5_CC_NOTFOUND
+    144: _Meaning(_S.SEC_E_WRONG_PRINCIPAL, None, _KEYTAB),  # KRB5KRB_AP_WRONG_PRINC
+    148: _Meaning(_S.SEC_E_TIME_SKEW, None, _CLOCK),  # KRB5_KDCREP_SKEW
+    154: _Meaning(_S.SEC_E_NO_AUTHENTICATING_AUTHORITY, None, _NO_KDC),  # KRB5_REALM_UNKNOWN
+    156: _Meaning(_S.SEC_E_NO_AUTHENTICATING_AUTHORITY, None, _NO_KDC),  # KRB5_KDC_UNREACH
+    181: _Meaning(_S.SEC_E_NO_KERB_KEY, None, _KEYTAB),  # KRB5_KT_NOTFOUND
+    195: _Meaning(_S.SEC_E_NO_CREDENTIALS, None, _CCACHE),  # KRB5_FCC_NOFILE
+    198: _Meaning(_S.SEC_E_NO_CREDENTIALS, None, _CCACHE),  # KRB5_CC_FORMAT
+    213: _Meaning(_S.SEC_E_NO_KERB_KEY, None, "this is no keytab file"),  # KRB5_KEYTAB_BADVNO
+    220: _Meaning(_S.SEC_E_NO_AUTHENTICATING_AUTHORITY, None, _NO_KDC),  # KRB5_REALM_CANT_RESOLVE
+    224: _Meaning(  # KRB5_CONFIG_NODEFREALM
+        _S.SEC_E_NO_AUTHENTICATING_AUTHORITY, None, "give the realm with the user name, or default_realm in krb5.conf"
+    ),
 }
+
+_ERRNO: Final = 4096
+"""Below it, libkrb5's codes are those of the operating system: a file that is not there or may not be read."""
+
+
+def _meaning(code: int) -> _Meaning | None:
+    # gssapi shows the minor code as unsigned.
+    offset = (code - _KRB5_BASE) & 0xFFFFFFFF
+    if 0 < code < _ERRNO:
+        return _Meaning(_S.SEC_E_NO_CREDENTIALS, None, "check that the file is there and may be read")
+    return _KRB5.get(offset)
+
 
 _SPNEGO: Final[dict[str, SecurityStatus]] = {
     "bad_mech": _S.SEC_E_SECPKG_NOT_FOUND,
@@ -76,9 +114,17 @@ _SPNEGO: Final[dict[str, SecurityStatus]] = {
 _PEERS_FAULT: Final = ("bad_mic", "invalid_token")
 
 
+_MAX_TEXT: Final = 300
+
+
 def _text(native: BaseException) -> str:
-    """Return what GSS-API has to say without its preamble: the part behind the minor code is Kerberos' own text."""
-    return re.sub(r"^Major \(\d+\): .*?, Minor \(\d+\): ", "", str(native), count=1, flags=re.DOTALL)
+    """Return Kerberos' own text, without the preamble of GSS-API and the number that krb5 puts behind it.
+
+    It may name the principal in a peer's ticket, so nothing but plain characters passes, and not too many.
+    """
+    text = re.sub(r"^Major \(\d+\): .*?, Minor \(\d+\): ", "", str(native), count=1, flags=re.DOTALL)
+    text = re.sub(r" -?\d+\s*$", "", text)
+    return re.sub(r"[^ -~]", "?", text)[:_MAX_TEXT]
 
 
 def translate(doing: str, error: Exception) -> CredSSPError:
@@ -94,10 +140,10 @@ def translate(doing: str, error: Exception) -> CredSSPError:
     native = (error.base_error if isinstance(error, SpnegoError) else error) or error
     code = getattr(native, "min_code", None) or getattr(native, "err_code", None)
     if isinstance(code, int):
-        # gssapi shows the minor code as unsigned.
-        status, ntstatus = _KRB5.get((code - _KRB5_BASE) & 0xFFFFFFFF, (None, None))
-        if status is not None:
-            return failure(f"{doing}: {_text(native)}", status, ntstatus)
+        meaning = _meaning(code)
+        if meaning is not None:
+            hint = f"; {meaning.next_step}" if meaning.next_step else ""
+            return failure(f"{doing}: {_text(native)}{hint}", meaning.status, meaning.ntstatus)
     if isinstance(error, SpnegoError):
         number = getattr(error, "ERROR_CODE", ErrorCode.failure)
         kind = ErrorCode(number).name

@@ -214,13 +214,19 @@ class KerberosAcceptor(_KerberosContext):
         missing = pyspnego.kerberos_missing()
         if missing:
             raise pyspnego.kerberos_unavailable(missing)
-        return pyspnego.call(
-            "opening the Kerberos keytab",
-            pyspnego.kerberos_server,
-            self._names,
-            self._channel_bindings,
-            keytab=self._keytab,
-        )
+        try:
+            return pyspnego.call(
+                "opening the Kerberos keytab",
+                pyspnego.kerberos_server,
+                self._names,
+                self._channel_bindings,
+                keytab=self._keytab,
+            )
+        except AuthenticationError as error:
+            # A file that is not there, or is something else: whatever it is, there is no key.
+            if error.status in (SecurityStatus.SEC_E_NO_CREDENTIALS, SecurityStatus.SEC_E_INTERNAL_ERROR):
+                error.status = SecurityStatus.SEC_E_NO_KERB_KEY
+            raise
 
     def _step(self, token: bytes | None) -> bytes | None:
         # What is wrong with the keytab is not the client's fault, and is not judged here.
@@ -228,8 +234,9 @@ class KerberosAcceptor(_KerberosContext):
         try:
             return super()._step(token)
         except AuthenticationError as error:
-            error.ntstatus = _REPAIRABLE.get(error.status, NTStatus.STATUS_LOGON_FAILURE)
-            raise
+            # The text ends with what the client is told, so the true status goes in here.
+            told = _REPAIRABLE.get(error.status, NTStatus.STATUS_LOGON_FAILURE)
+            raise failure(f"{error.message} ({error.status.name})", error.status, told) from None
 
     def _establish(self, context: spnego.ContextProxy) -> None:
         principal = pyspnego.call("asking for the Kerberos principal", lambda: context.client_principal) or ""
