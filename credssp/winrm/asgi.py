@@ -1,0 +1,394 @@
+"""A WinRM server as an ASGI application, for uvicorn and hypercorn.
+
+::
+
+    from credssp import MemoryAccounts
+    from credssp.winrm.asgi import WinRMApplication, WinRMRequest, WinRMResponse
+
+    def handle(request: WinRMRequest) -> WinRMResponse:
+        return WinRMResponse(b"<soap/>")
+
+    app = WinRMApplication(handle, accounts=MemoryAccounts({("LAB", "alice"): "secret"}))
+
+A login counts for one TCP connection (`credssp.winrm.connections`), so the application must be the end of it: no proxy
+in front that shares connections among clients. Workers need nothing in common.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final, TypeAlias, Unpack
+
+from credssp.credentials import DelegatedCredentials
+from credssp.engine.base import DEFAULT_MAX_LEGS, DEFAULT_MAX_MESSAGE_SIZE
+from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError
+from credssp.nego.mechanism import Identity
+from credssp.status import NTStatus
+from credssp.tls.certificate import load_certificate, process_certificate
+from credssp.winrm.connections import Connections, connection_object
+from credssp.winrm.encryption import DEFAULT_MAX_BODY, SOAP, is_encrypted_type
+from credssp.winrm.header import format_token, request_token
+from credssp.winrm.options import ServerOptions
+from credssp.winrm.server import LoginState, ServerConnection
+from credssp.winrm.session import Encryption, encrypts
+
+__all__ = ["WinRMApplication", "WinRMLimits", "WinRMRequest", "WinRMResponse"]
+
+logger = logging.getLogger("credssp.winrm")
+
+_MAX_HEADERS: Final = 100
+_PLAIN_TYPES: Final = frozenset({"application/soap+xml", "text/xml", "application/xml"})
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Sender: TypeAlias = Callable[[Message], Awaitable[None]]
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class WinRMRequest:
+    """A message of an authenticated client.
+
+    Attributes:
+        identity: who logged on.
+        credentials: what was delegated; three empty strings are an empty set.
+        data: the message, decrypted.
+        content_type: its type.
+        client: address and port of the client, or None; for logs, not for decisions.
+    """
+
+    identity: Identity
+    credentials: DelegatedCredentials
+    data: bytes
+    content_type: str = SOAP
+    client: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WinRMResponse:
+    """The answer to it; encrypted if the request was.
+
+    Attributes:
+        data: the message.
+        status: the HTTP status; 500 for a SOAP fault.
+        content_type: its type.
+    """
+
+    data: bytes
+    status: int = 200
+    content_type: str = SOAP
+
+
+Handler: TypeAlias = Callable[[WinRMRequest], WinRMResponse | Awaitable[WinRMResponse]]
+Authorize: TypeAlias = Callable[[Identity, DelegatedCredentials], bool | Awaitable[bool]]
+LoginObserver: TypeAlias = Callable[[tuple[str, int] | None, Identity | None, CredSSPError | None], None]
+"""Is told of every login that is over: the client's address, who logged on, and why not if not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WinRMLimits:
+    """What clients may cost.
+
+    Attributes:
+        half_open: logins under way; one more, and the oldest is dropped (as in the RDP server, and for its reason).
+        deadline: seconds for a whole login.
+        body_timeout: seconds for the body of one request.
+        body_size: octets of one body.
+        failures: failed logins on one connection, after which it is closed.
+        legs: messages of CredSSP in one login.
+        message_size: octets of one of them.
+    """
+
+    half_open: int = 512
+    deadline: float = 20.0
+    body_timeout: float = 30.0
+    body_size: int = DEFAULT_MAX_BODY
+    failures: int = 3
+    legs: int = DEFAULT_MAX_LEGS
+    message_size: int = DEFAULT_MAX_MESSAGE_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    challenge: str | None = None
+    close: bool = False
+
+    def headers(self) -> Headers:
+        headers = [(b"content-length", str(len(self.body)).encode("ascii"))]
+        if self.body:
+            headers.append((b"content-type", self.content_type.encode("latin-1")))
+        if self.challenge is not None:
+            headers.append((b"www-authenticate", self.challenge.encode("ascii")))
+        if self.close:
+            headers.append((b"connection", b"close"))
+        return headers
+
+
+class _Refusal(Exception):  # it is an answer that ends the request early
+    def __init__(self, status: int, text: str, *, close: bool = False) -> None:
+        super().__init__(text)
+        self.answer = _Answer(status, f"{text}\n".encode(), close=close)
+
+
+class _Disconnected(Exception):
+    """The client went away inside a request."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """One HTTP request."""
+
+    scope: Scope
+    receive: Receive
+    headers: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, value in self.scope["headers"]:
+            self.headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+
+    def header(self, name: str) -> str:
+        return ", ".join(self.headers.get(name, ()))
+
+    @property
+    def client(self) -> tuple[str, int] | None:
+        client = self.scope.get("client")
+        return None if not client else (str(client[0]), int(client[1] or 0))
+
+    async def body(self, limits: WinRMLimits) -> bytes:
+        """Read the body."""
+        announced = self.header("content-length")
+        if announced.isdigit() and int(announced) > limits.body_size:
+            raise _Refusal(413, f"at most {limits.body_size} octets", close=True)
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(limits.body_timeout):
+                while True:
+                    message = await self.receive()
+                    if message["type"] != "http.request":
+                        raise _Disconnected
+                    piece = message.get("body", b"")
+                    size += len(piece)
+                    if size > limits.body_size:
+                        raise _Refusal(413, f"at most {limits.body_size} octets", close=True)
+                    pieces.append(piece)
+                    if not message.get("more_body", False):
+                        return b"".join(pieces)
+        except TimeoutError:
+            raise _Refusal(408, "the body did not come in time", close=True) from None
+
+
+class WinRMApplication:
+    """Lets clients log on over HTTP and hands their messages to a handler."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        path: str = "/wsman",
+        encryption: Encryption = "auto",
+        authorize: Authorize | None = None,
+        on_login: LoginObserver | None = None,
+        limits: WinRMLimits | None = None,
+        **options: Unpack[ServerOptions],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            handler: answers messages; a coroutine function is awaited, a function is called in a thread.
+            path: where the service is.
+            encryption: ``auto`` demands encrypted messages over http and not over https, ``always`` over both,
+                ``never`` over none (AllowUnencrypted). An encrypted message is always taken, and answered encrypted.
+            authorize: says whether a user may use the service; without one, everybody who can authenticate may.
+            on_login: is told of every login that is over.
+            limits: what clients may cost.
+            options: for `credssp.ServerContext`: accounts, certificate, tls and so on.
+
+        Raises:
+            LocalProtocolError: settings that make no sense, or a certificate that cannot be used.
+        """
+        encrypts(encryption, "http")
+        self.limits = limits or WinRMLimits()
+        self._handler = handler
+        self._path = path
+        self._encryption: Encryption = encryption
+        self._authorize = authorize
+        self._on_login = on_login
+        self._complained = False
+        source = options.get("certificate")
+        if isinstance(source, str | PathLike):
+            source = Path(source)
+        # Loaded once, and whatever is wrong with the settings shows now and not when the first client comes.
+        options["certificate"] = process_certificate() if source is None else load_certificate(source)
+        options.setdefault("max_legs", self.limits.legs)
+        options.setdefault("max_message_size", self.limits.message_size)
+        self._options = options
+        self._make().receive(b"")
+        if self.limits.half_open < 1:
+            raise LocalProtocolError("half_open is 1 or more: every login is half open for a while")
+        self.connections = Connections(self._make, half_open=self.limits.half_open, deadline=self.limits.deadline)
+
+    def _make(self) -> ServerConnection:
+        return ServerConnection(max_body=self.limits.body_size, **self._options)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Sender) -> None:
+        """Serve; called by the ASGI server."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            raise LocalProtocolError(f"this application speaks HTTP, not {scope['type']}")
+        try:
+            answer = await self._serve(_Call(scope, receive), connection_object(scope, receive, send))
+        except _Refusal as refusal:
+            answer = refusal.answer
+        except _Disconnected:
+            return
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers()})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _serve(self, call: _Call, key: object | None) -> _Answer:
+        if len(call.scope["headers"]) > _MAX_HEADERS:
+            raise _Refusal(431, f"at most {_MAX_HEADERS} headers", close=True)
+        if call.scope.get("http_version", "1.1") not in ("1.0", "1.1"):
+            raise _Refusal(400, "a login counts for one connection: HTTP/1.1 is needed", close=True)
+        if key is None:
+            if not self._complained:
+                self._complained = True
+                logger.error("this ASGI server does not tell its connections apart: see credssp.winrm.connections")
+            raise _Refusal(500, "the server is not set up for CredSSP", close=True)
+        body = await call.body(self.limits)
+        if call.scope["path"].rstrip("/") != self._path.rstrip("/"):
+            raise _Refusal(404, f"the service is at {self._path}")
+        if call.scope["method"] != "POST":
+            raise _Refusal(405, "only POST")
+        connection = self.connections.of(key)
+        try:
+            token = request_token(call.headers.get("authorization", ()))
+        except CredSSPError as error:
+            connection.refuse()
+            self.connections.note(connection)
+            self._tell(call, None, error)
+            raise _Refusal(400, error.message, close=True) from None
+        if token is not None:
+            answer = await self._leg(call, connection, token)
+            if answer is not None or not body:
+                return answer or _Answer(200)
+        if not connection.ready:
+            return _Answer(401, challenge=format_token(b""))
+        return await self._message(call, connection, body) if body else _Answer(200)
+
+    # The login
+
+    async def _leg(self, call: _Call, connection: ServerConnection, token: bytes) -> _Answer | None:
+        """Take a leg; returns None when the client is in."""
+        # In a thread: an account store may ask a database, and Kerberos its files.
+        result = await asyncio.to_thread(connection.receive, token)
+        if connection.state is LoginState.DECIDE:
+            return await self._decide(call, connection)
+        self.connections.note(connection)
+        if result.error is not None:
+            self._tell(call, None, result.error)
+            return self._refused(401, connection, result.token)
+        return _Answer(401, challenge=format_token(result.token))
+
+    async def _decide(self, call: _Call, connection: ServerConnection) -> _Answer | None:
+        identity, credentials = connection.identity, connection.delegated_credentials
+        if await self._is_authorized(identity, credentials):
+            connection.authorize()
+            self.connections.note(connection)
+            self._tell(call, identity, None)
+            return None
+        connection.refuse()
+        self.connections.note(connection)
+        self._tell(call, identity, _not_authorized())
+        return self._refused(403, connection, b"")
+
+    async def _is_authorized(self, identity: Identity, credentials: DelegatedCredentials) -> bool:
+        if self._authorize is None:
+            return True
+        try:
+            verdict = self._authorize(identity, credentials)
+            if inspect.isawaitable(verdict):
+                verdict = await verdict
+        except Exception as error:  # noqa: BLE001  # by its kind alone: its text may hold what was delegated
+            logger.error("the authorize callback failed (%s); the login is denied", type(error).__name__)
+            return False
+        return verdict is True
+
+    def _refused(self, status: int, connection: ServerConnection, token: bytes) -> _Answer:
+        challenge = format_token(token) if status == 401 else None
+        return _Answer(status, challenge=challenge, close=connection.failures >= self.limits.failures)
+
+    def _tell(self, call: _Call, identity: Identity | None, error: CredSSPError | None) -> None:
+        if self._on_login is None:
+            return
+        try:
+            self._on_login(call.client, identity, error)
+        except Exception as failure:  # noqa: BLE001  # a listener harms nobody
+            logger.error("the on_login callback failed (%s)", type(failure).__name__)
+
+    # Messages
+
+    async def _message(self, call: _Call, connection: ServerConnection, body: bytes) -> _Answer:
+        content_type = call.header("content-type")
+        encrypted = is_encrypted_type(content_type)
+        if encrypted:
+            try:
+                message = connection.decrypt(content_type, body)
+            except CredSSPError as error:
+                raise _Refusal(400, error.message, close=True) from None
+            data, content_type = message.data, message.content_type
+        else:
+            if encrypts(self._encryption, call.scope.get("scheme", "http")):
+                raise _Refusal(403, "unencrypted messages are not taken here")
+            if content_type.partition(";")[0].strip().lower() not in _PLAIN_TYPES:
+                raise _Refusal(415, "the content type is application/soap+xml, or encrypted with CredSSP")
+            data = body
+        request = WinRMRequest(connection.identity, connection.delegated_credentials, data, content_type, call.client)
+        response = await self._handle(request)
+        if not encrypted:
+            return _Answer(response.status, response.data, response.content_type)
+        try:
+            sealed = connection.encrypt(response.data, response.content_type)
+        except CredSSPError as error:
+            raise _Refusal(400, error.message, close=True) from None
+        return _Answer(response.status, sealed.body, sealed.content_type)
+
+    async def _handle(self, request: WinRMRequest) -> WinRMResponse:
+        try:
+            if inspect.iscoroutinefunction(self._handler) or inspect.iscoroutinefunction(
+                getattr(self._handler, "__call__", None)  # noqa: B004  # an object with an async __call__
+            ):
+                response = self._handler(request)
+            else:
+                response = await asyncio.to_thread(self._handler, request)
+            return await response if inspect.isawaitable(response) else response
+        except Exception as error:  # noqa: BLE001  # by its kind alone, as for authorize
+            logger.error("the handler failed (%s)", type(error).__name__)
+            raise _Refusal(500, "the handler failed", close=True) from None
+
+
+def _not_authorized() -> CredSSPError:
+    return AuthenticationError(
+        "the user was authenticated, but is not authorized to use the service",
+        ntstatus=NTStatus.STATUS_ACCESS_DENIED,
+    )
+
+
+async def _lifespan(receive: Receive, send: Sender) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,280 @@
+"""The legs of a client on one TCP connection ([MS-WSMV] 3.1.4.1.28), without any HTTP library.
+
+====  =====================================  ===========================================================
+leg   ``Authorization: CredSSP ...``         the answer
+====  =====================================  ===========================================================
+1     TLS ClientHello                        401 with ServerHello ...
+2     the client's last TLS flight           401 with the server's (TLS 1.2), a session ticket (TLS 1.3)
+3     TSRequest: first negoTokens            401 with negoTokens
+4     TSRequest: last negoTokens, pubKeyAuth 401 with pubKeyAuth
+5     TSRequest: authInfo                    200 (or what the application says)
+====  =====================================  ===========================================================
+
+Kerberos or an SPNEGO that needs a further round adds legs. All of them must travel over one connection, and what was
+set up is good on that connection only. Legs carry an empty body: the real one is sent when it can be encrypted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final, TypedDict
+
+from credssp.context import ClientContext
+from credssp.credentials import DelegatedCredentials, LogonCredentials
+from credssp.engine.base import DEFAULT_MAX_LEGS
+from credssp.engine.events import Direction, Observer
+from credssp.errors import (
+    CredSSPError,
+    LimitExceededError,
+    LocalProtocolError,
+    PeerRefusedError,
+    RemoteProtocolError,
+)
+from credssp.nego.initiator import MechanismChoice
+from credssp.policy import CredentialSource, DelegationPolicy, PolicySettings
+from credssp.tls.settings import ClientTLS
+from credssp.winrm.errors import (
+    STATUS_ADVICE,
+    DelegationRefusedError,
+    HTTPStatusError,
+    Leg,
+    LoginError,
+    NotOfferedError,
+)
+from credssp.winrm.header import challenge_token, format_token, schemes
+from credssp.wire.ts_request import TSRequest
+
+__all__ = ["ClientLogin", "ClientOptions", "ClientSettings", "check_offer"]
+
+_TLS_LEGS: Final = 4
+"""Beyond the messages of the engine: two flights, and two polls of a server with nothing to say."""
+
+# The request got through to the application, which has something to say about its (empty) body.
+_ANSWERS: Final = frozenset({400, 404, 405, 411, 415, 500})
+
+_UNEXPLAINED: Final = (
+    "the server refused without saying why. Mostly the user name or the password is wrong, or the account may not "
+    "log on; servers of CredSSP version 2 and 5 cannot say more"
+)
+
+
+class ClientOptions(TypedDict, total=False):
+    """Keywords of `ClientSettings` beside the credentials."""
+
+    service: str
+    spn_host: str | None
+    policy_service: str
+    mechanism: MechanismChoice
+    delegate: bool
+    delegated_credentials: DelegatedCredentials | None
+    policy: DelegationPolicy | PolicySettings | None
+    source: CredentialSource
+    mutual_auth: bool
+    min_version: int | None
+    tls: ClientTLS | None
+    max_legs: int
+    observer: Observer | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSettings:
+    """How to log on; the same for every connection.
+
+    Attributes:
+        credentials: what to authenticate with; None for the Kerberos credential cache.
+        service: service class of the SPN that the mechanism authenticates (``HTTP`` on Windows).
+        spn_host: host of the SPN, where it is not the host of the URL (an address, an alias, a tunnel).
+        policy_service: service class of the SPN that the delegation policy is asked about (``WSMAN`` on Windows).
+        mechanism: as for `credssp.ClientContext`; so are all that follow.
+        delegate: whether credentials go to the server at all.
+        delegated_credentials: credentials to delegate in place of those to authenticate with.
+        policy: who may be given the credentials.
+        source: where they come from, for the policy.
+        mutual_auth: fail unless the server is authenticated by its certificate or by Kerberos.
+        min_version: lowest CredSSP version to accept.
+        tls: settings of the TLS session inside; the one of https is the business of the HTTP library.
+        max_legs: TSRequests to take from a server.
+        observer: sees every TSRequest.
+    """
+
+    credentials: LogonCredentials | None = None
+    service: str = "HTTP"
+    spn_host: str | None = None
+    policy_service: str = "WSMAN"
+    mechanism: MechanismChoice = "auto"
+    delegate: bool = True
+    delegated_credentials: DelegatedCredentials | None = None
+    policy: DelegationPolicy | PolicySettings | None = None
+    source: CredentialSource = CredentialSource.FRESH
+    mutual_auth: bool = False
+    min_version: int | None = None
+    tls: ClientTLS | None = None
+    max_legs: int = DEFAULT_MAX_LEGS
+    observer: Observer | None = None
+
+    def context(self, host: str, observer: Observer) -> ClientContext:
+        """Return a context for one login on a host."""
+        name = self.spn_host or host
+        return ClientContext(
+            self.credentials,
+            target_name=f"{self.service}/{name}",
+            policy_target=f"{self.policy_service}/{name}",
+            carrier="tokens",
+            mechanism=self.mechanism,
+            delegate=self.delegate,
+            delegated_credentials=self.delegated_credentials,
+            policy=self.policy,
+            source=self.source,
+            mutual_auth=self.mutual_auth,
+            min_version=self.min_version,
+            tls=self.tls,
+            max_legs=self.max_legs,
+            observer=observer,
+        )
+
+
+def check_offer(status: int, challenges: Collection[str]) -> None:
+    """Look at the answer to a request without credentials.
+
+    Args:
+        status: the HTTP status, 401 if all is well.
+        challenges: the values of ``WWW-Authenticate``.
+
+    Raises:
+        NotOfferedError: the server wants authentication, but not this one.
+        HTTPStatusError: another status.
+    """
+    if status != 401:
+        raise HTTPStatusError(
+            STATUS_ADVICE.get(status, "a server that wants a login answers 401"), leg=Leg.OFFER, http_status=status
+        )
+    offered = schemes(challenges)
+    if "credssp" not in (scheme.lower() for scheme in offered):
+        raise NotOfferedError(
+            f"the server offers {', '.join(offered) or 'no authentication scheme'}, but not CredSSP. Turn it on there: "
+            "Enable-WSManCredSSP -Role Server",
+            leg=Leg.OFFER,
+            http_status=status,
+        )
+
+
+class ClientLogin:
+    """One login.
+
+    Attributes:
+        context: what the login sets up; complete when `ready`.
+        leg: what was sent last.
+        ready: whether the server took the credentials.
+        legs: how many tokens were sent.
+    """
+
+    def __init__(self, settings: ClientSettings, host: str) -> None:
+        """Prepare.
+
+        Args:
+            settings: how to log on.
+            host: host of the URL.
+
+        Raises:
+            LocalProtocolError: settings that make no sense.
+        """
+        self._observer = settings.observer
+        self.context = settings.context(host, self._observe)
+        self.leg = Leg.TLS
+        self.ready = False
+        self.legs = 0
+        self._max_legs = settings.max_legs + _TLS_LEGS
+
+    def _observe(self, direction: Direction, message: TSRequest, data: bytes) -> None:
+        if direction is Direction.SENT:
+            if message.auth_info is not None:
+                self.leg = Leg.CREDENTIALS
+            else:
+                self.leg = Leg.KEY if message.pub_key_auth is not None else Leg.AUTHENTICATION
+        if self._observer is not None:
+            self._observer(direction, message, data)
+
+    def start(self) -> str:
+        """Return the value of the first ``Authorization`` header.
+
+        Raises:
+            LoginError: the login cannot start.
+        """
+        return self._step(b"", None)
+
+    def receive(self, status: int, challenges: Sequence[str]) -> str | None:
+        """Take the answer to a leg.
+
+        Args:
+            status: the HTTP status.
+            challenges: the values of ``WWW-Authenticate``.
+
+        Returns:
+            The value of the next ``Authorization`` header, or None: the login is over and went well.
+
+        Raises:
+            LoginError, HTTPStatusError: the login failed, for good.
+        """
+        if self.ready or not self.legs:
+            raise LocalProtocolError("no leg is under way")
+        if self.context.complete:
+            self._finish(status, challenges)
+            return None
+        if status != 401:
+            if 200 <= status < 300:
+                error = RemoteProtocolError("the server went on before the login was over, and has proved nothing")
+                raise LoginError.because(error, leg=self.leg, http_status=status)
+            raise HTTPStatusError(
+                STATUS_ADVICE.get(status, "the server gave up the login"), leg=self.leg, http_status=status
+            )
+        return self._step(self._token(status, challenges), status)
+
+    def _token(self, status: int, challenges: Sequence[str]) -> bytes:
+        try:
+            token = challenge_token(challenges)
+        except CredSSPError as error:
+            raise LoginError.because(error, leg=self.leg, http_status=status) from error
+        # A server whose TLS has nothing to answer to our last flight sends a token of no octets.
+        if token or (token is not None and self.leg is Leg.TLS and self.context.tls_cipher):
+            return token
+        raise LoginError(_UNEXPLAINED, leg=self.leg, http_status=status)
+
+    def _step(self, token: bytes, status: int | None) -> str:
+        try:
+            self.legs += 1
+            if self.legs > self._max_legs:
+                raise LimitExceededError(f"more than {self._max_legs} legs without an end")
+            return format_token(self.context.step(token).token)
+        except CredSSPError as error:
+            raise LoginError.because(error, leg=self.leg, http_status=status) from error
+
+    def _finish(self, status: int, challenges: Sequence[str]) -> None:
+        if 200 <= status < 300 or status in _ANSWERS:
+            self.ready = True
+            return
+        if status not in {401, 403}:
+            raise HTTPStatusError(
+                STATUS_ADVICE.get(status, "the server gave up the login"), leg=self.leg, http_status=status
+            )
+        cause = self._refusal(challenges)
+        if cause is not None:
+            raise DelegationRefusedError.because(cause, leg=self.leg, http_status=status) from cause
+        raise DelegationRefusedError(
+            "the password and the key of the server are right, but the server did not take the login. The account may "
+            "not use this service or may not log on there with these credentials, or the server may not receive "
+            f"delegated credentials (Enable-WSManCredSSP -Role Server). {STATUS_ADVICE.get(status, '')}".rstrip(),
+            leg=self.leg,
+            http_status=status,
+        )
+
+    def _refusal(self, challenges: Sequence[str]) -> CredSSPError | None:
+        """Return what a token behind the last leg says: an errorCode, or an alert of TLS."""
+        try:
+            token = challenge_token(challenges)
+            if token and (message := self.context.unwrap(token)):
+                code = TSRequest.decode(message).error_code
+                return PeerRefusedError(code) if code else None
+        except CredSSPError as error:
+            return error
+        return None

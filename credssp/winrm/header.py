@@ -1,0 +1,134 @@
+"""``WWW-Authenticate`` and ``Authorization`` with CredSSP tokens ([MS-WSMV] 3.1.4.1.28, RFC 9110 11.6).
+
+A server may list several schemes in one header line or in several, in any case and any order, with parameters whose
+quoted values hold commas or the word CredSSP. A token is base64 with padding; it may be empty, and as HTTP drops
+trailing spaces, ``CredSSP`` alone is an empty token as well as an offer: the leg decides which.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from credssp.errors import DecodeError, LimitExceededError, RemoteProtocolError
+
+__all__ = ["MAX_TOKEN_SIZE", "SCHEME", "challenge_token", "format_token", "request_token", "schemes"]
+
+SCHEME: Final = "CredSSP"
+
+MAX_TOKEN_SIZE: Final = 96 * 1024
+"""Octets of one token: a TSRequest at its limit (65,536) in TLS records, and a handshake flight in front of it."""
+
+_MAX_BASE64: Final = (MAX_TOKEN_SIZE + 2) // 3 * 4
+_MAX_CHALLENGES: Final = 32
+"""A server has half a dozen schemes at most."""
+
+_SECTION: Final = "[MS-WSMV] 2.2.9.1.3.1"
+
+# RFC 9110 5.6.2 and 11.2. One challenge is a scheme, then either a token68 or parameters.
+_TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_SCHEME: Final = re.compile(rf"[ \t,]*({_TOKEN})(?=[ \t,]|$)")
+_TOKEN68: Final = re.compile(r"[ \t]+([A-Za-z0-9\-._~+/]+=*|=+)[ \t]*(?=,|$)")
+_PARAMETER: Final = re.compile(rf'[ \t,]*{_TOKEN}[ \t]*=[ \t]*(?:"(?:[^"\\]|\\.)*"|{_TOKEN})[ \t]*(?=,|$)')
+
+
+def _challenges(value: str) -> Iterator[tuple[str, str]]:
+    """Yield scheme and token68 of every challenge in one header value; the token is empty where there is none."""
+    position = 0
+    for _ in range(_MAX_CHALLENGES):
+        found = _SCHEME.match(value, position)
+        if found is None:
+            if value[position:].strip(" \t,"):
+                raise DecodeError("this is no list of challenges", field="WWW-Authenticate", offset=position)
+            return
+        scheme, position = found.group(1), found.end()
+        token = _TOKEN68.match(value, position)
+        if token is not None:
+            position = token.end()
+        else:
+            while (parameter := _PARAMETER.match(value, position)) is not None:
+                position = parameter.end()
+        yield scheme, "" if token is None else token.group(1)
+    raise LimitExceededError(f"more than {_MAX_CHALLENGES} authentication schemes in one header")
+
+
+def schemes(values: Iterable[str]) -> tuple[str, ...]:
+    """Return the schemes that the values of ``WWW-Authenticate`` offer, in order; for texts and probes.
+
+    A value that does not parse ends the list where it stops making sense.
+    """
+    found: list[str] = []
+    for value in values:
+        try:
+            found.extend(scheme for scheme, _ in _challenges(value))
+        except RemoteProtocolError:
+            continue
+    return tuple(found)
+
+
+def challenge_token(values: Iterable[str]) -> bytes | None:
+    """Return the CredSSP token in the values of ``WWW-Authenticate``.
+
+    Args:
+        values: the value of every such header line; lines that were joined with commas are fine.
+
+    Returns:
+        The token, empty where the scheme stands alone; None where CredSSP is not offered.
+
+    Raises:
+        RemoteProtocolError: the header does not parse, there are two tokens, or a token is no base64 or too long.
+    """
+    tokens: list[str] = []
+    offered = False
+    for value in values:
+        _check_size(value)
+        for scheme, token in _challenges(value):
+            if scheme.lower() == SCHEME.lower():
+                offered = True
+                if token:
+                    tokens.append(token)
+    if len(tokens) > 1:
+        raise RemoteProtocolError(f"{len(tokens)} CredSSP tokens in one response", section=_SECTION)
+    if tokens:
+        return _decode(tokens[0], "WWW-Authenticate")
+    return b"" if offered else None
+
+
+def request_token(values: Iterable[str]) -> bytes | None:
+    """Return the CredSSP token in the values of ``Authorization``, or None where there is none of that scheme.
+
+    Raises:
+        RemoteProtocolError: more than one Authorization header, or a token that is no base64 or too long.
+    """
+    lines = list(values)
+    if len(lines) > 1:
+        raise RemoteProtocolError("more than one Authorization header", section="RFC 9110 11.6.2")
+    if not lines:
+        return None
+    _check_size(lines[0])
+    scheme, _, token = lines[0].strip(" \t").partition(" ")
+    if scheme.lower() != SCHEME.lower():
+        return None
+    return _decode(token.strip(" \t"), "Authorization")
+
+
+def format_token(token: bytes) -> str:
+    """Return the value of either header; an empty token is the scheme alone."""
+    return f"{SCHEME} {base64.b64encode(token).decode('ascii')}" if token else SCHEME
+
+
+def _check_size(value: str) -> None:
+    if len(value) > _MAX_BASE64 + 1024:
+        raise LimitExceededError(f"an authentication header of {len(value)} characters", section=_SECTION)
+
+
+def _decode(text: str, field: str) -> bytes:
+    if len(text) > _MAX_BASE64:
+        raise LimitExceededError(f"a token of {len(text)} base64 characters", section=_SECTION)
+    try:
+        return base64.b64decode(text.encode("ascii"), validate=True)
+    except (binascii.Error, ValueError):
+        raise DecodeError("the CredSSP token is no base64", field=field, section=_SECTION) from None

@@ -1,0 +1,194 @@
+"""A server's side of one TCP connection ([MS-WSMV] 3.1.4.1.28), without any HTTP library.
+
+================  ===============================================================================================
+state             what is taken
+================  ===============================================================================================
+EXPECT_LOGIN      a token: a new login begins. Anything else: 401 that offers CredSSP
+EXPECT_LEG        the next token; `max_legs` of them, then the login is dropped
+DECIDE            nothing: the owner calls `authorize` or `refuse`
+READY             messages, decrypted and encrypted with this connection's TLS session. A token begins a new login,
+                  and what was set up is gone whether that works out or not
+================  ===============================================================================================
+
+A failure of any kind leads to EXPECT_LOGIN: nothing of a login that failed can be used again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from dataclasses import dataclass
+from typing import Final, Unpack
+
+from credssp.context import ServerContext
+from credssp.credentials import DelegatedCredentials
+from credssp.engine.base import DEFAULT_MAX_LEGS
+from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, RemoteProtocolError
+from credssp.nego.mechanism import Identity
+from credssp.tls.settings import ServerTLS
+from credssp.winrm.encryption import DEFAULT_MAX_BODY, SOAP, Encrypted, Plaintext, decrypt, encrypt
+from credssp.winrm.options import ServerOptions
+
+__all__ = ["LegResult", "LoginState", "ServerConnection"]
+
+_TLS_LEGS: Final = 4
+"""Beyond the messages of the engine: two flights, and two polls of a client that waits for ours."""
+
+
+class LoginState(enum.Enum):
+    """How far a connection is."""
+
+    EXPECT_LOGIN = "expect a login"
+    EXPECT_LEG = "expect the next leg"
+    DECIDE = "decide about the authorisation"
+    READY = "ready for messages"
+
+
+@dataclass(frozen=True, slots=True)
+class LegResult:
+    """What a leg came to.
+
+    Attributes:
+        token: what goes back, with HTTP 401 as long as `complete` is False; may be empty.
+        complete: whether the client is authenticated and its credentials are here.
+        error: why the login failed, or None.
+    """
+
+    token: bytes
+    complete: bool = False
+    error: CredSSPError | None = None
+
+
+class ServerConnection:
+    """One TCP connection.
+
+    Attributes:
+        state: how far it is.
+        failures: how many logins failed on it.
+    """
+
+    def __init__(self, *, max_body: int = DEFAULT_MAX_BODY, **options: Unpack[ServerOptions]) -> None:
+        """Prepare; a context is made when a login begins.
+
+        Args:
+            max_body: octets of one encrypted body.
+            options: see `credssp.ServerContext`.
+        """
+        self.state = LoginState.EXPECT_LOGIN
+        self.failures = 0
+        self._max_body = max_body
+        self._max_legs = options.get("max_legs", DEFAULT_MAX_LEGS) + _TLS_LEGS
+        # A session ticket answers the client's last flight of TLS 1.3: clients built on pyspnego take a token of no
+        # octets for a refusal.
+        self._options: ServerOptions = {
+            **options,
+            "tls": dataclasses.replace(options.get("tls") or ServerTLS(), resumption=True),
+        }
+        self._context: ServerContext | None = None
+        self._legs = 0
+
+    def __repr__(self) -> str:
+        return f"<ServerConnection to {self.state.value}>"
+
+    def receive(self, token: bytes) -> LegResult:
+        """Take the token of a leg.
+
+        Raises:
+            LocalProtocolError: the authorisation is to be decided first.
+        """
+        if self.state is LoginState.DECIDE:
+            raise LocalProtocolError("authorize() or refuse() is due")
+        if self.state is not LoginState.EXPECT_LEG:
+            self.reset()
+            self._context = ServerContext(**self._options)
+            self.state = LoginState.EXPECT_LEG
+        context = self._context
+        assert context is not None  # noqa: S101  # by the state
+        try:
+            self._legs += 1
+            if self._legs > self._max_legs:
+                raise LimitExceededError(f"more than {self._max_legs} legs without an end")
+            result = context.step(token)
+            if self._context is not context:  # a deadline passed meanwhile, in another thread
+                raise LimitExceededError("the login took too long and was dropped")
+            if context.unused_data or context.peer_closed:
+                raise RemoteProtocolError("octets behind the last message of the login", section="[MS-CSSP] 3.1.5")
+        except CredSSPError as error:
+            self._fail()
+            return LegResult(error.token, error=error)
+        if not context.complete:
+            return LegResult(result.token)
+        self.state = LoginState.DECIDE
+        return LegResult(result.token, complete=True)
+
+    def authorize(self) -> None:
+        """Say that who logged on may use the service.
+
+        Raises:
+            LocalProtocolError: it is not due.
+        """
+        if self.state is not LoginState.DECIDE:
+            raise LocalProtocolError(f"authorize() is not due: this connection is to {self.state.value}")
+        self.state = LoginState.READY
+
+    def refuse(self) -> None:
+        """Say that who logged on may not use the service."""
+        self._fail()
+
+    def _fail(self) -> None:
+        self.failures += 1
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget login, keys and credentials."""
+        self._context = None
+        self._legs = 0
+        self.state = LoginState.EXPECT_LOGIN
+
+    @property
+    def ready(self) -> bool:
+        """Whether messages can go both ways."""
+        return self.state is LoginState.READY
+
+    def _completed(self) -> ServerContext:
+        if self._context is None or self.state not in {LoginState.DECIDE, LoginState.READY}:
+            raise LocalProtocolError("nobody is logged on over this connection")
+        return self._context
+
+    @property
+    def identity(self) -> Identity:
+        """Who logged on."""
+        identity = self._completed().identity
+        assert identity is not None  # noqa: S101  # the context is complete
+        return identity
+
+    @property
+    def delegated_credentials(self) -> DelegatedCredentials:
+        """What was delegated; three empty strings are an empty set."""
+        credentials = self._completed().delegated_credentials
+        assert credentials is not None  # noqa: S101  # the context is complete
+        return credentials
+
+    def decrypt(self, content_type: str, body: bytes) -> Plaintext:
+        """Decrypt a request.
+
+        Raises:
+            CredSSPError: it does not decrypt; the login is gone, for the TLS session cannot go on.
+        """
+        context = self._completed()
+        try:
+            message = decrypt(context, content_type, body, max_size=self._max_body)
+            if context.peer_closed:
+                raise RemoteProtocolError("the client closed the TLS session inside the login")
+        except CredSSPError:
+            self.reset()
+            raise
+        return message
+
+    def encrypt(self, data: bytes, content_type: str = SOAP) -> Encrypted:
+        """Encrypt a response.
+
+        Raises:
+            LocalProtocolError: nobody is logged on.
+        """
+        return encrypt(self._completed(), data, content_type)

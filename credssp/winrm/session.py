@@ -1,0 +1,253 @@
+"""What a client does with one server, over whatever HTTP library: log on, encrypt, notice a lost connection.
+
+`ClientSession.send` is a generator that is told of every response and yields every request, so that the adapters for
+requests and httpx only translate. Its rules:
+
+* Before a login, and again when the connection was lost, a request goes out with an empty body; so nothing leaves
+  unencrypted, and a large body is not sent for nothing.
+* Legs travel over one connection. If one comes back on another (a pool shared by threads, a proxy that does not keep
+  connections), the login starts anew, `MAX_RESTARTS` times at most.
+* A message that was encrypted for a connection which is gone is encrypted again for the new one. The server never
+  decrypted the first copy, so it is not acted on twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Generator, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from credssp.context import ClientContext
+from credssp.errors import CredSSPError, LocalProtocolError
+from credssp.tls.record import MAX_PLAINTEXT
+from credssp.winrm.client import ClientLogin, ClientSettings, check_offer
+from credssp.winrm.encryption import (
+    DEFAULT_MAX_BODY,
+    ENCRYPTED,
+    SOAP,
+    Plaintext,
+    decrypt,
+    encrypt,
+    encrypted_parts,
+    is_encrypted_body,
+)
+from credssp.winrm.errors import HTTPStatusError, Leg, LoginError
+
+__all__ = ["MAX_RESTARTS", "ClientSession", "Encryption", "Incoming", "Outgoing", "encrypts"]
+
+Encryption: TypeAlias = Literal["auto", "always", "never"]
+"""Whether messages are encrypted: ``auto`` over http and not over https, as pywinrm and pypsrp have it."""
+
+MAX_RESTARTS: Final = 3
+"""Logins to begin for one request."""
+
+_REMEMBERED: Final = DEFAULT_MAX_BODY // MAX_PLAINTEXT
+"""Chunks of plaintext to keep for a message that may have to be encrypted again."""
+
+
+def encrypts(encryption: Encryption, scheme: str) -> bool:
+    """Whether messages to a URL of this scheme are to be encrypted.
+
+    Raises:
+        LocalProtocolError: `encryption` is none of the three.
+    """
+    if encryption not in ("auto", "always", "never"):
+        raise LocalProtocolError("encryption is one of auto, always, never")
+    return encryption == "always" or (encryption == "auto" and scheme != "https")
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request.
+
+    Attributes:
+        body: its body.
+        content_type: value of Content-Type; None leaves the caller's.
+        authorization: value of Authorization, or None for none.
+    """
+
+    body: bytes
+    content_type: str | None = None
+    authorization: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A response.
+
+    Attributes:
+        status: its HTTP status.
+        challenges: the values of WWW-Authenticate.
+        connection: what tells its TCP connection from others, or None where that is not known.
+    """
+
+    status: int
+    challenges: Sequence[str]
+    connection: Hashable | None
+
+
+Exchange: TypeAlias = Generator[Outgoing, Incoming, None]
+
+
+class ClientSession:
+    """One server, one user.
+
+    Attributes:
+        context: the context of the connection in use, or None before the first login and after a failure.
+    """
+
+    def __init__(self, settings: ClientSettings, host: str, *, encrypt: bool, max_body: int = DEFAULT_MAX_BODY) -> None:
+        """Prepare.
+
+        Args:
+            settings: how to log on.
+            host: host of the URL.
+            encrypt: whether messages that are not encrypted already shall be.
+            max_body: octets of one encrypted body to take.
+        """
+        self.context: ClientContext | None = None
+        self.max_body = max_body
+        self._settings = settings
+        self._host = host
+        self._encrypt = encrypt
+        self._connection: Hashable | None = None
+        self._wrapped: OrderedDict[bytes, bytes] = OrderedDict()
+
+    # For callers who encrypt themselves (pywinrm, pypsrp)
+
+    def wrap(self, data: bytes) -> bytes:
+        """Encrypt, and remember the plaintext until the next answer, in case the connection is lost."""
+        records = self._live().wrap(data)
+        self._wrapped[_digest(records)] = data
+        if len(self._wrapped) > _REMEMBERED:
+            self._wrapped.popitem(last=False)
+        return records
+
+    def unwrap(self, data: bytes) -> bytes:
+        """Decrypt."""
+        return self._live().unwrap(data)
+
+    def _live(self) -> ClientContext:
+        if self.context is None:
+            raise LocalProtocolError("not logged on (any more): send a request, an empty one will do, to log on")
+        return self.context
+
+    # Messages
+
+    def send(self, body: bytes, content_type: str | None) -> Exchange:
+        """Send one request; the last response that was told is the answer to it.
+
+        Args:
+            body: its body, encrypted by the caller or not.
+            content_type: its Content-Type, if it is known.
+
+        Raises:
+            WinRMError: the login failed. Other errors of the library come from settings that make no sense.
+        """
+        foreign = is_encrypted_body(body)
+        encrypted = bool(body) and (foreign or self._encrypt)
+        context = self.context
+        answer = yield Outgoing(b"") if context is None else self._seal(context, body, content_type, as_is=foreign)
+        if context is None and body and answer.status != 401:
+            if answer.status < 400:
+                raise HTTPStatusError(
+                    "the server asked for no login; the message was not sent to it",
+                    leg=Leg.OFFER,
+                    http_status=answer.status,
+                )
+            return
+        for _ in range(2):
+            if not self._is_lost(answer, encrypted=encrypted and context is not None):
+                self._wrapped.clear()
+                return
+            self.context = None
+            context, answer = yield from self._log_on(answer)
+            if not body:
+                return
+            answer = yield self._seal(context, body, content_type, as_is=False)
+        if self._is_lost(answer, encrypted=encrypted):
+            self.context = None
+            raise LoginError(
+                "the server forgot the login at once. It counts for one TCP connection: a proxy or load balancer in "
+                "between must keep one for each client",
+                leg=Leg.MESSAGE,
+                http_status=answer.status,
+            )
+        self._wrapped.clear()
+
+    def _is_lost(self, answer: Incoming, *, encrypted: bool) -> bool:
+        if answer.status == 401:
+            return True
+        # A server that cannot decrypt says so in its own way; that we used the wrong connection explains it.
+        return encrypted and answer.status >= 400 and _differ(answer.connection, self._connection)
+
+    def _seal(self, context: ClientContext, body: bytes, content_type: str | None, *, as_is: bool) -> Outgoing:
+        if not body or as_is:
+            return Outgoing(body)
+        if is_encrypted_body(body):
+            body, content_type = self._recover(body), SOAP
+        elif not self._encrypt:
+            return Outgoing(body, content_type)
+        sealed = encrypt(context, body, content_type or SOAP)
+        return Outgoing(sealed.body, sealed.content_type)
+
+    def _recover(self, body: bytes) -> bytes:
+        """Return the plaintext of a body that `wrap` encrypted for a connection which is gone."""
+        pieces = []
+        # Its Content-Type may not be known yet, and both forms are read alike.
+        for part in encrypted_parts(ENCRYPTED, body, max_size=max(self.max_body, len(body))):
+            piece = self._wrapped.get(_digest(part.records))
+            if piece is None:
+                raise LoginError(
+                    "the connection was lost, and the message was encrypted for it by the caller; send it again",
+                    leg=Leg.MESSAGE,
+                )
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def _log_on(self, answer: Incoming) -> Generator[Outgoing, Incoming, tuple[ClientContext, Incoming]]:
+        if answer.status == 401:
+            check_offer(401, answer.challenges)
+        for _ in range(MAX_RESTARTS):
+            login = ClientLogin(self._settings, self._host)
+            header: str | None = login.start()
+            connection: Hashable | None = None
+            while header is not None:
+                answer = yield Outgoing(b"", authorization=header)
+                if _differ(answer.connection, connection):
+                    break
+                connection = answer.connection
+                header = login.receive(answer.status, answer.challenges)
+            else:
+                self.context = login.context
+                self._connection = connection
+                return login.context, answer
+        raise LoginError(
+            "the TCP connection changed between the legs, again and again. Is one pool of connections shared by "
+            "threads (use a session for each), or does a proxy or the server close it after every response?",
+            leg=login.leg,
+            http_status=answer.status,
+        )
+
+    def open(self, content_type: str, body: bytes) -> Plaintext:
+        """Decrypt the body of an answer.
+
+        Raises:
+            CredSSPError: it does not decrypt; the next request logs on anew.
+        """
+        try:
+            return decrypt(self._live(), content_type, body, max_size=self.max_body)
+        except CredSSPError:
+            self.context = None
+            raise
+
+
+def _differ(one: Hashable | None, other: Hashable | None) -> bool:
+    """Whether these are certainly two connections."""
+    return one is not None and other is not None and one != other
+
+
+def _digest(records: bytes) -> bytes:
+    return hashlib.sha256(records).digest()
