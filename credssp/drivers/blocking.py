@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -39,6 +40,8 @@ def reason(error: Exception) -> str:
     """Say what is wrong, without the number: ``Connection refused``."""
     if isinstance(error, UnicodeError | OverflowError):
         return "that is no host name and port"
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)  # asyncio puts a text of its own into strerror
     return getattr(error, "strerror", None) or type(error).__name__
 
 

@@ -1,0 +1,128 @@
+"""What a login is asked for and what came of it: shared by ``credssp login`` and its transports."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from credssp.context import ClientContext
+from credssp.credentials import NTHashCredentials, PasswordCredentials
+from credssp.errors import (
+    AuthenticationError,
+    BindingError,
+    CertificateError,
+    CredSSPError,
+    LocalProtocolError,
+    PeerRefusedError,
+    PolicyError,
+    VersionError,
+)
+from credssp.nego.initiator import MechanismChoice
+from credssp.status import SecurityStatus, describe
+from credssp.tls.settings import ClientTLS
+
+__all__ = ["LoginOutcome", "LoginRequest", "context_facts", "exit_code", "key_type", "status_facts"]
+
+ACCEPTED, REFUSED, USAGE, UNREACHABLE, UNSAFE = range(5)
+
+# What fails one of our own checks: nothing was delegated, or not to be trusted with more.
+_OURS = (BindingError, CertificateError, PolicyError, VersionError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginRequest:
+    """What to try.
+
+    Attributes:
+        credentials: what to authenticate with, or None for the Kerberos credential cache.
+        mechanism: as `credssp.ClientContext` takes it.
+        delegate: whether credentials go to the server.
+        restricted_admin: ask for Restricted Admin mode (RDP).
+        min_version: lowest CredSSP version, or None for the default.
+        tls: how the certificate is checked.
+        timeout: seconds for the whole login.
+    """
+
+    credentials: PasswordCredentials | NTHashCredentials | None
+    mechanism: MechanismChoice = "auto"
+    delegate: bool = True
+    restricted_admin: bool = False
+    min_version: int | None = None
+    tls: ClientTLS = field(default_factory=ClientTLS)
+    timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoginOutcome:
+    """What came of it.
+
+    Attributes:
+        error: why there was no login; None if it was accepted.
+        facts: what is known about the connection; see `context_facts`.
+        seconds: how long it took.
+        refused: whether it was the server that said no.
+    """
+
+    error: CredSSPError | None
+    facts: dict[str, Any]
+    seconds: float
+    refused: bool = False
+
+
+def exit_code(outcome: LoginOutcome) -> int:
+    """Return 0 accepted, 1 refused by the server, 2 usage, 3 no connection or no CredSSP, 4 one of our own checks."""
+    error = outcome.error
+    if error is None:
+        return ACCEPTED
+    if outcome.refused or isinstance(error, PeerRefusedError | AuthenticationError):
+        return REFUSED
+    if isinstance(error, _OURS):
+        return UNSAFE
+    return USAGE if isinstance(error, LocalProtocolError) else UNREACHABLE
+
+
+def status_facts(error: CredSSPError | None) -> dict[str, Any]:
+    """Return number, name and text of a status."""
+    info = describe(SecurityStatus.SEC_E_OK if error is None else error.error_code)
+    text = info.meaning if error is None else error.message
+    return {"code": info.code, "hex": f"0x{info.code:08X}", "name": info.name, "text": text, "advice": info.advice}
+
+
+def context_facts(context: ClientContext) -> dict[str, Any]:
+    """Return what a context knows about its connection; None where it did not come so far."""
+    certificate = context.server_certificate if context.tls_version else None
+    return {
+        "tls": None
+        if certificate is None
+        else {
+            "version": context.tls_version,
+            "cipher": context.tls_cipher,
+            "certificate_sha256": hashlib.sha256(certificate).hexdigest(),
+            "certificate_check": context.certificate_check.value,
+            "key_type": key_type(certificate),
+        },
+        "credssp": None
+        if context.peer_version is None
+        else {"version": context.version, "peer_version": context.peer_version},
+        "mechanism": context.mechanism or None,
+        "server_authenticated": context.server_authentication.is_strong,
+        "server_authentication": [flag.name.lower() for flag in context.server_authentication if flag.name is not None],
+    }
+
+
+def key_type(certificate: bytes) -> str | None:
+    """Return the key's kind and size, such as ``RSA 2048``; None for a certificate that does not parse."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    try:
+        key = x509.load_der_x509_certificate(certificate).public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"RSA {key.key_size}"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"EC {key.curve.name}"
+    return type(key).__name__.removesuffix("PublicKey").lstrip("_")

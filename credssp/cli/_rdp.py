@@ -1,0 +1,131 @@
+"""RDP for the commands: `log_on` for ``login``, `probe` for ``probe``."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Any
+
+from credssp.cli._login import LoginOutcome, LoginRequest, context_facts, key_type, status_facts
+from credssp.cli._targets import Target
+from credssp.drivers import blocking
+from credssp.drivers.handshake import ConnectError, Timeouts
+from credssp.drivers.rdp import NLAOptions
+from credssp.drivers.rdp_probe import ProbeReport
+from credssp.drivers.rdp_probe import probe as probe_server
+from credssp.errors import CredSSPError, TLSAlertError
+from credssp.rdp.client import LoginRefusedError, NLAClient, late_refusal
+from credssp.rdp.early_user_authorization import AuthorizationDeniedError
+from credssp.rdp.negotiation import protocol_names
+
+__all__ = ["log_on", "probe"]
+
+_SETTLE = 0.3
+"""Seconds in which a server that selected HYBRID may still say no to what was delegated; it has no other way."""
+
+
+def log_on(target: Target, request: LoginRequest) -> LoginOutcome:
+    """Log on and close. Raises LocalProtocolError for a request that makes no sense."""
+    options: NLAOptions = {
+        "mechanism": request.mechanism,
+        "restricted_admin": request.restricted_admin,
+        "min_version": request.min_version,
+        "tls": request.tls,
+    }
+    if not request.restricted_admin:
+        options["delegate"] = request.delegate
+    client = NLAClient(request.credentials, host=target.host, **options)
+    begin = time.monotonic()
+    error: CredSSPError | None = None
+    try:
+        _log_on(client, target, request.timeout)
+    except CredSSPError as failure:
+        error = failure
+    seconds = time.monotonic() - begin
+    refused = isinstance(error, LoginRefusedError | AuthorizationDeniedError) or (
+        isinstance(error, TLSAlertError) and error.alert == "access_denied"
+    )
+    return LoginOutcome(error, _facts(client, request), seconds, refused=refused)
+
+
+def _log_on(client: NLAClient, target: Target, timeout: float) -> None:
+    timeouts = Timeouts(connect=timeout, leg=timeout, login=timeout)
+    begin = time.monotonic()
+    connection = blocking.open_socket(target.host, target.port, timeouts=timeouts)
+    left = timeout - (time.monotonic() - begin)
+    with connection:
+        if left <= 0:
+            raise ConnectError(f"no connection within {timeout:g} s")
+        session = blocking.log_on(connection, client, timeouts=Timeouts(leg=left, login=left))
+        if client.authorization is None:
+            _settle(session)
+        session.close()
+
+
+def _settle(session: blocking.Session[NLAClient]) -> None:
+    """Wait a moment for a refusal that comes after the credentials: an errorCode, or a fatal alert."""
+    session.settimeout(_SETTLE)
+    try:
+        refusal = late_refusal(session.recv())
+    except OSError:
+        return  # silence, as it should be, or a plain end that says nothing
+    if refusal is not None:
+        raise refusal
+
+
+def _facts(client: NLAClient, request: LoginRequest) -> dict[str, Any]:
+    authorization = client.authorization
+    negotiated = client.negotiated
+    return context_facts(client.context) | {
+        "delegated": client.delegated,
+        "early_user_authorization": None if authorization is None else authorization.name,
+        "rdp": {
+            "selected_protocol": None if negotiated is None else protocol_names(negotiated.selected),
+            "approach": None if negotiated is None else negotiated.approach.value,
+            "restricted_admin": request.restricted_admin,
+        },
+    }
+
+
+async def probe(target: Target, timeout: float) -> dict[str, Any]:
+    """Return what the server offers, as facts to print; fails only where there is a bug."""
+    # Ten connections at most, each with a few answers.
+    timeouts = Timeouts(connect=timeout, leg=timeout, login=10 * timeout)
+    return _probe_facts(target, await probe_server(target.host, target.port, timeouts=timeouts))
+
+
+def _probe_facts(target: Target, report: ProbeReport) -> dict[str, Any]:
+    credssp = None
+    if report.credssp_version is not None:
+        credssp = {
+            "version": report.credssp_version,
+            "mechanisms": report.mechanisms,
+            "error": report.credssp_error,
+        }
+    return {
+        "target": str(target),
+        "answered": bool(report.protocols),
+        "error": None if report.error is None else status_facts(report.error),
+        "protocols": report.protocols,
+        "tls": report.tls,
+        "certificate": None if report.certificate is None else _certificate_facts(report.certificate),
+        "credssp": credssp,
+        "ntlm": report.ntlm or None,
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def _certificate_facts(certificate: bytes) -> dict[str, Any]:
+    from cryptography import x509
+
+    facts: dict[str, Any] = dict.fromkeys(("subject", "issuer", "not_before", "not_after"))
+    facts |= {"sha256": hashlib.sha256(certificate).hexdigest(), "key_type": key_type(certificate)}
+    try:
+        parsed = x509.load_der_x509_certificate(certificate)
+        facts["subject"] = parsed.subject.rfc4514_string()
+        facts["issuer"] = parsed.issuer.rfc4514_string()
+        facts["not_before"] = parsed.not_valid_before_utc.isoformat()
+        facts["not_after"] = parsed.not_valid_after_utc.isoformat()
+    except ValueError:
+        pass  # certificates in the wild have names and dates that no standard knows
+    return facts

@@ -1,0 +1,175 @@
+"""Arguments that all endpoints of ``credssp serve`` take, what they mean, and the lines they print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from credssp.account import Account, AccountStore
+    from credssp.credentials import DelegatedCredentials
+    from credssp.errors import CredSSPError
+    from credssp.nego.ntlm.target import NTLMTarget
+    from credssp.tls.certificate import ServerCertificate
+
+__all__ = [
+    "accounts",
+    "add_account_arguments",
+    "address",
+    "certificate",
+    "credential_facts",
+    "emit",
+    "ntlm_target",
+    "status_facts",
+]
+
+_NAMES: Final = {
+    "nb_computer": "NetBIOS name of the computer",
+    "nb_domain": "NetBIOS name of the domain",
+    "dns_computer": "DNS name of the computer",
+    "dns_domain": "DNS name of the domain",
+    "dns_tree": "DNS name of the forest",
+}
+
+
+def add_account_arguments(parser: argparse.ArgumentParser, *, port: int) -> None:
+    """Declare them."""
+    parser.add_argument(
+        "--listen", metavar="ADDRESS:PORT", default=f"127.0.0.1:{port}", help=f"default: 127.0.0.1:{port}; port 0: any"
+    )
+    parser.add_argument(
+        "--user",
+        metavar="DOMAIN\\NAME:PASSWORD",
+        action="append",
+        default=[],
+        help="an account; may be repeated (test passwords only: others see them in the process list)",
+    )
+    parser.add_argument("--users-file", metavar="F", help="accounts: smbpasswd, SAM, or DOMAIN:NAME:PASSWORD lines")
+    parser.add_argument("--cert", metavar="F", help="PEM file with the certificate chain (default: one made now)")
+    parser.add_argument("--key", metavar="F", help="PEM file with its key, where --cert has none")
+    parser.add_argument("--min-version", type=int, choices=range(2, 7), metavar="N", help="lowest CredSSP version")
+    parser.add_argument("--reveal", action="store_true", help="print the secrets that were delegated")
+    parser.add_argument("--json", action="store_true", help="print JSON lines on a terminal too")
+    names = parser.add_argument_group("names that NTLM tells every client (default: those of this host)")
+    for name, what in _NAMES.items():
+        names.add_argument(f"--{name.replace('_', '-')}", metavar="NAME", help=what)
+
+
+def address(text: str) -> tuple[str, int]:
+    """Take ``ADDRESS:PORT``, ``[V6]:PORT`` or ``:PORT`` apart. Raises LocalProtocolError."""
+    from credssp.errors import LocalProtocolError
+
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535 or (":" in host and not host.startswith("[")):
+        raise LocalProtocolError(f"{text!r} is no address to listen on: write 127.0.0.1:3389 or [::1]:3389")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  # ":3389" says so in so many words
+
+
+class _Both:
+    """Two account stores as one."""
+
+    def __init__(self, stores: Sequence[AccountStore]) -> None:
+        self._stores = stores
+
+    def find(self, domain: str, username: str) -> Sequence[Account]:
+        """Ask all of them, always, so that the time does not tell which one knows the name."""
+        return [account for store in self._stores for account in store.find(domain, username)]
+
+
+def accounts(arguments: argparse.Namespace) -> AccountStore:
+    """Return the accounts. Raises LocalProtocolError."""
+    from credssp.accounts import FileAccounts, MemoryAccounts
+    from credssp.errors import LocalProtocolError
+
+    given: dict[tuple[str, str], str] = {}
+    for text in arguments.user:
+        name, colon, password = text.partition(":")
+        domain, backslash, user = name.rpartition("\\")
+        if not colon or not user or (backslash and not domain):
+            raise LocalProtocolError("--user is DOMAIN\\NAME:PASSWORD or NAME:PASSWORD")
+        given[domain, user] = password
+    stores: list[AccountStore] = [MemoryAccounts(given)]
+    if arguments.users_file is not None:
+        stores.append(FileAccounts(arguments.users_file))
+    elif not given:
+        print("credssp serve: no account was given, so nobody can log on (--user, --users-file)", file=sys.stderr)
+    return stores[0] if len(stores) == 1 else _Both(stores)
+
+
+def certificate(arguments: argparse.Namespace) -> ServerCertificate | None:
+    """Return the certificate, or None for one made now. Raises LocalProtocolError."""
+    from pathlib import Path
+
+    from credssp.errors import LocalProtocolError
+    from credssp.tls.certificate import load_certificate
+
+    if arguments.cert is None:
+        if arguments.key is not None:
+            raise LocalProtocolError("--key needs --cert")
+        return None
+    if arguments.key is None:
+        return load_certificate(Path(arguments.cert))
+    try:
+        return load_certificate((Path(arguments.cert).read_bytes(), Path(arguments.key).read_bytes()))
+    except OSError as error:
+        raise LocalProtocolError(f"--cert or --key cannot be read: {error.strerror}") from None
+
+
+def ntlm_target(arguments: argparse.Namespace) -> NTLMTarget | None:
+    """Return the names for NTLM, or None for those of this host. Raises LocalProtocolError."""
+    import dataclasses
+
+    from credssp.nego.ntlm.target import NTLMTarget
+
+    given = {name: getattr(arguments, name) for name in _NAMES if getattr(arguments, name) is not None}
+    if not given:
+        return None
+    target = dataclasses.replace(NTLMTarget.of_this_host(), **given)
+    return dataclasses.replace(target, is_domain=target.nb_domain != target.nb_computer)
+
+
+def emit(event: str, facts: dict[str, Any], *, as_json: bool) -> None:
+    """Print an event, at once, in one write: several workers share the stream."""
+    if as_json:
+        line = json.dumps({"event": event} | facts)
+    else:
+        from credssp.cli._output import printable
+
+        line = printable(f"{event:<10} " + "  ".join(f"{name}={_short(value)}" for name, value in facts.items()))
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _short(value: object) -> str:
+    if isinstance(value, dict):
+        return str(value.get("name", "")) or json.dumps(value)
+    return str(value)
+
+
+def status_facts(error: CredSSPError) -> dict[str, Any]:
+    """Return number, name and text of a refusal, and the NTSTATUS where it is one."""
+    from credssp.status import describe
+
+    info = describe(error.error_code)
+    status = {"code": info.code, "hex": f"0x{info.code:08X}", "name": info.name, "text": error.message}
+    return {"ntstatus": None if error.ntstatus is None else f"0x{error.ntstatus:08X}", "status": status}
+
+
+def credential_facts(credentials: DelegatedCredentials, *, reveal: bool) -> dict[str, Any]:
+    """Return type, domain, user and secret of what was delegated, the secret masked unless told otherwise."""
+    from credssp.cli._output import MASK
+    from credssp.credentials import PasswordCredentials, SmartCardCredentials
+
+    if isinstance(credentials, PasswordCredentials):
+        kind = "empty" if credentials.is_empty else "password"
+        user, domain, secret = credentials.username, credentials.domain, credentials.password.reveal()
+    elif isinstance(credentials, SmartCardCredentials):
+        kind, user, domain = "smartcard", credentials.user_hint or "", credentials.domain_hint or ""
+        secret = credentials.pin.reveal()
+    else:
+        kind, user, domain = "remote_guard", "", ""
+        secret = credentials.buffer.reveal().hex()
+    return {"type": kind, "domain": domain, "user": user, "secret": secret if reveal or not secret else MASK}

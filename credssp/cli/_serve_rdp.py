@@ -1,0 +1,153 @@
+"""``credssp serve rdp``."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from credssp.cli import _serve_options as common
+
+if TYPE_CHECKING:
+    import socket
+
+    from credssp.drivers.rdp_service import Client, ServeOptions, ServerEvent
+
+__all__ = ["configure", "run"]
+
+_PROTOCOLS: Final = ("both", "hybrid", "hybrid_ex")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = (
+        "Events: listening, negotiated, delegated, refused, closed. Stop it with SIGTERM or Ctrl-C. "
+        "xfreerdp 2.11 with /sec:ext needs --protocols hybrid."
+    )
+    common.add_account_arguments(parser, port=3389)
+    parser.add_argument(
+        "--authorize",
+        choices=("success", "denied"),
+        default="success",
+        help="the Early User Authorization Result of everybody (default: success)",
+    )
+    parser.add_argument("--protocols", choices=_PROTOCOLS, default="both", help="protocols to take (default: both)")
+    parser.add_argument("--workers", type=_count, default=1, metavar="N", help="processes (default: 1)")
+    parser.add_argument("--half-open", type=_count, default=512, metavar="N", help="logins at once (default: 512)")
+    parser.add_argument("--deadline", type=float, default=20.0, metavar="S", help="for a whole login (default: 20)")
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 65536:
+        raise ValueError
+    return value
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    from credssp.drivers.workers import bind, run_workers
+    from credssp.errors import LocalProtocolError
+
+    as_json = arguments.json or not sys.stdout.isatty()
+    try:
+        host, port = common.address(arguments.listen)
+        options = _options(arguments)
+    except LocalProtocolError as error:
+        print(f"credssp serve: {error.message}", file=sys.stderr)
+        return 2
+    sockets = bind(host, port, arguments.workers)
+    host, port = sockets[0].getsockname()[:2]
+    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    common.emit("listening", {"address": shown, "protocol": "rdp", "workers": arguments.workers}, as_json=as_json)
+    work = functools.partial(_work, arguments=arguments, options=options, as_json=as_json)
+    if arguments.workers > 1:
+        return run_workers(sockets, work)
+    work(sockets[0], 0)
+    return 0
+
+
+def _options(arguments: argparse.Namespace) -> ServeOptions:
+    from credssp.rdp.negotiation import CREDSSP_PROTOCOLS, Protocol
+    from credssp.tls.certificate import process_certificate
+
+    protocols = {"both": CREDSSP_PROTOCOLS, "hybrid": Protocol.HYBRID, "hybrid_ex": Protocol.HYBRID_EX}
+    return {
+        "accounts": common.accounts(arguments),
+        # Made before the workers are forked: they must all have the same.
+        "certificate": common.certificate(arguments) or process_certificate(),
+        "target": common.ntlm_target(arguments),
+        "min_version": arguments.min_version,
+        "protocols": protocols[arguments.protocols],
+    }
+
+
+def _work(
+    sock: socket.socket, worker: int, *, arguments: argparse.Namespace, options: ServeOptions, as_json: bool
+) -> None:
+    import asyncio
+
+    asyncio.run(_serve(sock, worker, arguments=arguments, options=options, as_json=as_json))
+
+
+async def _serve(
+    sock: socket.socket, worker: int, *, arguments: argparse.Namespace, options: ServeOptions, as_json: bool
+) -> None:
+    import asyncio
+    import signal
+
+    from credssp.drivers.rdp import start_server
+    from credssp.drivers.rdp_service import ServerLimits
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    def on_event(client: Client, event: ServerEvent) -> None:
+        name, facts = _facts(client, event, reveal=arguments.reveal)
+        head: dict[str, Any] = {"worker": worker} if worker else {}
+        head |= {"connection": client.number, "peer": "{}:{}".format(*client.address)}
+        common.emit(name, head | facts, as_json=as_json)
+
+    allowed = arguments.authorize == "success"
+    server = await start_server(
+        None,
+        sock=sock,
+        authorize=lambda identity, credentials: allowed,  # noqa: ARG005
+        on_event=on_event,
+        limits=ServerLimits(half_open=arguments.half_open, deadline=arguments.deadline),
+        **options,
+    )
+    async with server:
+        await stop.wait()
+
+
+def _facts(client: Client, event: ServerEvent, *, reveal: bool) -> tuple[str, dict[str, Any]]:
+    from credssp.drivers.rdp_service import Delegated, Refused
+    from credssp.rdp.events import Negotiated
+    from credssp.rdp.negotiation import protocol_names
+
+    if isinstance(event, Negotiated):
+        request = event.request
+        asked = None if request is None else request.negotiation
+        return "negotiated", {
+            "protocol": protocol_names(event.selected),
+            "approach": event.approach.value,
+            "requested": None if asked is None else protocol_names(asked.protocols),
+            "cookie": None if request is None else request.cookie,
+        }
+    if isinstance(event, Delegated):
+        context = client.endpoint.context
+        who = event.identity
+        return "delegated", common.credential_facts(event.credentials, reveal=reveal) | {
+            "logon": {"domain": who.domain, "user": who.username, "mechanism": who.mechanism},
+            "version": None if context is None else context.version,
+            "peer_version": None if context is None else context.peer_version,
+            "tls": None if context is None else context.tls_version,
+            "target_name": who.target_name,
+        }
+    if isinstance(event, Refused):
+        return "refused", common.status_facts(event.error)
+    return "closed", {}

@@ -1,0 +1,86 @@
+"""Where ``login`` and ``probe`` go: URLs, and the module that speaks each scheme.
+
+A further transport is one more line in `TRANSPORTS` and one module with the functions that its commands need:
+``log_on(target, request) -> LoginOutcome`` for ``login``, ``probe(target, request)`` for ``probe``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Final
+
+from credssp.errors import LocalProtocolError
+
+__all__ = ["TRANSPORTS", "Target", "parse_target", "transport_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Transport:
+    """How a scheme is spoken.
+
+    Attributes:
+        module: the module with `log_on` and `probe`.
+        port: where it is found if nobody says otherwise.
+    """
+
+    module: str
+    port: int
+
+
+TRANSPORTS: Final = {"rdp": _Transport("credssp.cli._rdp", 3389)}
+"""By URL scheme."""
+
+_URL: Final = re.compile(
+    r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://)?"
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s/:@\[\]?#]+)|(?P<bare6>[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*))"
+    r"(?::(?P<port>[0-9]{1,5}))?(?P<path>/[^\s?#]*)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server.
+
+    Attributes:
+        scheme: of `TRANSPORTS`.
+        host: name or address, without brackets.
+        port: TCP port.
+        path: what stands behind the port, with its slash; may be empty.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    path: str = ""
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}{self.path}"
+
+
+def parse_target(text: str, *, default_scheme: str = "rdp") -> Target:
+    """Read ``scheme://host:port``, ``host:port`` or ``host``.
+
+    Raises:
+        LocalProtocolError: it is none of them, or a scheme nobody speaks here.
+    """
+    match = _URL.fullmatch(text.strip())
+    if match is None:
+        raise LocalProtocolError(f"{text!r} is no target: write rdp://HOST or rdp://HOST:PORT")
+    scheme = (match["scheme"] or default_scheme).lower()
+    transport = TRANSPORTS.get(scheme)
+    if transport is None:
+        raise LocalProtocolError(f"nobody here speaks {scheme!r}; known are {', '.join(sorted(TRANSPORTS))}")
+    port = int(match["port"] or transport.port)
+    if not 0 < port < 65536:
+        raise LocalProtocolError(f"{port} is no TCP port")
+    path = match["path"] or ""
+    return Target(scheme, match["v6"] or match["host"] or match["bare6"], port, "" if path == "/" else path)
+
+
+def transport_of(target: Target) -> ModuleType:
+    """Return the module that speaks the target's scheme."""
+    return importlib.import_module(TRANSPORTS[target.scheme].module)

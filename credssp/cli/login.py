@@ -1,0 +1,145 @@
+"""``credssp login rdp://HOST``: try a login as mstsc would, up to the authorization result."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from credssp.cli._login import LoginOutcome, LoginRequest
+    from credssp.cli._targets import Target
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = (
+        "Exit codes: 0 accepted; 1 refused by the server; 2 wrong usage; 3 no connection, or no CredSSP offered; "
+        "4 one of our own checks failed (key mismatch, certificate, version, policy).\n"
+        "The password comes from --password-file, else from CREDSSP_PASSWORD, else you are asked."
+    )
+    parser.add_argument("target", metavar="URL", help="rdp://HOST or rdp://HOST:PORT")
+    who = parser.add_argument_group("who")
+    who.add_argument("-u", "--user", metavar="USER", help="NAME, DOMAIN\\NAME or NAME@REALM")
+    who.add_argument("-d", "--domain", metavar="DOMAIN", default="", help="domain of the user")
+    who.add_argument("--password-file", metavar="F", help="file whose first line is the password; - for standard input")
+    who.add_argument("--hash", metavar="NT", help="NT hash in place of a password (others see it in the process list)")
+    who.add_argument("--hash-file", metavar="F", help="file whose first line is the NT hash; - for standard input")
+    how = parser.add_argument_group("how")
+    how.add_argument(
+        "--mechanism", choices=("auto", "negotiate", "ntlm", "kerberos"), default="auto", help="default: auto"
+    )
+    how.add_argument("--no-delegate", action="store_true", help="authenticate, but delegate an empty set")
+    how.add_argument("--restricted-admin", action="store_true", help="ask for Restricted Admin mode")
+    how.add_argument("--min-version", type=int, choices=range(2, 7), metavar="N", help="lowest CredSSP version, 2 to 6")
+    check = how.add_mutually_exclusive_group()
+    check.add_argument("--cacert", metavar="F", help="PEM file with the roots that the certificate must chain to")
+    check.add_argument("--fingerprint", metavar="SHA256", help="SHA-256 fingerprint that the certificate must have")
+    how.add_argument("--timeout", type=_seconds, default=30.0, metavar="S", help="for the whole login (default: 30)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 86400:
+        raise ValueError
+    return value
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Try it and say what came of it."""
+    from credssp.cli._login import exit_code
+    from credssp.cli._targets import parse_target, transport_of
+    from credssp.errors import LocalProtocolError
+
+    try:
+        target = parse_target(arguments.target)
+        request = _request(arguments)
+        outcome: LoginOutcome = transport_of(target).log_on(target, request)
+    except LocalProtocolError as error:
+        print(f"credssp login: {error.message}", file=sys.stderr)
+        return 2
+    code = exit_code(outcome)
+    if arguments.json:
+        _print_json(target, outcome)
+    else:
+        _print(target, request, outcome, code)
+    return code
+
+
+def _request(arguments: argparse.Namespace) -> LoginRequest:
+    from credssp.cli import _secrets
+    from credssp.cli._login import LoginRequest
+    from credssp.credentials import NTHashCredentials, PasswordCredentials
+    from credssp.errors import LocalProtocolError
+    from credssp.tls.settings import ClientTLS
+
+    credentials: PasswordCredentials | NTHashCredentials | None
+    user, domain = arguments.user, arguments.domain
+    if arguments.hash is not None or arguments.hash_file is not None:
+        if user is None:
+            raise LocalProtocolError("a hash needs its user: -u USER")
+        nt_hash = arguments.hash if arguments.hash is not None else _secrets.first_line(arguments.hash_file).reveal()
+        credentials = NTHashCredentials(user, nt_hash, domain=domain)
+    elif user is not None:
+        prompt = f"Password of {user}: "
+        credentials = PasswordCredentials(
+            user, _secrets.password(arguments.password_file, prompt=prompt), domain=domain
+        )
+    elif arguments.mechanism in ("kerberos", "negotiate"):
+        credentials = None
+    else:
+        raise LocalProtocolError("who logs on? -u USER; or --mechanism kerberos, with the tickets there are")
+    return LoginRequest(
+        credentials=credentials,
+        mechanism=arguments.mechanism,
+        delegate=not arguments.no_delegate,
+        restricted_admin=arguments.restricted_admin,
+        min_version=arguments.min_version,
+        tls=ClientTLS(cafile=arguments.cacert, fingerprint=arguments.fingerprint),
+        timeout=arguments.timeout,
+    )
+
+
+def _print_json(target: Target, outcome: LoginOutcome) -> None:
+    from credssp.cli._login import status_facts
+    from credssp.cli._output import print_json
+
+    accepted = outcome.error is None
+    head = {"target": str(target), "accepted": accepted, "status": status_facts(outcome.error)}
+    print_json(head | outcome.facts | {"seconds": round(outcome.seconds, 3)})
+
+
+def _print(target: Target, request: LoginRequest, outcome: LoginOutcome, code: int) -> None:
+    from credssp.cli._login import status_facts
+    from credssp.cli._output import print_facts, printable
+
+    facts = outcome.facts
+    status = status_facts(outcome.error)
+    shown: dict[str, str] = {}
+    who = request.credentials
+    if who is not None:
+        shown["user"] = f"{who.domain}\\{who.username}" if who.domain else who.username
+    if (rdp := facts.get("rdp")) and rdp["selected_protocol"]:
+        shown["protocol"] = rdp["selected_protocol"]
+    if tls := facts["tls"]:
+        shown["TLS"] = f"{tls['version']}, {tls['cipher']}, {tls['key_type']}"
+        shown["certificate"] = f"{tls['certificate_sha256']} ({tls['certificate_check']})"
+    if version := facts["credssp"]:
+        shown["CredSSP"] = f"version {version['version']} (the server says {version['peer_version']})"
+    if facts["mechanism"]:
+        shown["mechanism"] = facts["mechanism"]
+    if outcome.error is None:
+        proved = ", ".join(facts["server_authentication"]) or "nothing"
+        shown["server proved by"] = proved if facts["server_authenticated"] else f"{proved} (not which server it is)"
+        shown["delegated"] = "yes" if facts["delegated"] else "an empty set"
+        if facts.get("early_user_authorization"):
+            shown["authorization"] = facts["early_user_authorization"]
+    shown["time"] = f"{outcome.seconds:.3f} s"
+    words = ("accepted", "refused by the server", "", "no login", "stopped by a check of ours")
+    print_facts(f"{words[code]}: {target}", shown)
+    if outcome.error is not None:
+        print(f"credssp login: {printable(outcome.error.message)}", file=sys.stderr)
+        print(f"  {status['name']} {status['hex']}: {status['advice']}", file=sys.stderr)

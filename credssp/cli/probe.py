@@ -1,0 +1,167 @@
+"""``credssp probe``: what servers offer, without credentials."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from credssp.cli._targets import Target
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = (
+        "Exit codes: 0 at least one server offers CredSSP; 1 none does; 2 wrong usage; 3 no server answered. "
+        "With --json, one JSON object per line and server, in the order in which they are done."
+    )
+    parser.add_argument("targets", metavar="TARGET", nargs="*", help="HOST, HOST:PORT, rdp://HOST:PORT or a CIDR range")
+    parser.add_argument(
+        "--file", metavar="LIST", help="file with a target per line; # begins a comment; - for standard input"
+    )
+    parser.add_argument("--port", type=int, metavar="N", help="port for targets that name none")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object per line")
+    form.add_argument("--csv", action="store_true", help="print comma-separated values")
+    parser.add_argument("--concurrency", type=_count, default=64, metavar="N", help="servers at once (default: 64)")
+    parser.add_argument("--timeout", type=float, default=5.0, metavar="S", help="for each answer (default: 5)")
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 4096:
+        raise ValueError
+    return value
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Probe and print."""
+    import asyncio
+
+    from credssp.cli._probe_run import probe_all
+    from credssp.errors import LocalProtocolError
+
+    try:
+        targets = list(_targets(arguments))
+        if not targets:
+            raise LocalProtocolError("nothing to probe: give a host, a range, or --file")
+        if not 0 < arguments.timeout < 3600:
+            raise LocalProtocolError("--timeout is a positive number of seconds")
+    except LocalProtocolError as error:
+        print(f"credssp probe: {error.message}", file=sys.stderr)
+        return 2
+    total = sum(len(each) for each in targets)
+    printer = _printer(arguments)
+    with _progress(total) as advance:
+        counts = asyncio.run(
+            probe_all(
+                (target for each in targets for target in each),
+                concurrency=arguments.concurrency,
+                timeout=arguments.timeout,
+                done=lambda facts: (printer(facts), advance()),
+            )
+        )
+    if counts.with_credssp:
+        return 0
+    return 1 if counts.answered else 3
+
+
+def _targets(arguments: argparse.Namespace) -> Iterator[_Range]:
+    for text in arguments.targets:
+        yield _Range(text, arguments.port)
+    if arguments.file is None:
+        return
+    from credssp.errors import LocalProtocolError
+
+    try:
+        stream = sys.stdin if arguments.file == "-" else open(arguments.file, encoding="utf-8")  # noqa: SIM115, PTH123
+        with stream:
+            for line in stream:
+                text = line.partition("#")[0].strip()
+                if text:
+                    yield _Range(text, arguments.port)
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise LocalProtocolError(f"--file cannot be read: {why}") from None
+
+
+class _Range:
+    """One argument: a server, or a range of addresses that is not spelled out before it is its turn."""
+
+    def __init__(self, text: str, port: int | None) -> None:
+        import ipaddress
+
+        from credssp.cli._targets import parse_target
+        from credssp.errors import LocalProtocolError
+
+        self._network: Any = None
+        address, slash, _ = text.partition("/")
+        if slash and "//" not in text:
+            try:
+                self._network = ipaddress.ip_network(text, strict=False)
+            except ValueError:
+                raise LocalProtocolError(f"{text!r} is no range of addresses") from None
+            if self._network.num_addresses > 1 << 24:
+                raise LocalProtocolError(f"{text!r} is more than 16 million addresses")
+            text = f"[{address}]" if ":" in address else address
+        target = parse_target(text)
+        if port is not None and not text.rpartition("]")[2].rpartition("//")[2].partition(":")[1]:
+            target = parse_target(f"{target.scheme}://{_bracketed(target.host)}:{port}")
+        self._target = target
+
+    def __len__(self) -> int:
+        return 1 if self._network is None else int(self._network.num_addresses)
+
+    def __iter__(self) -> Iterator[Target]:
+        if self._network is None:
+            yield self._target
+            return
+        import dataclasses
+
+        for address in self._network:
+            yield dataclasses.replace(self._target, host=str(address))
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _printer(arguments: argparse.Namespace) -> Any:
+    from credssp.cli import _probe_print
+
+    if arguments.json:
+        return _probe_print.print_json_line
+    return _probe_print.CSVPrinter() if arguments.csv else _probe_print.print_text
+
+
+class _progress:  # noqa: N801  # used like a function
+    """A progress bar on standard error, if a terminal looks on and there is something to wait for."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._shown = total > 1 and sys.stderr.isatty()
+
+    def __enter__(self) -> Any:
+        self._draw()
+        return self._advance
+
+    def _advance(self) -> None:
+        self._done += 1
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._shown:
+            filled = 30 * self._done // self._total
+            sys.stderr.write(f"\r[{'#' * filled}{'.' * (30 - filled)}] {self._done}/{self._total} ")
+            sys.stderr.flush()
+
+    def __exit__(self, *exception: object) -> None:
+        if self._shown:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
