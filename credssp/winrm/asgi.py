@@ -19,11 +19,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, TypeAlias, Unpack
+from typing import Final, TypeAlias, Unpack
 
 from credssp.credentials import DelegatedCredentials
 from credssp.engine.base import DEFAULT_MAX_LEGS, DEFAULT_MAX_MESSAGE_SIZE
@@ -31,8 +31,10 @@ from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError
 from credssp.nego.mechanism import Identity
 from credssp.status import NTStatus
 from credssp.tls.certificate import load_certificate, process_certificate
+from credssp.winrm._http import Answer, Call, Disconnected, Receive, Refusal, Scope, Sender
 from credssp.winrm.connections import Connections, connection_object
-from credssp.winrm.encryption import DEFAULT_MAX_BODY, SOAP, is_encrypted_type
+from credssp.winrm.encryption import DEFAULT_MAX_BODY, is_encrypted_type
+from credssp.winrm.handler import Handler, WinRMRequest, WinRMResponse
 from credssp.winrm.header import format_token, request_token
 from credssp.winrm.options import ServerOptions
 from credssp.winrm.server import LoginState, ServerConnection
@@ -45,48 +47,6 @@ logger = logging.getLogger("credssp.winrm")
 _MAX_HEADERS: Final = 100
 _PLAIN_TYPES: Final = frozenset({"application/soap+xml", "text/xml", "application/xml"})
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Sender: TypeAlias = Callable[[Message], Awaitable[None]]
-Headers: TypeAlias = list[tuple[bytes, bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class WinRMRequest:
-    """A message of an authenticated client.
-
-    Attributes:
-        identity: who logged on.
-        credentials: what was delegated; three empty strings are an empty set.
-        data: the message, decrypted.
-        content_type: its type.
-        client: address and port of the client, or None; for logs, not for decisions.
-    """
-
-    identity: Identity
-    credentials: DelegatedCredentials
-    data: bytes
-    content_type: str = SOAP
-    client: tuple[str, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WinRMResponse:
-    """The answer to it; encrypted if the request was.
-
-    Attributes:
-        data: the message.
-        status: the HTTP status; 500 for a SOAP fault.
-        content_type: its type.
-    """
-
-    data: bytes
-    status: int = 200
-    content_type: str = SOAP
-
-
-Handler: TypeAlias = Callable[[WinRMRequest], WinRMResponse | Awaitable[WinRMResponse]]
 Authorize: TypeAlias = Callable[[Identity, DelegatedCredentials], bool | Awaitable[bool]]
 LoginObserver: TypeAlias = Callable[[tuple[str, int] | None, Identity | None, CredSSPError | None], None]
 """Is told of every login that is over: the client's address, who logged on, and why not if not."""
@@ -113,79 +73,6 @@ class WinRMLimits:
     failures: int = 3
     legs: int = DEFAULT_MAX_LEGS
     message_size: int = DEFAULT_MAX_MESSAGE_SIZE
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    body: bytes = b""
-    content_type: str = "text/plain; charset=utf-8"
-    challenge: str | None = None
-    close: bool = False
-
-    def headers(self) -> Headers:
-        headers = [(b"content-length", str(len(self.body)).encode("ascii"))]
-        if self.body:
-            headers.append((b"content-type", self.content_type.encode("latin-1")))
-        if self.challenge is not None:
-            headers.append((b"www-authenticate", self.challenge.encode("ascii")))
-        if self.close:
-            headers.append((b"connection", b"close"))
-        return headers
-
-
-class _Refusal(Exception):  # it is an answer that ends the request early
-    def __init__(self, status: int, text: str, *, close: bool = False) -> None:
-        super().__init__(text)
-        self.answer = _Answer(status, f"{text}\n".encode(), close=close)
-
-
-class _Disconnected(Exception):
-    """The client went away inside a request."""
-
-
-@dataclass(slots=True)
-class _Call:
-    """One HTTP request."""
-
-    scope: Scope
-    receive: Receive
-    headers: dict[str, list[str]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name, value in self.scope["headers"]:
-            self.headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-
-    def header(self, name: str) -> str:
-        return ", ".join(self.headers.get(name, ()))
-
-    @property
-    def client(self) -> tuple[str, int] | None:
-        client = self.scope.get("client")
-        return None if not client else (str(client[0]), int(client[1] or 0))
-
-    async def body(self, limits: WinRMLimits) -> bytes:
-        """Read the body."""
-        announced = self.header("content-length")
-        if announced.isdigit() and int(announced) > limits.body_size:
-            raise _Refusal(413, f"at most {limits.body_size} octets", close=True)
-        pieces: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(limits.body_timeout):
-                while True:
-                    message = await self.receive()
-                    if message["type"] != "http.request":
-                        raise _Disconnected
-                    piece = message.get("body", b"")
-                    size += len(piece)
-                    if size > limits.body_size:
-                        raise _Refusal(413, f"at most {limits.body_size} octets", close=True)
-                    pieces.append(piece)
-                    if not message.get("more_body", False):
-                        return b"".join(pieces)
-        except TimeoutError:
-            raise _Refusal(408, "the body did not come in time", close=True) from None
 
 
 class WinRMApplication:
@@ -249,29 +136,29 @@ class WinRMApplication:
         if scope["type"] != "http":
             raise LocalProtocolError(f"this application speaks HTTP, not {scope['type']}")
         try:
-            answer = await self._serve(_Call(scope, receive), connection_object(scope, receive, send))
-        except _Refusal as refusal:
+            answer = await self._serve(Call(scope, receive), connection_object(scope, receive, send))
+        except Refusal as refusal:
             answer = refusal.answer
-        except _Disconnected:
+        except Disconnected:
             return
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers()})
         await send({"type": "http.response.body", "body": answer.body})
 
-    async def _serve(self, call: _Call, key: object | None) -> _Answer:
+    async def _serve(self, call: Call, key: object | None) -> Answer:
         if len(call.scope["headers"]) > _MAX_HEADERS:
-            raise _Refusal(431, f"at most {_MAX_HEADERS} headers", close=True)
+            raise Refusal(431, f"at most {_MAX_HEADERS} headers", close=True)
         if call.scope.get("http_version", "1.1") not in ("1.0", "1.1"):
-            raise _Refusal(400, "a login counts for one connection: HTTP/1.1 is needed", close=True)
+            raise Refusal(400, "a login counts for one connection: HTTP/1.1 is needed", close=True)
         if key is None:
             if not self._complained:
                 self._complained = True
                 logger.error("this ASGI server does not tell its connections apart: see credssp.winrm.connections")
-            raise _Refusal(500, "the server is not set up for CredSSP", close=True)
-        body = await call.body(self.limits)
+            raise Refusal(500, "the server is not set up for CredSSP", close=True)
+        body = await call.body(max_size=self.limits.body_size, timeout=self.limits.body_timeout)
         if call.scope["path"].rstrip("/") != self._path.rstrip("/"):
-            raise _Refusal(404, f"the service is at {self._path}")
+            raise Refusal(404, f"the service is at {self._path}")
         if call.scope["method"] != "POST":
-            raise _Refusal(405, "only POST")
+            raise Refusal(405, "only POST")
         connection = self.connections.of(key)
         try:
             token = request_token(call.headers.get("authorization", ()))
@@ -279,18 +166,18 @@ class WinRMApplication:
             connection.refuse()
             self.connections.note(connection)
             self._tell(call, None, error)
-            raise _Refusal(400, error.message, close=True) from None
+            raise Refusal(400, error.message, close=True) from None
         if token is not None:
             answer = await self._leg(call, connection, token)
             if answer is not None or not body:
-                return answer or _Answer(200)
+                return answer or Answer(200)
         if not connection.ready:
-            return _Answer(401, challenge=format_token(b""))
-        return await self._message(call, connection, body) if body else _Answer(200)
+            return Answer(401, challenge=format_token(b""))
+        return await self._message(call, connection, body) if body else Answer(200)
 
     # The login
 
-    async def _leg(self, call: _Call, connection: ServerConnection, token: bytes) -> _Answer | None:
+    async def _leg(self, call: Call, connection: ServerConnection, token: bytes) -> Answer | None:
         """Take a leg; returns None when the client is in."""
         # In a thread: an account store may ask a database, and Kerberos its files.
         result = await asyncio.to_thread(connection.receive, token)
@@ -300,9 +187,9 @@ class WinRMApplication:
         if result.error is not None:
             self._tell(call, None, result.error)
             return self._refused(401, connection, result.token)
-        return _Answer(401, challenge=format_token(result.token))
+        return Answer(401, challenge=format_token(result.token))
 
-    async def _decide(self, call: _Call, connection: ServerConnection) -> _Answer | None:
+    async def _decide(self, call: Call, connection: ServerConnection) -> Answer | None:
         identity, credentials = connection.identity, connection.delegated_credentials
         if await self._is_authorized(identity, credentials):
             connection.authorize()
@@ -326,11 +213,11 @@ class WinRMApplication:
             return False
         return verdict is True
 
-    def _refused(self, status: int, connection: ServerConnection, token: bytes) -> _Answer:
+    def _refused(self, status: int, connection: ServerConnection, token: bytes) -> Answer:
         challenge = format_token(token) if status == 401 else None
-        return _Answer(status, challenge=challenge, close=connection.failures >= self.limits.failures)
+        return Answer(status, challenge=challenge, close=connection.failures >= self.limits.failures)
 
-    def _tell(self, call: _Call, identity: Identity | None, error: CredSSPError | None) -> None:
+    def _tell(self, call: Call, identity: Identity | None, error: CredSSPError | None) -> None:
         if self._on_login is None:
             return
         try:
@@ -340,30 +227,30 @@ class WinRMApplication:
 
     # Messages
 
-    async def _message(self, call: _Call, connection: ServerConnection, body: bytes) -> _Answer:
+    async def _message(self, call: Call, connection: ServerConnection, body: bytes) -> Answer:
         content_type = call.header("content-type")
         encrypted = is_encrypted_type(content_type)
         if encrypted:
             try:
                 message = connection.decrypt(content_type, body)
             except CredSSPError as error:
-                raise _Refusal(400, error.message, close=True) from None
+                raise Refusal(400, error.message, close=True) from None
             data, content_type = message.data, message.content_type
         else:
             if encrypts(self._encryption, call.scope.get("scheme", "http")):
-                raise _Refusal(403, "unencrypted messages are not taken here")
+                raise Refusal(403, "unencrypted messages are not taken here")
             if content_type.partition(";")[0].strip().lower() not in _PLAIN_TYPES:
-                raise _Refusal(415, "the content type is application/soap+xml, or encrypted with CredSSP")
+                raise Refusal(415, "the content type is application/soap+xml, or encrypted with CredSSP")
             data = body
         request = WinRMRequest(connection.identity, connection.delegated_credentials, data, content_type, call.client)
         response = await self._handle(request)
         if not encrypted:
-            return _Answer(response.status, response.data, response.content_type)
+            return Answer(response.status, response.data, response.content_type)
         try:
             sealed = connection.encrypt(response.data, response.content_type)
         except CredSSPError as error:
-            raise _Refusal(400, error.message, close=True) from None
-        return _Answer(response.status, sealed.body, sealed.content_type)
+            raise Refusal(400, error.message, close=True) from None
+        return Answer(response.status, sealed.body, sealed.content_type)
 
     async def _handle(self, request: WinRMRequest) -> WinRMResponse:
         try:
@@ -376,7 +263,7 @@ class WinRMApplication:
             return await response if inspect.isawaitable(response) else response
         except Exception as error:  # noqa: BLE001  # by its kind alone, as for authorize
             logger.error("the handler failed (%s)", type(error).__name__)
-            raise _Refusal(500, "the handler failed", close=True) from None
+            raise Refusal(500, "the handler failed", close=True) from None
 
 
 def _not_authorized() -> CredSSPError:

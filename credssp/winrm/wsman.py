@@ -22,7 +22,7 @@ from xml.sax.saxutils import escape, quoteattr
 from credssp.credentials import DelegatedCredentials, PasswordCredentials
 from credssp.errors import RemoteProtocolError
 from credssp.nego.mechanism import Identity
-from credssp.winrm.asgi import WinRMRequest, WinRMResponse
+from credssp.winrm.handler import WinRMRequest, WinRMResponse
 from credssp.winrm.soap import ACTION, Envelope, Fault, parse_envelope, render, render_fault
 
 __all__ = ["COMMANDS", "CommandOutput", "WSManResponder"]

@@ -1,0 +1,94 @@
+"""One HTTP request as ASGI brings it, and the answer to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+__all__ = ["Answer", "Call", "Disconnected", "Message", "Receive", "Refusal", "Scope", "Sender"]
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Sender: TypeAlias = Callable[[Message], Awaitable[None]]
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    challenge: str | None = None
+    close: bool = False
+
+    def headers(self) -> Headers:
+        headers = [(b"content-length", str(len(self.body)).encode("ascii"))]
+        if self.body:
+            headers.append((b"content-type", self.content_type.encode("latin-1")))
+        if self.challenge is not None:
+            headers.append((b"www-authenticate", self.challenge.encode("ascii")))
+        if self.close:
+            headers.append((b"connection", b"close"))
+        return headers
+
+
+class Refusal(Exception):  # it is an answer that ends the request early
+    def __init__(self, status: int, text: str, *, close: bool = False) -> None:
+        super().__init__(text)
+        self.answer = Answer(status, f"{text}\n".encode(), close=close)
+
+
+class Disconnected(Exception):
+    """The client went away inside a request."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One HTTP request."""
+
+    scope: Scope
+    receive: Receive
+    headers: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, value in self.scope["headers"]:
+            self.headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+
+    def header(self, name: str) -> str:
+        return ", ".join(self.headers.get(name, ()))
+
+    @property
+    def client(self) -> tuple[str, int] | None:
+        client = self.scope.get("client")
+        return None if not client else (str(client[0]), int(client[1] or 0))
+
+    async def body(self, *, max_size: int, timeout: float) -> bytes:
+        """Read the body.
+
+        Raises:
+            Refusal: it is too long, or too slow.
+            Disconnected: it ends too early.
+        """
+        announced = self.header("content-length")
+        if announced.isascii() and announced.isdigit() and int(announced) > max_size:
+            raise Refusal(413, f"at most {max_size} octets", close=True)
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    message = await self.receive()
+                    if message["type"] != "http.request":
+                        raise Disconnected
+                    piece = message.get("body", b"")
+                    size += len(piece)
+                    if size > max_size:
+                        raise Refusal(413, f"at most {max_size} octets", close=True)
+                    pieces.append(piece)
+                    if not message.get("more_body", False):
+                        return b"".join(pieces)
+        except TimeoutError:
+            raise Refusal(408, "the body did not come in time", close=True) from None
