@@ -74,8 +74,7 @@ class Realm:
 
     Args:
         folder: where everything goes; must be there.
-        preload: a library for the KDC's LD_PRELOAD (a wrong clock), with its variables in `kdc_environment`.
-        kdc_environment: further variables of the KDC.
+        kdc_environment: further variables of the KDC, such as LD_PRELOAD for a wrong clock.
         timesync: whether clients follow the KDC's clock (MIT's default), which hides a small skew.
     """
 
@@ -212,5 +211,8 @@ class SilentKDC:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # The backlog's connections end here, and with them whoever waits for an answer.
+        self.close()
+
+    def close(self) -> None:
+        """Go away: connections in the backlog are reset, and whoever waits for an answer is done."""
         self._listener.close()

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from credssp import ClientContext, CredSSPError, ServerContext
+from credssp import ClientContext, CredSSPError, LogonCredentials, MemoryAccounts, ServerContext
+from credssp.engine import ServerEngine
+from credssp.nego.acceptor import create_acceptor
+from credssp.nego.initiator import create_initiator
 from credssp.wire.ts_request import TSRequest
 
 TARGET = "TERMSRV/localhost"
@@ -56,3 +59,20 @@ class Watch:
         tokens = self.messages[0].nego_tokens
         assert tokens
         return tokens[0]
+
+
+def present(token: bytes, **arguments: Any) -> tuple[CredSSPError | None, int | None]:
+    """Give a server a client's first token; return its error, and the errorCode that the client gets."""
+    engine = ServerEngine(create_acceptor(MemoryAccounts({}), **arguments), public_key=b"key")
+    try:
+        engine.receive(TSRequest(6, nego_tokens=(token,)).encode())
+    except CredSSPError as error:
+        return error, TSRequest.decode(error.token).error_code
+    return None, None
+
+
+def first_token(credentials: LogonCredentials, *, target_name: str = TARGET) -> bytes:
+    """Return an AP-REQ in SPNEGO."""
+    token = create_initiator(credentials, target_name=target_name, mechanism="kerberos").step(None)
+    assert token
+    return token
