@@ -11,7 +11,7 @@ __all__ = ["read_optional_text", "read_text", "write_text"]
 
 
 def read_text(reader: Reader, span: Span | None, field: str) -> str:
-    """Read a string as it stands.
+    """Read a string as it stands; `span` is that of the contents of its OCTET STRING.
 
     Lone surrogates are kept, because Windows user names and passwords are sequences of 16-bit units; a U+0000 at the
     end, as rdesktop sends it, is kept too: whether it belongs to the name is not decided here.
@@ -19,10 +19,10 @@ def read_text(reader: Reader, span: Span | None, field: str) -> str:
     Raises:
         DecodeError: absent, or an odd number of octets.
     """
-    octets = reader.octet_string(span, field)
-    if len(octets) % 2:
-        raise reader.error(f"{len(octets)} octets are no UTF-16 text", field, span[0] if span else 0)
-    return octets.decode("utf-16-le", "surrogatepass")
+    start, stop = reader.required(span, field)
+    if (stop - start) % 2:
+        raise reader.error(f"{stop - start} octets are no UTF-16 text", field, start)
+    return reader.data[start:stop].decode("utf-16-le", "surrogatepass")
 
 
 def read_optional_text(reader: Reader, span: Span | None, field: str) -> str | None:

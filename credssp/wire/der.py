@@ -10,6 +10,9 @@ All SEQUENCEs here have only ``[n] EXPLICIT`` members, so one method, `Reader.fi
     members = reader.sequence(reader.whole, ("negState", "supportedMech"), "NegTokenResp")
     state = None if members[0] is None else reader.enumerated(members[0], "NegTokenResp.negState")
 
+Where the types of the members are fixed, `Reader.members` reads both tags of each in one go; a login reads twenty
+SEQUENCEs, and most of what that costs is calls.
+
 Strict means: definite, shortest lengths of at most three octets (16 MiB); shortest INTEGERs; members in the order of
 their tags, each at most once, none unknown; nothing left over. `credssp.wire.tolerant` forgives some of it.
 """
@@ -23,6 +26,7 @@ from credssp.errors import DecodeError, LimitExceededError, LocalProtocolError
 
 __all__ = [
     "MAX_LENGTH_OCTETS",
+    "Member",
     "Reader",
     "Span",
     "Tag",
@@ -30,6 +34,7 @@ __all__ = [
     "encode_oid",
     "write_explicit",
     "write_integer",
+    "write_member",
     "write_octet_string",
     "write_oid",
     "write_sequence",
@@ -38,6 +43,9 @@ __all__ = [
 
 Span: TypeAlias = tuple[int, int]
 """Where something stands in the message: offset of the first octet, offset behind the last."""
+
+Member: TypeAlias = tuple[str, int]
+"""A member ``[n] EXPLICIT`` of a SEQUENCE: its path, such as ``TSRequest.version``, and the tag of its value."""
 
 MAX_LENGTH_OCTETS: Final = 3
 """Octets of a long-form length that are read: up to 16 MiB, far above any limit that is set on a message."""
@@ -224,6 +232,42 @@ class Reader:
         """Read a SEQUENCE that fills the span and whose members are all ``[n] EXPLICIT``; see `fields`."""
         return self.fields(self.only(span, Tag.SEQUENCE, field), names, field)
 
+    def members(self, span: Span, kinds: Sequence[Member], field: str) -> list[Span | None]:
+        """Read members as `fields` does, and in each the one value, which must have its tag and fill it.
+
+        Args:
+            span: where they stand.
+            kinds: path and tag of the members ``[0]``, ``[1]``, ...
+            field: the structure, for errors.
+
+        Returns:
+            For each member the span of the *contents* of its value, or None where it is absent.
+        """
+        tlv = self.tlv
+        position, stop = span
+        found: list[Span | None] = [None] * len(kinds)
+        following = 0
+        while position < stop:
+            tag, start, end = tlv(position, stop, field)
+            number = tag - 0xA0
+            if not following <= number < len(kinds):
+                names = [path.rpartition(".")[2] for path, _ in kinds]
+                self._refuse_member(number, found, names, field, position)
+            path, kind = kinds[number]
+            inner, first, last = tlv(start, end, path)
+            if inner != kind or last != end:
+                self.only((start, end), kind, path)  # raises: it knows what is wrong
+            found[number] = first, last
+            following = number + 1
+            position = end
+        return found
+
+    def required(self, span: Span | None, field: str) -> Span:
+        """Return the span of a member that must be there."""
+        if span is None:
+            raise self.error("is missing", field, 0)
+        return span
+
     def sequence_of(self, span: Span | None, tag: int, field: str, *, limit: int) -> list[Span]:
         """Read a SEQUENCE OF that fills the span.
 
@@ -239,7 +283,11 @@ class Reader:
         Raises:
             LimitExceededError: there are more.
         """
-        position, stop = self.only(span, Tag.SEQUENCE, field)
+        return self.elements(self.only(span, Tag.SEQUENCE, field), tag, field, limit=limit)
+
+    def elements(self, span: Span, tag: int, field: str, *, limit: int) -> list[Span]:
+        """Read the elements of a SEQUENCE OF whose contents fill the span; see `sequence_of`."""
+        position, stop = span
         items: list[Span] = []
         while position < stop:
             if len(items) == limit:
@@ -260,21 +308,25 @@ class Reader:
 
     def integer(self, span: Span | None, field: str) -> int:
         """Read an INTEGER of at most 64 bits."""
-        return self._integer(self.only(span, Tag.INTEGER, field), field)
+        return self.number(self.only(span, Tag.INTEGER, field), field)
 
     def enumerated(self, span: Span | None, field: str) -> int:
         """Read an ENUMERATED of at most 64 bits."""
-        return self._integer(self.only(span, Tag.ENUMERATED, field), field)
+        return self.number(self.only(span, Tag.ENUMERATED, field), field)
 
-    def _integer(self, span: Span, field: str) -> int:
+    def number(self, span: Span, field: str) -> int:
+        """Read the contents of an INTEGER or ENUMERATED of at most 64 bits."""
         start, end = span
         size = end - start
+        if size == 1:
+            octet = self.data[start]
+            return octet if octet < 0x80 else octet - 0x100
         if not size:
             raise self.error("a number without octets", field, start)
         if size > _MAX_INTEGER_OCTETS:
             raise self.error(f"a number of {size} octets, at most {_MAX_INTEGER_OCTETS} are read", field, start)
         octets = self.data[start:end]
-        if size > 1 and ((octets[0] == 0 and octets[1] < 0x80) or (octets[0] == 0xFF and octets[1] >= 0x80)):
+        if (octets[0] == 0 and octets[1] < 0x80) or (octets[0] == 0xFF and octets[1] >= 0x80):
             self._long_form(f"number written in {size} octets, not the shortest form", field, start)
         return int.from_bytes(octets, "big", signed=True)
 
@@ -376,3 +428,11 @@ def write_sequence(*members: bytes) -> bytes:
 def write_explicit(number: int, value: bytes) -> bytes:
     """Write ``[number] EXPLICIT`` around a value that is already encoded."""
     return write_tlv(0xA0 + number, value)
+
+
+def write_member(number: int, tag: int, contents: bytes) -> bytes:
+    """Write ``[number] EXPLICIT`` around a value of this tag: both TLVs at once, which is most of what we write."""
+    length = len(contents)
+    if length < 0x7E:
+        return bytes((0xA0 + number, length + 2, tag, length)) + contents
+    return write_tlv(0xA0 + number, write_tlv(tag, contents))

@@ -151,7 +151,7 @@ class _Scanner(Reader):
 
         if isinstance(spec, univ.Integer):
             contents = self.only(span, Tag.INTEGER, path)
-            self._integer(contents, path)
+            self.number(contents, path)
         elif isinstance(spec, univ.OctetString):
             contents = self.only(span, Tag.OCTET_STRING, path)
         elif isinstance(spec, univ.SequenceOf):

@@ -35,7 +35,7 @@ from credssp.errors import LocalProtocolError
 from credssp.secret import Secret
 from credssp.wire._show import show
 from credssp.wire._text import read_optional_text, read_text, write_text
-from credssp.wire.der import Reader, Tag, write_explicit, write_integer, write_octet_string, write_sequence
+from credssp.wire.der import Reader, Span, Tag, write_explicit, write_integer, write_member, write_sequence
 from credssp.wire.tolerant import MAX_MESSAGE_SIZE, Deviation, read
 from credssp.wire.ts_remote_guard import TSRemoteGuardCreds
 
@@ -98,8 +98,16 @@ class TSPasswordCreds:
         return cls(domain, user, password, deviations=deviations)
 
 
+_PASSWORD_MEMBERS: Final = (
+    ("TSPasswordCreds.domainName", Tag.OCTET_STRING),
+    ("TSPasswordCreds.userName", Tag.OCTET_STRING),
+    ("TSPasswordCreds.password", Tag.OCTET_STRING),
+)
+
+
 def _interpret_password(reader: Reader) -> tuple[str, str, Secret[str]]:
-    domain, user, password = reader.sequence(reader.whole, ("domainName", "userName", "password"), "TSPasswordCreds")
+    contents = reader.only(reader.whole, Tag.SEQUENCE, "TSPasswordCreds")
+    domain, user, password = reader.members(contents, _PASSWORD_MEMBERS, "TSPasswordCreds")
     return (
         read_text(reader, domain, "TSPasswordCreds.domainName"),
         read_text(reader, user, "TSPasswordCreds.userName"),
@@ -199,24 +207,38 @@ class TSSmartCardCreds:
 
 def _interpret_smart_card(reader: Reader) -> tuple[Secret[str], TSCspDataDetail, str | None, str | None]:
     path = "TSSmartCardCreds"
-    pin, csp_data, user, domain = reader.sequence(reader.whole, ("pin", "cspData", "userHint", "domainHint"), path)
+    contents = reader.only(reader.whole, Tag.SEQUENCE, path)
+    pin, csp_data, user, domain = reader.members(contents, _SMART_CARD_MEMBERS, path)
     return (
         Secret(read_text(reader, pin, f"{path}.pin")),
-        _read_csp_data(reader, reader.sequence(csp_data, _CSP_MEMBERS, f"{path}.cspData")),
+        _read_csp_data(reader, reader.required(csp_data, f"{path}.cspData")),
         read_optional_text(reader, user, f"{path}.userHint"),
         read_optional_text(reader, domain, f"{path}.domainHint"),
     )
 
 
-_CSP_MEMBERS: Final = ("keySpec", "cardName", "readerName", "containerName", "cspName")
+_SMART_CARD_MEMBERS: Final = (
+    ("TSSmartCardCreds.pin", Tag.OCTET_STRING),
+    ("TSSmartCardCreds.cspData", Tag.SEQUENCE),
+    ("TSSmartCardCreds.userHint", Tag.OCTET_STRING),
+    ("TSSmartCardCreds.domainHint", Tag.OCTET_STRING),
+)
+_CSP_MEMBERS: Final = (
+    ("TSSmartCardCreds.cspData.keySpec", Tag.INTEGER),
+    ("TSSmartCardCreds.cspData.cardName", Tag.OCTET_STRING),
+    ("TSSmartCardCreds.cspData.readerName", Tag.OCTET_STRING),
+    ("TSSmartCardCreds.cspData.containerName", Tag.OCTET_STRING),
+    ("TSSmartCardCreds.cspData.cspName", Tag.OCTET_STRING),
+)
 
 
-def _read_csp_data(reader: Reader, members: list[tuple[int, int] | None]) -> TSCspDataDetail:
+def _read_csp_data(reader: Reader, contents: Span) -> TSCspDataDetail:
     path = "TSSmartCardCreds.cspData"
-    key_spec, card, card_reader, container, csp = members
-    number = reader.integer(key_spec, f"{path}.keySpec")
+    key_spec, card, card_reader, container, csp = reader.members(contents, _CSP_MEMBERS, path)
+    key_spec = reader.required(key_spec, f"{path}.keySpec")
+    number = reader.number(key_spec, f"{path}.keySpec")
     if not 0 <= number < 1 << 32:
-        raise reader.error("is not an unsigned number of 32 bits", f"{path}.keySpec", key_spec[0] if key_spec else 0)
+        raise reader.error("is not an unsigned number of 32 bits", f"{path}.keySpec", key_spec[0] - 2)
     return TSCspDataDetail(
         key_spec=number,
         card_name=read_optional_text(reader, card, f"{path}.cardName"),
@@ -229,11 +251,14 @@ def _read_csp_data(reader: Reader, members: list[tuple[int, int] | None]) -> TSC
 AnyCreds: TypeAlias = TSPasswordCreds | TSSmartCardCreds | TSRemoteGuardCreds
 """What TSCredentials.credentials can hold."""
 
+_MEMBERS: Final = (("TSCredentials.credType", Tag.INTEGER), ("TSCredentials.credentials", Tag.OCTET_STRING))
+
 _BY_TYPE: Final[dict[int, type[AnyCreds]]] = {
     CredType.PASSWORD: TSPasswordCreds,
     CredType.SMART_CARD: TSSmartCardCreds,
     CredType.REMOTE_GUARD: TSRemoteGuardCreds,
 }
+_TYPE_OF: Final = {kind: CredType(number) for number, kind in _BY_TYPE.items()}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -253,7 +278,7 @@ class TSCredentials:
     @property
     def cred_type(self) -> CredType:
         """credType, which of the three kinds it is."""
-        return next(CredType(number) for number, kind in _BY_TYPE.items() if isinstance(self.credentials, kind))
+        return _TYPE_OF[type(self.credentials)]
 
     def __repr__(self) -> str:
         return show(self)
@@ -266,7 +291,7 @@ class TSCredentials:
         """
         return write_sequence(
             write_explicit(0, write_integer(self.cred_type)),
-            write_explicit(1, write_octet_string(self.credentials.encode())),
+            write_member(1, Tag.OCTET_STRING, self.credentials.encode()),
         )
 
     @classmethod
@@ -288,12 +313,14 @@ class TSCredentials:
 
 
 def _interpret(reader: Reader) -> AnyCreds:
-    cred_type, credentials = reader.sequence(reader.whole, ("credType", "credentials"), "TSCredentials")
+    contents = reader.only(reader.whole, Tag.SEQUENCE, "TSCredentials")
+    cred_type, credentials = reader.members(contents, _MEMBERS, "TSCredentials")
     path = "TSCredentials.credType"
-    number = reader.integer(cred_type, path)
+    cred_type = reader.required(cred_type, path)
+    number = reader.number(cred_type, path)
     kind = _BY_TYPE.get(number)
     if kind is None:
-        raise reader.error(f"{number} is none of 1, 2 and 6", path, cred_type[0] if cred_type else 0)
+        raise reader.error(f"{number} is none of 1, 2 and 6", path, cred_type[0] - 2)
     path = "TSCredentials.credentials"
-    start, end = reader.only(credentials, Tag.OCTET_STRING, path)
+    start, end = reader.required(credentials, path)
     return kind.decode(reader.data[start:end], max_size=end - start, origin=reader.contents_offset(path, start))

@@ -98,20 +98,23 @@ class TSRemoteGuardCreds:
         return cls(logon, supplemental, deviations=deviations)
 
 
+_MEMBERS: Final = ((f"{_CREDS}.logonCred", Tag.SEQUENCE), (f"{_CREDS}.supplementalCreds", Tag.SEQUENCE))
+
+
 def _interpret(reader: Reader) -> tuple[TSRemoteGuardPackageCred, tuple[TSRemoteGuardPackageCred, ...] | None]:
-    logon, supplemental = reader.sequence(reader.whole, ("logonCred", "supplementalCreds"), _CREDS)
+    logon, supplemental = reader.members(reader.only(reader.whole, Tag.SEQUENCE, _CREDS), _MEMBERS, _CREDS)
     path = f"{_CREDS}.logonCred"
-    logon_cred = _read_package(reader, reader.only(logon, Tag.SEQUENCE, path), path)
+    logon_cred = _read_package(reader, reader.required(logon, path), path)
     if supplemental is None:
         return logon_cred, None
     path = f"{_CREDS}.supplementalCreds"
-    items = reader.sequence_of(supplemental, Tag.SEQUENCE, path, limit=MAX_SUPPLEMENTAL_CREDS)
+    items = reader.elements(supplemental, Tag.SEQUENCE, path, limit=MAX_SUPPLEMENTAL_CREDS)
     return logon_cred, tuple(_read_package(reader, item, f"{path}[{number}]") for number, item in enumerate(items))
 
 
 def _read_package(reader: Reader, span: Span, path: str) -> TSRemoteGuardPackageCred:
-    name, buffer = reader.fields(span, ("packageName", "credBuffer"), path)
-    return TSRemoteGuardPackageCred(
-        read_text(reader, name, f"{path}.packageName"),
-        Secret(reader.octet_string(buffer, f"{path}.credBuffer")),
-    )
+    kinds = ((f"{path}.packageName", Tag.OCTET_STRING), (f"{path}.credBuffer", Tag.OCTET_STRING))
+    name, buffer = reader.members(span, kinds, path)
+    text = read_text(reader, name, f"{path}.packageName")
+    start, stop = reader.required(buffer, f"{path}.credBuffer")
+    return TSRemoteGuardPackageCred(text, Secret(reader.data[start:stop]))

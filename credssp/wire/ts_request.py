@@ -21,7 +21,7 @@ from typing import Final
 
 from credssp.errors import LocalProtocolError
 from credssp.wire._show import show
-from credssp.wire.der import Reader, Span, Tag, write_explicit, write_integer, write_octet_string, write_sequence
+from credssp.wire.der import Reader, Span, Tag, write_explicit, write_integer, write_member, write_sequence
 from credssp.wire.tolerant import MAX_MESSAGE_SIZE, Deviation, read
 
 __all__ = ["MAX_NEGO_TOKENS", "TSRequest"]
@@ -31,8 +31,14 @@ MAX_NEGO_TOKENS: Final = 16
 the conformance suite."""
 
 _SECTION: Final = "[MS-CSSP] 2.2.1"
-_MEMBERS: Final = ("version", "negoTokens", "authInfo", "pubKeyAuth", "errorCode", "clientNonce")
-_ITEM: Final = ("negoToken",)
+_MEMBERS: Final = (
+    ("TSRequest.version", Tag.INTEGER),
+    ("TSRequest.negoTokens", Tag.SEQUENCE),
+    ("TSRequest.authInfo", Tag.OCTET_STRING),
+    ("TSRequest.pubKeyAuth", Tag.OCTET_STRING),
+    ("TSRequest.errorCode", Tag.INTEGER),
+    ("TSRequest.clientNonce", Tag.OCTET_STRING),
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -71,16 +77,16 @@ class TSRequest:
             raise LocalProtocolError("TSRequest.version is not negative")
         members = [write_explicit(0, write_integer(self.version))]
         if self.nego_tokens is not None:
-            items = [write_sequence(write_explicit(0, write_octet_string(token))) for token in self.nego_tokens]
-            members.append(write_explicit(1, write_sequence(*items)))
+            items = [write_sequence(write_member(0, Tag.OCTET_STRING, token)) for token in self.nego_tokens]
+            members.append(write_member(1, Tag.SEQUENCE, b"".join(items)))
         if self.auth_info is not None:
-            members.append(write_explicit(2, write_octet_string(self.auth_info)))
+            members.append(write_member(2, Tag.OCTET_STRING, self.auth_info))
         if self.pub_key_auth is not None:
-            members.append(write_explicit(3, write_octet_string(self.pub_key_auth)))
+            members.append(write_member(3, Tag.OCTET_STRING, self.pub_key_auth))
         if self.error_code is not None:
             members.append(write_explicit(4, write_integer(_to_signed(self.error_code))))
         if self.client_nonce is not None:
-            members.append(write_explicit(5, write_octet_string(self.client_nonce)))
+            members.append(write_member(5, Tag.OCTET_STRING, self.client_nonce))
         return write_sequence(*members)
 
     @classmethod
@@ -110,49 +116,51 @@ class TSRequest:
 
 
 def _interpret(reader: Reader, max_nego_tokens: int) -> TSRequest:
-    version, tokens, auth_info, pub_key_auth, error_code, nonce = reader.sequence(reader.whole, _MEMBERS, "TSRequest")
-    number = reader.integer(version, "TSRequest.version")
+    contents = reader.only(reader.whole, Tag.SEQUENCE, "TSRequest")
+    version, tokens, auth_info, pub_key_auth, error_code, nonce = reader.members(contents, _MEMBERS, "TSRequest")
+    version = reader.required(version, "TSRequest.version")
+    number = reader.number(version, "TSRequest.version")
     if number < 0:
-        raise reader.error("is negative", "TSRequest.version", _position(version))
+        raise reader.error("is negative", "TSRequest.version", version[0] - 2)  # at its tag
     code = None
     deviations: tuple[Deviation, ...] = ()
     if error_code is not None:
         code, deviations = _read_error_code(reader, error_code)
+    data = reader.data
     return TSRequest(
         number,
         nego_tokens=None if tokens is None else _read_nego_data(reader, tokens, max_nego_tokens),
-        auth_info=None if auth_info is None else reader.octet_string(auth_info, "TSRequest.authInfo"),
-        pub_key_auth=None if pub_key_auth is None else reader.octet_string(pub_key_auth, "TSRequest.pubKeyAuth"),
+        auth_info=None if auth_info is None else data[auth_info[0] : auth_info[1]],
+        pub_key_auth=None if pub_key_auth is None else data[pub_key_auth[0] : pub_key_auth[1]],
         error_code=code,
-        client_nonce=None if nonce is None else reader.octet_string(nonce, "TSRequest.clientNonce"),
+        client_nonce=None if nonce is None else data[nonce[0] : nonce[1]],
         deviations=deviations,
     )
 
 
-def _position(span: Span | None) -> int:
-    return span[0] if span else 0
-
-
 def _read_nego_data(reader: Reader, span: Span, limit: int) -> tuple[bytes, ...]:
     tokens = []
-    items = reader.sequence_of(span, Tag.SEQUENCE, "TSRequest.negoTokens", limit=limit)
-    for number, item in enumerate(items):
-        path = f"TSRequest.negoTokens[{number}]"
-        (token,) = reader.fields(item, _ITEM, path)
-        tokens.append(reader.octet_string(token, f"{path}.negoToken"))
+    items = reader.elements(span, Tag.SEQUENCE, "TSRequest.negoTokens", limit=limit)
+    for index, item in enumerate(items):
+        path = f"TSRequest.negoTokens[{index}]"
+        member = (f"{path}.negoToken", Tag.OCTET_STRING)
+        (token,) = reader.members(item, (member,), path)
+        start, stop = reader.required(token, member[0])
+        tokens.append(reader.data[start:stop])
     return tuple(tokens)
 
 
 def _read_error_code(reader: Reader, span: Span) -> tuple[int, tuple[Deviation, ...]]:
     """Read errorCode in both forms: ``02 04 c0 00 00 6d``, which all send, and ``02 05 00 c0 00 00 6d``."""
     path = "TSRequest.errorCode"
-    code = reader.integer(span, path)
+    code = reader.number(span, path)
+    at = span[0] - 2  # its tag: a number has at most eight octets, so its length has one
     if not -(1 << 31) <= code < 1 << 32:
-        raise reader.error("has more than 32 bits", path, span[0])
+        raise reader.error("has more than 32 bits", path, at)
     if code < 1 << 31:
         return code & 0xFFFFFFFF, ()
     # FreeRDP refuses this one: an NTSTATUS has 32 bits, so the number is meant to be signed.
-    return code, (Deviation(path, reader.offset(path, span[0]), "an NTSTATUS written unsigned, in five octets"),)
+    return code, (Deviation(path, reader.offset(path, at), "an NTSTATUS written unsigned, in five octets"),)
 
 
 def _to_signed(code: int) -> int:

@@ -30,6 +30,7 @@ from credssp.wire.der import (
     Tag,
     write_explicit,
     write_integer,
+    write_member,
     write_octet_string,
     write_sequence,
     write_tlv,
@@ -55,7 +56,12 @@ _RESP: Final = "NegTokenResp"
 _INIT_SECTION: Final = "RFC 4178 4.2.1"
 _RESP_SECTION: Final = "RFC 4178 4.2.2"
 _INIT_NAMES: Final = ("mechTypes", "reqFlags", "mechToken", "negHints or mechListMIC", "mechListMIC")
-_RESP_NAMES: Final = ("negState", "supportedMech", "responseToken", "mechListMIC")
+_RESP_MEMBERS: Final = (
+    ("NegTokenResp.negState", Tag.ENUMERATED),
+    ("NegTokenResp.supportedMech", Tag.OBJECT_IDENTIFIER),
+    ("NegTokenResp.responseToken", Tag.OCTET_STRING),
+    ("NegTokenResp.mechListMIC", Tag.OCTET_STRING),
+)
 _HINT_NAMES: Final = ("hintName", "hintAddress")
 
 
@@ -80,6 +86,9 @@ class NegState(enum.IntEnum):
     def label(self) -> str:
         """The name in the RFC, such as ``accept-completed``."""
         return self.name.lower().replace("_", "-")
+
+
+_STATES: Final = {int(state): state for state in NegState}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +140,7 @@ class NegTokenInit:
         """Write the token."""
         members = [write_explicit(0, self.mech_types_der)]
         if self.mech_token is not None:
-            members.append(write_explicit(2, write_octet_string(self.mech_token)))
+            members.append(write_member(2, Tag.OCTET_STRING, self.mech_token))
         if self.neg_hints is not None:
             members.append(write_explicit(3, self.neg_hints.encode()))
         if self.mech_list_mic is not None:
@@ -218,10 +227,10 @@ class NegTokenResp:
         if self.supported_mech is not None:
             members.append(write_explicit(1, oid_tlv(self.supported_mech)))
         if self.response_token is not None:
-            members.append(write_explicit(2, write_octet_string(self.response_token)))
+            members.append(write_member(2, Tag.OCTET_STRING, self.response_token))
         if self.mech_list_mic is not None:
-            members.append(write_explicit(3, write_octet_string(self.mech_list_mic)))
-        return write_explicit(1, write_sequence(*members))
+            members.append(write_member(3, Tag.OCTET_STRING, self.mech_list_mic))
+        return write_member(1, Tag.SEQUENCE, b"".join(members))
 
     @classmethod
     def decode(cls, token: bytes) -> NegTokenResp:
@@ -232,21 +241,21 @@ class NegTokenResp:
         """
         reader = Reader(token, _RESP_SECTION)
         body = reader.only(reader.whole, Tag.CONTEXT_0 + 1, _RESP)
-        state, mech, response, mic = reader.sequence(body, _RESP_NAMES, _RESP)
+        contents = reader.only(body, Tag.SEQUENCE, _RESP)
+        state, mech, response, mic = reader.members(contents, _RESP_MEMBERS, _RESP)
         neg_state = supported = None
         if state is not None:
-            number = reader.enumerated(state, f"{_RESP}.negState")
-            if not 0 <= number <= 3:
-                raise reader.error(f"{number} is no state", f"{_RESP}.negState", state[0])
-            neg_state = NegState(number)
+            number = reader.number(state, "NegTokenResp.negState")
+            neg_state = _STATES.get(number)
+            if neg_state is None:
+                raise reader.error(f"{number} is no state", "NegTokenResp.negState", state[0] - 2)
         if mech is not None:
-            field = f"{_RESP}.supportedMech"
-            supported = read_oid(reader, reader.only(mech, Tag.OBJECT_IDENTIFIER, field), field)
+            supported = read_oid(reader, mech, "NegTokenResp.supportedMech")
         return cls(
             neg_state,
             supported,
-            None if response is None else reader.octet_string(response, "NegTokenResp.responseToken"),
-            None if mic is None else reader.octet_string(mic, "NegTokenResp.mechListMIC"),
+            None if response is None else token[response[0] : response[1]],
+            None if mic is None else token[mic[0] : mic[1]],
         )
 
     def effective_mic(self) -> bytes | None:
