@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import ClassVar, Final, NoReturn
 
 from credssp.engine.events import Direction, Event, Observer, Send
-from credssp.engine.state import INITIAL, Role, State, Step, next_state
+from credssp.engine.state import INITIAL, TRANSITIONS, Role, State, Step
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, RemoteProtocolError, VersionError
 from credssp.nego.mechanism import Mechanism
 from credssp.protocol_version import HIGHEST_VERSION, LOWEST_VERSION, effective_version, has_hashed_binding
@@ -38,6 +38,8 @@ class Engine(ABC):
     Attributes:
         mechanism: the inner authentication.
         peer_version: the version that the peer says it has, or None before its first message.
+        version: the effective protocol version, or None before the peer's first message.
+        complete: whether the exchange is over and went well.
         unused_data: what followed the last message of the exchange in the stream; it belongs to the application.
     """
 
@@ -62,8 +64,11 @@ class Engine(ABC):
             )
         self.mechanism = mechanism
         self.peer_version: int | None = None
+        self.version: int | None = None
+        self.complete = False
         self.unused_data = b""
         self._state = INITIAL[self.role]
+        self._table = TRANSITIONS[self.role]
         self._public_key = public_key
         self._min_version = min_version
         self._own_version = max_version
@@ -78,18 +83,6 @@ class Engine(ABC):
     def state(self) -> State:
         """What is awaited."""
         return self._state
-
-    @property
-    def complete(self) -> bool:
-        """Whether the exchange is over and went well."""
-        return self._state is State.COMPLETE
-
-    @property
-    def version(self) -> int | None:
-        """The effective protocol version, or None before the peer's first message."""
-        if self.peer_version is None:
-            return None
-        return effective_version(self._own_version, self.peer_version)
 
     @property
     def missing(self) -> int:
@@ -157,7 +150,7 @@ class Engine(ABC):
         raise error
 
     def _advance(self, step: Step) -> None:
-        following = next_state(self.role, self._state, step)
+        following = self._table[self._state].get(step)
         if following is None:
             if step.name.startswith("RECV"):
                 raise RemoteProtocolError(
@@ -166,14 +159,15 @@ class Engine(ABC):
                 )
             raise LocalProtocolError(f"cannot {step.value} while to {self._state.value}")
         self._state = following
+        self.complete = following is State.COMPLETE
 
     def _note_version(self, version: int) -> None:
         """Remember the peer's version, which may be higher than ours but must not change ([MS-CSSP] 2.2.1)."""
         if self.peer_version is None:
             self.peer_version = version
+            self.version = effective = effective_version(self._own_version, version)
             if version < LOWEST_VERSION:
                 raise VersionError(f"the peer says CredSSP version {version}, which does not exist")
-            effective = effective_version(self._own_version, version)
             if effective < self._min_version:
                 hint = "" if has_hashed_binding(effective) else ", which is open to CVE-2018-0886"
                 raise VersionError(

@@ -43,6 +43,9 @@ class Role(enum.Enum):
 class State(enum.Enum):
     """What is awaited."""
 
+    # Members are looked up by the dozen in a login, and Enum's own hash is a function in Python.
+    __hash__ = object.__hash__
+
     # Client
     SEND_FIRST_TOKEN = "send first token"
     EXPECT_NEGO_TOKEN = "expect negoTokens"
@@ -67,6 +70,8 @@ class State(enum.Enum):
 
 class Step(enum.Enum):
     """What happened."""
+
+    __hash__ = object.__hash__  # as for State
 
     SEND_NEGO = "send negoTokens"
     SEND_LAST_NEGO = "send the last negoTokens, after which the mechanism can protect messages"

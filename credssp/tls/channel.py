@@ -159,22 +159,24 @@ class TLSChannel:
         """Append all plaintext there is; returns whether the channel is still good for more."""
         if self._error is not None:
             return False
-        read = self._tls.read
+        tls, incoming = self._tls, self._incoming
         try:
-            while True:
-                piece = read(MAX_PLAINTEXT)
+            # Asked before each read: to let OpenSSL find out that there is no more costs an exception, 2 us.
+            while incoming.pending or tls.pending():
+                piece = tls.read(MAX_PLAINTEXT)
                 if not piece:
-                    break
+                    self.peer_closed = True
+                    return False
                 pieces.append(piece)
         except ssl.SSLWantReadError:
             return True
         except ssl.SSLZeroReturnError:
-            pass
+            self.peer_closed = True
+            return False
         except ssl.SSLError as error:
             self._error = translate(error, during="TLS session")
             return False
-        self.peer_closed = True
-        return False
+        return True
 
     def decrypt(self, data: bytes) -> bytes:
         """Queue ciphertext and return the plaintext it yields; for bulk data after the exchange.

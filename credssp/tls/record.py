@@ -59,20 +59,15 @@ class RecordTracker:
 
     def feed(self, data: bytes) -> None:
         """Take the next octets of the stream, split anywhere."""
-        position = 0
-        end = len(data)
-        while position < end:
-            if self._remaining:
-                step = min(self._remaining, end - position)
-                self._remaining -= step
-                position += step
-                continue
-            need = HEADER_SIZE - len(self._header)
-            self._header += data[position : position + need]
-            position += need
-            if len(self._header) == HEADER_SIZE:
-                self._remaining = int.from_bytes(self._header[3:5], "big")
-                self._header = b""
+        if self._header:
+            data = self._header + data
+            self._header = b""
+        position, end = self._remaining, len(data)
+        while position + HEADER_SIZE <= end:
+            position += HEADER_SIZE + (data[position + 3] << 8 | data[position + 4])
+        self._remaining = max(position - end, 0)
+        if position < end:
+            self._header = bytes(data[position:])
 
     @property
     def missing(self) -> int:

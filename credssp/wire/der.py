@@ -243,18 +243,32 @@ class Reader:
         Returns:
             For each member the span of the *contents* of its value, or None where it is absent.
         """
-        tlv = self.tlv
+        data = self.data
         position, stop = span
         found: list[Span | None] = [None] * len(kinds)
         following = 0
         while position < stop:
-            tag, start, end = tlv(position, stop, field)
+            # What `write_member` makes of up to 125 octets, ``[n] length tag length-2``, is taken in one look: most
+            # members are that short.
+            head = data[position : position + 4]
+            if (
+                len(head) == 4
+                and head[1] == head[3] + 2 < 0x80
+                and (end := position + 2 + head[1]) <= stop
+                and following <= (number := head[0] - 0xA0) < len(kinds)
+                and kinds[number][1] == head[2]
+            ):
+                found[number] = position + 4, end
+                following = number + 1
+                position = end
+                continue
+            tag, start, end = self.tlv(position, stop, field)
             number = tag - 0xA0
             if not following <= number < len(kinds):
                 names = [path.rpartition(".")[2] for path, _ in kinds]
                 self._refuse_member(number, found, names, field, position)
             path, kind = kinds[number]
-            inner, first, last = tlv(start, end, path)
+            inner, first, last = self.tlv(start, end, path)
             if inner != kind or last != end:
                 self.only((start, end), kind, path)  # raises: it knows what is wrong
             found[number] = first, last
