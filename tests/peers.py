@@ -28,12 +28,12 @@ def require_program(name: str) -> str:
     return found
 
 
-def require_module(name: str) -> ModuleType:
+def require_module(name: str, *, extra: str = "test") -> ModuleType:
     """Return a module; skip or fail if it cannot be imported."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        _missing(f"the module {name} cannot be imported ({error}); pip install -e '.[test]'")
+        _missing(f"the module {name} cannot be imported ({error}); pip install -e '.[{extra}]'")
 
 
 def require(name: str) -> str | ModuleType:

@@ -25,8 +25,8 @@ class Lab:
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    require_module("gssapi")
-    require_module("krb5")
+    require_module("gssapi", extra="kerberos")
+    require_module("krb5", extra="kerberos")
     with Realm(tmp_path_factory.mktemp("realm")) as realm:
         realm.add("alice", password=PASSWORD)
         services = [f"{service}/localhost" for service in ("TERMSRV", "HTTP", "WSMAN", "host")]
