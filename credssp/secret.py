@@ -5,7 +5,10 @@ from __future__ import annotations
 import hmac
 from typing import Generic, NoReturn, TypeVar
 
-__all__ = ["Secret"]
+__all__ = ["MASK", "Secret"]
+
+MASK = "********"
+"""What stands in place of a secret wherever one is shown."""
 
 T = TypeVar("T", str, bytes)
 
@@ -43,7 +46,7 @@ class Secret(Generic[T]):
     __hash__ = None  # type: ignore[assignment]  # a hash of a secret is an oracle for it
 
     def __repr__(self) -> str:
-        return "Secret('********')"
+        return f"Secret('{MASK}')"
 
     __str__ = __repr__
 

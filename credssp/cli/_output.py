@@ -11,13 +11,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from credssp.secret import MASK
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["MASK", "print_facts", "print_json", "print_table", "printable"]
-
-MASK = "********"
-"""What stands in place of a secret."""
 
 
 def printable(text: str) -> str:

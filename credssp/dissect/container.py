@@ -1,0 +1,207 @@
+"""Packets and secrets out of pcap and pcapng files, read as a stream.
+
+The containers are read by scapy (docs/adr/0005), which this module alone imports. scapy reads what it is told to read:
+the file it gets is a `_Source`, which bounds every read, so that a block that announces gigabytes is refused and not
+loaded, and which notes whether the file ended in the middle of a record.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import IO, Any, Final, NamedTuple
+
+from credssp.dissect.errors import CaptureError
+
+__all__ = ["MAX_BLOCK", "Capture", "Packet", "is_capture"]
+
+MAX_BLOCK: Final = 16 << 20
+"""Octets of one block: Wireshark's own limit for packets is 256 KiB, and a key log of this size has 80,000 secrets."""
+
+_PCAPNG: Final = b"\x0a\x0d\x0d\x0a"
+_PCAP: Final = frozenset((b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1"))
+_GZIP: Final = b"\x1f\x8b"
+
+_DECRYPTION_SECRETS: Final = 10
+_TLS_KEY_LOG: Final = 0x544C534B
+_NS: Final = 1_000_000_000
+
+
+class Packet(NamedTuple):
+    """One packet as it was captured.
+
+    Attributes:
+        time: nanoseconds since 1970, or None where the container has no time.
+        link_type: LINKTYPE number (https://www.tcpdump.org/linktypes.html).
+        data: the octets that were kept, perhaps fewer than there were on the wire.
+    """
+
+    time: int | None
+    link_type: int
+    data: bytes
+
+
+def is_capture(head: bytes) -> bool:
+    """Tell from the first four octets whether this is a capture, compressed with gzip or not."""
+    return head[:4] == _PCAPNG or head[:4] in _PCAP or head[:2] == _GZIP
+
+
+class _Source:
+    """A binary stream that keeps what was looked at, bounds reads and notes how it ended."""
+
+    def __init__(self, stream: IO[bytes] | gzip.GzipFile) -> None:
+        self._stream = stream
+        self._held = b""
+        self.name = "capture"
+        self.position = 0
+        self.ended_early = False
+        self.too_large = 0
+        self.broken = ""
+
+    def peek(self, size: int) -> bytes:
+        """Return the next octets without taking them."""
+        while len(self._held) < size and (data := self._raw(size - len(self._held))):
+            self._held += data
+        return self._held[:size]
+
+    def read(self, size: int = -1) -> bytes:
+        """Return `size` octets, fewer at the end; nothing once something was wrong."""
+        if size < 0 or size > MAX_BLOCK:
+            self.too_large = size
+            return b""
+        held, self._held = self._held[:size], self._held[size:]
+        data = held if len(held) == size else held + self._raw(size - len(held))
+        self.position += len(data)
+        # scapy asks for 4 octets at the start of a pcapng block and for 16 at the start of a pcap record.
+        if len(data) < size and (data or size not in (4, 16)):
+            self.ended_early = True
+        return data
+
+    def _raw(self, size: int) -> bytes:
+        try:
+            return self._stream.read(size)
+        except (OSError, EOFError, zlib.error) as error:
+            self.broken = type(error).__name__
+            return b""
+
+    def close(self) -> None:
+        """Leave the stream to whoever opened it."""
+
+
+class Capture:
+    """A capture file that is read once, from beginning to end.
+
+    Attributes:
+        problem: what is wrong with the container, known when all of it was read; empty if nothing is.
+        secrets: key logs (octets) found in the file so far; take them out while iterating.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        """Look at the beginning.
+
+        Raises:
+            CaptureError: it is neither pcap nor pcapng, or scapy is missing.
+        """
+        source = _Source(stream)
+        if source.peek(2) == _GZIP:
+            compressed: Any = source
+            source = _Source(gzip.GzipFile(fileobj=compressed))
+        self._source = source
+        self._endian = ""
+        self.problem = ""
+        self.secrets: list[bytes] = []
+        magic = source.peek(4)
+        if magic != _PCAPNG and magic not in _PCAP:
+            raise CaptureError("this is neither pcap nor pcapng: " + _what(magic))
+        self._is_pcapng = magic == _PCAPNG
+        self._reader = self._open()
+
+    def _open(self) -> Any:
+        try:
+            from scapy.error import Scapy_Exception
+            from scapy.utils import RawPcapNgReader, RawPcapReader
+        except ImportError:
+            raise CaptureError("scapy is missing, which reads captures: pip install 'credssp[dissect]'") from None
+        reader: Any
+        source: Any = self._source
+        with _Quiet():
+            try:
+                reader = RawPcapNgReader(source) if self._is_pcapng else RawPcapReader(source)
+            except (Scapy_Exception, struct.error):
+                raise CaptureError("the file header of the capture is damaged or cut off") from None
+        if self._is_pcapng:
+            reader.blocktypes[_DECRYPTION_SECRETS] = self._take_secrets
+        return reader
+
+    def __iter__(self) -> Iterator[Packet]:
+        """Yield the packets in the order of the file."""
+        with _Quiet():
+            yield from self._pcapng() if self._is_pcapng else self._pcap()
+        self.problem = self._find_problem()
+
+    def _pcap(self) -> Iterator[Packet]:
+        reader = self._reader
+        # The upper half of the field holds the length of a frame check sequence, where there is one.
+        link_type = reader.linktype & 0xFFFF
+        unit = 1 if reader.nano else 1000
+        for data, meta in reader:
+            yield Packet(meta.sec * _NS + meta.usec * unit, link_type, data)
+
+    def _pcapng(self) -> Iterator[Packet]:
+        from scapy.error import Scapy_Exception
+
+        try:
+            for data, meta in self._reader:
+                time = None
+                if meta.tshigh is not None:
+                    time = ((meta.tshigh << 32) | meta.tslow) * _NS // meta.tsresol
+                yield Packet(time, meta.linktype, data)
+        except (Scapy_Exception, struct.error):
+            self._source.ended_early = True
+
+    def _take_secrets(self, block: bytes, _: int) -> None:
+        """Decryption Secrets Block (draft-ietf-opsawg-pcapng 4.7): type, length, the secrets."""
+        if len(block) >= 8:
+            kind, length = struct.unpack_from(f"{self._reader.endian}II", block)
+            if kind == _TLS_KEY_LOG:
+                self.secrets.append(block[8 : 8 + length])
+
+    def _find_problem(self) -> str:
+        source = self._source
+        if source.broken:
+            return f"the file cannot be read beyond octet {source.position} ({source.broken})"
+        if source.too_large:
+            return (
+                f"damaged at octet {source.position}: a block of {source.too_large} octets is announced, at most "
+                f"{MAX_BLOCK} are read; what follows is lost"
+            )
+        if source.ended_early:
+            return f"cut off in the middle of a packet, at octet {source.position}"
+        if source.peek(1):
+            return f"damaged at octet {source.position}: no valid block is there; what follows is lost"
+        return ""
+
+
+class _Quiet:
+    """Keeps scapy from writing its warnings to standard error: what they are about is in `Capture.problem`."""
+
+    def __enter__(self) -> None:
+        logging.getLogger("scapy.runtime").addFilter(self._reject)
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("scapy.runtime").removeFilter(self._reject)
+
+    @staticmethod
+    def _reject(_: logging.LogRecord) -> bool:
+        return False
+
+
+def _what(magic: bytes) -> str:
+    if not magic:
+        return "the file is empty"
+    if magic[:1] in (b"{", b"["):
+        return "it begins like JSON, but not like a transcript of credssp"
+    return f"it begins with {magic.hex()}"

@@ -1,0 +1,207 @@
+"""What a connection speaks, told by its first octets on whatever port, and the layers that read it.
+
+::
+
+    RDP      X.224 in clear, then TLS, then TSRequests
+    TLS      TSRequests (RDP's direct approach), or HTTP as below (WinRM over HTTPS)
+    HTTP     headers with TLS records, in them TSRequests (WinRM)
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from credssp.dissect.credssp_layer import CredSSPLayer
+from credssp.dissect.http_layer import HTTPLayer, is_request, is_response
+from credssp.dissect.model import Conversation, Event, Layer, Sender
+from credssp.dissect.streams import Piece
+from credssp.dissect.tls.keylog import Secrets
+from credssp.dissect.tls.session import TLSSession
+from credssp.dissect.x224_layer import X224Layer
+
+__all__ = ["ConversationReader", "recognise"]
+
+_ENOUGH: Final = 8
+"""Octets that tell the protocol: the longest HTTP method, and type and message type of TLS and X.224."""
+
+_MAX_OPENED: Final = 64
+"""Pieces of plaintext that are looked at in a TLS connection that is not known to be CredSSP."""
+
+
+def recognise(data: bytes) -> tuple[str, Sender | None]:
+    """Tell from the first octets of one direction what is spoken, and who sends it if that can be told.
+
+    Returns:
+        ``rdp``, ``tls`` or ``http``, ``?`` where more octets are needed, or an empty string for anything else.
+    """
+    if data[:2] == b"\x03\0":
+        if len(data) < 6:
+            return "?", None
+        sender: Sender | None = {0xE0: "client", 0xD0: "server"}.get(data[5] & 0xF0)  # type: ignore[assignment]
+        return ("rdp", sender) if sender else ("", None)
+    if data[:1] and 20 <= data[0] <= 23 and data[1:2] in (b"", b"\x03"):
+        if len(data) < 6:
+            return "?", None
+        if data[2] > 4:
+            return "", None
+        speaker: dict[int, Sender] = {1: "client", 2: "server"}
+        return "tls", speaker.get(data[5]) if data[0] == 22 else None
+    if is_request(data):
+        return ("http", "client") if len(data) >= _ENOUGH else ("?", None)
+    if is_response(data):
+        return ("http", "server") if len(data) >= _ENOUGH else ("?", None)
+    return "", None
+
+
+class ConversationReader:
+    """Reads one TCP connection.
+
+    Attributes:
+        conversation: what was found.
+        done: whether further octets are of no interest.
+    """
+
+    def __init__(self, endpoints: tuple[str, str], secrets: Secrets, *, client: int | None) -> None:
+        """Wait for octets.
+
+        Args:
+            endpoints: addresses and ports of the two directions' senders.
+            secrets: for TLS.
+            client: which of the two is the client, 0 or 1; None where the capture does not have the SYN.
+        """
+        self._endpoints = endpoints
+        self._client = client
+        self._secrets = secrets
+        self._waiting: list[tuple[int, Piece]] = []
+        self._first = [b"", b""]
+        self.conversation = Conversation(*endpoints)
+        self.done = False
+        self._decided = False
+        self._x224: X224Layer | None = None
+        self._tls: TLSSession | None = None
+        self._http: HTTPLayer | None = None
+        self._inner: TLSSession | None = None
+        self._credssp: CredSSPLayer | None = None
+        self._opened = 0
+
+    def feed(self, direction: int, piece: Piece) -> None:
+        """Take the next octets of one direction, or the news that some are missing."""
+        if self._decided:
+            self._dispatch(direction, piece)
+            return
+        self._waiting.append((direction, piece))
+        self._first[direction] += piece.data[:_ENOUGH]
+        kind, sender = recognise(self._first[direction])
+        if kind == "?" and len(self._waiting) < _ENOUGH:
+            return
+        if kind in ("", "?"):
+            self.done = True
+            return
+        self._decide(kind, direction, sender)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a secret that is read later could still open something."""
+        return any(session is not None and session.waits for session in (self._tls, self._inner))
+
+    def finish(self) -> None:
+        """Say that the connection is over, and that no further secret will come."""
+        for session in (self._tls, self._inner):
+            if session is not None:
+                session.finish()
+        if self._credssp is not None:
+            self._credssp.finish()
+
+    def _decide(self, kind: str, direction: int, sender: Sender | None) -> None:
+        if sender is not None:
+            # Content beats the SYN: with two captures merged, or an address that was translated, it is what counts.
+            self._client = direction if sender == "client" else 1 - direction
+        elif self._client is None:
+            self._client = direction
+        conversation = self.conversation
+        conversation.client, conversation.server = self._endpoints[self._client], self._endpoints[1 - self._client]
+        if kind == "rdp":
+            conversation.transport = "rdp"
+            self._x224 = X224Layer(conversation, self._take_tls)
+        elif kind == "http":
+            self._http = HTTPLayer(conversation, self._take_inner)
+        self._decided = True
+        waiting, self._waiting = self._waiting, []
+        for place, piece in waiting:
+            self._dispatch(place, piece)
+
+    def _dispatch(self, direction: int, piece: Piece) -> None:
+        sender: Sender = "client" if direction == self._client else "server"
+        if piece.missing:
+            self._gap(sender, piece)
+        if piece.data:
+            if self._x224 is not None:
+                self._x224.feed(sender, piece.data, piece.time)
+            elif self._http is not None and self._tls is None:
+                self._http.feed(sender, piece.data, piece.time)
+            else:
+                self._take_tls(sender, piece.data, piece.time)
+        self._judge_end()
+
+    def _gap(self, sender: Sender, piece: Piece) -> None:
+        self.conversation.add(Event(sender, "gap", piece.missing, piece.time, f"{piece.missing} octets are missing"))
+        if self._x224 is not None:
+            self._x224.gap(sender)
+        if self._tls is not None:
+            self._tls.gap(sender, piece.missing)
+        elif self._http is not None:
+            self._http.gap(sender, piece.missing)
+        if self._credssp is not None and self._http is None:
+            self._credssp.gap(sender)
+
+    def _judge_end(self) -> None:
+        # The TLS connection outlives its login; what is in it then belongs to others.
+        if self._credssp is not None:
+            self.done = self._credssp.complete
+        elif self._x224 is not None and self._x224.refused:
+            self.done = True
+        elif self._http is not None:
+            self.done = self._http.complete
+        elif self._opened > _MAX_OPENED:
+            self.done = True
+        elif self._tls is not None:
+            self.done = self._tls.dead
+
+    # From layer to layer
+
+    def _take_tls(self, sender: Sender, data: bytes, time: int | None) -> None:
+        if self._tls is None:
+            self._tls = self._session(self._take_plaintext, "tls")
+        self._tls.feed(sender, data, time)
+
+    def _take_inner(self, sender: Sender, token: bytes, time: int | None) -> None:
+        """TLS records out of HTTP headers."""
+        if self._inner is None:
+            self._inner = self._session(self._take_requests, "tls")
+        self._inner.feed(sender, token, time)
+
+    def _session(self, deliver, layer: Layer) -> TLSSession:  # type: ignore[no-untyped-def]
+        def notify(sender: Sender, what: str, size: int, time: int | None) -> None:
+            self.conversation.add(Event(sender, layer, size, time, what))
+
+        session = TLSSession(self._secrets, deliver, notify)
+        self.conversation.tls.append(session.info)
+        return session
+
+    def _take_plaintext(self, sender: Sender, data: bytes, time: int | None) -> None:
+        """What was inside the (outer) TLS connection."""
+        if self._http is not None:
+            self._http.feed(sender, data, time)
+        elif self._credssp is not None or data[0] == 0x30:
+            self._take_requests(sender, data, time)
+        elif self._opened == 0 and (is_request(data) or is_response(data)):
+            self._http = HTTPLayer(self.conversation, self._take_inner)
+            self._http.feed(sender, data, time)
+        elif self.conversation.transport == "rdp" and self._opened < 2:
+            self.conversation.add(Event(sender, "application", len(data), time, "application data, no TSRequest"))
+        self._opened += 1
+
+    def _take_requests(self, sender: Sender, data: bytes, time: int | None) -> None:
+        if self._credssp is None:
+            self._credssp = CredSSPLayer(self.conversation)
+        self._credssp.feed(sender, data, time)

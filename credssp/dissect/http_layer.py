@@ -1,0 +1,164 @@
+"""HTTP/1.1 of both directions, as far as CredSSP tokens stand in its headers ([MS-WSMV] 3.1.4.1.28).
+
+``Authorization: CredSSP <base64>`` carries the TLS records of the client, ``WWW-Authenticate: CredSSP <base64>`` those
+of the server. Bodies are skipped by their length and never held.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable
+from typing import Final
+
+from credssp.dissect.model import Conversation, Event, Sender
+
+__all__ = ["HTTPLayer", "is_request", "is_response"]
+
+MAX_HEAD: Final = 64 * 1024
+"""Octets of start line and headers; http.sys takes 16 KiB."""
+
+_MAX_UNRELATED: Final = 32
+"""Messages without a CredSSP header after which a connection is not looked at any more."""
+
+_METHODS: Final = (b"POST ", b"GET ", b"OPTIONS ", b"HEAD ", b"PUT ")
+_TOKEN: Final = re.compile(rb"(?:^|,)[ \t]*credssp(?:[ \t]+([A-Za-z0-9+/]*=*))?[ \t]*(?:,|$)", re.IGNORECASE)
+_CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r\n")
+_HEADERS: Final[dict[Sender, bytes]] = {"client": b"authorization", "server": b"www-authenticate"}
+
+Deliver = Callable[[Sender, bytes, int | None], None]
+
+
+def is_request(data: bytes) -> bool:
+    """Whether this begins like a request; octets that are too few may still become one."""
+    return any(method.startswith(data[: len(method)]) for method in _METHODS)
+
+
+def is_response(data: bytes) -> bool:
+    """Whether this begins like a response."""
+    return b"HTTP/1.".startswith(data[:7])
+
+
+class _Side:
+    def __init__(self) -> None:
+        self.data = b""
+        self.skip = 0
+        self.chunked = False
+        self.lost = False
+
+
+class HTTPLayer:
+    """Hands out the tokens of one connection.
+
+    Attributes:
+        complete: whether this is certainly not (any more) a connection with CredSSP.
+    """
+
+    def __init__(self, conversation: Conversation, deliver: Deliver) -> None:
+        self._conversation = conversation
+        self._deliver = deliver
+        self._sides: dict[Sender, _Side] = {"client": _Side(), "server": _Side()}
+        self._unrelated = 0
+        self.complete = False
+
+    def feed(self, sender: Sender, data: bytes, time: int | None) -> None:
+        """Take the next octets of one direction."""
+        side = self._sides[sender]
+        if side.skip >= len(data) and not side.data:
+            side.skip -= len(data)
+            return
+        side.data += data
+        while side.data and not side.lost:
+            if side.skip:
+                step = min(side.skip, len(side.data))
+                side.data, side.skip = side.data[step:], side.skip - step
+            elif side.chunked:
+                if not self._chunk(side):
+                    return
+            elif not self._head(sender, side, time):
+                return
+
+    def gap(self, sender: Sender, size: int) -> None:
+        """Say that octets are missing; goes on where they stood in a body, else at the next message."""
+        side = self._sides[sender]
+        if side.skip >= size and not side.data:
+            side.skip -= size
+            return
+        self._conversation.note(f"{size} octets of the {sender} are missing, and with them HTTP headers")
+        self._sides[sender] = _Side()
+
+    def _chunk(self, side: _Side) -> bool:
+        """Skip a chunk (RFC 9112 7.1); trailers are not expected and would be taken for a message."""
+        match = _CHUNK.match(side.data)
+        if match is None:
+            if b"\r\n" in side.data[:32] or len(side.data) > 1024:
+                side.chunked = False
+            return not side.chunked
+        size = int(match.group(1), 16)
+        side.skip = match.end() + size + 2
+        side.chunked = size > 0
+        return True
+
+    def _head(self, sender: Sender, side: _Side, time: int | None) -> bool:
+        """Read start line and headers; returns whether they were whole."""
+        begins_well = is_request if sender == "client" else is_response
+        if not begins_well(side.data):
+            # Behind a gap, or a message whose length was not understood: wait for the next one.
+            self._resynchronise(sender, side)
+            return bool(side.data)
+        end = side.data.find(b"\r\n\r\n")
+        if end < 0:
+            if len(side.data) > MAX_HEAD:
+                self._conversation.note(f"HTTP headers of the {sender} have more than {MAX_HEAD} octets")
+                side.lost, side.data = True, b""
+            return False
+        lines = side.data[:end].split(b"\r\n")
+        side.data = side.data[end + 4 :]
+        fields = (line.partition(b":") for line in lines[1:])
+        headers = [(name.strip().lower(), value.strip()) for name, _, value in fields]
+        side.skip, side.chunked = _body(headers)
+        self._message(sender, lines[0], headers, end + 4 + side.skip, time)
+        return True
+
+    def _resynchronise(self, sender: Sender, side: _Side) -> None:
+        marks = _METHODS if sender == "client" else (b"HTTP/1.",)
+        found = [position for mark in marks if (position := side.data.find(b"\n" + mark)) >= 0]
+        side.data = side.data[min(found) + 1 :] if found else b""
+
+    def _message(
+        self, sender: Sender, start: bytes, headers: list[tuple[bytes, bytes]], size: int, time: int | None
+    ) -> None:
+        tokens = [
+            match.group(1) for name, value in headers if name == _HEADERS[sender] and (match := _TOKEN.search(value))
+        ]
+        if not tokens and self._conversation.transport != "winrm":
+            self._unrelated += 1
+            self.complete = self._unrelated >= _MAX_UNRELATED
+            return
+        self._conversation.transport = "winrm"
+        text = start.decode("ascii", "replace")
+        title = " ".join(text.split(" ")[:2] if sender == "client" else text.split(" ")[1:])
+        token, error = _decode(tokens[0] or b"") if tokens else (b"", "")
+        what = f"CredSSP token of {len(token)} octets" if token else ("offers CredSSP" if tokens else "")
+        if not tokens and any(b"credssp-session-encrypted" in value.lower() for _, value in headers):
+            what = "body encrypted with the inner TLS session"
+        self._conversation.add(Event(sender, "http", size, time, f"{title}: {what}" if what else title, error=error))
+        if token:
+            self._deliver(sender, token, time)
+
+
+def _body(headers: list[tuple[bytes, bytes]]) -> tuple[int, bool]:
+    """Return how many octets of body follow, or that it comes in chunks."""
+    fields = dict(headers)
+    if b"chunked" in fields.get(b"transfer-encoding", b"").lower():
+        return 0, True
+    length = fields.get(b"content-length", b"0")
+    return (int(length) if length.isdigit() and len(length) <= 15 else 0), False
+
+
+def _decode(token: bytes) -> tuple[bytes, str]:
+    try:
+        return base64.b64decode(token + b"=" * (-len(token) % 4), validate=True), ""
+    except binascii.Error:
+        return b"", "the token is not base64"

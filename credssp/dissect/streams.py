@@ -1,0 +1,154 @@
+"""TCP streams out of segments: out of order, sent twice, overlapping or missing, in bounded memory (RFC 9293 3.10.7).
+
+A capture is not a TCP receiver: nobody sends a packet again because the capture missed it. So a stream waits for a
+missing segment only for a while (`MAX_WAITING`, `MAX_SEGMENTS`, `PATIENCE`), then says how many octets are missing and
+goes on behind them.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+__all__ = ["MAX_SEGMENTS", "MAX_WAITING", "PATIENCE", "Piece", "Stream"]
+
+MAX_WAITING: Final = 256 * 1024
+"""Octets that wait behind a missing segment: what a TCP window without scaling holds, four times over."""
+
+MAX_SEGMENTS: Final = 512
+"""Segments that wait; bounds what many small ones cost beyond their octets."""
+
+PATIENCE: Final = 64
+"""Further segments of the connection after which a missing one is given up. Retransmissions and multi-queue network
+cards displace segments by a handful."""
+
+_MODULUS: Final = 1 << 32
+_HALF: Final = 1 << 31
+
+
+class Piece(NamedTuple):
+    """The next octets of a stream.
+
+    Attributes:
+        missing: how many octets in front of them the capture does not have.
+        data: the octets.
+        time: when the packet that carried them was captured.
+    """
+
+    missing: int
+    data: bytes
+    time: int | None
+
+
+class Stream:
+    """One direction of a connection.
+
+    Attributes:
+        offset: octets of the stream so far, those that are missing included.
+    """
+
+    __slots__ = ("_held", "_next", "_stuck", "_waiting", "offset")
+
+    def __init__(self) -> None:
+        self._next: int | None = None
+        self._waiting: dict[int, tuple[bytes, int, int | None]] = {}
+        self._held = 0
+        self._stuck = 0
+        self.offset = 0
+
+    def start(self, seq: int) -> None:
+        """Say which sequence number the first octet has (SYN, plus one)."""
+        if self._next is None:
+            self._next = seq % _MODULUS
+
+    @property
+    def held(self) -> int:
+        """How many octets wait."""
+        return self._held
+
+    def feed(self, seq: int, payload: bytes, lost: int, time: int | None) -> list[Piece]:
+        """Take a segment and return what is in order now.
+
+        Args:
+            seq: sequence number of its first octet.
+            payload: its octets, at least one, or `lost` is not 0.
+            lost: octets behind them that the capture cut off.
+            time: when it was captured.
+        """
+        if self._next is None:
+            self._next = seq  # the capture began in the middle of the connection
+        ahead = (seq - self._next) % _MODULUS
+        if ahead == 0 and not self._waiting:
+            return self._deliver([], payload, lost, time)
+        if ahead >= _HALF:
+            # Sent before, wholly or in part. The octets that came first stand.
+            known = _MODULUS - ahead
+            if known >= len(payload) + lost:
+                return []
+            cut = payload[known:]
+            seq, payload, lost = self._next, cut, lost - max(0, known - len(payload))
+        self._hold(seq, payload, lost, time)
+        pieces = self._in_order()
+        while self._held > MAX_WAITING or len(self._waiting) > MAX_SEGMENTS:
+            pieces += self._skip()
+        return pieces
+
+    def tick(self) -> list[Piece]:
+        """Count a segment of the connection; returns what comes free where patience is at its end."""
+        if not self._waiting:
+            return []
+        self._stuck += 1
+        return self._skip() if self._stuck > PATIENCE else []
+
+    def flush(self) -> list[Piece]:
+        """Return all that waits, with what is missing between; the connection is over."""
+        pieces: list[Piece] = []
+        while self._waiting:
+            pieces += self._skip()
+        return pieces
+
+    def _hold(self, seq: int, payload: bytes, lost: int, time: int | None) -> None:
+        older = self._waiting.get(seq)
+        if older is None or len(older[0]) + older[1] < len(payload) + lost:
+            self._held += len(payload) - (len(older[0]) if older else 0)
+            self._waiting[seq] = (payload, lost, time)
+
+    def _deliver(self, pieces: list[Piece], payload: bytes, lost: int, time: int | None) -> list[Piece]:
+        assert self._next is not None  # noqa: S101  # feed and start set it
+        if payload:
+            pieces.append(Piece(0, payload, time))
+        if lost:
+            pieces.append(Piece(lost, b"", time))
+        size = len(payload) + lost
+        self._next = (self._next + size) % _MODULUS
+        self.offset += size
+        self._stuck = 0
+        return pieces
+
+    def _in_order(self) -> list[Piece]:
+        """Return the waiting segments that follow without a gap."""
+        pieces: list[Piece] = []
+        while self._waiting:
+            found = self._nearest()
+            ahead = (found - (self._next or 0)) % _MODULUS
+            if 0 < ahead < _HALF:
+                break
+            payload, lost, time = self._waiting.pop(found)
+            self._held -= len(payload)
+            known = (_MODULUS - ahead) % _MODULUS  # overlaps what was delivered
+            if known < len(payload) + lost:
+                self._deliver(pieces, payload[known:], lost - max(0, known - len(payload)), time)
+        return pieces
+
+    def _nearest(self) -> int:
+        base = (self._next or 0) - _HALF
+        return min(self._waiting, key=lambda seq: (seq - base) % _MODULUS)
+
+    def _skip(self) -> list[Piece]:
+        """Give up what is missing in front of the nearest segment."""
+        found = self._nearest()
+        missing = (found - (self._next or 0)) % _MODULUS
+        time = self._waiting[found][2]
+        self._next = found
+        self.offset += missing
+        self._stuck = 0
+        return [Piece(missing, b"", time), *self._in_order()]

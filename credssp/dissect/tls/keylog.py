@@ -1,0 +1,111 @@
+"""The secrets that open TLS: key logs and a server's RSA key.
+
+A key log (SSLKEYLOGFILE, draft-ietf-tls-keylogfile) has lines ``LABEL client_random secret``, all in hexadecimal. The
+client random is that of the ClientHello, by which a connection finds its secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from credssp.dissect.errors import CaptureError
+from credssp.secret import Secret
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+__all__ = ["MAX_CONNECTIONS", "Secrets"]
+
+MAX_CONNECTIONS: Final = 100_000
+"""Connections of a key log that are kept, some 100 MB; a browser's log of a month has a tenth of it."""
+
+_MAX_LINE: Final = 1024
+_LABELS: Final = frozenset(
+    (
+        "CLIENT_RANDOM",
+        "PMS_CLIENT_RANDOM",
+        "CLIENT_HANDSHAKE_TRAFFIC_SECRET",
+        "SERVER_HANDSHAKE_TRAFFIC_SECRET",
+        "CLIENT_TRAFFIC_SECRET_0",
+        "SERVER_TRAFFIC_SECRET_0",
+    )
+)
+
+
+class Secrets:
+    """All secrets that were given, in any number of key logs, and the RSA key if there is one.
+
+    Attributes:
+        rsa_key: the server's private key, or None.
+        waiting: octets that all connections together hold because their key is not there (yet).
+        lines_ignored: lines that are no comment and no line of a key log.
+        overflow: whether there were more connections than are kept.
+    """
+
+    def __init__(self) -> None:
+        self._by_random: dict[bytes, dict[str, bytes]] = {}
+        self.rsa_key: RSAPrivateKey | None = None
+        self.waiting = 0
+        self.lines_ignored = 0
+        self.overflow = False
+
+    def __len__(self) -> int:
+        """Of how many connections there are secrets."""
+        return len(self._by_random)
+
+    def __repr__(self) -> str:
+        return f"Secrets(connections={len(self)}, rsa_key={self.rsa_key is not None})"
+
+    def add_log(self, lines: Iterable[bytes]) -> None:
+        """Take the lines of a key log; whatever is no such line is counted and passed over."""
+        for line in lines:
+            text = line.strip()
+            if text and not text.startswith(b"#") and not self._add(text):
+                self.lines_ignored += 1
+
+    def _add(self, line: bytes) -> bool:
+        parts = line.split(b" ") if len(line) <= _MAX_LINE else []
+        if len(parts) != 3:
+            return False
+        try:
+            label = parts[0].decode("ascii")
+            random, secret = (bytes.fromhex(part.decode("ascii")) for part in parts[1:])
+        except ValueError:
+            return False
+        if label not in _LABELS:
+            # EXPORTER_SECRET and its like are well-formed and of no use here.
+            return label.isupper()
+        if len(random) != 32 or not secret:
+            return False
+        if random not in self._by_random and len(self._by_random) >= MAX_CONNECTIONS:
+            self.overflow = True
+            return True
+        self._by_random.setdefault(random, {})[label] = secret
+        return True
+
+    def find(self, client_random: bytes, label: str) -> bytes | None:
+        """Return a secret of the connection with this client random, or None."""
+        return self._by_random.get(client_random, {}).get(label)
+
+    def knows(self, client_random: bytes) -> bool:
+        """Whether there is any secret of this connection."""
+        return client_random in self._by_random
+
+    def load_rsa_key(self, pem: Secret[bytes]) -> None:
+        """Take the server's private key, PEM, not encrypted.
+
+        Raises:
+            CaptureError: it is no such key, or none of RSA.
+        """
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+        try:
+            key = load_pem_private_key(pem.reveal(), None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise CaptureError("the RSA key cannot be read: an unencrypted private key in PEM is needed") from None
+        if not isinstance(key, RSAPrivateKey):
+            raise CaptureError("the private key is none of RSA; only RSA key exchange can be opened by a private key")
+        self.rsa_key = key
