@@ -227,8 +227,10 @@ def from_wire(message: TSCredentials) -> DelegatedCredentials:
     creds = message.credentials
     if isinstance(creds, TSPasswordCreds):
         # Taken apart already on the wire: a backslash in the user name belongs to the name.
-        result = PasswordCredentials("", creds.password, domain=creds.domain_name)
-        object.__setattr__(result, "username", creds.user_name)
+        # rdesktop 1.9 counts the U+0000 at the end of its strings in (tests/interop/test_rdesktop.py).
+        password = Secret(creds.password.reveal().removesuffix("\0"))
+        result = PasswordCredentials("", password, domain=creds.domain_name.removesuffix("\0"))
+        object.__setattr__(result, "username", creds.user_name.removesuffix("\0"))
         return result
     if isinstance(creds, TSSmartCardCreds):
         csp = creds.csp_data

@@ -132,7 +132,7 @@ class RDPServer:
             limits: as in `credssp.rdp.serve`.
             port: TCP port on 127.0.0.1; 0 for any that is free.
             hold: seconds to keep a session open for a client that goes on talking.
-            options: as in `credssp.rdp.serve`: `accounts` for a store in place of `who`, `protocols`, `min_version`, ...
+            options: as in `credssp.rdp.serve`: `accounts` in place of `who`, `protocols`, `min_version`, ...
         """
         if who is not None or options.get("accounts") is None:
             options["accounts"] = MemoryAccounts(DEFAULT_ACCOUNTS if who is None else who)

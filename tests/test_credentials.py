@@ -180,3 +180,10 @@ def test_an_empty_list_of_supplemental_credentials_reads_as_none_of_them() -> No
     received = from_wire(message)
     assert isinstance(received, RemoteGuardCredentials)
     assert received.supplemental == ()
+
+
+def test_strings_that_end_in_nul_are_received_without_it() -> None:
+    sent = TSCredentials(TSPasswordCreds("LAB\0", "alice\0", Secret("secret\0")))
+    received = from_wire(sent)
+    assert isinstance(received, PasswordCredentials)
+    assert (received.domain, received.username, received.password.reveal()) == ("LAB", "alice", "secret")

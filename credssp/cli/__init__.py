@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
-    "login": "try a login on an RDP server, up to the authorization result",
+    "login": "try a login, up to the authorization result",
     "probe": "find out what servers offer, without credentials",
-    "serve": "run a test endpoint that says who logged on and what was delegated",
+    "serve": "run a test endpoint that tells what was delegated",
     "demo": "log on to an embedded server over loopback and show every leg",
     "status": "explain a SECURITY_STATUS or NTSTATUS",
     "decode": "take a TSRequest, TSCredentials, SPNEGO or NTLM token apart",

@@ -50,6 +50,7 @@ def add_account_arguments(parser: argparse.ArgumentParser, *, port: int) -> None
     parser.add_argument("--users-file", metavar="F", help="accounts: smbpasswd, SAM, or DOMAIN:NAME:PASSWORD lines")
     parser.add_argument("--cert", metavar="F", help="PEM file with the certificate chain (default: one made now)")
     parser.add_argument("--key", metavar="F", help="PEM file with its key, where --cert has none")
+    parser.add_argument("--keytab", metavar="F", help="Kerberos keytab (default: that of KRB5_KTNAME)")
     parser.add_argument("--min-version", type=int, choices=range(2, 7), metavar="N", help="lowest CredSSP version")
     parser.add_argument("--reveal", action="store_true", help="print the secrets that were delegated")
     parser.add_argument("--json", action="store_true", help="print JSON lines on a terminal too")

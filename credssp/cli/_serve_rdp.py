@@ -78,6 +78,7 @@ def _options(arguments: argparse.Namespace) -> ServeOptions:
         # Made before the workers are forked: they must all have the same.
         "certificate": common.certificate(arguments) or process_certificate(),
         "target": common.ntlm_target(arguments),
+        "keytab": arguments.keytab,
         "min_version": arguments.min_version,
         "protocols": protocols[arguments.protocols],
     }

@@ -137,7 +137,9 @@ class _Login(LoginProtocol[NLAServer]):
         service = self._service
         half_open = service.half_open
         if len(half_open) >= service.settings.limits.half_open:
-            next(iter(half_open)).drop("too many logins at once, and this was the oldest")
+            oldest = next(iter(half_open))
+            del half_open[oldest]  # now: its transport reports the end later, and others may come before that
+            oldest.drop("too many logins at once, and this was the oldest")
         half_open[self] = None
         self._client = service.settings.client(transport.get_extra_info("peername"), self.endpoint)
         super().connection_made(transport)
@@ -199,5 +201,5 @@ class _Login(LoginProtocol[NLAServer]):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         # A refused connection counts until it is gone, or lingering would be a way around the limit.
-        if self._service.half_open.pop(self, 0) is None:
-            self._service.settings.tell(self.client, Closed())
+        self._service.half_open.pop(self, None)
+        self._service.settings.tell(self.client, Closed())

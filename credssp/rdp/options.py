@@ -22,6 +22,7 @@ __all__ = ["ClientOptions", "ServerOptions"]
 class ClientOptions(TypedDict, total=False):
     """Keywords of `credssp.ClientContext`."""
 
+    policy_target: str | None
     mechanism: MechanismChoice
     delegate: bool
     delegated_credentials: DelegatedCredentials | None
@@ -43,6 +44,8 @@ class ServerOptions(TypedDict, total=False):
     certificate: str | PathLike[str] | tuple[bytes, bytes] | ServerCertificate | None
     mechanisms: Collection[MechanismName]
     spn: str | Collection[str] | None
+    keytab: str | PathLike[str] | None
+    service_principal: str | None
     require_mic: bool
     target: NTLMTarget | None
     policy: DelegationPolicy | PolicySettings | None
@@ -52,4 +55,5 @@ class ServerOptions(TypedDict, total=False):
     max_message_size: int
     max_legs: int
     random: Callable[[int], bytes]
+    clock: Callable[[], int]
     observer: Observer | None
