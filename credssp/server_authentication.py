@@ -14,6 +14,8 @@ class ServerAuthentication(enum.Flag):
     (win32 "CredSSP Group Policy Settings": a trusted certificate or Kerberos is strong, NTLM alone is not).
     """
 
+    __hash__ = object.__hash__  # Enum's own is a function in Python
+
     NONE = 0
     NTLM = 1
     """NTLM proved only that the server (or somebody it asks) knows the account's secret, not which server it is."""

@@ -49,7 +49,7 @@ __all__ = ["DelegationPolicy"]
 
 _UNSET = DelegationList()
 _BEST = ServerAuthentication.CERTIFICATE | ServerAuthentication.KERBEROS
-_EMPTY_HANDED = frozenset({DelegationMode.RESTRICTED_ADMIN, DelegationMode.NO_DELEGATION})
+_EMPTY_HANDED = (DelegationMode.RESTRICTED_ADMIN, DelegationMode.NO_DELEGATION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

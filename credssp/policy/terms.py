@@ -16,6 +16,8 @@ __all__ = ["AuthenticationLevel", "CredentialSource", "DelegationMode", "Delegat
 class CredentialSource(enum.Enum):
     """Where the credentials come from that are to be delegated."""
 
+    __hash__ = object.__hash__  # Enum's own is a function in Python
+
     DEFAULT = "default"
     """Those of the first sign-on to the machine."""
     FRESH = "fresh"

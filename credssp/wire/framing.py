@@ -55,7 +55,8 @@ class TSRequestBuffer:
             LimitExceededError: it is going to be larger than `max_size`.
         """
         self._data += data
-        self._measure()
+        if not self._total:
+            self._measure()
 
     def next_message(self) -> bytes | None:
         """Take out the next message, or None as long as it is not complete.
@@ -64,12 +65,16 @@ class TSRequestBuffer:
             DecodeError: it does not begin like a TSRequest. Call `take_rest` instead once the exchange is over.
             LimitExceededError: it is going to be larger than `max_size`.
         """
-        self._measure()
-        total = self._total
-        if not total or len(self._data) < total:
+        data = self._data
+        if not data:
             return None
-        message = bytes(memoryview(self._data)[:total])
-        del self._data[:total]
+        if not self._total:
+            self._measure()
+        total = self._total
+        if not total or len(data) < total:
+            return None
+        message = bytes(memoryview(data)[:total])
+        del data[:total]
         self._total = 0
         return message
 
@@ -83,7 +88,7 @@ class TSRequestBuffer:
     def _measure(self) -> None:
         """Find out how long the current message is, as soon as its header is there."""
         data = self._data
-        if self._total or not data:
+        if not data:
             return
         if data[0] != Tag.SEQUENCE:
             raise _not_a_message(f"first octet 0x{data[0]:02X} where a SEQUENCE (0x30) belongs", 0)
