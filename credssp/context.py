@@ -254,7 +254,8 @@ class _Context(ABC):
         Raises:
             LocalProtocolError: the context is not complete, has failed or was shut down.
         """
-        self._check_open()
+        if not self.complete or self._shut_down or self._failure is not None:
+            self._check_open()  # raises; not called for every message
         return self._channel.encrypt(data)
 
     def unwrap(self, data: bytes) -> bytes:
@@ -266,7 +267,8 @@ class _Context(ABC):
             LocalProtocolError: the context is not complete or has failed.
             TLSError, TLSAlertError: a record was bad, or the peer sent a fatal alert.
         """
-        self._check_complete()
+        if not self.complete or self._failure is not None:
+            self._check_complete()  # raises
         try:
             return self._channel.decrypt(data)
         except CredSSPError as error:

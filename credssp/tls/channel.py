@@ -184,10 +184,11 @@ class TLSChannel:
         Raises:
             TLSError, TLSAlertError: as `read`.
         """
+        pieces: list[bytes] = []
         if len(data) <= _PIECE:
             self._incoming.write(data)
-            return self.read()
-        pieces: list[bytes] = []
+            self._read_into(pieces)
+            return pieces[0] if len(pieces) == 1 else self._joined(pieces)
         view = memoryview(data)
         for start in range(0, len(data), _PIECE):
             self._incoming.write(view[start : start + _PIECE])
@@ -208,9 +209,11 @@ class TLSChannel:
             self._tls.write(data)
         except ssl.SSLError as error:
             raise translate(error, during="TLS session") from None
-        if len(data) <= MAX_PLAINTEXT and not before:
+        if not before and len(data) <= MAX_PLAINTEXT:
             # Also measures what a key update put in front, which only makes the room asked for larger.
-            self._overhead = max(self._overhead, self._outgoing.pending - len(data))
+            overhead = self._outgoing.pending - len(data)
+            if overhead > self._overhead:
+                self._overhead = overhead
 
     def encrypt(self, data: bytes) -> bytes:
         """Encrypt plaintext and return everything that must go to the peer; for bulk data after the exchange.
