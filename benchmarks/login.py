@@ -14,13 +14,14 @@ import spnego
 import spnego.tls
 
 import credssp
-from benchmarks.measure import Clock, Split, best_of
+from benchmarks.measure import Clock, Split, take_turns
 from credssp.status import SecurityStatus
 from credssp.tls.certificate import process_certificate
 from credssp.tls.settings import ServerTLS, client_context, server_context
 
 USER, DOMAIN, PASSWORD = "alice", "LAB", "correct horse"
 TARGET = "TERMSRV/srv.lab.test"
+BARE = "bare TLS handshake"
 
 Case = Callable[[Clock], None]
 
@@ -34,10 +35,10 @@ def bare_tls() -> Case:
         clock.start()
         c_in, c_out = ssl.MemoryBIO(), ssl.MemoryBIO()
         client = client_ctx.wrap_bio(c_in, c_out, server_hostname="srv.lab.test")
-        clock.lap("client")
+        clock.client_lap()
         s_in, s_out = ssl.MemoryBIO(), ssl.MemoryBIO()
         server = server_ctx.wrap_bio(s_in, s_out, server_side=True)
-        clock.lap("server")
+        clock.server_lap()
         done = False
         while not done:
             done = True
@@ -46,16 +47,16 @@ def bare_tls() -> Case:
             except ssl.SSLWantReadError:
                 done = False
             data = c_out.read()
-            clock.lap("client")
+            clock.client_lap()
             s_in.write(data)
             try:
                 server.do_handshake()
             except ssl.SSLWantReadError:
                 done = False
             data = s_out.read()
-            clock.lap("server")
+            clock.server_lap()
             c_in.write(data)
-        clock.lap("client")
+        clock.client_lap()
 
     return run
 
@@ -69,16 +70,16 @@ def ours(mechanism: Any) -> Case:
         client = credssp.ClientContext(
             credssp.PasswordCredentials(USER, PASSWORD, domain=DOMAIN), target_name=TARGET, mechanism=mechanism
         )
-        clock.lap("client")
+        clock.client_lap()
         server = credssp.ServerContext(accounts=accounts)
-        clock.lap("server")
+        clock.server_lap()
         token = b""
         while not server.complete:
             token = client.step(token).token
-            clock.lap("client")
+            clock.client_lap()
             result = server.step(token)
             token = result.token
-            clock.lap("server")
+            clock.server_lap()
         if result.status is not SecurityStatus.SEC_E_OK or not client.complete:
             raise AssertionError("the login did not complete")
 
@@ -114,16 +115,16 @@ def pyspnego(*, tuned: bool) -> Case:
         clock.start()
         more = {"credssp_tls_context": shared["client"]} if tuned else {}
         client = spnego.client(credential, hostname="srv.lab.test", service="TERMSRV", protocol="credssp", **more)
-        clock.lap("client")
+        clock.client_lap()
         more = {"credssp_tls_context": shared["server"]} if tuned else {}
         server = spnego.server(protocol="credssp", **more)
-        clock.lap("server")
+        clock.server_lap()
         token: bytes | None = None
         while not server.complete:
             token = client.step(token)
-            clock.lap("client")
+            clock.client_lap()
             token = server.step(token)
-            clock.lap("server")
+            clock.server_lap()
             if client.complete and not token:
                 break
 
@@ -140,31 +141,36 @@ def requests_credssp_client() -> Case:
         clock.start()
         generator = CredSSPContext("srv.lab.test", f"{DOMAIN}\\{USER}", PASSWORD).credssp_generator()
         token, _ = next(generator)
-        clock.lap("client")
+        clock.client_lap()
         server = credssp.ServerContext(accounts=accounts)
         while not server.complete:
             reply = server.step(token).token
-            clock.lap("server")
+            clock.server_lap()
             if server.complete:
                 break
             token, _ = generator.send(reply)
-            clock.lap("client")
+            clock.client_lap()
 
     return run
 
 
-def measure(*, rounds: int = 12, repeat: int = 25) -> dict[str, Split]:
-    """Return CPU seconds per login and side."""
+def cases(*, peers: bool = True) -> dict[str, Case]:
+    """Return what is measured; the bare handshake first."""
+    found = {
+        BARE: bare_tls(),
+        "credssp, SPNEGO/NTLM": ours("negotiate"),
+        "credssp, bare NTLM": ours("ntlm"),
+    }
+    if peers:
+        found |= {
+            "pyspnego, tuned": pyspnego(tuned=True),
+            "pyspnego, default": pyspnego(tuned=False),
+            "requests-credssp client, credssp server": requests_credssp_client(),
+        }
+    return found
+
+
+def measure(*, rounds: int = 12, repeat: int = 25, peers: bool = True) -> dict[str, list[Split]]:
+    """Return CPU seconds per login, round and side."""
     with _user_file():
-        return best_of(
-            {
-                "bare TLS handshake": bare_tls(),
-                "credssp, SPNEGO/NTLM": ours("negotiate"),
-                "credssp, bare NTLM": ours("ntlm"),
-                "pyspnego, tuned": pyspnego(tuned=True),
-                "pyspnego, default": pyspnego(tuned=False),
-                "requests-credssp client, credssp server": requests_credssp_client(),
-            },
-            rounds=rounds,
-            repeat=repeat,
-        )
+        return take_turns(cases(peers=peers), rounds=rounds, repeat=repeat)
