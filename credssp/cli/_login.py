@@ -77,9 +77,11 @@ def exit_code(outcome: LoginOutcome) -> int:
         return ACCEPTED
     if outcome.refused or isinstance(error, PeerRefusedError | AuthenticationError):
         return REFUSED
-    if isinstance(error, _OURS):
+    # Over HTTP, the error says which leg failed, and its cause why.
+    cause = error.__cause__ or error
+    if isinstance(cause, _OURS):
         return UNSAFE
-    return USAGE if isinstance(error, LocalProtocolError) else UNREACHABLE
+    return USAGE if isinstance(cause, LocalProtocolError) else UNREACHABLE
 
 
 def status_facts(error: CredSSPError | None) -> dict[str, Any]:

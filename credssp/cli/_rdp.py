@@ -18,7 +18,7 @@ from credssp.rdp.client import LoginRefusedError, NLAClient, late_refusal
 from credssp.rdp.early_user_authorization import AuthorizationDeniedError
 from credssp.rdp.negotiation import protocol_names
 
-__all__ = ["log_on", "probe"]
+__all__ = ["certificate_facts", "log_on", "probe", "probe_facts"]
 
 _SETTLE = 0.3
 """Seconds in which a server that selected HYBRID may still say no to what was delegated; it has no other way."""
@@ -91,10 +91,11 @@ async def probe(target: Target, timeout: float) -> dict[str, Any]:
     """Return what the server offers, as facts to print; fails only where there is a bug."""
     # Ten connections at most, each with a few answers.
     timeouts = Timeouts(connect=timeout, leg=timeout, login=10 * timeout)
-    return _probe_facts(target, await probe_server(target.host, target.port, timeouts=timeouts))
+    return probe_facts(target, await probe_server(target.host, target.port, timeouts=timeouts))
 
 
-def _probe_facts(target: Target, report: ProbeReport) -> dict[str, Any]:
+def probe_facts(target: Target, report: ProbeReport) -> dict[str, Any]:
+    """Return a report as facts to print."""
     credssp = None
     if report.credssp_version is not None:
         credssp = {
@@ -108,14 +109,15 @@ def _probe_facts(target: Target, report: ProbeReport) -> dict[str, Any]:
         "error": None if report.error is None else status_facts(report.error),
         "protocols": report.protocols,
         "tls": report.tls,
-        "certificate": None if report.certificate is None else _certificate_facts(report.certificate),
+        "certificate": None if report.certificate is None else certificate_facts(report.certificate),
         "credssp": credssp,
         "ntlm": report.ntlm or None,
         "seconds": round(report.seconds, 3),
     }
 
 
-def _certificate_facts(certificate: bytes) -> dict[str, Any]:
+def certificate_facts(certificate: bytes) -> dict[str, Any]:
+    """Return what is to be said about a certificate in DER."""
     from cryptography import x509
 
     facts: dict[str, Any] = dict.fromkeys(("subject", "issuer", "not_before", "not_after"))

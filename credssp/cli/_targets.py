@@ -30,7 +30,11 @@ class _Transport:
     port: int
 
 
-TRANSPORTS: Final = {"rdp": _Transport("credssp.cli._rdp", 3389)}
+TRANSPORTS: Final = {
+    "rdp": _Transport("credssp.cli._rdp", 3389),
+    "http": _Transport("credssp.cli._winrm", 5985),
+    "https": _Transport("credssp.cli._winrm", 5986),
+}
 """By URL scheme."""
 
 _URL: Final = re.compile(

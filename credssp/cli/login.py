@@ -1,4 +1,4 @@
-"""``credssp login rdp://HOST``: try a login as mstsc would, up to the authorization result."""
+"""``credssp login URL``: try a login as mstsc or winrs would, up to the authorization result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "4 one of our own checks failed (key mismatch, certificate, version, policy).\n"
         "The password comes from --password-file, else from CREDSSP_PASSWORD, else you are asked."
     )
-    parser.add_argument("target", metavar="URL", help="rdp://HOST or rdp://HOST:PORT")
+    parser.add_argument("target", metavar="URL", help="rdp://HOST[:PORT]; http://HOST[:PORT] or https://... for WinRM")
     who = parser.add_argument_group("who")
     who.add_argument("-u", "--user", metavar="USER", help="NAME, DOMAIN\\NAME or NAME@REALM")
     who.add_argument("-d", "--domain", metavar="DOMAIN", default="", help="domain of the user")
@@ -124,6 +124,14 @@ def _print(target: Target, request: LoginRequest, outcome: LoginOutcome, code: i
         shown["user"] = f"{who.domain}\\{who.username}" if who.domain else who.username
     if (rdp := facts.get("rdp")) and rdp["selected_protocol"]:
         shown["protocol"] = rdp["selected_protocol"]
+    if winrm := facts.get("winrm"):
+        if https := winrm["https"]:
+            shown["https"] = f"{https['version']}, {https['key_type']}"
+            shown["  certificate"] = f"{https['sha256']} ({https['certificate_check']})"
+        if winrm["leg"]:
+            shown["failed at"] = f"{winrm['leg']}, HTTP {winrm['http_status']}"
+        if winrm["identity"]:
+            shown["service"] = ", ".join(winrm["identity"].values())
     if tls := facts["tls"]:
         shown["TLS"] = f"{tls['version']}, {tls['cipher']}, {tls['key_type']}"
         shown["certificate"] = f"{tls['certificate_sha256']} ({tls['certificate_check']})"

@@ -1,4 +1,4 @@
-"""``credssp serve rdp``: a test endpoint that prints one JSON line per event.
+"""``credssp serve``: test endpoints that print one JSON line per event.
 
 A further endpoint is one more line in `ENDPOINTS` and one module with `configure` and `run`.
 """
@@ -11,7 +11,10 @@ from typing import Final
 
 __all__ = ["ENDPOINTS", "configure", "run"]
 
-ENDPOINTS: Final = {"rdp": ("credssp.cli._serve_rdp", "RDP with network level authentication")}
+ENDPOINTS: Final = {
+    "rdp": ("credssp.cli._serve_rdp", "RDP with network level authentication"),
+    "winrm": ("credssp.cli._serve_winrm", "WinRM with a shell in which nothing runs"),
+}
 """Name, module and one line for the help."""
 
 

@@ -44,7 +44,7 @@ from credssp.tls.settings import ClientTLS, TLSVersionName, client_context
 from credssp.wire.framing import TSRequestBuffer
 from credssp.wire.ts_request import TSRequest
 
-__all__ = ["ProbeReport", "probe"]
+__all__ = ["ProbeReport", "accepts", "first_tokens", "probe"]
 
 _PROTOCOLS: Final = (
     Protocol.RDP,
@@ -140,22 +140,26 @@ async def _offer(peer: _Peer, protocol: Protocol) -> str:
     return "accepted" if selected == protocol else f"selected {selected.name or int(selected)}"
 
 
-async def _credssp(report: ProbeReport, timeouts: Timeouts, protocol: Protocol) -> None:
+def first_tokens() -> dict[str, bytes]:
+    """Return, by mechanism, a first security token that proves and discloses nothing."""
     nobody = PasswordCredentials("probe", "")  # goes into AUTHENTICATE only, which is never made
     negotiate = create_initiator(nobody, target_name="TERMSRV/probe", mechanism="ntlm").step(None)
-    offers = {
+    return {
         "ntlm": negotiate or b"",
         "spnego/ntlm": NegTokenInit((OID.NTLM,), mech_token=negotiate).encode(),
         "spnego/kerberos": NegTokenInit((OID.MS_KERBEROS, OID.KERBEROS)).encode(),
     }
-    for name, token in offers.items():
+
+
+async def _credssp(report: ProbeReport, timeouts: Timeouts, protocol: Protocol) -> None:
+    for name, token in first_tokens().items():
         try:
             async with _connect(report, timeouts) as peer:
                 await peer.negotiate(protocol)
                 channel = await peer.start_tls(report.host, ClientTLS())
                 answer = await peer.exchange(channel, TSRequest(HIGHEST_VERSION, nego_tokens=(token,)))
             report.credssp_version = answer.version
-            if _accepts(report, answer):
+            if accepts(report, answer):
                 report.mechanisms.append(name)
         except ConnectError:
             raise
@@ -164,7 +168,7 @@ async def _credssp(report: ProbeReport, timeouts: Timeouts, protocol: Protocol) 
             report.credssp_error = report.credssp_error or f"{name}: {error.message}"
 
 
-def _accepts(report: ProbeReport, answer: TSRequest) -> bool:
+def accepts(report: ProbeReport, answer: TSRequest) -> bool:
     """Whether the server goes on with what was offered; notes the names that it tells."""
     if answer.error_code is not None:
         report.credssp_error = report.credssp_error or describe(answer.error_code).summary

@@ -17,6 +17,7 @@ in front that shares connections among clients. Workers need nothing in common.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
@@ -40,7 +41,7 @@ from credssp.winrm.options import ServerOptions
 from credssp.winrm.server import LoginState, ServerConnection
 from credssp.winrm.session import Encryption, encrypts
 
-__all__ = ["WinRMApplication", "WinRMLimits", "WinRMRequest", "WinRMResponse"]
+__all__ = ["Login", "WinRMApplication", "WinRMLimits", "WinRMRequest", "WinRMResponse"]
 
 logger = logging.getLogger("credssp.winrm")
 
@@ -48,8 +49,28 @@ _MAX_HEADERS: Final = 100
 _PLAIN_TYPES: Final = frozenset({"application/soap+xml", "text/xml", "application/xml"})
 
 Authorize: TypeAlias = Callable[[Identity, DelegatedCredentials], bool | Awaitable[bool]]
-LoginObserver: TypeAlias = Callable[[tuple[str, int] | None, Identity | None, CredSSPError | None], None]
-"""Is told of every login that is over: the client's address, who logged on, and why not if not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A login that is over.
+
+    Attributes:
+        client: the client's address and port, or None.
+        identity: who logged on; None where nobody did. Whoever may not use the service is named and has an `error`.
+        credentials: what was delegated, where somebody logged on.
+        error: why there was no login, or None.
+        version: the CredSSP version that was used, or None.
+    """
+
+    client: tuple[str, int] | None
+    identity: Identity | None = None
+    credentials: DelegatedCredentials | None = None
+    error: CredSSPError | None = None
+    version: int | None = None
+
+
+LoginObserver: TypeAlias = Callable[[Login], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +128,7 @@ class WinRMApplication:
         encrypts(encryption, "http")
         self.limits = limits or WinRMLimits()
         self._handler = handler
-        self._path = path
+        self.path = path
         self._encryption: Encryption = encryption
         self._authorize = authorize
         self._on_login = on_login
@@ -155,8 +176,8 @@ class WinRMApplication:
                 logger.error("this ASGI server does not tell its connections apart: see credssp.winrm.connections")
             raise Refusal(500, "the server is not set up for CredSSP", close=True)
         body = await call.body(max_size=self.limits.body_size, timeout=self.limits.body_timeout)
-        if call.scope["path"].rstrip("/") != self._path.rstrip("/"):
-            raise Refusal(404, f"the service is at {self._path}")
+        if call.scope["path"].rstrip("/") != self.path.rstrip("/"):
+            raise Refusal(404, f"the service is at {self.path}")
         if call.scope["method"] != "POST":
             raise Refusal(405, "only POST")
         connection = self.connections.of(key)
@@ -165,7 +186,7 @@ class WinRMApplication:
         except CredSSPError as error:
             connection.refuse()
             self.connections.note(connection)
-            self._tell(call, None, error)
+            self._tell(Login(call.client, error=error))
             raise Refusal(400, error.message, close=True) from None
         if token is not None:
             answer = await self._leg(call, connection, token)
@@ -185,20 +206,21 @@ class WinRMApplication:
             return await self._decide(call, connection)
         self.connections.note(connection)
         if result.error is not None:
-            self._tell(call, None, result.error)
+            self._tell(Login(call.client, error=result.error))
             return self._refused(401, connection, result.token)
         return Answer(401, challenge=format_token(result.token))
 
     async def _decide(self, call: Call, connection: ServerConnection) -> Answer | None:
         identity, credentials = connection.identity, connection.delegated_credentials
+        login = Login(call.client, identity, credentials, version=connection.version)
         if await self._is_authorized(identity, credentials):
             connection.authorize()
             self.connections.note(connection)
-            self._tell(call, identity, None)
+            self._tell(login)
             return None
         connection.refuse()
         self.connections.note(connection)
-        self._tell(call, identity, _not_authorized())
+        self._tell(dataclasses.replace(login, error=_not_authorized()))
         return self._refused(403, connection, b"")
 
     async def _is_authorized(self, identity: Identity, credentials: DelegatedCredentials) -> bool:
@@ -217,11 +239,11 @@ class WinRMApplication:
         challenge = format_token(token) if status == 401 else None
         return Answer(status, challenge=challenge, close=connection.failures >= self.limits.failures)
 
-    def _tell(self, call: Call, identity: Identity | None, error: CredSSPError | None) -> None:
+    def _tell(self, login: Login) -> None:
         if self._on_login is None:
             return
         try:
-            self._on_login(call.client, identity, error)
+            self._on_login(login)
         except Exception as failure:  # noqa: BLE001  # a listener harms nobody
             logger.error("the on_login callback failed (%s)", type(failure).__name__)
 

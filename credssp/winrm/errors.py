@@ -25,7 +25,7 @@ __all__ = [
 class Leg(enum.Enum):
     """Where in an exchange something happened; the value says it in a sentence."""
 
-    OFFER = "the first request, which should be answered with an offer of CredSSP"
+    OFFER = "the first request (which asks for an offer of CredSSP)"
     TLS = "the TLS handshake"
     AUTHENTICATION = "the authentication (negoTokens)"
     KEY = "the end of the authentication and the check of the server's key (negoTokens and pubKeyAuth)"
@@ -71,7 +71,7 @@ class NotOfferedError(WinRMError):
 class HTTPStatusError(WinRMError):
     """An HTTP response that says neither yes nor no to the login: a proxy, a wrong URL, a server in trouble."""
 
-    default_status = SecurityStatus.SEC_E_INTERNAL_ERROR
+    default_status = SecurityStatus.SEC_E_TARGET_UNKNOWN
 
 
 class LoginError(WinRMError):

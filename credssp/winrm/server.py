@@ -169,6 +169,11 @@ class ServerConnection:
         assert credentials is not None  # noqa: S101  # the context is complete
         return credentials
 
+    @property
+    def version(self) -> int | None:
+        """The CredSSP version that was used."""
+        return self._completed().version
+
     def decrypt(self, content_type: str, body: bytes) -> Plaintext:
         """Decrypt a request.
 

@@ -10,7 +10,17 @@ from xml.sax.saxutils import escape
 
 from credssp.errors import DecodeError, RemoteProtocolError
 
-__all__ = ["ACTION", "NS", "Envelope", "Fault", "parse_envelope", "render", "render_fault"]
+__all__ = [
+    "ACTION",
+    "NS",
+    "Envelope",
+    "Fault",
+    "identify",
+    "parse_envelope",
+    "read_identity",
+    "render",
+    "render_fault",
+]
 
 NS: Final = {
     "s": "http://www.w3.org/2003/05/soap-envelope",
@@ -100,15 +110,7 @@ def parse_envelope(data: bytes) -> Envelope:
     Raises:
         RemoteProtocolError: it is no SOAP envelope.
     """
-    parser = ElementTree.XMLParser(target=_NoDoctype())  # noqa: S314  # without entities it is harmless
-    try:
-        parser.feed(data)
-        root = parser.close()
-    except (ElementTree.ParseError, ValueError, LookupError):
-        raise DecodeError("it is no well-formed XML", field="SOAP message") from None
-    body = root.find("s:Body", NS)
-    if root.tag != f"{{{NS['s']}}}Envelope" or body is None:
-        raise DecodeError("it is no SOAP 1.2 envelope with a body", field="SOAP message")
+    root, body = _parse(data)
 
     def header(path: str) -> str:
         text = root.findtext(f"s:Header/{path}", "", NS).strip()
@@ -129,6 +131,38 @@ def parse_envelope(data: bytes) -> Envelope:
         max_size=int(size) if size.isdigit() and len(size) < 10 else None,
         body=body,
     )
+
+
+def _parse(data: bytes) -> tuple[ElementTree.Element, ElementTree.Element]:
+    """Return envelope and body."""
+    parser = ElementTree.XMLParser(target=_NoDoctype())  # noqa: S314  # without entities it is harmless
+    try:
+        parser.feed(data)
+        root = parser.close()
+    except (ElementTree.ParseError, ValueError, LookupError):
+        raise DecodeError("it is no well-formed XML", field="SOAP message") from None
+    body = root.find("s:Body", NS)
+    if root.tag != f"{{{NS['s']}}}Envelope" or body is None:
+        raise DecodeError("it is no SOAP 1.2 envelope with a body", field="SOAP message")
+    return root, body
+
+
+def identify() -> bytes:
+    """Return the request for the server's identity (DSP0226 section 11)."""
+    return render(None, "", "<wsmid:Identify/>")
+
+
+def read_identity(data: bytes) -> dict[str, str] | None:
+    """Return what a server calls itself, or None where it answered otherwise."""
+    try:
+        _, body = _parse(data)
+    except RemoteProtocolError:
+        return None
+    found = {
+        name: (body.findtext(f"wsmid:IdentifyResponse/wsmid:Product{name.title()}", "", NS) or "").strip()[:200]
+        for name in ("vendor", "version")
+    }
+    return found if found["vendor"] else None
 
 
 def render(request: Envelope | None, action: str, body: str) -> bytes:

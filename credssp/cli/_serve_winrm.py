@@ -1,0 +1,121 @@
+"""``credssp serve winrm``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from credssp.cli import _serve_options as common
+
+if TYPE_CHECKING:
+    from credssp.winrm.asgi import WinRMApplication
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = (
+        "Events: listening, delegated, refused. Stop it with SIGTERM or Ctrl-C. The shell knows hostname, whoami and "
+        "echo and starts no process. --cert is the certificate inside CredSSP; --tls-cert is that of https."
+    )
+    common.add_account_arguments(parser, port=5985)
+    parser.add_argument("--tls-cert", metavar="F", help="serve https: PEM file with the certificate chain")
+    parser.add_argument("--tls-key", metavar="F", help="PEM file with its key, where --tls-cert has none")
+    parser.add_argument("--tls", choices=("1.2", "1.3"), help="the TLS version inside CredSSP (default: both)")
+    parser.add_argument(
+        "--encryption",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="whether messages must be encrypted: over http only, always, never (default: auto)",
+    )
+    parser.add_argument(
+        "--authorize",
+        choices=("success", "denied"),
+        default="success",
+        help="what becomes of logins (default: success)",
+    )
+    parser.add_argument("--path", default="/wsman", help="path of the service (default: /wsman)")
+    parser.add_argument("--half-open", type=_count, default=512, metavar="N", help="logins at once (default: 512)")
+    parser.add_argument("--deadline", type=float, default=20.0, metavar="S", help="for a whole login (default: 20)")
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 65536:
+        raise ValueError
+    return value
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    import signal
+
+    from credssp.errors import LocalProtocolError
+
+    as_json = arguments.json or not sys.stdout.isatty()
+    try:
+        from credssp.winrm import serving
+    except ImportError as error:
+        print(f"credssp serve: {error}; install credssp[winrm-server]", file=sys.stderr)
+        return 2
+    try:
+        host, port = common.address(arguments.listen)
+        if arguments.tls_key is not None and arguments.tls_cert is None:
+            raise LocalProtocolError("--tls-key needs --tls-cert")
+        application = _application(arguments, as_json=as_json)
+        server = serving.uvicorn_server(application, certfile=arguments.tls_cert, keyfile=arguments.tls_key)
+        listener = serving.listen(host, port)
+    except LocalProtocolError as error:
+        print(f"credssp serve: {error.message}", file=sys.stderr)
+        return 2
+    with listener:
+        host, port = listener.getsockname()[:2]
+        scheme = "http" if arguments.tls_cert is None else "https"
+        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        facts = {"address": shown, "protocol": "winrm", "url": f"{scheme}://{shown}{application.path}"}
+        common.emit("listening", facts, as_json=as_json)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # uvicorn stops at them, and raises them once more when it has.
+            signal.signal(number, lambda *_: None)
+        serving.serve(server, listener)
+    return 0
+
+
+def _application(arguments: argparse.Namespace, *, as_json: bool) -> WinRMApplication:
+    import socket
+
+    from credssp.tls.settings import ServerTLS
+    from credssp.winrm.asgi import Login, WinRMApplication, WinRMLimits
+    from credssp.winrm.wsman import WSManResponder
+
+    def on_login(login: Login) -> None:
+        head: dict[str, Any] = {"peer": "" if login.client is None else "{}:{}".format(*login.client)}
+        if login.error is not None:
+            common.emit("refused", head | common.status_facts(login.error), as_json=as_json)
+            return
+        who, credentials = login.identity, login.credentials
+        assert who is not None  # noqa: S101  # there is no error
+        assert credentials is not None  # noqa: S101
+        facts = common.credential_facts(credentials, reveal=arguments.reveal) | {
+            "logon": {"domain": who.domain, "user": who.username, "mechanism": who.mechanism},
+            "target_name": who.target_name,
+        }
+        common.emit("delegated", head | facts, as_json=as_json)
+
+    allowed = arguments.authorize == "success"
+    tls = ServerTLS() if arguments.tls is None else ServerTLS(minimum=arguments.tls, maximum=arguments.tls)
+    return WinRMApplication(
+        WSManResponder(hostname=arguments.nb_computer or socket.gethostname()),
+        path=arguments.path,
+        encryption=arguments.encryption,
+        authorize=lambda identity, credentials: allowed,  # noqa: ARG005
+        on_login=on_login,
+        limits=WinRMLimits(half_open=arguments.half_open, deadline=arguments.deadline),
+        accounts=common.accounts(arguments),
+        certificate=common.certificate(arguments),
+        target=common.ntlm_target(arguments),
+        min_version=arguments.min_version,
+        tls=tls,
+    )

@@ -1,0 +1,110 @@
+"""WinRM for the commands: `log_on` for ``login``, `probe` for ``probe``."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import functools
+import time
+from typing import Any, Final
+
+from credssp.cli._login import LoginOutcome, LoginRequest, context_facts
+from credssp.cli._rdp import certificate_facts, probe_facts
+from credssp.cli._targets import Target
+from credssp.drivers.handshake import Timeouts
+from credssp.drivers.winrm import WinRMConnection
+from credssp.drivers.winrm_probe import probe as probe_server
+from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError, PeerRefusedError, TLSAlertError
+from credssp.tls.settings import ClientTLS
+from credssp.winrm.client import ClientLogin, ClientSettings
+from credssp.winrm.errors import DelegationRefusedError, LoginError, WinRMError
+from credssp.winrm.soap import identify, read_identity
+
+__all__ = ["log_on", "probe"]
+
+_PATH: Final = "/wsman"
+_PROBES: Final = 64
+"""Threads for probes: as many as ``credssp probe`` asks at once by default."""
+
+
+def log_on(target: Target, request: LoginRequest) -> LoginOutcome:
+    """Log on, ask for the server's identity and close. Raises LocalProtocolError for a request that makes no sense."""
+    if request.restricted_admin:
+        raise LocalProtocolError("--restricted-admin is a mode of RDP; --no-delegate delegates an empty set")
+    https = target.scheme == "https"
+    # Over https it is the certificate of https that somebody has signed; the one inside is always self-made.
+    settings = ClientSettings(
+        credentials=request.credentials,
+        mechanism=request.mechanism,
+        delegate=request.delegate,
+        min_version=request.min_version,
+        tls=ClientTLS() if https else request.tls,
+    )
+    login = ClientLogin(settings, target.host)
+    timeouts = Timeouts(connect=request.timeout, leg=request.timeout, login=request.timeout)
+    connection = WinRMConnection(
+        target.host, target.port, path=target.path or _PATH, https=request.tls if https else None, timeouts=timeouts
+    )
+    facts: dict[str, Any] = {"http_status": None, "leg": None, "https": None, "identity": None}
+    begin = time.monotonic()
+    error: CredSSPError | None = None
+    try:
+        with connection:
+            connection.connect()
+            connection.log_on(login)
+            facts["http_status"], answer = connection.send(login, identify())
+            facts["identity"] = read_identity(answer.data)
+    except CredSSPError as failure:
+        error = failure
+    seconds = time.monotonic() - begin
+    if isinstance(error, WinRMError):
+        facts |= {"http_status": error.http_status, "leg": error.leg.name.lower()}
+    if connection.certificate is not None:
+        facts["https"] = {
+            "version": connection.tls_version,
+            "certificate_check": connection.certificate_check.value,
+            **certificate_facts(connection.certificate),
+        }
+    return LoginOutcome(
+        error,
+        context_facts(login.context) | {"delegated": login.ready and request.delegate, "winrm": facts},
+        seconds,
+        refused=_refused(error),
+    )
+
+
+def _refused(error: CredSSPError | None) -> bool:
+    """Whether it was the server that said no."""
+    if not isinstance(error, LoginError):
+        return False
+    cause = error.__cause__
+    return (
+        cause is None
+        or isinstance(error, DelegationRefusedError)
+        or isinstance(cause, PeerRefusedError | AuthenticationError)
+        or (isinstance(cause, TLSAlertError) and cause.alert == "access_denied")
+    )
+
+
+@functools.cache
+def _threads() -> concurrent.futures.ThreadPoolExecutor:
+    return concurrent.futures.ThreadPoolExecutor(_PROBES, thread_name_prefix="credssp probe")
+
+
+async def probe(target: Target, timeout: float) -> dict[str, Any]:
+    """Return what the server offers, as facts to print; fails only where there is a bug."""
+    report = await asyncio.get_running_loop().run_in_executor(
+        _threads(),
+        functools.partial(
+            probe_server,
+            target.host,
+            target.port,
+            path=target.path or _PATH,
+            https=target.scheme == "https",
+            timeouts=Timeouts(connect=timeout, leg=timeout, login=10 * timeout),
+        ),
+    )
+    https = None
+    if report.https_certificate is not None:
+        https = {"version": report.https_version} | certificate_facts(report.https_certificate)
+    return probe_facts(target, report) | {"server": report.server or None, "https": https}
