@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import ssl
 import tempfile
@@ -22,6 +23,7 @@ from credssp.tls.settings import ServerTLS, client_context, server_context
 USER, DOMAIN, PASSWORD = "alice", "LAB", "correct horse"
 TARGET = "TERMSRV/srv.lab.test"
 BARE = "bare TLS handshake"
+PEER = "pyspnego, tuned"
 
 Case = Callable[[Clock], None]
 
@@ -154,23 +156,21 @@ def requests_credssp_client() -> Case:
     return run
 
 
-def cases(*, peers: bool = True) -> dict[str, Case]:
+def cases() -> dict[str, Case]:
     """Return what is measured; the bare handshake first."""
     found = {
         BARE: bare_tls(),
         "credssp, SPNEGO/NTLM": ours("negotiate"),
         "credssp, bare NTLM": ours("ntlm"),
+        PEER: pyspnego(tuned=True),
+        "pyspnego, default": pyspnego(tuned=False),
     }
-    if peers:
-        found |= {
-            "pyspnego, tuned": pyspnego(tuned=True),
-            "pyspnego, default": pyspnego(tuned=False),
-            "requests-credssp client, credssp server": requests_credssp_client(),
-        }
+    if importlib.util.find_spec("requests_credssp"):
+        found["requests-credssp client, credssp server"] = requests_credssp_client()
     return found
 
 
-def measure(*, rounds: int = 12, repeat: int = 25, peers: bool = True) -> dict[str, list[Split]]:
+def measure(*, rounds: int = 12, repeat: int = 25) -> dict[str, list[Split]]:
     """Return CPU seconds per login, round and side."""
     with _user_file():
-        return take_turns(cases(peers=peers), rounds=rounds, repeat=repeat)
+        return take_turns(cases(), rounds=rounds, repeat=repeat)
