@@ -1,0 +1,145 @@
+"""pAuthData of AcquireCredentialsHandle: identities, TLS settings, and CREDSSP_CRED, which has both (credssp.h)."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Final, TypeAlias
+
+from credssp.account import AccountStore
+from credssp.credentials import NTHashCredentials, PasswordCredentials, RemoteGuardCredentials, SmartCardCredentials
+from credssp.policy import CredentialSource
+from credssp.secret import Secret
+from credssp.tls.certificate import ServerCertificate
+
+__all__ = [
+    "CredsspCred",
+    "CredsspCredEx",
+    "CredsspSubmitType",
+    "Identity",
+    "SchannelCred",
+    "SecWinntAuthIdentity",
+]
+
+SEC_WINNT_AUTH_IDENTITY_UNICODE: Final = 2
+
+
+class CredsspSubmitType(enum.IntEnum):
+    """CREDSPP_SUBMIT_TYPE (the double P is the header's): which members of CREDSSP_CRED count."""
+
+    CREDSSP_PASSWORD_CREDS = 2
+    """CredsspPasswordCreds: `CredsspCred.spnego_cred`, a SEC_WINNT_AUTH_IDENTITY."""
+    CREDSSP_SCHANNEL_CREDS = 4
+    """CredsspSchannelCreds: `CredsspCred.schannel_cred`."""
+    CREDSSP_CERTIFICATE_CREDS = 13
+    """CredsspCertificateCreds: `CredsspCred.spnego_cred`, a smart card (KERB_CERTIFICATE_LOGON)."""
+    CREDSSP_SUBMIT_BUFFER_BOTH = 50
+    """CredsspSubmitBufferBoth: both members."""
+    CREDSSP_SUBMIT_BUFFER_BOTH_OLD = 51
+    """CredsspSubmitBufferBothOld: both members, as mstsc says it."""
+    CREDSSP_CRED_EX = 100
+    """CredsspCredEx: the structure is a `CredsspCredEx`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecWinntAuthIdentity:
+    """SEC_WINNT_AUTH_IDENTITY(_EX): user, domain and password.
+
+    Attributes:
+        user: User; ``DOMAIN\\user`` is split, a UPN stays whole.
+        domain: Domain.
+        password: Password; a plain `str` is boxed. An NT hash (`bytes`, 16 octets) logs on but cannot be delegated.
+        package_list: PackageList: ``ntlm`` or ``kerberos`` for that mechanism alone, ``!ntlm`` and ``!kerberos`` for
+            the other one; empty to negotiate.
+    """
+
+    user: str
+    domain: str = ""
+    password: Secret[str] | Secret[bytes] = field(default_factory=lambda: Secret(""))
+    package_list: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "password", Secret(self.password))
+
+    def credentials(self) -> PasswordCredentials | NTHashCredentials:
+        """Return what the contexts take.
+
+        Raises:
+            LocalProtocolError: an NT hash that is none.
+        """
+        secret = self.password.reveal()
+        if isinstance(secret, bytes):
+            return NTHashCredentials(self.user, secret, domain=self.domain)
+        return PasswordCredentials(self.user, secret, domain=self.domain)
+
+
+Certificate: TypeAlias = str | PathLike[str] | tuple[bytes, bytes] | ServerCertificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchannelCred:
+    """SCHANNEL_CRED (version 4) or SCH_CREDENTIALS (version 5): the TLS side.
+
+    Attributes:
+        version: dwVersion.
+        certificates: paCred: chain and key, as the path of a PEM file, a pair of PEM octets or loaded. A server needs
+            one (without any it makes its own); a client has it ready for servers that ask.
+        root_store: hRootStore as PEM text: whom to trust. A client without it takes the system's store; a server takes
+            it for client certificates (ASC_REQ_MUTUAL_AUTH).
+        enabled_protocols: grbitEnabledProtocols, SP_PROT_... bits; 0 for TLS 1.2 and 1.3.
+        ciphers: palgSupportedAlgs: an OpenSSL cipher string for TLS 1.2, or None.
+        session_lifespan: dwSessionLifespan, milliseconds that TLS sessions are kept for resumption. 0, the default,
+            keeps none (Windows: ten hours), since [MS-CSSP] 3.1.5 does not support resumption.
+        flags: dwFlags, SCH_CRED_... bits. SCH_CRED_MANUAL_CRED_VALIDATION counts for the Schannel package, CREDSSP
+            has a context flag for it.
+    """
+
+    version: int = 4
+    certificates: tuple[Certificate, ...] = ()
+    root_store: str | None = None
+    enabled_protocols: int = 0
+    ciphers: str | None = None
+    session_lifespan: int = 0
+    flags: int = 0
+
+
+Identity: TypeAlias = SecWinntAuthIdentity | SmartCardCredentials
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredsspCred:
+    """CREDSSP_CRED: authentication data for both halves.
+
+    Attributes:
+        type: Type; says which of the two members count.
+        schannel_cred: pSchannelCred.
+        spnego_cred: pSpnegoCred: an identity, a smart card, or None for the default credentials.
+        source: where the identity comes from, for the policy. Windows knows by itself; off Windows only the program
+            can say that it took a password from a store (SAVED).
+        accounts: on a server, who may log on; None for the accounts that the LSA was configured with.
+    """
+
+    type: CredsspSubmitType = CredsspSubmitType.CREDSSP_SUBMIT_BUFFER_BOTH
+    schannel_cred: SchannelCred | None = None
+    spnego_cred: Identity | None = None
+    source: CredentialSource = CredentialSource.FRESH
+    accounts: AccountStore | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredsspCredEx:
+    """CREDSSP_CRED_EX, version 0.
+
+    Attributes:
+        version: Version, CREDSSP_CRED_EX_VERSION (0).
+        flags: Flags, CREDSSP_FLAG_REDIRECT for Remote Credential Guard.
+        cred: Cred.
+        redirected: the logon buffers to send with CREDSSP_FLAG_REDIRECT. Windows gets them from its packages
+            (SpGetRemoteCredGuardLogonBuffer).
+    """
+
+    version: int = 0
+    flags: int = 0
+    cred: CredsspCred = field(default_factory=CredsspCred)
+    redirected: RemoteGuardCredentials | None = None

@@ -1,0 +1,56 @@
+"""How a call fails: one exception that carries the status and says which argument is to blame."""
+
+from __future__ import annotations
+
+from credssp.errors import CredSSPError
+from credssp.status import SecurityStatus
+
+__all__ = ["SSPIError", "normalise", "refuse"]
+
+
+class SSPIError(CredSSPError):
+    """A call failed: what Windows returns as a status with bit 31 set.
+
+    The cause, where there is one, is one of `credssp.errors` and hangs on `__cause__`.
+
+    Attributes:
+        parameter: the argument to blame, by its Windows name (``pInput``, ``fContextReq``), or None.
+    """
+
+    def __init__(
+        self, message: str, *, status: SecurityStatus, parameter: str | None = None, ntstatus: int | None = None
+    ) -> None:
+        super().__init__(f"{parameter}: {message}" if parameter else message, status=status, ntstatus=ntstatus)
+        self.parameter = parameter
+
+
+def refuse(parameter: str, message: str, status: SecurityStatus) -> SSPIError:
+    """Make the error for an argument that is wrong."""
+    return SSPIError(message, status=status, parameter=parameter)
+
+
+def normalise(error: Exception) -> SSPIError:
+    """Turn whatever a package raised into the error of the call (ssp_architecture: status normalisation).
+
+    * Our own errors keep their status. One whose status is a success (a TLS alert that stands for
+      SEC_I_INCOMPLETE_CREDENTIALS) becomes the failure with the same name.
+    * MemoryError is SEC_E_INSUFFICIENT_MEMORY.
+    * Anything else is SEC_E_INTERNAL_ERROR, without its text, which may hold anything.
+    """
+    if isinstance(error, SSPIError):
+        return error
+    if isinstance(error, CredSSPError):
+        status = error.status
+        if not status >> 31:
+            status = SecurityStatus.SEC_E_INTERNAL_ERROR
+            if error.status is SecurityStatus.SEC_I_INCOMPLETE_CREDENTIALS:
+                status = SecurityStatus.SEC_E_INCOMPLETE_CREDENTIALS
+        result = SSPIError(error.message, status=status, ntstatus=error.ntstatus)
+        result.section, result.token = error.section, error.token
+        result.__cause__ = error
+        return result
+    if isinstance(error, MemoryError):
+        return SSPIError("there is not enough memory", status=SecurityStatus.SEC_E_INSUFFICIENT_MEMORY)
+    return SSPIError(
+        f"the security package failed with {type(error).__name__}", status=SecurityStatus.SEC_E_INTERNAL_ERROR
+    )

@@ -1,0 +1,180 @@
+"""Handles: what a program holds of a credential or a context, and the tables behind them.
+
+A handle is two numbers that mean nothing to the program. It may be copied, as the C structure is; what it stands for
+lives in a table here, until it is freed. Nothing is ever reached through the handle object itself, so an altered,
+foreign or freed one only fails to be found.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from typing import Final, Generic, TypeVar
+
+from credssp.sspi.errors import SSPIError, refuse
+from credssp.status import SecurityStatus
+
+__all__ = ["INVALID", "CredHandle", "CtxtHandle", "HandleTable", "SecHandle", "Turn"]
+
+INVALID: Final = 0xFFFFFFFFFFFFFFFF
+"""Both halves of a handle that stands for nothing (SecInvalidateHandle)."""
+
+T = TypeVar("T")
+
+
+class SecHandle:
+    """SecHandle: an opaque pair of numbers; a new one is invalid.
+
+    Attributes:
+        lower: dwLower.
+        upper: dwUpper.
+    """
+
+    __slots__ = ("lower", "upper")
+
+    def __init__(self, lower: int = INVALID, upper: int = INVALID) -> None:
+        self.lower = lower
+        self.upper = upper
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it is not the invalid one (SecIsValidHandle); says nothing about being freed."""
+        return self.lower != INVALID or self.upper != INVALID
+
+    def invalidate(self) -> None:
+        """Make it the invalid one (SecInvalidateHandle)."""
+        self.lower = self.upper = INVALID
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return (self.lower, self.upper) == (other.lower, other.upper)
+
+    def __hash__(self) -> int:
+        return hash((self.lower, self.upper))
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.lower:#x}, {self.upper:#x})" if self.is_valid else f"{type(self).__name__}()"
+        )
+
+
+class CredHandle(SecHandle):
+    """CredHandle: stands for a credential."""
+
+    __slots__ = ()
+
+
+class CtxtHandle(SecHandle):
+    """CtxtHandle: stands for a security context."""
+
+    __slots__ = ()
+
+
+class HandleTable(Generic[T]):
+    """What the handles of one kind stand for; safe to use from several threads."""
+
+    def __init__(self, kind: type[SecHandle]) -> None:
+        self._kind = kind
+        self._items: dict[int, tuple[int, T]] = {}
+        self._lock = threading.Lock()
+        # Not from 0: a number made up by a program should not happen to be one of ours.
+        self._first = self._next = 0x1000 + secrets.randbits(40)
+
+    def add(self, handle: SecHandle, item: T, package_id: int) -> None:
+        """Enter an item and fill in the handle."""
+        with self._lock:
+            number = self._next
+            self._next += 1
+            self._items[number] = package_id, item
+        handle.lower, handle.upper = number, package_id
+
+    def get(self, handle: object, parameter: str) -> T:
+        """Return what a handle stands for.
+
+        Raises:
+            SSPIError: SEC_E_INVALID_HANDLE.
+        """
+        if isinstance(handle, self._kind):
+            found = self._items.get(handle.lower)
+            if found is not None and found[0] == handle.upper:
+                return found[1]
+        raise self._invalid(handle, parameter)
+
+    def remove(self, handle: object, parameter: str) -> T | None:
+        """Take an item out; None if that was done before.
+
+        Raises:
+            SSPIError: SEC_E_INVALID_HANDLE, it never stood for anything.
+        """
+        if isinstance(handle, self._kind):
+            with self._lock:
+                found = self._items.get(handle.lower)
+                if found is not None and found[0] == handle.upper:
+                    del self._items[handle.lower]
+                    return found[1]
+                if found is None and self._first <= handle.lower < self._next:
+                    return None
+        raise self._invalid(handle, parameter)
+
+    def drop_package(self, package_id: int) -> list[T]:
+        """Take out and return everything that belongs to a package."""
+        with self._lock:
+            numbers = [number for number, (owner, _) in self._items.items() if owner == package_id]
+            return [self._items.pop(number)[1] for number in numbers]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def _invalid(self, handle: object, parameter: str) -> SSPIError:
+        what = self._kind.__name__
+        if not isinstance(handle, self._kind):
+            problem = f"a {what} belongs here, not a {type(handle).__name__}"
+        elif not handle.is_valid:
+            problem = f"this {what} was never filled in, or was invalidated"
+        elif self._first <= handle.lower < self._next:
+            problem = f"this {what} has been freed"
+        else:
+            problem = f"this {what} is not one of ours"
+        return refuse(parameter, problem, SecurityStatus.SEC_E_INVALID_HANDLE)
+
+
+class Turn:
+    """Who may work on a context at the same time.
+
+    One exchange (ISC, ASC, control tokens, deletion) excludes everything. One encryption and one decryption may run
+    side by side, as the documentation of EncryptMessage allows, but never two of a kind. Whoever comes at the wrong
+    moment is refused and not kept waiting: two exchanges at once are a mistake of the program, and waiting would turn
+    it into octets in the wrong order.
+    """
+
+    __slots__ = ("_lock", "_running")
+
+    EXCHANGE: Final = "exchange"
+    ENCRYPT: Final = "encrypt"
+    DECRYPT: Final = "decrypt"
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: list[str] = []
+
+    def take(self, kind: str) -> None:
+        """Begin a call.
+
+        Raises:
+            SSPIError: SEC_E_OUT_OF_SEQUENCE, another thread is in a call that excludes this one.
+        """
+        with self._lock:
+            running = self._running
+            if running and (kind == self.EXCHANGE or kind in running or self.EXCHANGE in running):
+                raise refuse(
+                    "phContext",
+                    f"another thread is in a call on this context ({', '.join(running)}); one at a time",
+                    SecurityStatus.SEC_E_OUT_OF_SEQUENCE,
+                )
+            running.append(kind)
+
+    def give_back(self, kind: str) -> None:
+        """End a call."""
+        with self._lock:
+            self._running.remove(kind)

@@ -1,0 +1,237 @@
+"""pAuthData turned into what the contexts of the core take: who logs on, what is delegated, with which mechanism."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from credssp.account import AccountStore
+from credssp.credentials import (
+    DelegatedCredentials,
+    LogonCredentials,
+    NTHashCredentials,
+    PasswordCredentials,
+    SmartCardCredentials,
+)
+from credssp.errors import CredSSPError
+from credssp.nego.initiator import MechanismChoice
+from credssp.nego.pyspnego import kerberos_missing
+from credssp.policy import CredentialSource
+from credssp.sspi import constants as c
+from credssp.sspi.auth_data import (
+    CredsspCred,
+    CredsspCredEx,
+    CredsspSubmitType,
+    Identity,
+    SchannelCred,
+    SecWinntAuthIdentity,
+)
+from credssp.sspi.errors import SSPIError, normalise, refuse
+from credssp.sspi.packed import unpack_auth_identity_ex2
+from credssp.sspi.support import LsaSupport
+from credssp.status import SecurityStatus
+
+__all__ = ["Logon", "LogonSessions", "accounts_for", "from_auth_data", "from_identity", "from_supplied"]
+
+_S = SecurityStatus
+_T = CredsspSubmitType
+
+_WITH_IDENTITY: Final = frozenset(
+    {
+        _T.CREDSSP_PASSWORD_CREDS,
+        _T.CREDSSP_CERTIFICATE_CREDS,
+        _T.CREDSSP_SUBMIT_BUFFER_BOTH,
+        _T.CREDSSP_SUBMIT_BUFFER_BOTH_OLD,
+    }
+)
+_WITH_SCHANNEL: Final = frozenset(
+    {_T.CREDSSP_SCHANNEL_CREDS, _T.CREDSSP_SUBMIT_BUFFER_BOTH, _T.CREDSSP_SUBMIT_BUFFER_BOTH_OLD}
+)
+_MECHANISMS: Final[dict[str, MechanismChoice]] = {
+    "": "auto",
+    "negotiate": "negotiate",
+    "ntlm": "ntlm",
+    "!kerberos": "ntlm",
+    "kerberos": "kerberos",
+    "!ntlm": "kerberos",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logon:
+    """Who logs on and what goes over.
+
+    Attributes:
+        credentials: to authenticate with; None for the tickets of this user's Kerberos cache.
+        delegated: to delegate in their place, or None.
+        mechanism: the inner authentication.
+        source: where the credentials come from, for the policy.
+    """
+
+    credentials: LogonCredentials | None = None
+    delegated: DelegatedCredentials | None = None
+    mechanism: MechanismChoice = "auto"
+    source: CredentialSource = CredentialSource.DEFAULT
+
+    @property
+    def user_name(self) -> str:
+        """``DOMAIN\\user``, or what there is of it."""
+        who = self.credentials
+        if not isinstance(who, PasswordCredentials | NTHashCredentials):
+            return ""
+        return f"{who.domain}\\{who.username}" if who.domain else who.username
+
+
+class LogonSessions:
+    """The credentials of logons, as SpAcceptCredentials announced them: the default credentials, by user name."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Logon] = {}
+        self._last: Logon | None = None
+
+    def accept(self, account_name: str, primary: object) -> None:
+        """Remember a logon."""
+        if isinstance(primary, PasswordCredentials | NTHashCredentials):
+            self._last = Logon(credentials=primary)
+            self._by_name[account_name.casefold()] = self._last
+
+    def find(self, principal: str | None) -> Logon:
+        """Return the logon of a user, or (None) the last one; without any that of the Kerberos cache.
+
+        Raises:
+            SSPIError: SEC_E_UNKNOWN_CREDENTIALS, nobody of that name logged on.
+        """
+        if principal is None:
+            return Logon() if self._last is None else self._last
+        found = self._by_name.get(principal.casefold())
+        if found is None:
+            raise refuse("pszPrincipal", "nobody of that name has logged on here", _S.SEC_E_UNKNOWN_CREDENTIALS)
+        return found
+
+
+def from_identity(identity: Identity | None, source: CredentialSource) -> Logon | None:
+    """Return the logon that an identity stands for; None for the default credentials.
+
+    Raises:
+        SSPIError: SEC_E_UNKNOWN_CREDENTIALS, it is none.
+    """
+    if identity is None:
+        return None
+    if isinstance(identity, SmartCardCredentials):
+        # The card logs on through Kerberos (PKINIT), whose tickets are in this user's cache; the PIN goes over.
+        return Logon(delegated=identity, mechanism="kerberos", source=source)
+    if not isinstance(identity, SecWinntAuthIdentity):
+        raise refuse(
+            "pAuthData",
+            f"a SecWinntAuthIdentity or SmartCardCredentials, not a {type(identity).__name__}",
+            _S.SEC_E_UNKNOWN_CREDENTIALS,
+        )
+    try:
+        credentials = identity.credentials()
+    except CredSSPError as error:
+        raise refuse("pAuthData", normalise(error).message, _S.SEC_E_UNKNOWN_CREDENTIALS) from None
+    return Logon(credentials=credentials, mechanism=_mechanism(identity.package_list), source=source)
+
+
+def _mechanism(package_list: str) -> MechanismChoice:
+    mechanism = _MECHANISMS.get(package_list.casefold().strip())
+    if mechanism is None:
+        raise refuse(
+            "pAuthData", f"PackageList {package_list!r}: ntlm, kerberos or negotiate", _S.SEC_E_UNKNOWN_CREDENTIALS
+        )
+    return mechanism
+
+
+def from_supplied(packed: bytes | None) -> Logon:
+    """Return the logon in a SECBUFFER_PKG_PARAMS (ISC_REQ_USE_SUPPLIED_CREDS).
+
+    Raises:
+        SSPIError: SEC_E_NO_CREDENTIALS, there is none; SEC_E_INVALID_TOKEN, it does not decode.
+    """
+    if packed is None:
+        raise refuse("pInput", "ISC_REQ_USE_SUPPLIED_CREDS without a SECBUFFER_PKG_PARAMS", _S.SEC_E_NO_CREDENTIALS)
+    credentials, package_list = unpack_auth_identity_ex2(packed)
+    return Logon(credentials=credentials, mechanism=_mechanism(package_list), source=CredentialSource.FRESH)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthData:
+    """pAuthData of the CREDSSP and TSSSP packages, taken apart.
+
+    Attributes:
+        logon: None for the default credentials.
+        schannel: the TLS half, or None.
+        accounts: who may log on, or None.
+    """
+
+    logon: Logon | None = None
+    schannel: SchannelCred | None = None
+    accounts: AccountStore | None = None
+
+
+def from_auth_data(data: Any) -> AuthData:
+    """Take CREDSSP_CRED or CREDSSP_CRED_EX apart.
+
+    Raises:
+        SSPIError: SEC_E_UNKNOWN_CREDENTIALS, it is neither, or holds what its type does not say;
+            SEC_E_UNSUPPORTED_FUNCTION, Remote Credential Guard without its buffers.
+    """
+    if data is None:
+        return AuthData()
+    if isinstance(data, CredsspCredEx):
+        return _from_ex(data)
+    if not isinstance(data, CredsspCred):
+        raise refuse("pAuthData", f"a CredsspCred, not a {type(data).__name__}", _S.SEC_E_UNKNOWN_CREDENTIALS)
+    kind = data.type
+    if kind not in _WITH_IDENTITY | _WITH_SCHANNEL:
+        raise refuse("pAuthData", f"Type {kind!r} is no CREDSPP_SUBMIT_TYPE for it", _S.SEC_E_UNKNOWN_CREDENTIALS)
+    identity = data.spnego_cred if kind in _WITH_IDENTITY else None
+    if kind in (_T.CREDSSP_PASSWORD_CREDS, _T.CREDSSP_CERTIFICATE_CREDS):
+        wanted = SecWinntAuthIdentity if kind is _T.CREDSSP_PASSWORD_CREDS else SmartCardCredentials
+        if identity is not None and not isinstance(identity, wanted):
+            raise refuse("pAuthData", f"pSpnegoCred is no {wanted.__name__}", _S.SEC_E_UNKNOWN_CREDENTIALS)
+    return AuthData(
+        logon=from_identity(identity, data.source),
+        schannel=data.schannel_cred if kind in _WITH_SCHANNEL else None,
+        accounts=data.accounts,
+    )
+
+
+def _from_ex(data: CredsspCredEx) -> AuthData:
+    if data.version or data.flags & ~c.CREDSSP_FLAG_REDIRECT:
+        raise refuse("pAuthData", "CREDSSP_CRED_EX: version 0, CREDSSP_FLAG_REDIRECT", _S.SEC_E_UNKNOWN_CREDENTIALS)
+    found = from_auth_data(data.cred)
+    if not data.flags:
+        return found
+    if data.redirected is None:
+        raise refuse(
+            "pAuthData",
+            "CREDSSP_FLAG_REDIRECT needs `redirected`: no package here makes the logon buffers",
+            _S.SEC_E_UNSUPPORTED_FUNCTION,
+        )
+    logon = found.logon or Logon()
+    return AuthData(
+        logon=Logon(
+            credentials=logon.credentials,
+            delegated=data.redirected,
+            mechanism="kerberos",  # no fallback to NTLM (Remote Credential Guard)
+            source=logon.source,
+        ),
+        schannel=found.schannel,
+        accounts=found.accounts,
+    )
+
+
+def accounts_for(own: AccountStore | None, support: LsaSupport) -> AccountStore | None:
+    """Return who may log on: the accounts of the credential, or else of the machine.
+
+    Raises:
+        SSPIError: SEC_E_NO_AUTHENTICATING_AUTHORITY, there are none and Kerberos is not there either.
+    """
+    accounts = support.machine.accounts if own is None else own
+    if accounts is None and kerberos_missing() is not None:
+        raise SSPIError(
+            "nobody here can tell who may log on: give accounts to the credential or to credssp.sspi.configure",
+            status=_S.SEC_E_NO_AUTHENTICATING_AUTHORITY,
+        )
+    return accounts

@@ -1,0 +1,116 @@
+"""SCHANNEL_CRED turned into the TLS settings of the contexts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+from credssp.errors import CredSSPError
+from credssp.sspi import constants as c
+from credssp.sspi.auth_data import SchannelCred
+from credssp.sspi.errors import normalise, refuse
+from credssp.status import SecurityStatus
+from credssp.tls.certificate import ServerCertificate, load_certificate, process_certificate
+from credssp.tls.settings import ClientTLS, ServerTLS, client_context, server_context
+from credssp.tls.trust import roots_of
+
+__all__ = ["TLSCredential"]
+
+_CLIENT: Final = (c.SP_PROT_TLS1_2_CLIENT, c.SP_PROT_TLS1_3_CLIENT)
+_SERVER: Final = (c.SP_PROT_TLS1_2_SERVER, c.SP_PROT_TLS1_3_SERVER)
+_KNOWN: Final = sum(_CLIENT) + sum(_SERVER)
+
+
+class TLSCredential:
+    """The TLS half of a credential.
+
+    Attributes:
+        certificate: chain and key, or None: a client without one, or a server that makes its own.
+        lifespan: seconds that sessions are kept; 0 for no resumption.
+        manual: whether SCH_CRED_MANUAL_CRED_VALIDATION was given.
+    """
+
+    def __init__(self, cred: SchannelCred | None, *, use: int) -> None:
+        cred = SchannelCred() if cred is None else cred
+        if not isinstance(cred, SchannelCred):
+            raise refuse(
+                "pAuthData", "pSchannelCred is a SchannelCred or None", SecurityStatus.SEC_E_UNKNOWN_CREDENTIALS
+            )
+        if cred.version not in (4, 5):
+            raise refuse("pAuthData", "dwVersion is 4 or 5", SecurityStatus.SEC_E_UNKNOWN_CREDENTIALS)
+        if len(cred.certificates) > 1:
+            raise refuse("pAuthData", "one certificate at most", SecurityStatus.SEC_E_UNKNOWN_CREDENTIALS)
+        self._cred = cred
+        self.lifespan = cred.session_lifespan / 1000
+        self.manual = bool(cred.flags & c.SCH_CRED_MANUAL_CRED_VALIDATION)
+        self.certificate: ServerCertificate | None = None
+        try:
+            if cred.certificates:
+                source = cred.certificates[0]
+                self.certificate = load_certificate(
+                    source if isinstance(source, tuple | ServerCertificate) else Path(source)
+                )
+            # Whatever is wrong with the settings should show now and not in the first login.
+            if use & c.SECPKG_CRED_INBOUND:
+                server_context(self.server(demand_certificate=False), self.server_certificate)
+            if use & c.SECPKG_CRED_OUTBOUND:
+                client_context(self.client(verify=False))
+                roots_of(None, cred.root_store)
+        except CredSSPError as error:
+            failure = normalise(error)
+            failure.status = SecurityStatus.SEC_E_UNKNOWN_CREDENTIALS
+            raise failure from None
+
+    @property
+    def server_certificate(self) -> ServerCertificate:
+        """The certificate of a server; without one of its own that of the process."""
+        return process_certificate() if self.certificate is None else self.certificate
+
+    def _versions(self, bits: tuple[int, int]) -> tuple[Literal["1.2", "1.3"], Literal["1.2", "1.3"]]:
+        enabled = self._cred.enabled_protocols
+        if enabled & ~_KNOWN or (enabled and not enabled & sum(bits)):
+            raise refuse(
+                "pAuthData",
+                "grbitEnabledProtocols: TLS 1.2 and 1.3 exist here",
+                SecurityStatus.SEC_E_UNKNOWN_CREDENTIALS,
+            )
+        two, three = (not enabled or bool(enabled & bit) for bit in bits)
+        return ("1.2" if two else "1.3"), ("1.3" if three else "1.2")
+
+    def client(self, *, verify: bool, certificate: bool = True) -> ClientTLS:
+        """Return the settings of a client.
+
+        Args:
+            verify: fail the handshake if the certificate does not verify; otherwise it is judged only.
+            certificate: have the client certificate ready; without, the server's wish for one is noted.
+        """
+        minimum, maximum = self._versions(_CLIENT)
+        own = self.certificate if certificate else None
+        return ClientTLS(
+            verify=verify,
+            judge=not verify,
+            cadata=self._cred.root_store,
+            minimum=minimum,
+            maximum=maximum,
+            ciphers=self._cred.ciphers,
+            client_certificate=own,
+            resumption=self.lifespan > 0,
+            watch=own is None,
+        )
+
+    def server(self, *, demand_certificate: bool) -> ServerTLS:
+        """Return the settings of a server; `demand_certificate` asks clients for one (ASC_REQ_MUTUAL_AUTH)."""
+        minimum, maximum = self._versions(_SERVER)
+        if demand_certificate and self._cred.root_store is None:
+            raise refuse(
+                "fContextReq",
+                "ASC_REQ_MUTUAL_AUTH needs hRootStore in the credential: whose client certificates to take",
+                SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION,
+            )
+        return ServerTLS(
+            minimum=minimum,
+            maximum=maximum,
+            ciphers=self._cred.ciphers,
+            client_ca=self._cred.root_store if demand_certificate else None,
+            resumption=self.lifespan > 0,
+        )

@@ -1,0 +1,162 @@
+"""Credentials as the packed buffers of Windows (ntsecapi.h, sspi.h; 64-bit layout).
+
+Pointers in a packed buffer are offsets from its start. Three layouts:
+
+* KERB_INTERACTIVE_LOGON, a password, and KERB_CERTIFICATE_LOGON, a smart card's PIN: SECPKG_ATTR_CREDS_2;
+* SEC_WINNT_AUTH_IDENTITY_EX2, which is one block by itself: SECPKG_ATTR_CREDS and SECBUFFER_PKG_PARAMS.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from credssp.credentials import PasswordCredentials, SmartCardCredentials
+from credssp.secret import Secret
+from credssp.sspi.errors import refuse
+from credssp.status import SecurityStatus
+
+__all__ = [
+    "KerbCertificateLogon",
+    "KerbInteractiveLogon",
+    "pack_auth_identity_ex2",
+    "pack_logon",
+    "unpack_auth_identity_ex2",
+    "unpack_logon",
+]
+
+KerbInteractiveLogon: Final = 2
+KerbCertificateLogon: Final = 13
+"""KERB_LOGON_SUBMIT_TYPE."""
+
+_UNICODE_STRING: Final = struct.Struct("<HH4xQ")
+_TYPE: Final = struct.Struct("<I4x")
+_CERTIFICATE_TAIL: Final = struct.Struct("<IIQ")  # Flags, CspDataLength, CspData
+_CSP: Final = struct.Struct("<IIQIIIIII")  # KERB_SMARTCARD_CSP_INFO up to bBuffer
+_EX2: Final = struct.Struct("<IH2xIIH2xIH2xIH2xIIH2x")
+_EX2_VERSION: Final = 0x201
+_UNICODE: Final = 2
+
+
+def _utf16(text: str | None) -> bytes:
+    return (text or "").encode("utf-16-le", "surrogatepass")
+
+
+def _text(data: bytes, offset: int, size: int) -> str:
+    if offset + size > len(data) or size % 2:
+        raise _bad("a string lies outside of the buffer")
+    return data[offset : offset + size].decode("utf-16-le", "surrogatepass")
+
+
+def _bad(message: str) -> Exception:
+    return refuse("packed credentials", message, SecurityStatus.SEC_E_INVALID_TOKEN)
+
+
+def pack_logon(credentials: PasswordCredentials | SmartCardCredentials) -> bytearray:
+    """Return a packed KERB_INTERACTIVE_LOGON or KERB_CERTIFICATE_LOGON."""
+    if isinstance(credentials, PasswordCredentials):
+        strings = [credentials.domain, credentials.username, credentials.password.reveal()]
+        csp = b""
+        size = _TYPE.size + 3 * _UNICODE_STRING.size
+        kind = KerbInteractiveLogon
+    else:
+        strings = [credentials.domain_hint or "", credentials.user_hint or "", credentials.pin.reveal()]
+        csp = _csp_info(credentials)
+        size = _TYPE.size + 3 * _UNICODE_STRING.size + _CERTIFICATE_TAIL.size
+        kind = KerbCertificateLogon
+    head = bytearray(_TYPE.pack(kind))
+    tail = bytearray()
+    for text in map(_utf16, strings):
+        head += _UNICODE_STRING.pack(len(text), len(text), size + len(tail))
+        tail += text
+    if csp:
+        head += _CERTIFICATE_TAIL.pack(0, len(csp), size + len(tail))
+        tail += csp
+    return head + tail
+
+
+def _csp_info(credentials: SmartCardCredentials) -> bytes:
+    offsets, tail = [], b""
+    for name in (
+        credentials.card_name,
+        credentials.reader_name,
+        credentials.container_name,
+        credentials.csp_name,
+    ):
+        offsets.append(len(tail) // 2)
+        tail += _utf16(name) + b"\0\0"
+    return _CSP.pack(_CSP.size + len(tail), 1, 0, 0, credentials.key_spec, *offsets) + tail
+
+
+def unpack_logon(data: bytes) -> PasswordCredentials | SmartCardCredentials:
+    """Read what `pack_logon` writes.
+
+    Raises:
+        SSPIError: SEC_E_INVALID_TOKEN, it is neither.
+    """
+    data = bytes(data)
+    try:
+        (kind,) = _TYPE.unpack_from(data)
+        at = _TYPE.size
+        strings = []
+        for _ in range(3):
+            length, _, offset = _UNICODE_STRING.unpack_from(data, at)
+            strings.append(_text(data, offset, length))
+            at += _UNICODE_STRING.size
+        if kind == KerbInteractiveLogon:
+            return PasswordCredentials(strings[1], strings[2], domain=strings[0])
+        if kind != KerbCertificateLogon:
+            raise _bad(f"MessageType {kind} is neither KerbInteractiveLogon nor KerbCertificateLogon")
+        _, size, offset = _CERTIFICATE_TAIL.unpack_from(data, at)
+        csp = data[offset : offset + size]
+        _, _, _, _, key_spec, *starts = _CSP.unpack_from(csp)
+    except struct.error:
+        raise _bad("the buffer is too short") from None
+    names = []
+    for start in starts:
+        rest = csp[_CSP.size + 2 * start :].decode("utf-16-le", "replace")
+        names.append(rest.partition("\0")[0] or None)
+    return SmartCardCredentials(
+        pin=Secret(strings[2]),
+        key_spec=key_spec,
+        card_name=names[0],
+        reader_name=names[1],
+        container_name=names[2],
+        csp_name=names[3],
+        user_hint=strings[1] or None,
+        domain_hint=strings[0] or None,
+    )
+
+
+def pack_auth_identity_ex2(credentials: PasswordCredentials, package_list: str = "") -> bytearray:
+    """Return a SEC_WINNT_AUTH_IDENTITY_EX2."""
+    parts = [_utf16(credentials.username), _utf16(credentials.domain), _utf16(credentials.password.reveal())]
+    packages = _utf16(package_list)
+    fields: list[int] = []
+    at = _EX2.size
+    for part in parts:
+        fields += [at, len(part)]
+        at += len(part)
+    total = at + len(packages)
+    head = _EX2.pack(_EX2_VERSION, _EX2.size, total, *fields, _UNICODE, at, len(packages))
+    return bytearray(head + b"".join(parts) + packages)
+
+
+def unpack_auth_identity_ex2(data: bytes) -> tuple[PasswordCredentials, str]:
+    """Read a SEC_WINNT_AUTH_IDENTITY_EX2; returns the credentials and the list of packages.
+
+    Raises:
+        SSPIError: SEC_E_INVALID_TOKEN, it is none.
+    """
+    data = bytes(data)
+    try:
+        version, _, total, *fields = _EX2.unpack_from(data)
+    except struct.error:
+        raise _bad("the buffer is too short for a SEC_WINNT_AUTH_IDENTITY_EX2") from None
+    if version != _EX2_VERSION or total > len(data):
+        raise _bad("this is no SEC_WINNT_AUTH_IDENTITY_EX2")
+    user, user_size, domain, domain_size, password, password_size, _, packages, packages_size = fields
+    credentials = PasswordCredentials(
+        _text(data, user, user_size), _text(data, password, password_size), domain=_text(data, domain, domain_size)
+    )
+    return credentials, _text(data, packages, packages_size)

@@ -1,0 +1,281 @@
+"""Which packages there are, and loading them when somebody asks for one.
+
+Windows lists its packages in the registry (``Lsa\\Security Packages``) and loads all of them at boot. Here are three
+sources: those that come with this library, those that other distributions announce as entry points of the group
+``credssp.security_packages`` (the entry point's name is the package's), and what `add_security_package` names. A module
+is imported when its package is first used, or when all are enumerated.
+
+A package that cannot be loaded is reported (`Registry.problems`, and a warning in the log) and costs nobody else
+anything.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
+from typing import Final
+
+from credssp.sspi import constants as c
+from credssp.sspi.errors import SSPIError, normalise, refuse
+from credssp.sspi.support import LsaSupport
+from credssp.sspi.tables import (
+    INTERFACE_VERSION,
+    PackageModule,
+    Parameters,
+    SecpkgFunctionTable,
+    SecPkgInfo,
+)
+from credssp.status import SecurityStatus
+
+__all__ = ["ENTRY_POINT_GROUP", "LoadedPackage", "PackageProblem", "Registry"]
+
+ENTRY_POINT_GROUP: Final = "credssp.security_packages"
+
+# wVersion of SECPKG_PARAMETERS; a workstation that stands alone and may encrypt.
+_PARAMETERS: Final[Parameters] = MappingProxyType({"version": 1, "machine_state": 0x1 | 0x2 | 0x10, "setup_mode": 0})
+
+_SHIPPED: Final = MappingProxyType(
+    {
+        c.CREDSSP_NAME: "credssp.sspi.packages.credssp",
+        c.TS_SSP_NAME: "credssp.sspi.packages.tsssp",
+        c.NEGOSSP_NAME: "credssp.sspi.packages.negotiate",
+        c.NTLMSP_NAME: "credssp.sspi.packages.ntlm",
+        c.MICROSOFT_KERBEROS_NAME: "credssp.sspi.packages.kerberos",
+        c.SCHANNEL_NAME: "credssp.sspi.packages.schannel",
+    }
+)
+_ALIASES: Final = MappingProxyType({c.UNISP_NAME.casefold(): c.SCHANNEL_NAME.casefold()})
+
+_log = logging.getLogger("credssp.sspi")
+
+
+@dataclass(frozen=True, slots=True)
+class PackageProblem:
+    """Why a package is not there.
+
+    Attributes:
+        name: its name as far as known.
+        origin: where it was announced, such as ``entry point example_package:package``.
+        reason: what went wrong.
+    """
+
+    name: str
+    origin: str
+    reason: str
+
+
+@dataclass(slots=True, eq=False)
+class LoadedPackage:
+    """A package in use.
+
+    Attributes:
+        id: its number, second half of every handle.
+        info: what SpGetInfo said.
+        table: the LSA-mode half.
+        module: what offered it.
+        index: its place among the module's packages.
+        shipped: whether it comes with this library; such a one cannot be removed.
+        user_mode: set by the program's side when the first context is mapped.
+    """
+
+    id: int
+    info: SecPkgInfo
+    table: SecpkgFunctionTable
+    module: PackageModule
+    index: int
+    shipped: bool
+    user_mode: object = field(default=None)
+
+    def entry(self, name: str, what: str) -> Callable[..., object]:
+        """Return a member of the LSA-mode table.
+
+        Raises:
+            SSPIError: SEC_E_UNSUPPORTED_FUNCTION, the package has none.
+        """
+        function: Callable[..., object] | None = getattr(self.table, name)
+        if function is None:
+            raise SSPIError(f"package {self.info.name} has no {what}", status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION)
+        return function
+
+
+Source = Callable[[], PackageModule]
+
+
+class Registry:
+    """The packages of one LSA.
+
+    Attributes:
+        problems: what could not be loaded, and why.
+    """
+
+    def __init__(self, support: LsaSupport) -> None:
+        self.problems: list[PackageProblem] = []
+        self._support = support
+        self._lock = threading.RLock()
+        self._loaded: dict[str, LoadedPackage] = {}
+        self._failed: dict[str, SSPIError] = {}
+        self._next_id = 1
+        # By the name to look up: (name, origin, source, shipped)
+        self._announced: dict[str, tuple[str, str, Source, bool]] = {}
+        for name, module in _SHIPPED.items():
+            self._announced[name.casefold()] = (name, f"module {module}", _importer(module), True)
+        for point in entry_points(group=ENTRY_POINT_GROUP):
+            self._announce(point)
+
+    def _announce(self, point: EntryPoint) -> None:
+        key = point.name.casefold()
+        origin = f"entry point {point.value}"
+        if key in self._announced:
+            # A third party does not replace a package of ours (as Windows does not let it since 2017), nor one another.
+            self._report(point.name, origin, "there is a package of that name already")
+            return
+        self._announced[key] = (point.name, origin, point.load, False)
+
+    def _report(self, name: str, origin: str, reason: str) -> None:
+        self.problems.append(PackageProblem(name, origin, reason))
+        _log.warning("security package %s (%s) is not available: %s", name, origin, reason)
+
+    def find(self, name: object) -> LoadedPackage:
+        """Return a package by its name, in any case; loads it if need be.
+
+        Raises:
+            SSPIError: SEC_E_SECPKG_NOT_FOUND, nobody offers it, or it cannot be loaded.
+        """
+        if not isinstance(name, str):
+            raise refuse("pszPackage", "the name of a package is a str", SecurityStatus.SEC_E_SECPKG_NOT_FOUND)
+        key = name.casefold()
+        key = _ALIASES.get(key, key)
+        package = self._loaded.get(key)
+        if package is not None:
+            return package
+        with self._lock:
+            if key not in self._loaded:
+                self._load(key, name)
+            return self._loaded[key]
+
+    def _load(self, key: str, name: str) -> None:
+        failure = self._failed.get(key)
+        if failure is not None:
+            raise failure
+        announced = self._announced.get(key)
+        if announced is None:
+            raise refuse("pszPackage", f"there is no security package {name!r}", SecurityStatus.SEC_E_SECPKG_NOT_FOUND)
+        title, origin, source, shipped = announced
+        try:
+            self._register(source(), shipped=shipped)
+            if key not in self._loaded:
+                raise SSPIError(
+                    "the module does not hold a package of that name", status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND
+                )
+        except Exception as error:  # noqa: BLE001 - foreign code is being loaded: anything may come
+            reason = normalise(error)
+            if not isinstance(error, SSPIError):
+                reason = SSPIError(f"{type(error).__name__}: {error}", status=reason.status)
+            self._report(title, origin, reason.message)
+            self._failed[key] = refuse(
+                "pszPackage",
+                f"package {title} ({origin}) cannot be loaded: {reason.message}",
+                SecurityStatus.SEC_E_SECPKG_NOT_FOUND,
+            )
+            raise self._failed[key] from None
+
+    def _register(self, module: PackageModule, *, shipped: bool) -> list[LoadedPackage]:
+        """Start the packages of a module (ssp_architecture: SpLsaModeInitialize, SpInitialize, SpGetInfo)."""
+        _, tables = module.sp_lsa_mode_initialize(INTERFACE_VERSION)
+        started = []
+        for index, table in enumerate(tables):
+            if table.get_info is None:
+                raise SSPIError("the package has no SpGetInfo", status=SecurityStatus.SEC_E_CANNOT_INSTALL)
+            if table.initialize is not None:
+                table.initialize(self._next_id, _PARAMETERS, self._support)
+            package = LoadedPackage(self._next_id, table.get_info(), table, module, index, shipped)
+            if package.info.name.casefold() in self._loaded:
+                raise SSPIError(
+                    f"there is a package {package.info.name} already", status=SecurityStatus.SEC_E_CANNOT_INSTALL
+                )
+            self._next_id += 1
+            started.append(package)
+        for package in started:
+            self._loaded[package.info.name.casefold()] = package
+        return started
+
+    def add(self, location: object) -> list[LoadedPackage]:
+        """Load the packages of a module at run time (AddSecurityPackage).
+
+        Args:
+            location: ``module`` or ``module:object``, or the object itself.
+
+        Raises:
+            SSPIError: SEC_E_SECPKG_NOT_FOUND, it cannot be imported; SEC_E_CANNOT_INSTALL, it is no package, its name
+                is taken, or it fails to start.
+        """
+        with self._lock:
+            module = location
+            if isinstance(location, str):
+                try:
+                    module = _importer(location)()
+                except Exception as error:  # noqa: BLE001 - foreign code
+                    raise refuse(
+                        "pszPackageName",
+                        f"{location!r} cannot be imported: {type(error).__name__}",
+                        SecurityStatus.SEC_E_SECPKG_NOT_FOUND,
+                    ) from None
+            try:
+                return self._register(module, shipped=False)  # type: ignore[arg-type]  # whatever it is, try it
+            except Exception as error:  # noqa: BLE001 - foreign code
+                raise refuse(
+                    "pszPackageName",
+                    f"the package does not start: {type(error).__name__}: {error}",
+                    SecurityStatus.SEC_E_CANNOT_INSTALL,
+                ) from None
+
+    def remove(self, name: object) -> LoadedPackage:
+        """Take a package out (DeleteSecurityPackage), after its SpShutdown.
+
+        Raises:
+            SSPIError: SEC_E_UNSUPPORTED_FUNCTION for one that comes with this library; SEC_E_SECPKG_NOT_FOUND.
+        """
+        with self._lock:
+            package = self.find(name)
+            if package.shipped:
+                raise refuse(
+                    "pszPackageName",
+                    f"{package.info.name} comes with the library and stays",
+                    SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION,
+                )
+            del self._loaded[package.info.name.casefold()]
+            self._announced.pop(package.info.name.casefold(), None)
+            if package.table.shutdown is not None:
+                try:
+                    package.table.shutdown()
+                except Exception as error:  # noqa: BLE001 - foreign code
+                    self._report(package.info.name, "SpShutdown", type(error).__name__)
+            return package
+
+    def all(self) -> list[LoadedPackage]:
+        """Load everything that is announced; what cannot be loaded is left out."""
+        with self._lock:
+            for key, (name, *_) in list(self._announced.items()):
+                if key not in self._loaded and key not in self._failed:
+                    try:
+                        self._load(key, name)
+                    except SSPIError:
+                        continue  # reported
+            return sorted(self._loaded.values(), key=lambda package: package.id)
+
+
+def _importer(location: str) -> Source:
+    module, _, attribute = location.partition(":")
+
+    def load() -> PackageModule:
+        found = importlib.import_module(module)
+        for name in filter(None, attribute.split(".")):
+            found = getattr(found, name)
+        return found  # a module with the two functions is a package; _register finds out
+
+    return load
