@@ -29,6 +29,7 @@ COMMANDS = {
     "demo": "log on to an embedded server over loopback and show every leg",
     "status": "explain a SECURITY_STATUS or NTSTATUS",
     "decode": "take a TSRequest, TSCredentials, SPNEGO or NTLM token apart",
+    "dissect": "open captures and transcripts: TSRequests, NTLM, binding and policy judged",
     "policy": "ask a delegation policy whether credentials may go to a server",
 }
 """Name of every sub-command, which is also the name of its module, and one line for the help."""

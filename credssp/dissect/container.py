@@ -12,11 +12,11 @@ import logging
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import IO, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from credssp.dissect.errors import CaptureError
 
-__all__ = ["MAX_BLOCK", "Capture", "Packet", "is_capture"]
+__all__ = ["MAX_BLOCK", "Capture", "Packet", "Peekable", "Readable", "is_capture"]
 
 MAX_BLOCK: Final = 16 << 20
 """Octets of one block: Wireshark's own limit for packets is 256 KiB, and a key log of this size has 80,000 secrets."""
@@ -49,31 +49,52 @@ def is_capture(head: bytes) -> bool:
     return head[:4] == _PCAPNG or head[:4] in _PCAP or head[:2] == _GZIP
 
 
-class _Source:
-    """A binary stream that keeps what was looked at, bounds reads and notes how it ended."""
+class Readable(Protocol):
+    """As much of a binary stream as is needed."""
 
-    def __init__(self, stream: IO[bytes] | gzip.GzipFile) -> None:
+    def read(self, size: int, /) -> bytes:
+        """Return at most so many octets; none at the end."""
+
+
+class Peekable:
+    """A binary stream that can be looked into before it is read; need not be seekable."""
+
+    def __init__(self, stream: Readable) -> None:
         self._stream = stream
         self._held = b""
+
+    def peek(self, size: int) -> bytes:
+        """Return the next octets without taking them, fewer at the end."""
+        while len(self._held) < size and (data := self._raw(size - len(self._held))):
+            self._held += data
+        return self._held[:size]
+
+    def read(self, size: int) -> bytes:
+        """Return the next octets, fewer at the end."""
+        held, self._held = self._held[:size], self._held[size:]
+        return held if len(held) == size else held + self._raw(size - len(held))
+
+    def _raw(self, size: int) -> bytes:
+        return self._stream.read(size)
+
+
+class _Source(Peekable):
+    """What scapy reads from: bounds reads and notes how the file ended."""
+
+    def __init__(self, stream: Readable) -> None:
+        super().__init__(stream)
         self.name = "capture"
         self.position = 0
         self.ended_early = False
         self.too_large = 0
         self.broken = ""
 
-    def peek(self, size: int) -> bytes:
-        """Return the next octets without taking them."""
-        while len(self._held) < size and (data := self._raw(size - len(self._held))):
-            self._held += data
-        return self._held[:size]
-
     def read(self, size: int = -1) -> bytes:
-        """Return `size` octets, fewer at the end; nothing once something was wrong."""
+        """Return `size` octets, fewer at the end; nothing where that is too much."""
         if size < 0 or size > MAX_BLOCK:
             self.too_large = size
             return b""
-        held, self._held = self._held[:size], self._held[size:]
-        data = held if len(held) == size else held + self._raw(size - len(held))
+        data = super().read(size)
         self.position += len(data)
         # scapy asks for 4 octets at the start of a pcapng block and for 16 at the start of a pcap record.
         if len(data) < size and (data or size not in (4, 16)):
@@ -82,7 +103,7 @@ class _Source:
 
     def _raw(self, size: int) -> bytes:
         try:
-            return self._stream.read(size)
+            return super()._raw(size)
         except (OSError, EOFError, zlib.error) as error:
             self.broken = type(error).__name__
             return b""
@@ -99,7 +120,7 @@ class Capture:
         secrets: key logs (octets) found in the file so far; take them out while iterating.
     """
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: Readable) -> None:
         """Look at the beginning.
 
         Raises:

@@ -83,6 +83,7 @@ class Conversation:
         restricted_admin: whether the client asked for Restricted Admin mode (RDP_NEG_REQ).
         tls_version: name of the TLS version, where there is no `tls` (transcripts).
         outcome: what the record itself says came of it (transcripts), or an empty string.
+        server_certificate: the certificate of the server, DER, where there is no `tls` (transcripts).
     """
 
     client: str
@@ -95,6 +96,7 @@ class Conversation:
     restricted_admin: bool = False
     tls_version: str = ""
     outcome: str = ""
+    server_certificate: bytes | None = field(default=None, repr=False)
 
     def add(self, event: Event) -> None:
         """Append an event; beyond `MAX_EVENTS` it is dropped, and that is said once."""
@@ -121,4 +123,4 @@ class Conversation:
     @property
     def certificate(self) -> bytes | None:
         """The certificate that CredSSP binds to: that of the innermost TLS connection."""
-        return self.tls[-1].certificate if self.tls else None
+        return self.tls[-1].certificate if self.tls else self.server_certificate

@@ -1,0 +1,136 @@
+"""``credssp dissect FILE``: a capture, a transcript or a fixture, taken apart."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from credssp.dissect.tls.keylog import Secrets
+    from credssp.dissect.unlock import LogonSecrets
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = (
+        "Options that give a secret may be repeated; all of them are tried. A password on the command line can be seen "
+        "by other users of the machine. Exit codes: 0 a CredSSP conversation was found, 1 none was, or the file cannot "
+        "be read, 2 wrong usage."
+    )
+    parser.add_argument(
+        "file", metavar="FILE", help="pcap or pcapng, a transcript, the folder of a fixture, or - for standard input"
+    )
+    tls = parser.add_argument_group("to open TLS")
+    tls.add_argument(
+        "--keylog",
+        metavar="LOG",
+        action="append",
+        default=[],
+        help="key log (SSLKEYLOGFILE); pcapng may hold one",
+    )
+    tls.add_argument("--rsa-key", metavar="PEM", help="the server's RSA key, for TLS 1.2 with RSA key exchange")
+    ntlm = parser.add_argument_group("to open NTLM: MIC, pubKeyAuth, authInfo")
+    ntlm.add_argument("--password", metavar="PW", action="append", default=[], help="the password of the account")
+    ntlm.add_argument("--hash", metavar="HEX", action="append", default=[], help="its NT hash, 32 hexadecimal digits")
+    ntlm.add_argument(
+        "--session-key", metavar="HEX", action="append", default=[], help="ExportedSessionKey, 32 hexadecimal digits"
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object")
+    form.add_argument("--html", action="store_true", help="print one self-contained page with a sequence diagram")
+    parser.add_argument("-o", "--output", metavar="PATH", help="write there instead of standard output")
+    parser.add_argument("--reveal", action="store_true", help="show passwords, PINs, buffers, keys and NTLM proofs")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Take the file apart and show what is in it."""
+    from credssp.dissect.dissector import dissect
+
+    try:
+        logon = _logon_secrets(arguments)
+    except ValueError as error:
+        print(f"credssp dissect: {error}", file=sys.stderr)
+        return 2
+    secrets = _tls_secrets(arguments)
+    if arguments.file == "-":
+        report = dissect(sys.stdin.buffer, tls=secrets, logon=logon, reveal=arguments.reveal)
+    else:
+        report = dissect(Path(arguments.file), tls=secrets, logon=logon, reveal=arguments.reveal)
+    if arguments.output is None:
+        _show(report, arguments)
+    else:
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text):
+            _show(report, arguments)
+        _write(Path(arguments.output), text.getvalue())
+    return 0 if report["conversations"] else 1
+
+
+def _show(report: dict[str, Any], arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        from credssp.cli._output import print_json
+
+        print_json(report)
+    elif arguments.html:
+        from credssp.dissect.html import page
+
+        print(page(report))
+    else:
+        from credssp.cli._dissect_text import print_report
+
+        print_report(report)
+
+
+def _write(path: Path, text: str) -> None:
+    from credssp.errors import LocalProtocolError
+
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise LocalProtocolError(f"the output cannot be written: {error.strerror}") from None
+
+
+def _logon_secrets(arguments: argparse.Namespace) -> LogonSecrets:
+    from credssp.dissect.unlock import LogonSecrets
+    from credssp.secret import Secret
+
+    return LogonSecrets(
+        tuple(Secret(password) for password in arguments.password),
+        tuple(Secret(_key(text, "--hash")) for text in arguments.hash),
+        tuple(Secret(_key(text, "--session-key")) for text in arguments.session_key),
+    )
+
+
+def _key(text: str, option: str) -> bytes:
+    """Return 16 octets. A hash may come as ``LM:NT``, as most tools print it."""
+    digits = text.rpartition(":")[2] if option == "--hash" else text
+    try:
+        key = bytes.fromhex(digits)
+    except ValueError:
+        key = b""
+    if len(key) != 16:
+        raise ValueError(f"{option} takes 32 hexadecimal digits")
+    return key
+
+
+def _tls_secrets(arguments: argparse.Namespace) -> Secrets:
+    from credssp.dissect.errors import CaptureError
+    from credssp.dissect.tls.keylog import Secrets
+    from credssp.secret import Secret
+
+    secrets = Secrets()
+    try:
+        for path in arguments.keylog:
+            with Path(path).open("rb") as lines:
+                secrets.add_log(lines)
+        if arguments.rsa_key is not None:
+            secrets.load_rsa_key(Secret(Path(arguments.rsa_key).read_bytes()))
+    except OSError as error:
+        raise CaptureError(f"a key file cannot be read: {error.strerror}") from None
+    return secrets

@@ -1,0 +1,65 @@
+"""The sequence diagram of a conversation, as SVG inside the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+__all__ = ["sequence_diagram"]
+
+_WIDTH: Final = 900
+_CLIENT: Final = 90
+_SERVER: Final = 810
+_TOP: Final = 50
+_ROW: Final = 38
+_LABEL: Final = 88
+"""Characters that fit between the lifelines at the size of the labels."""
+
+
+def sequence_diagram(tree: Mapping[str, Any], escape: Callable[[object], str]) -> str:
+    """Return the SVG: two lifelines, and an arrow for each event of the timeline.
+
+    Args:
+        tree: a conversation of the report.
+        escape: makes text fit for HTML.
+    """
+    timeline = tree["timeline"]
+    bottom = _TOP + _ROW * len(timeline) + 20
+    parts = [
+        f'<svg class="sequence" role="img" aria-label="sequence diagram" viewBox="0 0 {_WIDTH} {bottom}" '
+        f'xmlns="http://www.w3.org/2000/svg">'
+    ]
+    for x, role, name in ((_CLIENT, "client", tree["client"]), (_SERVER, "server", tree["server"])):
+        anchor = "start" if x == _CLIENT else "end"
+        edge = 8 if x == _CLIENT else _WIDTH - 8
+        parts.append(f'<text class="role" x="{edge}" y="18" text-anchor="{anchor}">{role}</text>')
+        parts.append(f'<text class="name" x="{edge}" y="34" text-anchor="{anchor}">{escape(name)}</text>')
+        parts.append(f'<line class="life" x1="{x}" y1="{_TOP - 8}" x2="{x}" y2="{bottom - 6}"/>')
+    for index, entry in enumerate(timeline):
+        parts.append(_arrow(tree["number"], entry, _TOP + _ROW * index + 24, escape))
+    parts.append("</svg>")
+    return "".join(parts)
+
+
+def _arrow(number: int, entry: Mapping[str, Any], y: int, escape: Callable[[object], str]) -> str:
+    start, end = (_CLIENT, _SERVER) if entry["sender"] == "client" else (_SERVER, _CLIENT)
+    tip = -9 if end > start else 9
+    label = f"{entry['leg']}: {entry['summary']}" if entry["leg"] is not None else entry["summary"]
+    if entry["error"]:
+        label += f" ({entry['error']})"
+    if len(label) > _LABEL:
+        label = label[: _LABEL - 3] + "..."
+    kind = "broken" if entry["error"] else entry["layer"]
+    time = "" if entry["time"] is None else f"{entry['time']:.3f} s"
+    drawing = (
+        f'<g class="{escape(kind)}">'
+        f"<title>{escape(entry['summary'])}, {entry['octets']} octets</title>"
+        f'<text class="label" x="{(_CLIENT + _SERVER) // 2}" y="{y - 6}" text-anchor="middle">{escape(label)}</text>'
+        f'<text class="time" x="8" y="{y + 4}">{time}</text>'
+        f'<text class="time" x="{_WIDTH - 8}" y="{y + 4}" text-anchor="end">{entry["octets"]}</text>'
+        f'<line class="arrow" x1="{start}" y1="{y}" x2="{end}" y2="{y}"/>'
+        f'<path class="tip" d="M {end} {y} l {tip} -4 v 8 z"/></g>'
+    )
+    if entry["leg"] is not None:
+        return f'<a href="#c{number}-leg{entry["leg"]}">{drawing}</a>'
+    return drawing
