@@ -6,7 +6,7 @@ import importlib.util
 import os
 import ssl
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -170,7 +170,8 @@ def cases() -> dict[str, Case]:
     return found
 
 
-def measure(*, rounds: int = 12, repeat: int = 25) -> dict[str, list[Split]]:
-    """Return CPU seconds per login, round and side."""
+def measure(*, rounds: int, repeat: int, names: Collection[str] | None = None) -> dict[str, list[Split]]:
+    """Return CPU seconds per login, round and side; of these cases, or of all."""
     with _user_file():
-        return take_turns(cases(), rounds=rounds, repeat=repeat)
+        chosen = {name: case for name, case in cases().items() if names is None or name in names}
+        return take_turns(chosen, rounds=rounds, repeat=repeat)

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 
 # By group: name, greatest value that passes. Behind it the promise of the project, and the figure of this code with a
 # CPython 3.11 built without profile-guided optimisation, which is the slowest in use.
-AT_MOST = {
+AT_MOST: dict[str, dict[str, float]] = {
     "login": {
         "credssp, SPNEGO/NTLM: both sides / bare": 2.9,  # 2.0; 2.3
         "credssp, SPNEGO/NTLM: client / bare client": 3.6,  # 3.0; 2.9
@@ -40,7 +40,7 @@ AT_MOST = {
     "memory": {"RSS per completed pair, KiB": 56},  # 52; 45
     "startup": {"python -m credssp --help / python -c pass": 3.75},  # 3.0; 2.4
 }
-AT_LEAST = {"bulk": {"wrap+unwrap 16 MiB: throughput / best bare loop": 0.75}}  # 0.9; 1.0
+AT_LEAST: dict[str, dict[str, float]] = {"bulk": {"wrap+unwrap 16 MiB: throughput / best bare loop": 0.75}}  # 0.9; 1.0
 
 ATTEMPTS = 3
 

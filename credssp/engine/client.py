@@ -111,7 +111,10 @@ class ClientEngine(Engine):
     @property
     def server_authentication(self) -> ServerAuthentication:
         """What proved the server's identity: TLS, the mechanism, or both."""
-        return self._transport_authentication | self.mechanism.server_authentication
+        by_mechanism = self.mechanism.server_authentication
+        if self._transport_authentication is ServerAuthentication.NONE:
+            return by_mechanism  # most logins; to join two flags takes 2 us
+        return self._transport_authentication | by_mechanism
 
     def initiate(self) -> list[Event]:
         """Return the first message.

@@ -147,13 +147,13 @@ class TLSChannel:
         """
         pieces: list[bytes] = []
         self._read_into(pieces)
-        return self._joined(pieces)
+        return pieces[0] if len(pieces) == 1 else self._joined(pieces)
 
     def _joined(self, pieces: list[bytes]) -> bytes:
         """Return the plaintext; an error that came behind it waits for the next call."""
         if not pieces and self._error is not None:
             raise self._error
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return b"".join(pieces)
 
     def _read_into(self, pieces: list[bytes]) -> bool:
         """Append all plaintext there is; returns whether the channel is still good for more."""

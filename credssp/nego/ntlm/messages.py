@@ -7,6 +7,7 @@ what the acceptor demands beyond that is in `credssp.nego.ntlm.rules`.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -251,7 +252,7 @@ class Authenticate:
             lm_response,
             session_key,
             payload_offset,
-            payload_offset < 64 or any(spans[i][1] > spans[i + 1][0] for i in range(len(spans) - 1)),
+            payload_offset < 64 or any(end > start for (_, end), (start, _) in itertools.pairwise(spans)),
             _version(data, 64) if has_version else None,
             data[MIC_OFFSET:MIC_END] if has_mic else None,
         )
