@@ -141,7 +141,11 @@ class Reader:
             raise self.error("cut short: no room for a tag and a length", field, position)
         length = data[position + 1]
         if length >= 0x80:
-            start, length = self._long_length(position, stop, field)
+            if length == 0x81 and start < stop and data[start] >= 0x80:  # the usual one of the long forms
+                length = data[start]
+                start += 1
+            else:
+                start, length = self._long_length(position, stop, field)
         tag = data[position]
         if tag & 0x1F == 0x1F:
             raise self.error("tag numbers above 30 are not in use", field, position)
@@ -244,27 +248,29 @@ class Reader:
             For each member the span of the *contents* of its value, or None where it is absent.
         """
         data = self.data
+        count = len(kinds)
         position, stop = span
-        found: list[Span | None] = [None] * len(kinds)
+        found: list[Span | None] = [None] * count
         following = 0
         while position < stop:
             # What `write_member` makes of up to 125 octets, ``[n] length tag length-2``, is taken in one look: most
             # members are that short.
-            head = data[position : position + 4]
+            first = position + 4
             if (
-                len(head) == 4
-                and head[1] == head[3] + 2 < 0x80
-                and (end := position + 2 + head[1]) <= stop
-                and following <= (number := head[0] - 0xA0) < len(kinds)
-                and kinds[number][1] == head[2]
+                first <= stop
+                and (length := data[position + 1]) < 0x80
+                and data[position + 3] == length - 2
+                and (last := position + 2 + length) <= stop
+                and following <= (number := data[position] - 0xA0) < count
+                and data[position + 2] == kinds[number][1]
             ):
-                found[number] = position + 4, end
+                found[number] = first, last
                 following = number + 1
-                position = end
+                position = last
                 continue
             tag, start, end = self.tlv(position, stop, field)
             number = tag - 0xA0
-            if not following <= number < len(kinds):
+            if not following <= number < count:
                 names = [path.rpartition(".")[2] for path, _ in kinds]
                 self._refuse_member(number, found, names, field, position)
             path, kind = kinds[number]
