@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import ClassVar, NoReturn
 
 from credssp import binding
-from credssp.credentials import from_wire
+from credssp.credentials import RemoteGuardCredentials, from_wire
 from credssp.engine.base import Engine
 from credssp.engine.events import Authenticated, CredentialsReceived, Direction, Event
 from credssp.engine.state import Role, Step
 from credssp.errors import BindingError, RemoteProtocolError
 from credssp.protocol_version import has_error_code, has_hashed_binding
 from credssp.status import describe
+from credssp.wire.remote_guard_buffers import check_logon_buffer
 from credssp.wire.ts_credentials import TSCredentials
 from credssp.wire.ts_request import TSRequest
 
@@ -102,6 +103,8 @@ class ServerEngine(Engine):
 
     def _receive_credentials(self, message: TSRequest, events: list[Event]) -> None:
         credentials = from_wire(TSCredentials.decode(self.mechanism.unwrap(message.auth_info or b"")))
+        if isinstance(credentials, RemoteGuardCredentials):
+            check_logon_buffer(credentials.package_name, credentials.buffer)
         self._advance(Step.CREDENTIALS_OPENED)
         events.append(CredentialsReceived(credentials))
 

@@ -83,6 +83,16 @@ class SecurityContext(ABC):
             self._fail()
             raise
 
+    def sign(self, data: bytes) -> bytes:
+        """Return a signature over `data`, which stays readable (GSS_GetMIC, RFC 2743 2.3.1; SSPI's MakeSignature)."""
+        self._check_can_wrap()
+        return self._run(self._sign, data)
+
+    def verify(self, data: bytes, signature: bytes) -> None:
+        """Check what the peer's `sign` made (GSS_VerifyMIC). Raises RemoteProtocolError where it does not match."""
+        self._check_can_wrap()
+        self._run(self._verify, data, signature)
+
     def finish(self) -> None:
         """Say that the peer sends no further token although one was possible; see the SPNEGO initiator.
 
@@ -134,3 +144,9 @@ class SecurityContext(ABC):
 
     @abstractmethod
     def _unwrap(self, data: bytes) -> bytes: ...
+
+    @abstractmethod
+    def _sign(self, data: bytes) -> bytes: ...
+
+    @abstractmethod
+    def _verify(self, data: bytes, signature: bytes) -> None: ...

@@ -95,6 +95,12 @@ class _KerberosContext(SecurityContext):
         self.complete = self.can_wrap = True
         self.server_authentication = ServerAuthentication.KERBEROS
 
+    def _sign(self, data: bytes) -> bytes:
+        return self._call("signing with Kerberos", self._established().sign, data)
+
+    def _verify(self, data: bytes, signature: bytes) -> None:
+        self._call("verifying with Kerberos", self._established().verify, data, signature)
+
     def _wrap(self, data: bytes) -> bytes:
         context = self._established()
         if context.iov_available():

@@ -110,6 +110,12 @@ class SpnegoMechanism(Mechanism, Protocol):
         So it is for NTLM whose AUTHENTICATE carries a MIC ([MS-SPNG] 3.1.5.1, note <8>).
         """
 
+    def sign(self, data: bytes) -> bytes:
+        """Return a signature over `data` (GSS_GetMIC)."""
+
+    def verify(self, data: bytes, signature: bytes) -> None:
+        """Check the peer's signature over `data` (GSS_VerifyMIC). Raises RemoteProtocolError."""
+
     def make_mech_list_mic(self, mech_types: bytes) -> bytes:
         """Sign the DER of MechTypeList as the initiator sent it."""
 

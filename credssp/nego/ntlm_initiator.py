@@ -126,6 +126,13 @@ class NTLMInitiator(SecurityContext):
         self.complete = self.can_wrap = True
         return token
 
+    def _sign(self, data: bytes) -> bytes:
+        return self._established().get_mic(data)
+
+    def _verify(self, data: bytes, signature: bytes) -> None:
+        self._established().verify_mic(data, signature)
+        self.server_authentication = ServerAuthentication.NTLM
+
     def _wrap(self, data: bytes) -> bytes:
         return self._established().wrap(data)
 

@@ -121,6 +121,12 @@ class NTLMAcceptor(SecurityContext):
         self._accept_authenticate(token)
         return None
 
+    def _sign(self, data: bytes) -> bytes:
+        return self._session.get_mic(data)
+
+    def _verify(self, data: bytes, signature: bytes) -> None:
+        self._session.verify_mic(data, signature)
+
     def _wrap(self, data: bytes) -> bytes:
         return self._session.wrap(data)
 

@@ -169,6 +169,12 @@ class SpnegoAcceptor(SecurityContext):
         self.identity = mechanism.identity
         self.server_authentication = mechanism.server_authentication
 
+    def _sign(self, data: bytes) -> bytes:
+        return self._chosen().sign(data)
+
+    def _verify(self, data: bytes, signature: bytes) -> None:
+        self._chosen().verify(data, signature)
+
     def _wrap(self, data: bytes) -> bytes:
         return self._chosen().wrap(data)
 

@@ -272,6 +272,12 @@ class SpnegoInitiator(SecurityContext):
             self.finish()
         return super().unwrap(data)
 
+    def _sign(self, data: bytes) -> bytes:
+        return self._chosen().sign(data)
+
+    def _verify(self, data: bytes, signature: bytes) -> None:
+        self._chosen().verify(data, signature)
+
     def _wrap(self, data: bytes) -> bytes:
         return self._chosen().wrap(data)
 

@@ -1,0 +1,169 @@
+"""Kerberos encryption with AES: RFC 3962 (types 17, 18) and RFC 8009 (types 19, 20).
+
+libkrb5 does all of it for logins. What it does not do from Python is to open and to make a KRB-CRED, which Remote
+Credential Guard needs. RC4 and DES are left out: nobody should begin with them now.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from credssp.errors import RemoteProtocolError
+from credssp.secret import Secret
+from credssp.status import SecurityStatus
+
+__all__ = ["KeyUsage", "decrypt", "encrypt"]
+
+_BLOCK: Final = 16
+
+
+class KeyUsage:
+    """Key usage numbers (RFC 4120 7.5.1)."""
+
+    TICKET: Final = 2
+    AP_REQ_AUTHENTICATOR: Final = 11
+    KRB_CRED: Final = 14
+
+
+@dataclass(frozen=True, slots=True)
+class _Profile:
+    """One encryption type: size of the key, of the checksum, and the hash."""
+
+    key_size: int
+    mac_size: int
+    digest: str
+    sha2: bool
+
+
+_PROFILES: Final = {
+    17: _Profile(16, 12, "sha1", sha2=False),
+    18: _Profile(32, 12, "sha1", sha2=False),
+    19: _Profile(16, 16, "sha256", sha2=True),
+    20: _Profile(32, 24, "sha384", sha2=True),
+}
+
+
+def encrypt(
+    etype: int, key: Secret[bytes], usage: int, plain: bytes, *, random: Callable[[int], bytes] = os.urandom
+) -> bytes:
+    """Encrypt and authenticate.
+
+    Args:
+        etype: encryption type, 17 to 20.
+        key: the key of that type.
+        usage: what for, see `KeyUsage`.
+        plain: what.
+        random: n random octets, as `os.urandom`.
+
+    Raises:
+        RemoteProtocolError: a type that is not known here, or a key that is not of it.
+    """
+    profile, enc_key, mac_key = _keys(etype, key, usage)
+    data = random(_BLOCK) + plain
+    cipher = _cts_encrypt(enc_key, data)
+    return cipher + _mac(profile, mac_key, data, cipher)
+
+
+def decrypt(etype: int, key: Secret[bytes], usage: int, data: bytes) -> bytes:
+    """Check and decrypt; arguments as `encrypt`.
+
+    Raises:
+        RemoteProtocolError: it does not verify, or the type is not known here.
+    """
+    profile, enc_key, mac_key = _keys(etype, key, usage)
+    cipher, mac = data[: -profile.mac_size], data[-profile.mac_size :]
+    if len(cipher) < _BLOCK:
+        raise _bad("shorter than its checksum")
+    plain = _cts_decrypt(enc_key, cipher)
+    if not hmac.compare_digest(mac, _mac(profile, mac_key, plain, cipher)):
+        raise _bad("the checksum does not match: another key, or somebody changed it")
+    return plain[_BLOCK:]
+
+
+def _bad(what: str) -> RemoteProtocolError:
+    return RemoteProtocolError(
+        f"Kerberos data does not decrypt: {what}", status=SecurityStatus.SEC_E_MESSAGE_ALTERED, section="RFC 3961 3"
+    )
+
+
+def _mac(profile: _Profile, key: bytes, plain: bytes, cipher: bytes) -> bytes:
+    # RFC 3962 authenticates the plaintext, RFC 8009 the cipher state (zero) and the ciphertext.
+    covered = bytes(_BLOCK) + cipher if profile.sha2 else plain
+    return hmac.digest(key, covered, profile.digest)[: profile.mac_size]
+
+
+def _keys(etype: int, key: Secret[bytes], usage: int) -> tuple[_Profile, bytes, bytes]:
+    """Return the keys for encryption and for integrity of one usage."""
+    profile = _PROFILES.get(etype)
+    octets = key.reveal()
+    if profile is None or len(octets) != profile.key_size:
+        raise RemoteProtocolError(
+            f"Kerberos encryption type {etype} with a key of {len(octets)} octets is not known here (AES: 17 to 20)",
+            status=SecurityStatus.SEC_E_KDC_UNKNOWN_ETYPE,
+            section="RFC 3962 7; RFC 8009 6",
+        )
+    number = usage.to_bytes(4, "big")
+    if not profile.sha2:
+        return profile, _dk(octets, number + b"\xaa"), _dk(octets, number + b"\x55")
+
+    def kdf(label: bytes, size: int) -> bytes:
+        text = b"\0\0\0\1" + label + b"\0" + (8 * size).to_bytes(4, "big")
+        return hmac.digest(octets, text, profile.digest)[:size]
+
+    return profile, kdf(number + b"\xaa", profile.key_size), kdf(number + b"\x55", profile.mac_size)
+
+
+def _dk(key: bytes, constant: bytes) -> bytes:
+    """Derive a key (RFC 3961 5.1; random-to-key of AES changes nothing)."""
+    encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305  # of single blocks, as DR has it
+    block = _nfold(constant, _BLOCK)
+    out = b""
+    while len(out) < len(key):
+        block = encryptor.update(block)
+        out += block
+    return out[: len(key)]
+
+
+def _nfold(data: bytes, size: int) -> bytes:
+    """Stretch octets to a size (RFC 3961 5.1): copies, each turned right by 13 bits, added in one's complement."""
+    bits = 8 * len(data)
+    number = int.from_bytes(data, "big")
+    whole = b""
+    turn = 0
+    while len(whole) % size or not whole:
+        shift = 13 * turn % bits
+        whole += ((number >> shift | number << (bits - shift)) & ((1 << bits) - 1)).to_bytes(len(data), "big")
+        turn += 1
+    total = sum(int.from_bytes(whole[start : start + size], "big") for start in range(0, len(whole), size))
+    top = 8 * size
+    while total >> top:
+        total = (total >> top) + (total & ((1 << top) - 1))
+    return total.to_bytes(size, "big")
+
+
+def _cts_encrypt(key: bytes, data: bytes) -> bytes:
+    """AES-CBC with ciphertext stealing, last two blocks swapped always (RFC 3962 5), from a zero state."""
+    encryptor = Cipher(algorithms.AES(key), modes.CBC(bytes(_BLOCK))).encryptor()
+    cipher = encryptor.update(data + bytes(-len(data) % _BLOCK))
+    if len(cipher) == _BLOCK:
+        return cipher
+    last = len(data) - (len(cipher) - _BLOCK)
+    return cipher[: -2 * _BLOCK] + cipher[-_BLOCK:] + cipher[-2 * _BLOCK :][:last]
+
+
+def _cts_decrypt(key: bytes, data: bytes) -> bytes:
+    if len(data) == _BLOCK:
+        return Cipher(algorithms.AES(key), modes.CBC(bytes(_BLOCK))).decryptor().update(data)
+    last = len(data) % _BLOCK or _BLOCK
+    head, swapped, tail = data[: -_BLOCK - last], data[-_BLOCK - last : -last], data[-last:]
+    # The block before the last one, decrypted alone, ends with the octets that were stolen.
+    ecb = Cipher(algorithms.AES(key), modes.ECB()).decryptor()  # noqa: S305  # one block of CBC
+    stolen = ecb.update(swapped)
+    cipher = head + tail + stolen[last:] + swapped
+    return Cipher(algorithms.AES(key), modes.CBC(bytes(_BLOCK))).decryptor().update(cipher)[: len(data)]

@@ -1,0 +1,169 @@
+"""Remote Credential Guard with a forwarded ticket of a real KDC, through a whole login, to its use by the server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from impacket.krb5.asn1 import KRB_CRED, EncKrbCredPart
+from impacket.krb5.ccache import CCache
+from impacket.krb5.crypto import Key
+from pyasn1.codec.der import decoder
+
+from credssp import (
+    CCacheCredentials,
+    ClientContext,
+    CredSSPError,
+    DecodeError,
+    LocalProtocolError,
+    PasswordCredentials,
+    RemoteGuardCredentials,
+    Secret,
+    ServerContext,
+    SmartCardCredentials,
+)
+from credssp.nego.remote_guard import open_remote_guard, remote_guard_credentials
+from credssp.wire import krb_cred
+from credssp.wire.remote_guard_buffers import (
+    KerbRPCEncryptionKey,
+    KerbTicketLogon,
+    NTLMRemoteSupplementalCredential,
+)
+from tests.kdc import REALM
+from tests.kerberos.conftest import PASSWORD, Lab
+from tests.kerberos.exchange import TARGET, log_on
+from tests.peers import require_program
+
+pytestmark = pytest.mark.interop
+
+FORWARDED = 0x20000000
+
+
+def delegate(lab: Lab, credentials: RemoteGuardCredentials | SmartCardCredentials) -> object:
+    client = ClientContext(
+        CCacheCredentials(lab.ccache), target_name=TARGET, mechanism="kerberos", delegated_credentials=credentials
+    )
+    server = ServerContext(keytab=lab.keytab, spn=TARGET)
+    outcome = log_on(client, server)
+    assert (outcome.client_error, outcome.server_error) == (None, None)
+    return server.delegated_credentials
+
+
+def make(lab: Lab, *, keep_key: bool = True, **arguments: object) -> RemoteGuardCredentials:
+    return remote_guard_credentials(TARGET, tickets=CCacheCredentials(lab.ccache), keep_key=keep_key, **arguments)  # type: ignore[arg-type]
+
+
+def test_forwarded_ticket_goes_over_and_its_key_stays(lab: Lab) -> None:
+    ntlm = NTLMRemoteSupplementalCredential(
+        credential_key=NTLMRemoteSupplementalCredential.derive_key(Secret(bytes(16)), "S-1-5-21-1-2-3-1104")
+    )
+    sent = make(lab, supplemental=[ntlm])
+    received = delegate(lab, sent)
+    assert received == sent
+    assert isinstance(received, RemoteGuardCredentials)
+    (info,) = open_remote_guard(received, keytab=str(lab.keytab)).ticket_info
+    assert str(info.sname) == f"krbtgt/{REALM}"
+    assert str(info.pname) == "alice"
+    assert info.flags is not None
+    assert info.flags & FORWARDED
+    handle = KerbRPCEncryptionKey.decode(info.key.reveal())
+    assert (handle.etype, len(handle.handle.reveal())) == (18, 16)
+    ((package, supplemental),) = received.supplemental
+    assert package == "NTLM"
+    assert NTLMRemoteSupplementalCredential.decode(supplemental.reveal()) == ntlm
+
+
+def test_ticket_whose_key_is_sent_works_for_the_server(lab: Lab, tmp_path: Path) -> None:
+    """What FreeRDP does: the KDC gives a service ticket for the forwarded one."""
+    received = delegate(lab, make(lab, keep_key=False))
+    assert isinstance(received, RemoteGuardCredentials)
+    cred = KerbTicketLogon.decode(received.buffer.reveal()).krb_cred()
+    assert cred is not None
+    (info,) = open_remote_guard(received, keytab=str(lab.keytab)).ticket_info
+    # impacket reads our KRB-CRED, and kvno of MIT uses the ticket in it.
+    part = krb_cred.EncKrbCredPart((info,)).encode()
+    assert decoder.decode(part, asn1Spec=EncKrbCredPart())[1] == b""
+    assert decoder.decode(cred.encode(), asn1Spec=KRB_CRED())[1] == b""
+    plain = krb_cred.KrbCred(cred.tickets, krb_cred.EncryptedData(0, part))
+    ccache = CCache()
+    ccache.fromKRBCRED(plain.encode())
+    path = tmp_path / "server.ccache"
+    ccache.saveFile(str(path))
+    done = subprocess.run(
+        [require_program("kvno"), "HTTP/localhost"],
+        env=os.environ | {"KRB5CCNAME": f"FILE:{path}"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "HTTP/localhost@EXAMPLE.TEST: kvno = " in done.stdout
+    assert Key(info.key_type, info.key.reveal())
+
+
+def test_ticket_that_may_not_be_forwarded(lab: Lab) -> None:
+    ccache = lab.realm.kinit("alice", PASSWORD, "-F", name="not-forwardable.ccache")
+    with pytest.raises(CredSSPError, match="kinit -f") as caught:
+        remote_guard_credentials(TARGET, tickets=CCacheCredentials(ccache))
+    assert caught.value.status.name == "SEC_E_NO_CREDENTIALS"
+
+
+def test_without_a_ticket_or_a_name(lab: Lab) -> None:
+    with pytest.raises(CredSSPError) as caught:
+        remote_guard_credentials(TARGET)
+    assert caught.value.status.name == "SEC_E_NO_CREDENTIALS"
+    with pytest.raises(LocalProtocolError, match="not its address"):
+        remote_guard_credentials("TERMSRV/127.0.0.1")
+
+
+def test_default_cache(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KRB5CCNAME", lab.ccache)
+    assert open_remote_guard(remote_guard_credentials("localhost"), keytab=str(lab.keytab)).ticket_info
+
+
+def test_server_without_the_key_of_its_computer_account(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    credentials = make(lab)
+    other = str(lab.realm.keytab("without-host.keytab", "HTTP/localhost"))
+    with pytest.raises(CredSSPError, match="no key") as caught:
+        open_remote_guard(credentials, keytab=other)
+    assert caught.value.status.name == "SEC_E_NO_KERB_KEY"
+    monkeypatch.setenv("KRB5_KTNAME", str(lab.keytab))
+    assert open_remote_guard(credentials).ticket_info
+
+
+def test_tickets_that_were_changed_on_the_way(lab: Lab) -> None:
+    logon = KerbTicketLogon.decode(make(lab).buffer.reveal())
+    for name in ("service_ticket", "ticket_granting_ticket"):
+        octets = bytearray(getattr(logon, name).reveal())
+        octets[-1] ^= 1
+        parts = {"service_ticket": logon.service_ticket, "ticket_granting_ticket": logon.ticket_granting_ticket}
+        changed = KerbTicketLogon(**(parts | {name: Secret(bytes(octets))}))
+        credentials = RemoteGuardCredentials(package_name="Kerberos", buffer=changed.encode())
+        with pytest.raises(CredSSPError) as caught:
+            open_remote_guard(credentials, keytab=str(lab.keytab))
+        assert caught.value.status.name == "SEC_E_MESSAGE_ALTERED"
+    alone = KerbTicketLogon(service_ticket=logon.service_ticket, ticket_granting_ticket=Secret(b""))
+    with pytest.raises(CredSSPError, match="no ticket-granting ticket"):
+        open_remote_guard(RemoteGuardCredentials(package_name="Kerberos", buffer=alone.encode()))
+    junk = KerbTicketLogon(service_ticket=Secret(b"x"), ticket_granting_ticket=logon.ticket_granting_ticket)
+    with pytest.raises(DecodeError, match="Ticket"):
+        open_remote_guard(RemoteGuardCredentials(package_name="Kerberos", buffer=junk.encode()))
+
+
+def test_smart_card_goes_over_kerberos(lab: Lab) -> None:
+    card = SmartCardCredentials(
+        pin=Secret("1234"),
+        key_spec=0,
+        reader_name="Reader 0",
+        container_name="container",
+        csp_name="Microsoft Smart Card Key Storage Provider",
+        user_hint="alice",
+        domain_hint=REALM,
+    )
+    assert delegate(lab, card) == card
+    assert delegate(lab, PasswordCredentials("bob", "b", domain="OTHER")) == PasswordCredentials(  # type: ignore[arg-type]
+        "bob", "b", domain="OTHER"
+    )
