@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from benchmarks.measure import Side, compare
 
-GROUPS = ("login", "bulk", "memory", "startup")
+GROUPS = ("login", "bulk", "memory", "startup", "rdp")
 SIDES: dict[Side, str] = {
     "both": "both sides / bare",
     "client": "client / bare client",
@@ -117,6 +117,17 @@ def startup(quick: bool) -> list[Figure]:
             else []
         ),
         Figure("import credssp.ClientContext / python -c pass", found["import"]),
+    ]
+
+
+def rdp(quick: bool) -> list[Figure]:
+    from benchmarks.rdp import measure
+
+    found = measure(rounds=4 if quick else 10, logins=200 if quick else 300)
+    return [
+        Figure("RDP login on the asyncio server / bare asyncio TLS server", found.login / found.bare, 1.6),
+        Figure("RDP logins per second, two workers and cores / one", found.two_workers / found.one_worker, 1.8, True),
+        Figure("RDP logins per second of server CPU", 1 / found.login),
     ]
 
 

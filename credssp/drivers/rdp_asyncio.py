@@ -42,13 +42,14 @@ class AsyncServer:
 
     Attributes:
         settings: what the connections have in common.
+        handler: gets the session after each login; None closes it.
         half_open: connections whose login is not over, the oldest first.
     """
 
     def __init__(self, settings: ServerSettings, handler: AsyncSessionHandler | None) -> None:
         self.settings = settings
         self.half_open: dict[_Login, None] = {}
-        self._handler = handler
+        self.handler = handler
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -103,11 +104,10 @@ class AsyncServer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def serve(self, client: Client, session: Session[NLAServer]) -> None:
+    async def serve(self, handler: AsyncSessionHandler, client: Client, session: Session[NLAServer]) -> None:
         """Let the handler have the session, then close it."""
         try:
-            if self._handler is not None:
-                await self._handler(session)
+            await handler(session)
         except (CredSSPError, ConnectionError) as error:
             logger.info("connection %d ended: %s", client.number, type(error).__name__)
         except Exception:  # noqa: BLE001  # one bad handler must not end the service of the others
@@ -192,8 +192,18 @@ class _Login(LoginProtocol[NLAServer]):
             self.fail(error)
 
     def _logged_on(self, session: Session[NLAServer]) -> None:
-        self._service.half_open.pop(self, None)
-        self._service.spawn(self._service.serve(self.client, session))
+        service = self._service
+        service.half_open.pop(self, None)
+        assert service.handler is not None  # noqa: S101  # _hand_over looked
+        service.spawn(service.serve(service.handler, self.client, session))
+
+    def _hand_over(self, transport: asyncio.Transport) -> None:
+        if self._service.handler is not None:
+            super()._hand_over(transport)
+        else:
+            # Nobody wants the stream: the last message and the goodbye go out together.
+            transport.write(self.endpoint.data_to_send() + self.endpoint.shutdown())
+            transport.close()
 
     def _refused(self, error: CredSSPError) -> None:
         self._service.settings.tell(self.client, Refused(error))

@@ -282,9 +282,9 @@ def choose_protocol(
         allowed: what the server takes; HYBRID_EX, HYBRID and SSL count.
         allow_rdp: whether standard RDP security is taken when nothing better is possible.
     """
-    common = (requested or Protocol.RDP) & allowed
+    common = int(requested or 0) & int(allowed)  # plain numbers: each operation on flags makes an object
     for protocol in _STRONGEST_FIRST:
-        if protocol in common:
+        if common & protocol.value:
             return protocol
     if allow_rdp:
         return Protocol.RDP

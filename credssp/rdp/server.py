@@ -140,6 +140,8 @@ class NLAServer(Endpoint[ServerContext]):
 
     def _flags(self, asked: RequestFlags) -> ResponseFlags:
         flags = self._response_flags
+        if not asked:
+            return flags
         if self._restricted_admin and RequestFlags.RESTRICTED_ADMIN_MODE_REQUIRED in asked:
             flags |= ResponseFlags.RESTRICTED_ADMIN_MODE_SUPPORTED
         if self._remote_guard and RequestFlags.REDIRECTED_AUTHENTICATION_MODE_REQUIRED in asked:

@@ -149,7 +149,7 @@ class ConnectionRequest:
             offset = _FIXED + position
             negotiation = NegotiationRequest.decode(variable[position : position + 8], offset=offset)
             rest = variable[position + 8 :]
-            if RequestFlags.CORRELATION_INFO_PRESENT in negotiation.flags:
+            if negotiation.flags and RequestFlags.CORRELATION_INFO_PRESENT in negotiation.flags:
                 correlation = CorrelationInfo.decode(rest, offset=offset + 8)
             elif rest:
                 raise DecodeError(
