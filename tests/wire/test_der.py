@@ -17,6 +17,7 @@ from credssp.wire.der import (
     encode_oid,
     write_explicit,
     write_integer,
+    write_member,
     write_octet_string,
     write_oid,
     write_sequence,
@@ -272,3 +273,75 @@ def test_sequence_of_stops_at_the_limit_before_it_looks_further() -> None:
     source = reader(write_sequence(write_integer(1), write_integer(2), b"\xff\xff\xff"))
     with pytest.raises(LimitExceededError, match="more than 2"):
         source.sequence_of(source.whole, Tag.INTEGER, "L", limit=2)
+
+
+# Members with both their tags in one go
+
+KINDS = (("s.a", Tag.INTEGER), ("s.b", Tag.OCTET_STRING), ("s.c", Tag.OCTET_STRING))
+
+
+@given(number=st.integers(0, 30), contents=st.binary(max_size=600))
+def test_write_member_writes_what_the_two_writers_write(number: int, contents: bytes) -> None:
+    assert write_member(number, Tag.OCTET_STRING, contents) == write_explicit(number, write_octet_string(contents))
+
+
+@given(sizes=st.tuples(*[st.none() | st.sampled_from([0, 1, 125, 126, 127, 128, 253, 254, 300])] * 3), seed=st.binary())
+def test_members_are_those_that_fields_and_only_find(sizes: tuple[int | None, ...], seed: bytes) -> None:
+    data = b"".join(
+        write_member(number, KINDS[number][1], (seed + bytes(size))[:size])
+        for number, size in enumerate(sizes)
+        if size is not None
+    )
+    found = reader(data).members((0, len(data)), KINDS, "s")
+    one_by_one = reader(data).fields((0, len(data)), ("a", "b", "c"), "s")
+    assert found == [
+        None if span is None else reader(data).only(span, kind, path)
+        for span, (path, kind) in zip(one_by_one, KINDS, strict=True)
+    ]
+
+
+@given(
+    data=st.binary(max_size=40) | st.lists(st.sampled_from([0xA0, 0xA1, 2, 4, 3, 1, 0, 0x81]), max_size=16).map(bytes)
+)
+def test_members_accepts_what_fields_and_only_accept_and_nothing_else(data: bytes) -> None:
+    def separately() -> list[tuple[int, int] | None] | None:
+        try:
+            spans = reader(data).fields((0, len(data)), ("a", "b", "c"), "s")
+            return [
+                None if span is None else reader(data).only(span, kind, path)
+                for span, (path, kind) in zip(spans, KINDS, strict=True)
+            ]
+        except DecodeError:
+            return None
+
+    def together() -> list[tuple[int, int] | None] | None:
+        try:
+            return reader(data).members((0, len(data)), KINDS, "s")
+        except DecodeError:
+            return None
+
+    assert together() == separately()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("a003020106a10304010000", "cut short"),
+        ("a003040106", "tag 0x04 where 0x02 belongs"),
+        ("a00402010600", "1 octets left over"),
+        ("a10304010aa003020106", "behind a member with a higher tag"),
+        ("a003020106a003020106", "stands there twice"),
+        ("a303020106", "unknown member"),
+        ("0203020106", "where a member"),
+        ("a0050204000106", "cut short"),
+    ],
+)
+def test_members_says_what_is_wrong(data: str, message: str) -> None:
+    octets = bytes.fromhex(data)
+    with pytest.raises(DecodeError, match=message):
+        reader(octets).members((0, len(octets)), KINDS, "s")
+
+
+def test_member_that_is_required_is_missed_by_name() -> None:
+    with pytest.raises(DecodeError, match=r"s\.a at octet 0: is missing"):
+        reader(b"").required(None, "s.a")

@@ -53,6 +53,16 @@ def test_rc4_stream_goes_on():
     assert stream(bytes(16)).hex() == "5248c4959014126a6e8a84f11d1a9e1c"
 
 
+@pytest.mark.parametrize("sizes", [(16, 16), (3, 13, 16), (0, 8, 24), (32,)])
+def test_key_stream_goes_on_as_if_nobody_had_looked_ahead(sizes):
+    expected = bytes.fromhex("9ac7cc9a609d1ef7b2932899cde41b975248c4959014126a6e8a84f11d1a9e1c")
+    stream = crypto.KeyStream(bytes(range(1, 17)))
+    assert stream.peek(bytes(8)) == expected[:8]
+    assert stream.peek(bytes(12)) == expected[:12]
+    assert stream.peek(b"\xff" * 2) == bytes(octet ^ 0xFF for octet in expected[:2])
+    assert b"".join(stream(bytes(size)) for size in sizes) == expected
+
+
 def test_channel_bindings_are_hashed_with_empty_addresses():
     data = b"tls-server-end-point:" + b"\1" * 32
     packed = bytes(16) + b"\x35\0\0\0" + data
