@@ -11,6 +11,7 @@ from credssp.engine.events import (
     CredentialsReceived,
     Direction,
     Event,
+    ExchangeObserver,
     Observer,
     Send,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "CredentialsReceived",
     "Direction",
     "Event",
+    "ExchangeObserver",
     "Observer",
     "Role",
     "Send",

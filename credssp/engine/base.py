@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, Final, NoReturn
 
-from credssp.engine.events import Direction, Event, Observer, Send
+from credssp.engine.events import Direction, Event, ExchangeObserver, Observer, Send
 from credssp.engine.state import INITIAL, TRANSITIONS, Role, State, Step
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, RemoteProtocolError, VersionError
 from credssp.nego.mechanism import Mechanism
@@ -74,6 +74,8 @@ class Engine(ABC):
         self._own_version = max_version
         self._max_legs = max_legs
         self._random = random
+        if observer is not None and isinstance(observer, ExchangeObserver):
+            observer = observer.for_exchange(public_key)
         self._observer = observer
         self._buffer = TSRequestBuffer(max_message_size)
         self._max_message_size = max_message_size

@@ -98,8 +98,14 @@ class ClientEngine(Engine):
         self._last_token: bytes | None = None
         self._own_key_auth = b""
 
-    def bind_to(self, public_key: bytes) -> None:
+    def bind_to(
+        self, public_key: bytes, *, transport_authentication: ServerAuthentication = ServerAuthentication.NONE
+    ) -> None:
         """Take the server's SubjectPublicKey after `initiate`, for an owner of TLS that learns it only then (TSSSP).
+
+        Args:
+            public_key: the key.
+            transport_authentication: what TLS proved about the server.
 
         Raises:
             LocalProtocolError: the key is known already.
@@ -107,6 +113,7 @@ class ClientEngine(Engine):
         if self._public_key:
             raise LocalProtocolError("the server's public key is known already")
         self._public_key = public_key
+        self._transport_authentication = transport_authentication
 
     @property
     def server_authentication(self) -> ServerAuthentication:

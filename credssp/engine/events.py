@@ -5,14 +5,23 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from credssp.credentials import DelegatedCredentials
 from credssp.nego.mechanism import Identity
 from credssp.server_authentication import ServerAuthentication
 from credssp.wire.ts_request import TSRequest
 
-__all__ = ["Authenticated", "CredentialsDelegated", "CredentialsReceived", "Direction", "Event", "Observer", "Send"]
+__all__ = [
+    "Authenticated",
+    "CredentialsDelegated",
+    "CredentialsReceived",
+    "Direction",
+    "Event",
+    "ExchangeObserver",
+    "Observer",
+    "Send",
+]
 
 
 class Direction(enum.Enum):
@@ -77,5 +86,17 @@ Event: TypeAlias = Send | Authenticated | CredentialsDelegated | CredentialsRece
 Observer: TypeAlias = Callable[[Direction, TSRequest, bytes], None]
 """Called with every TSRequest that went over, decoded and as octets: for transcripts and traces.
 
-It sees tokens, not secrets, but a token is worth protecting too.
+It sees tokens, not secrets, but a token is worth protecting too. One that is given to a server sees the messages of all
+its clients; see `ExchangeObserver` for one that can tell them apart.
 """
+
+
+@runtime_checkable
+class ExchangeObserver(Protocol):
+    """An observer that wants to know which exchange a message belongs to."""
+
+    def __call__(self, direction: Direction, message: TSRequest, data: bytes, /) -> None:
+        """See a message whose exchange is not known."""
+
+    def for_exchange(self, public_key: bytes) -> Observer:
+        """Return what an engine calls instead, for one exchange that is bound to this SubjectPublicKey."""
