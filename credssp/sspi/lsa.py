@@ -440,7 +440,9 @@ class LocalSecurityAuthority:
         record.check_alive()
         if not isinstance(attribute, int):
             raise refuse("ulAttribute", "one of the SECPKG_ATTR_... numbers", _S.SEC_E_UNSUPPORTED_FUNCTION)
-        if record.user is not None and not self._is_thunked(record.package, attribute):
+        # An imported context has no LSA-mode half.
+        imported = record.context is None
+        if record.user is not None and (imported or not self._is_thunked(record.package, attribute)):
             query = self._user_mode.table(record.package).query_context_attributes
             if query is not None:
                 return _call(query, record.user, attribute)

@@ -15,7 +15,7 @@ from credssp.sspi.buffers import (
 from credssp.sspi.errors import refuse
 from credssp.status import SecurityStatus
 
-__all__ = ["check_flags", "split_params", "token_and_empty", "token_only"]
+__all__ = ["check_flags", "check_target", "split_params", "token_and_empty", "token_only"]
 
 _S = SecurityStatus
 
@@ -34,6 +34,21 @@ def check_flags(context_req: int, allowed: int, *, need_one_of: int = 0, family:
     if need_one_of and not context_req & need_one_of:
         names = flag_names(need_one_of, family).replace("|", " or ")
         raise refuse("fContextReq", f"{names} is needed", _S.SEC_E_UNSUPPORTED_FUNCTION)
+
+
+def check_target(target: str | None) -> None:
+    """Refuse a target name that names no server.
+
+    Raises:
+        SSPIError: SEC_E_TARGET_UNKNOWN.
+    """
+    if target is None:
+        return
+    service, slash, host = target.partition("/")
+    if not service or (slash and not host.strip("/")):
+        raise refuse(
+            "pszTargetName", f"{target!r} names no server: TERMSRV/host, or a host's name", _S.SEC_E_TARGET_UNKNOWN
+        )
 
 
 def split_params(inputs: Sequence[SecBuffer], *, wanted: bool) -> tuple[list[SecBuffer], bytes | None]:

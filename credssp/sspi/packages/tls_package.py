@@ -95,6 +95,7 @@ class TLSContext:
         target: pszTargetName.
         request: fContextReq of the first call.
         started: seconds since 1970.
+        logon_name: as whom a client logs on.
         issuers: the server's wish for a client certificate, once seen.
         session: what the user-mode half works with, once complete.
         reauthentication: whether this is a further exchange on a context that was complete.
@@ -109,6 +110,7 @@ class TLSContext:
         "held_at",
         "inner",
         "issuers",
+        "logon_name",
         "reauthentication",
         "request",
         "session",
@@ -130,6 +132,7 @@ class TLSContext:
         self.session: StreamSession | None = None
         self.reauthentication = False
         self.supplied = False
+        self.logon_name = ""
         # Whether the caller may still be asked for a client certificate.
         self.asked = not client or credential.tls.certificate is not None
         # Input whose beginning was consumed before SEC_I_INCOMPLETE_CREDENTIALS, and how much of it.

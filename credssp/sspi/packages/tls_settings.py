@@ -66,6 +66,11 @@ class TLSCredential:
         """The certificate of a server; without one of its own that of the process."""
         return process_certificate() if self.certificate is None else self.certificate
 
+    @property
+    def roots(self) -> tuple[bytes, ...] | None:
+        """Whom to trust (DER); None for the system's store."""
+        return roots_of(None, self._cred.root_store)
+
     def _versions(self, bits: tuple[int, int]) -> tuple[Literal["1.2", "1.3"], Literal["1.2", "1.3"]]:
         enabled = self._cred.enabled_protocols
         if enabled & ~_KNOWN or (enabled and not enabled & sum(bits)):

@@ -1,0 +1,67 @@
+"""Kerberos without SPNEGO, through GSS-API; not there where its libraries are not installed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from credssp.account import AccountStore
+from credssp.nego.initiator import create_initiator
+from credssp.nego.kerberos import KerberosAcceptor
+from credssp.nego.mechanism import Mechanism
+from credssp.nego.pyspnego import kerberos_missing
+from credssp.sspi.attributes import SecPkgContext_Sizes
+from credssp.sspi.errors import SSPIError
+from credssp.sspi.packages.inner import InnerCredential, InnerPackage
+from credssp.sspi.packages.inner_info import KERBEROS
+from credssp.sspi.packages.inner_messages import InnerMessages
+from credssp.sspi.packages.negotiate import KERBEROS_SIGNATURE, KERBEROS_TRAILER
+from credssp.sspi.support import LsaSupport
+from credssp.sspi.tables import (
+    INTERFACE_VERSION,
+    Parameters,
+    SecpkgFunctionTable,
+    SecPkgInfo,
+    SecpkgUserFunctionTable,
+)
+from credssp.status import SecurityStatus
+
+__all__ = ["sp_lsa_mode_initialize", "sp_user_mode_initialize"]
+
+
+class KerberosPackage(InnerPackage):
+    """The LSA-mode half."""
+
+    info: ClassVar[SecPkgInfo] = KERBEROS
+
+    def initialize(self, package_id: int, parameters: Parameters, support: LsaSupport) -> None:
+        """SpInitialize.
+
+        Raises:
+            SSPIError: SEC_E_SECPKG_NOT_FOUND, GSS-API is not installed.
+        """
+        missing = kerberos_missing()
+        if missing is not None:
+            raise SSPIError(missing, status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND)
+        super().initialize(package_id, parameters, support)
+
+    def initiator(self, credential: InnerCredential, target: str) -> Mechanism:
+        """Return the mechanism of a client."""
+        return create_initiator(
+            credential.logon.credentials, target_name=target, mechanism="kerberos", wire_form="kerberos"
+        )
+
+    def acceptor(self, accounts: AccountStore) -> Mechanism:  # noqa: ARG002 - the keytab says who may
+        """Return the mechanism of a server."""
+        return KerberosAcceptor()
+
+
+def sp_lsa_mode_initialize(lsa_version: int) -> tuple[int, Sequence[SecpkgFunctionTable]]:  # noqa: ARG001
+    """SpLsaModeInitialize."""
+    return INTERFACE_VERSION, (KerberosPackage().table(),)
+
+
+def sp_user_mode_initialize(lsa_version: int) -> tuple[int, Sequence[SecpkgUserFunctionTable]]:  # noqa: ARG001
+    """SpUserModeInitialize."""
+    sizes = SecPkgContext_Sizes(KERBEROS.max_token, KERBEROS_SIGNATURE, 1, KERBEROS_TRAILER)
+    return INTERFACE_VERSION, (InnerMessages(sizes).table(),)
