@@ -14,7 +14,7 @@ from typing import Final
 from credssp.errors import LocalProtocolError
 from credssp.secret import Secret
 
-__all__ = ["PASSWORD_VARIABLE", "first_line", "password"]
+__all__ = ["PASSWORD_VARIABLE", "ask", "first_line", "password"]
 
 PASSWORD_VARIABLE: Final = "CREDSSP_PASSWORD"
 
@@ -35,10 +35,15 @@ def password(file: str | None, *, prompt: str) -> Secret[str]:
         raise LocalProtocolError(
             f"no password: give --password-file FILE, set {PASSWORD_VARIABLE}, or run it on a terminal to be asked"
         )
+    return ask(prompt)
+
+
+def ask(prompt: str) -> Secret[str]:
+    """Ask the person at the terminal. Raises LocalProtocolError."""
     try:
         return Secret(getpass.getpass(prompt))
     except EOFError:
-        raise LocalProtocolError("no password was typed") from None
+        raise LocalProtocolError("nothing was typed") from None
 
 
 def first_line(file: str) -> Secret[str]:

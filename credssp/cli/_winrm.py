@@ -8,7 +8,7 @@ import functools
 import time
 from typing import Any, Final
 
-from credssp.cli._login import LoginOutcome, LoginRequest, context_facts
+from credssp.cli._login import LoginOutcome, LoginRequest, certificate_of, context_facts
 from credssp.cli._rdp import certificate_facts, probe_facts
 from credssp.cli._targets import Target
 from credssp.drivers.handshake import Timeouts
@@ -37,8 +37,10 @@ def log_on(target: Target, request: LoginRequest) -> LoginOutcome:
         credentials=request.credentials,
         mechanism=request.mechanism,
         delegate=request.delegate,
+        delegated_credentials=request.delegated,
         min_version=request.min_version,
         tls=ClientTLS() if https else request.tls,
+        observer=request.observer,
     )
     login = ClientLogin(settings, target.host)
     timeouts = Timeouts(connect=request.timeout, leg=request.timeout, login=request.timeout)
@@ -70,6 +72,7 @@ def log_on(target: Target, request: LoginRequest) -> LoginOutcome:
         context_facts(login.context) | {"delegated": login.ready and request.delegate, "winrm": facts},
         seconds,
         refused=_refused(error),
+        certificate=certificate_of(login.context),
     )
 
 

@@ -1,0 +1,170 @@
+"""Who logs on and what is delegated, from the arguments of ``credssp login``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from credssp.cli._targets import Target
+    from credssp.credentials import DelegatedCredentials, LogonCredentials
+    from credssp.secret import Secret
+
+__all__ = ["PIN_VARIABLE", "add_arguments", "delegated", "logon", "who"]
+
+PIN_VARIABLE: Final = "CREDSSP_PIN"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare them."""
+    who = parser.add_argument_group("who")
+    who.add_argument("-u", "--user", metavar="USER", help="NAME, DOMAIN\\NAME or NAME@REALM")
+    who.add_argument("-d", "--domain", metavar="DOMAIN", default="", help="domain of the user")
+    who.add_argument("--password-file", metavar="F", help="file whose first line is the password; - for standard input")
+    who.add_argument("--hash", metavar="NT", help="NT hash in place of a password (others see it in the process list)")
+    who.add_argument("--hash-file", metavar="F", help="file whose first line is the NT hash; - for standard input")
+    who.add_argument("--ccache", metavar="CACHE", help="Kerberos tickets: TYPE:residual, or a file")
+    who.add_argument("--keytab", metavar="F", help="keytab with the key of the user")
+    what = parser.add_argument_group("what is delegated (default: the password that logs on)")
+    what.add_argument("--no-delegate", action="store_true", help="authenticate, but delegate an empty set")
+    what.add_argument("--restricted-admin", action="store_true", help="ask for Restricted Admin mode")
+    what.add_argument(
+        "--remote-guard", action="store_true", help="ask for Remote Credential Guard: a ticket whose key stays here"
+    )
+    what.add_argument("--delegate-user", metavar="USER", help="delegate this user in place of the one that logs on")
+    what.add_argument("--delegate-password-file", metavar="F", help="its password; - for standard input")
+    what.add_argument(
+        "--smartcard-pin",
+        metavar="SOURCE",
+        help=f"delegate a smart card; its PIN comes from ask, file:F, env:NAME ({PIN_VARIABLE}, say)",
+    )
+    what.add_argument("--reader", metavar="NAME", help="the smart card's reader")
+    what.add_argument("--container", metavar="NAME", help="the key container on it")
+    what.add_argument("--card", metavar="NAME", help="the name of the card")
+    what.add_argument(
+        "--csp", metavar="NAME", default="Microsoft Base Smart Card Crypto Provider", help="default: %(default)s"
+    )
+
+
+def logon(arguments: argparse.Namespace) -> LogonCredentials | None:
+    """Return what to authenticate with, or None for the default credential cache. Raises LocalProtocolError."""
+    from credssp.cli import _secrets
+    from credssp.credentials import CCacheCredentials, KeytabCredentials, NTHashCredentials, PasswordCredentials
+    from credssp.errors import LocalProtocolError
+
+    user, domain = arguments.user, arguments.domain
+    ways = [arguments.hash, arguments.hash_file, arguments.ccache, arguments.keytab, arguments.password_file]
+    if sum(way is not None for way in ways) > 1:
+        raise LocalProtocolError("one of --password-file, --hash, --hash-file, --ccache and --keytab is enough")
+    if arguments.ccache is not None:
+        return CCacheCredentials(arguments.ccache, _principal(user, domain))
+    if arguments.keytab is not None:
+        return KeytabCredentials(arguments.keytab, _principal(user, domain))
+    if arguments.hash is not None or arguments.hash_file is not None:
+        if user is None:
+            raise LocalProtocolError("a hash needs its user: -u USER")
+        nt_hash = arguments.hash if arguments.hash is not None else _secrets.first_line(arguments.hash_file).reveal()
+        return NTHashCredentials(user, nt_hash, domain=domain)
+    if user is not None:
+        password = _secrets.password(arguments.password_file, prompt=f"Password of {user}: ")
+        return PasswordCredentials(user, password, domain=domain)
+    if arguments.mechanism in ("kerberos", "negotiate") or arguments.remote_guard:
+        return None
+    raise LocalProtocolError(
+        "who logs on? -u USER; --ccache or --keytab; or --mechanism kerberos, with the tickets there are"
+    )
+
+
+def _principal(user: str | None, domain: str) -> str | None:
+    """Return ``user@REALM``; the default realm where none is given."""
+    if user is None:
+        return None
+    if not domain and "\\" in user:
+        domain, _, user = user.partition("\\")
+    return f"{user}@{domain.upper()}" if domain else user
+
+
+def delegated(arguments: argparse.Namespace, target: Target) -> DelegatedCredentials | None:
+    """Return what to delegate in place of what logs on, or None. May ask a KDC. Raises CredSSPError."""
+    from credssp.cli import _secrets
+    from credssp.credentials import CCacheCredentials, PasswordCredentials
+    from credssp.errors import LocalProtocolError
+
+    modes = {
+        "--no-delegate": arguments.no_delegate,
+        "--restricted-admin": arguments.restricted_admin,
+        "--remote-guard": arguments.remote_guard,
+        "--delegate-user": arguments.delegate_user is not None,
+        "--smartcard-pin": arguments.smartcard_pin is not None,
+    }
+    if sum(modes.values()) > 1:
+        raise LocalProtocolError(f"{' and '.join(mode for mode, given in modes.items() if given)} exclude one another")
+    if arguments.delegate_user is not None:
+        password = _secrets.password(
+            arguments.delegate_password_file, prompt=f"Password of {arguments.delegate_user}, to be delegated: "
+        )
+        return PasswordCredentials(arguments.delegate_user, password)
+    if arguments.smartcard_pin is not None:
+        return _smart_card(arguments)
+    if arguments.reader is not None or arguments.container is not None:
+        raise LocalProtocolError("--reader and --container go with --smartcard-pin")
+    if not arguments.remote_guard:
+        return None
+    if target.scheme != "rdp":
+        raise LocalProtocolError("Remote Credential Guard is a mode of RDP")
+    if arguments.mechanism == "ntlm":
+        raise LocalProtocolError("Remote Credential Guard needs Kerberos")
+    from credssp.nego.remote_guard import remote_guard_credentials
+
+    tickets = None if arguments.ccache is None else CCacheCredentials(arguments.ccache)
+    return remote_guard_credentials(f"TERMSRV/{target.host}", tickets=tickets)
+
+
+def _smart_card(arguments: argparse.Namespace) -> DelegatedCredentials:
+    from credssp.credentials import SmartCardCredentials
+
+    return SmartCardCredentials(
+        pin=_pin(arguments.smartcard_pin),
+        card_name=arguments.card,
+        reader_name=arguments.reader,
+        container_name=arguments.container,
+        csp_name=arguments.csp,
+        user_hint=arguments.user,
+        domain_hint=arguments.domain or None,
+    )
+
+
+def _pin(source: str) -> Secret[str]:
+    """Return the PIN; never from the command line, where others see it."""
+    from credssp.cli import _secrets
+    from credssp.errors import LocalProtocolError
+    from credssp.secret import Secret
+
+    kind, _, name = source.partition(":")
+    if kind == "file" and name:
+        return _secrets.first_line(name)
+    if kind == "env" and name:
+        if name in os.environ:
+            return Secret(os.environ[name])
+        raise LocalProtocolError(f"--smartcard-pin: the variable {name} is not set")
+    if source == "ask":
+        if not sys.stdin.isatty():
+            raise LocalProtocolError("--smartcard-pin ask needs a terminal; file:F and env:NAME do without")
+        return _secrets.ask("PIN: ")
+    # What was given may be the PIN itself, so it is not repeated.
+    raise LocalProtocolError("--smartcard-pin is ask, file:F or env:NAME: on the command line others would see the PIN")
+
+
+def who(credentials: LogonCredentials | None) -> str:
+    """Return who logs on, for people."""
+    from credssp.credentials import CCacheCredentials, KeytabCredentials
+
+    if credentials is None:
+        return "tickets of the default cache"
+    if isinstance(credentials, CCacheCredentials):
+        return f"{credentials.principal or 'tickets'} of {credentials.ccache}"
+    if isinstance(credentials, KeytabCredentials):
+        return f"{credentials.principal or 'first entry'} of {credentials.keytab}"
+    return f"{credentials.domain}\\{credentials.username}" if credentials.domain else credentials.username
