@@ -116,7 +116,7 @@ def read_stream(stream: Readable, secrets: Secrets) -> Found:
         data = buffered.read(MAX_SIZE + 1)
         if len(data) > MAX_SIZE:
             raise CaptureError(f"a transcript of more than {MAX_SIZE} octets")
-        return Found("transcript", [read_transcript(data.decode("utf-8", "replace"))])
+        return Found("transcript", read_transcript(data.decode("utf-8", "replace")))
     if not is_capture(head) and head:
         raise CaptureError(f"neither pcap, pcapng nor a transcript of credssp begins with {head[:4].hex()}")
     return _read_capture(Capture(buffered), secrets)

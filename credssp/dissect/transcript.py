@@ -4,17 +4,21 @@ A transcript is a text file with one JSON object a line. The messages have the f
 (`credssp.conformance.fixture`), with the time::
 
     {"credssp_transcript": 1, "role": "client", "program": "credssp 0.1.0", "peer": "srv.lab.test:3389"}
-    {"from": "client", "layer": "tsrequest", "data": "<hex>", "time": 1767225600.25}
+    {"exchange": 1, "public_key": "<hex>"}
+    {"exchange": 1, "from": "client", "layer": "tsrequest", "data": "<hex>", "time": 1767225600.25}
     {"tls": "TLSv1.3", "certificate": "<hex>", "public_key": "<hex>"}
     {"outcome": "accepted"}
 
-Every line but the first may be absent, and unknown members are passed over. A transcript holds what was encrypted by
+Every line but the first may be absent, and unknown members are passed over. Lines with the same ``exchange`` belong
+together; lines without one and without ``from`` are about all of them. A transcript holds what was encrypted by
 TLS only: NTLM proofs, against which passwords can be guessed, and authInfo, which opens with the password. It is
 written for its owner's eyes alone.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import os
 import time
@@ -26,8 +30,8 @@ from typing import IO, Any, Final, Literal
 
 from credssp.binding import subject_public_key
 from credssp.dissect.errors import CaptureError
-from credssp.dissect.model import Conversation, Event, Layer, Sender
-from credssp.engine.events import Direction
+from credssp.dissect.model import Conversation, Event, Layer, Sender, other
+from credssp.engine.events import Direction, Observer
 from credssp.errors import CredSSPError, LocalProtocolError
 from credssp.secret import Secret
 from credssp.wire.ts_request import TSRequest
@@ -37,6 +41,9 @@ __all__ = ["MAX_SIZE", "Account", "TranscriptWriter", "is_transcript", "read_fix
 FORMAT: Final = 1
 MAX_SIZE: Final = 16 << 20
 """Octets of a transcript; an exchange with the largest TSRequests has a tenth of it."""
+
+MAX_EXCHANGES: Final = 10_000
+"""Logins in one transcript."""
 
 _MARK: Final = b'{"credssp_transcript"'
 _LAYERS: Final = frozenset(("tsrequest", "x224", "http", "application"))
@@ -59,10 +66,11 @@ class Account:
 
 
 class TranscriptWriter:
-    """Writes a transcript while an exchange runs; it is an `Observer`: give it to a context as ``observer=``.
+    """Writes a transcript while exchanges run; give it to a context, an endpoint or a server as ``observer=``.
 
-    The file is made for its owner alone, and nothing is overwritten that was not a transcript before. Every line is
-    written at once, so that what was exchanged is there even if the program ends in the middle.
+    It is an `credssp.engine.ExchangeObserver`, so that the logins of a server stay apart. The file is made for its
+    owner alone, and nothing is overwritten that was not a transcript before. Every line is written at once and whole,
+    so that what was exchanged is there even if the program ends in the middle, and workers can share the file.
     """
 
     def __init__(
@@ -88,21 +96,27 @@ class TranscriptWriter:
         """
         self._role: Sender = role
         self._clock = clock
+        self._process = os.getpid()
+        self._count = itertools.count(1)
         try:
             self._file = _create(Path(path))
         except OSError as error:
             raise LocalProtocolError(f"the transcript cannot be written: {error.strerror}") from None
         self._write({"credssp_transcript": FORMAT, "role": role, "program": program, "peer": peer})
 
-    def __call__(self, direction: Direction, _: TSRequest, data: bytes) -> None:
-        """Write down a TSRequest (`credssp.engine.Observer`)."""
-        own = direction is Direction.SENT
-        sender: Sender = self._role if own else ("server" if self._role == "client" else "client")
-        self.add(sender, data)
+    def __call__(self, direction: Direction, message: TSRequest, data: bytes) -> None:
+        """Write down a TSRequest of an exchange that is not told apart from others (`credssp.engine.Observer`)."""
+        self._message(direction, message, data, {})
 
-    def add(self, sender: Sender, data: bytes, layer: str = "tsrequest") -> None:
-        """Write down any message."""
-        self._write({"from": sender, "layer": layer, "data": data.hex(), "time": round(self._clock(), 6)})
+    def for_exchange(self, public_key: bytes) -> Observer:
+        """Return an observer for one exchange, and write down the server's key where it is known already."""
+        number: int | str = next(self._count)
+        if os.getpid() != self._process:
+            number = f"{os.getpid()}.{number}"  # a worker that was forked counts for itself
+        mark = {"exchange": number}
+        if public_key:
+            self._write(mark | {"public_key": public_key.hex()})
+        return functools.partial(self._message, mark=mark)
 
     def tls(self, version: str, certificate: bytes | None) -> None:
         """Write down what TLS negotiated: OpenSSL's name of the version, and the server's certificate, DER."""
@@ -126,19 +140,25 @@ class TranscriptWriter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _message(self, direction: Direction, _: TSRequest, data: bytes, mark: dict[str, Any]) -> None:
+        own = direction is Direction.SENT
+        sender = self._role if own else other(self._role)
+        line = {"from": sender, "layer": "tsrequest", "data": data.hex(), "time": round(self._clock(), 6)}
+        self._write(mark | line)
+
     def _write(self, line: dict[str, Any]) -> None:
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        # Unbuffered and appending: one write, one line, whoever else writes.
+        self._file.write(json.dumps(line).encode() + b"\n")
 
 
-def _create(path: Path) -> IO[str]:
+def _create(path: Path) -> IO[bytes]:
     """Open a file for its owner alone, new or in place of an older transcript."""
     if path.exists():
         with path.open("rb") as old:
             if old.read(len(_MARK)) not in (_MARK, b""):
                 raise LocalProtocolError("the transcript cannot be written: the file exists and is something else")
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    return os.fdopen(handle, "w", encoding="utf-8")
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+    return os.fdopen(handle, "wb", buffering=0)
 
 
 def is_transcript(head: bytes) -> bool:
@@ -146,8 +166,8 @@ def is_transcript(head: bytes) -> bool:
     return head.startswith(_MARK)
 
 
-def read_transcript(text: str) -> Conversation:
-    """Read a transcript; lines that are damaged or cut off are said to be so.
+def read_transcript(text: str) -> list[Conversation]:
+    """Read a transcript, one conversation for each exchange; lines that are damaged or cut off are said to be so.
 
     Raises:
         CaptureError: the first line does not say that this is one, in a format known here.
@@ -158,12 +178,30 @@ def read_transcript(text: str) -> Conversation:
         raise CaptureError(f"this is no transcript of format {FORMAT}")
     own, peer = _text(head, "program") or "unknown program", _text(head, "peer") or "unknown peer"
     names = (peer, own) if head.get("role") == "server" else (own, peer)
-    conversation = Conversation(*names, transport="transcript")
+    exchanges: dict[str, Conversation] = {}
+    whole: list[dict[str, Any]] = []
+    damaged: list[int] = []
     for number, line in enumerate(lines[1:], 2):
         entry = _load(line)
-        if entry is None or not _take_line(conversation, entry):
-            conversation.note(f"line {number} of the transcript cannot be read")
-    return conversation
+        if entry is not None and "exchange" not in entry and "from" not in entry:
+            whole.append(entry)  # about the file, and so about all exchanges in it
+            continue
+        name = "" if entry is None else str(entry.get("exchange", ""))
+        if entry is None or (name not in exchanges and len(exchanges) >= MAX_EXCHANGES):
+            damaged.append(number)
+            continue
+        conversation = exchanges.setdefault(name, Conversation(*names, transport="transcript"))
+        if not _take_line(conversation, entry):
+            damaged.append(number)
+    conversations = list(exchanges.values()) or [Conversation(*names, transport="transcript")]
+    for conversation in conversations:
+        for entry in whole:
+            if not _take_line(conversation, entry):
+                conversation.note("a line about the whole transcript cannot be read")
+    if damaged:
+        shown = ", ".join(map(str, damaged[:10])) + (", ..." if len(damaged) > 10 else "")
+        conversations[-1].note(f"lines of the transcript that cannot be read: {shown}")
+    return conversations
 
 
 def _load(line: str) -> dict[str, Any] | None:
