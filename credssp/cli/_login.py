@@ -8,6 +8,7 @@ from typing import Any
 
 from credssp.context import ClientContext
 from credssp.credentials import NTHashCredentials, PasswordCredentials
+from credssp.engine.events import Observer
 from credssp.errors import (
     AuthenticationError,
     BindingError,
@@ -22,7 +23,7 @@ from credssp.nego.initiator import MechanismChoice
 from credssp.status import SecurityStatus, describe
 from credssp.tls.settings import ClientTLS
 
-__all__ = ["LoginOutcome", "LoginRequest", "context_facts", "exit_code", "key_type", "status_facts"]
+__all__ = ["LoginOutcome", "LoginRequest", "certificate_of", "context_facts", "exit_code", "key_type", "status_facts"]
 
 ACCEPTED, REFUSED, USAGE, UNREACHABLE, UNSAFE = range(5)
 
@@ -42,6 +43,7 @@ class LoginRequest:
         min_version: lowest CredSSP version, or None for the default.
         tls: how the certificate is checked.
         timeout: seconds for the whole login.
+        observer: sees every TSRequest, or None.
     """
 
     credentials: PasswordCredentials | NTHashCredentials | None
@@ -51,6 +53,7 @@ class LoginRequest:
     min_version: int | None = None
     tls: ClientTLS = field(default_factory=ClientTLS)
     timeout: float = 30.0
+    observer: Observer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +65,14 @@ class LoginOutcome:
         facts: what is known about the connection; see `context_facts`.
         seconds: how long it took.
         refused: whether it was the server that said no.
+        certificate: the server's certificate inside CredSSP, DER, or None where it did not come so far.
     """
 
     error: CredSSPError | None
     facts: dict[str, Any]
     seconds: float
     refused: bool = False
+    certificate: bytes | None = None
 
 
 def exit_code(outcome: LoginOutcome) -> int:
@@ -91,9 +96,14 @@ def status_facts(error: CredSSPError | None) -> dict[str, Any]:
     return {"code": info.code, "hex": f"0x{info.code:08X}", "name": info.name, "text": text, "advice": info.advice}
 
 
+def certificate_of(context: ClientContext) -> bytes | None:
+    """Return the server's certificate, or None before the TLS handshake was over."""
+    return context.server_certificate if context.tls_version else None
+
+
 def context_facts(context: ClientContext) -> dict[str, Any]:
     """Return what a context knows about its connection; None where it did not come so far."""
-    certificate = context.server_certificate if context.tls_version else None
+    certificate = certificate_of(context)
     return {
         "tls": None
         if certificate is None

@@ -6,7 +6,7 @@ import hashlib
 import time
 from typing import Any
 
-from credssp.cli._login import LoginOutcome, LoginRequest, context_facts, key_type, status_facts
+from credssp.cli._login import LoginOutcome, LoginRequest, certificate_of, context_facts, key_type, status_facts
 from credssp.cli._targets import Target
 from credssp.drivers import blocking
 from credssp.drivers.handshake import ConnectError, Timeouts
@@ -31,6 +31,7 @@ def log_on(target: Target, request: LoginRequest) -> LoginOutcome:
         "restricted_admin": request.restricted_admin,
         "min_version": request.min_version,
         "tls": request.tls,
+        "observer": request.observer,
     }
     if not request.restricted_admin:
         options["delegate"] = request.delegate
@@ -45,7 +46,8 @@ def log_on(target: Target, request: LoginRequest) -> LoginOutcome:
     refused = isinstance(error, LoginRefusedError | AuthorizationDeniedError) or (
         isinstance(error, TLSAlertError) and error.alert == "access_denied"
     )
-    return LoginOutcome(error, _facts(client, request), seconds, refused=refused)
+    facts = _facts(client, request)
+    return LoginOutcome(error, facts, seconds, refused=refused, certificate=certificate_of(client.context))
 
 
 def _log_on(client: NLAClient, target: Target, timeout: float) -> None:

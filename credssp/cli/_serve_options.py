@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from credssp.account import Account, AccountStore
     from credssp.credentials import DelegatedCredentials
+    from credssp.engine.events import Observer
     from credssp.errors import CredSSPError
     from credssp.nego.ntlm.target import NTLMTarget
     from credssp.tls.certificate import ServerCertificate
@@ -23,6 +24,7 @@ __all__ = [
     "credential_facts",
     "emit",
     "ntlm_target",
+    "observer",
     "status_facts",
 ]
 
@@ -53,6 +55,9 @@ def add_account_arguments(parser: argparse.ArgumentParser, *, port: int) -> None
     parser.add_argument("--keytab", metavar="F", help="Kerberos keytab (default: that of KRB5_KTNAME)")
     parser.add_argument("--min-version", type=int, choices=range(2, 7), metavar="N", help="lowest CredSSP version")
     parser.add_argument("--reveal", action="store_true", help="print the secrets that were delegated")
+    parser.add_argument(
+        "--transcript", metavar="FILE", help="write all messages there, for `credssp dissect`; keep it to yourself"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON lines on a terminal too")
     names = parser.add_argument_group("names that NTLM tells every client (default: those of this host)")
     for name, what in _NAMES.items():
@@ -117,6 +122,17 @@ def certificate(arguments: argparse.Namespace) -> ServerCertificate | None:
         return load_certificate((Path(arguments.cert).read_bytes(), Path(arguments.key).read_bytes()))
     except OSError as error:
         raise LocalProtocolError(f"--cert or --key cannot be read: {error.strerror}") from None
+
+
+def observer(arguments: argparse.Namespace) -> Observer | None:
+    """Return what writes the transcript, or None if none is wanted. Raises LocalProtocolError."""
+    if arguments.transcript is None:
+        return None
+    from credssp.__about__ import __version__
+    from credssp.dissect.transcript import TranscriptWriter
+
+    # Open until the process ends; each line is written at once.
+    return TranscriptWriter(arguments.transcript, role="server", program=f"credssp {__version__}", peer="client")
 
 
 def ntlm_target(arguments: argparse.Namespace) -> NTLMTarget | None:

@@ -81,6 +81,9 @@ def _options(arguments: argparse.Namespace) -> ServeOptions:
         "keytab": arguments.keytab,
         "min_version": arguments.min_version,
         "protocols": protocols[arguments.protocols],
+        # A test endpoint takes everything that may be delegated, and tells.
+        "remote_guard": True,
+        "observer": common.observer(arguments),
     }
 
 

@@ -118,4 +118,5 @@ def _application(arguments: argparse.Namespace, *, as_json: bool) -> WinRMApplic
         target=common.ntlm_target(arguments),
         min_version=arguments.min_version,
         tls=tls,
+        observer=common.observer(arguments),
     )

@@ -6,9 +6,12 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from credssp.cli import _transcript
+
 if TYPE_CHECKING:
     from credssp.cli._login import LoginOutcome, LoginRequest
     from credssp.cli._targets import Target
+    from credssp.engine.events import Observer
 
 __all__ = ["configure", "run"]
 
@@ -38,6 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--cacert", metavar="F", help="PEM file with the roots that the certificate must chain to")
     check.add_argument("--fingerprint", metavar="SHA256", help="SHA-256 fingerprint that the certificate must have")
     how.add_argument("--timeout", type=_seconds, default=30.0, metavar="S", help="for the whole login (default: 30)")
+    parser.add_argument(
+        "--transcript", metavar="FILE", help="write all messages there, for `credssp dissect`; keep it to yourself"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -56,8 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     try:
         target = parse_target(arguments.target)
-        request = _request(arguments)
-        outcome: LoginOutcome = transport_of(target).log_on(target, request)
+        with _transcript.recording(arguments.transcript, str(target)) as transcript:
+            request = _request(arguments, transcript)
+            outcome: LoginOutcome = transport_of(target).log_on(target, request)
+            _transcript.record(transcript, outcome)
     except LocalProtocolError as error:
         print(f"credssp login: {error.message}", file=sys.stderr)
         return 2
@@ -69,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _request(arguments: argparse.Namespace) -> LoginRequest:
+def _request(arguments: argparse.Namespace, observer: Observer | None) -> LoginRequest:
     from credssp.cli import _secrets
     from credssp.cli._login import LoginRequest
     from credssp.credentials import NTHashCredentials, PasswordCredentials
@@ -100,6 +108,7 @@ def _request(arguments: argparse.Namespace) -> LoginRequest:
         min_version=arguments.min_version,
         tls=ClientTLS(cafile=arguments.cacert, fingerprint=arguments.fingerprint),
         timeout=arguments.timeout,
+        observer=observer,
     )
 
 
