@@ -129,6 +129,8 @@ def _decode(text: str, field: str) -> bytes:
     if len(text) > _MAX_BASE64:
         raise LimitExceededError(f"a token of {len(text)} base64 characters", section=_SECTION)
     try:
+        if len(text) % 4:  # which b64decode lets pass where the padding is too long
+            raise ValueError("base64 comes in groups of four")
         return base64.b64decode(text.encode("ascii"), validate=True)
     except (binascii.Error, ValueError):
         raise DecodeError("the CredSSP token is no base64", field=field, section=_SECTION) from None

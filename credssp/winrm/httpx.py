@@ -24,6 +24,7 @@ import anyio
 import httpx
 from anyio.lowlevel import RunVar
 
+from credssp.context import ClientContext
 from credssp.credentials import LogonCredentials
 from credssp.errors import LimitExceededError
 from credssp.winrm.client import ClientOptions, ClientSettings
@@ -141,10 +142,10 @@ class _Exchange:
             return None  # a redirect to another server, which gets neither a login nor credentials
         try:
             return self._made(self._flow.send(_incoming(response)))
-        except StopIteration:
-            pass
-        if body is not None and self._is_encrypted(response):
-            message = self._session.open(response.headers["Content-Type"], body)
+        except StopIteration as end:
+            context: ClientContext | None = end.value
+        if body is not None and context is not None and self._is_encrypted(response):
+            message = self._session.open(context, response.headers["Content-Type"], body)
             response.stream = httpx.ByteStream(message.data)
             response.headers["Content-Type"] = message.content_type
             response.headers["Content-Length"] = str(len(message.data))

@@ -17,10 +17,12 @@ is shared by threads logs on again whenever it meets another connection: correct
 
 from __future__ import annotations
 
+import datetime
 import io
 import threading
+import time
 import warnings
-from collections.abc import Generator, Hashable
+from collections.abc import Hashable
 from typing import Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
@@ -28,6 +30,7 @@ import requests
 from requests.auth import AuthBase
 from urllib3 import HTTPHeaderDict, HTTPResponse
 
+from credssp.context import ClientContext
 from credssp.credentials import DelegatedCredentials, PasswordCredentials
 from credssp.engine.events import Observer
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError
@@ -37,7 +40,7 @@ from credssp.secret import Secret
 from credssp.tls.settings import ClientTLS
 from credssp.winrm.client import ClientSettings
 from credssp.winrm.encryption import DEFAULT_MAX_BODY, is_encrypted_body, is_encrypted_type, trailer_length
-from credssp.winrm.session import ClientSession, Encryption, Incoming, Outgoing, encrypts
+from credssp.winrm.session import ClientSession, Encryption, Exchange, Incoming, Outgoing, encrypts
 
 __all__ = ["HTTPCredSSPAuth", "HostContext"]
 
@@ -165,7 +168,7 @@ class _Exchange:
         content_type = request.headers.get("Content-Type")
         self._content_type = content_type.decode("latin-1") if isinstance(content_type, bytes) else content_type
         self._foreign = is_encrypted_body(self._body)
-        self._flow: Generator[Outgoing, Incoming, None] | None = None
+        self._flow: Exchange | None = None
 
     def begin(self, request: requests.PreparedRequest) -> None:
         """Make the request what it is to be at first."""
@@ -176,41 +179,44 @@ class _Exchange:
         """Look at the response, send what else is needed, and return the one for the caller; a hook of requests."""
         if _origin(response.url) != self._origin:
             return response  # a redirect to another server, which gets neither a login nor credentials
-        flow, self._flow = self._flow, None
-        if flow is None:
-            # A prepared request that is sent a second time: what it holds was sent already.
-            flow = self._session.send(self._body, self._content_type)
-            next(flow)
+        begin = time.monotonic()
         sent = response
+        context: ClientContext | None = None
+        flow, self._flow = self._flow, None
         try:
+            if flow is None:
+                # A prepared request that is sent a second time, holding what was for the first.
+                if response.request.body == self._body and response.status_code != 401:
+                    return response
+                flow = self._session.send(self._body, self._content_type)
+                sent = self._send(sent, next(flow), kwargs)
             while True:
-                outgoing = flow.send(_incoming(sent))
-                previous, sent = sent, self._send(sent, response.request, outgoing, kwargs)
-                sent.history = [*previous.history, previous]
-        except StopIteration:
-            pass
+                sent = self._send(sent, flow.send(_incoming(sent)), kwargs)
+        except StopIteration as end:
+            context = end.value
         except CredSSPError:
             sent.close()
             raise
-        if not self._foreign and is_encrypted_type(sent.headers.get("Content-Type")):
-            return self._decrypted(sent)
+        if sent is not response:
+            sent.elapsed = response.elapsed + datetime.timedelta(seconds=time.monotonic() - begin)
+        if context is not None and not self._foreign and is_encrypted_type(sent.headers.get("Content-Type")):
+            return self._decrypted(sent, context)
         return sent
 
-    def _send(
-        self, last: requests.Response, original: requests.PreparedRequest, outgoing: Outgoing, kwargs: dict[str, Any]
-    ) -> requests.Response:
+    def _send(self, last: requests.Response, outgoing: Outgoing, kwargs: dict[str, Any]) -> requests.Response:
         # The response must be read to its end, or its connection does not go back for the next leg.
         _read(last, _LEG_BODY)
         last.raw.release_conn()
-        request = original.copy()
+        request = last.request.copy()
         _apply(request, outgoing)
         response = last.connection.send(request, **kwargs)
         response.request = request
+        response.history = [*last.history, last]
         return response
 
-    def _decrypted(self, response: requests.Response) -> requests.Response:
+    def _decrypted(self, response: requests.Response, context: ClientContext) -> requests.Response:
         """Return the response as it would be without encryption."""
-        message = self._session.open(response.headers["Content-Type"], _read(response, self._session.max_body))
+        message = self._session.open(context, response.headers["Content-Type"], _read(response, self._session.max_body))
         headers = HTTPHeaderDict(response.headers)
         headers["Content-Type"] = message.content_type
         headers["Content-Length"] = str(len(message.data))
@@ -317,11 +323,15 @@ def _challenges(response: requests.Response) -> list[str]:
 
 def _connection(response: requests.Response) -> Hashable | None:
     """Return what tells the TCP connection of a response that was not read yet, or None."""
-    socket = getattr(getattr(response.raw, "connection", None), "sock", None)
-    try:
-        return None if socket is None else (socket.getsockname(), socket.getpeername())
-    except OSError:
+    connection = getattr(response.raw, "connection", None)
+    if connection is None:
         return None
+    if connection.sock is None:
+        return object()  # closed with this response: the next one comes on another
+    try:
+        return connection.sock.getsockname(), connection.sock.getpeername()
+    except OSError:
+        return object()
 
 
 def _read(response: requests.Response, limit: int) -> bytes:

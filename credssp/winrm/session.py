@@ -35,7 +35,7 @@ from credssp.winrm.encryption import (
 )
 from credssp.winrm.errors import HTTPStatusError, Leg, LoginError
 
-__all__ = ["MAX_RESTARTS", "ClientSession", "Encryption", "Incoming", "Outgoing", "encrypts"]
+__all__ = ["MAX_RESTARTS", "ClientSession", "Encryption", "Exchange", "Incoming", "Outgoing", "encrypts"]
 
 Encryption: TypeAlias = Literal["auto", "always", "never"]
 """Whether messages are encrypted: ``auto`` over http and not over https, as pywinrm and pypsrp have it."""
@@ -88,7 +88,8 @@ class Incoming:
     connection: Hashable | None
 
 
-Exchange: TypeAlias = Generator[Outgoing, Incoming, None]
+Exchange: TypeAlias = Generator[Outgoing, Incoming, ClientContext | None]
+"""Ends with the context that opens the answer, or None where the answer is not encrypted."""
 
 
 class ClientSession:
@@ -150,25 +151,30 @@ class ClientSession:
         encrypted = bool(body) and (foreign or self._encrypt)
         context = self.context
         answer = yield Outgoing(b"") if context is None else self._seal(context, body, content_type, as_is=foreign)
+        begun = False
         if context is None and body and answer.status != 401:
-            if answer.status < 400:
+            # A server that still has a login of which we lost our half is logged on to again.
+            begun = answer.status < 400 and self._connection is not None
+            if answer.status < 400 and not begun:
                 raise HTTPStatusError(
                     "the server asked for no login; the message was not sent to it",
                     leg=Leg.OFFER,
                     http_status=answer.status,
                 )
-            return
+            if not begun:
+                return None
         for _ in range(2):
-            if not self._is_lost(answer, encrypted=encrypted and context is not None):
+            if not begun and not self._is_lost(answer, encrypted=encrypted and context is not None):
                 self._wrapped.clear()
-                return
-            self.context = None
+                return context
+            self._forget(context)
             context, answer = yield from self._log_on(answer)
+            begun = False
             if not body:
-                return
+                return context
             answer = yield self._seal(context, body, content_type, as_is=False)
-        if self._is_lost(answer, encrypted=encrypted):
-            self.context = None
+        if answer.status == 401:
+            self._forget(context)
             raise LoginError(
                 "the server forgot the login at once. It counts for one TCP connection: a proxy or load balancer in "
                 "between must keep one for each client",
@@ -176,12 +182,20 @@ class ClientSession:
                 http_status=answer.status,
             )
         self._wrapped.clear()
+        return context
 
     def _is_lost(self, answer: Incoming, *, encrypted: bool) -> bool:
         if answer.status == 401:
             return True
-        # A server that cannot decrypt says so in its own way; that we used the wrong connection explains it.
-        return encrypted and answer.status >= 400 and _differ(answer.connection, self._connection)
+        # A server that cannot decrypt says so in its own way, ours with 400. It did not act on what it cannot read.
+        return encrypted and (
+            answer.status == 400 or (answer.status > 400 and _differ(answer.connection, self._connection))
+        )
+
+    def _forget(self, context: ClientContext | None) -> None:
+        """Forget a login, unless another thread has made a new one meanwhile."""
+        if self.context is context:
+            self.context = None
 
     def _seal(self, context: ClientContext, body: bytes, content_type: str | None, *, as_is: bool) -> Outgoing:
         if not body or as_is:
@@ -231,16 +245,21 @@ class ClientSession:
             http_status=answer.status,
         )
 
-    def open(self, content_type: str, body: bytes) -> Plaintext:
+    def open(self, context: ClientContext, content_type: str, body: bytes) -> Plaintext:
         """Decrypt the body of an answer.
+
+        Args:
+            context: what `send` ended with.
+            content_type: value of its Content-Type.
+            body: its body.
 
         Raises:
             CredSSPError: it does not decrypt; the next request logs on anew.
         """
         try:
-            return decrypt(self._live(), content_type, body, max_size=self.max_body)
+            return decrypt(context, content_type, body, max_size=self.max_body)
         except CredSSPError:
-            self.context = None
+            self._forget(context)
             raise
 
 
