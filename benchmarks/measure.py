@@ -2,7 +2,7 @@
 
 Every ratio comes in two forms. *Best over best* compares the quietest round of each side: what the code costs where
 nothing disturbs it. The *median of the rounds' ratios* compares what ran within the same half second, so that a machine
-that is slow for a while is slow for both. On a quiet machine they agree within 3 %; where they don't, measure again.
+that is slow for a while is slow for both. On a quiet machine they agree within 5 %; where they don't, measure again.
 """
 
 from __future__ import annotations

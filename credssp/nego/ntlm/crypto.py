@@ -60,7 +60,7 @@ def rc4_stream(key: bytes) -> Callable[[bytes], bytes]:
 class KeyStream:
     """An RC4 handle that can also look ahead: what `peek` encrypts does not move it on.
 
-    A second handle with the same key would do the same, but each takes 4 us to make, twice that in a cold cache.
+    A second handle with the same key would do the same, but each takes 3 us to make, and a login would need four more.
     """
 
     __slots__ = ("_ahead", "_update")
