@@ -181,8 +181,11 @@ def _connection(response: httpx.Response) -> Hashable | None:
     stream = response.extensions.get("network_stream")
     if stream is None:
         return None
-    ends = stream.get_extra_info("client_addr"), stream.get_extra_info("server_addr")
-    return None if ends[0] is None else tuple(map(tuple, ends))
+    try:
+        ends = stream.get_extra_info("client_addr"), stream.get_extra_info("server_addr")
+    except OSError:
+        return object()  # closed with this response: the next one comes on another
+    return None if ends[0] is None or ends[1] is None else tuple(map(tuple, ends))
 
 
 def _joined(response: httpx.Response, limit: int) -> bytes:

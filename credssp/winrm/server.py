@@ -82,7 +82,7 @@ class ServerConnection:
         # octets for a refusal.
         self._options: ServerOptions = {
             **options,
-            "tls": dataclasses.replace(options.get("tls") or ServerTLS(), resumption=True),
+            "tls": dataclasses.replace(options.get("tls") or ServerTLS(), tickets=True),
         }
         self._context: ServerContext | None = None
         self._legs = 0

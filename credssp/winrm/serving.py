@@ -69,6 +69,7 @@ def uvicorn_server(
     certfile: str | PathLike[str] | None = None,
     keyfile: str | PathLike[str] | None = None,
     connections: int | None = None,
+    grace: int = 2,
 ) -> uvicorn.Server:
     """Return a uvicorn server for an application.
 
@@ -77,6 +78,7 @@ def uvicorn_server(
         certfile: PEM file with the certificate for https outside; None for http.
         keyfile: PEM file with its key, if that is not in `certfile`.
         connections: connections at one time; one more gets 503.
+        grace: seconds for what is under way when it stops.
     """
     return uvicorn.Server(
         uvicorn.Config(
@@ -90,7 +92,7 @@ def uvicorn_server(
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=_KEEP_ALIVE,
-            timeout_graceful_shutdown=2,
+            timeout_graceful_shutdown=grace,
             limit_concurrency=connections,
             h11_max_incomplete_event_size=_HEADERS_SIZE,
             ssl_certfile=None if certfile is None else fspath(certfile),
@@ -139,7 +141,7 @@ def serving(
     Yields:
         The port.
     """
-    server = uvicorn_server(application, certfile=certfile, keyfile=keyfile)
+    server = uvicorn_server(application, certfile=certfile, keyfile=keyfile, grace=1)
     with listen(host, port) as listener:
         thread = threading.Thread(target=serve, args=(server, listener), name="credssp winrm server", daemon=True)
         thread.start()

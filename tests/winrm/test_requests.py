@@ -216,9 +216,9 @@ def test_refused_delegation_is_an_error_of_its_own() -> None:
 
 
 def test_a_server_without_credssp_is_named() -> None:
-    with proxies.scripted(proxies.response(401, "WWW-Authenticate: Negotiate")) as (url, _):
-        with pytest.raises(NotOfferedError, match="Negotiate"):
-            requests.post(url, data=b"x", auth=auth())
+    offer = proxies.response(401, "WWW-Authenticate: Negotiate")
+    with proxies.scripted(offer) as (url, _), pytest.raises(NotOfferedError, match="Negotiate"):
+        requests.post(url, data=b"x", auth=auth())
 
 
 def test_a_server_that_wants_no_login_does_not_get_the_message() -> None:

@@ -1,0 +1,274 @@
+"""The server behind real connections: on uvicorn and hypercorn, many clients at once, and those that mean no good."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+uvicorn = pytest.importorskip("uvicorn")
+
+from credssp.drivers.winrm import WinRMConnection  # noqa: E402
+from credssp.errors import LocalProtocolError  # noqa: E402
+from credssp.tls.settings import ClientTLS  # noqa: E402
+from credssp.winrm import ClientLogin, connections, format_token, serving  # noqa: E402
+from credssp.winrm.asgi import WinRMApplication, WinRMLimits  # noqa: E402
+from credssp.winrm.soap import read_identity  # noqa: E402
+from tests.winrm import servers  # noqa: E402
+from tests.winrm.memory import login  # noqa: E402
+
+CLIENTS = 200
+
+
+@contextmanager
+def hypercorn(app: WinRMApplication, certificate: Path | None) -> Iterator[int]:
+    """Serve with hypercorn."""
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+
+    config = Config()
+    config.accesslog = config.errorlog = None
+    config.keep_alive_timeout = 1  # it notices only then that a client went away
+    config.graceful_timeout = config.shutdown_timeout = 0.2
+    if certificate is not None:
+        config.certfile = config.keyfile = str(certificate)
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    config.bind = [f"fd://{listener.detach()}"]
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def run() -> None:
+        await serve(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(run()), daemon=True)
+    thread.start()
+    try:
+        yield port
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+        loop.close()
+
+
+@pytest.fixture(params=["uvicorn", "hypercorn"])
+def server(request: pytest.FixtureRequest) -> Any:
+    if request.param == "hypercorn":
+        pytest.importorskip("hypercorn")
+        return hypercorn
+    return lambda app, certificate: serving.serving(app, certfile=certificate)
+
+
+@contextmanager
+def logged_on(port: int, *, https: bool = False) -> Iterator[tuple[WinRMConnection, ClientLogin]]:
+    side = login(spn_host="srv")
+    with WinRMConnection("127.0.0.1", port, https=ClientTLS() if https else None) as connection:
+        connection.connect()
+        connection.log_on(side)
+        yield connection, side
+
+
+@pytest.mark.parametrize("https", [False, True])
+def test_both_servers_serve(server: Any, https: bool, tmp_path: Path) -> None:
+    app = servers.application()
+    certificate = servers.outer_certificate(tmp_path) if https else None
+    with server(app, certificate) as port:
+        for _ in range(2):
+            with logged_on(port, https=https) as (connection, side):
+                for _ in range(2):
+                    status, answer = connection.send(side, servers.IDENTIFY + b" " * 20_000)
+                    assert status == 200
+                    identity = read_identity(answer.data)
+                    assert identity is not None
+                    assert identity["vendor"] == "credssp for Python"
+
+
+def test_a_second_client_does_not_have_the_login_of_the_first(server: Any) -> None:
+    """With the addresses of the first in the headers that proxies use, too."""
+    app = servers.application(encryption="never")
+    with server(app, None) as port, logged_on(port) as (first, _):
+        first.post(servers.IDENTIFY, content_type=servers.SOAP_TYPE)
+        assert first._http.sock is not None
+        host, own = first._http.sock.getsockname()
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as other:
+            other.sendall(
+                b'POST /wsman HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: %s\r\nForwarded: for="%s:%d"\r\n'
+                b"Content-Type: application/soap+xml\r\nContent-Length: %d\r\n\r\n%s"
+                % (host.encode(), host.encode(), own, len(servers.IDENTIFY), servers.IDENTIFY)
+            )
+            assert b" 401 " in other.recv(65536).partition(b"\r\n")[0]
+
+
+def test_what_is_kept_goes_when_the_client_does(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_SWEEP", 0.1)
+    app = servers.application()
+    with server(app, None) as port:
+        for _ in range(3):
+            with logged_on(port):
+                pass
+        end = time.monotonic() + 5
+        while len(app.connections) and time.monotonic() < end:
+            time.sleep(0.01)
+        assert len(app.connections) == 0
+
+
+def test_two_hundred_clients_log_on_and_run_a_command() -> None:
+    app = servers.application()
+    barrier = threading.Barrier(CLIENTS, timeout=60)
+
+    def run(number: int) -> int:
+        side = login(spn_host="srv")
+        with WinRMConnection("127.0.0.1", port) as connection:
+            connection.connect()
+            barrier.wait()
+            connection.log_on(side)
+            return _run_echo(connection, side, f"client {number}")
+
+    with serving.serving(app) as port, ThreadPoolExecutor(CLIENTS) as pool:
+        assert sum(pool.map(run, range(CLIENTS))) == CLIENTS
+    assert not app.connections.half_open
+
+
+def _run_echo(connection: WinRMConnection, side: ClientLogin, text: str) -> int:
+    """Create a shell, run echo, receive, delete; returns 1."""
+    import base64
+    import re
+
+    from credssp.winrm.soap import ACTION, NS
+    from credssp.winrm.wsman import CMD
+
+    def call(action: str, body: str, shell: str = "") -> str:
+        selectors = f'<w:SelectorSet><w:Selector Name="ShellId">{shell}</w:Selector></w:SelectorSet>' if shell else ""
+        prefixes = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in NS.items())
+        status, answer = connection.send(
+            side,
+            f"<s:Envelope {prefixes}><s:Header><a:Action>{ACTION[action]}</a:Action><a:MessageID>uuid:1</a:MessageID>"
+            f"<w:ResourceURI>{CMD}</w:ResourceURI>{selectors}</s:Header><s:Body>{body}</s:Body></s:Envelope>".encode(),
+        )
+        assert status == 200
+        return answer.data.decode()
+
+    shell = re.findall("<rsp:ShellId>(.*?)<", call("Create", "<rsp:Shell/>"))[0]
+    command = f"<rsp:CommandLine><rsp:Command>echo</rsp:Command><rsp:Arguments>{text}</rsp:Arguments></rsp:CommandLine>"
+    command_id = re.findall("<rsp:CommandId>(.*?)<", call("Command", command, shell))[0]
+    stream = f'<rsp:Receive><rsp:DesiredStream CommandId="{command_id}">stdout</rsp:DesiredStream></rsp:Receive>'
+    output = re.findall('Name="stdout"[^>]*>([^<]+)<', call("Receive", stream, shell))[0]
+    call("Delete", "", shell)
+    return int(base64.b64decode(output).decode() == f"{text}\r\n")
+
+
+# Clients that mean no good
+
+
+@pytest.fixture
+def app() -> WinRMApplication:
+    return servers.application(limits=WinRMLimits(body_size=100_000, deadline=5, body_timeout=5))
+
+
+@pytest.fixture
+def port(app: WinRMApplication) -> Iterator[int]:
+    with serving.serving(app) as running:
+        yield running
+        # Whatever happened, the server serves.
+        with logged_on(running) as (connection, side):
+            assert connection.send(side, servers.IDENTIFY)[0] == 200
+
+
+def raw(port: int, data: bytes) -> bytes:
+    """Send and return what comes back until the end, or until nothing more comes."""
+    answer = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=1) as connection, contextlib.suppress(OSError):
+        connection.sendall(data)
+        while piece := connection.recv(65536):
+            answer += piece
+            if b"\r\n\r\n" in answer and b"connection: close" not in answer.lower():
+                break
+    return answer
+
+
+def post(*headers: bytes, body: bytes = b"") -> bytes:
+    lines = [b"POST /wsman HTTP/1.1", b"Host: x", b"Content-Length: %d" % len(body), *headers]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x16\x03\x01\x00\x05hello",
+        b"GARBAGE\r\n\r\n",
+        post(b"X: " + b"y" * 400_000),
+        post(*[b"X: y"] * 50_000),
+        post(*[b"X: y"] * 200),
+        post(b"Content-Length: 5"),
+        post(b"Authorization: CredSSP A"),
+        post(b"Authorization: CredSSP " + b"A" * 200_000),
+        post(b"Authorization: CredSSP AQID", b"Authorization: CredSSP AQID"),
+        b"POST /wsman HTTP/1.1\r\nHost: x\r\nContent-Length: 100001\r\n\r\n",
+        b"POST /wsman HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /wsman HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
+        b"8000\r\n" + b"x" * 0x8000 + b"\r\n" + b"8000\r\n" + b"x" * 0x8000 + b"\r\n" + b"8000\r\n" + b"x" * 0x8000,
+    ],
+    ids=[
+        "tls",
+        "garbage",
+        "long header",
+        "header flood",
+        "many headers",
+        "two lengths",
+        "truncated base64",
+        "huge token",
+        "two tokens",
+        "announced body",
+        "negative length",
+        "chunked body",
+    ],
+)
+def test_bad_requests_get_4xx(port: int, data: bytes) -> None:
+    assert raw(port, data)[:10] in (b"HTTP/1.1 4", b"")
+
+
+@pytest.mark.parametrize("size", [0, 1, 40, 700])
+def test_a_connection_that_ends_anywhere_is_forgotten(port: int, app: WinRMApplication, size: int) -> None:
+    request = post(b"Authorization: " + login().start().encode())[:size]
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(request)
+
+
+def test_a_client_that_says_nothing_is_closed(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "_HEADER_TIMEOUT", 0.1)
+    for data in (b"", b"POST /wsman HTTP/1.1\r\n"):
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(data)
+            assert connection.recv(100) == b""
+
+
+def test_many_logins_that_are_never_finished_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = servers.application(limits=WinRMLimits(half_open=8, deadline=30))
+    with serving.serving(app) as port, contextlib.ExitStack() as stack:
+        for _ in range(30):
+            connection = stack.enter_context(WinRMConnection("127.0.0.1", port))
+            assert connection.post(authorization=login().start()).status == 401
+        assert app.connections.half_open == 8
+        with logged_on(port) as (good, side):
+            assert good.send(side, servers.IDENTIFY)[0] == 200
+
+
+def test_bodies_for_nobody_are_not_kept(port: int, app: WinRMApplication) -> None:
+    with WinRMConnection("127.0.0.1", port) as connection:
+        for _ in range(3):
+            assert connection.post(b"x" * 90_000, content_type=servers.SOAP_TYPE).status == 401
+        assert connection.post(b"x" * 90_000, authorization=format_token(b"GET / HTTP/1.1")).status == 401
+
+
+def test_an_address_in_use_is_named() -> None:
+    with serving.listen("127.0.0.1", 0) as listener, pytest.raises(LocalProtocolError, match="cannot listen"):
+        serving.listen("127.0.0.1", listener.getsockname()[1])
