@@ -92,7 +92,7 @@ class _Credential:
 class _Context:
     """A context as the dispatcher sees it."""
 
-    __slots__ = ("context", "failure", "package", "state", "turn", "undelivered", "user")
+    __slots__ = ("completing", "context", "failure", "package", "state", "turn", "undelivered", "user")
 
     def __init__(self, package: LoadedPackage) -> None:
         self.package = package
@@ -103,6 +103,8 @@ class _Context:
         # A leg whose token did not fit: what it was given, and what it came to.
         self.undelivered: tuple[bytes, LegResult] | None = None
         self.user: int | None = None
+        # Whether CompleteAuthToken is all that is missing (SEC_I_COMPLETE_NEEDED).
+        self.completing = False
 
     def check_alive(self) -> None:
         if self.state is DEAD:
@@ -320,6 +322,8 @@ class LocalSecurityAuthority:
                 new_context.lower, new_context.upper = context.lower, context.upper
             if leg.mapped and record.user is None:
                 self._map(record, leg)
+            elif leg.context_data is not None:
+                leg.context_data[:] = bytes(len(leg.context_data))  # handed over once, and this was not the time
             if not allocate and len(leg.token) > target.size:
                 record.undelivered = (_given(inputs), leg)
                 room, target.size = target.size, len(leg.token)
@@ -334,6 +338,7 @@ class LocalSecurityAuthority:
                 record.state = COMPLETE
             elif leg.status is not _S.SEC_E_INCOMPLETE_MESSAGE:
                 record.state = HALF_BUILT
+                record.completing = leg.status is _S.SEC_I_COMPLETE_NEEDED
             return ContextResult(leg.status, leg.attributes, leg.expiry)
         finally:
             record.turn.give_back(Turn.EXCHANGE)
@@ -390,7 +395,10 @@ class LocalSecurityAuthority:
         complete = self._user_mode.entry(record.package, "complete_auth_token", "SpCompleteAuthToken")
         if record.user is None:
             raise refuse("phContext", "no token of this context waits for completion", _S.SEC_E_INVALID_HANDLE)
-        return self._exclusive(record, complete, record.user, buffers_of(token, "pToken"))
+        self._exclusive(record, complete, record.user, buffers_of(token, "pToken"))
+        if record.completing:
+            record.completing, record.state = False, COMPLETE
+        return _S.SEC_E_OK
 
     @staticmethod
     def _exclusive(record: _Context, function: Callable[..., object], *args: object) -> SecurityStatus:

@@ -141,7 +141,7 @@ class TLSServer(_TLSOnly):
     """A server."""
 
     def __init__(self, tls: ServerTLS, certificate: ServerCertificate) -> None:
-        super().__init__(TLSChannel(server_context(tls, certificate), server_side=True))
+        super().__init__(TLSChannel(server_context(tls, certificate), server_side=True, initial=connection_context(tls)))
 
     @property
     def client_certificate(self) -> bytes | None:
