@@ -156,10 +156,10 @@ class Engine(ABC):
         if following is None:
             if step.name.startswith("RECV"):
                 raise RemoteProtocolError(
-                    f"the peer sent a message out of order: got to {step.value!r} while to {self._state.value!r}",
+                    f"the peer sent a message out of order: no step {step.value!r} from state {self._state.value!r}",
                     section="[MS-CSSP] 3.1.5",
                 )
-            raise LocalProtocolError(f"cannot {step.value} while to {self._state.value}")
+            raise LocalProtocolError(f"there is no step {step.value!r} from state {self._state.value!r}")
         self._state = following
         self.complete = following is State.COMPLETE
 
