@@ -56,7 +56,14 @@ from credssp.status import SecurityStatus
 from credssp.tls.certificate import ServerCertificate, load_certificate, process_certificate
 from credssp.tls.certificate_request import CertificateRequest
 from credssp.tls.channel import TLSChannel, TLSSession
-from credssp.tls.settings import CertificateCheck, ClientTLS, ServerTLS, client_context, server_context
+from credssp.tls.settings import (
+    CertificateCheck,
+    ClientTLS,
+    ServerTLS,
+    client_context,
+    connection_context,
+    server_context,
+)
 from credssp.tls.sizes import StreamSizes
 from credssp.tls.trust import CertificateTrust, judge, roots_of
 
@@ -580,7 +587,8 @@ class ServerContext(_Context):
             loaded = load_certificate(Path(certificate))
         else:
             loaded = load_certificate(certificate)
-        super().__init__(TLSChannel(server_context(tls or _SERVER_TLS, loaded), server_side=True))
+        tls = tls or _SERVER_TLS
+        super().__init__(TLSChannel(server_context(tls, loaded), server_side=True, initial=connection_context(tls)))
         if min_version is None:
             min_version = _encryption_oracle(policy).server_min_version
         self.identity: Identity | None = None

@@ -87,11 +87,22 @@ class TLSChannel:
         server_side: bool,
         server_hostname: str | None = None,
         session: TLSSession | None = None,
+        initial: ssl.SSLContext | None = None,
     ) -> None:
+        """Make one end.
+
+        Args:
+            context: settings and, on a server, the certificate.
+            server_side: which end.
+            server_hostname: the name for SNI and the certificate check, on a client.
+            session: one to resume, on a client.
+            initial: a context to begin with, on a server that lets nobody resume; see
+                `credssp.tls.settings.connection_context`.
+        """
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         try:
-            self._tls = context.wrap_bio(
+            self._tls = (initial or context).wrap_bio(
                 self._incoming,
                 self._outgoing,
                 server_side=server_side,
@@ -103,6 +114,8 @@ class TLSChannel:
             raise LocalProtocolError(
                 f"TLS cannot be set up for the host name of the target ({type(error).__name__})"
             ) from None
+        if initial is not None:
+            self._tls.context = context
         self.handshake_complete = False
         self._protocol = ""
         self._peer_certificate: bytes | None = None

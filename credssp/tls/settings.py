@@ -16,7 +16,7 @@ from credssp.status import SecurityStatus
 from credssp.tls.certificate import ServerCertificate
 from credssp.tls.certificate_request import watch_requests
 
-__all__ = ["CertificateCheck", "ClientTLS", "ServerTLS", "client_context", "server_context"]
+__all__ = ["CertificateCheck", "ClientTLS", "ServerTLS", "client_context", "connection_context", "server_context"]
 
 TLSVersionName = Literal["1.2", "1.3"]
 
@@ -108,6 +108,8 @@ class ServerTLS:
         ciphers: OpenSSL cipher string for TLS 1.2, or None for OpenSSL's default.
         client_ca: demand a client certificate that chains to these roots (PEM text); None asks for none.
         resumption: let clients resume sessions. Off by default: [MS-CSSP] 3.1.5 does not support it.
+        tickets: send session tickets although nobody can resume with them, for clients that wait for an answer to
+            their last flight of TLS 1.3.
     """
 
     minimum: TLSVersionName = "1.2"
@@ -115,12 +117,13 @@ class ServerTLS:
     ciphers: str | None = None
     client_ca: str | None = None
     resumption: bool = False
+    tickets: bool = False
 
 
 def _base(protocol: int, settings: ClientTLS | ServerTLS) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.options |= _OPTIONS
-    if settings.resumption:
+    if settings.resumption or (isinstance(settings, ServerTLS) and settings.tickets):
         context.options &= ~ssl.OP_NO_TICKET
     try:
         context.minimum_version = _VERSIONS[settings.minimum]
@@ -170,8 +173,24 @@ def server_context(settings: ServerTLS, certificate: ServerCertificate) -> ssl.S
     Raises:
         LocalProtocolError: the certificate cannot be used or a setting makes no sense.
     """
+    context = _server_base(settings)
+    certificate.load_into(context)
+    return context
+
+
+def connection_context(settings: ServerTLS) -> ssl.SSLContext | None:
+    """Return an SSLContext without a certificate for one connection to begin with; None where resumption is welcome.
+
+    OpenSSL keeps the sessions of a context in its memory, tickets or not, and Python's ssl cannot tell it not to: a
+    TLS 1.2 client could resume while the first connection is open. A session belongs to the context that a connection
+    began with, so each begins with its own, which costs 0.1 ms (`credssp.tls.channel.TLSChannel`).
+    """
+    return None if settings.resumption else _server_base(settings)
+
+
+def _server_base(settings: ServerTLS) -> ssl.SSLContext:
     context = _base(ssl.PROTOCOL_TLS_SERVER, settings)
-    if not settings.resumption:
+    if not (settings.resumption or settings.tickets):
         # No resumption, so no tickets; they would also need a leg of their own over HTTP.
         context.num_tickets = 0
     if settings.client_ca is not None:
@@ -180,5 +199,4 @@ def server_context(settings: ServerTLS, certificate: ServerCertificate) -> ssl.S
         except (ssl.SSLError, ValueError):
             raise LocalProtocolError("client_ca holds no certificates in PEM") from None
         context.verify_mode = ssl.CERT_REQUIRED
-    certificate.load_into(context)
     return context

@@ -8,7 +8,7 @@ from credssp.status import SecurityStatus
 from credssp.tls.certificate import ServerCertificate
 from credssp.tls.certificate_request import CertificateRequest
 from credssp.tls.channel import TLSChannel, TLSSession
-from credssp.tls.settings import ClientTLS, ServerTLS, client_context, server_context
+from credssp.tls.settings import ClientTLS, ServerTLS, client_context, connection_context, server_context
 from credssp.tls.sizes import StreamSizes
 from credssp.tls.trust import CertificateTrust, judge, roots_of
 

@@ -1,0 +1,56 @@
+"""Whoever asks for it by default, nobody resumes a TLS session with our server ([MS-CSSP] 3.1.5 step 1)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+from credssp.tls.certificate import process_certificate
+from credssp.tls.channel import TLSChannel, TLSSession
+from credssp.tls.settings import ClientTLS, ServerTLS, client_context, connection_context, server_context
+
+
+def connect(
+    client_tls: ClientTLS, server_tls: ServerTLS, session: TLSSession | None = None
+) -> tuple[TLSChannel, TLSChannel]:
+    client = TLSChannel(client_context(client_tls), server_side=False, server_hostname="host", session=session)
+    server = TLSChannel(
+        server_context(server_tls, process_certificate()), server_side=True, initial=connection_context(server_tls)
+    )
+    for _ in range(4):
+        client.handshake()
+        server.receive(client.data_to_send())
+        server.handshake()
+        client.receive(server.data_to_send())
+    server.write(b"tickets are read with data")
+    client.receive(server.data_to_send())
+    assert client.read() == b"tickets are read with data"
+    return client, server
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize(
+    ("server_tls", "resumed"),
+    [(ServerTLS(), False), (ServerTLS(tickets=True), False), (ServerTLS(resumption=True), True)],
+    ids=["default", "tickets for nobody", "resumption"],
+)
+def test_a_session_is_resumed_only_where_the_server_wants_that(
+    version: Literal["1.2", "1.3"], server_tls: ServerTLS, resumed: bool
+) -> None:
+    client_tls = ClientTLS(minimum=version, maximum=version, resumption=True)
+    # Both ends of the first connection stay open: OpenSSL forgets the session of one that ends without a goodbye.
+    first, first_server = connect(client_tls, server_tls)
+    second, second_server = connect(client_tls, server_tls, first.session)
+    assert second.session_reused is resumed
+    assert second_server.session_reused is resumed
+    assert not first_server.session_reused
+    assert second.peer_certificate == process_certificate().der
+
+
+def test_tickets_are_sent_where_they_are_wanted_although_nobody_can_use_them() -> None:
+    client_tls = ClientTLS(minimum="1.3", resumption=True)
+    with_tickets, _server = connect(client_tls, ServerTLS(tickets=True))
+    without, _other = connect(client_tls, ServerTLS())
+    assert with_tickets.session is not None
+    assert without.session is None
