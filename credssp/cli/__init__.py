@@ -30,6 +30,7 @@ COMMANDS = {
     "status": "explain a SECURITY_STATUS or NTSTATUS",
     "decode": "take a TSRequest, TSCredentials, SPNEGO or NTLM token apart",
     "dissect": "open captures and transcripts: TSRequests, NTLM, binding and policy judged",
+    "doctor": "examine this machine: TLS, Kerberos, clock, tickets, keytab",
     "policy": "ask a delegation policy whether credentials may go to a server",
 }
 """Name of every sub-command, which is also the name of its module, and one line for the help."""

@@ -1,0 +1,52 @@
+"""Asks a KDC for its time."""
+
+from __future__ import annotations
+
+import socket
+from datetime import datetime
+from typing import Final
+
+from credssp.drivers.handshake import ConnectError
+from credssp.errors import LimitExceededError, PeerClosedError
+from credssp.wire.kdc_time import kdc_question, read_kdc_time
+
+__all__ = ["ask_time"]
+
+_MAX_ANSWER: Final = 65536
+
+
+def ask_time(host: str, port: int, realm: str, *, timeout: float) -> datetime | None:
+    """Return the KDC's time, or None where it answers without one.
+
+    Args:
+        host: the KDC.
+        port: TCP port, 88 mostly.
+        realm: a realm of it.
+        timeout: seconds for each step.
+
+    Raises:
+        ConnectError: it is not there, or does not answer in time.
+        CredSSPError: what answers is no KDC.
+    """
+    try:
+        with socket.create_connection((host, port), timeout=timeout) as connection:
+            connection.sendall(kdc_question(realm))
+            size = int.from_bytes(_read(connection, 4), "big")
+            if size > _MAX_ANSWER:
+                raise LimitExceededError(f"an answer of {size} octets is none of a KDC", section="RFC 4120 7.2.2")
+            return read_kdc_time(_read(connection, size))
+    except TimeoutError:
+        raise ConnectError(f"no answer from {host} port {port} within {timeout:g} s") from None
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise ConnectError(f"no connection to {host} port {port}: {reason}") from None
+
+
+def _read(connection: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        part = connection.recv(size - len(data))
+        if not part:
+            raise PeerClosedError("the KDC closed the connection instead of an answer")
+        data += part
+    return data

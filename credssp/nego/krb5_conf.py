@@ -1,0 +1,90 @@
+"""As much of krb5.conf as an examination needs: [libdefaults], and the KDCs of each realm (krb5.conf(5))."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+__all__ = ["Krb5Conf", "load"]
+
+_MAX_SIZE: Final = 1 << 20
+_MAX_DEPTH: Final = 5
+_DEFAULT: Final = "/etc/krb5.conf"
+_TRUE: Final = ("y", "yes", "true", "t", "1", "on")
+
+
+@dataclass(slots=True)
+class Krb5Conf:
+    """What was read.
+
+    Attributes:
+        files: files that were read.
+        missing: files that were named and could not be read.
+        libdefaults: the settings of [libdefaults], as text; the first one of a name counts.
+        kdcs: by realm, its KDCs as ``host`` or ``host:port``.
+    """
+
+    files: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    libdefaults: dict[str, str] = field(default_factory=dict)
+    kdcs: dict[str, list[str]] = field(default_factory=dict)
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """Return a setting that is yes or no."""
+        value = self.libdefaults.get(name)
+        return default if value is None else value.lower() in _TRUE
+
+
+def load() -> Krb5Conf:
+    """Read the files that ``KRB5_CONFIG`` names, or /etc/krb5.conf; what they include comes with them."""
+    conf = Krb5Conf()
+    for name in os.environ.get("KRB5_CONFIG", _DEFAULT).split(os.pathsep):
+        _read(conf, Path(name), 0)
+    return conf
+
+
+def _read(conf: Krb5Conf, path: Path, depth: int) -> None:
+    try:
+        with path.open("rb") as stream:
+            text = stream.read(_MAX_SIZE).decode("utf-8", "replace")
+    except OSError:
+        conf.missing.append(str(path))
+        return
+    conf.files.append(str(path))
+    section = realm = ""
+    for raw in text.splitlines():
+        line = raw.strip()
+        if not line or line[0] in "#;":
+            continue
+        if heading := re.match(r"\[([^\]]+)\]", line):
+            section, realm = heading[1].strip(), ""
+        elif line == "}":
+            realm = ""
+        elif include := re.fullmatch(r"include(dir)?\s+(\S.*)", line):
+            _include(conf, Path(include[2]), depth, folder=include[1] is not None)
+        elif setting := re.match(r"([^=\s]+)\s*=\s*(.*)", line):
+            name, value = setting[1].rstrip("*"), setting[2].strip().strip('"')
+            if section == "libdefaults":
+                conf.libdefaults.setdefault(name, value)
+            elif section == "realms" and value.startswith("{"):
+                realm = name
+            elif section == "realms" and realm and name == "kdc":
+                conf.kdcs.setdefault(realm, []).append(value)
+
+
+def _include(conf: Krb5Conf, path: Path, depth: int, *, folder: bool) -> None:
+    if depth == _MAX_DEPTH:
+        return
+    if not folder:
+        _read(conf, path, depth + 1)
+        return
+    try:
+        entries = sorted(path.iterdir())
+    except OSError:
+        return  # a distribution may name a folder that nobody filled
+    for entry in entries:
+        if re.fullmatch(r"[A-Za-z0-9_-]+|[^.].*\.conf", entry.name):
+            _read(conf, entry, depth + 1)
