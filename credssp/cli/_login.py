@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from credssp.context import ClientContext
-from credssp.credentials import NTHashCredentials, PasswordCredentials
+from credssp.credentials import DelegatedCredentials, LogonCredentials
 from credssp.engine.events import Observer
 from credssp.errors import (
     AuthenticationError,
@@ -38,6 +38,7 @@ class LoginRequest:
     Attributes:
         credentials: what to authenticate with, or None for the Kerberos credential cache.
         mechanism: as `credssp.ClientContext` takes it.
+        delegated: what goes to the server in place of `credentials`, or None.
         delegate: whether credentials go to the server.
         restricted_admin: ask for Restricted Admin mode (RDP).
         min_version: lowest CredSSP version, or None for the default.
@@ -46,7 +47,8 @@ class LoginRequest:
         observer: sees every TSRequest, or None.
     """
 
-    credentials: PasswordCredentials | NTHashCredentials | None
+    credentials: LogonCredentials | None
+    delegated: DelegatedCredentials | None = None
     mechanism: MechanismChoice = "auto"
     delegate: bool = True
     restricted_admin: bool = False

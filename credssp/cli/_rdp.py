@@ -35,6 +35,8 @@ def log_on(target: Target, request: LoginRequest) -> LoginOutcome:
     }
     if not request.restricted_admin:
         options["delegate"] = request.delegate
+    if request.delegated is not None:
+        options["delegated_credentials"] = request.delegated
     client = NLAClient(request.credentials, host=target.host, **options)
     begin = time.monotonic()
     error: CredSSPError | None = None

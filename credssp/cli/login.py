@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from credssp.cli import _transcript
+from credssp.cli import _login_credentials, _transcript
 
 if TYPE_CHECKING:
     from credssp.cli._login import LoginOutcome, LoginRequest
@@ -24,18 +24,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "The password comes from --password-file, else from CREDSSP_PASSWORD, else you are asked."
     )
     parser.add_argument("target", metavar="URL", help="rdp://HOST[:PORT]; http://HOST[:PORT] or https://... for WinRM")
-    who = parser.add_argument_group("who")
-    who.add_argument("-u", "--user", metavar="USER", help="NAME, DOMAIN\\NAME or NAME@REALM")
-    who.add_argument("-d", "--domain", metavar="DOMAIN", default="", help="domain of the user")
-    who.add_argument("--password-file", metavar="F", help="file whose first line is the password; - for standard input")
-    who.add_argument("--hash", metavar="NT", help="NT hash in place of a password (others see it in the process list)")
-    who.add_argument("--hash-file", metavar="F", help="file whose first line is the NT hash; - for standard input")
+    _login_credentials.add_arguments(parser)
     how = parser.add_argument_group("how")
     how.add_argument(
         "--mechanism", choices=("auto", "negotiate", "ntlm", "kerberos"), default="auto", help="default: auto"
     )
-    how.add_argument("--no-delegate", action="store_true", help="authenticate, but delegate an empty set")
-    how.add_argument("--restricted-admin", action="store_true", help="ask for Restricted Admin mode")
     how.add_argument("--min-version", type=int, choices=range(2, 7), metavar="N", help="lowest CredSSP version, 2 to 6")
     check = how.add_mutually_exclusive_group()
     check.add_argument("--cacert", metavar="F", help="PEM file with the roots that the certificate must chain to")
@@ -63,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         target = parse_target(arguments.target)
         with _transcript.recording(arguments.transcript, str(target)) as transcript:
-            request = _request(arguments, transcript)
+            request = _request(arguments, target, transcript)
             outcome: LoginOutcome = transport_of(target).log_on(target, request)
             _transcript.record(transcript, outcome)
     except LocalProtocolError as error:
@@ -77,32 +70,16 @@ def run(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _request(arguments: argparse.Namespace, observer: Observer | None) -> LoginRequest:
-    from credssp.cli import _secrets
+def _request(arguments: argparse.Namespace, target: Target, observer: Observer | None) -> LoginRequest:
     from credssp.cli._login import LoginRequest
-    from credssp.credentials import NTHashCredentials, PasswordCredentials
-    from credssp.errors import LocalProtocolError
     from credssp.tls.settings import ClientTLS
 
-    credentials: PasswordCredentials | NTHashCredentials | None
-    user, domain = arguments.user, arguments.domain
-    if arguments.hash is not None or arguments.hash_file is not None:
-        if user is None:
-            raise LocalProtocolError("a hash needs its user: -u USER")
-        nt_hash = arguments.hash if arguments.hash is not None else _secrets.first_line(arguments.hash_file).reveal()
-        credentials = NTHashCredentials(user, nt_hash, domain=domain)
-    elif user is not None:
-        prompt = f"Password of {user}: "
-        credentials = PasswordCredentials(
-            user, _secrets.password(arguments.password_file, prompt=prompt), domain=domain
-        )
-    elif arguments.mechanism in ("kerberos", "negotiate"):
-        credentials = None
-    else:
-        raise LocalProtocolError("who logs on? -u USER; or --mechanism kerberos, with the tickets there are")
+    credentials = _login_credentials.logon(arguments)
+    delegated = _login_credentials.delegated(arguments, target)
     return LoginRequest(
         credentials=credentials,
-        mechanism=arguments.mechanism,
+        delegated=delegated,
+        mechanism="kerberos" if arguments.remote_guard else arguments.mechanism,
         delegate=not arguments.no_delegate,
         restricted_admin=arguments.restricted_admin,
         min_version=arguments.min_version,
@@ -128,9 +105,7 @@ def _print(target: Target, request: LoginRequest, outcome: LoginOutcome, code: i
     facts = outcome.facts
     status = status_facts(outcome.error)
     shown: dict[str, str] = {}
-    who = request.credentials
-    if who is not None:
-        shown["user"] = f"{who.domain}\\{who.username}" if who.domain else who.username
+    shown["user"] = _login_credentials.who(request.credentials)
     if (rdp := facts.get("rdp")) and rdp["selected_protocol"]:
         shown["protocol"] = rdp["selected_protocol"]
     if winrm := facts.get("winrm"):
