@@ -13,7 +13,7 @@ from credssp.drivers.rdp_asyncio import AsyncServer, AsyncSessionHandler
 from credssp.drivers.rdp_blocking import BlockingServer, SessionHandler
 from credssp.drivers.rdp_service import Authorize, OnEvent, ServeOptions, ServerLimits, ServerSettings
 from credssp.engine.events import Observer
-from credssp.errors import CredSSPError
+from credssp.errors import CredSSPError, LocalProtocolError
 from credssp.nego.kerberos import kerberos_obstacle
 from credssp.nego.target import Target
 from credssp.rdp.client import NLAClient
@@ -64,7 +64,7 @@ def connect(
         DeadlineError: the server took too long.
         CredSSPError: everything else.
     """
-    endpoint = NLAClient(credentials, host=host, **options)
+    endpoint = _client(credentials, host, port, options)
     timeouts = timeouts or Timeouts()
     connection = blocking.open_socket(host, port, timeouts=timeouts)
     try:
@@ -83,7 +83,7 @@ async def open_connection(
     **options: Unpack[NLAOptions],
 ) -> aio.Session[NLAClient]:
     """Log on over asyncio; arguments, result and errors as `connect`."""
-    endpoint = NLAClient(credentials, host=host, **options)
+    endpoint = _client(credentials, host, port, options)
     return await log_on(endpoint, host, port, timeouts=timeouts or Timeouts(), in_thread=may_block(endpoint, **options))
 
 
@@ -119,6 +119,12 @@ async def log_on(
     except BaseException:
         transport.abort() if not result.done() else transport.close()
         raise
+
+
+def _client(credentials: LogonCredentials | None, host: str, port: int, options: NLAOptions) -> NLAClient:
+    if not 0 < port < 65536:
+        raise LocalProtocolError(f"{port} is no TCP port")  # some resolvers take it modulo 65536
+    return NLAClient(credentials, host=host, **options)
 
 
 def may_block(endpoint: NLAClient, **options: Unpack[NLAOptions]) -> bool:
