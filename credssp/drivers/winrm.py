@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 from credssp.drivers.blocking import reason
 from credssp.drivers.handshake import ConnectError, DeadlineError, Timeouts
-from credssp.errors import CertificateError, LimitExceededError, RemoteProtocolError
+from credssp.errors import CertificateError, CredSSPError, LimitExceededError, RemoteProtocolError
 from credssp.tls.settings import CertificateCheck, ClientTLS, client_context
 from credssp.winrm.client import ClientLogin, check_offer
 from credssp.winrm.encryption import DEFAULT_MAX_BODY, SOAP, Plaintext, decrypt, encrypt, is_encrypted_type
@@ -153,17 +153,21 @@ class WinRMConnection:
             self._http.request("POST", self._path, body, headers)
             response = self._http.getresponse()
             data = response.read(self._max_body + 1)
-        except TimeoutError:
-            raise DeadlineError(f"the server said nothing within {self._timeouts.leg:g} s") from None
-        except OSError as error:
-            if self._late:
-                raise DeadlineError(f"the server was not done within {self._timeouts.login:g} s") from None
-            raise ConnectError(f"the connection failed: {self._reason(error)}") from None
-        except (http.client.HTTPException, ValueError) as error:
-            raise RemoteProtocolError(f"the server does not answer with HTTP ({type(error).__name__})") from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise self._failed(error) from None
         if len(data) > self._max_body:
             raise LimitExceededError(f"the server sent a body of more than {self._max_body} octets")
         return Reply(response, data)
+
+    def _failed(self, error: Exception) -> CredSSPError:
+        """Say what a failed request means."""
+        if self._late:
+            return DeadlineError(f"the server was not done within {self._timeouts.login:g} s")
+        if isinstance(error, TimeoutError):
+            return DeadlineError(f"the server said nothing within {self._timeouts.leg:g} s")
+        if isinstance(error, OSError):
+            return ConnectError(f"the connection failed: {self._reason(error)}")
+        return RemoteProtocolError(f"the server does not answer with HTTP ({type(error).__name__})")
 
     def _reason(self, error: OSError) -> str:
         # OpenSSL's errors have a name of their own, such as WRONG_VERSION_NUMBER: http behind https.

@@ -79,26 +79,33 @@ def uvicorn_server(
         keyfile: PEM file with its key, if that is not in `certfile`.
         connections: connections at one time; one more gets 503.
         grace: seconds for what is under way when it stops.
+
+    Raises:
+        LocalProtocolError: the certificate cannot be used.
     """
-    return uvicorn.Server(
-        uvicorn.Config(
-            application,
-            http=BoundedProtocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            # A header that a client writes must not say where it comes from.
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE,
-            timeout_graceful_shutdown=grace,
-            limit_concurrency=connections,
-            h11_max_incomplete_event_size=_HEADERS_SIZE,
-            ssl_certfile=None if certfile is None else fspath(certfile),
-            ssl_keyfile=None if keyfile is None else fspath(keyfile),
-        )
+    config = uvicorn.Config(
+        application,
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        # A header that a client writes must not say where it comes from.
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=grace,
+        limit_concurrency=connections,
+        h11_max_incomplete_event_size=_HEADERS_SIZE,
+        ssl_certfile=None if certfile is None else fspath(certfile),
+        ssl_keyfile=None if keyfile is None else fspath(keyfile),
     )
+    try:
+        config.load()
+    except OSError as error:  # OpenSSL's errors are of this kind
+        why = getattr(error, "reason", None) or error.strerror or type(error).__name__
+        raise LocalProtocolError(f"the certificate of https cannot be used: {why}") from None
+    return uvicorn.Server(config)
 
 
 def listen(host: str, port: int, *, backlog: int = 512) -> socket.socket:
