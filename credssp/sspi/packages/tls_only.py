@@ -141,7 +141,8 @@ class TLSServer(_TLSOnly):
     """A server."""
 
     def __init__(self, tls: ServerTLS, certificate: ServerCertificate) -> None:
-        super().__init__(TLSChannel(server_context(tls, certificate), server_side=True, initial=connection_context(tls)))
+        channel = TLSChannel(server_context(tls, certificate), server_side=True, initial=connection_context(tls))
+        super().__init__(channel)
 
     @property
     def client_certificate(self) -> bytes | None:
