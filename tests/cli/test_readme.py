@@ -65,7 +65,7 @@ def test_the_demo_looks_as_shown(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 # They run against one another in tests/cli/test_login.py, test_probe.py and test_serve.py.
-NEED_A_PEER = {"login", "probe", "serve"}
+NEED_A_PEER = {"doctor", "login", "probe", "serve"}
 
 
 def test_the_other_commands_work(capsys: pytest.CaptureFixture[str]) -> None:
