@@ -1,0 +1,489 @@
+"""``credssp login``, ``probe`` and ``serve rdp``, against one another and against scripted peers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from credssp import rdp
+from credssp.cli import main
+from credssp.nt_hash import nt_hash
+from credssp.rdp import Protocol
+from credssp.testing import RDPServer
+from credssp.tls.certificate import generate_certificate, process_certificate
+from credssp.wire.ts_request import TSRequest
+
+PASSWORD = "correct horse"
+ACCOUNTS = {("LAB", "alice"): PASSWORD}
+
+
+@pytest.fixture(autouse=True)
+def _password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CREDSSP_PASSWORD", PASSWORD)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RDPServer]:
+    with RDPServer(ACCOUNTS) as running:
+        yield running
+
+
+def url(server: RDPServer) -> str:
+    return f"rdp://127.0.0.1:{server.port}"
+
+
+def login(capsys: pytest.CaptureFixture[str], target: str, *options: str) -> tuple[int, dict[str, Any]]:
+    code = main(["login", target, "-u", "LAB\\alice", "--mechanism", "ntlm", "--json", *options])
+    return code, json.loads(capsys.readouterr().out)
+
+
+# login
+
+
+def test_accepted(server: RDPServer, capsys: pytest.CaptureFixture[str]) -> None:
+    code, facts = login(capsys, url(server))
+    assert code == 0
+    assert facts["target"] == url(server)
+    assert facts["accepted"] is True
+    assert facts["status"]["code"] == 0
+    assert facts["status"]["name"] == "SEC_E_OK"
+    assert facts["status"]["text"]
+    assert facts["tls"]["version"] == "TLSv1.3"
+    assert facts["tls"]["key_type"] == "RSA 2048"
+    assert len(facts["tls"]["certificate_sha256"]) == 64
+    assert facts["tls"]["cipher"]
+    assert facts["credssp"] == {"version": 6, "peer_version": 6}
+    assert facts["mechanism"] == "ntlm"
+    assert facts["server_authenticated"] is False
+    assert facts["delegated"] is True
+    assert facts["early_user_authorization"] == "AUTHZ_SUCCESS"
+    assert facts["rdp"]["selected_protocol"] == "HYBRID_EX"
+    assert facts["seconds"] >= 0
+
+
+def test_accepted_for_people(server: RDPServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["login", url(server), "-u", "alice", "-d", "LAB"]) == 0
+    out = capsys.readouterr().out
+    for text in ("accepted: rdp://", "LAB\\alice", "HYBRID_EX", "TLSv1.3", "AUTHZ_SUCCESS", "version 6"):
+        assert text in out
+    assert PASSWORD not in out
+
+
+def test_refused(server: RDPServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CREDSSP_PASSWORD", "wrong")
+    code, facts = login(capsys, url(server))
+    assert code == 1
+    assert facts["accepted"] is False
+    assert facts["status"]["name"] == "STATUS_LOGON_FAILURE"
+    assert facts["status"]["hex"] == "0xC000006D"
+    assert facts["status"]["advice"]
+    assert facts["delegated"] is False
+    assert main(["login", url(server), "-u", "LAB\\alice"]) == 1
+    captured = capsys.readouterr()
+    assert "refused by the server" in captured.out
+    assert "STATUS_LOGON_FAILURE 0xC000006D" in captured.err
+
+
+def test_denied(capsys: pytest.CaptureFixture[str]) -> None:
+    with RDPServer(ACCOUNTS, authorize=lambda identity, credentials: False) as denying:
+        code, facts = login(capsys, url(denying))
+    assert code == 1
+    assert facts["early_user_authorization"] == "AUTHZ_ACCESS_DENIED"
+    assert facts["status"]["name"] == "STATUS_ACCESS_DENIED"
+
+
+def test_password_file_and_hash(server: RDPServer, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text(f"{PASSWORD}\r\nsecond line\n")
+    assert login(capsys, url(server), "--password-file", str(secret))[0] == 0
+    hashed = nt_hash(PASSWORD).hex()
+    code, facts = login(capsys, url(server), "--hash", hashed)
+    assert (code, facts["delegated"]) == (0, False)
+    secret.write_text(hashed)
+    assert login(capsys, url(server), "--hash-file", str(secret))[0] == 0
+
+
+def test_modes(capsys: pytest.CaptureFixture[str]) -> None:
+    with RDPServer(ACCOUNTS) as fresh:
+        assert login(capsys, url(fresh), "--no-delegate")[1]["delegated"] is False
+        code, facts = login(capsys, url(fresh), "--restricted-admin")
+        assert (code, facts["rdp"]["restricted_admin"]) == (0, True)
+        assert fresh.wait(delegations=2)
+    assert [delegation.is_empty for delegation in fresh.delegations] == [True, True]
+    with RDPServer(ACCOUNTS, restricted_admin=False) as without:
+        code, facts = login(capsys, url(without), "--restricted-admin")
+    assert code == 3
+    assert "Restricted Admin" in facts["status"]["text"]
+
+
+def test_checks_of_ours(server: RDPServer, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    import hashlib
+
+    right = hashlib.sha256(process_certificate().der).hexdigest()
+    code, facts = login(capsys, url(server), "--fingerprint", right)
+    assert (code, facts["server_authenticated"]) == (0, True)
+    code, facts = login(capsys, url(server), "--fingerprint", "00" * 32)
+    assert code == 4
+    assert facts["tls"]["certificate_sha256"] == right
+    assert facts["delegated"] is False
+    other = tmp_path / "ca.pem"
+    other.write_bytes(generate_certificate("p256").chain)
+    assert login(capsys, url(server), "--cacert", str(other))[0] == 4
+    with RDPServer(ACCOUNTS, max_version=4, min_version=4) as old:
+        code, facts = login(capsys, url(old))
+        assert code == 4
+        assert "CVE-2018-0886" in facts["status"]["text"]
+        assert login(capsys, url(old), "--min-version", "4")[0] == 0
+
+
+def test_hybrid_only(capsys: pytest.CaptureFixture[str]) -> None:
+    with RDPServer(ACCOUNTS, protocols=Protocol.HYBRID) as plain:
+        code, facts = login(capsys, url(plain))
+    assert code == 0
+    assert facts["early_user_authorization"] is None
+
+
+def test_a_refusal_that_comes_after_the_credentials(capsys: pytest.CaptureFixture[str]) -> None:
+    async def judge(session: Any) -> None:
+        session.write(TSRequest(6, error_code=0xC000006E).encode())
+
+    running = RDPServer(ACCOUNTS, protocols=Protocol.HYBRID)
+    running._handle = judge  # type: ignore[method-assign]
+    with running:
+        code, facts = login(capsys, url(running))
+    assert code == 1
+    assert facts["status"]["name"] == "STATUS_ACCOUNT_RESTRICTION"
+
+
+@contextmanager
+def answering(data: bytes) -> Iterator[str]:
+    """A server that answers the first octets with these, for any number of clients, and closes."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(4096)
+                connection.sendall(data)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    yield f"rdp://127.0.0.1:{listener.getsockname()[1]}"
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join(5)
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (b"", "closed the connection"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP"),
+        (rdp.ConnectionConfirm(rdp.NegotiationResponse(Protocol.SSL)).encode(), "selected SSL"),
+        (rdp.ConnectionConfirm(rdp.NegotiationFailure(2)).encode(), "SSL_NOT_ALLOWED_BY_SERVER"),
+        (b"A" * 100_000, "0x41"),
+    ],
+)
+def test_no_credssp(capsys: pytest.CaptureFixture[str], answer: bytes, text: str) -> None:
+    with answering(answer) as target:
+        code, facts = login(capsys, target)
+    assert code == 3
+    assert text in facts["status"]["text"]
+    assert (facts["tls"], facts["credssp"], facts["mechanism"]) == (None, None, None)
+
+
+def test_no_server_and_no_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        target = f"rdp://127.0.0.1:{listener.getsockname()[1]}"
+        begin = time.monotonic()
+        code, facts = login(capsys, target, "--timeout", "0.3")
+        assert code == 3
+        assert "0.3 s" in facts["status"]["text"] or "0.2" in facts["status"]["text"]
+        assert time.monotonic() - begin < 5
+    assert login(capsys, target)[0] == 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ftp://host", "-u", "alice"],
+        ["rdp://", "-u", "alice"],
+        ["rdp://host:99999", "-u", "alice"],
+        ["rdp://host"],
+        ["rdp://host", "--hash", "00" * 16],
+        ["rdp://host", "-u", "alice", "--hash", "xyz"],
+        ["rdp://host", "-u", "alice", "--password-file", "/no/such/file"],
+    ],
+)
+def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["login", *arguments]) == 2
+    assert "credssp login: " in capsys.readouterr().err
+
+
+def test_wrong_options() -> None:
+    for options in (["--timeout", "0"], ["--min-version", "7"], ["--cacert", "a", "--fingerprint", "b"]):
+        with pytest.raises(SystemExit) as caught:
+            main(["login", "rdp://host", "-u", "alice", *options])
+        assert caught.value.code == 2
+
+
+def test_nobody_to_ask_for_the_password(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("CREDSSP_PASSWORD")
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert main(["login", "rdp://host", "-u", "alice"]) == 2
+    assert "--password-file" in capsys.readouterr().err
+
+
+# serve
+
+
+@contextmanager
+def serving(*options: str) -> Iterator[tuple[subprocess.Popen[str], str, list[dict[str, Any]]]]:
+    command = [sys.executable, "-m", "credssp", "serve", "rdp", "--listen", "127.0.0.1:0", *options]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    events: list[dict[str, Any]] = []
+    try:
+        assert process.stdout is not None
+        listening = json.loads(process.stdout.readline())
+        assert listening["event"] == "listening"
+        yield process, listening["address"], events
+    finally:
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=20)
+        events += [json.loads(line) for line in out.splitlines()]
+    assert process.returncode == 0
+
+
+def test_serve_tells_every_event(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving("--user", f"LAB\\alice:{PASSWORD}") as (_, address, events):
+        assert login(capsys, f"rdp://{address}")[0] == 0
+        monkeypatch.setenv("CREDSSP_PASSWORD", "wrong")
+        assert login(capsys, f"rdp://{address}")[0] == 1
+        time.sleep(0.3)
+    assert [event["event"] for event in events] == [
+        *("negotiated", "delegated", "closed"),
+        *("negotiated", "refused", "closed"),
+    ]
+    delegated = events[1]
+    assert delegated["type"] == "password"
+    assert (delegated["domain"], delegated["user"], delegated["secret"]) == ("LAB", "alice", "********")
+    assert events[4]["ntstatus"] == "0xC000006D"
+    assert events[4]["status"]["name"] == "STATUS_LOGON_FAILURE"
+
+
+def test_serve_reveals_denies_and_reads_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    certificate = generate_certificate("p256")
+    (tmp_path / "cert.pem").write_bytes(certificate.chain)
+    (tmp_path / "key.pem").write_bytes(certificate.private_key.reveal())
+    (tmp_path / "users").write_text(f"LAB:alice:{PASSWORD}\n")
+    options = ["--users-file", str(tmp_path / "users"), "--user", "bob:x", "--reveal", "--authorize", "denied"]
+    options += ["--cert", str(tmp_path / "cert.pem"), "--key", str(tmp_path / "key.pem"), "--protocols", "hybrid_ex"]
+    with serving(*options) as (_, address, events):
+        code, facts = login(capsys, f"rdp://{address}")
+        assert code == 1
+        assert facts["tls"]["key_type"] == "EC secp256r1"
+        time.sleep(0.3)
+    assert [event["event"] for event in events] == ["negotiated", "delegated", "refused", "closed"]
+    assert events[1]["secret"] == PASSWORD
+    assert events[2]["status"]["name"] == "STATUS_ACCESS_DENIED"
+
+
+def test_workers_share_the_port_and_end_together(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving("--user", f"LAB\\alice:{PASSWORD}", "--workers", "2") as (process, address, events):
+        for _ in range(16):
+            assert login(capsys, f"rdp://{address}")[0] == 0
+        children = _children(process.pid)
+        assert len(children) == 2
+        time.sleep(0.3)
+    assert {event["worker"] for event in events} == {1, 2}
+    assert sum(event["event"] == "delegated" for event in events) == 16
+    assert not any(Path(f"/proc/{pid}").exists() for pid in children)
+
+
+def test_a_worker_that_dies_ends_the_service() -> None:
+    command = [sys.executable, "-m", "credssp", "serve", "rdp", "--listen", "127.0.0.1:0", "--workers", "2"]
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    end = time.monotonic() + 10
+    while len(children := _children(process.pid)) < 2:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    time.sleep(0.5)
+    os.kill(children[0], signal.SIGKILL)
+    process.communicate(timeout=20)
+    assert process.returncode == 1
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--listen", "nonsense"],
+        ["--listen", "127.0.0.1:99999"],
+        ["--listen", "::1:3389"],
+        ["--user", "no-password"],
+        ["--user", "\\name:password"],
+        ["--key", "key.pem"],
+        ["--cert", "/no/such/file"],
+        ["--cert", "/no/such/file", "--key", "/no/such/file"],
+        ["--users-file", "/no/such/file"],
+    ],
+)
+def test_serve_wrong_usage(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "rdp", *options]) == 2
+    assert "credssp serve: " in capsys.readouterr().err
+
+
+def test_serve_address_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        assert main(["serve", "rdp", "--listen", address, "--user", "a:b"]) == 1
+    assert "Address already in use" in capsys.readouterr().err
+
+
+# probe
+
+
+def probe(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[dict[str, Any]]]:
+    code = main(["probe", "--json", *arguments])
+    return code, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_probe_finds_out_everything(server: RDPServer, capsys: pytest.CaptureFixture[str]) -> None:
+    code, (facts,) = probe(capsys, f"127.0.0.1:{server.port}")
+    assert code == 0
+    assert facts["protocols"] == {
+        "RDP": "HYBRID_REQUIRED_BY_SERVER",
+        "SSL": "HYBRID_REQUIRED_BY_SERVER",
+        "HYBRID": "accepted",
+        "HYBRID_EX": "accepted",
+        "RDSTLS": "HYBRID_REQUIRED_BY_SERVER",
+        "RDSAAD": "HYBRID_REQUIRED_BY_SERVER",
+    }
+    assert set(facts["tls"]) == {"TLSv1.2", "TLSv1.3"}
+    assert facts["certificate"]["key_type"] == "RSA 2048"
+    assert facts["certificate"]["subject"].startswith("CN=CREDSSP-")
+    assert facts["credssp"]["version"] == 6
+    assert {"ntlm", "spnego/ntlm"} <= set(facts["credssp"]["mechanisms"])
+    assert facts["ntlm"]["MsvAvNbComputerName"]
+    assert facts["ntlm"]["MsvAvTimestamp"]
+    assert facts["ntlm"]["Version"]
+    assert facts["error"] is None
+
+
+def test_probe_for_people_and_as_csv(server: RDPServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["probe", f"rdp://127.0.0.1:{server.port}"]) == 0
+    out = capsys.readouterr().out
+    for text in ("HYBRID, HYBRID_EX", "HYBRID_REQUIRED_BY_SERVER", "TLSv1.3", "version 6", "MsvAvNbComputerName"):
+        assert text in out
+    assert main(["probe", "--csv", f"127.0.0.1:{server.port}", "127.0.0.1:1"]) == 0
+    heading, *rows = csv.reader(io.StringIO(capsys.readouterr().out))
+    found = {row[0]: dict(zip(heading, row, strict=True)) for row in rows}
+    assert found[f"rdp://127.0.0.1:{server.port}"]["protocols"] == "HYBRID HYBRID_EX"
+    assert "Connection refused" in found["rdp://127.0.0.1:1"]["error"]
+
+
+def test_one_bad_host_never_stops_the_rest(
+    server: RDPServer, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, answering(b"SSH-2.0-OpenSSH\r\n") as noisy:
+        targets = tmp_path / "targets"
+        targets.write_text(
+            f"# all kinds\n{noisy}  # not RDP\n127.0.0.1:{silent.getsockname()[1]}\n127.0.0.1:1\nhost.invalid\n"
+            f"\n127.0.0.1:{server.port}\n"
+        )
+        code, found = probe(capsys, "--file", str(targets), "--timeout", "0.3", "--concurrency", "3")
+    assert code == 0
+    assert len(found) == 5
+    texts = " ".join(facts["error"]["text"] for facts in found if facts["error"])
+    assert "SSH" in texts
+    assert "0.3 s" in texts
+    assert "Connection refused" in texts
+    assert sum(facts["credssp"] is not None for facts in found) == 1
+
+
+def test_a_thousand_targets(server: RDPServer, capsys: pytest.CaptureFixture[str]) -> None:
+    begin = time.monotonic()
+    code, found = probe(capsys, "127.0.0.0/22", "--port", str(server.port), "--concurrency", "200")
+    assert code == 0
+    assert len({facts["target"] for facts in found}) == 1024
+    assert sum(facts["answered"] for facts in found) == 1
+    assert time.monotonic() - begin < 30
+
+
+def test_a_bug_in_a_probe_is_a_report(
+    server: RDPServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(target: Any, timeout: float) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("credssp.cli._rdp.probe", broken)
+    code, (facts,) = probe(capsys, f"127.0.0.1:{server.port}")
+    assert code == 3
+    assert facts["error"]["name"] == "ZeroDivisionError"
+
+
+def test_servers_without_credssp(capsys: pytest.CaptureFixture[str]) -> None:
+    with answering(rdp.ConnectionConfirm().encode()) as old:
+        code, (facts,) = probe(capsys, old)
+    assert code == 1
+    assert facts["protocols"]["RDP"] == "accepted"
+    assert facts["protocols"]["HYBRID"] == "selected RDP"
+    with answering(rdp.ConnectionConfirm(rdp.NegotiationFailure(99)).encode()) as odd:
+        code, (facts,) = probe(capsys, odd)
+    assert (code, facts["protocols"]["SSL"]) == (1, "failure 99")
+    with answering(b"") as closing:
+        code, (facts,) = probe(capsys, closing)
+    assert (code, facts["protocols"]["SSL"]) == (1, "closed")
+    with answering(rdp.ConnectionConfirm(rdp.NegotiationResponse(Protocol.HYBRID)).encode()) as no_tls:
+        code, (facts,) = probe(capsys, no_tls)
+    assert (code, facts["tls"]) == (1, {})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["10.0.0.0/33"], ["::/0"], ["rdp://"], ["--file", "/no/such/file"], ["host", "--timeout", "-1"]],
+)
+def test_probe_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["probe", *arguments]) == 2
+    assert "credssp probe: " in capsys.readouterr().err
+
+
+def test_names_that_would_be_formulas(capsys: pytest.CaptureFixture[str]) -> None:
+    from credssp.cli._probe_print import CSVPrinter
+
+    printer = CSVPrinter()
+    printer({"target": "rdp://a:1", "certificate": {"subject": "=cmd()", "sha256": ""}})
+    assert "'=cmd()" in capsys.readouterr().out
+
+
+def test_a_progress_bar_on_a_terminal(
+    server: RDPServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert main(["probe", "--json", f"127.0.0.1:{server.port}", "127.0.0.1:1"]) == 0
+    assert "2/2" in capsys.readouterr().err

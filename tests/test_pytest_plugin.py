@@ -1,0 +1,134 @@
+"""The fixtures and helpers for the tests of clients; each assertion's failure, too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import credssp
+from credssp import rdp
+from credssp.rdp import Protocol
+from credssp.status import NTStatus
+from credssp.testing import DEFAULT_ACCOUNTS, RDPServer
+
+pytest_plugins = ["pytester"]
+
+PASSWORD = DEFAULT_ACCOUNTS["LAB", "alice"]
+
+
+def log_on(server: RDPServer, password: str = PASSWORD, **options: Any) -> None:
+    credentials = credssp.PasswordCredentials("alice", password, domain="LAB")
+    with rdp.connect(*server.address, credentials=credentials, mechanism="ntlm", **options) as session:
+        session.sendall(b"MCS")
+
+
+def test_the_example_of_the_manual(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+        from credssp import NTStatus, PasswordCredentials, PeerRefusedError, rdp
+
+        @pytest.fixture
+        def credssp_accounts():
+            return {("LAB", "bob"): "secret"}
+
+        def test_login(credssp_rdp_server):
+            rdp.connect(*credssp_rdp_server.address, credentials=PasswordCredentials("LAB\\\\bob", "secret")).close()
+            credssp_rdp_server.assert_delegated(username="bob", domain="LAB", password="secret")
+
+        def test_refusal(credssp_rdp_server):
+            with pytest.raises(PeerRefusedError):
+                rdp.connect(*credssp_rdp_server.address, credentials=PasswordCredentials("LAB\\\\bob", "wrong"))
+            credssp_rdp_server.assert_refused(NTStatus.STATUS_LOGON_FAILURE)
+
+        def test_two(make_credssp_rdp_server):
+            one, two = make_credssp_rdp_server(), make_credssp_rdp_server({("", "x"): "y"}, max_version=5)
+            assert one.port != two.port
+            assert one.host == two.host == "127.0.0.1"
+        """
+    )
+    known = pytester.plugins or []
+    arguments = [] if _installed() else ["-p", "credssp.pytest_plugin"]
+    result = pytester.runpytest_inprocess(*arguments, *known, "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=3)
+
+
+def _installed() -> bool:
+    from importlib.metadata import entry_points
+
+    return any(entry.value == "credssp.pytest_plugin" for entry in entry_points(group="pytest11"))
+
+
+def test_a_delegation_tells_everything() -> None:
+    with RDPServer(protocols=Protocol.HYBRID) as server:
+        log_on(server)
+        delegation = server.assert_delegated(username="alice", domain="LAB", password=PASSWORD, empty=False)
+    assert (delegation.version, delegation.peer_version, delegation.mechanism) == (6, 6, "ntlm")
+    assert delegation.negotiated.selected is Protocol.HYBRID
+    assert delegation.received == b"MCS"
+    server.clear()
+    assert not server.delegations
+
+
+@pytest.mark.parametrize(
+    ("expected", "text"),
+    [
+        ({"username": "bob"}, "delegated username is 'alice', expected 'bob'"),
+        ({"domain": "X"}, "delegated domain is 'LAB'"),
+        ({"empty": True}, "delegated empty is False"),
+        ({"password": "other"}, "neither is shown"),
+    ],
+)
+def test_failures_say_what_was_otherwise_without_secrets(expected: dict[str, Any], text: str) -> None:
+    with RDPServer() as server:
+        log_on(server)
+        with pytest.raises(AssertionError, match=text) as caught:
+            server.assert_delegated(**expected)
+    assert PASSWORD not in str(caught.value)
+
+
+def test_a_refusal() -> None:
+    with RDPServer() as server:
+        with pytest.raises(credssp.PeerRefusedError):
+            log_on(server, "wrong")
+        server.assert_refused(NTStatus.STATUS_LOGON_FAILURE)
+        assert server.assert_refused().ntstatus == NTStatus.STATUS_LOGON_FAILURE
+        with pytest.raises(AssertionError, match="expected STATUS_ACCOUNT_LOCKED_OUT"):
+            server.assert_refused(NTStatus.STATUS_ACCOUNT_LOCKED_OUT)
+        with pytest.raises(AssertionError, match="refused: unknown user name or wrong password"):
+            server.assert_delegated()
+
+
+def test_nothing_happened() -> None:
+    with RDPServer() as server:
+        assert not server.wait(delegations=1, timeout=0.01)
+        with pytest.raises(AssertionError, match="nothing was refused"):
+            server.assert_delegated(timeout=0.01)
+        with pytest.raises(AssertionError, match="there are 0 logins"):
+            server.assert_refused(timeout=0.01)
+
+
+def test_another_kind_of_credentials() -> None:
+    card = credssp.SmartCardCredentials(pin=credssp.Secret("0000"))
+    with RDPServer() as server:
+        log_on(server, delegated_credentials=card)
+        delegation = server.assert_delegated(username="", domain="", empty=False)
+        with pytest.raises(AssertionError, match="SmartCardCredentials"):
+            server.assert_delegated(password="x")
+    assert delegation.credentials == card
+
+
+def test_a_server_that_cannot_start() -> None:
+    with RDPServer() as server, pytest.raises(credssp.CredSSPError, match="cannot listen"):
+        RDPServer(port=server.port).start()
+    with pytest.raises(credssp.LocalProtocolError, match="not started"):
+        _ = RDPServer().address
+    RDPServer().stop()
+    server.stop()
+
+
+def test_any_account_store() -> None:
+    with RDPServer(accounts=credssp.CallbackAccounts(lambda domain, user: PASSWORD)) as server:
+        log_on(server)
+        server.assert_delegated(username="alice")
