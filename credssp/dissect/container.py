@@ -1,6 +1,6 @@
 """Packets and secrets out of pcap and pcapng files, read as a stream.
 
-The containers are read by scapy (docs/adr/0005), which this module alone imports. scapy reads what it is told to read:
+The containers are read by scapy (docs/adr/0007), which this module alone imports. scapy reads what it is told to read:
 the file it gets is a `_Source`, which bounds every read, so that a block that announces gigabytes is refused and not
 loaded, and which notes whether the file ended in the middle of a record.
 """
@@ -11,7 +11,7 @@ import gzip
 import logging
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
 from credssp.dissect.errors import CaptureError
@@ -88,6 +88,7 @@ class _Source(Peekable):
         self.ended_early = False
         self.too_large = 0
         self.broken = ""
+        self.on_section: Callable[[], None] | None = None
 
     def read(self, size: int = -1) -> bytes:
         """Return `size` octets, fewer at the end; nothing where that is too much."""
@@ -96,6 +97,10 @@ class _Source(Peekable):
             return b""
         data = super().read(size)
         self.position += len(data)
+        if data == _PCAPNG and self.on_section is not None:
+            # The type of a block, since no length of a block may be that large. scapy goes on with the interfaces of
+            # the section before, but each section counts its own.
+            self.on_section()
         # scapy asks for 4 octets at the start of a pcapng block and for 16 at the start of a pcap record.
         if len(data) < size and (data or size not in (4, 16)):
             self.ended_early = True
@@ -155,6 +160,7 @@ class Capture:
                 raise CaptureError("the file header of the capture is damaged or cut off") from None
         if self._is_pcapng:
             reader.blocktypes[_DECRYPTION_SECRETS] = self._take_secrets
+            self._source.on_section = reader.interfaces.clear
         return reader
 
     def __iter__(self) -> Iterator[Packet]:
@@ -222,7 +228,7 @@ class _Quiet:
 
 def _what(magic: bytes) -> str:
     if not magic:
-        return "the file is empty"
+        return "it is empty, or what is compressed in it is cut off"
     if magic[:1] in (b"{", b"["):
         return "it begins like JSON, but not like a transcript of credssp"
     return f"it begins with {magic.hex()}"

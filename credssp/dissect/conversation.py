@@ -111,6 +111,7 @@ class ConversationReader:
                 session.finish()
         if self._credssp is not None:
             self._credssp.finish()
+        self.conversation.sort()
 
     def _decide(self, kind: str, direction: int, sender: Sender | None) -> None:
         if sender is not None:

@@ -83,7 +83,9 @@ class CredSSPLayer:
             error = str(problem)
         else:
             if request.auth_info is not None and sender == "client":
-                self._end()
+                # Then the client has said all ([MS-CSSP] 3.1.5 step 5). The server's last message may still come out
+                # of the reassembly, if packets are missing; what it says afterwards does not begin like a TSRequest.
+                side.over = True
         self._conversation.add(
             Event(sender, "tsrequest", len(message), time, "TSRequest", message, error, pieces=side.pieces)
         )
@@ -92,11 +94,6 @@ class CredSSPLayer:
     def _lost(self, sender: Sender, side: _Side, data: bytes, time: int | None, error: str) -> None:
         self._conversation.add(Event(sender, "tsrequest", len(data), time, "TSRequest", b"", error, pieces=side.pieces))
         side.over = True
-
-    def _end(self) -> None:
-        """After authInfo the protocol is over in both directions ([MS-CSSP] 3.1.5 step 5)."""
-        for side in self._sides.values():
-            side.over = True
 
     def _take_application_data(self, sender: Sender, data: bytes, time: int | None) -> None:
         self._application += 1

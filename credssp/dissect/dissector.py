@@ -194,7 +194,7 @@ def dissect(
         "kind": found.kind,
         "packets": found.packets,
         "octets": found.octets,
-        "tls_secrets": len(secrets),
+        "tls_secrets": secrets.count,
         "problems": [*found.problems, *_about_keys(secrets)],
         "conversations": [
             conversation_tree(number, conversation, logon, reveal=reveal)

@@ -105,6 +105,15 @@ class Conversation:
         else:
             self.note(f"more than {MAX_EVENTS} events; the rest is not shown")
 
+    def sort(self) -> None:
+        """Bring the events into the order of their times; one without keeps its place behind the one before it."""
+        latest = 0
+        keyed: list[tuple[int, int, Event]] = []
+        for place, event in enumerate(self.events):
+            latest = latest if event.time is None else event.time
+            keyed.append((latest, place, event))
+        self.events = [event for _, _, event in sorted(keyed, key=lambda entry: entry[:2])]
+
     def note(self, problem: str) -> None:
         """Add a problem, once."""
         if problem not in self.problems:

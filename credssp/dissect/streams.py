@@ -46,13 +46,14 @@ class Stream:
         offset: octets of the stream so far, those that are missing included.
     """
 
-    __slots__ = ("_held", "_next", "_stuck", "_waiting", "offset")
+    __slots__ = ("_held", "_latest", "_next", "_stuck", "_waiting", "offset")
 
     def __init__(self) -> None:
         self._next: int | None = None
         self._waiting: dict[int, tuple[bytes, int, int | None]] = {}
         self._held = 0
         self._stuck = 0
+        self._latest = 0
         self.offset = 0
 
     def start(self, seq: int) -> None:
@@ -114,6 +115,9 @@ class Stream:
 
     def _deliver(self, pieces: list[Piece], payload: bytes, lost: int, time: int | None) -> list[Piece]:
         assert self._next is not None  # noqa: S101  # feed and start set it
+        if time is not None:
+            # Octets are there when all before them are.
+            time = self._latest = max(self._latest, time)
         if payload:
             pieces.append(Piece(0, payload, time))
         if lost:

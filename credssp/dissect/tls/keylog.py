@@ -50,12 +50,13 @@ class Secrets:
         self.lines_ignored = 0
         self.overflow = False
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
         """Of how many connections there are secrets."""
         return len(self._by_random)
 
     def __repr__(self) -> str:
-        return f"Secrets(connections={len(self)}, rsa_key={self.rsa_key is not None})"
+        return f"Secrets(connections={self.count}, rsa_key={self.rsa_key is not None})"
 
     def add_log(self, lines: Iterable[bytes]) -> None:
         """Take the lines of a key log; whatever is no such line is counted and passed over."""
@@ -91,6 +92,13 @@ class Secrets:
     def knows(self, client_random: bytes) -> bool:
         """Whether there is any secret of this connection."""
         return client_random in self._by_random
+
+    def why_not(self, client_random: bytes) -> str:
+        """Say why there is no secret of this connection."""
+        if not self.count:
+            return "no key was given (--keylog, --rsa-key, or a secrets block in the capture)"
+        start = client_random.hex()[:16]
+        return f"none of the {self.count} connections of the key log has the client random {start}..."
 
     def load_rsa_key(self, pem: Secret[bytes]) -> None:
         """Take the server's private key, PEM, not encrypted.

@@ -53,11 +53,7 @@ def _by_rsa(
     """EncryptedPreMasterSecret (RFC 5246 7.4.7.1)."""
     key = secrets.rsa_key
     if key is None:
-        if not len(secrets):
-            return "no key was given (--keylog, --rsa-key, or a secrets block in the capture)"
-        return (
-            f"none of the {len(secrets)} connections of the key log has the client random {client.random.hex()[:16]}..."
-        )
+        return secrets.why_not(client.random)
     if suite.exchange != "RSA":
         return f"{suite.name} agrees on keys that the server's RSA key does not reveal; a key log is needed"
     if not _belongs_to(key.public_key().public_numbers(), certificate):

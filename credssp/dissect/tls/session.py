@@ -48,6 +48,7 @@ Notify = Callable[[Sender, str, int, int | None], None]
 
 
 class _Record(NamedTuple):
+    order: int
     kind: int
     version: int
     body: bytes
@@ -97,6 +98,7 @@ class TLSSession:
         self._key_exchange = b""
         self._block: dict[Sender, DirectionKeys] | None = None
         self._pumping = False
+        self._order = 0
 
     # What comes in
 
@@ -153,7 +155,8 @@ class TLSSession:
             if len(side.data) < _HEADER + size:
                 return
             body, side.data = side.data[_HEADER : _HEADER + size], side.data[_HEADER + size :]
-            side.queue.append(_Record(kind, version, body, time))
+            side.queue.append(_Record(self._order, kind, version, body, time))
+            self._order += 1
             self._hold(side, size)
 
     def _hold(self, side: _Side, size: int) -> None:
@@ -178,31 +181,31 @@ class TLSSession:
             return
         self._pumping = True
         try:
-            client, server = self._sides.values()
-            while self._advance(client) | self._advance(server):
+            while any(self._advance(side) for side in self._waiting()):
                 pass
             self._check_limits()
         finally:
             self._pumping = False
 
+    def _waiting(self) -> list[_Side]:
+        """Return the directions in which a record waits, the one that was captured first in front."""
+        return sorted((side for side in self._sides.values() if side.queue), key=lambda side: side.queue[0].order)
+
     def _advance(self, side: _Side) -> bool:
-        """Handle the records at the head of a queue; returns whether there was one that could be handled."""
-        moved = False
-        while side.queue and not side.dead:
-            protected = self._is_protected(side, side.queue[0])
-            if protected and not self._has_keys(side):
-                break
-            record = side.queue.popleft()
-            self._hold(side, -len(record.body))
-            moved = True
-            opened = self._open(side, record) if protected else (record.kind, record.body)
-            if opened is not None:
-                try:
-                    self._handle(side, *opened, record)
-                except DecodeError as error:
-                    self._problem(f"a handshake message of the {side.sender} does not decode: {error}")
-                    side.messages = hs.HandshakeBuffer()
-        return moved
+        """Handle the record at the head of a queue; returns whether it could be handled."""
+        protected = self._is_protected(side, side.queue[0])
+        if protected and not self._has_keys(side):
+            return False
+        record = side.queue.popleft()
+        self._hold(side, -len(record.body))
+        opened = self._open(side, record) if protected else (record.kind, record.body)
+        if opened is not None:
+            try:
+                self._handle(side, *opened, record)
+            except DecodeError as error:
+                self._problem(f"a handshake message of the {side.sender} does not decode: {error}")
+                side.messages = hs.HandshakeBuffer()
+        return True
 
     def _is_protected(self, side: _Side, record: _Record) -> bool:
         if record.kind == CHANGE_CIPHER_SPEC:
@@ -362,16 +365,9 @@ class TLSSession:
                 return f"encrypted, and cannot be opened: {master}"
         if self._secrets.knows(client.random):
             return "encrypted, and opened in part only: the key log lacks a secret of this connection"
-        if self._secrets.rsa_key is not None and not len(self._secrets):
+        if self._secrets.rsa_key is not None and not self._secrets.count:
             return "encrypted, and cannot be opened: TLS 1.3 has no RSA key exchange, so a key log is needed"
-        return f"encrypted, and cannot be opened: {no_key(self._secrets, client.random)}"
-
-
-def no_key(secrets: Secrets, random: bytes) -> str:
-    """Say that there is no key for a connection."""
-    if not len(secrets):
-        return "no key log was given (--keylog, or a secrets block in the capture)"
-    return f"none of the {len(secrets)} connections of the key log has the client random {random.hex()[:16]}..."
+        return f"encrypted, and cannot be opened: {self._secrets.why_not(client.random)}"
 
 
 def _is_header(data: bytes) -> bool:
