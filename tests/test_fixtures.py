@@ -27,7 +27,8 @@ def is_replayable(fixture: Fixture, side: str) -> bool:
     return (
         fixture.manifest["programs"][side].startswith("credssp ")
         and "randomness" in fixture.manifest
-        and exchange["transport"] == "stream"
+        and fixture.manifest["outcome"] == "accepted"
+        and exchange["transport"] in {"stream", "winrm"}
         and exchange["mechanism"] == "ntlm"
     )
 

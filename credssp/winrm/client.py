@@ -16,7 +16,8 @@ set up is good on that connection only. Legs carry an empty body: the real one i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import os
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, TypedDict
 
@@ -74,6 +75,7 @@ class ClientOptions(TypedDict, total=False):
     min_version: int | None
     tls: ClientTLS | None
     max_legs: int
+    random: Callable[[int], bytes]
     observer: Observer | None
 
 
@@ -95,6 +97,7 @@ class ClientSettings:
         min_version: lowest CredSSP version to accept.
         tls: settings of the TLS session inside; the one of https is the business of the HTTP library.
         max_legs: TSRequests to take from a server.
+        random: source of clientNonce.
         observer: sees every TSRequest.
     """
 
@@ -111,6 +114,7 @@ class ClientSettings:
     min_version: int | None = None
     tls: ClientTLS | None = None
     max_legs: int = DEFAULT_MAX_LEGS
+    random: Callable[[int], bytes] = os.urandom
     observer: Observer | None = None
 
     def context(self, host: str, observer: Observer) -> ClientContext:
@@ -130,6 +134,7 @@ class ClientSettings:
             min_version=self.min_version,
             tls=self.tls,
             max_legs=self.max_legs,
+            random=self.random,
             observer=observer,
         )
 

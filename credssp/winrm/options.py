@@ -36,4 +36,5 @@ class ServerOptions(TypedDict, total=False):
     max_message_size: int
     max_legs: int
     random: Callable[[int], bytes]
+    clock: Callable[[], int]
     observer: Observer | None

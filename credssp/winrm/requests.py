@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import datetime
 import io
+import os
 import threading
 import time
 import warnings
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
@@ -78,6 +79,7 @@ class HTTPCredSSPAuth(AuthBase):
         mutual_auth: bool = False,
         tls: ClientTLS | None = None,
         max_body: int = DEFAULT_MAX_BODY,
+        random: Callable[[int], bytes] = os.urandom,
         observer: Observer | None = None,
     ) -> None:
         r"""Prepare; nothing is sent before the first request.
@@ -100,6 +102,7 @@ class HTTPCredSSPAuth(AuthBase):
             mutual_auth: fail unless the server is authenticated by its certificate or by Kerberos.
             tls: settings of the TLS session inside.
             max_body: octets of one encrypted response to take.
+            random: source of clientNonce.
             observer: sees every TSRequest.
 
         Raises:
@@ -129,6 +132,7 @@ class HTTPCredSSPAuth(AuthBase):
             mutual_auth=mutual_auth,
             min_version=minimum_version,
             tls=tls,
+            random=random,
             observer=observer,
         )
 

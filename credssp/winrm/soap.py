@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from typing import Final
 from xml.etree import ElementTree
@@ -165,13 +164,14 @@ def read_identity(data: bytes) -> dict[str, str] | None:
     return found if found["vendor"] else None
 
 
-def render(request: Envelope | None, action: str, body: str) -> bytes:
+def render(request: Envelope | None, action: str, body: str, *, message_id: str = "") -> bytes:
     """Return an envelope.
 
     Args:
         request: what it answers, or None where that could not be read.
         action: URI of the action; empty for none.
         body: what is in the Body, rendered already, with the prefixes of `NS`.
+        message_id: MessageID of the answer.
     """
     prefixes = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in NS.items())
     header = ""
@@ -182,7 +182,7 @@ def render(request: Envelope | None, action: str, body: str) -> bytes:
             else (f"<a:RelatesTo>{escape(request.message_id)}</a:RelatesTo>")
         )
         header = (
-            f"<a:Action>{escape(action)}</a:Action><a:MessageID>uuid:{str(uuid.uuid4()).upper()}</a:MessageID>"
+            f"<a:Action>{escape(action)}</a:Action><a:MessageID>uuid:{message_id}</a:MessageID>"
             f"{relates}<a:To>{_ANONYMOUS}</a:To>"
         )
     return (
@@ -190,7 +190,7 @@ def render(request: Envelope | None, action: str, body: str) -> bytes:
     ).encode()
 
 
-def render_fault(request: Envelope | None, fault: Fault) -> bytes:
+def render_fault(request: Envelope | None, fault: Fault, *, message_id: str = "") -> bytes:
     """Return the envelope of a fault, with a WSManFault for those who look for its number."""
     reason = escape(str(fault))
     return render(
@@ -200,4 +200,5 @@ def render_fault(request: Envelope | None, fault: Fault) -> bytes:
         f'</s:Code><s:Reason><s:Text xml:lang="en-US">{reason}</s:Text></s:Reason><s:Detail>'
         f'<f:WSManFault Code="{fault.code}" Machine="localhost"><f:Message>{reason}</f:Message></f:WSManFault>'
         "</s:Detail></s:Fault>",
+        message_id=message_id,
     )

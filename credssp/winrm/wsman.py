@@ -96,6 +96,10 @@ COMMANDS: Final[Mapping[str, Command]] = {"hostname": _hostname, "whoami": _whoa
 """The commands that the shell knows."""
 
 
+def _new_id() -> str:
+    return str(uuid.uuid4()).upper()
+
+
 class WSManResponder:
     """A handler for `credssp.winrm.asgi.WinRMApplication`.
 
@@ -110,6 +114,7 @@ class WSManResponder:
         max_commands: int = 16,
         idle_timeout: float = 600.0,
         clock: Callable[[], float] = time.monotonic,
+        new_id: Callable[[], str] = _new_id,
     ) -> None:
         """Prepare.
 
@@ -119,12 +124,14 @@ class WSManResponder:
             max_commands: commands whose output is kept, for each shell; one more, and the oldest is gone.
             idle_timeout: seconds after which a shell that nobody uses is gone.
             clock: seconds, for tests.
+            new_id: makes the ids of shells, commands and messages, for tests.
         """
         self.hostname = hostname
         self._max_shells = max_shells
         self._max_commands = max_commands
         self._idle_timeout = idle_timeout
         self._clock = clock
+        self._new_id = new_id
         self._shells: OrderedDict[str, _Shell] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -142,7 +149,7 @@ class WSManResponder:
             fault = Fault("w:SchemaValidationError", _INVALID, error.message)
         except Fault as found:
             fault = found
-        return WinRMResponse(render_fault(envelope, fault), status=500)
+        return WinRMResponse(render_fault(envelope, fault, message_id=self._new_id()), status=500)
 
     def _answer(self, envelope: Envelope, request: WinRMRequest) -> bytes:
         if envelope.action == "Identify":
@@ -157,7 +164,7 @@ class WSManResponder:
                 raise Fault("a:ActionNotSupported", _NOT_SUPPORTED, "this responder knows no such action")
             shell_id, shell = self._shell(envelope, request.identity)
             body = handler(self, envelope, request, shell_id, shell)
-        return render(envelope, f"{ACTION[envelope.action]}Response", body)
+        return render(envelope, f"{ACTION[envelope.action]}Response", body, message_id=self._new_id())
 
     # Shells
 
@@ -167,7 +174,7 @@ class WSManResponder:
         self._forget_idle()
         if len(self._shells) >= self._max_shells:
             raise Fault("w:QuotaLimit", _QUOTA, f"{self._max_shells} shells are open already")
-        shell_id = str(uuid.uuid4()).upper()
+        shell_id = self._new_id()
         self._shells[shell_id] = _Shell(request.identity, self._clock())
         selector = f'<w:SelectorSet><w:Selector Name="ShellId">{shell_id}</w:Selector></w:SelectorSet>'
         return (
@@ -219,7 +226,7 @@ class WSManResponder:
         words += envelope.texts("rsp:CommandLine/rsp:Arguments")
         if line is None or not words:
             raise Fault("w:SchemaValidationError", _INVALID, "a CommandLine without a Command")
-        command_id = line.get("CommandId") or str(uuid.uuid4()).upper()
+        command_id = line.get("CommandId") or self._new_id()
         if len(command_id) > 64 or command_id in shell.commands:
             raise Fault("w:SchemaValidationError", _INVALID, "this CommandId cannot be used")
         name = words[0].strip('"').lower().removesuffix(".exe")
