@@ -1,0 +1,326 @@
+"""One login of the suite at a server: a good one, of which a `Plan` gets one step wrong.
+
+A plan says how the login goes; each of its three messages can be edited before it is sent. What came of it stands in
+an `Attempt`: how far the server went along, and how it ended.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias
+
+from credssp import binding
+from credssp.conformance.exchange import Exchange
+from credssp.conformance.ntlm import Account, NTLMClient
+from credssp.conformance.setup import WireForm
+from credssp.conformance.wire import End, Reply, Wire
+from credssp.credentials import PasswordCredentials
+from credssp.errors import CredSSPError
+from credssp.nego.ntlm.session import NTLMSession
+from credssp.nego.spnego import OID, NegState, NegTokenInit, NegTokenResp
+from credssp.protocol_version import effective_version, has_hashed_binding
+from credssp.wire.ts_request import TSRequest
+
+__all__ = ["Attempt", "Edit", "Plan", "Stage"]
+
+Sent: TypeAlias = TSRequest | bytes | tuple[bytes, ...] | None
+Edit: TypeAlias = Callable[["Attempt", TSRequest], Sent]
+"""Returns what goes out in place of a message: another one, octets, several TLS writes, or None for nothing."""
+
+Stage: TypeAlias = Literal["tls", "first", "key", "auth", "done"]
+
+FRESH: Final = b"fresh"
+"""Stands for a random nonce of the right size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How a login goes; the defaults are a good one.
+
+    Attributes:
+        form: bare NTLM or NTLM in SPNEGO.
+        version: version of the first message.
+        key_version: version of the message with pubKeyAuth; None for the same.
+        auth_version: version of the message with authInfo; None for the same.
+        nonce: clientNonce beside pubKeyAuth, None for none, `FRESH` for a good one if the version has it.
+        first_nonce: clientNonce in the first message, likewise.
+        ntlm: arguments of `NTLMClient`.
+        password: in place of the right one.
+        username: in place of the right one.
+        mech_types: what SPNEGO offers; the first token goes along only if NTLM stands first.
+        mic: the mechListMIC of SPNEGO: ``good``, ``bad``, ``none``, ``other`` (right, but over another list).
+        key_value: plaintext of pubKeyAuth; None for the right one.
+        key_octets: what becomes of the encrypted pubKeyAuth.
+        credentials: plaintext of authInfo; None for the account's password.
+        auth_octets: what becomes of the encrypted authInfo.
+        separate_key: send the last token alone and pubKeyAuth in a message of its own.
+        first: edits the first message.
+        key: edits the one with pubKeyAuth.
+        auth: edits the one with authInfo.
+    """
+
+    form: WireForm = ""
+    version: int = 6
+    key_version: int | None = None
+    auth_version: int | None = None
+    nonce: bytes | None = FRESH
+    first_nonce: bytes | None = None
+    ntlm: Mapping[str, Any] = field(default_factory=dict)
+    password: str | None = None
+    username: str | None = None
+    mech_types: tuple[str, ...] = (OID.NTLM,)
+    mic: Literal["good", "bad", "none", "other"] = "good"
+    key_value: Callable[[Attempt], bytes] | None = None
+    key_octets: Callable[[bytes], bytes] | None = None
+    credentials: bytes | None = None
+    auth_octets: Callable[[bytes], bytes] | None = None
+    separate_key: bool = False
+    first: Edit | None = None
+    key: Edit | None = None
+    auth: Edit | None = None
+
+
+class Attempt:
+    """A login under way, and what came of it.
+
+    Attributes:
+        wire: the connection.
+        plan: how the login goes.
+        stage: the message the server reacted to last; ``done`` after authInfo.
+        end: how the server ended it, or None where it went along to the end.
+        accepted: whether the server took the login; None where it does not show.
+        server_version: its version, or None.
+        nonce: the nonce that counts.
+        key_reply: the server's message with pubKeyAuth, or None.
+        server_key: what was in it; None where it is absent or does not open.
+    """
+
+    def __init__(self, wire: Wire, plan: Plan, account: Account, *, public_key: bytes, target_name: str) -> None:
+        self.wire = wire
+        self.plan = plan
+        self.stage: Stage = "tls"
+        self.end: Reply | None = None
+        self.accepted: bool | None = None
+        self.server_version: int | None = None
+        self.public_key = public_key
+        self.key_reply: TSRequest | None = None
+        self.server_key: bytes | None = None
+        self.own_key_auth = b""
+        self.account = account
+        self.target_name = target_name
+        self.nonce = os.urandom(binding.NONCE_SIZE)
+        password = account.password if plan.password is None else plan.password
+        self._used = Account(plan.username or account.username, password, account.domain)
+        self._ntlm = NTLMClient(account=self._used, target_name=target_name, **plan.ntlm)
+        self._init = NegTokenInit(plan.mech_types)
+
+    # What came of it
+
+    @property
+    def key_answered(self) -> bool:
+        """Whether the server answered with pubKeyAuth: to the client that means "you are right"."""
+        return self.key_reply is not None
+
+    @property
+    def error_code(self) -> int | None:
+        """The server's errorCode, or None."""
+        return None if self.end is None else self.end.error_code
+
+    @property
+    def crash(self) -> str:
+        """How the server crashed, or an empty string."""
+        return self.wire.link.crash
+
+    def exchange(self) -> Exchange:
+        """Return it as a recorded exchange."""
+        messages = tuple((e.sender, e.data) for e in self.wire.evidence if e.data and not e.note)
+        counts = tuple(count for _, count in self.wire.messages)
+        outcome = "accepted" if self.accepted else "refused"
+        return Exchange(
+            messages,
+            self.public_key,
+            self.account,
+            counts,
+            outcome=outcome,
+            target_name=self.target_name,
+            tls=self.wire.channel.protocol,
+        )
+
+    @property
+    def effective(self) -> int:
+        """The version that both sides use, as this side sees it."""
+        return effective_version(self.plan.version, self.server_version or 6)
+
+    @property
+    def session(self) -> NTLMSession:
+        """The NTLM session."""
+        assert self._ntlm.session is not None  # noqa: S101  # made by AUTHENTICATE
+        return self._ntlm.session
+
+    def client_value(
+        self, version: int | None = None, *, nonce: bytes | None = None, key: bytes | None = None
+    ) -> bytes:
+        """Return the plaintext of a right pubKeyAuth, or of one that is right for other circumstances."""
+        return binding.client_value(
+            self.effective if version is None else version,
+            self.nonce if nonce is None else nonce,
+            self.public_key if key is None else key,
+        )
+
+    def wrap(self, data: bytes) -> bytes:
+        """Encrypt with the session key."""
+        return self.session.wrap(data)
+
+    # The login
+
+    def run(self) -> None:
+        """Go as far as the server goes along."""
+        challenge = self._negotiate()
+        if challenge is None or not self._bind(challenge):
+            return
+        self._delegate()
+
+    def _exchange(self, message: TSRequest, edit: Edit | None) -> TSRequest | None:
+        """Send and wait; returns the answer, or None where the server ended it (see `end`)."""
+        if not self._send(message, edit):
+            return None
+        return self._receive()
+
+    def _send(self, message: TSRequest, edit: Edit | None) -> bool:
+        sent: Sent = message if edit is None else edit(self, message)
+        if sent is None:
+            self.end = self.wire.receive()
+            return False
+        writes = sent if isinstance(sent, tuple) else (sent if isinstance(sent, bytes) else sent.encode(),)
+        self.wire.send(*writes)
+        return True
+
+    def _receive(self) -> TSRequest | None:
+        reply = self.wire.receive()
+        request = reply.request
+        if reply.end is not End.MESSAGE or request is None or request.error_code is not None:
+            self.end = reply
+            return None
+        if self.server_version is None:
+            self.server_version = request.version
+        return request
+
+    def _negotiate(self) -> bytes | None:
+        """Send NEGOTIATE and return CHALLENGE, or None."""
+        self.stage = "first"
+        plan = self.plan
+        token = negotiate = self._ntlm.negotiate()
+        optimistic = plan.mech_types[:1] == (OID.NTLM,)
+        if plan.form == "spnego":
+            self._init = NegTokenInit(plan.mech_types, negotiate if optimistic else b"\x00" * 16)
+            token = self._init.encode()
+        nonce = self.nonce if plan.first_nonce == FRESH else plan.first_nonce
+        first = TSRequest(plan.version, nego_tokens=(token,), client_nonce=nonce)
+        answer = self._exchange(first, plan.first)
+        if answer is None or plan.form != "spnego":
+            return self._token(answer)
+        reply = self._spnego(answer)
+        if reply is not None and not reply.response_token:
+            # The server chose NTLM, which was not our first: its token is due now.
+            again = NegTokenResp(response_token=negotiate).encode()
+            reply = self._spnego(self._exchange(TSRequest(plan.version, nego_tokens=(again,)), None))
+        return None if reply is None else reply.response_token
+
+    def _token(self, answer: TSRequest | None) -> bytes | None:
+        if answer is None or not answer.nego_tokens:
+            return None
+        return answer.nego_tokens[0]
+
+    def _spnego(self, answer: TSRequest | None) -> NegTokenResp | None:
+        token = self._token(answer)
+        if token is None:
+            return None
+        try:
+            return NegTokenResp.decode(token)
+        except CredSSPError:
+            self.end = Reply(End.OTHER, token)
+            return None
+
+    def _bind(self, challenge: bytes) -> bool:
+        plan = self.plan
+        try:
+            authenticate = self._ntlm.authenticate(challenge)
+        except CredSSPError:
+            self.end = Reply(End.OTHER, challenge)
+            return False
+        self.stage = "key"
+        token = authenticate
+        if plan.form == "spnego":
+            token = NegTokenResp(
+                NegState.ACCEPT_INCOMPLETE, response_token=authenticate, mech_list_mic=self._mech_list_mic()
+            ).encode()
+        version = plan.version if plan.key_version is None else plan.key_version
+        if plan.separate_key:
+            answer = self._exchange(TSRequest(version, nego_tokens=(token,)), None) if plan.form == "spnego" else None
+            if plan.form == "spnego" and answer is None:
+                return False
+            if plan.form != "spnego":
+                self._send(TSRequest(version, nego_tokens=(token,)), None)
+        nonce = plan.nonce
+        if nonce == FRESH:
+            nonce = self.nonce if has_hashed_binding(self.effective) else None
+        value = self.client_value() if plan.key_value is None else plan.key_value(self)
+        sealed = self.wrap(value)
+        self.own_key_auth = sealed if plan.key_octets is None else plan.key_octets(sealed)
+        message = TSRequest(
+            version,
+            nego_tokens=None if plan.separate_key else (token,),
+            pub_key_auth=self.own_key_auth,
+            client_nonce=nonce,
+        )
+        answer = self._exchange(message, plan.key)
+        if answer is None or answer.pub_key_auth is None:
+            if self.end is None:
+                self.end = self.wire.receive()
+            return False
+        self.key_reply = answer
+        return self._open(answer)
+
+    def _mech_list_mic(self) -> bytes | None:
+        mode = self.plan.mic
+        if mode == "none":
+            return None
+        covered = self._init.mech_types_der
+        if mode == "other":
+            covered = NegTokenInit((OID.KERBEROS, *self.plan.mech_types)).mech_types_der
+        mic = self.session.make_mech_list_mic(covered)
+        return bytes((*mic[:4], mic[4] ^ 1, *mic[5:])) if mode == "bad" else mic
+
+    def _open(self, answer: TSRequest) -> bool:
+        """Open the server's pubKeyAuth; its last mechListMIC may ride along and counts in the sequence."""
+        try:
+            if answer.nego_tokens and self.plan.form == "spnego":
+                mic = NegTokenResp.decode(answer.nego_tokens[0]).effective_mic()
+                if mic is not None:
+                    self.session.verify_mech_list_mic(self._init.mech_types_der, mic)
+            self.server_key = self.session.unwrap(answer.pub_key_auth or b"")
+        except CredSSPError:
+            self.server_key = None
+        return True
+
+    @property
+    def server_is_right(self) -> bool:
+        """Whether the server's pubKeyAuth is what it must be."""
+        return self.server_key == binding.server_value(self.effective, self.nonce, self.public_key)
+
+    def _delegate(self) -> None:
+        plan = self.plan
+        self.stage = "auth"
+        credentials = plan.credentials
+        if credentials is None:
+            used = self._used
+            delegated = PasswordCredentials(used.username, used.password, domain=used.domain)
+            credentials = delegated.to_wire().encode()
+        sealed = self.wrap(credentials)
+        if plan.auth_octets is not None:
+            sealed = plan.auth_octets(sealed)
+        version = plan.version if plan.auth_version is None else plan.auth_version
+        if self._send(TSRequest(version, auth_info=sealed), plan.auth):
+            self.stage = "done"

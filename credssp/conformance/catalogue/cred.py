@@ -1,0 +1,297 @@
+"""CRED: who gets the credentials, and in what form ([MS-CSSP] 2.2.1.2, 3.1.5 step 5)."""
+
+from __future__ import annotations
+
+from credssp.conformance import mutate
+from credssp.conformance.catalogue._base import (
+    CATALOGUE,
+    CLIENT,
+    MAY,
+    MUST,
+    ROBUSTNESS,
+    SECURITY,
+    SERVER,
+    SHOULD,
+)
+from credssp.conformance.exchange import Observation
+from credssp.conformance.play import ClientRun
+from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
+from credssp.conformance.run import ServerRun, judge_refusal
+from credssp.conformance.samples import SMART_CARD_SAMPLE, remote_guard, smart_card
+from credssp.conformance.setup import Front, Setup
+from credssp.conformance.x224 import ask
+from credssp.credentials import PasswordCredentials
+from credssp.errors import CredSSPError
+from credssp.rdp.negotiation import NegotiationResponse
+from credssp.rdp.x224 import ConnectionConfirm
+from credssp.wire.der import write_explicit, write_integer, write_octet_string, write_sequence
+from credssp.wire.ts_credentials import TSCredentials, TSPasswordCreds
+from credssp.wire.ts_request import TSRequest
+
+rule = CATALOGUE.rule
+RESTRICTED_ADMIN_SUPPORTED = 0x08
+REMOTE_GUARD_REQUIRED, REMOTE_GUARD_SUPPORTED = 0x02, 0x10
+SSL_HYBRID = 0x3
+
+
+@CATALOGUE.client(
+    rule("CSSP-CRED-01", "no credentials without a verified server", SECURITY, CLIENT, "3.1.5 step 5",
+         "a pubKeyAuth of zeros that does not open, in versions 6 and 4", "no authInfo: the core of the protocol")
+)  # fmt: skip
+def _nothing_unverified(run: ClientRun) -> Outcome:
+    tried = 0
+    for version in (6, 4):
+        try:
+            play = run.serve(version=version, key_octets=lambda _, data: bytes(len(data)))
+        except Skipped:
+            continue
+        tried += 1
+        outcome = run.stopped(play, f"version {version}: a pubKeyAuth of zeros")
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    if not tried:
+        raise Skipped("no good login works")
+    return passed()
+
+
+@CATALOGUE.observe(
+    rule("CSSP-CRED-02", "authInfo comes last", SECURITY, CLIENT, "3.1.5 step 2",
+         "a good login", "no authInfo before the server's pubKeyAuth")
+)  # fmt: skip
+def _not_early(seen: Observation) -> Outcome:
+    verified = False
+    for sender, request in seen.exchange.requests:
+        if request is None:
+            continue
+        verified = verified or (sender == "server" and request.pub_key_auth is not None)
+        if sender == "client" and request.auth_info is not None and not verified:
+            return failed("authInfo before the server's pubKeyAuth")
+    if not any(request.auth_info for request in seen.exchange.of("client")):
+        raise Skipped("no authInfo in this exchange")
+    return passed()
+
+
+def _auth_info(seen: Observation) -> bytes:
+    plain = seen.exchange.opened.auth_info
+    if plain is None:
+        raise Skipped("no authInfo that opens")
+    return plain
+
+
+@CATALOGUE.observe(
+    rule("CSSP-CRED-03", "TSCredentials in DER, texts in UTF-16LE", MUST, CLIENT, "2.2.1.2, 2.2.1.2.1",
+         "a good login", "one TSCredentials, credType 1, 2 or 6, texts without terminator")
+)  # fmt: skip
+def _well_formed(seen: Observation) -> Outcome:
+    plain = _auth_info(seen)
+    try:
+        decoded = TSCredentials.decode(plain)
+    except CredSSPError as error:
+        return failed(getattr(error, "message", "does not decode"))
+    if decoded.deviations:
+        deviation = decoded.deviations[0]
+        return failed(f"{deviation.field}: {deviation.what}")
+    creds = decoded.credentials
+    if isinstance(creds, TSPasswordCreds):
+        texts = (creds.domain_name, creds.user_name, creds.password.reveal())
+        if any(text.endswith("\0") for text in texts):
+            return failed("a text ends in U+0000, which becomes part of it")
+    return passed(f"credType {int(decoded.cred_type)}")
+
+
+@CATALOGUE.observe(
+    rule("CSSP-CRED-04", "authInfo comes alone", MUST, CLIENT, "3.1.5 step 5",
+         "a good login", "no negoTokens and no pubKeyAuth beside authInfo")
+)  # fmt: skip
+def _alone(seen: Observation) -> Outcome:
+    found = [request for request in seen.requests if request.auth_info is not None]
+    if not found:
+        raise Skipped("no authInfo in this exchange")
+    for request in found:
+        if request.nego_tokens is not None or request.pub_key_auth is not None:
+            return failed("authInfo beside negoTokens or pubKeyAuth")
+    return passed()
+
+
+@CATALOGUE.client(
+    rule("CSSP-CRED-05", "Restricted Admin delegates nothing", SECURITY, CLIENT, "[MS-RDPBCGR] 2.2.1.1.1",
+         "the client asks for Restricted Admin, the server has it", "three empty strings"), "x224",
+)  # fmt: skip
+def _restricted_admin(run: ClientRun) -> Outcome:
+    play = run.try_serve(Setup(restricted_admin=True), front=Front(flags=RESTRICTED_ADMIN_SUPPORTED))
+    if play.delegated is None:
+        return run.completed(play, "Restricted Admin")
+    creds = play.delegated.credentials
+    empty = isinstance(creds, TSPasswordCreds) and not (creds.domain_name or creds.user_name or creds.password)
+    return passed() if empty else failed("credentials that are not empty")
+
+
+@CATALOGUE.client(
+    rule("CSSP-CRED-06", "policy decides who gets credentials", SECURITY, CLIENT, "3.1.1",
+         "a client whose policy names no server", "no authInfo")
+)  # fmt: skip
+def _policy(run: ClientRun) -> Outcome:
+    run.baseline()
+    play = run.try_serve(Setup(deny=True))
+    return run.stopped(play, "a policy that allows nobody")
+
+
+def _server_refuses(run: ServerRun, credentials: bytes, what: str, *, or_lenient: bool = False) -> Outcome:
+    return run.refused(run.login(credentials=credentials), what, or_lenient=or_lenient)
+
+
+@CATALOGUE.server(
+    rule("CSSP-CRED-07", "authInfo that does not open or decode", SHOULD, SERVER, "3.1.5 step 5; 2.2.1.2",
+         "a wrong signature; no DER; a TSCredentials cut short", "refused")
+)  # fmt: skip
+def _corrupt(run: ServerRun) -> Outcome:
+    outcome = run.refused(run.login(auth_octets=lambda d: d[:6] + bytes((d[6] ^ 1,)) + d[7:]), "a wrong signature")
+    for data, what in ((b"no DER at all", "authInfo that is no DER"), (_password("x")[:-3], "authInfo cut short")):
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+        outcome = _server_refuses(run, data, what)
+    return outcome
+
+
+def _password(password: str, *, username: str = "alice", domain: str = "") -> bytes:
+    return PasswordCredentials(username, password, domain=domain).to_wire().encode()
+
+
+@CATALOGUE.server(
+    rule("CSSP-CRED-08", "an unknown credType", SHOULD, SERVER, "2.2.1.2",
+         "credType 7", "refused")
+)  # fmt: skip
+def _unknown_type(run: ServerRun) -> Outcome:
+    inner = write_sequence(*(write_explicit(n, write_octet_string(b"")) for n in range(3)))
+    data = write_sequence(write_explicit(0, write_integer(7)), write_explicit(1, write_octet_string(inner)))
+    return _server_refuses(run, data, "credType 7")
+
+
+@CATALOGUE.server(
+    rule("CSSP-CRED-09", "the last message without authInfo", SHOULD, SERVER, "3.1.5 step 5",
+         "a TSRequest with nothing but a version in place of authInfo", "refused")
+)  # fmt: skip
+def _nothing_delegated(run: ServerRun) -> Outcome:
+    attempt = run.login(auth=lambda _, message: TSRequest(message.version))
+    return run.refused(attempt, "a last message without authInfo")
+
+
+@CATALOGUE.server(
+    rule("CSSP-CRED-10", "delegating another account", MAY, SERVER, "3.1.5 step 5",
+         "credentials of another user than the one who logged on", "the application's business: taken or refused")
+)  # fmt: skip
+def _other_user(run: ServerRun) -> Outcome:
+    return run.either(run.login(credentials=_password("other", username="bob")), "credentials of another user")
+
+
+@CATALOGUE.server(
+    rule("CSSP-CRED-11", "octets behind TSCredentials", ROBUSTNESS, SERVER, "2.2.1.2; X.690",
+         "two octets behind TSCredentials inside authInfo", "refused (or ignored: lenient)")
+)  # fmt: skip
+def _trailing(run: ServerRun) -> Outcome:
+    return _server_refuses(run, _password("x") + b"\0\0", "octets behind TSCredentials", or_lenient=True)
+
+
+@CATALOGUE.server(
+    rule("CSSP-CRED-12", "an empty domain and a UPN", ROBUSTNESS, SERVER, "2.2.1.2.1",
+         "user@realm with an empty domain", "taken")
+)  # fmt: skip
+def _upn(run: ServerRun) -> Outcome:
+    attempt = run.login(credentials=_password(run.target.account.password.reveal(), username="alice@lab.test"))
+    return run.taken(attempt, "a UPN with an empty domain")
+
+
+@CATALOGUE.server(
+    rule("CSSP-CRED-13", "passwords of every kind", ROBUSTNESS, SERVER, "2.2.1.2.1",
+         "a password beyond ASCII and the BMP, and one of 512 characters", "taken")
+)  # fmt: skip
+def _passwords(run: ServerRun) -> Outcome:
+    for password in ("Grün-пароль-密码-\U0001f511", "x" * 512):
+        outcome = run.taken(run.login(credentials=_password(password)), f"a password of {len(password)} characters")
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    return passed()
+
+
+@CATALOGUE.server(
+    rule("CSSP-CRED-14", "smart card credentials", SHOULD, SERVER, "2.2.1.2.2",
+         "TSSmartCardCreds without userHint and domainHint", "taken")
+)  # fmt: skip
+def _smart_cards(run: ServerRun) -> Outcome:
+    return run.taken(run.login(credentials=smart_card()), "smart card credentials")
+
+
+@CATALOGUE.server(
+    rule("CSSP-CRED-15", "the smart card example of the specification", SHOULD, SERVER, "4; 2.2.1.2.2.1",
+         "the TSCredentials of section 4", "taken")
+)  # fmt: skip
+def _sample(run: ServerRun) -> Outcome:
+    return run.taken(run.login(credentials=SMART_CARD_SAMPLE), "the example of section 4")
+
+
+@CATALOGUE.server(
+    rule("CSSP-CRED-16", "Remote Credential Guard", SHOULD, SERVER, "2.2.1.2.3",
+         "TSRemoteGuardCreds with 0, 1 and 3 supplemental packages", "taken (over RDP only where it was negotiated)")
+)  # fmt: skip
+def _remote_guards(run: ServerRun) -> Outcome:
+    if "x224" in run.target.features:
+        raise Skipped("over RDP the mode has to be negotiated; see CSSP-CRED-17")
+    for count in (0, 1, 3):
+        outcome = run.taken(run.login(credentials=remote_guard(count)), f"{count} supplemental packages")
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    return passed()
+
+
+@CATALOGUE.server(
+    rule("CSSP-CRED-17", "a password where Remote Credential Guard was negotiated", SHOULD, SERVER,
+         "3.1.5 step 5; [MS-RDPBCGR] 2.2.1.1.1",
+         "the mode is asked for and confirmed, then credType 1 arrives", "refused (or taken: lenient)"), "x224",
+)  # fmt: skip
+def _password_in_guard_mode(run: ServerRun) -> Outcome:
+    link = run.raw(Setup(remote_guard=True))
+    answer = ask(link, SSL_HYBRID, run.target.timeout, flags=REMOTE_GUARD_REQUIRED)
+    chosen = answer.negotiation if isinstance(answer, ConnectionConfirm) else None
+    if not isinstance(chosen, NegotiationResponse) or not int(chosen.flags) & REMOTE_GUARD_SUPPORTED:
+        raise Skipped("the server does not have the mode")
+    attempt = run.login(wire=run.wrap(link))
+    return run.refused(attempt, "a password in place of Remote Credential Guard buffers", or_lenient=True)
+
+
+@CATALOGUE.server(
+    rule("CSSP-CRED-20", "Remote Credential Guard that nobody negotiated", SHOULD, SERVER,
+         "3.1.5 step 5; [MS-RDPBCGR] 2.2.1.2.1",
+         "TSRemoteGuardCreds without the flag in the negotiation", "refused"), "x224",
+)  # fmt: skip
+def _unasked_guard(run: ServerRun) -> Outcome:
+    return _server_refuses(run, remote_guard(1), "Remote Credential Guard that was not negotiated")
+
+
+@CATALOGUE.server(
+    rule("CSSP-CRED-18", "authInfo too early", SECURITY, SERVER, "3.1.5 step 2",
+         "authInfo beside pubKeyAuth", "refused, or ignored; never sent back")
+)  # fmt: skip
+def _early(run: ServerRun) -> Outcome:
+    attempt = run.login(key=lambda _, message: mutate.replaced(message, auth_info=bytes(64)))
+    if attempt.key_reply is not None:
+        echoed = attempt.key_reply.auth_info is not None
+        return failed("authInfo came back") if echoed else lenient("the early authInfo was ignored")
+    request = attempt.end.request if attempt.end is not None else None
+    if request is not None and request.auth_info is not None:
+        return failed("authInfo came back")
+    return judge_refusal(attempt.end, attempt.crash, accepted=failed("the server went on"))
+
+
+@CATALOGUE.observe(
+    rule("CSSP-CRED-19", "exactly one set of credentials", MUST, CLIENT, "2.2.1.2; 3.1.5 step 5",
+         "a good login", "one message with authInfo, one structure in it, nothing behind it")
+)  # fmt: skip
+def _exactly_one(seen: Observation) -> Outcome:
+    count = sum(1 for request in seen.requests if request.auth_info is not None)
+    if not count:
+        raise Skipped("no authInfo in this exchange")
+    if count > 1:
+        return failed(f"{count} messages with authInfo")
+    plain = _auth_info(seen)
+    tags = mutate.member_tags(plain)
+    return passed() if tags == [0xA0, 0xA1] else failed("TSCredentials has other members than credType and credentials")

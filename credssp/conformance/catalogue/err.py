@@ -1,0 +1,300 @@
+"""ERR: how a refusal is told, and what is made of it ([MS-CSSP] 2.2.1 errorCode, 3.1.5)."""
+
+from __future__ import annotations
+
+import secrets
+
+from credssp.conformance import mutate
+from credssp.conformance.attempt import Attempt
+from credssp.conformance.catalogue._base import (
+    BOTH,
+    CATALOGUE,
+    CLIENT,
+    MUST,
+    ROBUSTNESS,
+    SECURITY,
+    SERVER,
+    SHOULD,
+)
+from credssp.conformance.exchange import Observation
+from credssp.conformance.play import ClientRun, Play
+from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
+from credssp.conformance.run import ServerRun, describe_end, judge_refusal
+from credssp.conformance.wire import End
+from credssp.wire.ts_request import TSRequest
+
+rule = CATALOGUE.rule
+LOGON_FAILURE = 0xC000006D
+# PASSWORD_EXPIRED, PASSWORD_MUST_CHANGE, ACCOUNT_LOCKED_OUT, ACCOUNT_DISABLED, LOGON_FAILURE ([MS-ERREF] 2.3.1).
+REASONS = (0xC0000071, 0xC0000224, 0xC0000234, 0xC0000072, LOGON_FAILURE)
+
+
+def _wrong_password(run: ServerRun, version: int = 6) -> Attempt:
+    attempt = run.login(version=version, password=secrets.token_hex(8))
+    if attempt.key_answered:
+        raise Skipped("the server takes any password")
+    return attempt
+
+
+@CATALOGUE.server(
+    rule("CSSP-ERR-01", "a wrong password is told to version 6", SHOULD, SERVER, "3.1.5 step 2; 2.2.1 errorCode",
+         "a wrong password, version 6", "a TSRequest with errorCode STATUS_LOGON_FAILURE")
+)  # fmt: skip
+def _told(run: ServerRun) -> Outcome:
+    attempt = _wrong_password(run)
+    if attempt.error_code == LOGON_FAILURE:
+        return passed()
+    if attempt.error_code is not None:
+        return lenient(f"errorCode 0x{attempt.error_code:08X} in place of STATUS_LOGON_FAILURE")
+    return judge_refusal(
+        None if attempt.end is not None and attempt.end.refused else attempt.end,
+        attempt.crash,
+        accepted=failed(f"no errorCode: {describe_end(attempt.end)}"),
+    )
+
+
+@CATALOGUE.server(
+    rule("CSSP-ERR-02", "a wrong password is told to versions 3 and 4", SHOULD, SERVER, "2.2.1 errorCode",
+         "a wrong password, versions 3 and 4", "errorCode")
+)  # fmt: skip
+def _told_to_old(run: ServerRun) -> Outcome:
+    for version in (3, 4):
+        attempt = _wrong_password(run, version)
+        if attempt.crash:
+            return Outcome(Verdict.CRASH, attempt.crash)
+        if attempt.error_code is None:
+            return failed(f"version {version}: no errorCode: {describe_end(attempt.end)}")
+    return passed()
+
+
+def _not_told(run: ServerRun, version: int) -> Outcome:
+    attempt = _wrong_password(run, version)
+    if attempt.error_code is not None:
+        return failed(f"errorCode 0x{attempt.error_code:08X} to a client of version {version}")
+    return judge_refusal(attempt.end, attempt.crash, accepted=failed("the server went on"))
+
+
+@CATALOGUE.server(
+    rule("CSSP-ERR-03", "version 5 has no errorCode", SHOULD, SERVER, "2.2.1 errorCode",
+         "a wrong password, version 5", "refused without errorCode")
+)  # fmt: skip
+def _not_told_to_5(run: ServerRun) -> Outcome:
+    return _not_told(run, 5)
+
+
+@CATALOGUE.server(
+    rule("CSSP-ERR-04", "version 2 has no errorCode", MUST, SERVER, "2.2.1 errorCode <12>",
+         "a wrong password, version 2", "refused without errorCode")
+)  # fmt: skip
+def _not_told_to_2(run: ServerRun) -> Outcome:
+    return _not_told(run, 2)
+
+
+ENCODING = rule(
+    "CSSP-ERR-05", "errorCode is a signed number of four octets", SHOULD, BOTH, "2.2.1 errorCode; X.690 8.3",
+    "a refusal with errorCode", "02 04 C0 ..; five octets are refused by FreeRDP and sspi-rs",
+)  # fmt: skip
+
+
+def _four_octets(data: bytes) -> Outcome:
+    at = data.find(b"\xa4")
+    while at >= 0 and data[at + 2 : at + 3] != b"\x02":
+        at = data.find(b"\xa4", at + 1)
+    size = data[at + 3]
+    return passed() if size == 4 else failed(f"{size} octets")
+
+
+@CATALOGUE.server(ENCODING)
+def _encoding(run: ServerRun) -> Outcome:
+    attempt = _wrong_password(run)
+    if attempt.error_code is None or attempt.end is None:
+        raise Skipped("the server sends no errorCode")
+    return _four_octets(attempt.end.data)
+
+
+@CATALOGUE.observe(ENCODING)
+def _encoding_seen(seen: Observation) -> Outcome:
+    for (sender, data), (_, request) in zip(seen.exchange.messages, seen.exchange.requests, strict=True):
+        if sender == seen.who and request is not None and request.error_code is not None:
+            return _four_octets(data)
+    raise Skipped("no errorCode in this exchange")
+
+
+def _reported(play: Play, code: int) -> Outcome | None:
+    """Check what the client told its caller, where that can be known."""
+    ntstatus = getattr(play.report, "ntstatus", None)
+    if play.report is not None and isinstance(ntstatus, int) and ntstatus & 0xFFFFFFFF != code:
+        return failed(f"reported as 0x{ntstatus & 0xFFFFFFFF:08X}")
+    return None
+
+
+def _error(code: int, version: int = 6) -> TSRequest:
+    return TSRequest(version, error_code=code)
+
+
+@CATALOGUE.client(
+    rule("CSSP-ERR-06", "errorCode ends it", MUST, CLIENT, "3.1.5 step 2",
+         "errorCode in place of the second and of the fourth message", "stops at once, and reports that NTSTATUS")
+)  # fmt: skip
+def _error_code(run: ClientRun) -> Outcome:
+    early = run.serve(challenge=lambda _, message: _error(0xC0000234, message.version))
+    late = run.serve(key=lambda _, message: _error(0xC0000234, message.version))
+    for outcome in (
+        run.stopped_early(early, "errorCode in the second message"),
+        run.stopped(late, "errorCode in the fourth message"),
+    ):
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    return _reported(early, 0xC0000234) or _reported(late, 0xC0000234) or passed()
+
+
+@CATALOGUE.client(
+    rule("CSSP-ERR-07", "errorCode in five octets", ROBUSTNESS, CLIENT, "X.690 8.3",
+         "02 05 00 C0 00 00 6D", "stops, and reports the same NTSTATUS")
+)  # fmt: skip
+def _unsigned(run: ClientRun) -> Outcome:
+    play = run.serve(
+        key=lambda _, message: mutate.raw_error_code(TSRequest(message.version), bytes.fromhex("00c000006d"))
+    )
+    outcome = run.stopped(play, "errorCode in five octets")
+    return outcome if outcome.verdict is not Verdict.PASS else _reported(play, LOGON_FAILURE) or outcome
+
+
+@CATALOGUE.client(
+    rule("CSSP-ERR-08", "errorCode beside a right pubKeyAuth", SECURITY, CLIENT, "3.1.5",
+         "errorCode STATUS_LOGON_FAILURE and a right pubKeyAuth in one message", "errorCode wins: no authInfo")
+)  # fmt: skip
+def _error_wins(run: ClientRun) -> Outcome:
+    play = run.serve(key=lambda _, message: mutate.replaced(message, error_code=LOGON_FAILURE))
+    return run.stopped(play, "errorCode beside a right pubKeyAuth")
+
+
+@CATALOGUE.client(
+    rule("CSSP-ERR-09", "errorCode 0 beside a right pubKeyAuth", ROBUSTNESS, CLIENT, "3.1.5",
+         "errorCode 0 and a right pubKeyAuth", "goes on or stops; no hang")
+)  # fmt: skip
+def _zero(run: ClientRun) -> Outcome:
+    play = run.serve(key=lambda _, message: mutate.replaced(message, error_code=0))
+    return run.either(play, "errorCode 0", at_first=False)
+
+
+@CATALOGUE.client(
+    rule("CSSP-ERR-10", "reasons are told apart", SHOULD, CLIENT, "[MS-ERREF] 2.3.1",
+         "expired, must change, locked out, disabled, logon failure", "five different errors"), "report",
+)  # fmt: skip
+def _reasons(run: ClientRun) -> Outcome:
+    texts = set()
+    for code in REASONS:
+        play = run.serve(challenge=lambda _, message, c=code: _error(c, message.version))
+        outcome = run.stopped_early(play, f"errorCode 0x{code:08X}")
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+        texts.add(f"{getattr(play.report, 'ntstatus', None)} {play.report}")
+    return (
+        passed() if len(texts) == len(REASONS) else failed(f"{len(texts)} different errors for {len(REASONS)} reasons")
+    )
+
+
+@CATALOGUE.client(
+    rule("CSSP-ERR-11", "an errorCode without a name", ROBUSTNESS, CLIENT, "2.2.1 errorCode",
+         "errorCode 0xC00700EA", "stops; the number is kept")
+)  # fmt: skip
+def _unknown(run: ClientRun) -> Outcome:
+    play = run.serve(challenge=lambda _, message: _error(0xC00700EA, message.version))
+    outcome = run.stopped_early(play, "an unknown errorCode")
+    return outcome if outcome.verdict is not Verdict.PASS else _reported(play, 0xC00700EA) or outcome
+
+
+@CATALOGUE.client(
+    rule("CSSP-ERR-12", "errorCode from versions that have none", ROBUSTNESS, CLIENT, "2.2.1 errorCode",
+         "errorCode from servers of versions 2 and 5", "stops all the same")
+)  # fmt: skip
+def _from_old(run: ClientRun) -> Outcome:
+    for version in (5, 2):
+        play = run.try_serve(version=version, challenge=lambda _, message: _error(LOGON_FAILURE, message.version))
+        outcome = run.stopped_early(play, f"errorCode from version {version}")
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    return passed()
+
+
+@CATALOGUE.client(
+    rule("CSSP-ERR-13", "a close in place of an answer", ROBUSTNESS, CLIENT, "3.1.5",
+         "close_notify in place of the fourth message", "the login failed; no hang")
+)  # fmt: skip
+def _closed(run: ClientRun) -> Outcome:
+    def close(play: Play, _: TSRequest) -> None:
+        play.wire.close_notify()
+
+    play = run.serve(key=close)
+    if play.crash:
+        return Outcome(Verdict.CRASH, play.crash)
+    if "report" in run.target.features and play.report is None:
+        return failed("the client does not notice")
+    return run.stopped(play, "close_notify") if play.end is None or play.end.end is not End.SILENT else passed()
+
+
+@CATALOGUE.server(
+    rule("CSSP-ERR-14", "errorCode of a client", ROBUSTNESS, SERVER, "2.2.1 errorCode",
+         "errorCode in place of the third message", "the login ends")
+)  # fmt: skip
+def _client_error(run: ServerRun) -> Outcome:
+    attempt = run.login(key=lambda _, message: _error(0x8009030C, message.version))
+    return run.key_refused(attempt, "errorCode of the client")
+
+
+@CATALOGUE.server(
+    rule("CSSP-ERR-15", "errorCode as the first message", ROBUSTNESS, SERVER, "2.2.1 errorCode",
+         "a TSRequest with nothing but errorCode", "the login ends; the answer, if any, is no larger than a refusal")
+)  # fmt: skip
+def _first_error(run: ServerRun) -> Outcome:
+    attempt = run.login(first=lambda _, message: _error(0x8009030C, message.version))
+    if attempt.end is not None and len(attempt.end.data) > 512:
+        return failed(f"an answer of {len(attempt.end.data)} octets")
+    return run.key_refused(attempt, "errorCode as the first message")
+
+
+@CATALOGUE.server(
+    rule("CSSP-ERR-16", "a refusal repeats nothing", SHOULD, SERVER, "3.1.5 step 2",
+         "a wrong password", "errorCode alone: neither the client's pubKeyAuth nor its token")
+)  # fmt: skip
+def _no_echo(run: ServerRun) -> Outcome:
+    attempt = _wrong_password(run)
+    request = attempt.end.request if attempt.end is not None else None
+    if request is None:
+        return judge_refusal(attempt.end, attempt.crash, accepted=failed("the server went on"))
+    if request.pub_key_auth is not None:
+        own = request.pub_key_auth == attempt.own_key_auth
+        return failed("the client's own pubKeyAuth came back" if own else "pubKeyAuth beside errorCode")
+    return failed("negoTokens beside errorCode") if request.nego_tokens is not None else passed()
+
+
+@CATALOGUE.server(
+    rule("CSSP-ERR-17", "unknown users look like wrong passwords", SECURITY, SERVER, "5.1; [MS-NLMP] 3.2.5.1.2",
+         "an unknown user; a wrong password", "the same answer, octet for octet")
+)  # fmt: skip
+def _same_answer(run: ServerRun) -> Outcome:
+    wrong = _wrong_password(run)
+    unknown_user = run.login(username=f"nobody{secrets.token_hex(4)}")
+    if unknown_user.key_answered:
+        raise Skipped("the server takes any user")
+    for attempt in (wrong, unknown_user):
+        if attempt.crash:
+            return Outcome(Verdict.CRASH, attempt.crash)
+    one, other = wrong.end, unknown_user.end
+    if one is None or other is None:
+        return failed("not refused")
+    same = (one.end, one.data, one.alert) == (other.end, other.data, other.alert)
+    return passed(str(one)) if same else failed(f"wrong password: {one}; unknown user: {other}")
+
+
+@CATALOGUE.server(
+    rule("CSSP-ERR-18", "a silent client", ROBUSTNESS, SERVER, "-",
+         "nothing at all after the TLS handshake", "closed within the server's deadline"), "clock",
+)  # fmt: skip
+def _silent(run: ServerRun) -> Outcome:
+    wire = run.connect()
+    if wire.handshake() is not None:
+        return failed("the TLS handshake failed")
+    reply = wire.receive()
+    return judge_refusal(reply, wire.link.crash, accepted=failed("an unasked message"))

@@ -1,0 +1,166 @@
+"""EUA: the Early User Authorization Result ([MS-RDPBCGR] 2.2.10.2, 3.2.5.10.2, 3.3.5.10.2)."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from credssp.conformance.attempt import Attempt
+from credssp.conformance.catalogue._base import CATALOGUE, CLIENT, MUST, ROBUSTNESS, SERVER, SHOULD
+from credssp.conformance.play import ClientRun, Play
+from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
+from credssp.conformance.run import ServerRun, describe_end, judge_refusal
+from credssp.conformance.setup import Front, Setup
+from credssp.conformance.wire import End, Wire
+from credssp.conformance.x224 import ask
+from credssp.rdp.negotiation import NegotiationResponse
+from credssp.rdp.x224 import ConnectionConfirm
+
+rule = CATALOGUE.rule
+SSL, HYBRID, HYBRID_EX = 1, 2, 8
+EX = Front(selected=HYBRID_EX)
+SUCCESS, DENIED = b"\0\0\0\0", b"\5\0\0\0"
+
+
+def _result(run: ClientRun, data: bytes) -> Play:
+    """Serve a good login with HYBRID_EX and send this behind it."""
+    play = run.try_serve(front=EX)
+    if not play.delegated_something:
+        raise Skipped(f"no good login with HYBRID_EX: {describe_end(play.end)}")
+    if data:
+        play.wire.send(data)
+    return play
+
+
+def _complete(play: Play) -> bool:
+    peer = getattr(play.wire.link, "peer", None)
+    if peer is None:
+        raise Skipped("this client does not show whether it went on")
+    return bool(getattr(peer, "complete", False))
+
+
+@CATALOGUE.client(
+    rule("CSSP-EUA-01", "the user is authorized", MUST, CLIENT, "[MS-RDPBCGR] 3.2.5.10.2",
+         "HYBRID_EX and 00000000", "the client goes on"), "x224",
+)  # fmt: skip
+def _authorized(run: ClientRun) -> Outcome:
+    return passed() if _complete(_result(run, SUCCESS)) else failed("the client did not go on")
+
+
+@CATALOGUE.client(
+    rule("CSSP-EUA-02", "the user is not authorized", MUST, CLIENT, "[MS-RDPBCGR] 2.2.10.2",
+         "HYBRID_EX and 00000005", "the client stops, with an error of its own"), "x224",
+)  # fmt: skip
+def _denied(run: ClientRun) -> Outcome:
+    play = _result(run, DENIED)
+    if play.crash:
+        return Outcome(Verdict.CRASH, play.crash)
+    if _complete(play):
+        return failed("the client went on")
+    return passed(type(play.report).__name__) if play.report is not None else failed("no error")
+
+
+@CATALOGUE.client(
+    rule("CSSP-EUA-03", "a result without a name", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 2.2.10.2",
+         "HYBRID_EX and 00000007", "the client stops"), "x224",
+)  # fmt: skip
+def _unknown(run: ClientRun) -> Outcome:
+    play = _result(run, b"\7\0\0\0")
+    if play.crash:
+        return Outcome(Verdict.CRASH, play.crash)
+    return failed("the client went on") if _complete(play) else passed()
+
+
+@CATALOGUE.client(
+    rule("CSSP-EUA-04", "half a result, or none", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 2.2.10.2",
+         "HYBRID_EX and two octets; then nothing at all", "the client waits, and does not go on"), "x224",
+)  # fmt: skip
+def _half(run: ClientRun) -> Outcome:
+    for data in (b"\0\0", b""):
+        play = _result(run, data)
+        if play.crash:
+            return Outcome(Verdict.CRASH, play.crash)
+        if _complete(play):
+            return failed(f"the client went on after {len(data)} octets")
+    return passed()
+
+
+@CATALOGUE.client(
+    rule("CSSP-EUA-05", "what follows the result", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 2.2.10.2",
+         "HYBRID_EX; the result and the next PDU in one record", "the next PDU is not lost"), "x224",
+)  # fmt: skip
+def _coalesced(run: ClientRun) -> Outcome:
+    play = _result(run, SUCCESS + b"\x03\x00\x00\x0c")
+    if not _complete(play):
+        return failed("the client did not go on")
+    endpoint = getattr(getattr(play.wire.link, "peer", None), "unused_data", None)
+    if endpoint is None:
+        raise Skipped("this client does not show what it keeps")
+    return passed() if endpoint == b"\x03\x00\x00\x0c" else failed(f"{len(endpoint)} octets were kept")
+
+
+def _login(run: ServerRun, protocols: int, setup: Setup | None = None, **plan: Any) -> tuple[int, Wire, Attempt]:
+    """Log on after a negotiation; returns what was selected, the connection and the login."""
+    link = run.raw(setup)
+    answer = ask(link, protocols, run.target.timeout)
+    if not isinstance(answer, ConnectionConfirm) or not isinstance(answer.negotiation, NegotiationResponse):
+        raise Skipped("no protocol was selected")
+    wire = run.wrap(link)
+    attempt = run.login(wire=wire, **plan)
+    return int(answer.negotiation.selected), wire, attempt
+
+
+@CATALOGUE.server(
+    rule("CSSP-EUA-06", "no result without HYBRID_EX", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
+         "a good login with HYBRID", "nothing comes behind it"), "x224",
+)  # fmt: skip
+def _no_result(run: ServerRun) -> Outcome:
+    _, wire, attempt = _login(run, SSL | HYBRID)
+    if not attempt.key_answered:
+        raise Skipped("no good login")
+    extra = wire.plaintext(4, min(0.5, run.target.timeout))
+    return failed(f"{len(extra)} octets: {extra.hex()}") if extra else passed()
+
+
+@CATALOGUE.server(
+    rule("CSSP-EUA-07", "four octets with HYBRID_EX", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
+         "a good login with HYBRID_EX", "00000000 behind authInfo, before anything else"), "x224",
+)  # fmt: skip
+def _four_octets(run: ServerRun) -> Outcome:
+    selected, wire, attempt = _login(run, SSL | HYBRID | HYBRID_EX)
+    if selected != HYBRID_EX:
+        raise Skipped("the server does not have HYBRID_EX")
+    if not attempt.key_answered:
+        raise Skipped("no good login")
+    result = wire.plaintext(4)
+    return passed() if result == SUCCESS else failed(f"{len(result)} octets: {result.hex()}")
+
+
+@CATALOGUE.server(
+    rule("CSSP-EUA-08", "no result after a refusal", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
+         "a wrong password with HYBRID_EX", "errorCode or an end; no result"), "x224",
+)  # fmt: skip
+def _refused(run: ServerRun) -> Outcome:
+    selected, wire, attempt = _login(run, SSL | HYBRID | HYBRID_EX, password=secrets.token_hex(8))
+    if selected != HYBRID_EX:
+        raise Skipped("the server does not have HYBRID_EX")
+    if attempt.key_answered:
+        raise Skipped("the server takes any password")
+    extra = wire.plaintext(4, min(0.5, run.target.timeout))
+    return failed(f"{extra.hex()} after a refusal") if extra else passed()
+
+
+@CATALOGUE.server(
+    rule("CSSP-EUA-09", "who is not authorized is told", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
+         "HYBRID_EX; a right password of a user who may not log on", "00000005, then an end"), "x224",
+)  # fmt: skip
+def _not_authorized(run: ServerRun) -> Outcome:
+    selected, wire, attempt = _login(run, SSL | HYBRID | HYBRID_EX, Setup(authorized=False))
+    if selected != HYBRID_EX or not attempt.key_answered:
+        raise Skipped("no good login with HYBRID_EX")
+    # A server whose end shows at once has been read already.
+    early = attempt.end is not None and attempt.end.end is End.OTHER
+    result = attempt.end.data if early and attempt.end is not None else wire.plaintext(4)
+    if result != DENIED:
+        return failed(f"{len(result)} octets: {result.hex()}")
+    return judge_refusal(wire.receive(), wire.link.crash, accepted=failed("the connection stayed open"))

@@ -1,0 +1,249 @@
+"""NEG: the negotiation of an RDP connection ([MS-RDPBCGR] 2.2.1.1, 2.2.1.2, 5.4.2)."""
+
+from __future__ import annotations
+
+from credssp.conformance.catalogue._base import CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER, SHOULD
+from credssp.conformance.exchange import Observation
+from credssp.conformance.links import Link
+from credssp.conformance.play import ClientRun
+from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
+from credssp.conformance.run import ServerRun, judge_refusal
+from credssp.conformance.setup import Front, Setup
+from credssp.conformance.wire import End, Reply
+from credssp.conformance.x224 import ask
+from credssp.errors import CredSSPError
+from credssp.rdp.negotiation import NegotiationFailure, NegotiationResponse
+from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
+from credssp.tls.settings import ClientTLS
+
+rule = CATALOGUE.rule
+SSL, HYBRID, HYBRID_EX = 1, 2, 8
+HYBRID_REQUIRED = 5
+REMOTE_GUARD_REQUIRED, REMOTE_GUARD_SUPPORTED = 0x02, 0x10
+
+
+def _requested(run: ClientRun) -> ConnectionRequest:
+    link = run.start(front=Front(answer=b""))
+    try:
+        return ConnectionRequest.decode(run.target.request(link)[4:])
+    except CredSSPError as error:
+        raise Skipped(f"no Connection Request: {error}") from None
+
+
+@CATALOGUE.client(
+    rule("CSSP-NEG-01", "protocols that imply others", SHOULD, CLIENT, "[MS-RDPBCGR] 2.2.1.1.1",
+         "the Connection Request", "HYBRID comes with SSL, HYBRID_EX with HYBRID"), "x224",
+)  # fmt: skip
+def _implied(run: ClientRun) -> Outcome:
+    asked = _requested(run).negotiation
+    if asked is None:
+        return failed("no RDP_NEG_REQ: the client cannot do CredSSP")
+    protocols = int(asked.protocols)
+    if protocols & HYBRID and not protocols & SSL:
+        return failed(f"requestedProtocols 0x{protocols:X}: HYBRID without SSL")
+    if protocols & HYBRID_EX and not protocols & HYBRID:
+        return failed(f"requestedProtocols 0x{protocols:X}: HYBRID_EX without HYBRID")
+    return passed(f"0x{protocols:X}")
+
+
+def _answer(run: ServerRun, protocols: int | None, flags: int = 0) -> ConnectionConfirm:
+    answer = ask(run.raw(), protocols, run.target.timeout, flags=flags)
+    if isinstance(answer, ConnectionConfirm):
+        return answer
+    raise Skipped(f"no Connection Confirm, but {len(answer)} octets") if answer else Skipped("no answer")
+
+
+@CATALOGUE.server(
+    rule("CSSP-NEG-02", "CredSSP is selected", MUST, SERVER, "[MS-RDPBCGR] 2.2.1.2.1",
+         "requestedProtocols SSL and HYBRID", "selectedProtocol HYBRID"), "x224",
+)  # fmt: skip
+def _selected(run: ServerRun) -> Outcome:
+    answer = _answer(run, SSL | HYBRID).negotiation
+    if isinstance(answer, NegotiationResponse) and answer.selected == HYBRID:
+        return passed()
+    return failed(f"{answer}")
+
+
+@CATALOGUE.server(
+    rule("CSSP-NEG-03", "TLS alone where CredSSP is demanded", MUST, SERVER, "[MS-RDPBCGR] 2.2.1.2.2",
+         "requestedProtocols SSL", "RDP_NEG_FAILURE HYBRID_REQUIRED_BY_SERVER (skipped where it is not demanded)"),
+    "x224",
+)  # fmt: skip
+def _tls_alone(run: ServerRun) -> Outcome:
+    answer = _answer(run, SSL).negotiation
+    if isinstance(answer, NegotiationResponse):
+        raise Skipped("the server does not demand CredSSP")
+    if isinstance(answer, NegotiationFailure) and answer.code == HYBRID_REQUIRED:
+        return passed()
+    return failed(f"{answer}")
+
+
+@CATALOGUE.server(
+    rule("CSSP-NEG-04", "HYBRID_EX alone", ROBUSTNESS, SERVER, "[MS-RDPBCGR] 2.2.1.1.1",
+         "requestedProtocols HYBRID_EX", "HYBRID_EX is selected, or a failure code; no hang"), "x224",
+)  # fmt: skip
+def _ex_alone(run: ServerRun) -> Outcome:
+    return _sensible(run, HYBRID_EX)
+
+
+def _sensible(run: ServerRun, protocols: int | None) -> Outcome:
+    link = run.raw()
+    answer = ask(link, protocols, run.target.timeout)
+    if isinstance(answer, ConnectionConfirm):
+        chosen = answer.negotiation
+        if isinstance(chosen, NegotiationResponse) and int(chosen.selected) & ~(protocols or 0):
+            return failed(f"selected {int(chosen.selected)}, which was not asked for")
+        return passed(f"{chosen}")
+    return judge_refusal(_last(link, answer, run.target.timeout), link.crash, accepted=failed("no Connection Confirm"))
+
+
+def _last(link: Link, data: bytes, timeout: float) -> Reply:
+    if data:
+        return Reply(End.OTHER, data)
+    rest = link.receive(min(timeout, 0.2))
+    return Reply(End.SILENT) if rest is None else Reply(End.CLOSED)
+
+
+@CATALOGUE.server(
+    rule("CSSP-NEG-05", "all protocols", SHOULD, SERVER, "[MS-RDPBCGR] 2.2.1.2.1",
+         "requestedProtocols SSL, HYBRID and HYBRID_EX", "HYBRID_EX, or HYBRID without support for it"), "x224",
+)  # fmt: skip
+def _all_protocols(run: ServerRun) -> Outcome:
+    answer = _answer(run, SSL | HYBRID | HYBRID_EX).negotiation
+    fits = isinstance(answer, NegotiationResponse) and int(answer.selected) in (HYBRID, HYBRID_EX)
+    return passed(f"{answer}") if fits else failed(f"{answer}")
+
+
+def _client_stops(run: ClientRun, front: Front, what: str, setup: Setup | None = None) -> Outcome:
+    """Judge a client that must not begin TLS after this answer."""
+    link = run.start(setup, front)
+    data = link.receive(run.target.timeout)
+    if data and data[0] == 0x16:
+        return failed(f"{what}: the client began TLS")
+    reply = Reply(End.SILENT) if data is None else Reply(End.CLOSED) if not data else Reply(End.OTHER, data)
+    return judge_refusal(reply, link.crash, accepted=failed(f"{what}: not refused"))
+
+
+@CATALOGUE.client(
+    rule("CSSP-NEG-06", "a protocol that nobody asked for", SHOULD, CLIENT, "[MS-RDPBCGR] 2.2.1.2.1",
+         "selectedProtocol RDSTLS", "the client stops"), "x224",
+)  # fmt: skip
+def _unasked(run: ClientRun) -> Outcome:
+    asked = _requested(run).negotiation
+    protocols = int(asked.protocols) if asked is not None else 0
+    free = next(bit for bit in (4, 0x10, HYBRID_EX) if not protocols & bit)
+    return _client_stops(run, Front(selected=free), f"selectedProtocol {free}")
+
+
+@CATALOGUE.observe(
+    rule("CSSP-NEG-07", "the client repeats the choice inside TLS", MUST, CLIENT, "[MS-RDPBCGR] 2.2.1.3.2, 5.4.2.1",
+         "MCS Connect Initial behind a good login", "serverSelectedProtocol is what was negotiated")
+)  # fmt: skip
+def _core_data(seen: Observation) -> Outcome:
+    data = seen.exchange.client_application
+    at = data.find(b"\x01\xc0")
+    # TS_UD_CS_CORE: serverSelectedProtocol is the last of the optional fields, 212 octets behind the header's start.
+    if at < 0 or int.from_bytes(data[at + 2 : at + 4], "little") < 216 or len(data) < at + 216:
+        raise Skipped("no Client Core Data in this exchange")
+    told = int.from_bytes(data[at + 212 : at + 216], "little")
+    return passed(f"{told}") if told in (HYBRID, HYBRID_EX) else failed(f"serverSelectedProtocol {told}")
+
+
+@CATALOGUE.client(
+    rule("CSSP-NEG-08", "Restricted Admin without the server", SECURITY, CLIENT, "[MS-RDPBCGR] 2.2.1.2.1",
+         "the client asks for Restricted Admin, the server does not have it", "the client stops: nothing is delegated"),
+    "x224",
+)  # fmt: skip
+def _no_restricted_admin(run: ClientRun) -> Outcome:
+    play = run.try_serve(Setup(restricted_admin=True), front=Front(flags=0))
+    return run.stopped(play, "a server without Restricted Admin")
+
+
+@CATALOGUE.server(
+    rule("CSSP-NEG-09", "Remote Credential Guard without the server", SHOULD, SERVER, "[MS-RDPBCGR] 2.2.1.2.1",
+         "REDIRECTED_AUTHENTICATION_MODE_REQUIRED to a server as it is",
+         "a failure, or a response; with the flag only if it has the mode"), "x224",
+)  # fmt: skip
+def _remote_guard_flag(run: ServerRun) -> Outcome:
+    answer = _answer(run, SSL | HYBRID, REMOTE_GUARD_REQUIRED).negotiation
+    if isinstance(answer, NegotiationResponse) and int(answer.flags) & REMOTE_GUARD_SUPPORTED:
+        return passed("the server has the mode")
+    return passed(f"{answer}")
+
+
+@CATALOGUE.client(
+    rule("CSSP-NEG-10", "reasons of a refusal are told apart", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 2.2.1.2.2",
+         "RDP_NEG_FAILURE with each code from 1 to 6", "the client stops; distinct errors if visible"), "x224",
+)  # fmt: skip
+def _failures(run: ClientRun) -> Outcome:
+    texts = set()
+    for code in range(1, 7):
+        link = run.start(front=Front(answer=ConnectionConfirm(NegotiationFailure(code)).encode()))
+        data = link.receive(run.target.timeout)
+        if link.crash:
+            return Outcome(Verdict.CRASH, link.crash)
+        if data is None:
+            return Outcome(Verdict.HANG, f"code {code}: neither an answer nor a close")
+        if data[:1] == b"\x16":
+            return failed(f"code {code}: the client began TLS")
+        texts.add(str(link.report))
+    if "report" in run.target.features and len(texts) < 6:
+        return failed(f"{len(texts)} different errors for 6 codes")
+    return passed()
+
+
+@CATALOGUE.server(
+    rule("CSSP-NEG-11", "TLS without a negotiation", ROBUSTNESS, SERVER, "[MS-RDPBCGR] 5.4.2.2",
+         "ClientHello in place of the Connection Request", "works (the direct approach), or is refused"), "x224",
+)  # fmt: skip
+def _direct(run: ServerRun) -> Outcome:
+    wire = run.wrap(run.raw(), tls=ClientTLS())
+    end = wire.handshake()
+    if end is None:
+        return passed("the direct approach works")
+    return judge_refusal(end, wire.link.crash, accepted=passed())
+
+
+@CATALOGUE.server(
+    rule("CSSP-NEG-12", "frames that are none", ROBUSTNESS, SERVER, "[MS-RDPBCGR] 3.3.5.3.1",
+         "HTTP; a TPKT of 3 octets; an X.224 length that does not fit", "closed; no crash"), "x224",
+)  # fmt: skip
+def _bad_frames(run: ServerRun) -> Outcome:
+    for data in (
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"\x03\x00\x00\x03",
+        bytes.fromhex("0300001340e00000000000010008000b000000"),
+    ):
+        link = run.raw()
+        link.send(data)
+        reply = link.receive(run.target.timeout)
+        end = Reply(End.SILENT) if reply is None else Reply(End.OTHER, reply) if reply else Reply(End.CLOSED)
+        outcome = judge_refusal(end, link.crash, accepted=failed("answered"))
+        if outcome.verdict is not Verdict.PASS:
+            return Outcome(outcome.verdict, f"{data[:8].hex()}: {outcome.detail}")
+    return passed()
+
+
+@CATALOGUE.client(
+    rule("CSSP-NEG-13", "a server that knows no CredSSP", SECURITY, CLIENT, "[MS-RDPBCGR] 3.2.5.3.2, 5.4.2.1",
+         "a Connection Confirm without a response, and one that selects standard RDP security",
+         "the client stops, or never sends a password in CredSSP"), "x224",
+)  # fmt: skip
+def _no_credssp(run: ClientRun) -> Outcome:
+    for front, what in (
+        (Front(answer=ConnectionConfirm(None).encode()), "no RDP_NEG_RSP"),
+        (Front(selected=0), "standard RDP security"),
+    ):
+        outcome = _client_stops(run, front, what)
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    return passed()
+
+
+@CATALOGUE.server(
+    rule("CSSP-NEG-14", "a client without a negotiation request", ROBUSTNESS, SERVER, "[MS-RDPBCGR] 3.3.5.3.1",
+         "a Connection Request without RDP_NEG_REQ",
+         "a Connection Confirm without a response, or a failure, or a close"), "x224",
+)  # fmt: skip
+def _no_request(run: ServerRun) -> Outcome:
+    return _sensible(run, None)

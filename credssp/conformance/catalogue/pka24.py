@@ -1,0 +1,175 @@
+"""PKA24: the binding of versions 2 to 4: the key, and the key plus 1 ([MS-CSSP] 3.1.5 steps 3 to 5)."""
+
+from __future__ import annotations
+
+from credssp import binding
+from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER, SHOULD
+from credssp.conformance.exchange import Observation
+from credssp.conformance.play import ClientRun, Play
+from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
+from credssp.conformance.run import ServerRun
+from credssp.conformance.setup import Setup
+
+rule = CATALOGUE.rule
+OLD = (4, 3, 2)
+
+
+def _is_old(seen: Observation) -> None:
+    effective = seen.exchange.effective
+    if effective is None or not 2 <= effective <= 4:
+        raise Skipped("no exchange of versions 2 to 4")
+    if not seen.exchange.public_key:
+        raise Skipped("the server's key is not known")
+
+
+@CATALOGUE.observe(
+    rule("CSSP-PKA24-01", "the client sends SubjectPublicKey", MUST, CLIENT, "3.1.5 step 3",
+         "a good login in versions 2 to 4", "the contents of the BIT STRING, no more and no less")
+)  # fmt: skip
+def _client_sends_key(seen: Observation) -> Outcome:
+    _is_old(seen)
+    value = seen.exchange.opened.client_key
+    if value is None:
+        raise Skipped("no pubKeyAuth that opens")
+    if value == seen.exchange.public_key:
+        return passed(f"{len(value)} octets")
+    if seen.exchange.public_key in value:
+        return failed(f"the key, and {len(value) - len(seen.exchange.public_key)} octets around it")
+    return failed(f"{len(value)} octets that are not the key")
+
+
+@CATALOGUE.server(
+    rule("CSSP-PKA24-02", "a client that saw another key", SECURITY, SERVER, "3.1.5 step 4",
+         "versions 2 to 4; pubKeyAuth holds another key", "refused; no pubKeyAuth of the server")
+)  # fmt: skip
+def _other_key(run: ServerRun) -> Outcome:
+    for version in OLD:
+        for spoil in (lambda key: key[:-1] + bytes((key[-1] ^ 1,)), lambda key: key[:-1], lambda key: key + b"\0"):
+            attempt = run.login(version=version, key_value=lambda a, s=spoil: s(a.public_key))
+            outcome = run.key_refused(attempt, f"another key in version {version}")
+            if outcome.verdict is not Verdict.PASS:
+                return outcome
+    return passed()
+
+
+@CATALOGUE.observe(
+    rule("CSSP-PKA24-03", "the server answers with the key plus 1", MUST, SERVER, "3.1.5 step 4",
+         "a good login in versions 2 to 4", "the key with 1 added to its first octet")
+)  # fmt: skip
+def _server_adds_one(seen: Observation) -> Outcome:
+    _is_old(seen)
+    value = seen.exchange.opened.server_key
+    if value is None:
+        raise Skipped("no pubKeyAuth of the server that opens")
+    expected = binding.server_value(2, b"", seen.exchange.public_key)
+    return passed() if value == expected else failed("something else than the key plus 1")
+
+
+def _forged(run: ClientRun, forge: object, what: str) -> Outcome:
+    """Try a forged answer in versions 4 and 2."""
+    for version in (4, 2):
+        play = run.serve(version=version, key_value=lambda p: forge(p.public_key))  # type: ignore[operator]
+        outcome = run.stopped(play, f"version {version}: {what}")
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    return passed()
+
+
+@CATALOGUE.client(
+    rule("CSSP-PKA24-04", "the key without plus 1", SECURITY, CLIENT, "3.1.5 step 5",
+         "the server answers with the key itself", "the client stops")
+)  # fmt: skip
+def _echo(run: ClientRun) -> Outcome:
+    return _forged(run, lambda key: key, "the key without plus 1")
+
+
+@CATALOGUE.client(
+    rule("CSSP-PKA24-05", "plus 1 in the wrong place", SECURITY, CLIENT, "3.1.5 step 5",
+         "1 added to the last octet", "the client stops")
+)  # fmt: skip
+def _last_octet(run: ClientRun) -> Outcome:
+    return _forged(run, lambda key: key[:-1] + bytes(((key[-1] + 1) & 0xFF,)), "1 added to the last octet")
+
+
+@CATALOGUE.client(
+    rule("CSSP-PKA24-06", "the key plus 1 cut short or extended", SECURITY, CLIENT, "3.1.5 step 5",
+         "the right answer without its last octet, and with one more", "the client stops")
+)  # fmt: skip
+def _wrong_length(run: ClientRun) -> Outcome:
+    def plus_one(key: bytes) -> bytes:
+        return binding.server_value(2, b"", key)
+
+    outcome = _forged(run, lambda key: plus_one(key)[:-1], "an answer cut short")
+    if outcome.verdict is not Verdict.PASS:
+        return outcome
+    return _forged(run, lambda key: plus_one(key) + b"\0", "an answer with an octet too many")
+
+
+_OVERFLOW = rule(
+    "CSSP-PKA24-07", "a key that begins with FF", ROBUSTNESS, BOTH, "3.1.5 step 4",
+    "an Ed25519 key whose first octet is FF, version 4", "00 comes next, with or without a carry; no crash",
+)  # fmt: skip
+
+
+@CATALOGUE.server(_OVERFLOW)
+def _server_overflow(run: ServerRun) -> Outcome:
+    attempt = run.login(Setup(key_type="ed25519-ff"), version=4)
+    key = attempt.public_key
+    fitting = (binding.server_value(4, b"", key), b"\0" + key[1:])
+    return passed() if attempt.server_key in fitting else failed("neither of the two results")
+
+
+@CATALOGUE.client(_OVERFLOW)
+def _client_overflow(run: ClientRun) -> Outcome:
+    carried = run.try_serve(Setup(), version=4, key_type="ed25519-ff")
+    plain = run.try_serve(Setup(), version=4, key_type="ed25519-ff", key_value=lambda play: b"\0" + play.public_key[1:])
+    for play in (carried, plain):
+        if play.crash:
+            return Outcome(Verdict.CRASH, play.crash)
+    taken = [name for name, play in (("carry", carried), ("no carry", plain)) if play.delegated_something]
+    return passed(f"takes {' and '.join(taken)}") if taken else failed("takes neither of the two results")
+
+
+_KEY_TYPES = rule(
+    "CSSP-PKA24-08", "keys that are not RSA", SHOULD, BOTH, "2.2.1 pubKeyAuth; RFC 5280 4.1",
+    "certificates with P-256 and Ed25519 keys", "completes: the raw bits of the key are bound",
+)  # fmt: skip
+
+
+@CATALOGUE.server(_KEY_TYPES)
+def _server_key_types(run: ServerRun) -> Outcome:
+    for key_type in ("p256", "ed25519"):
+        outcome = run.taken(run.try_login(Setup(key_type=key_type)), key_type)
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    return passed()
+
+
+@CATALOGUE.client(_KEY_TYPES)
+def _client_key_types(run: ClientRun) -> Outcome:
+    run.baseline()
+    for key_type in ("p256", "ed25519"):
+        play: Play = run.try_serve(key_type=key_type)
+        if play.key_message is not None and not play.client_key_right:
+            return failed(f"{key_type}: the client binds to something else")
+        outcome = run.completed(play, key_type)
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    return passed()
+
+
+@CATALOGUE.server(
+    rule("CSSP-PKA24-09", "a nonce in versions 2 to 4 means nothing", SECURITY, SERVER, "3.1.5 step 4; 2.2.1",
+         "version 4 with a clientNonce, the key in pubKeyAuth", "taken; the answer is the key plus 1, no hash")
+)  # fmt: skip
+def _nonce_ignored(run: ServerRun) -> Outcome:
+    return run.taken(run.login(version=4, nonce=bytes(32)), "a clientNonce in version 4")
+
+
+@CATALOGUE.server(
+    rule("CSSP-PKA24-10", "a hash in versions 2 to 4", SECURITY, SERVER, "3.1.5 step 4",
+         "version 4 with a clientNonce and a hash", "refused: the version chooses the form")
+)  # fmt: skip
+def _hash_refused(run: ServerRun) -> Outcome:
+    attempt = run.login(version=4, nonce=bytes(32), key_value=lambda a: a.client_value(6, nonce=bytes(32)))
+    return run.key_refused(attempt, "a hash in version 4")

@@ -1,0 +1,248 @@
+"""TLS: the channel below ([MS-CSSP] 3.1.5 step 1, [MS-RDPBCGR] 5.4.5, RFC 8446, RFC 5246)."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+from credssp.conformance import mutate
+from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER, SHOULD
+from credssp.conformance.play import ClientRun
+from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
+from credssp.conformance.run import ServerRun, judge_refusal
+from credssp.conformance.wire import End, Reply
+from credssp.tls.certificate_request import find_in_clear
+from credssp.tls.settings import ClientTLS, ServerTLS
+
+rule = CATALOGUE.rule
+ONLY_12: Final = ClientTLS(maximum="1.2", watch=True)
+ONLY_13: Final = ClientTLS(minimum="1.3", watch=True)
+
+
+@CATALOGUE.server(
+    rule("CSSP-TLS-01", "no client certificate is asked for", MUST, SERVER, "3.1.5 step 1",
+         "handshakes in TLS 1.2 and 1.3", "no CertificateRequest")
+)  # fmt: skip
+def _no_certificate_request(run: ServerRun) -> Outcome:
+    done = 0
+    for settings in (ONLY_12, ONLY_13):
+        wire = run.connect(tls=settings)
+        if wire.handshake() is not None:
+            continue
+        done += 1
+        asked = wire.channel.certificate_request() if settings is ONLY_13 else _clear_request(wire.handshake_octets)
+        if asked:
+            return failed(f"CertificateRequest in {wire.channel.protocol}")
+    if not done:
+        return failed("no handshake succeeds")
+    return passed()
+
+
+def _clear_request(octets: bytes) -> bool:
+    try:
+        return find_in_clear(octets) is not None
+    except Exception:  # noqa: BLE001  # what follows ChangeCipherSpec is not clear text
+        return False
+
+
+_RESUMPTION = rule(
+    "CSSP-TLS-02", "sessions are not resumed", MUST, BOTH, "3.1.5 step 1",
+    "a second connection with the session of a good first login", "a full handshake",
+)  # fmt: skip
+
+
+@CATALOGUE.server(_RESUMPTION)
+def _server_resumption(run: ServerRun) -> Outcome:
+    for maximum in ("1.2", "1.3"):
+        settings = ClientTLS(maximum=maximum, resumption=True)
+        first = run.try_login(tls=settings)
+        if not first.key_answered:
+            continue
+        session = first.wire.channel.session
+        if session is None:
+            continue
+        wire = run.connect(tls=settings, session=session)
+        if wire.handshake() is None and wire.channel.session_reused:
+            return failed(f"resumed in {wire.channel.protocol}")
+    return passed()
+
+
+@CATALOGUE.client(_RESUMPTION)
+def _client_resumption(run: ClientRun) -> Outcome:
+    for _ in range(2):
+        play = run.try_serve(tls=ServerTLS(resumption=True, maximum="1.2"))
+        if play.wire.channel.session_reused:
+            return failed("the client resumed its earlier session")
+    return run.completed(play, "a server that offers tickets")
+
+
+_VERSIONS = rule(
+    "CSSP-TLS-03", "TLS 1.2 and 1.3", SHOULD, BOTH, "3.1.5 step 1; [MS-RDPBCGR] 5.4.5.1",
+    "good logins in TLS 1.2 alone and in TLS 1.3 alone", "both complete",
+)  # fmt: skip
+
+
+@CATALOGUE.server(_VERSIONS)
+def _server_versions(run: ServerRun) -> Outcome:
+    run.baseline()
+    for settings, name in ((ONLY_12, "TLS 1.2"), (ONLY_13, "TLS 1.3")):
+        outcome = run.taken(run.try_login(tls=settings), name)
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    return passed()
+
+
+@CATALOGUE.client(_VERSIONS)
+def _client_versions(run: ClientRun) -> Outcome:
+    run.baseline()
+    for settings, name in ((ServerTLS(maximum="1.2"), "TLS 1.2"), (ServerTLS(minimum="1.3"), "TLS 1.3")):
+        outcome = run.completed(run.try_serve(tls=settings), name)
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    return passed()
+
+
+@CATALOGUE.client(
+    rule("CSSP-TLS-04", "session tickets are no data", ROBUSTNESS, CLIENT, "RFC 8446 4.6.1",
+         "TLS 1.3 with session tickets in front of the first answer", "completes")
+)  # fmt: skip
+def _tickets(run: ClientRun) -> Outcome:
+    run.baseline()
+    return run.completed(run.try_serve(tls=ServerTLS(minimum="1.3", resumption=True)), "session tickets")
+
+
+_OLD_TLS = rule(
+    "CSSP-TLS-05", "TLS 1.0 is refused", SHOULD, BOTH, "RFC 8996; [MS-RDPBCGR] 5.4.5.1",
+    "a peer that knows TLS 1.0 only", "refused",
+)  # fmt: skip
+
+
+def _hello_1_0() -> bytes:
+    """A ClientHello of TLS 1.0 with the suites of its time."""
+    suites = bytes.fromhex("002f0035000a00ff")
+    body = b"\x03\x01" + secrets.token_bytes(32) + b"\0" + len(suites).to_bytes(2, "big") + suites + b"\x01\0"
+    return b"\x16\x03\x01" + (len(body) + 4).to_bytes(2, "big") + b"\x01" + len(body).to_bytes(3, "big") + body
+
+
+def _server_hello_1_0() -> bytes:
+    body = b"\x03\x01" + secrets.token_bytes(32) + b"\0" + b"\x00\x2f" + b"\0"
+    return b"\x16\x03\x01" + (len(body) + 4).to_bytes(2, "big") + b"\x02" + len(body).to_bytes(3, "big") + body
+
+
+@CATALOGUE.server(_OLD_TLS)
+def _server_old_tls(run: ServerRun) -> Outcome:
+    link = run.raw_at_tls()
+    link.send(_hello_1_0())
+    data = link.receive(run.target.timeout)
+    if data and data[0] == 0x16:
+        return failed("TLS 1.0 was accepted")
+    return judge_refusal(_raw_reply(data), link.crash, accepted=failed("not refused"))
+
+
+def _raw_reply(data: bytes | None) -> Reply:
+    if data is None:
+        return Reply(End.SILENT)
+    if data[:1] == b"\x15":
+        return Reply(End.ALERT, data, alert=f"{data[6]}" if len(data) > 6 else "")
+    return Reply(End.CLOSED) if not data else Reply(End.OTHER, data)
+
+
+@CATALOGUE.client(_OLD_TLS)
+def _client_old_tls(run: ClientRun) -> Outcome:
+    link = run.start()
+    if not link.receive(run.target.timeout):
+        raise Skipped("the client sent no ClientHello")
+    link.send(_server_hello_1_0())
+    data = link.receive(run.target.timeout)
+    if data and data[0] == 0x16:
+        return failed("the client went on in TLS 1.0")
+    return judge_refusal(_raw_reply(data), link.crash, accepted=failed("not refused"))
+
+
+@CATALOGUE.server(
+    rule("CSSP-TLS-06", "a refusal is told", SHOULD, SERVER, "[MS-RDPBCGR] 5.4.5.2.2",
+         "a wrong password, versions 2 and 6", "errorCode or a fatal alert (a plain close: lenient); never half-open")
+)  # fmt: skip
+def _refusal_told(run: ServerRun) -> Outcome:
+    ends: list[Reply] = []
+    for version in (6, 2):
+        try:
+            attempt = run.login(version=version, password=secrets.token_hex(8))
+        except Skipped:
+            continue
+        if attempt.key_answered:
+            raise Skipped("the server takes any password")
+        if attempt.end is None or attempt.end.end is End.SILENT or attempt.crash:
+            return judge_refusal(attempt.end, attempt.crash, accepted=failed("not refused"))
+        ends.append(attempt.end)
+    if any(end.end is End.CLOSED for end in ends):
+        return lenient("closed without a word")
+    return passed(", ".join(map(str, ends)))
+
+
+@CATALOGUE.client(
+    rule("CSSP-TLS-07", "a man in the middle", SECURITY, CLIENT, "3.1.5 step 5; 5.1",
+         "pubKeyAuth bound to another key than that of the TLS connection, versions 6 and 4", "no authInfo")
+)  # fmt: skip
+def _man_in_the_middle(run: ClientRun) -> Outcome:
+    tried = 0
+    for version in (6, 4):
+        try:
+            play = run.serve(version=version, public_key=b"\x30\x03\x02\x01\x01")
+        except Skipped:
+            continue
+        tried += 1
+        outcome = run.stopped(play, f"version {version}: another key")
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    if not tried:
+        raise Skipped("no good login works")
+    return passed()
+
+
+@CATALOGUE.client(
+    rule("CSSP-TLS-08", "fatal alerts are told apart", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 5.4.5.2.2",
+         "fatal alerts 49, 80, 42, 45 and 48 in answer to ClientHello", "the login fails; distinct errors if visible")
+)  # fmt: skip
+def _alerts(run: ClientRun) -> Outcome:
+    texts = set()
+    for number in (49, 80, 42, 45, 48):
+        link = run.start()
+        if not link.receive(run.target.timeout):
+            raise Skipped("the client sent no ClientHello")
+        link.send(bytes((0x15, 3, 3, 0, 2, 2, number)))
+        data = link.receive(run.target.timeout)
+        if link.crash:
+            return Outcome(Verdict.CRASH, link.crash)
+        if data is None:
+            return Outcome(Verdict.HANG, f"alert {number}: neither an answer nor a close")
+        texts.add(str(link.report))
+    if "report" in run.target.features and len(texts) < 5:
+        return failed(f"{len(texts)} different errors for 5 alerts")
+    return passed()
+
+
+_BORDERS = rule(
+    "CSSP-TLS-09", "messages at the size of a record", ROBUSTNESS, BOTH, "RFC 8446 5.1",
+    "TSRequests of exactly 16384 octets, and of 16385 in two records", "taken or refused; no hang, no crash",
+)  # fmt: skip
+
+
+@CATALOGUE.server(_BORDERS)
+def _server_borders(run: ServerRun) -> Outcome:
+    for size in (16384, 16385):
+        attempt = run.login(first=lambda _, message, n=size: mutate.with_padding(message, n))
+        outcome = run.either(attempt, f"{size} octets")
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    return outcome
+
+
+@CATALOGUE.client(_BORDERS)
+def _client_borders(run: ClientRun) -> Outcome:
+    for size in (16384, 16385):
+        play = run.serve(challenge=lambda _, message, n=size: mutate.with_padding(message, n))
+        outcome = run.either(play, f"{size} octets")
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    return outcome

@@ -1,0 +1,232 @@
+"""TSREQ: the encoding of TSRequest and how it lies in TLS records ([MS-CSSP] 2.2.1, X.690)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+from credssp.conformance import mutate
+from credssp.conformance.catalogue._base import BOTH, CATALOGUE, MUST, ROBUSTNESS, SHOULD
+from credssp.conformance.exchange import Observation
+from credssp.conformance.play import ClientRun, Play
+from credssp.conformance.rule import Outcome, Rule, Skipped, failed, lenient, passed
+from credssp.conformance.run import ServerRun, judge_refusal
+from credssp.conformance.wire import chunks
+from credssp.wire.ts_request import TSRequest
+
+Build: TypeAlias = Callable[[TSRequest], "bytes | tuple[bytes, ...]"]
+Expect: TypeAlias = Literal["refuse", "refuse or lenient", "either", "take"]
+
+rule = CATALOGUE.rule
+
+
+def _malformed(target: Rule, build: Build, expect: Expect, *needs: str) -> None:
+    """Declare both cases of a rule that sends a strange first message."""
+
+    def server(run: ServerRun) -> Outcome:
+        attempt = run.login(first=lambda _, message: build(message))
+        what = target.stimulus
+        if expect == "either":
+            return run.either(attempt, what)
+        if expect == "take":
+            return run.taken(attempt, what)
+        taken = lenient if expect == "refuse or lenient" else failed
+        went_on = attempt.stage != "first"
+        end = None if went_on else attempt.end
+        return judge_refusal(end, attempt.crash, accepted=taken(f"the server went on after: {what}"))
+
+    def client(run: ClientRun) -> Outcome:
+        play = run.serve(challenge=lambda _, message: build(message))
+        what = target.stimulus
+        if expect == "either":
+            return run.either(play, what)
+        if expect == "take":
+            return run.completed(play, what)
+        taken = lenient if expect == "refuse or lenient" else failed
+        end = None if play.answers else play.end
+        return judge_refusal(end, play.crash, accepted=taken(f"the client went on after: {what}"))
+
+    CATALOGUE.server(target, *needs)(server)
+    CATALOGUE.client(target, *needs)(client)
+
+
+@CATALOGUE.observe(
+    rule("CSSP-TSREQ-01", "messages are DER with the shortest lengths", MUST, BOTH, "2.2.1; X.690 10.1",
+         "a good login", "every length and INTEGER of the peer's messages in its shortest form")
+)  # fmt: skip
+def _shortest_forms(seen: Observation) -> Outcome:
+    for request in seen.requests:
+        for deviation in request.deviations:
+            if "shortest" in deviation.what or "five octets" in deviation.what:
+                return failed(f"{deviation.field} at octet {deviation.offset}: {deviation.what}")
+    return passed(f"{len(seen.requests)} messages")
+
+
+@CATALOGUE.observe(
+    rule("CSSP-TSREQ-02", "members stand in the order of their tags, each once", MUST, BOTH, "2.2.1",
+         "a good login", "tags [0] to [5] ascending, each at most once, none unknown")
+)  # fmt: skip
+def _member_order(seen: Observation) -> Outcome:
+    octets = seen.exchange.octets(seen.who)
+    if not octets:
+        raise Skipped(f"the {seen.who} sent nothing")
+    for data in octets:
+        tags = mutate.member_tags(data)
+        if tags is None:
+            return failed("a message is no SEQUENCE of tagged members")
+        if tags != sorted(set(tags)):
+            return failed(f"tags in the order {', '.join(f'{tag:02X}' for tag in tags)}")
+        if tags[0] != 0xA0 or tags[-1] > 0xA5:
+            return failed(f"unexpected tags {', '.join(f'{tag:02X}' for tag in tags)}")
+    return passed(f"{len(octets)} messages")
+
+
+_malformed(
+    rule("CSSP-TSREQ-03", "version is mandatory", MUST, BOTH, "2.2.1",
+         "a TSRequest without version", "refused; no further token"),
+    lambda message: mutate.sequence(mutate.members(message)[1:]), "refuse",
+)  # fmt: skip
+_malformed(
+    rule("CSSP-TSREQ-04", "members out of order do not confuse", ROBUSTNESS, BOTH, "2.2.1",
+         "version behind negoTokens", "refused or read rightly; no hang"),
+    lambda message: mutate.sequence([*mutate.members(message)[1:], mutate.members(message)[0]]), "either",
+)  # fmt: skip
+_malformed(
+    rule("CSSP-TSREQ-05", "a version with a leading zero is not misread", ROBUSTNESS, BOTH, "X.690 8.3.2",
+         "version as 02 02 00 06", "refused, or read as 6"),
+    mutate.two_octet_version, "either",
+)  # fmt: skip
+_malformed(
+    rule("CSSP-TSREQ-06", "an outer length that is not the shortest", ROBUSTNESS, BOTH, "X.690 10.1",
+         "outer length in the form 82 hh ll where fewer octets do", "refused or read; no hang"),
+    lambda message: mutate.long_outer_length(message, 2), "either",
+)  # fmt: skip
+_malformed(
+    rule("CSSP-TSREQ-07", "outer lengths of three and four octets", ROBUSTNESS, BOTH, "X.690 8.1.3.5",
+         "outer length in the form 84 with four octets", "refused or read; no hang"),
+    lambda message: mutate.long_outer_length(message, 4), "either",
+)  # fmt: skip
+_malformed(
+    rule("CSSP-TSREQ-08", "indefinite lengths are no DER", MUST, BOTH, "2.2.1; X.690 10.1",
+         "outer length in indefinite form", "refused (a receiver that takes it is lenient)"),
+    mutate.indefinite, "refuse or lenient",
+)  # fmt: skip
+_malformed(
+    rule("CSSP-TSREQ-09", "unknown members of later versions", ROBUSTNESS, BOTH, "2.2.1",
+         "a member [6] at the end", "passed over, or refused; no hang"),
+    mutate.with_extra, "either",
+)  # fmt: skip
+_malformed(
+    rule("CSSP-TSREQ-10", "version twice", ROBUSTNESS, BOTH, "2.2.1; X.690 8.9",
+         "version twice, 2 and 6", "refused"),
+    lambda message: mutate.sequence(
+        [mutate.members(mutate.replaced(message, version=2))[0], *mutate.members(message)]
+    ), "refuse or lenient",
+)  # fmt: skip
+_malformed(
+    rule("CSSP-TSREQ-11", "negoTokens twice", ROBUSTNESS, BOTH, "2.2.1; X.690 8.9",
+         "negoTokens twice, the second with another token", "refused; never one used and the other signed"),
+    lambda message: mutate.sequence(
+        [*mutate.members(message)[:2],
+         mutate.members(mutate.replaced(message, nego_tokens=(b"NTLMSSP\0" + bytes(24),)))[1]]
+    ), "refuse or lenient",
+)  # fmt: skip
+_malformed(
+    rule("CSSP-TSREQ-12", "several tokens in negoTokens", SHOULD, BOTH, "2.2.1.1",
+         "two elements in negoTokens, the second garbage", "the first is used, or the message refused"),
+    lambda message: mutate.replaced(message, nego_tokens=(*(message.nego_tokens or ()), b"garbage")).encode(),
+    "either",
+)  # fmt: skip
+_malformed(
+    rule("CSSP-TSREQ-13", "an empty negoTokens", ROBUSTNESS, BOTH, "2.2.1.1",
+         "negoTokens without an element", "refused"),
+    lambda message: mutate.replaced(message, nego_tokens=()).encode(), "refuse",
+)  # fmt: skip
+_malformed(
+    rule("CSSP-TSREQ-14", "an empty negoToken", ROBUSTNESS, BOTH, "2.2.1.1",
+         "a negoToken of no octets", "refused"),
+    lambda message: mutate.replaced(message, nego_tokens=(b"",)).encode(), "refuse",
+)  # fmt: skip
+_malformed(
+    rule("CSSP-TSREQ-15", "octets behind a TSRequest", ROBUSTNESS, BOTH, "2.2.1",
+         "two octets of garbage behind the TSRequest in the same record", "refused promptly (or ignored: lenient)"),
+    lambda message: message.encode() + b"zz", "refuse or lenient",
+)  # fmt: skip
+_malformed(
+    rule("CSSP-TSREQ-16", "something else than a TSRequest", ROBUSTNESS, BOTH, "2.2.1 <8>",
+         "GET / HTTP/1.0 inside TLS", "the connection is closed"),
+    lambda _: b"GET / HTTP/1.0\r\n\r\n", "refuse",
+)  # fmt: skip
+_malformed(
+    rule("CSSP-TSREQ-17", "a TSRequest in many records", ROBUSTNESS, BOTH, "2.2.1 <8>",
+         "one octet in each TLS record", "taken, or refused as Windows servers do; no hang"),
+    lambda message: tuple(chunks(message.encode(), 1)), "either",
+)  # fmt: skip
+
+
+@CATALOGUE.observe(
+    rule("CSSP-TSREQ-18", "one TSRequest in one TLS record", SHOULD, BOTH, "2.2.1 <8>",
+         "a good login", "every message of the peer, up to 16384 octets, in exactly one record")
+)  # fmt: skip
+def _one_record(seen: Observation) -> Outcome:
+    counts = seen.exchange.records
+    if not counts:
+        raise Skipped("records were not noted in this exchange")
+    sizes = [len(data) for data in seen.exchange.octets(seen.who)]
+    for size, count in zip(sizes, counts, strict=False):
+        if count != 1 and size <= 16384:
+            return failed(f"a message of {size} octets came in {count} records")
+    return passed(f"{len(counts)} messages")
+
+
+_malformed(
+    rule("CSSP-TSREQ-19", "a message that never ends", ROBUSTNESS, BOTH, "2.2.1",
+         "length octets larger than what follows, then silence", "closed within the peer's deadline"),
+    lambda message: message.encode()[:-10], "refuse", "clock",
+)  # fmt: skip
+_malformed(
+    rule("CSSP-TSREQ-20", "a message of 70000 octets", ROBUSTNESS, BOTH, "2.2.1",
+         "a TSRequest of 70000 octets", "taken or refused; no hang"),
+    lambda message: mutate.with_padding(message, 70_000), "either",
+)  # fmt: skip
+_malformed(
+    rule("CSSP-TSREQ-21", "a header that announces two gigabytes", ROBUSTNESS, BOTH, "2.2.1",
+         "30 84 7F FF FF FF and a few octets", "refused at once, before the rest could be waited for"),
+    lambda message: b"\x30\x84\x7f\xff\xff\xff" + message.encode()[2:], "refuse",
+)  # fmt: skip
+_malformed(
+    rule("CSSP-TSREQ-22", "two messages in one record", ROBUSTNESS, BOTH, "2.2.1",
+         "the same TSRequest twice in one record", "processed in order, or refused; no hang"),
+    lambda message: message.encode() * 2, "either",
+)  # fmt: skip
+
+_SIZES = rule(
+    "CSSP-TSREQ-23", "lengths around the borders of DER", ROBUSTNESS, BOTH, "X.690 8.1.3",
+    "tokens of 126, 127, 128, 255, 256, 257 and 4096 octets", "taken",
+)  # fmt: skip
+
+
+@CATALOGUE.server(_SIZES)
+def _server_sizes(run: ServerRun) -> Outcome:
+    run.baseline()
+    for size in (126, 127, 128, 255, 256, 257, 4096):
+        outcome = run.taken(run.login(form="ntlm", ntlm={"size": size}), f"a first token of {size} octets")
+        if outcome.verdict.value != "pass":
+            return outcome
+    return passed()
+
+
+@CATALOGUE.client(_SIZES)
+def _client_sizes(run: ClientRun) -> Outcome:
+    for extra in (0, 1, 2, 126, 127, 128, 129, 4096):
+        play: Play = run.serve(challenge_token=lambda token, n=extra: token + bytes(n) if token[:1] == b"N" else token)
+        if not play.answers:
+            return run.stopped_early(play, "x") if play.crash else failed(f"{extra} octets behind CHALLENGE: stopped")
+    return passed()
+
+
+_malformed(
+    rule("CSSP-TSREQ-24", "a member with the wrong tag class", ROBUSTNESS, BOTH, "2.2.1; X.690 8.1.2",
+         "version under the primitive tag 80 in place of A0", "refused"),
+    mutate.clear_version, "refuse",
+)  # fmt: skip

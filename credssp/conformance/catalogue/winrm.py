@@ -1,0 +1,401 @@
+"""WINRM: tokens in HTTP headers and encrypted messages ([MS-WSMV] 2.2.9.1, 3.1.4.1.28)."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from credssp.conformance.catalogue._base import (
+    BOTH,
+    CATALOGUE,
+    CLIENT,
+    MUST,
+    ROBUSTNESS,
+    SECURITY,
+    SERVER,
+    SHOULD,
+)
+from credssp.conformance.http import HttpAnswer, HttpClientLink, HttpConnection, HttpServerLink
+from credssp.conformance.play import ClientRun, Play
+from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
+from credssp.conformance.run import ServerRun, describe_end
+from credssp.conformance.setup import Setup
+from credssp.conformance.wire import Wire
+from credssp.errors import CredSSPError
+from credssp.tls.settings import ServerTLS
+from credssp.winrm.encryption import ENCRYPTED, SOAP, Encrypted, encrypt, encrypted_parts, is_encrypted_type
+from credssp.winrm.header import format_token
+
+rule = CATALOGUE.rule
+IDENTIFY = (
+    b'<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" '
+    b'xmlns:i="http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd">'
+    b"<s:Header/><s:Body><i:Identify/></s:Body></s:Envelope>"
+)
+MULTIPLE = ENCRYPTED.replace("multipart/encrypted", "multipart/x-multi-encrypted", 1)
+
+
+@dataclass
+class _Protector:
+    """The channel of a wire, in the form in which `credssp.winrm.encryption` wants it."""
+
+    wire: Wire
+
+    @property
+    def tls_version(self) -> str:
+        return self.wire.channel.protocol
+
+    @property
+    def tls_cipher(self) -> str:
+        return self.wire.channel.cipher
+
+    @property
+    def peer_closed(self) -> bool:
+        return self.wire.channel.peer_closed
+
+    def wrap(self, data: bytes) -> bytes:
+        return self.wire.channel.encrypt(data)
+
+    def unwrap(self, data: bytes) -> bytes:
+        return self.wire.channel.decrypt(data)
+
+
+def _http(run: ServerRun) -> tuple[HttpConnection, HttpClientLink]:
+    link = run.raw()
+    if not isinstance(link, HttpClientLink):
+        raise Skipped("no HTTP")
+    return link.connection, link
+
+
+def _ready(run: ServerRun) -> tuple[HttpConnection, _Protector]:
+    """Log on; returns the connection, and what encrypts for it."""
+    connection, link = _http(run)
+    attempt = run.login(wire=run.wrap(link))
+    if not attempt.accepted:
+        raise Skipped(f"no good login: {describe_end(attempt.end)}")
+    return connection, _Protector(attempt.wire)
+
+
+def _answer(answer: HttpAnswer | None) -> HttpAnswer | Outcome:
+    return Outcome(Verdict.HANG, "no answer in time") if answer is None else answer
+
+
+@CATALOGUE.server(
+    rule("CSSP-WINRM-01", "CredSSP is offered", SHOULD, SERVER, "[MS-WSMV] 3.1.4.1.28",
+         "a request without Authorization", "401 with WWW-Authenticate: CredSSP"), "http",
+)  # fmt: skip
+def _offered(run: ServerRun) -> Outcome:
+    answer = _answer(_http(run)[0].request())
+    if isinstance(answer, Outcome):
+        return answer
+    fits = answer.status == 401 and answer.offers
+    return passed() if fits else failed(f"{answer.status}, WWW-Authenticate: {', '.join(answer.challenges) or 'none'}")
+
+
+@CATALOGUE.client(
+    rule("CSSP-WINRM-02", "tokens are TLS records in base64", MUST, CLIENT, "[MS-WSMV] 2.2.9.1.3.1",
+         "a good login", "CredSSP, a space, base64; a ClientHello first"), "http",
+)  # fmt: skip
+def _records(run: ClientRun) -> Outcome:
+    requests = [request for request in _requests(run.baseline()) if request.authorization]
+    for request in requests:
+        scheme, _, _ = request.authorization.partition(" ")
+        if scheme != "CredSSP":
+            return failed(f"scheme {scheme}")
+        if request.token[:1] not in (b"\x14", b"\x15", b"\x16", b"\x17"):
+            return failed("a token that is no TLS record")
+    hello = requests[0].token
+    return passed() if hello[0] == 0x16 and hello[5] == 1 else failed("the first token is no ClientHello")
+
+
+def _requests(play: Play) -> list:  # type: ignore[type-arg]
+    link = play.wire.link
+    if not isinstance(link, HttpServerLink):
+        raise Skipped("no HTTP")
+    return link.requests
+
+
+LEGS = rule(
+    "CSSP-WINRM-03", "a login belongs to one connection", MUST, BOTH, "[MS-WSMV] 3.1.4.1.28",
+    "the client's legs; a leg on another connection than its login", "one TLS session; the stray leg is refused",
+)  # fmt: skip
+
+
+@CATALOGUE.server(LEGS, "http")
+def _stray_leg(run: ServerRun) -> Outcome:
+    _, link = _http(run)
+    wire = run.wrap(link)
+    if wire.handshake() is not None:
+        raise Skipped("no TLS handshake")
+    other, _ = _http(run)
+    wire.channel.write(b"\x30\x03\x02\x01\x06")
+    answer = _answer(other.request(authorization=format_token(wire.channel.data_to_send())))
+    if isinstance(answer, Outcome):
+        return answer
+    if answer.status == 200 or (answer.token or b"")[:1] == b"\x17":
+        return failed("the leg was taken on another connection")
+    return passed(f"{answer.status}")
+
+
+@CATALOGUE.client(LEGS, "http")
+def _one_session(run: ClientRun) -> Outcome:
+    hellos = sum(
+        1 for request in _requests(run.baseline()) if request.token[:1] == b"\x16" and request.token[5:6] == b"\1"
+    )
+    return passed() if hellos == 1 else failed(f"{hellos} ClientHellos in one login")
+
+
+@CATALOGUE.client(
+    rule("CSSP-WINRM-04", "no credentials into a login that was lost", SECURITY, CLIENT, "3.1.5 step 5",
+         "500 in place of the leg with the server's pubKeyAuth", "an error, or a new login; no authInfo"), "http",
+)  # fmt: skip
+def _lost(run: ClientRun) -> Outcome:
+    def lose(play: Play, _: object) -> None:
+        link = play.wire.link
+        if isinstance(link, HttpServerLink):
+            link.finish(HttpAnswer(500))
+
+    play = run.serve(key=lose)
+    if play.delegated_something:
+        return failed("the client sent its credentials")
+    return Outcome(Verdict.CRASH, play.crash) if play.crash else passed(describe_end(play.end))
+
+
+BODIES = rule(
+    "CSSP-WINRM-05", "the form of encrypted messages", MUST, BOTH, "[MS-WSMV] 2.2.9.1.3.1",
+    "an encrypted message after a good login", "multipart/encrypted with the protocol and boundary of [MS-WSMV]",
+)  # fmt: skip
+TRAILER = rule(
+    "CSSP-WINRM-06", "the trailer length in front of the records", MUST, BOTH, "[MS-WSMV] 2.2.9.1.3.1.2.2",
+    "an encrypted message after a good login", "four octets, little-endian: what stands behind the ciphertext",
+)  # fmt: skip
+LARGE = rule(
+    "CSSP-WINRM-07", "messages above 16384 octets", MUST, BOTH, "[MS-WSMV] 2.2.9.1.3.2",
+    "a message of 40000 octets", "multipart/x-multi-encrypted, several pairs; the server takes it",
+)  # fmt: skip
+
+
+def _encrypted_answer(run: ServerRun) -> tuple[HttpAnswer, _Protector]:
+    connection, protector = _ready(run)
+    sealed = encrypt(protector, IDENTIFY, SOAP)
+    answer = connection.request(content_type=sealed.content_type, body=sealed.body)
+    if answer is None or not is_encrypted_type(answer.content_type):
+        raise Skipped(f"no encrypted answer: {answer.status if answer else 'none in time'}")
+    return answer, protector
+
+
+@CATALOGUE.server(BODIES, "http")
+def _server_body(run: ServerRun) -> Outcome:
+    answer, protector = _encrypted_answer(run)
+    return _well_formed(answer.content_type, answer.body, protector)
+
+
+def _well_formed(content_type: str, body: bytes, protector: _Protector) -> Outcome:
+    large = content_type.startswith("multipart/x-multi-encrypted")
+    if content_type.replace(" ", "") not in (ENCRYPTED.replace(" ", ""), MULTIPLE.replace(" ", "")):
+        return failed(f"Content-Type: {content_type}")
+    try:
+        parts = list(encrypted_parts(content_type, body))
+        lengths = [len(protector.unwrap(part.records)) == part.length for part in parts]
+    except CredSSPError as error:
+        return failed(getattr(error, "message", str(error)))
+    if large != (len(parts) > 1):
+        return failed(f"{len(parts)} pairs in {content_type.partition(';')[0]}")
+    return passed() if all(lengths) else failed("a Length that is not that of the plaintext")
+
+
+@CATALOGUE.client(BODIES, "http")
+def _client_body(run: ClientRun) -> Outcome:
+    request, protector = _client_message(run, b"")
+    return _well_formed(request.content_type, request.body, protector)
+
+
+def _client_message(run: ClientRun, mark: bytes) -> tuple:  # type: ignore[type-arg]
+    """Serve a login and return the encrypted message behind it."""
+    play = run.try_serve(Setup(large_message=bool(mark)))
+    link = play.wire.link
+    if not play.delegated_something or not isinstance(link, HttpServerLink):
+        raise Skipped(f"no good login: {describe_end(play.end)}")
+    link.finish(HttpAnswer(200))
+    request = link.source.next(run.target.timeout)
+    if request is None or not is_encrypted_type(request.content_type):
+        raise Skipped("the client sends no encrypted message")
+    return request, _Protector(play.wire)
+
+
+def _trailers(body: bytes, content_type: str, protector: _Protector) -> Outcome:
+    parts = list(encrypted_parts(content_type, body))
+    at = body.find(b"application/octet-stream\r\n") + len(b"application/octet-stream\r\n")
+    told = int.from_bytes(body[at : at + 4], "little")
+    records = parts[0].records
+    # TLS 1.3 and AEAD suites: what a record has beyond header, explicit nonce and plaintext is trailer.
+    overhead = len(records) - parts[0].length - 5 - (8 if protector.tls_version == "TLSv1.2" else 0)
+    if "CBC" in protector.tls_cipher or protector.tls_cipher.endswith("-SHA"):
+        raise Skipped("a CBC suite: padding and explicit IV cannot be told apart from here")
+    if "CHACHA20" in protector.tls_cipher and protector.tls_version == "TLSv1.2":
+        overhead += 8
+    return passed(f"{told}") if told == overhead else failed(f"{told} where the records have {overhead}")
+
+
+@CATALOGUE.server(TRAILER, "http")
+def _server_trailer(run: ServerRun) -> Outcome:
+    answer, protector = _encrypted_answer(run)
+    return _trailers(answer.body, answer.content_type, protector)
+
+
+@CATALOGUE.client(TRAILER, "http")
+def _client_trailer(run: ClientRun) -> Outcome:
+    request, protector = _client_message(run, b"")
+    return _trailers(request.body, request.content_type, protector)
+
+
+@CATALOGUE.server(LARGE, "http")
+def _server_large(run: ServerRun) -> Outcome:
+    connection, protector = _ready(run)
+    sealed = encrypt(protector, IDENTIFY + b" " * 40_000, SOAP)
+    answer = _answer(connection.request(content_type=sealed.content_type, body=sealed.body))
+    if isinstance(answer, Outcome):
+        return answer
+    # Whatever the application says, it says it encrypted: the message was understood.
+    return passed(f"{answer.status}") if is_encrypted_type(answer.content_type) else failed(f"{answer.status}")
+
+
+@CATALOGUE.client(LARGE, "http")
+def _client_large(run: ClientRun) -> Outcome:
+    request, protector = _client_message(run, b"large")
+    if not request.content_type.startswith("multipart/x-multi-encrypted"):
+        return failed(f"Content-Type: {request.content_type}")
+    return _well_formed(request.content_type, request.body, protector)
+
+
+LYING = rule(
+    "CSSP-WINRM-08", "a Length that lies", ROBUSTNESS, BOTH, "[MS-WSMV] 2.2.9.1.3.1.1",
+    "OriginalContent with another Length than that of the plaintext", "refused",
+)  # fmt: skip
+
+
+def _lie(sealed: Encrypted) -> bytes:
+    at = sealed.body.find(b"Length=") + len(b"Length=")
+    return sealed.body[:at] + b"9" + sealed.body[at:]
+
+
+@CATALOGUE.server(LYING, "http")
+def _server_lie(run: ServerRun) -> Outcome:
+    connection, protector = _ready(run)
+    sealed = encrypt(protector, IDENTIFY, SOAP)
+    answer = _answer(connection.request(content_type=sealed.content_type, body=_lie(sealed)))
+    if isinstance(answer, Outcome):
+        return answer
+    return failed("taken") if 200 <= answer.status < 300 else passed(f"{answer.status}")
+
+
+@CATALOGUE.client(LYING, "http", "report")
+def _client_lie(run: ClientRun) -> Outcome:
+    play = run.baseline()
+    play = run.try_serve()
+    link = play.wire.link
+    if not play.delegated_something or not isinstance(link, HttpServerLink):
+        raise Skipped("no good login")
+    link.finish(HttpAnswer(200))
+    request = link.source.next(run.target.timeout)
+    if request is None or not is_encrypted_type(request.content_type):
+        raise Skipped("the client sends no encrypted message")
+    protector = _Protector(play.wire)
+    for part in encrypted_parts(request.content_type, request.body):
+        protector.unwrap(part.records)
+    sealed = encrypt(protector, b"<answer/>", SOAP)
+    link.source.answer(HttpAnswer(200, (), sealed.content_type, _lie(sealed)))
+    return passed(type(link.report).__name__) if link.report is not None else failed("the client takes it")
+
+
+@CATALOGUE.client(
+    rule("CSSP-WINRM-09", "a server that does not offer CredSSP", SHOULD, CLIENT, "[MS-WSMV] 3.1.4.1.28",
+         "401 that offers Negotiate and Basic", "no CredSSP token"), "http",
+)  # fmt: skip
+def _not_offered(run: ClientRun) -> Outcome:
+    link = run.start()
+    if not isinstance(link, HttpServerLink):
+        raise Skipped("no HTTP")
+    request = link.source.next(run.target.timeout)
+    if request is None or request.token:
+        raise Skipped("the client sends a token before it is offered CredSSP")
+    link.source.answer(HttpAnswer(401, ("Negotiate", 'Basic realm="WSMAN"')))
+    following = link.source.next(min(run.target.timeout, 2.0))
+    return failed("a CredSSP token") if following is not None and following.token else passed()
+
+
+@CATALOGUE.client(
+    rule("CSSP-WINRM-10", "session tickets between the legs", ROBUSTNESS, CLIENT, "RFC 8446 4.6.1",
+         "TLS 1.3 with tickets in a leg of their own", "completes"), "http",
+)  # fmt: skip
+def _tickets(run: ClientRun) -> Outcome:
+    run.baseline()
+    return run.completed(run.try_serve(tls=ServerTLS(minimum="1.3", tickets=True)), "session tickets")
+
+
+@CATALOGUE.client(
+    rule("CSSP-WINRM-11", "the delegation policy counts over HTTP too", SECURITY, CLIENT, "3.1.1",
+         "a client whose policy names no server", "no authInfo"), "http",
+)  # fmt: skip
+def _policy(run: ClientRun) -> Outcome:
+    run.baseline()
+    play = run.try_serve(Setup(deny=True))
+    return failed("the client sent its credentials") if play.delegated_something else passed(describe_end(play.end))
+
+
+@CATALOGUE.server(
+    rule("CSSP-WINRM-12", "messages in clear text", SHOULD, SERVER, "[MS-WSMV] 3.1.4.1.28; AllowUnencrypted",
+         "SOAP that is not encrypted, over http, after a good login", "refused (skipped over https)"), "http",
+)  # fmt: skip
+def _clear(run: ServerRun) -> Outcome:
+    if run.target.name.startswith("https:"):
+        raise Skipped("https encrypts")
+    connection, _ = _ready(run)
+    answer = _answer(connection.request(content_type=SOAP, body=IDENTIFY))
+    if isinstance(answer, Outcome):
+        return answer
+    return failed(f"{answer.status}") if 200 <= answer.status < 300 else passed(f"{answer.status}")
+
+
+@CATALOGUE.server(
+    rule("CSSP-WINRM-13", "tokens that are none", ROBUSTNESS, SERVER, "[MS-WSMV] 2.2.9.1.3.1",
+         "no base64; base64 of no TLS record; an empty token", "refused, never 2xx or 5xx"), "http",
+)  # fmt: skip
+def _junk(run: ServerRun) -> Outcome:
+    for value in ("CredSSP !!!!", format_token(b"GET / HTTP/1.0\r\n\r\n"), "CredSSP", "CredSSP ="):
+        answer = _answer(_http(run)[0].request(authorization=value))
+        if isinstance(answer, Outcome):
+            return answer
+        if answer.status >= 500 or 200 <= answer.status < 300:
+            return failed(f"{value[:12]}: {answer.status}")
+    return passed()
+
+
+@CATALOGUE.server(
+    rule("CSSP-WINRM-14", "a wrong password is never 2xx", SECURITY, SERVER, "[MS-WSMV] 3.1.4.1.28",
+         "a wrong password, then a message in clear text on the same connection", "401 or another refusal for both"),
+    "http",
+)  # fmt: skip
+def _wrong_password(run: ServerRun) -> Outcome:
+    connection, link = _http(run)
+    attempt = run.login(wire=run.wrap(link), password=secrets.token_hex(8))
+    if attempt.key_answered or link.accepted:
+        return failed("the login was taken")
+    answer = _answer(connection.request(content_type=SOAP, body=IDENTIFY))
+    if isinstance(answer, Outcome):
+        return answer
+    return failed(f"{answer.status}") if 200 <= answer.status < 300 else passed(f"{answer.status}")
+
+
+@CATALOGUE.server(
+    rule("CSSP-WINRM-15", "a message of another connection's login", SECURITY, SERVER, "[MS-WSMV] 3.1.4.1.28",
+         "a message encrypted for one connection, sent on another that is logged on too", "refused"), "http",
+)  # fmt: skip
+def _stray_message(run: ServerRun) -> Outcome:
+    _, protector = _ready(run)
+    other, _ = _ready(run)
+    sealed = encrypt(protector, IDENTIFY, SOAP)
+    answer = _answer(other.request(content_type=sealed.content_type, body=sealed.body))
+    if isinstance(answer, Outcome):
+        return answer
+    return failed("taken") if 200 <= answer.status < 300 else passed(f"{answer.status}")

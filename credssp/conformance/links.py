@@ -1,0 +1,161 @@
+"""Streams of octets to a peer: in memory for implementations without sockets, or over a socket.
+
+A link knows nothing of TLS. What it must tell apart is an end from silence: a peer that refuses closes, a peer that
+hangs does neither.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+__all__ = ["Link", "MemoryLink", "MemoryPeer", "SocketLink"]
+
+_READ_SIZE = 65536
+
+
+class Link(Protocol):
+    """A connection to the peer under test."""
+
+    @property
+    def crash(self) -> str:
+        """How the peer crashed, or an empty string."""
+
+    @property
+    def report(self) -> BaseException | None:
+        """The error that the peer told its owner, where that can be known."""
+
+    def send(self, data: bytes) -> None:
+        """Send octets; into a connection that has ended, they are lost."""
+
+    def receive(self, timeout: float) -> bytes | None:
+        """Return what came, ``b""`` for the end of the stream, None where nothing came in time."""
+
+    def close(self) -> None:
+        """End the stream from our side."""
+
+
+class MemoryPeer(Protocol):
+    """An implementation without sockets, such as `credssp.ServerContext` behind an adapter."""
+
+    def start(self) -> bytes:
+        """Return the first octets, for a peer that speaks first."""
+
+    def step(self, data: bytes) -> bytes:
+        """Take octets and return what goes back. An exception ends the exchange; its `.token` still goes out."""
+
+    def eof(self) -> None:
+        """Take the end of the stream. May raise, too."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the peer closed on its own account, without an exception."""
+
+    @property
+    def refusals(self) -> Sequence[type[BaseException]]:
+        """The exceptions that this implementation means to raise; any other is a crash."""
+
+
+class MemoryLink:
+    """A link to a `MemoryPeer`. What the peer has to say is there at once, so that nothing ever waits.
+
+    Attributes:
+        crash: see `Link`.
+        report: see `Link`.
+    """
+
+    def __init__(self, peer: MemoryPeer) -> None:
+        self.peer = peer
+        self.crash = ""
+        self.report: BaseException | None = None
+        self._queue: list[bytes] = []
+        self._over = False
+        self._run(peer.start)
+
+    def _run(self, function: object, *arguments: bytes) -> None:
+        try:
+            output = function(*arguments)  # type: ignore[operator]
+        except Exception as error:  # noqa: BLE001  # whatever a foreign implementation raises is what is to be seen
+            self._over = True
+            self.report = error
+            token = getattr(error, "token", b"")
+            if isinstance(token, bytes) and token:
+                self._queue.append(token)
+            if not isinstance(error, tuple(self.peer.refusals)):
+                self.crash = f"{type(error).__name__} in the peer"
+            return
+        if output:
+            self._queue.append(output)
+        if self.peer.ended:
+            self._over = True
+
+    def send(self, data: bytes) -> None:
+        """Let the peer take octets."""
+        if data and not self._over:
+            self._run(self.peer.step, data)
+
+    def receive(self, timeout: float) -> bytes | None:  # noqa: ARG002  # nothing waits
+        """Return what the peer said."""
+        if self._queue:
+            return self._queue.pop(0)
+        return b"" if self._over else None
+
+    def close(self) -> None:
+        """End the stream."""
+        if not self._over:
+            self._run(self.peer.eof)
+            self._over = True
+
+
+class SocketLink:
+    """A link over a connected socket, which it owns.
+
+    Attributes:
+        crash: see `Link`; a socket cannot know, but the owner of a process may set it.
+        report: see `Link`.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.crash = ""
+        self.report: BaseException | None = None
+        self.socket = connection
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def send(self, data: bytes) -> None:
+        """Send octets."""
+        with contextlib.suppress(OSError):  # the peer is gone, and the next read says so
+            self.socket.settimeout(5)
+            self.socket.sendall(data)
+
+    def receive(self, timeout: float) -> bytes | None:
+        """Return what came."""
+        end = time.monotonic() + timeout
+        while True:
+            left = end - time.monotonic()
+            try:
+                if left <= 0 or not select.select([self.socket], [], [], left)[0]:
+                    return None
+                self.socket.settimeout(max(left, 0.01))
+                return self.socket.recv(_READ_SIZE)
+            except TimeoutError:
+                continue
+            except (OSError, ValueError):
+                return b""  # a reset is an end like others
+
+    def peek(self, timeout: float) -> bool:
+        """Wait whether the peer closes; returns whether it did not. Octets that come are left where they are."""
+        try:
+            if not select.select([self.socket], [], [], timeout)[0]:
+                return True
+            return bool(self.socket.recv(1, socket.MSG_PEEK))
+        except (OSError, ValueError):
+            return False
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.socket.close()

@@ -1,0 +1,247 @@
+"""Peers without sockets: this project's own contexts and RDP ends, and a base for those of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from credssp.accounts import MemoryAccounts
+from credssp.conformance.links import Link, MemoryLink, MemoryPeer
+from credssp.conformance.ntlm import Account
+from credssp.conformance.play import NTLM_ONLY, certificate_of
+from credssp.conformance.rule import Skipped
+from credssp.conformance.setup import Front, Setup
+from credssp.conformance.x224 import answer_request, request_tls, take_request
+from credssp.context import ClientContext, ServerContext
+from credssp.credentials import PasswordCredentials
+from credssp.errors import CredSSPError
+from credssp.policy import DelegationPolicy
+from credssp.rdp.client import NLAClient
+from credssp.rdp.early_user_authorization import EarlyUserAuthorization
+from credssp.rdp.events import AuthorizationRequired
+from credssp.rdp.server import NLAServer
+
+__all__ = [
+    "TEST_ACCOUNT",
+    "MemoryClientTarget",
+    "MemoryServerTarget",
+    "own_client",
+    "own_rdp_client",
+    "own_rdp_server",
+    "own_server",
+]
+
+TEST_ACCOUNT: Final = Account("alice", "made up for conformance", "LAB")
+"""The account of targets in memory; made up."""
+
+TARGET: Final = "TERMSRV/srv.lab.test"
+
+
+class _Context:
+    """Adapts `ClientContext` and `ServerContext`."""
+
+    refusals: Sequence[type[BaseException]] = (CredSSPError,)
+
+    def __init__(self, context: ClientContext | ServerContext, *, speaks_first: bool) -> None:
+        self._context = context
+        self._speaks_first = speaks_first
+
+    @property
+    def complete(self) -> bool:
+        """Whether the login is over and went well."""
+        return self._context.complete
+
+    @property
+    def ended(self) -> bool:
+        """A context never closes on its own account."""
+        return False
+
+    def start(self) -> bytes:
+        """Begin."""
+        return self._context.step().token if self._speaks_first else b""
+
+    def step(self, data: bytes) -> bytes:
+        """Take octets."""
+        return self._context.step(data).token
+
+    def eof(self) -> None:
+        """Take the end."""
+        self._context.receive_eof()
+
+
+class _Endpoint:
+    """Adapts `NLAClient` and `NLAServer`."""
+
+    refusals: Sequence[type[BaseException]] = (CredSSPError,)
+    ended = False
+
+    def __init__(self, endpoint: NLAClient | NLAServer, *, authorized: bool = True) -> None:
+        self._endpoint = endpoint
+        self._authorized = authorized
+
+    @property
+    def complete(self) -> bool:
+        """Whether the login is over and went well."""
+        return self._endpoint.complete
+
+    @property
+    def unused_data(self) -> bytes:
+        """What is kept for the application."""
+        return self._endpoint.unused_data
+
+    def start(self) -> bytes:
+        """Begin."""
+        self._endpoint.start()
+        return self._endpoint.data_to_send()
+
+    def step(self, data: bytes) -> bytes:
+        """Take octets."""
+        endpoint = self._endpoint
+        if endpoint.complete:
+            endpoint.unused_data += endpoint.unwrap(data)
+            return b""
+        for event in endpoint.receive(data):
+            if isinstance(event, AuthorizationRequired) and isinstance(endpoint, NLAServer):
+                verdict = EarlyUserAuthorization.AUTHZ_SUCCESS
+                endpoint.authorize(verdict if self._authorized else EarlyUserAuthorization.AUTHZ_ACCESS_DENIED)
+        return endpoint.data_to_send()
+
+    def eof(self) -> None:
+        """Take the end."""
+        self._endpoint.receive_eof()
+
+
+@dataclass
+class MemoryServerTarget:
+    """A server without sockets.
+
+    Attributes:
+        name: for reports.
+        make: makes the peer for a set-up; may raise Skipped.
+        account: an account it knows.
+        features: see `credssp.conformance.setup`.
+        rdp: whether the peer begins with X.224.
+        timeout: of no account: nothing waits.
+        target_name: the SPN.
+    """
+
+    name: str
+    make: Callable[[Setup], MemoryPeer]
+    account: Account = TEST_ACCOUNT
+    features: frozenset[str] = frozenset({"report"})
+    rdp: bool = False
+    timeout: float = 1.0
+    target_name: str = TARGET
+    protocols: int = 0x3
+
+    def open(self, setup: Setup) -> Link:
+        """Open a connection at the point where TLS begins."""
+        link = MemoryLink(self.make(setup))
+        if self.rdp:
+            request_tls(link, self.protocols, self.timeout)
+        return link
+
+    def open_raw(self, setup: Setup) -> Link:
+        """Open a connection before anything was said."""
+        return MemoryLink(self.make(setup))
+
+    def accepted(self, link: Link) -> bool | None:
+        """Ask the peer."""
+        return bool(getattr(getattr(link, "peer", None), "complete", None))
+
+
+@dataclass
+class MemoryClientTarget:
+    """A client without sockets; attributes as `MemoryServerTarget`."""
+
+    name: str
+    make: Callable[[Setup], MemoryPeer]
+    account: Account = TEST_ACCOUNT
+    features: frozenset[str] = frozenset({"report"})
+    rdp: bool = False
+    timeout: float = 1.0
+    target_name: str = TARGET
+    _requests: dict[int, bytes] = field(default_factory=dict)
+
+    def start(self, setup: Setup, front: Front) -> Link:
+        """Start a login."""
+        link = MemoryLink(self.make(setup))
+        if self.rdp:
+            self._requests[id(link)] = take_request(link, self.timeout)
+            answer_request(link, front)
+        elif front != Front():
+            raise Skipped("this client has no RDP negotiation")
+        return link
+
+    def request(self, link: Link) -> bytes:
+        """Return the client's Connection Request."""
+        return self._requests.get(id(link), b"")
+
+
+def own_server() -> MemoryServerTarget:
+    """Return `credssp.ServerContext` as a target."""
+
+    def make(setup: Setup) -> MemoryPeer:
+        account = TEST_ACCOUNT
+        context = ServerContext(
+            accounts=MemoryAccounts({(account.domain, account.username): account.password}),
+            certificate=certificate_of(setup.key_type),
+            mechanisms=NTLM_ONLY,
+            min_version=setup.min_version,
+        )
+        return _Context(context, speaks_first=False)
+
+    return MemoryServerTarget("credssp.ServerContext", make)
+
+
+def own_client() -> MemoryClientTarget:
+    """Return `credssp.ClientContext` as a target."""
+
+    def make(setup: Setup) -> MemoryPeer:
+        if setup.restricted_admin:
+            raise Skipped("Restricted Admin mode belongs to RDP")
+        context = ClientContext(
+            PasswordCredentials(TEST_ACCOUNT.username, TEST_ACCOUNT.password, domain=TEST_ACCOUNT.domain),
+            target_name=TARGET,
+            mechanism="negotiate" if setup.form == "spnego" else "ntlm",
+            min_version=setup.min_version,
+            policy=DelegationPolicy.deny_all() if setup.deny else None,
+        )
+        return _Context(context, speaks_first=True)
+
+    return MemoryClientTarget("credssp.ClientContext", make)
+
+
+def own_rdp_server() -> MemoryServerTarget:
+    """Return `credssp.rdp.NLAServer` as a target."""
+
+    def make(setup: Setup) -> MemoryPeer:
+        account = TEST_ACCOUNT
+        endpoint = NLAServer(
+            accounts=MemoryAccounts({(account.domain, account.username): account.password}),
+            certificate=certificate_of(setup.key_type),
+            mechanisms=NTLM_ONLY,
+            min_version=setup.min_version,
+            remote_guard=setup.remote_guard,
+        )
+        return _Endpoint(endpoint, authorized=setup.authorized)
+
+    return MemoryServerTarget("credssp.rdp.NLAServer", make, features=frozenset({"x224", "report"}), rdp=True)
+
+
+def own_rdp_client() -> MemoryClientTarget:
+    """Return `credssp.rdp.NLAClient` as a target."""
+
+    def make(setup: Setup) -> MemoryPeer:
+        endpoint = NLAClient(
+            PasswordCredentials(TEST_ACCOUNT.username, TEST_ACCOUNT.password, domain=TEST_ACCOUNT.domain),
+            host="srv.lab.test",
+            mechanism="negotiate" if setup.form == "spnego" else "ntlm",
+            restricted_admin=setup.restricted_admin,
+            min_version=setup.min_version,
+            policy=DelegationPolicy.deny_all() if setup.deny else None,
+        )
+        return _Endpoint(endpoint)
+
+    return MemoryClientTarget("credssp.rdp.NLAClient", make, features=frozenset({"x224", "report"}), rdp=True)

@@ -1,0 +1,385 @@
+"""One login of a client under test at the suite: a good server, of which a `Script` gets one step wrong.
+
+The inner authentication is the project's own acceptor; what goes out around it is put together by hand, so that each
+of the server's messages can be edited, left out or answered with something else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from credssp import binding
+from credssp.account import Account as StoredAccount
+from credssp.conformance.exchange import Exchange, Observation
+from credssp.conformance.links import Link
+from credssp.conformance.ntlm import Account
+from credssp.conformance.rule import Evidence, Outcome, Role, Skipped, Verdict, failed, passed
+from credssp.conformance.run import describe_end, judge_refusal
+from credssp.conformance.setup import ClientTarget, Front, Setup
+from credssp.conformance.wire import End, Reply, Wire
+from credssp.errors import CredSSPError
+from credssp.nego.acceptor import create_acceptor
+from credssp.nego.mechanism import MechanismName
+from credssp.nego.ntlm.target import NTLMTarget
+from credssp.nt_hash import nt_hash
+from credssp.protocol_version import effective_version
+from credssp.tls.certificate import ServerCertificate, generate_certificate, process_certificate
+from credssp.tls.channel import TLSChannel
+from credssp.tls.settings import ServerTLS, server_context
+from credssp.wire.ts_credentials import TSCredentials
+from credssp.wire.ts_request import TSRequest
+
+__all__ = ["ClientRun", "Play", "PlayEdit", "Script"]
+
+Sent: TypeAlias = TSRequest | bytes | tuple[bytes, ...] | None
+PlayEdit: TypeAlias = Callable[["Play", TSRequest], Sent]
+"""Returns what goes out in place of a message; None for nothing (the client is still waited for)."""
+
+NTLM_ONLY: Final[tuple[MechanismName, ...]] = ("ntlm",)
+NAMES: Final = NTLMTarget(nb_computer="SRV", nb_domain="LAB", dns_computer="srv.lab.test", dns_domain="lab.test")
+
+_certificates: dict[str, ServerCertificate] = {}
+
+
+def certificate_of(key_type: str) -> ServerCertificate:
+    """Return a certificate with this kind of key; made once."""
+    if key_type in ("", "rsa"):
+        return process_certificate()
+    if key_type not in _certificates:
+        certificate = generate_certificate(key_type.partition("-")[0])  # type: ignore[arg-type]
+        while key_type.endswith("-ff") and not binding.subject_public_key(certificate.der).startswith(b"\xff"):
+            # One key in 256 begins like that, and one takes a millisecond.
+            certificate = generate_certificate("ed25519")
+        _certificates[key_type] = certificate
+    return _certificates[key_type]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """How the suite's server behaves; the defaults are a good one.
+
+    Attributes:
+        version: the version it says it has.
+        key_version: version of the message with pubKeyAuth; None for the same.
+        challenge_token: what becomes of the token that answers the client's first.
+        last_token: what becomes of the token that goes with pubKeyAuth (SPNEGO's accept-completed); gets None where
+            there is none.
+        key_value: plaintext of pubKeyAuth; None for the right one.
+        key_octets: what becomes of the encrypted pubKeyAuth.
+        public_key: a key to bind to in place of the certificate's.
+        challenge: edits the message with CHALLENGE.
+        key: edits the message with pubKeyAuth.
+        front: what it says before TLS.
+        tls: TLS settings.
+        key_type: kind of key.
+        loop: answer every token with CHALLENGE again, this often.
+    """
+
+    version: int = 6
+    key_version: int | None = None
+    challenge_token: Callable[[bytes], bytes] | None = None
+    last_token: Callable[[bytes | None], bytes | None] | None = None
+    key_value: Callable[[Play], bytes] | None = None
+    key_octets: Callable[[Play, bytes], bytes] | None = None
+    public_key: bytes | None = None
+    challenge: PlayEdit | None = None
+    key: PlayEdit | None = None
+    front: Front = dataclasses.field(default_factory=Front)
+    tls: ServerTLS = dataclasses.field(default_factory=ServerTLS)
+    key_type: str = ""
+    loop: int = 0
+
+
+class _Store:
+    """Knows one account, whatever domain it is asked for."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def find(self, domain: str, username: str) -> Sequence[StoredAccount]:
+        if username.partition("@")[0].lower() != self._account.username.lower():
+            return ()
+        return (StoredAccount(domain, username, nt_hash(self._account.password.reveal())),)
+
+
+class Play:
+    """A client's login under way, and what came of it.
+
+    Attributes:
+        wire: the connection.
+        script: how the server behaves.
+        requests: the client's TSRequests that decode.
+        key_message: the one with pubKeyAuth, or None.
+        client_key: what was in it, or None.
+        client_key_right: whether it was right.
+        auth_message: the one with authInfo, or None.
+        delegated: what was delegated, or None.
+        answers: how many tokens the client answered.
+        end: how the client ended it, or None where it went to the end.
+    """
+
+    def __init__(self, wire: Wire, script: Script, account: Account, *, public_key: bytes, target_name: str) -> None:
+        self.wire = wire
+        self.script = script
+        self.account = account
+        self.public_key = public_key
+        self.target_name = target_name
+        self.requests: list[TSRequest] = []
+        self.key_message: TSRequest | None = None
+        self.client_key: bytes | None = None
+        self.client_key_right = False
+        self.auth_message: TSRequest | None = None
+        self.auth_plain: bytes | None = None
+        self.delegated: TSCredentials | None = None
+        self.answers = 0
+        self.end: Reply | None = None
+        self.nonce = b""
+        self._acceptor = create_acceptor(_Store(account), mechanisms=NTLM_ONLY, target=NAMES, require_mic=False)
+
+    # What came of it
+
+    @property
+    def effective(self) -> int:
+        """The version that both sides use."""
+        return effective_version(self.script.version, self.requests[0].version)
+
+    @property
+    def delegated_something(self) -> bool:
+        """Whether the client sent authInfo, whatever was in it."""
+        return self.auth_message is not None
+
+    @property
+    def crash(self) -> str:
+        """How the client crashed, or an empty string."""
+        return self.wire.link.crash
+
+    @property
+    def report(self) -> BaseException | None:
+        """The error that the client told its caller, or None."""
+        return self.wire.link.report
+
+    def server_value(self, version: int | None = None) -> bytes:
+        """Return the plaintext of a right pubKeyAuth of the server."""
+        key = self.public_key if self.script.public_key is None else self.script.public_key
+        return binding.server_value(self.effective if version is None else version, self.nonce, key)
+
+    def exchange(self) -> Exchange:
+        """Return it as a recorded exchange."""
+        messages = tuple((e.sender, e.data) for e in self.wire.evidence if e.data and not e.note)
+        counts = tuple(count for _, count in self.wire.messages)
+        outcome = "accepted" if self.delegated_something else "failed"
+        return Exchange(
+            messages, self.public_key, self.account, counts, outcome=outcome, target_name=self.target_name,
+            tls=self.wire.channel.protocol,
+        )  # fmt: skip
+
+    # The login
+
+    def run(self) -> None:
+        """Go as far as the client goes along."""
+        first = self._receive()
+        if first is None or not first.nego_tokens:
+            return
+        try:
+            token = self._acceptor.step(first.nego_tokens[0]) or b""
+        except CredSSPError:
+            self.end = Reply(End.OTHER, first.nego_tokens[0])
+            return
+        answer = token if self.script.challenge_token is None else self.script.challenge_token(token)
+        message = TSRequest(self.script.version, nego_tokens=(answer,))
+        while True:
+            self._send(message, self.script.challenge)
+            reply = self._receive()
+            if reply is None:
+                return
+            self.answers += 1
+            if self.answers > self.script.loop:
+                break
+        self._bind(reply)
+
+    def _send(self, message: TSRequest, edit: PlayEdit | None) -> None:
+        sent: Sent = message if edit is None else edit(self, message)
+        if sent is not None:
+            writes = sent if isinstance(sent, tuple) else (sent if isinstance(sent, bytes) else sent.encode(),)
+            self.wire.send(*writes)
+
+    def _receive(self) -> TSRequest | None:
+        reply = self.wire.receive()
+        request = reply.request
+        if reply.end is not End.MESSAGE or request is None:
+            self.end = reply
+            return None
+        self.requests.append(request)
+        if request.client_nonce is not None:
+            self.nonce = request.client_nonce
+        if request.auth_info is not None:
+            self._credentials(request)
+        return request
+
+    def _bind(self, message: TSRequest) -> None:
+        token = None
+        try:
+            if message.nego_tokens:
+                token = self._acceptor.step(message.nego_tokens[0])
+            if message.pub_key_auth is None:
+                # SPNEGO: the client waits for our last mechListMIC before it binds.
+                if token is not None:
+                    self._send(TSRequest(self.script.version, nego_tokens=(token,)), None)
+                    token = None
+                following = self._receive()
+                if following is None or following.pub_key_auth is None:
+                    return
+                message = following
+            self.key_message = message
+            self.client_key = self._acceptor.unwrap(message.pub_key_auth or b"")
+        except CredSSPError as error:
+            # The suite changed what the client's MIC covers; the client has gone along with it all the same.
+            self.key_message = message if message.pub_key_auth is not None else self.key_message
+            self.end = Reply(End.OTHER, str(error).encode())
+            return
+        expected = binding.client_value(self.effective, self.nonce, self.public_key)
+        self.client_key_right = self.client_key == expected
+        self._answer_key(token)
+
+    def _answer_key(self, token: bytes | None) -> None:
+        script = self.script
+        if script.last_token is not None:
+            token = script.last_token(token)
+        value = self.server_value() if script.key_value is None else script.key_value(self)
+        sealed = self._acceptor.wrap(value)
+        if script.key_octets is not None:
+            sealed = script.key_octets(self, sealed)
+        version = script.version if script.key_version is None else script.key_version
+        self._send(TSRequest(version, nego_tokens=(token,) if token else None, pub_key_auth=sealed), script.key)
+        self._receive()
+
+    def wrap(self, data: bytes) -> bytes:
+        """Encrypt with the session key."""
+        return self._acceptor.wrap(data)
+
+    def _credentials(self, message: TSRequest) -> None:
+        self.auth_message = message
+        try:
+            self.auth_plain = self._acceptor.unwrap(message.auth_info or b"")
+            self.delegated = TSCredentials.decode(self.auth_plain)
+        except CredSSPError:
+            self.delegated = None
+
+
+class ClientRun:
+    """Plays a server against a client; one for each case.
+
+    Attributes:
+        target: the client.
+        last: the last connection.
+    """
+
+    def __init__(self, target: ClientTarget, known: dict[tuple[Any, ...], Play]) -> None:
+        self.target = target
+        self.last: Wire | None = None
+        self._known = known
+        self._open: list[Link] = []
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """What went over in the last connection."""
+        return tuple(self.last.evidence) if self.last is not None else ()
+
+    def close(self) -> None:
+        """Close all connections."""
+        for link in self._open:
+            link.close()
+
+    def start(self, setup: Setup | None = None, front: Front | None = None) -> Link:
+        """Let the client begin a login."""
+        link = self.target.start(setup or Setup(), front or Front())
+        self._open.append(link)
+        return link
+
+    def connect(self, setup: Setup | None = None, script: Script | None = None) -> Wire:
+        """Let the client begin a login, and put TLS on it; the handshake is still to be done."""
+        script = script or Script()
+        link = self.start(setup, script.front)
+        channel = TLSChannel(server_context(script.tls, certificate_of(script.key_type)), server_side=True)
+        self.last = Wire(link, channel, side="server", timeout=self.target.timeout)
+        return self.last
+
+    def serve(self, setup: Setup | None = None, **script: Any) -> Play:
+        """Serve one login; the arguments beyond are those of `Script`.
+
+        Raises:
+            Skipped: a good login with this version or form does not work, so nothing can be learnt.
+        """
+        plan = Script(**script)
+        self.baseline(setup, min(plan.version, 6))
+        return self.try_serve(setup, **script)
+
+    def try_serve(self, setup: Setup | None = None, **script: Any) -> Play:
+        """Serve one login whatever came of a good one."""
+        plan = Script(**script)
+        wire = self.connect(setup, plan)
+        end = wire.handshake()
+        key = binding.subject_public_key(certificate_of(plan.key_type).der)
+        play = Play(wire, plan, self.target.account, public_key=key, target_name=self.target.target_name)
+        if end is not None:
+            play.end = end
+        else:
+            play.run()
+        return play
+
+    def baseline(self, setup: Setup | None = None, version: int = 6) -> Play:
+        """Return a good login.
+
+        Raises:
+            Skipped: the client does not complete it.
+        """
+        key = version, setup or Setup()
+        if key not in self._known:
+            self._known[key] = self.try_serve(setup, version=version)
+        play = self._known[key]
+        if not play.delegated_something:
+            raise Skipped(f"the client does not complete a good login with version {version}: {describe_end(play.end)}")
+        return play
+
+    def observation(self, version: int = 6, setup: Setup | None = None) -> Observation:
+        """Return a good login as a recorded exchange, judged as the client's."""
+        return Observation(self.baseline(setup, version).exchange(), Role.CLIENT)
+
+    # Judgements
+
+    def stopped(self, play: Play, what: str) -> Outcome:
+        """Judge a client that must not send authInfo."""
+        if play.delegated_something:
+            return failed(f"{what}: the client sent its credentials")
+        return self._ended(play, what)
+
+    def stopped_early(self, play: Play, what: str) -> Outcome:
+        """Judge a client that must not answer the server's first token."""
+        if play.answers:
+            return failed(f"{what}: the client went on")
+        return self._ended(play, what)
+
+    def _ended(self, play: Play, what: str) -> Outcome:
+        return judge_refusal(play.end, play.crash, accepted=failed(f"{what}: the client went on"))
+
+    def completed(self, play: Play, what: str) -> Outcome:
+        """Judge a client that must complete the login."""
+        if play.crash:
+            return Outcome(Verdict.CRASH, play.crash)
+        if play.delegated_something:
+            return passed()
+        if play.end is not None and play.end.end is End.SILENT:
+            return Outcome(Verdict.HANG, f"{what}: neither an answer nor a close")
+        return failed(f"{what}: the client gave up ({describe_end(play.end)})")
+
+    def either(self, play: Play, what: str, *, at_first: bool = True) -> Outcome:
+        """Judge a client that may go on or stop, but not hang."""
+        if play.crash:
+            return Outcome(Verdict.CRASH, play.crash)
+        went_on = play.answers > 0 if at_first else play.delegated_something
+        if not went_on and play.end is not None and play.end.end is End.SILENT:
+            return Outcome(Verdict.HANG, f"{what}: neither an answer nor a close")
+        return passed("went on" if went_on else f"stopped: {describe_end(play.end)}")

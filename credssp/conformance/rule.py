@@ -1,0 +1,278 @@
+"""What a rule is, what a case of it may come to, and the list of them all.
+
+A `Rule` is data: an id that stays, the section it is drawn from, a stimulus and an expectation in words. What a rule
+*does* is a `Case`: a function that drives a peer (`credssp.conformance.run`) or looks at a recorded exchange
+(`credssp.conformance.exchange`). A rule for both roles has a case for each.
+
+========  ============================================================================================================
+verdict   meaning
+========  ============================================================================================================
+pass      the peer did what the rule expects
+fail      it did not
+lenient   it took what it could have refused, and nothing that needs protection was harmed
+hang      it neither answered nor closed in time; never the same as a refusal
+crash     it ended in a way that no implementation intends: a foreign exception, a process that died
+skip      the rule cannot be tried on this peer or over this transport; the reason is given
+========  ============================================================================================================
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from credssp.errors import LocalProtocolError
+
+__all__ = [
+    "AREAS",
+    "Case",
+    "CaseFunction",
+    "Catalogue",
+    "Evidence",
+    "Level",
+    "Outcome",
+    "Role",
+    "Rule",
+    "Skipped",
+    "Verdict",
+    "failed",
+    "lenient",
+    "passed",
+]
+
+
+class Level(enum.Enum):
+    """How binding a rule is."""
+
+    MUST = "MUST"
+    SHOULD = "SHOULD"
+    MAY = "MAY"
+    ROBUSTNESS = "ROBUSTNESS"
+    """The specification is silent; the expectation is ours."""
+    SECURITY = "SECURITY"
+    """Breaking it gives credentials, or the binding, away."""
+
+
+class Role(enum.Enum):
+    """Whom a rule judges, or which side a case plays against."""
+
+    CLIENT = "client"
+    SERVER = "server"
+    BOTH = "both"
+
+    @property
+    def sides(self) -> tuple[Role, ...]:
+        """The single roles in it."""
+        return (Role.CLIENT, Role.SERVER) if self is Role.BOTH else (self,)
+
+
+class Verdict(enum.Enum):
+    """What a case came to; see the module."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    LENIENT = "lenient"
+    HANG = "hang"
+    CRASH = "crash"
+    SKIP = "skip"
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nobody has to act on it."""
+        return self in (Verdict.PASS, Verdict.LENIENT, Verdict.SKIP)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule.
+
+    Attributes:
+        id: ``CSSP-AREA-NN``; never reused.
+        title: the rule in a few words.
+        level: how binding.
+        role: whom it judges.
+        section: where it is drawn from; sections without a name are those of [MS-CSSP].
+        stimulus: what the suite does.
+        expected: what the peer is to do.
+    """
+
+    id: str
+    title: str
+    level: Level
+    role: Role
+    section: str
+    stimulus: str
+    expected: str
+
+    @property
+    def area(self) -> str:
+        """The middle of the id, such as ``TSREQ``."""
+        return self.id.split("-")[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Octets that went over.
+
+    Attributes:
+        sender: ``client`` or ``server``.
+        data: a TSRequest, or whatever was there in its place.
+        note: what is worth knowing about it, such as ``closed`` for an end without octets.
+    """
+
+    sender: str
+    data: bytes
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a case came to.
+
+    Attributes:
+        verdict: see the module.
+        detail: what was seen, or why it was skipped.
+        evidence: what went over, last message last.
+    """
+
+    verdict: Verdict
+    detail: str = ""
+    evidence: tuple[Evidence, ...] = field(default=(), repr=False)
+
+
+class Skipped(Exception):  # not an error
+    """Raised by a case that finds it cannot be tried here; the text is the reason."""
+
+
+def passed(detail: str = "") -> Outcome:
+    """Return a pass."""
+    return Outcome(Verdict.PASS, detail)
+
+
+def failed(detail: str) -> Outcome:
+    """Return a fail; the text says what was seen."""
+    return Outcome(Verdict.FAIL, detail)
+
+
+def lenient(detail: str) -> Outcome:
+    """Return a lenient; the text says what was taken."""
+    return Outcome(Verdict.LENIENT, detail)
+
+
+CaseFunction: TypeAlias = Callable[[Any], Outcome]
+"""Takes a ServerRun, a ClientRun or an Observation, by the kind of the case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One way to try a rule.
+
+    Attributes:
+        rule: the rule.
+        side: the side it judges, client or server.
+        function: tries it.
+        needs: what the peer's transport must offer, see `credssp.conformance.run.FEATURES`.
+        variant: how the peer must be set up, for those that can be; empty for any set-up.
+        passive: whether it only looks at exchanges (and so judges fixtures too) and provokes nothing.
+    """
+
+    rule: Rule
+    side: Role
+    function: CaseFunction
+    needs: frozenset[str] = frozenset()
+    variant: str = ""
+    passive: bool = False
+
+
+class Catalogue:
+    """All rules and their cases."""
+
+    def __init__(self) -> None:
+        self._rules: dict[str, Rule] = {}
+        self._cases: list[Case] = []
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All rules, by area and number."""
+        return tuple(sorted(self._rules.values(), key=_place))
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """All cases, in the order of their rules."""
+        return tuple(sorted(self._cases, key=lambda case: _place(case.rule)))
+
+    def rule(
+        self, rule_id: str, title: str, level: Level, role: Role, section: str, stimulus: str, expected: str
+    ) -> Rule:
+        """Declare a rule.
+
+        Raises:
+            LocalProtocolError: the id is taken.
+        """
+        if rule_id in self._rules:
+            raise LocalProtocolError(f"{rule_id} is declared twice")
+        rule = Rule(rule_id, title, level, role, section, stimulus, expected)
+        self._rules[rule_id] = rule
+        return rule
+
+    def server(self, rule: Rule, *needs: str, variant: str = "") -> Callable[[CaseFunction], CaseFunction]:
+        """Declare a case that plays a client against a server."""
+        return self._declare(rule, Role.SERVER, needs, variant, passive=False)
+
+    def client(self, rule: Rule, *needs: str, variant: str = "") -> Callable[[CaseFunction], CaseFunction]:
+        """Declare a case that plays a server against a client."""
+        return self._declare(rule, Role.CLIENT, needs, variant, passive=False)
+
+    def observe(self, rule: Rule) -> Callable[[CaseFunction], CaseFunction]:
+        """Declare a case that looks at an exchange, for every side that the rule judges."""
+
+        def declare(function: CaseFunction) -> CaseFunction:
+            for side in rule.role.sides:
+                self._add(Case(rule, side, function, passive=True))
+            return function
+
+        return declare
+
+    def _declare(
+        self, rule: Rule, side: Role, needs: tuple[str, ...], variant: str, *, passive: bool
+    ) -> Callable[[CaseFunction], CaseFunction]:
+        def declare(function: CaseFunction) -> CaseFunction:
+            self._add(Case(rule, side, function, frozenset(needs), variant, passive))
+            return function
+
+        return declare
+
+    def _add(self, case: Case) -> None:
+        if case.side not in case.rule.role.sides:
+            raise LocalProtocolError(f"{case.rule.id} judges no {case.side.value}")
+        self._cases.append(case)
+
+    def of(self, side: Role) -> Iterator[Case]:
+        """Yield the cases that judge this side."""
+        return (case for case in self._cases if case.side is side)
+
+
+AREAS: Final = {
+    "TSREQ": "encoding of TSRequest, and how it lies in TLS records",
+    "VER": "which version is spoken",
+    "SPNEGO": "the inner authentication: SPNEGO, NTLM, MICs and flags",
+    "PKA24": "the binding of versions 2 to 4",
+    "PKA56": "the binding of versions 5 and 6",
+    "CRED": "who gets the credentials, and in what form",
+    "ERR": "how a refusal is told, and what is made of it",
+    "TLS": "the channel below",
+    "NEG": "the negotiation of an RDP connection",
+    "EUA": "the Early User Authorization Result",
+    "WINRM": "headers and encrypted messages of WinRM",
+}
+"""The areas, in the order in which reports have them."""
+
+
+def _place(rule: Rule) -> tuple[int, str]:
+    return list(AREAS).index(rule.area), rule.id
+
+
+MESSAGE_LIMIT: Final = 1 << 20
+"""Octets of one message that the suite itself is willing to read."""

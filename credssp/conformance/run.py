@@ -1,0 +1,220 @@
+"""What a case against a server gets: connections, logins, and the words to judge them with."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from credssp import binding
+from credssp.conformance.attempt import Attempt, Plan
+from credssp.conformance.exchange import Exchange, Observation
+from credssp.conformance.links import Link
+from credssp.conformance.rule import Evidence, Outcome, Role, Skipped, Verdict, failed, lenient, passed
+from credssp.conformance.setup import ServerTarget, Setup, WireForm
+from credssp.conformance.wire import End, Reply, Wire
+from credssp.tls.channel import TLSChannel, TLSSession
+from credssp.tls.settings import ClientTLS, client_context
+
+__all__ = ["ServerRun", "describe_end", "judge_refusal"]
+
+
+def describe_end(reply: Reply | None) -> str:
+    """Say how the peer ended it."""
+    return "the exchange went on" if reply is None else str(reply)
+
+
+def judge_refusal(reply: Reply | None, crash: str, *, accepted: Outcome) -> Outcome:
+    """Judge what should have been refused.
+
+    Args:
+        reply: how the peer ended it; None where it went along.
+        crash: how it crashed, or an empty string.
+        accepted: what it comes to if the peer went along.
+    """
+    if crash:
+        return Outcome(Verdict.CRASH, crash)
+    if reply is None:
+        return accepted
+    if reply.end is End.SILENT:
+        return Outcome(Verdict.HANG, "neither an answer nor a close")
+    if reply.refused:
+        return passed(str(reply))
+    return accepted if reply.end is End.MESSAGE else passed(str(reply))
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was found out about a server once and for all."""
+
+    baselines: dict[tuple[str, int, Setup], Attempt]
+
+
+class ServerRun:
+    """Plays a client against a server; one for each case.
+
+    Attributes:
+        target: the server.
+        evidence: what went over in the last connection.
+    """
+
+    def __init__(self, target: ServerTarget, known: dict[tuple[str, int, Setup], Attempt]) -> None:
+        self.target = target
+        self._known = known
+        self._open: list[Link] = []
+        self.last: Wire | None = None
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """What went over in the last connection."""
+        return tuple(self.last.evidence) if self.last is not None else ()
+
+    def close(self) -> None:
+        """Close all connections."""
+        for link in self._open:
+            link.close()
+
+    # Connections
+
+    def connect(
+        self, setup: Setup | None = None, *, tls: ClientTLS | None = None, session: TLSSession | None = None
+    ) -> Wire:
+        """Open a connection; the TLS handshake is still to be done."""
+        return self.wrap(self._keep(self.target.open(setup or Setup())), tls=tls, session=session)
+
+    def raw(self, setup: Setup | None = None) -> Link:
+        """Open a connection before anything was said."""
+        return self._keep(self.target.open_raw(setup or Setup()))
+
+    def raw_at_tls(self, setup: Setup | None = None) -> Link:
+        """Open a connection at the point where TLS begins, without a TLS of ours."""
+        return self._keep(self.target.open(setup or Setup()))
+
+    def wrap(self, link: Link, *, tls: ClientTLS | None = None, session: TLSSession | None = None) -> Wire:
+        """Put TLS on a link."""
+        host = self.target.target_name.rpartition("/")[2] or None
+        channel = TLSChannel(
+            client_context(tls or ClientTLS()), server_side=False, server_hostname=host, session=session
+        )
+        self.last = Wire(link, channel, side="client", timeout=self.target.timeout)
+        return self.last
+
+    def _keep(self, link: Link) -> Link:
+        self._open.append(link)
+        return link
+
+    # Logins
+
+    def login(
+        self, setup: Setup | None = None, *, tls: ClientTLS | None = None, wire: Wire | None = None, **plan: Any
+    ) -> Attempt:
+        """Try a login; the arguments beyond are those of `Plan`.
+
+        Raises:
+            Skipped: a good login with this version or form is refused as well, so nothing can be learnt.
+        """
+        setup = setup or Setup()
+        wanted = Plan(**plan)
+        if not wanted.form:
+            wanted = dataclasses.replace(wanted, form=self.form)
+        self.baseline(wanted.form, min(wanted.version, 6), setup)
+        return self._attempt(wanted, setup, tls=tls, wire=wire)
+
+    def try_login(self, setup: Setup | None = None, *, tls: ClientTLS | None = None, **plan: Any) -> Attempt:
+        """Try a login whatever came of a good one."""
+        wanted = Plan(**plan)
+        if not wanted.form:
+            wanted = dataclasses.replace(wanted, form=self.form)
+        return self._attempt(wanted, setup or Setup(), tls=tls)
+
+    def baseline(self, form: WireForm = "", version: int = 6, setup: Setup | None = None) -> Attempt:
+        """Return a good login.
+
+        Raises:
+            Skipped: the server does not take it.
+        """
+        setup = setup or Setup()
+        key = form or self.form, max(version, 0), setup
+        if key not in self._known:
+            self._known[key] = self._attempt(Plan(form=key[0], version=key[1]), setup)
+        attempt = self._known[key]
+        if not attempt.key_answered or attempt.accepted is False:
+            raise Skipped(
+                f"a good login with {'SPNEGO' if key[0] == 'spnego' else 'bare NTLM'} and version {version} is not "
+                f"taken: {describe_end(attempt.end)}"
+            )
+        return attempt
+
+    @property
+    def form(self) -> WireForm:
+        """What the server takes: bare NTLM, else NTLM in SPNEGO."""
+        for form in ("ntlm", "spnego"):
+            key = form, 6, Setup()
+            if key not in self._known:
+                self._known[key] = self._attempt(Plan(form=form), Setup())
+            if self._known[key].key_answered:
+                return form
+        return "ntlm"
+
+    def _attempt(self, plan: Plan, setup: Setup, *, tls: ClientTLS | None = None, wire: Wire | None = None) -> Attempt:
+        if wire is None:
+            wire = self.connect(setup, tls=tls)
+        self.last = wire
+        end = None if wire.channel.handshake_complete else wire.handshake()
+        certificate = wire.channel.peer_certificate
+        key = binding.subject_public_key(certificate) if certificate is not None else b""
+        attempt = Attempt(wire, plan, self.target.account, public_key=key, target_name=self.target.target_name)
+        if end is not None:
+            attempt.end = end
+            return attempt
+        attempt.run()
+        if attempt.stage == "done":
+            attempt.accepted = self.target.accepted(wire.link)
+            if attempt.accepted is False or wire.link.crash:
+                attempt.end = wire.receive(0.05)
+        return attempt
+
+    def observation(self, form: WireForm = "", version: int = 6) -> Observation:
+        """Return a good login as a recorded exchange, judged as the server's."""
+        exchange: Exchange = self.baseline(form, version).exchange()
+        return Observation(exchange, Role.SERVER)
+
+    # Judgements
+
+    def refused(self, attempt: Attempt, what: str, *, or_lenient: bool = False) -> Outcome:
+        """Judge a login that must not get a pubKeyAuth of the server, or must not be taken after authInfo."""
+        taken = (
+            attempt.accepted is not False if attempt.stage == "done" and attempt.end is None else attempt.key_answered
+        )
+        verdict = lenient(f"{what} was taken") if or_lenient else failed(f"{what} was taken")
+        if attempt.stage == "done" and attempt.accepted is None and attempt.end is None:
+            raise Skipped("this server does not show whether it took the credentials")
+        if taken and attempt.end is None:
+            return Outcome(Verdict.CRASH, attempt.crash) if attempt.crash else verdict
+        return judge_refusal(attempt.end, attempt.crash, accepted=verdict)
+
+    def key_refused(self, attempt: Attempt, what: str) -> Outcome:
+        """Judge a login that must not get a pubKeyAuth of the server."""
+        if attempt.key_answered:
+            return failed(f"{what} was answered with the server's pubKeyAuth")
+        return judge_refusal(attempt.end, attempt.crash, accepted=failed(f"{what} was taken"))
+
+    def taken(self, attempt: Attempt, what: str) -> Outcome:
+        """Judge a login that must be taken."""
+        if attempt.crash:
+            return Outcome(Verdict.CRASH, attempt.crash)
+        if attempt.key_answered and attempt.accepted is not False:
+            return (
+                passed() if attempt.server_is_right else failed(f"{what}: taken, but the server's pubKeyAuth is wrong")
+            )
+        if attempt.end is not None and attempt.end.end is End.SILENT:
+            return Outcome(Verdict.HANG, f"{what}: neither an answer nor a close")
+        return failed(f"{what} was refused: {describe_end(attempt.end)}")
+
+    def either(self, attempt: Attempt, what: str) -> Outcome:
+        """Judge a login that may be taken or refused, but not left hanging."""
+        if attempt.crash:
+            return Outcome(Verdict.CRASH, attempt.crash)
+        if attempt.end is not None and attempt.end.end is End.SILENT:
+            return Outcome(Verdict.HANG, f"{what}: neither an answer nor a close")
+        return passed("taken" if attempt.key_answered else f"refused: {describe_end(attempt.end)}")

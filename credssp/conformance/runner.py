@@ -1,0 +1,305 @@
+"""Runs the cases of the catalogue against a server, a client, or recorded exchanges.
+
+Every case is bounded: a target has a `timeout` for each of its answers, no case waits for more than a few dozen
+answers, and whatever a case raises becomes its outcome. A peer that takes no good login at all is not judged: refusing
+everything would pass most rules.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from credssp.conformance.catalogue import CATALOGUE
+from credssp.conformance.exchange import Exchange, Observation
+from credssp.conformance.play import ClientRun, Play
+from credssp.conformance.rule import Case, Evidence, Level, Outcome, Role, Rule, Skipped, Verdict
+from credssp.conformance.run import ServerRun
+from credssp.conformance.setup import FEATURES, ClientTarget, ServerTarget, Setup
+from credssp.errors import CredSSPError
+
+__all__ = ["Report", "Result", "check_client", "check_exchanges", "check_server", "select"]
+
+_VERSIONS: Final = (6, 5, 4, 2)
+_FORMS: Final = ("ntlm", "spnego")
+_EVIDENCE: Final = 8
+
+SUITE_FAILED: Final = "the suite itself failed"
+"""How the reason of a skip begins that is a bug of the suite; please report it."""
+
+# The worst of several outcomes counts; a pass counts more than a skip.
+_ORDER: Final = (Verdict.SKIP, Verdict.PASS, Verdict.LENIENT, Verdict.FAIL, Verdict.HANG, Verdict.CRASH)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a rule came to for one peer.
+
+    Attributes:
+        rule: the rule.
+        side: the role of the peer.
+        outcome: what was seen.
+        seconds: how long it took.
+        subject: the exchange it is about, for recorded ones.
+        expected: why it is expected not to pass, or an empty string.
+    """
+
+    rule: Rule
+    side: Role
+    outcome: Outcome
+    seconds: float = 0.0
+    subject: str = ""
+    expected: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict."""
+        return self.outcome.verdict
+
+    @property
+    def matters(self) -> bool:
+        """Whether somebody has to act on it: it is not good, and nobody expected that."""
+        return not self.verdict.is_good and not self.expected
+
+
+@dataclass(frozen=True)
+class Report:
+    """What all rules came to for one peer.
+
+    Attributes:
+        peer: its name.
+        side: its role.
+        results: in the order of the catalogue.
+        trouble: why it could not be judged at all, or an empty string.
+        facts: what else is worth knowing, such as versions.
+    """
+
+    peer: str
+    side: str
+    results: tuple[Result, ...]
+    trouble: str = ""
+    facts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nobody has to act on anything."""
+        return not self.trouble and not any(result.matters for result in self.results)
+
+    def count(self, verdict: Verdict) -> int:
+        """How many rules came to this."""
+        return sum(1 for result in self.results if result.verdict is verdict)
+
+    def with_level(self, *levels: Level) -> list[Result]:
+        """The results of rules of these levels."""
+        return [result for result in self.results if result.rule.level in levels]
+
+    def verdict_of(self, rule_id: str) -> Verdict:
+        """The verdict of one rule, the worst if there are several; SKIP if it was not tried."""
+        found = [result.verdict for result in self.results if result.rule.id == rule_id]
+        return max(found, key=_ORDER.index, default=Verdict.SKIP)
+
+    def explain(self) -> str:
+        """Return what has to be acted on, for a failed assertion."""
+        if self.trouble:
+            return self.trouble
+        return "\n".join(
+            f"{r.rule.id} {r.verdict.value}: {r.outcome.detail} (expected: {r.rule.expected}; {r.rule.section})"
+            for r in self.results
+            if r.matters
+        )
+
+
+OnResult = Callable[[Result], None]
+
+
+def select(patterns: Iterable[str] = (), *, side: Role | None = None) -> list[Case]:
+    """Return the cases whose rule ids match one of the patterns (``CSSP-PKA*``), all without patterns."""
+    wanted = [pattern.upper() for pattern in patterns]
+    return [
+        case
+        for case in CATALOGUE.cases
+        if (side is None or case.side is side)
+        and (not wanted or any(fnmatch.fnmatchcase(case.rule.id, pattern) for pattern in wanted))
+    ]
+
+
+def check_server(
+    target: ServerTarget,
+    *,
+    rules: Iterable[str] = (),
+    expected: dict[str, str] | None = None,
+    on_result: OnResult | None = None,
+) -> Report:
+    """Judge a server.
+
+    Args:
+        target: how to reach it, and an account it knows.
+        rules: patterns of rule ids; none for all.
+        expected: reasons for rules that are known not to pass, by id.
+        on_result: is told each result.
+    """
+    known: dict[Any, Any] = {}
+    probe = ServerRun(target, known)
+    try:
+        probe.baseline()
+    except (Skipped, CredSSPError, OSError) as error:
+        return Report(target.name, "server", (), trouble=f"no good login works: {error}")
+    finally:
+        probe.close()
+
+    def observations() -> Iterator[Observation]:
+        for form in _FORMS:
+            for version in _VERSIONS:
+                run = ServerRun(target, known)
+                try:
+                    yield run.observation(form, version)
+                except Skipped:
+                    continue
+                finally:
+                    run.close()
+
+    def run_case(case: Case) -> Outcome:
+        return _guarded(lambda: ServerRun(target, known), case)
+
+    return _check(target.name, Role.SERVER, target.features, rules, expected, on_result, observations, run_case)
+
+
+def check_client(
+    target: ClientTarget,
+    *,
+    rules: Iterable[str] = (),
+    expected: dict[str, str] | None = None,
+    on_result: OnResult | None = None,
+) -> Report:
+    """Judge a client; arguments as `check_server`."""
+    known: dict[tuple[Any, ...], Play] = {}
+    probe = ClientRun(target, known)
+    try:
+        probe.baseline()
+    except (Skipped, CredSSPError, OSError) as error:
+        return Report(target.name, "client", (), trouble=f"no good login works: {error}")
+    finally:
+        probe.close()
+
+    def observations() -> Iterator[Observation]:
+        for setup in (Setup(), Setup(form="spnego")):
+            for version in _VERSIONS:
+                run = ClientRun(target, known)
+                try:
+                    yield run.observation(version, setup)
+                except Skipped:
+                    continue
+                finally:
+                    run.close()
+
+    def run_case(case: Case) -> Outcome:
+        return _guarded(lambda: ClientRun(target, known), case)
+
+    return _check(target.name, Role.CLIENT, target.features, rules, expected, on_result, observations, run_case)
+
+
+def check_exchanges(
+    exchanges: Sequence[tuple[Exchange, Sequence[Role]]],
+    *,
+    rules: Iterable[str] = (),
+    expected: dict[str, str] | None = None,
+    on_result: OnResult | None = None,
+) -> Report:
+    """Judge recorded exchanges by the rules that only look.
+
+    Args:
+        exchanges: each with the sides of it to judge.
+        rules: patterns of rule ids; none for all.
+        expected: reasons for rules that are known not to pass, by ``exchange:rule`` or by the id alone; the names of
+            exchanges are patterns.
+        on_result: is told each result.
+    """
+    results = []
+    for exchange, sides in exchanges:
+        for case in select(rules):
+            if not case.passive or case.side not in sides:
+                continue
+            begin = time.monotonic()
+            outcome = _look(case, [Observation(exchange, case.side)])
+            seconds = time.monotonic() - begin
+            reason = _expected_of(exchange.name, case.rule.id, expected or {}) if not outcome.verdict.is_good else ""
+            result = Result(case.rule, case.side, outcome, seconds, exchange.name, reason)
+            results.append(result)
+            if on_result is not None:
+                on_result(result)
+    return Report("recorded exchanges", "both", tuple(results))
+
+
+def _expected_of(name: str, rule_id: str, expected: dict[str, str]) -> str:
+    for key, reason in expected.items():
+        subject, _, wanted = key.rpartition(":")
+        if fnmatch.fnmatchcase(rule_id, wanted) and (not subject or fnmatch.fnmatchcase(name, subject)):
+            return reason
+    return ""
+
+
+def _check(
+    name: str,
+    side: Role,
+    features: Iterable[str],
+    rules: Iterable[str],
+    expected: dict[str, str] | None,
+    on_result: OnResult | None,
+    observations: Callable[[], Iterator[Observation]],
+    run_case: Callable[[Case], Outcome],
+) -> Report:
+    seen: list[Observation] | None = None
+    results = []
+    for case in select(rules, side=side):
+        begin = time.monotonic()
+        missing = case.needs - set(features)
+        if missing:
+            outcome = Outcome(Verdict.SKIP, f"needs {FEATURES[min(missing)]}")
+        elif case.passive:
+            if seen is None:
+                seen = list(observations())
+            outcome = _look(case, seen)
+        else:
+            outcome = run_case(case)
+        reason = _expected_of(name, case.rule.id, expected or {}) if not outcome.verdict.is_good else ""
+        result = Result(case.rule, side, outcome, time.monotonic() - begin, expected=reason)
+        results.append(result)
+        if on_result is not None:
+            on_result(result)
+    return Report(name, side.value, tuple(results))
+
+
+def _guarded(make: Callable[[], ServerRun | ClientRun], case: Case) -> Outcome:
+    """Run one case; every end of it is an outcome."""
+    run = make()
+    try:
+        outcome: Outcome = case.function(run)
+    except Skipped as reason:
+        return Outcome(Verdict.SKIP, str(reason))
+    except OSError as error:
+        outcome = Outcome(Verdict.CRASH, f"the peer is gone: {error.strerror or type(error).__name__}")
+    except CredSSPError as error:
+        # The suite could not read what a peer sent where it had to, in a case that did not foresee it.
+        outcome = Outcome(Verdict.FAIL, f"what came could not be read: {getattr(error, 'message', error)}")
+    except Exception as error:  # noqa: BLE001  # a bug of the suite, or a peer that nobody thought of: the others go on
+        outcome = Outcome(Verdict.SKIP, f"{SUITE_FAILED}: {type(error).__name__}: {error}")
+    finally:
+        run.close()
+    return replace(outcome, evidence=run.evidence[-_EVIDENCE:])
+
+
+def _look(case: Case, observations: Sequence[Observation]) -> Outcome:
+    """Try a passive case on all exchanges; the worst outcome counts."""
+    worst = Outcome(Verdict.SKIP, "no exchange to look at")
+    for seen in observations:
+        try:
+            outcome: Outcome = case.function(seen)
+        except Skipped as reason:
+            outcome = Outcome(Verdict.SKIP, str(reason))
+        if _ORDER.index(outcome.verdict) > _ORDER.index(worst.verdict) or worst.detail == "no exchange to look at":
+            evidence = tuple(Evidence(sender, data) for sender, data in seen.exchange.messages)
+            worst = replace(outcome, evidence=evidence[-_EVIDENCE:])
+    return worst

@@ -1,0 +1,117 @@
+"""What a rule may ask of the peer's set-up, and what a peer under test must offer the suite."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol, TypeAlias
+
+from credssp.conformance.links import Link
+from credssp.conformance.ntlm import Account
+
+__all__ = ["FEATURES", "ClientTarget", "Front", "ServerTarget", "Setup", "WireForm"]
+
+WireForm: TypeAlias = Literal["", "ntlm", "spnego"]
+
+FEATURES: Final = {
+    "x224": "an RDP connection: the negotiation in front of TLS",
+    "http": "WinRM: HTTP around the tokens",
+    "clock": "a deadline of its own: implementations without sockets have none",
+    "report": "the error that it gives its caller",
+}
+"""What a transport may offer beyond TLS and TSRequests."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """How the peer is to be set up. Peers that are found as they are refuse anything but the default.
+
+    Attributes:
+        min_version: lowest CredSSP version to take; 2 lets the suite try everything.
+        key_type: kind of the server's key, empty for any.
+        form: what a client is to speak, empty for any.
+        restricted_admin: a client is to ask for Restricted Admin mode.
+        deny: a client's policy is to allow delegation to nobody.
+        authorized: a server is to let the user in after the login.
+        remote_guard: a server is to take Remote Credential Guard.
+        large_message: a WinRM client is to send a message of more than 16384 octets.
+    """
+
+    min_version: int = 2
+    key_type: Literal["", "rsa", "p256", "ed25519", "ed25519-ff"] = ""
+    form: WireForm = ""
+    restricted_admin: bool = False
+    deny: bool = False
+    authorized: bool = True
+    remote_guard: bool = False
+    large_message: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Front:
+    """What a server says before TLS, where there is such a thing (RDP).
+
+    Attributes:
+        answer: the Connection Confirm, whole; None for one that selects `selected`.
+        selected: selectedProtocol.
+        flags: flags of RDP_NEG_RSP.
+    """
+
+    answer: bytes | None = None
+    selected: int = 2
+    flags: int = 0
+
+
+class ServerTarget(Protocol):
+    """A server under test.
+
+    Attributes:
+        name: for reports.
+        account: an account it knows.
+        features: of `FEATURES`.
+        timeout: seconds to wait for an answer of it.
+        target_name: the SPN under which it is spoken to.
+    """
+
+    name: str
+    account: Account
+    features: Collection[str]
+    timeout: float
+    target_name: str
+
+    def open(self, setup: Setup) -> Link:
+        """Open a connection at the point where TLS begins. Raises Skipped where the set-up is not to be had."""
+
+    def open_raw(self, setup: Setup) -> Link:
+        """Open a connection before anything was said. Raises Skipped where that is no different."""
+
+    def accepted(self, link: Link) -> bool | None:
+        """Whether the login on this connection went well, as far as the server shows it; None if it does not."""
+
+
+class ClientTarget(Protocol):
+    """A client under test.
+
+    Attributes:
+        name: for reports.
+        account: the account it logs on with.
+        features: of `FEATURES`.
+        timeout: seconds to wait for an answer of it.
+        target_name: the SPN it believes to talk to, or empty where that is not known.
+    """
+
+    name: str
+    account: Account
+    features: Collection[str]
+    timeout: float
+    target_name: str
+
+    def start(self, setup: Setup, front: Front) -> Link:
+        """Start a login and return the connection at the point where TLS begins, or where `front` ended it.
+
+        Raises:
+            Skipped: the set-up is not to be had.
+        """
+
+    def request(self, link: Link) -> bytes:
+        """Return what the client said before TLS (its Connection Request), or nothing."""

@@ -1,0 +1,55 @@
+"""The clear-text leg of an RDP connection, over any link."""
+
+from __future__ import annotations
+
+from credssp.conformance.links import Link
+from credssp.conformance.setup import Front
+from credssp.rdp.negotiation import NegotiationRequest, NegotiationResponse, Protocol, RequestFlags, ResponseFlags
+from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
+
+__all__ = ["answer_request", "ask", "request_tls", "take_frame", "take_request"]
+
+
+def take_frame(link: Link, timeout: float) -> bytes:
+    """Read one TPKT frame; what came short where the peer ended or was silent."""
+    data = b""
+    while len(data) < 4 or len(data) < int.from_bytes(data[2:4], "big"):
+        piece = link.receive(timeout)
+        if not piece:
+            break
+        data += piece
+    return data
+
+
+def ask(link: Link, protocols: int | None, timeout: float, *, flags: int = 0) -> ConnectionConfirm | bytes:
+    """Send a Connection Request and return the answer: a Connection Confirm, or whatever octets it was."""
+    asked = None if protocols is None else NegotiationRequest(Protocol(protocols), RequestFlags(flags))
+    link.send(ConnectionRequest(negotiation=asked).encode())
+    data = take_frame(link, timeout)
+    try:
+        return ConnectionConfirm.decode(data[4:])
+    except Exception:  # noqa: BLE001  # whatever it is, it is no Connection Confirm
+        return data
+
+
+def request_tls(link: Link, protocols: int, timeout: float) -> Protocol | None:
+    """Negotiate, as a client; returns what was selected, None where that is no CredSSP (the link is closed then)."""
+    answer = ask(link, protocols, timeout)
+    if isinstance(answer, ConnectionConfirm) and isinstance(answer.negotiation, NegotiationResponse):
+        return answer.negotiation.selected
+    return None
+
+
+def take_request(link: Link, timeout: float) -> bytes:
+    """Read the client's Connection Request."""
+    return take_frame(link, timeout)
+
+
+def answer_request(link: Link, front: Front) -> None:
+    """Answer it."""
+    answer = front.answer
+    if answer is None:
+        response = NegotiationResponse(Protocol(front.selected), ResponseFlags(front.flags))
+        answer = ConnectionConfirm(response).encode()
+    if answer:
+        link.send(answer)
