@@ -7,7 +7,8 @@
         credssp_rdp_server.assert_delegated(username="alice", domain="LAB")
 
 Override `credssp_accounts` to choose who may log on, or use `make_credssp_rdp_server` for several servers or other
-settings. Nothing heavy is imported before a test asks for one of them.
+settings. `credssp_winrm_server` and `make_credssp_winrm_server` are the same for WinRM. Nothing heavy is imported before
+a test asks for one of them.
 """
 
 from __future__ import annotations
@@ -19,8 +20,15 @@ import pytest
 
 if TYPE_CHECKING:
     from credssp.testing import RDPServer
+    from credssp.winrm.testing import WinRMServer
 
-__all__ = ["credssp_accounts", "credssp_rdp_server", "make_credssp_rdp_server"]
+__all__ = [
+    "credssp_accounts",
+    "credssp_rdp_server",
+    "credssp_winrm_server",
+    "make_credssp_rdp_server",
+    "make_credssp_winrm_server",
+]
 
 
 @pytest.fixture
@@ -54,3 +62,28 @@ def credssp_rdp_server(
 ) -> RDPServer:
     """A running `credssp.testing.RDPServer` with the accounts of `credssp_accounts`."""
     return make_credssp_rdp_server(credssp_accounts)
+
+
+@pytest.fixture
+def make_credssp_winrm_server() -> Iterator[Callable[..., WinRMServer]]:
+    """A function that starts a `credssp.winrm.testing.WinRMServer`; all of them are stopped after the test."""
+    from credssp.winrm.testing import WinRMServer
+
+    running: list[WinRMServer] = []
+
+    def make(who: Mapping[tuple[str, str], Any] | None = None, /, **options: Any) -> WinRMServer:
+        server = WinRMServer(who, **options)
+        running.append(server)
+        return server.start()
+
+    yield make
+    for server in running:
+        server.stop()
+
+
+@pytest.fixture
+def credssp_winrm_server(
+    make_credssp_winrm_server: Callable[..., WinRMServer], credssp_accounts: Mapping[tuple[str, str], Any]
+) -> WinRMServer:
+    """A running `credssp.winrm.testing.WinRMServer` with the accounts of `credssp_accounts`."""
+    return make_credssp_winrm_server(credssp_accounts)
