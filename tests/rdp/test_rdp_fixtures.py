@@ -1,0 +1,160 @@
+"""Captures of FreeRDP's client and server: our side comes out of a replay octet for octet, X.224 included."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from credssp.accounts import MemoryAccounts
+from credssp.conformance.fixture import Fixture, load_all
+from credssp.credentials import PasswordCredentials
+from credssp.engine import ClientEngine, CredentialsReceived, Send, ServerEngine
+from credssp.errors import AuthenticationError
+from credssp.nego.acceptor import create_acceptor
+from credssp.nego.initiator import create_initiator
+from credssp.nego.ntlm.target import NTLMTarget
+from credssp.policy import DelegationPolicy
+from credssp.rdp import ConnectionConfirm, ConnectionRequest, NegotiationResponse, NLAClient, NLAServer, Protocol, State
+from credssp.rdp.tpkt import TPKTBuffer
+
+FIXTURES = [
+    fixture
+    for fixture in load_all(Path(__file__).parents[2] / "fixtures")
+    if (
+        fixture.manifest["exchange"]["transport"] == "rdp"
+        and fixture.manifest["programs"]["client"].startswith("FreeRDP")
+    )
+    or fixture.manifest["programs"]["server"].startswith("FreeRDP")
+]
+OUR_SERVER = [f for f in FIXTURES if f.manifest["programs"]["server"].startswith("credssp ")]
+OUR_CLIENT = [f for f in FIXTURES if f.manifest["programs"]["client"].startswith("credssp ")]
+# What the servers of the captures knew; a refused client used another.
+PASSWORD = "Made-up for this capture 1"
+
+
+class Draws:
+    """Plays back what was drawn."""
+
+    def __init__(self, fixture: Fixture) -> None:
+        self.left = fixture.draws
+
+    def __call__(self, size: int) -> bytes:
+        draw = self.left.pop(0)
+        assert len(draw) == size
+        return draw
+
+
+def name(fixture: Fixture) -> str:
+    return fixture.name
+
+
+def x224(fixture: Fixture) -> tuple[bytes, bytes]:
+    request, confirm = (message.data for message in fixture.messages if message.layer == "x224")
+    return request, confirm
+
+
+def account(fixture: Fixture) -> PasswordCredentials:
+    table = fixture.manifest["account"]
+    return PasswordCredentials(table["username"], table["password"], domain=table["domain"])
+
+
+def test_the_captures_are_there() -> None:
+    assert len(OUR_SERVER) >= 5
+    assert len(OUR_CLIENT) >= 3
+    for fixtures in (OUR_SERVER, OUR_CLIENT):
+        assert {f.manifest["outcome"] for f in fixtures} == {"accepted", "refused"}
+        assert {f.manifest["exchange"]["tls"] for f in fixtures} == {"TLSv1.2", "TLSv1.3"}
+
+
+@pytest.mark.parametrize("fixture", OUR_SERVER, ids=name)
+def test_our_confirm_replayed(fixture: Fixture) -> None:
+    request, confirm = x224(fixture)
+    server = NLAServer()
+    server.receive(request)
+    assert server.data_to_send() == confirm
+    assert server.state is State.EXPECT_CREDSSP
+    assert server.request is not None
+    assert server.request.cookie == "alice"
+
+
+@pytest.mark.parametrize("fixture", OUR_CLIENT, ids=name)
+def test_our_request_replayed(fixture: Fixture) -> None:
+    request, confirm = x224(fixture)
+    client = NLAClient(account(fixture), host="127.0.0.1")
+    client.start()
+    assert client.data_to_send() == request
+    client.receive(confirm)
+    assert client.selected_protocol is Protocol.HYBRID
+    assert client.data_to_send()[:1] == b"\x16"
+
+
+@pytest.mark.parametrize("fixture", FIXTURES, ids=name)
+def test_every_clear_message_is_read_and_written_back(fixture: Fixture) -> None:
+    request, confirm = x224(fixture)
+    for data, kind in ((request, ConnectionRequest), (confirm, ConnectionConfirm)):
+        tpdu = TPKTBuffer().feed(data)
+        assert tpdu is not None
+        decoded = kind.decode(tpdu)
+        assert decoded.encode()[-8:] == data[-8:]
+    assert isinstance(decoded.negotiation, NegotiationResponse)
+
+
+@pytest.mark.parametrize("fixture", OUR_SERVER, ids=name)
+def test_our_server_replayed(fixture: Fixture) -> None:
+    draws = Draws(fixture)
+    engine = ServerEngine(
+        create_acceptor(
+            MemoryAccounts({("LABDOM", "alice"): PASSWORD}),
+            target=NTLMTarget(**fixture.manifest["server"]["names"]),
+            random=draws,
+            clock=lambda: fixture.manifest["randomness"]["clock"],
+        ),
+        public_key=fixture.public_key,
+        min_version=2,
+        max_version=fixture.manifest["exchange"]["server_version"],
+    )
+    sent: list[bytes] = []
+    received = []
+    try:
+        for request in fixture.requests("client"):
+            for event in engine.receive(request):
+                if isinstance(event, Send):
+                    sent.append(event.data)
+                elif isinstance(event, CredentialsReceived):
+                    received.append(event.credentials)
+    except AuthenticationError as error:
+        sent.append(error.token)
+        assert fixture.manifest["outcome"] == "refused"
+    else:
+        table = fixture.manifest["delegated"]
+        assert received == [PasswordCredentials(table["username"], table["password"], domain=table["domain"])]
+        # FreeRDP goes straight on to MCS Connect Initial.
+        assert fixture.messages[-1].layer == "application"
+        assert fixture.messages[-1].data[4:9] == bytes.fromhex("02f0807f65")
+    assert sent == fixture.requests("server")
+    assert draws.left == []
+
+
+@pytest.mark.parametrize("fixture", OUR_CLIENT, ids=name)
+def test_our_client_replayed(fixture: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = Draws(fixture)
+    # pyspnego, which makes our client's NTLM messages, draws from os.urandom and asks for the machine's name.
+    monkeypatch.setattr(os, "urandom", draws)
+    monkeypatch.setenv("NETBIOS_COMPUTER_NAME", fixture.manifest["account"]["workstation"])
+    target = fixture.manifest["exchange"]["target_name"]
+    engine = ClientEngine(
+        create_initiator(account(fixture), target_name=target, mechanism="ntlm"),
+        public_key=fixture.public_key,
+        credentials=account(fixture),
+        policy=DelegationPolicy.for_target(target),
+        target_name=target,
+        random=draws,
+    )
+    sent = [event.data for event in engine.initiate() if isinstance(event, Send)]
+    for request in fixture.requests("server"):
+        sent += [event.data for event in engine.receive(request) if isinstance(event, Send)]
+    assert sent == fixture.requests("client")
+    assert engine.complete is (fixture.manifest["outcome"] == "accepted")
+    assert draws.left == []
