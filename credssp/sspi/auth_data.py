@@ -8,7 +8,14 @@ from os import PathLike
 from typing import Final, TypeAlias
 
 from credssp.account import AccountStore
-from credssp.credentials import NTHashCredentials, PasswordCredentials, RemoteGuardCredentials, SmartCardCredentials
+from credssp.credentials import (
+    CCacheCredentials,
+    KeytabCredentials,
+    NTHashCredentials,
+    PasswordCredentials,
+    RemoteGuardCredentials,
+    SmartCardCredentials,
+)
 from credssp.policy import CredentialSource
 from credssp.secret import Secret
 from credssp.tls.certificate import ServerCertificate
@@ -104,7 +111,7 @@ class SchannelCred:
     flags: int = 0
 
 
-Identity: TypeAlias = SecWinntAuthIdentity | SmartCardCredentials
+Identity: TypeAlias = SecWinntAuthIdentity | SmartCardCredentials | CCacheCredentials | KeytabCredentials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +121,8 @@ class CredsspCred:
     Attributes:
         type: Type; says which of the two members count.
         schannel_cred: pSchannelCred.
-        spnego_cred: pSpnegoCred: an identity, a smart card, or None for the default credentials.
+        spnego_cred: pSpnegoCred: an identity, a smart card, Kerberos tickets, a keytab, or None for the default
+            credentials.
         source: where the identity comes from, for the policy. Windows knows by itself; off Windows only the program
             can say that it took a password from a store (SAVED).
         accounts: on a server, who may log on; None for the accounts that the LSA was configured with.

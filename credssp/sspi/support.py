@@ -27,10 +27,13 @@ class Machine:
 
     Attributes:
         accounts: who may log on with NTLM where a credential does not say it; None for nobody.
+        keytab: the Kerberos keys of this machine's services, a path or ``TYPE:residual``; None for the keytab of the
+            process (``KRB5_KTNAME``).
         policy: the delegation policy; None for Windows' defaults (``TERMSRV/*`` and nothing else).
     """
 
     accounts: AccountStore | None = None
+    keytab: str | None = None
     policy: DelegationPolicy | PolicySettings | None = None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 from credssp.context import ClientContext, ServerContext
-from credssp.credentials import PasswordCredentials, SmartCardCredentials
+from credssp.credentials import DelegatedCredentials
 from credssp.policy import DelegationPolicy
 from credssp.sspi import attributes as a
 from credssp.sspi import constants as c
@@ -113,6 +113,7 @@ class CredSSPPackage(TLSPackage):
         """Return the inner context of a server."""
         return ServerContext(
             accounts=accounts_for(credential.accounts, self.support),
+            keytab=self.support.machine.keytab,
             certificate=credential.tls.server_certificate,
             policy=self.support.machine.policy,
             tls=credential.tls.server(demand_certificate=bool(context.request & c.ASC_REQ_MUTUAL_AUTH)),
@@ -142,7 +143,7 @@ class CredSSPPackage(TLSPackage):
         return super().query_more(context, attribute)
 
 
-def _delegated(context: TLSContext) -> PasswordCredentials | SmartCardCredentials | None:
+def _delegated(context: TLSContext) -> DelegatedCredentials | None:
     return usable(context.inner.delegated_credentials, wanted=bool(context.request & c.ASC_REQ_DELEGATE))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from credssp.credentials import DelegatedCredentials, PasswordCredentials, SmartCardCredentials
+from credssp.credentials import DelegatedCredentials, PasswordCredentials, RemoteGuardCredentials
 from credssp.nego.mechanism import Identity
 from credssp.server_authentication import ServerAuthentication
 from credssp.sspi import attributes as a
@@ -24,17 +24,15 @@ def server_auth_flags(server: ServerAuthentication) -> a.SecPkgContext_Flags:
     return a.SecPkgContext_Flags(flags)
 
 
-def usable(received: DelegatedCredentials | None, *, wanted: bool) -> PasswordCredentials | SmartCardCredentials | None:
+def usable(received: DelegatedCredentials | None, *, wanted: bool) -> DelegatedCredentials | None:
     """Return what the client delegated, if it is something, and if ASC_REQ_DELEGATE asked for it."""
     if not wanted or (isinstance(received, PasswordCredentials) and received.is_empty):
         return None
-    return received if isinstance(received, PasswordCredentials | SmartCardCredentials) else None
+    return received
 
 
-def client_creds(
-    credentials: PasswordCredentials | SmartCardCredentials | None, attribute: int
-) -> a.SecPkgContext_ClientCreds:
-    """Answer SECPKG_ATTR_CREDS and SECPKG_ATTR_CREDS_2.
+def client_creds(credentials: DelegatedCredentials | None, attribute: int) -> a.SecPkgContext_ClientCreds:
+    """Answer SECPKG_ATTR_CREDS and SECPKG_ATTR_CREDS_2. For Remote Credential Guard that is the KERB_TICKET_LOGON.
 
     Raises:
         SSPIError: SEC_E_NO_CREDENTIALS, there is nothing.
@@ -47,6 +45,8 @@ def client_creds(
         )
     if attribute == a.SECPKG_ATTR_CREDS and isinstance(credentials, PasswordCredentials):
         return a.SecPkgContext_ClientCreds(ContextBuffer(pack_auth_identity_ex2(credentials)))
+    if isinstance(credentials, RemoteGuardCredentials):
+        return a.SecPkgContext_ClientCreds(ContextBuffer(bytearray(credentials.buffer.reveal())))
     return a.SecPkgContext_ClientCreds(ContextBuffer(pack_logon(credentials)))
 
 

@@ -7,7 +7,9 @@ from typing import Any, Final
 
 from credssp.account import AccountStore
 from credssp.credentials import (
+    CCacheCredentials,
     DelegatedCredentials,
+    KeytabCredentials,
     LogonCredentials,
     NTHashCredentials,
     PasswordCredentials,
@@ -120,10 +122,12 @@ def from_identity(identity: Identity | None, source: CredentialSource) -> Logon 
     if isinstance(identity, SmartCardCredentials):
         # The card logs on through Kerberos (PKINIT), whose tickets are in this user's cache; the PIN goes over.
         return Logon(delegated=identity, mechanism="kerberos", source=source)
+    if isinstance(identity, CCacheCredentials | KeytabCredentials):
+        return Logon(credentials=identity, mechanism="kerberos", source=source)
     if not isinstance(identity, SecWinntAuthIdentity):
         raise refuse(
             "pAuthData",
-            f"a SecWinntAuthIdentity or SmartCardCredentials, not a {type(identity).__name__}",
+            f"a SecWinntAuthIdentity, SmartCardCredentials or Kerberos tickets, not a {type(identity).__name__}",
             _S.SEC_E_UNKNOWN_CREDENTIALS,
         )
     try:

@@ -53,7 +53,7 @@ class KerberosPackage(InnerPackage):
 
     def acceptor(self, accounts: AccountStore) -> Mechanism:  # noqa: ARG002 - the keytab says who may
         """Return the mechanism of a server."""
-        return KerberosAcceptor()
+        return KerberosAcceptor(keytab=self.support.machine.keytab)
 
 
 def sp_lsa_mode_initialize(lsa_version: int) -> tuple[int, Sequence[SecpkgFunctionTable]]:  # noqa: ARG001

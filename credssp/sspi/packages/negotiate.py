@@ -36,7 +36,7 @@ class NegotiatePackage(InnerPackage):
 
     def acceptor(self, accounts: AccountStore) -> Mechanism:
         """Return the mechanism of a server, which also takes NTLM and Kerberos without SPNEGO, as Windows does."""
-        return create_acceptor(accounts)
+        return create_acceptor(accounts, keytab=self.support.machine.keytab)
 
 
 def sp_lsa_mode_initialize(lsa_version: int) -> tuple[int, Sequence[SecpkgFunctionTable]]:  # noqa: ARG001

@@ -219,7 +219,7 @@ class TSSSPPackage:
         accounts = accounts_for(credential.accounts, self.support)
         _, oracle = self._policy()
         engine = ServerEngine(
-            create_acceptor(MemoryAccounts({}) if accounts is None else accounts),
+            create_acceptor(MemoryAccounts({}) if accounts is None else accounts, keytab=self.support.machine.keytab),
             public_key=_key(credential.tls.server_certificate.der if certificate is None else certificate),
             min_version=oracle.server_min_version,
         )
