@@ -203,7 +203,11 @@ def _delegation(exchange: Exchange) -> Iterator[Finding]:
 
 def _target(exchange: Exchange) -> str | None:
     message = exchange.ntlm.authenticate_message
-    return message.ntlmv2.target_info.target_name if message is not None and message.ntlmv2 is not None else None
+    target = message.ntlmv2.target_info.target_name if message is not None and message.ntlmv2 is not None else None
+    if target and exchange.conversation.transport == "winrm":
+        # Clients authenticate to HTTP/host; what Windows asks its policy about is WSMAN/host.
+        return f"WSMAN/{target.partition('/')[2]}"
+    return target
 
 
 def _ntlm(exchange: Exchange, unlocked: Unlocked) -> Iterator[Finding]:
