@@ -23,7 +23,7 @@ from credssp.wire.ts_request import TSRequest
 FIXTURES = [
     fixture
     for fixture in load_all(Path(__file__).parents[2] / "fixtures")
-    if fixture.manifest["exchange"]["transport"] == "winrm"
+    if fixture.manifest["make"]["command"] == "python -m fixtures.make_winrm"
 ]
 ACCEPTED = [fixture for fixture in FIXTURES if fixture.manifest["outcome"] == "accepted"]
 PYTHON_CLIENTS = [fixture for fixture in ACCEPTED if fixture.name.startswith(("pywinrm", "pypsrp"))]
