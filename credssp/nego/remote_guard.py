@@ -127,10 +127,9 @@ def open_remote_guard(credentials: RemoteGuardCredentials, *, keytab: str | None
     if not keys:
         raise failure("the keytab has no key for the service ticket", SecurityStatus.SEC_E_NO_KERB_KEY)
     etype, key = ticket.session_key(keys)
-    plain = crypto.decrypt(cred.enc_part.etype, key, KeyUsage.KRB_CRED, cred.enc_part.cipher)
     if etype != cred.enc_part.etype:
         raise RemoteProtocolError("KRB-CRED is not encrypted with the session key", section="[MS-CSSP] note <22>")
-    return EncKrbCredPart.decode(plain)
+    return EncKrbCredPart.decode(crypto.decrypt(etype, key, KeyUsage.KRB_CRED, cred.enc_part.cipher))
 
 
 # libkrb5
@@ -245,16 +244,8 @@ def _take_apart(token: bytes, session_key: _Key) -> tuple[bytes, KrbCred, EncKrb
         raise reader.error("no checksum that delegates", f"{path}.cksum", 0)
     size = int.from_bytes(checksum[_DELEGATION_AT - 2 : _DELEGATION_AT], "little")
     cred = KrbCred.decode(checksum[_DELEGATION_AT : _DELEGATION_AT + size])
-    keys = [session_key] + ([] if found[6] is None else [_read_key(reader, found[6], f"{path}.subkey")])
-    for number, (_, candidate) in enumerate(keys, 1):
-        try:
-            plain = crypto.decrypt(cred.enc_part.etype, candidate, KeyUsage.KRB_CRED, cred.enc_part.cipher)
-        except RemoteProtocolError:
-            # RFC 4121 4.1.1 says the session key; RFC 4120 5.8.1 allows the subkey.
-            if number == len(keys):
-                raise
-        else:
-            break
+    # With the session key, says RFC 4121 4.1.1, and not with the subkey as RFC 4120 5.8.1 allows.
+    plain = crypto.decrypt(cred.enc_part.etype, key, KeyUsage.KRB_CRED, cred.enc_part.cipher)
     return ticket, cred, EncKrbCredPart.decode(plain)
 
 

@@ -153,6 +153,18 @@ def test_tickets_that_were_changed_on_the_way(lab: Lab) -> None:
         open_remote_guard(RemoteGuardCredentials(package_name="Kerberos", buffer=junk.encode()))
 
 
+def test_krb_cred_of_another_encryption_type(lab: Lab) -> None:
+    logon = KerbTicketLogon.decode(make(lab).buffer.reveal())
+    cred = logon.krb_cred()
+    assert cred is not None
+    other = krb_cred.KrbCred(cred.tickets, krb_cred.EncryptedData(17, cred.enc_part.cipher))
+    changed = KerbTicketLogon(service_ticket=logon.service_ticket, ticket_granting_ticket=Secret(other.encode()))
+    with pytest.raises(CredSSPError, match="not encrypted with the session key"):
+        open_remote_guard(
+            RemoteGuardCredentials(package_name="Kerberos", buffer=changed.encode()), keytab=str(lab.keytab)
+        )
+
+
 def test_smart_card_goes_over_kerberos(lab: Lab) -> None:
     card = SmartCardCredentials(
         pin=Secret("1234"),

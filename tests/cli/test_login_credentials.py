@@ -1,0 +1,117 @@
+"""Arguments of ``credssp login`` turned into credentials; tests/kerberos/test_cli.py logs on with them."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+from pathlib import Path
+
+import pytest
+
+from credssp.cli import _login_credentials as options
+from credssp.cli._targets import parse_target
+from credssp.credentials import (
+    CCacheCredentials,
+    KeytabCredentials,
+    NTHashCredentials,
+    PasswordCredentials,
+    SmartCardCredentials,
+)
+from credssp.errors import LocalProtocolError
+
+HASH = "31d6cfe0d16ae931b73c59d7e0c089c0"
+RDP, WINRM = parse_target("rdp://srv"), parse_target("http://srv")
+
+
+def parse(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    options.add_arguments(parser)
+    parser.add_argument("--mechanism", default="auto")
+    return parser.parse_args(words)
+
+
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody sits there and types ``typed``."""
+    monkeypatch.delenv("CREDSSP_PASSWORD", raising=False)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(getpass, "getpass", lambda prompt: "typed")
+
+
+@pytest.mark.parametrize(
+    ("words", "credentials", "shown"),
+    [
+        (["-u", "alice"], PasswordCredentials("alice", "typed"), "alice"),
+        (["-u", "LAB\\alice"], PasswordCredentials("alice", "typed", domain="LAB"), "LAB\\alice"),
+        (["-u", "alice", "--hash", HASH], NTHashCredentials("alice", HASH), "alice"),
+        (["--ccache", "KCM:"], CCacheCredentials("KCM:"), "tickets of KCM:"),
+        (["--ccache", "c", "-u", "a", "-d", "lab.test"], CCacheCredentials("c", "a@LAB.TEST"), "a@LAB.TEST of c"),
+        (["--ccache", "c", "-u", "lab.test\\a"], CCacheCredentials("c", "a@LAB.TEST"), "a@LAB.TEST of c"),
+        (["--keytab", "k"], KeytabCredentials("k"), "first entry of k"),
+        (["--keytab", "k", "-u", "a@LAB.TEST"], KeytabCredentials("k", "a@LAB.TEST"), "a@LAB.TEST of k"),
+        (["--mechanism", "kerberos"], None, "tickets of the default cache"),
+        (["--remote-guard"], None, "tickets of the default cache"),
+    ],
+)
+def test_who_logs_on(words: list[str], credentials: object, shown: str) -> None:
+    found = options.logon(parse(*words))
+    assert found == credentials
+    assert options.who(found) == shown
+
+
+def test_hash_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "hash").write_text(HASH + "\n")
+    words = ["-u", "alice", "--hash-file", str(tmp_path / "hash")]
+    assert options.logon(parse(*words)) == NTHashCredentials("alice", HASH)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ([], "who logs on"),
+        (["--hash", HASH], "a hash needs its user"),
+        (["--keytab", "k", "--hash", HASH], "is enough"),
+        (["--ccache", ""], "TYPE:residual"),
+    ],
+)
+def test_nobody_to_log_on(words: list[str], text: str) -> None:
+    with pytest.raises(LocalProtocolError, match=text):
+        options.logon(parse(*words))
+
+
+def test_what_is_delegated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert options.delegated(parse(), RDP) is None
+    assert options.delegated(parse("--no-delegate"), RDP) is None
+    other = options.delegated(parse("--delegate-user", "LAB\\bob"), WINRM)
+    assert other == PasswordCredentials("bob", "typed", domain="LAB")
+    monkeypatch.setenv("CREDSSP_PIN", "0000")
+    (tmp_path / "pin").write_text("1111\n")
+    for source, pin in (("ask", "typed"), ("env:CREDSSP_PIN", "0000"), (f"file:{tmp_path / 'pin'}", "1111")):
+        card = options.delegated(parse("-u", "a", "--smartcard-pin", source, "--reader", "R", "--container", "C"), RDP)
+        assert isinstance(card, SmartCardCredentials)
+        assert (card.pin.reveal(), card.reader_name, card.container_name, card.user_hint) == (pin, "R", "C", "a")
+
+
+@pytest.mark.parametrize(
+    ("words", "target", "text"),
+    [
+        (["--remote-guard"], WINRM, "a mode of RDP"),
+        (["--remote-guard", "--mechanism", "ntlm"], RDP, "needs Kerberos"),
+        (["--remote-guard", "--restricted-admin"], RDP, "--restricted-admin and --remote-guard exclude"),
+        (["--container", "C"], RDP, "go with --smartcard-pin"),
+        (["--smartcard-pin", "1234"], RDP, "others would see the PIN"),
+        (["--smartcard-pin", "env:"], RDP, "others would see the PIN"),
+        (["--smartcard-pin", "env:NOT_SET_ANYWHERE"], RDP, "is not set"),
+    ],
+)
+def test_what_makes_no_sense(words: list[str], target: object, text: str) -> None:
+    with pytest.raises(LocalProtocolError, match=text) as caught:
+        options.delegated(parse(*words), target)  # type: ignore[arg-type]
+    assert "1234" not in str(caught.value)
+
+
+def test_pin_needs_somebody_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: False)
+    with pytest.raises(LocalProtocolError, match="needs a terminal"):
+        options.delegated(parse("--smartcard-pin", "ask"), RDP)
