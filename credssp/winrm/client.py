@@ -1,14 +1,14 @@
 """The legs of a client on one TCP connection ([MS-WSMV] 3.1.4.1.28), without any HTTP library.
 
-====  =====================================  ===========================================================
-leg   ``Authorization: CredSSP ...``         the answer
-====  =====================================  ===========================================================
-1     TLS ClientHello                        401 with ServerHello ...
-2     the client's last TLS flight           401 with the server's (TLS 1.2), a session ticket (TLS 1.3)
-3     TSRequest: first negoTokens            401 with negoTokens
-4     TSRequest: last negoTokens, pubKeyAuth 401 with pubKeyAuth
-5     TSRequest: authInfo                    200 (or what the application says)
-====  =====================================  ===========================================================
+====  =======================================  ===========================================================
+leg   ``Authorization: CredSSP ...``           the answer
+====  =======================================  ===========================================================
+1     TLS ClientHello                          401 with ServerHello ...
+2     the client's last TLS flight             401 with the server's (TLS 1.2), a session ticket (TLS 1.3)
+3     TSRequest: first negoTokens              401 with negoTokens
+4     TSRequest: last negoTokens, pubKeyAuth   401 with pubKeyAuth
+5     TSRequest: authInfo                      200 (or what the application says)
+====  =======================================  ===========================================================
 
 Kerberos or an SPNEGO that needs a further round adds legs. All of them must travel over one connection, and what was
 set up is good on that connection only. Legs carry an empty body: the real one is sent when it can be encrypted.

@@ -87,7 +87,7 @@ class Fault(Exception):  # SOAP's word
 
     Attributes:
         subcode: the WS-Management subcode, such as ``w:InvalidSelectors``.
-        code: WSManFault's number (winerror.h, ERROR_WSMAN_...).
+        code: WSManFault's number (``ERROR_WSMAN_`` in winerror.h).
     """
 
     def __init__(self, subcode: str, code: int, reason: str) -> None:
