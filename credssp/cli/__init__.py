@@ -31,6 +31,7 @@ COMMANDS = {
     "decode": "take a TSRequest, TSCredentials, SPNEGO or NTLM token apart",
     "dissect": "open captures and transcripts: TSRequests, NTLM, binding and policy judged",
     "doctor": "examine this machine: TLS, Kerberos, clock, tickets, keytab",
+    "conformance": "judge a server, a client or captures by the rules of the specifications",
     "policy": "ask a delegation policy whether credentials may go to a server",
 }
 """Name of every sub-command, which is also the name of its module, and one line for the help."""

@@ -1,1 +1,83 @@
-"""Judging CredSSP exchanges: captured ones (`credssp.conformance.fixture`), and later live peers."""
+"""Judging CredSSP clients, servers and recorded exchanges by a catalogue of rules.
+
+In a test suite of your own::
+
+    from credssp.conformance import Account, RdpServerTarget, check_server
+
+    def test_my_server_conforms():
+        target = RdpServerTarget("127.0.0.1", 3389, Account("alice", "secret", "LAB"))
+        report = check_server(target)
+        assert report.ok, report.explain()
+
+A server or client without sockets needs an adapter of four methods (`MemoryPeer`) and a `MemoryServerTarget` or
+`MemoryClientTarget` around a function that makes one. The names are loaded when they are first used: reading fixtures
+needs none of it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from credssp.conformance.catalogue import CATALOGUE
+    from credssp.conformance.expected import load_expected
+    from credssp.conformance.http import HttpServerTarget
+    from credssp.conformance.links import MemoryPeer
+    from credssp.conformance.ntlm import Account
+    from credssp.conformance.peers import MemoryClientTarget, MemoryServerTarget
+    from credssp.conformance.rdp import CommandTarget, RdpServerTarget
+    from credssp.conformance.recorded import exchanges_in
+    from credssp.conformance.rule import Level, Outcome, Role, Rule, Verdict
+    from credssp.conformance.runner import Report, Result, check_client, check_exchanges, check_server
+    from credssp.conformance.setup import Setup
+    from credssp.conformance.vectors import vectors
+
+__all__ = [
+    "CATALOGUE",
+    "Account",
+    "CommandTarget",
+    "HttpServerTarget",
+    "Level",
+    "MemoryClientTarget",
+    "MemoryPeer",
+    "MemoryServerTarget",
+    "Outcome",
+    "RdpServerTarget",
+    "Report",
+    "Result",
+    "Role",
+    "Rule",
+    "Setup",
+    "Verdict",
+    "check_client",
+    "check_exchanges",
+    "check_server",
+    "exchanges_in",
+    "load_expected",
+    "vectors",
+]
+
+_HOMES: Final = {
+    "catalogue": ("CATALOGUE",),
+    "expected": ("load_expected",),
+    "http": ("HttpServerTarget",),
+    "links": ("MemoryPeer",),
+    "ntlm": ("Account",),
+    "peers": ("MemoryClientTarget", "MemoryServerTarget"),
+    "rdp": ("CommandTarget", "RdpServerTarget"),
+    "recorded": ("exchanges_in",),
+    "rule": ("Level", "Outcome", "Role", "Rule", "Verdict"),
+    "runner": ("Report", "Result", "check_client", "check_exchanges", "check_server"),
+    "setup": ("Setup",),
+    "vectors": ("vectors",),
+}
+_MODULES: Final = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Load a name when it is first used."""
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), name)

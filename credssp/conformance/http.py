@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import ssl
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -318,7 +318,7 @@ class HttpServerTarget:
     account: Account
     name: str = ""
     timeout: float = 5.0
-    features: Sequence[str] = ("http",)
+    features: Collection[str] = ("http",)
     target_name: str = ""
 
     def __post_init__(self) -> None:

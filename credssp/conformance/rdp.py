@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class RdpServerTarget:
     account: Account
     name: str = ""
     timeout: float = 5.0
-    features: Sequence[str] = ("x224", "clock")
+    features: Collection[str] = ("x224", "clock")
     target_name: str = ""
     settle: float = _SETTLE
 
@@ -96,7 +96,7 @@ class CommandTarget:
     account: Account
     name: str = ""
     timeout: float = 5.0
-    features: Sequence[str] = ("x224",)
+    features: Collection[str] = ("x224",)
     target_name: str = ""
     transport: str = "rdp"
     environment: Mapping[str, str] | None = None

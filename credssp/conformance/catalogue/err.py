@@ -284,6 +284,8 @@ def _same_answer(run: ServerRun) -> Outcome:
     one, other = wrong.end, unknown_user.end
     if one is None or other is None:
         return failed("not refused")
+    if End.SILENT in (one.end, other.end):
+        return Outcome(Verdict.HANG, "neither an answer nor a close")
     same = (one.end, one.data, one.alert) == (other.end, other.data, other.alert)
     return passed(str(one)) if same else failed(f"wrong password: {one}; unknown user: {other}")
 

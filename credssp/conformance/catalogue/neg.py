@@ -141,7 +141,8 @@ def _unasked(run: ClientRun) -> Outcome:
 )  # fmt: skip
 def _core_data(seen: Observation) -> Outcome:
     data = seen.exchange.client_application
-    at = data.find(b"\x01\xc0")
+    # CS_CORE is the first block behind the H.221 key of the GCC Conference Create Request.
+    at = data.find(b"\x01\xc0", data.find(b"Duca") + 4) if b"Duca" in data else -1
     # TS_UD_CS_CORE: serverSelectedProtocol is the last of the optional fields, 212 octets behind the header's start.
     if at < 0 or int.from_bytes(data[at + 2 : at + 4], "little") < 216 or len(data) < at + 216:
         raise Skipped("no Client Core Data in this exchange")

@@ -1,0 +1,179 @@
+"""``credssp conformance``: judge servers, clients and recorded exchanges by the catalogue of rules."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from credssp.conformance import Account, Report, Result
+    from credssp.conformance.setup import ServerTarget
+
+__all__ = ["configure", "run"]
+
+_EPILOG = """Examples:
+  credssp conformance server rdp://127.0.0.1:3389 -u alice -d LAB
+  credssp conformance server http://127.0.0.1:5985/wsman -u alice -d LAB --rule 'CSSP-PKA*'
+  credssp conformance client -u alice -d LAB --exec 'xfreerdp +auth-only /v:{host}:{port} /u:alice ...'
+  credssp conformance fixtures fixtures --html report.html
+  credssp conformance vectors > vectors.json
+
+Test accounts only: the suite logs on dozens of times, with wrong passwords too. The password is read as in
+`credssp login`. Exit codes: 0 nothing to act on, 1 findings, 2 wrong usage or a peer that takes no good login."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = _EPILOG
+    parser.add_argument("what", nargs="?", choices=("server", "client", "fixtures", "vectors"), help="what to judge")
+    parser.add_argument("target", nargs="?", help="server: rdp:// or http(s):// URL; fixtures: folder")
+    parser.add_argument("--list", action="store_true", help="list the rules and stop")
+    parser.add_argument("--rule", action="append", default=[], metavar="GLOB", help="only these rules; may be repeated")
+    parser.add_argument("-u", "--user", help="account that the peer knows")
+    parser.add_argument("-d", "--domain", default="", help="its domain")
+    parser.add_argument("--password-file", metavar="F", help="file with its password, - for standard input")
+    parser.add_argument("--exec", dest="command", metavar="CMD", help="client: command line with {host} and {port}")
+    parser.add_argument("--transport", choices=("rdp", "http"), default="rdp", help="client: what it speaks")
+    parser.add_argument("--expected", metavar="TOML", help="expected failures with reasons")
+    parser.add_argument("--timeout", type=float, default=5.0, metavar="S", help="for each answer (default: 5)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--junit", metavar="FILE", help="write JUnit XML")
+    parser.add_argument("--html", metavar="FILE", help="write one HTML page")
+    parser.add_argument("--verbose", action="store_true", help="show every rule, with reasons for skips")
+    parser.add_argument("--reveal", action="store_true", help="show messages whole, proofs and all")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Judge, and report."""
+    from credssp.errors import LocalProtocolError
+
+    try:
+        if arguments.list:
+            return _list(arguments)
+        if arguments.what == "vectors":
+            return _vectors()
+        report = _judge(arguments)
+    except LocalProtocolError as error:
+        print(f"credssp conformance: {error.message}", file=sys.stderr)
+        return 2
+    return _write(report, arguments)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from credssp.cli._output import print_json, print_table
+    from credssp.conformance.runner import select
+
+    rules = dict.fromkeys(case.rule for case in select(arguments.rule))
+    if arguments.json:
+        print_json(
+            [
+                {"id": r.id, "title": r.title, "level": r.level.value, "role": r.role.value, "section": r.section,
+                 "stimulus": r.stimulus, "expected": r.expected}
+                for r in rules
+            ]
+        )  # fmt: skip
+    else:
+        print_table(("rule", "level", "role", "title"), [(r.id, r.level.value, r.role.value, r.title) for r in rules])
+    return 0 if rules else 2
+
+
+def _vectors() -> int:
+    from credssp.cli._output import print_json
+    from credssp.conformance.vectors import vectors
+
+    print_json(vectors())
+    return 0
+
+
+def _judge(arguments: argparse.Namespace) -> Report:
+    from credssp.conformance.expected import load_expected
+    from credssp.conformance.runner import check_client, check_exchanges, check_server
+    from credssp.errors import LocalProtocolError
+
+    expected = load_expected(Path(arguments.expected)) if arguments.expected else {}
+    told = _Progress(quiet=arguments.json, verbose=arguments.verbose)
+    if arguments.what == "fixtures":
+        from credssp.conformance.recorded import exchanges_in
+
+        folder = Path(arguments.target or "fixtures")
+        exchanges = exchanges_in(folder)
+        if not exchanges:
+            raise LocalProtocolError(f"no fixtures below {folder.name}")
+        return check_exchanges(exchanges, rules=arguments.rule, expected=expected, on_result=told)
+    if arguments.what == "server":
+        return check_server(_server(arguments), rules=arguments.rule, expected=expected, on_result=told)
+    if arguments.what == "client":
+        from credssp.conformance.rdp import CommandTarget
+
+        if not arguments.command or "{port}" not in arguments.command:
+            raise LocalProtocolError("client needs --exec with a command line that has {host} and {port} in it")
+        target = CommandTarget(
+            arguments.command, _account(arguments), timeout=arguments.timeout, transport=arguments.transport
+        )
+        return check_client(target, rules=arguments.rule, expected=expected, on_result=told)
+    raise LocalProtocolError("say what to judge: server, client, fixtures, vectors, or --list")
+
+
+def _server(arguments: argparse.Namespace) -> ServerTarget:
+    from urllib.parse import urlsplit
+
+    from credssp.conformance.http import HttpServerTarget
+    from credssp.conformance.rdp import RdpServerTarget
+    from credssp.errors import LocalProtocolError
+
+    text = arguments.target or ""
+    parts = urlsplit(text if "://" in text else f"rdp://{text}")
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or parts.scheme not in ("rdp", "http", "https"):
+        raise LocalProtocolError("server needs a target such as rdp://HOST:3389 or http://HOST:5985/wsman")
+    account = _account(arguments)
+    if parts.scheme == "rdp":
+        return RdpServerTarget(host, port or 3389, account, timeout=arguments.timeout)
+    return HttpServerTarget(text, account, timeout=arguments.timeout)
+
+
+def _account(arguments: argparse.Namespace) -> Account:
+    from credssp.cli._secrets import password
+    from credssp.conformance.ntlm import Account
+    from credssp.errors import LocalProtocolError
+
+    if not arguments.user:
+        raise LocalProtocolError("give -u with an account that the peer knows")
+    return Account(arguments.user, password(arguments.password_file, prompt="password: "), arguments.domain)
+
+
+class _Progress:
+    """Says what was tried, where somebody looks on."""
+
+    def __init__(self, *, quiet: bool, verbose: bool) -> None:
+        self._show = not quiet and sys.stderr.isatty()
+        self._verbose = verbose and not quiet
+
+    def __call__(self, result: Result) -> None:
+        if self._verbose:
+            print(f"{result.rule.id:<16} {result.verdict.value:<8} {result.outcome.detail}", file=sys.stderr)
+        elif self._show:
+            print(f"\r{result.rule.id:<20}", end="", file=sys.stderr, flush=True)
+
+
+def _write(report: Report, arguments: argparse.Namespace) -> int:
+    from credssp.conformance.report import as_html, as_json, as_junit, as_text
+    from credssp.errors import LocalProtocolError
+
+    reveal = arguments.reveal
+    try:
+        if arguments.junit:
+            Path(arguments.junit).write_text(as_junit(report, reveal=reveal), encoding="utf-8")
+        if arguments.html:
+            Path(arguments.html).write_text(as_html([report], reveal=reveal), encoding="utf-8")
+    except OSError as error:
+        raise LocalProtocolError(f"the report cannot be written: {error.strerror}") from None
+    print(as_json(report, reveal=reveal) if arguments.json else as_text(report, reveal=reveal))
+    if report.trouble:
+        return 2
+    return 0 if report.ok else 1

@@ -1,0 +1,60 @@
+"""Expected failures: rules that a peer is known to break, each with the reason.
+
+A TOML file::
+
+    [expected]
+    "CSSP-ERR-01" = "closes without errorCode, reported upstream"
+    "CSSP-TSREQ-*" = "..."
+    "nmap-*:CSSP-VER-01" = "..."       # for recorded exchanges: the fixture's name in front
+
+A rule that is listed and passes all the same is worth knowing: the entry is out of date.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import tomllib
+from pathlib import Path
+
+from credssp.conformance.rule import Verdict
+from credssp.conformance.runner import Report
+from credssp.errors import LocalProtocolError
+
+__all__ = ["load_expected", "out_of_date"]
+
+
+def load_expected(path: Path) -> dict[str, str]:
+    """Read such a file.
+
+    Raises:
+        LocalProtocolError: it cannot be read, or an entry has no reason.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("expected")
+    except OSError as error:
+        raise LocalProtocolError(f"{path.name} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise LocalProtocolError(f"{path.name} is no TOML") from None
+    if not isinstance(table, dict):
+        raise LocalProtocolError(f"{path.name} has no table [expected]")
+    for rule, reason in table.items():
+        if not isinstance(reason, str) or not reason.strip():
+            raise LocalProtocolError(f"{path.name}: {rule} has no reason")
+    return dict(table)
+
+
+def out_of_date(report: Report, expected: dict[str, str]) -> list[str]:
+    """Return the entries that were tried and never failed."""
+    stale = []
+    for entry in expected:
+        subject, _, pattern = entry.rpartition(":")
+        tried = [
+            result
+            for result in report.results
+            if fnmatch.fnmatchcase(result.rule.id, pattern)
+            and (not subject or fnmatch.fnmatchcase(result.subject, subject))
+            and result.verdict is not Verdict.SKIP
+        ]
+        if tried and all(result.verdict.is_good for result in tried):
+            stale.append(entry)
+    return stale
