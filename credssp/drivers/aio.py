@@ -1,8 +1,8 @@
 """Logins over asyncio.
 
 The login runs in a `asyncio.BufferedProtocol`, not in a coroutine over streams: a server spends most of a login inside
-OpenSSL, and waking a task for each leg would be felt (benchmarks/rdp.py). With `asyncio.Protocol` the event loop makes a
-buffer of 256 KiB for every read, which costs six times as much as reading a few hundred octets into one of ours.
+OpenSSL, and waking a task for each leg would be felt (benchmarks/rdp.py). With `asyncio.Protocol` the event loop makes
+a buffer of 256 KiB for every read, which costs six times as much as reading a few hundred octets into one of ours.
 
 The stream after the login is an ordinary one, with `asyncio.StreamReader` behind `Session.read`.
 """
@@ -45,7 +45,7 @@ class _Reading(asyncio.BufferedProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what was read."""
-        raise NotImplementedError
+        raise NotImplementedError  # pragma: no cover  # abstract
 
 
 class LoginProtocol(_Reading, Generic[H]):

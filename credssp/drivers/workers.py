@@ -67,7 +67,7 @@ def run_workers(sockets: list[socket.socket], work: Callable[[socket.socket, int
     pids: set[int] = set()
     for index in range(len(sockets)):
         pid = os.fork()
-        if not pid:
+        if not pid:  # pragma: no cover  # another process
             _work(sockets, index, work)
         pids.add(pid)
     for listener in sockets:
@@ -94,7 +94,9 @@ def run_workers(sockets: list[socket.socket], work: Callable[[socket.socket, int
     return failed
 
 
-def _work(sockets: list[socket.socket], index: int, work: Callable[[socket.socket, int], None]) -> None:
+def _work(  # pragma: no cover  # another process
+    sockets: list[socket.socket], index: int, work: Callable[[socket.socket, int], None]
+) -> None:
     """Be a worker; never returns."""
     code = 1
     try:

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -487,3 +487,90 @@ def test_a_progress_bar_on_a_terminal(
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     assert main(["probe", "--json", f"127.0.0.1:{server.port}", "127.0.0.1:1"]) == 0
     assert "2/2" in capsys.readouterr().err
+
+
+# In this process, so that what happens in there is seen
+
+
+def serve_here(capsys: pytest.CaptureFixture[str], *options: str, visit: Any) -> list[dict[str, Any]]:
+    """Run ``serve rdp`` in the main thread and visit it from another, which stops it."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    outcomes: list[Any] = []
+
+    def go() -> None:
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.02)
+        try:
+            outcomes.append(visit(port))
+            time.sleep(0.2)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=go)
+    thread.start()
+    assert main(["serve", "rdp", "--listen", f"127.0.0.1:{port}", *options]) == 0
+    thread.join()
+    assert len(outcomes) == 1
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def visit(port: int, **options: Any) -> None:
+    import credssp
+
+    alice = credssp.PasswordCredentials("alice", PASSWORD, domain="LAB")
+    with suppress(credssp.CredSSPError):
+        rdp.connect("127.0.0.1", port, credentials=alice, mechanism="ntlm", **options).close()
+
+
+def test_serving_in_this_process(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    users.write_text(f"LAB:alice:{PASSWORD}\n")
+    names = ["--nb-computer", "SRV", "--nb-domain", "LAB", "--dns-domain", "lab.test"]
+    events = serve_here(capsys, "--users-file", str(users), "--user", "bob:x", "--json", *names, visit=visit)
+    assert events[0]["event"] == "listening"
+    login_events = [event for event in events if event.get("connection") == 2]
+    assert [event["event"] for event in login_events] == ["negotiated", "delegated", "closed"]
+    assert login_events[1]["secret"] == "********"
+
+
+@pytest.mark.parametrize("kind", ["smartcard", "empty"])
+def test_other_kinds_of_credentials_are_named(capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    import credssp
+
+    card = credssp.SmartCardCredentials(pin=credssp.Secret("0000"), user_hint="alice", domain_hint="LAB")
+    options: dict[str, Any] = {"delegated_credentials": card} if kind == "smartcard" else {"delegate": False}
+    events = serve_here(
+        capsys, "--user", f"LAB\\alice:{PASSWORD}", "--reveal", visit=lambda port: visit(port, **options)
+    )
+    (delegated,) = (event for event in events if event["event"] == "delegated")
+    assert delegated["type"] == kind
+    assert delegated["secret"] == ("0000" if kind == "smartcard" else "")
+
+
+def test_lines_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    from credssp.cli._serve_options import emit
+
+    emit("refused", {"ntstatus": None, "status": {"name": "SEC_E_OK"}, "odd": {"a": 1}}, as_json=False)
+    assert capsys.readouterr().out == 'refused    ntstatus=None  status=SEC_E_OK  odd={"a": 1}\n'
+
+
+def test_secrets_from_where_they_may_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from credssp.cli import _secrets
+    from credssp.errors import LocalProtocolError
+
+    bad = tmp_path / "bad"
+    bad.write_bytes(b"\xff\xfe\n")
+    with pytest.raises(LocalProtocolError, match="not UTF-8"):
+        _secrets.first_line(str(bad))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"from stdin\nmore\n")))
+    assert _secrets.first_line("-").reveal() == "from stdin"
+    monkeypatch.delenv("CREDSSP_PASSWORD")
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", lambda prompt: "typed")
+    assert _secrets.password(None, prompt="?").reveal() == "typed"

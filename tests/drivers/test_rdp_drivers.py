@@ -680,3 +680,145 @@ def test_ipv6() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with rdp.connect("::1", server.address[1], credentials=ALICE) as session:
             assert session.endpoint.context.target_name == "TERMSRV/::1"
+
+
+# Odd moments
+
+
+def logged_on_by_hand(address: tuple[str, int]) -> tuple[socket.socket, rdp.NLAClient]:
+    connection = socket.create_connection(address, timeout=10)
+    client = rdp.NLAClient(ALICE, host=HOST, mechanism="ntlm")
+    client.start()
+    while True:
+        data = client.data_to_send()
+        if data:
+            connection.sendall(data)
+        if client.complete:
+            return connection, client
+        client.receive(connection.recv(65536))
+
+
+def test_a_bad_record_after_the_login_ends_the_session(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO), running(kind) as server:
+        connection, _ = logged_on_by_hand(server.address)
+        with connection:
+            connection.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+            until(lambda: server.told(Closed))
+    assert "ended: TLSError" in caplog.text
+
+
+def test_a_goodbye_ends_the_stream(kind: str) -> None:
+    with running(kind) as server:
+        connection, client = logged_on_by_hand(server.address)
+        with connection:
+            connection.sendall(client.wrap(b"last words") + client.shutdown())
+            until(lambda: server.told(Closed))
+            received = b""
+            while data := connection.recv(65536):
+                received += data
+        assert client.unwrap(received) == b"LAST WORDS"
+        assert client.peer_closed
+
+
+def test_a_writer_waits_for_a_slow_reader() -> None:
+    data = bytes(8 << 20)
+
+    async def flood(session: Any) -> None:
+        session.write(data)
+        await session.drain()
+        session.write(b"done")
+
+    async def main() -> int:
+        async with (
+            await rdp.start_server(flood, HOST, 0, accounts=ACCOUNTS) as server,
+            await rdp.open_connection(*server.address, credentials=ALICE) as session,
+        ):
+            await asyncio.sleep(0.1)
+            assert await session.readexactly(len(data)) == data
+            return len(await session.read())
+
+    assert asyncio.run(main()) == 4
+
+
+class Deaf:
+    """An end that has a great deal to say to somebody who does not listen."""
+
+    complete = False
+    peer_closed = False
+    awaited = "speak"
+    unused_data = b""
+
+    def start(self) -> None:
+        pass
+
+    def data_to_send(self) -> bytes:
+        return bytes(64 << 20)
+
+    def receive(self, data: bytes) -> list[object]:
+        raise AssertionError(data)
+
+    def receive_eof(self) -> None:
+        raise PeerClosedError("gone")
+
+    wrap = unwrap = receive  # type: ignore[assignment]
+
+    def shutdown(self) -> bytes:
+        return b""
+
+
+def test_sending_takes_no_longer_than_a_leg() -> None:
+    from credssp.drivers import blocking
+
+    one, two = socket.socketpair()
+    with one, two, pytest.raises(DeadlineError, match="nothing for 0.3 s"):
+        blocking.log_on(one, Deaf(), timeouts=QUICK)  # type: ignore[type-var]
+
+
+def test_sending_to_somebody_who_is_gone() -> None:
+    from credssp.drivers import blocking
+
+    one, two = socket.socketpair()
+    two.close()
+    with one, pytest.raises(PeerClosedError, match="gone"):
+        blocking.log_on(one, Deaf(), timeouts=QUICK)  # type: ignore[type-var]
+
+
+def test_connecting_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*arguments: Any, **options: Any) -> socket.socket:
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", slow)
+    with pytest.raises(ConnectError, match="within 10 s"):
+        rdp.connect(HOST, 3389, credentials=ALICE)
+
+
+def test_no_descriptors_left_and_no_threads(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    with rdp.serve(None, HOST, 0, accounts=ACCOUNTS) as server:
+        real, failures = server._listener.accept, [OSError(24, "Too many open files")]
+
+        class Listener:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(listener, name)
+
+            def accept(self) -> Any:
+                if failures:
+                    raise failures.pop()
+                return real()
+
+        listener = server._listener
+        server._listener = Listener()  # type: ignore[assignment]
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        with rdp.connect(*server.address, credentials=ALICE):
+            pass
+        assert "accept failed: Too many open files" in caplog.text
+
+        class NoThread(threading.Thread):
+            def start(self) -> None:
+                raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr("credssp.drivers.rdp_blocking.threading.Thread", NoThread)
+        with pytest.raises(CredSSPError):
+            rdp.connect(*server.address, credentials=ALICE, timeouts=QUICK)
+        monkeypatch.undo()
+        assert "no thread for a connection" in caplog.text

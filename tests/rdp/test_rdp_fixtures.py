@@ -19,15 +19,7 @@ from credssp.policy import DelegationPolicy
 from credssp.rdp import ConnectionConfirm, ConnectionRequest, NegotiationResponse, NLAClient, NLAServer, Protocol, State
 from credssp.rdp.tpkt import TPKTBuffer
 
-FIXTURES = [
-    fixture
-    for fixture in load_all(Path(__file__).parents[2] / "fixtures")
-    if (
-        fixture.manifest["exchange"]["transport"] == "rdp"
-        and fixture.manifest["programs"]["client"].startswith("FreeRDP")
-    )
-    or fixture.manifest["programs"]["server"].startswith("FreeRDP")
-]
+FIXTURES = [f for f in load_all(Path(__file__).parents[2] / "fixtures") if f.name.startswith("freerdp-")]
 OUR_SERVER = [f for f in FIXTURES if f.manifest["programs"]["server"].startswith("credssp ")]
 OUR_CLIENT = [f for f in FIXTURES if f.manifest["programs"]["client"].startswith("credssp ")]
 # What the servers of the captures knew; a refused client used another.
