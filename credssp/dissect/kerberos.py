@@ -91,7 +91,12 @@ def kerberos_fields(data: bytes) -> dict[str, Any]:
 
 def _members(value: Any) -> dict[int, Any]:
     """Return the members of a SEQUENCE by their context tags."""
-    return {int(member.tagSet.superTags[-1].tagId): member for member in value.values()}
+    return {int(member.tagSet.superTags[-1].tagId): member for member in _items(value)}
+
+
+def _items(value: Any) -> list[Any]:
+    """Return the components of a SEQUENCE; to a decoder without schema it is a SEQUENCE OF where they are alike."""
+    return list(value.values() if hasattr(value, "values") else value)
 
 
 def _ap_req(members: dict[int, Any]) -> dict[str, Any]:
@@ -121,7 +126,7 @@ _READERS: Final = {0x6E: _ap_req, 0x6F: _ap_rep, 0x7E: _krb_error}
 
 
 def _principal(value: Any) -> str:
-    return "/".join(str(part) for part in _members(value)[1].values())
+    return "/".join(str(part) for part in _items(_members(value)[1]))
 
 
 def _etype(value: Any) -> str:

@@ -24,8 +24,12 @@ TARGET = "TERMSRV/srv.lab.test"
 NAMES = NTLMTarget("SRV", "LAB", "srv.lab.test", "lab.test")
 
 
-@functools.cache
 def certificate(kind: str = "rsa") -> ServerCertificate:
+    return _certificate(kind)
+
+
+@functools.cache
+def _certificate(kind: str) -> ServerCertificate:
     return generate_certificate(kind, common_name="srv.lab.test")  # type: ignore[arg-type]
 
 
