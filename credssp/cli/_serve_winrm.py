@@ -116,6 +116,7 @@ def _application(arguments: argparse.Namespace, *, as_json: bool) -> WinRMApplic
         accounts=common.accounts(arguments),
         certificate=common.certificate(arguments),
         target=common.ntlm_target(arguments),
+        keytab=arguments.keytab,
         min_version=arguments.min_version,
         tls=tls,
         observer=common.observer(arguments),

@@ -11,6 +11,7 @@ from typing import Any, Final
 from credssp.cli._login import LoginOutcome, LoginRequest, certificate_of, context_facts
 from credssp.cli._rdp import certificate_facts, probe_facts
 from credssp.cli._targets import Target
+from credssp.credentials import RemoteGuardCredentials
 from credssp.drivers.handshake import Timeouts
 from credssp.drivers.winrm import WinRMConnection
 from credssp.drivers.winrm_probe import probe as probe_server
@@ -31,6 +32,8 @@ def log_on(target: Target, request: LoginRequest) -> LoginOutcome:
     """Log on, ask for the server's identity and close. Raises LocalProtocolError for a request that makes no sense."""
     if request.restricted_admin:
         raise LocalProtocolError("--restricted-admin is a mode of RDP; --no-delegate delegates an empty set")
+    if isinstance(request.delegated, RemoteGuardCredentials):
+        raise LocalProtocolError("Remote Credential Guard is a mode of RDP")
     https = target.scheme == "https"
     # Over https it is the certificate of https that somebody has signed; the one inside is always self-made.
     settings = ClientSettings(

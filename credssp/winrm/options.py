@@ -27,6 +27,8 @@ class ServerOptions(TypedDict, total=False):
     certificate: str | PathLike[str] | tuple[bytes, bytes] | ServerCertificate | None
     mechanisms: Collection[MechanismName]
     spn: str | Collection[str] | None
+    keytab: str | PathLike[str] | None
+    service_principal: str | None
     require_mic: bool
     target: NTLMTarget | None
     policy: DelegationPolicy | PolicySettings | None

@@ -32,7 +32,7 @@ from requests.auth import AuthBase
 from urllib3 import HTTPHeaderDict, HTTPResponse
 
 from credssp.context import ClientContext
-from credssp.credentials import DelegatedCredentials, PasswordCredentials
+from credssp.credentials import DelegatedCredentials, LogonCredentials, PasswordCredentials
 from credssp.engine.events import Observer
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError
 from credssp.nego.initiator import MechanismChoice
@@ -62,12 +62,13 @@ class HTTPCredSSPAuth(AuthBase):
 
     def __init__(
         self,
-        username: str | None,
-        password: str | Secret[str] | None,
+        username: str | None = None,
+        password: str | Secret[str] | None = None,
         auth_mechanism: MechanismChoice = "auto",
         disable_tlsv1_2: bool = False,
         minimum_version: int | None = None,
         *,
+        credentials: LogonCredentials | None = None,
         encryption: Encryption = "auto",
         service: str = "HTTP",
         spn_host: str | None = None,
@@ -90,6 +91,7 @@ class HTTPCredSSPAuth(AuthBase):
             auth_mechanism: ``auto``, ``negotiate``, ``ntlm`` or ``kerberos``.
             disable_tlsv1_2: taken for compatibility; TLS below 1.2 is not spoken.
             minimum_version: lowest CredSSP version to accept; 5 by default (below it, CVE-2018-0886).
+            credentials: credentials of another kind, in place of user name and password.
             encryption: ``auto`` encrypts messages over http, ``always``, or ``never``. A body that pywinrm or pypsrp
                 encrypted already is left as it is.
             service: service class of the SPN to authenticate.
@@ -111,6 +113,8 @@ class HTTPCredSSPAuth(AuthBase):
         if disable_tlsv1_2:
             warnings.warn("disable_tlsv1_2 has no effect: TLS below 1.2 is not spoken", UserWarning, stacklevel=2)
         encrypts(encryption, "http")
+        if username is not None and credentials is None:
+            credentials = PasswordCredentials(username, password or "")
         self.username = username
         self.auth_mechanism = auth_mechanism
         self.minimum_version = minimum_version
@@ -120,7 +124,7 @@ class HTTPCredSSPAuth(AuthBase):
         self._sessions: dict[Origin, ClientSession] = {}
         self._lock = threading.Lock()
         self._settings = ClientSettings(
-            credentials=None if username is None else PasswordCredentials(username, password or ""),
+            credentials=credentials,
             service=service,
             spn_host=spn_host,
             policy_service=policy_service,

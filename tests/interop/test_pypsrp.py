@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from credssp import ServerTLS
 from credssp.winrm import LoginError
-from credssp.winrm.asgi import WinRMApplication
+from tests.cli.test_winrm import served
 from tests.peers import require_module
 from tests.winrm import servers
 
@@ -31,16 +30,15 @@ from credssp.winrm.requests import HTTPCredSSPAuth  # noqa: E402
 USER = f"{servers.DOMAIN}\\{servers.USER}"
 
 
-@pytest.fixture(params=["1.2", "1.3"])
-def application(request: pytest.FixtureRequest) -> WinRMApplication:
-    return servers.application(tls=ServerTLS(minimum=request.param, maximum=request.param))
-
-
-@pytest.fixture(params=["http", "https"])
-def url(application: WinRMApplication, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    certificate = servers.outer_certificate(tmp_path) if request.param == "https" else None
-    with servers.running(application, certificate) as running:
-        yield running
+@pytest.fixture(scope="module", params=list(itertools.product(("http", "https"), ("1.2", "1.3"))), ids="-".join)
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """``credssp serve winrm``, over http and https, with TLS 1.2 and 1.3 inside."""
+    scheme, tls = request.param
+    options = ["--user", f"{USER}:{servers.PASSWORD}", "--nb-computer", "srv", "--tls", tls]
+    if scheme == "https":
+        options += ["--tls-cert", str(servers.outer_certificate(tmp_path_factory.mktemp("https")))]
+    with served(*options) as (running, _):
+        yield f"{running}/wsman"
 
 
 @pytest.fixture(params=["requests-credssp", "ours"])
@@ -89,9 +87,7 @@ def test_what_is_no_shell_gets_a_fault(url: str, auth_class: str) -> None:
             client.get("http://schemas.microsoft.com/wbem/wsman/1/winrm/unknown")
 
 
-def test_our_class_outlives_the_connection(
-    url: str, application: WinRMApplication, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_our_class_outlives_the_connection(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pypsrp_wsman, "HttpCredSSPAuth", HTTPCredSSPAuth)
     with wsman(url) as client, pypsrp_shell.WinRS(client) as shell:
         assert run(shell, "hostname")[0] == b"srv\r\n"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from credssp import ServerTLS
 from credssp.winrm import LoginError
-from credssp.winrm.asgi import WinRMApplication
+from tests.cli.test_winrm import served
 from tests.peers import require_module
 from tests.winrm import servers
 
@@ -21,7 +20,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # pywinrm leaves a session behind that failed
 ]
 
-winrm = require_module("winrm")
+require_module("winrm")
 requests = require_module("requests")
 requests_credssp = require_module("requests_credssp.exceptions")
 import winrm.transport  # noqa: E402
@@ -31,16 +30,15 @@ from credssp.winrm.requests import HTTPCredSSPAuth  # noqa: E402
 USER = f"{servers.DOMAIN}\\{servers.USER}"
 
 
-@pytest.fixture(params=["1.2", "1.3"])
-def application(request: pytest.FixtureRequest) -> WinRMApplication:
-    return servers.application(tls=ServerTLS(minimum=request.param, maximum=request.param))
-
-
-@pytest.fixture(params=["http", "https"])
-def url(application: WinRMApplication, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    certificate = servers.outer_certificate(tmp_path) if request.param == "https" else None
-    with servers.running(application, certificate) as running:
-        yield running
+@pytest.fixture(scope="module", params=list(itertools.product(("http", "https"), ("1.2", "1.3"))), ids="-".join)
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """``credssp serve winrm``, over http and https, with TLS 1.2 and 1.3 inside."""
+    scheme, tls = request.param
+    options = ["--user", f"{USER}:{servers.PASSWORD}", "--nb-computer", "srv", "--tls", tls]
+    if scheme == "https":
+        options += ["--tls-cert", str(servers.outer_certificate(tmp_path_factory.mktemp("https")))]
+    with served(*options) as (running, _):
+        yield f"{running}/wsman"
 
 
 @pytest.fixture(params=["requests-credssp", "ours"])
@@ -50,17 +48,20 @@ def auth_class(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     return str(request.param)
 
 
+def connect(url: str, password: str = servers.PASSWORD, **options: Any) -> Any:
+    options = {"transport": "credssp", "message_encryption": "always", "proxy": None} | options
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return winrm.Protocol(url, username=USER, password=password, server_cert_validation="ignore", **options)
+
+
 @pytest.fixture
 def protocol(url: str) -> Iterator[Callable[..., Any]]:
     clients = []
 
-    def make(password: str = servers.PASSWORD, **options: Any) -> Any:
-        options = {"transport": "credssp", "message_encryption": "always", "proxy": None} | options
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            client = winrm.Protocol(url, username=USER, password=password, server_cert_validation="ignore", **options)
-        clients.append(client)
-        return client
+    def make(*arguments: str, **options: Any) -> Any:
+        clients.append(connect(url, *arguments, **options))
+        return clients[-1]
 
     yield make
     for client in clients:
@@ -90,18 +91,18 @@ def test_messages_beyond_16_kib_both_ways(protocol: Callable[..., Any], auth_cla
     assert run(protocol(), "echo", text) == (f"{text}\r\n".encode(), b"", 0)
 
 
-def test_our_class_logs_on_again_when_the_server_forgot_the_login(
-    protocol: Callable[..., Any], application: WinRMApplication, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_our_class_logs_on_again_when_the_server_forgot_the_login(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winrm.transport, "HttpCredSSPAuth", HTTPCredSSPAuth)
-    client = protocol()
-    shell = client.open_shell()
-    for connection in application.connections:
-        connection.reset()
-    # requests-credssp fails here: it sends again what was encrypted for the login that is gone.
-    command = client.run_command(shell, "hostname")
-    assert client.get_command_output(shell, command)[0] == b"srv\r\n"
-    client.close_shell(shell)
+    application = servers.application()
+    with servers.running(application) as url:
+        client = connect(url)
+        shell = client.open_shell()
+        for connection in application.connections:
+            connection.reset()
+        # requests-credssp fails here: it sends again what was encrypted for the login that is gone.
+        command = client.run_command(shell, "hostname")
+        assert client.get_command_output(shell, command)[0] == b"srv\r\n"
+        client.close_shell(shell)
 
 
 def test_wrong_password_fails_with_an_authentication_error(protocol: Callable[..., Any], auth_class: str) -> None:

@@ -13,8 +13,15 @@ import pytest
 
 requests = pytest.importorskip("requests")
 
-from credssp import ClientTLS, LocalProtocolError, PasswordCredentials, ServerTLS  # noqa: E402
+from credssp import (  # noqa: E402
+    ClientTLS,
+    LocalProtocolError,
+    NTHashCredentials,
+    PasswordCredentials,
+    ServerTLS,
+)
 from credssp.errors import LimitExceededError, RemoteProtocolError  # noqa: E402
+from credssp.nt_hash import nt_hash  # noqa: E402
 from credssp.winrm import DelegationRefusedError, HTTPStatusError, Leg, LoginError, NotOfferedError  # noqa: E402
 from credssp.winrm.asgi import Login, WinRMApplication, WinRMRequest, WinRMResponse  # noqa: E402
 from credssp.winrm.encryption import encrypt  # noqa: E402
@@ -330,6 +337,12 @@ def test_other_credentials_are_delegated_or_none(url: str, logins: list[Login]) 
     requests.post(url, data=b"x", auth=auth(delegated_credentials=other))
     requests.post(url, data=b"x", auth=auth(delegate=False))
     assert [login.credentials for login in logins] == [other, PasswordCredentials.empty()]
+
+
+def test_credentials_of_another_kind_are_taken(url: str, logins: list[Login]) -> None:
+    chosen = HTTPCredSSPAuth(credentials=NTHashCredentials("alice", nt_hash(servers.PASSWORD), domain="LAB"))
+    assert requests.post(url, data=b"x", auth=chosen).content == b"x"
+    assert logins[0].credentials == PasswordCredentials.empty()
 
 
 # What pywinrm and pypsrp use
