@@ -19,7 +19,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -509,12 +509,13 @@ class ClientContext(_Context):
         """Return, once, that the server asked for a certificate in TLS 1.3, where `ClientTLS.watch` is set."""
         return self._channel.certificate_request()
 
-    def use_tls(self, tls: ClientTLS) -> None:
-        """Go on with the client certificate of other settings; nothing else of them counts.
+    def use_client_certificate(self, certificate: ServerCertificate) -> None:
+        """Go on with a client certificate; all other settings stay.
 
         In TLS 1.2 before the server's CertificateRequest is given to `step`, in TLS 1.3 before what follows it.
         """
-        self._channel.use_context(client_context(tls))
+        # The whole SSLContext changes, and with it the roots to trust: only the certificate may differ.
+        self._channel.use_context(client_context(replace(self._tls, client_certificate=certificate)))
 
     @property
     def tls_session(self) -> TLSSession | None:

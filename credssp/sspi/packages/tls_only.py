@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from credssp.context import StepResult
 from credssp.errors import CredSSPError, LocalProtocolError
 from credssp.status import SecurityStatus
 from credssp.tls.certificate import ServerCertificate
 from credssp.tls.certificate_request import CertificateRequest
 from credssp.tls.channel import TLSChannel, TLSSession
-from credssp.tls.settings import ClientTLS, ServerTLS, client_context, connection_context, server_context
+from credssp.tls.settings import ClientTLS, ServerTLS, client_context, server_context, sessionless_context
 from credssp.tls.sizes import StreamSizes
 from credssp.tls.trust import CertificateTrust, judge, roots_of
 
@@ -132,16 +134,18 @@ class TLSClient(_TLSOnly):
         """Return, once, that the server asked for a certificate in TLS 1.3."""
         return self._channel.certificate_request()
 
-    def use_tls(self, tls: ClientTLS) -> None:
-        """Go on with the client certificate of other settings."""
-        self._channel.use_context(client_context(tls))
+    def use_client_certificate(self, certificate: ServerCertificate) -> None:
+        """Go on with a client certificate; all other settings stay."""
+        self._channel.use_context(client_context(dataclasses.replace(self._tls, client_certificate=certificate)))
 
 
 class TLSServer(_TLSOnly):
     """A server."""
 
     def __init__(self, tls: ServerTLS, certificate: ServerCertificate) -> None:
-        channel = TLSChannel(server_context(tls, certificate), server_side=True, initial=connection_context(tls))
+        channel = TLSChannel(
+            server_context(tls, certificate), server_side=True, without_sessions=sessionless_context(tls)
+        )
         super().__init__(channel)
 
     @property

@@ -313,9 +313,10 @@ class TLSPackage(ABC):
                 "pInput", "after SEC_I_INCOMPLETE_CREDENTIALS the same input is due again", _S.SEC_E_INVALID_TOKEN
             )
         if credential is not None and credential is not context.credential:
-            if credential.tls.certificate is None:
+            certificate = credential.tls.certificate
+            if certificate is None:
                 raise refuse("phCredential", "this one has no certificate either", _S.SEC_E_NO_CREDENTIALS)
-            context.inner.use_tls(credential.tls.client(verify=False))
+            context.inner.use_client_certificate(certificate)
             context.credential = credential
         context.held = None
         return (data or held), context.held_at
