@@ -61,8 +61,8 @@ from credssp.tls.settings import (
     ClientTLS,
     ServerTLS,
     client_context,
-    connection_context,
     server_context,
+    sessionless_context,
 )
 from credssp.tls.sizes import StreamSizes
 from credssp.tls.trust import CertificateTrust, judge, roots_of
@@ -589,7 +589,9 @@ class ServerContext(_Context):
         else:
             loaded = load_certificate(certificate)
         tls = tls or _SERVER_TLS
-        super().__init__(TLSChannel(server_context(tls, loaded), server_side=True, initial=connection_context(tls)))
+        super().__init__(
+            TLSChannel(server_context(tls, loaded), server_side=True, without_sessions=sessionless_context(tls))
+        )
         if min_version is None:
             min_version = _encryption_oracle(policy).server_min_version
         self.identity: Identity | None = None

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from credssp.errors import CredSSPError, LocalProtocolError
+from credssp.errors import CredSSPError, LocalProtocolError, TLSError
 from credssp.tls.alerts import translate
 from credssp.tls.certificate_request import CertificateRequest, take_request
 from credssp.tls.record import MAX_PLAINTEXT, RecordTracker
@@ -69,12 +69,14 @@ class TLSChannel:
 
     __slots__ = (
         "_error",
+        "_hello",
         "_incoming",
         "_outgoing",
         "_overhead",
         "_peer_certificate",
         "_protocol",
         "_tls",
+        "_without_sessions",
         "handshake_complete",
         "peer_closed",
         "records",
@@ -87,7 +89,7 @@ class TLSChannel:
         server_side: bool,
         server_hostname: str | None = None,
         session: TLSSession | None = None,
-        initial: ssl.SSLContext | None = None,
+        without_sessions: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         """Make one end.
 
@@ -96,13 +98,13 @@ class TLSChannel:
             server_side: which end.
             server_hostname: the name for SNI and the certificate check, on a client.
             session: one to resume, on a client.
-            initial: a context to begin with, on a server that lets nobody resume; see
-                `credssp.tls.settings.connection_context`.
+            without_sessions: makes a context that knows no sessions, on a server that lets nobody resume; see
+                `_refuse_resumption` and `credssp.tls.settings.sessionless_context`.
         """
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         try:
-            self._tls = (initial or context).wrap_bio(
+            self._tls = context.wrap_bio(
                 self._incoming,
                 self._outgoing,
                 server_side=server_side,
@@ -114,8 +116,9 @@ class TLSChannel:
             raise LocalProtocolError(
                 f"TLS cannot be set up for the host name of the target ({type(error).__name__})"
             ) from None
-        if initial is not None:
-            self._tls.context = context
+        self._without_sessions = without_sessions
+        # What came before the first octets of ours, as long as the handshake may have to begin anew with it.
+        self._hello = None if without_sessions is None else b""
         self.handshake_complete = False
         self._protocol = ""
         self._peer_certificate: bytes | None = None
@@ -129,6 +132,8 @@ class TLSChannel:
         if data:
             self.records.feed(data)
             self._incoming.write(data)
+            if self._hello is not None:
+                self._hello += data
 
     def data_to_send(self) -> bytes:
         """Return, once, the ciphertext that must go to the peer."""
@@ -141,16 +146,44 @@ class TLSChannel:
             TLSError, TLSAlertError, CertificateError: it failed; `data_to_send` may hold an alert.
         """
         if not self.handshake_complete:
-            try:
-                self._tls.do_handshake()
-            except ssl.SSLWantReadError:
+            if not self._shake():
+                if self._hello is not None and self._outgoing.pending:
+                    self._refuse_resumption()
                 return False
-            except ssl.SSLError as error:
-                raise translate(error, during="TLS handshake") from None
+            if self._without_sessions is not None and self._tls.session_reused:
+                # After a HelloRetryRequest it is too late to begin anew.
+                raise TLSError("the client resumed a TLS session, which CredSSP does not allow")
             self.handshake_complete = True
             # OpenSSL forgets both when the channel breaks, which is when people want to know them.
             self._protocol = self._tls.version() or ""
         return True
+
+    def _shake(self) -> bool:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLError as error:
+            raise translate(error, during="TLS handshake") from None
+        return True
+
+    def _refuse_resumption(self) -> None:
+        """Begin anew if OpenSSL is about to resume a session; called with the server's first octets still unsent.
+
+        OpenSSL keeps the sessions of a context in its memory, tickets or not, and Python's ssl cannot tell it not to.
+        So a context that knows no sessions is given the same ClientHello, and makes a full handshake of it. A session
+        belongs to the context that a connection began with: the certificate's context takes over at once, but what it
+        remembers is not asked for any more. To begin every connection like that would cost a quarter of a login.
+        """
+        hello, self._hello = self._hello, None
+        if hello is None or self._without_sessions is None or not self._tls.session_reused:
+            return
+        context = self._tls.context
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = self._without_sessions().wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._tls.context = context
+        self._incoming.write(hello)
+        self._shake()
 
     def read(self) -> bytes:
         """Return all plaintext that the queued input yields, without queueing more.

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import hmac
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from typing import Final, Literal
@@ -16,7 +17,7 @@ from credssp.status import SecurityStatus
 from credssp.tls.certificate import ServerCertificate
 from credssp.tls.certificate_request import watch_requests
 
-__all__ = ["CertificateCheck", "ClientTLS", "ServerTLS", "client_context", "connection_context", "server_context"]
+__all__ = ["CertificateCheck", "ClientTLS", "ServerTLS", "client_context", "server_context", "sessionless_context"]
 
 TLSVersionName = Literal["1.2", "1.3"]
 
@@ -178,14 +179,12 @@ def server_context(settings: ServerTLS, certificate: ServerCertificate) -> ssl.S
     return context
 
 
-def connection_context(settings: ServerTLS) -> ssl.SSLContext | None:
-    """Return an SSLContext without a certificate for one connection to begin with; None where resumption is welcome.
+def sessionless_context(settings: ServerTLS) -> Callable[[], ssl.SSLContext] | None:
+    """Return what makes a context without sessions and without a certificate; None where resumption is welcome.
 
-    OpenSSL keeps the sessions of a context in its memory, tickets or not, and Python's ssl cannot tell it not to: a
-    TLS 1.2 client could resume while the first connection is open. A session belongs to the context that a connection
-    began with, so each begins with its own, which costs 0.1 ms (`credssp.tls.channel.TLSChannel`).
+    For `credssp.tls.channel.TLSChannel`, which needs one where a client tries to resume.
     """
-    return None if settings.resumption else _server_base(settings)
+    return None if settings.resumption else functools.partial(_server_base, settings)
 
 
 def _server_base(settings: ServerTLS) -> ssl.SSLContext:

@@ -6,9 +6,10 @@ from typing import Literal
 
 import pytest
 
+from credssp.errors import TLSError
 from credssp.tls.certificate import process_certificate
 from credssp.tls.channel import TLSChannel, TLSSession
-from credssp.tls.settings import ClientTLS, ServerTLS, client_context, connection_context, server_context
+from credssp.tls.settings import ClientTLS, ServerTLS, client_context, server_context, sessionless_context
 
 
 def connect(
@@ -16,7 +17,9 @@ def connect(
 ) -> tuple[TLSChannel, TLSChannel]:
     client = TLSChannel(client_context(client_tls), server_side=False, server_hostname="host", session=session)
     server = TLSChannel(
-        server_context(server_tls, process_certificate()), server_side=True, initial=connection_context(server_tls)
+        server_context(server_tls, process_certificate()),
+        server_side=True,
+        without_sessions=sessionless_context(server_tls),
     )
     for _ in range(4):
         client.handshake()
@@ -54,3 +57,13 @@ def test_tickets_are_sent_where_they_are_wanted_although_nobody_can_use_them() -
     without, _other = connect(client_tls, ServerTLS())
     assert with_tickets.session is not None
     assert without.session is None
+
+
+def test_after_a_retry_request_a_resumption_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It can't be undone then, since our first answer is on its way; made up here, since no client of ours does it."""
+    server_tls = ServerTLS(tickets=True)
+    monkeypatch.setattr(TLSChannel, "_refuse_resumption", lambda channel: None)
+    client_tls = ClientTLS(minimum="1.3", resumption=True)
+    first, _server = connect(client_tls, server_tls)
+    with pytest.raises(TLSError, match="resumed"):
+        connect(client_tls, server_tls, first.session)
