@@ -17,7 +17,7 @@ import pytest
 
 pytest.importorskip("uvicorn")
 
-from credssp import cli, generate_certificate
+from credssp import ServerTLS, cli, generate_certificate
 from tests.winrm import proxies, servers
 from tests.winrm.test_asgi import echo
 
@@ -204,3 +204,73 @@ def test_a_server_that_keeps_us_waiting_ends_with_the_deadline(
         assert "0.5 s" in error
         assert time.monotonic() - begin < 3
         thread.join(10)
+
+
+# In this process, where coverage sees it
+
+
+def test_serve_emits_what_happens(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    from credssp.cli import _serve_winrm
+    from credssp.winrm import serving
+
+    ran: list[Any] = []
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    account = f"LAB\\alice:{servers.PASSWORD}"
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(serving, "serve", lambda server, listener: ran.append(server.config.loaded_app))
+            options = ("--listen", "127.0.0.1:0", "--user", account, "--half-open", "9")
+            code, out, _ = run(capsys, "serve", "winrm", *options)
+    finally:
+        for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
+            signal.signal(number, handler)
+    assert code == 0
+    assert json.loads(out)["event"] == "listening"
+    (app,) = ran
+    assert app.limits.half_open == 9
+    with servers.running(app) as url:
+        code, out, _ = run(capsys, "login", url.removesuffix("/wsman"), *USER, "--password-file", os.devnull)
+        assert code == 1
+        assert '"event": "refused"' in out
+        monkeypatch.setenv("CREDSSP_PASSWORD", servers.PASSWORD)
+        code, out, _ = run(capsys, "login", url.removesuffix("/wsman"), *USER)
+        assert code == 0
+        assert '"event": "delegated"' in out
+    with pytest.raises(ValueError):
+        _serve_winrm._count("0")
+    assert _serve_winrm._count("7") == 7
+
+
+def test_serve_says_what_to_install(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "credssp.winrm.serving", None)
+    monkeypatch.delattr("credssp.winrm.serving", raising=False)
+    code, _, error = run(capsys, "serve", "winrm", "--user", "a:b")
+    assert (code, "credssp[winrm-server]" in error) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [proxies.response(401, "WWW-Authenticate: CredSSP")] * 30,
+        [proxies.response(401, "WWW-Authenticate: CredSSP"), *[proxies.response(200)] * 3],
+        [proxies.response(401, "WWW-Authenticate: CredSSP FgMDAAE=")] * 30,
+        [proxies.response(401, "WWW-Authenticate: CredSSP"), proxies.response(401, "WWW-Authenticate: CredSSP AQI")],
+    ],
+)
+def test_probe_survives_servers_that_only_look_like_one(
+    capsys: pytest.CaptureFixture[str], answers: list[bytes]
+) -> None:
+    with proxies.scripted(*answers) as (url, _):
+        code, out, _ = run(capsys, "probe", url, "--json", "--timeout", "0.3")
+    facts = json.loads(out)
+    assert code == 1
+    assert facts["credssp"] is None
+
+
+def test_a_server_with_one_mechanism_only_is_probed(capsys: pytest.CaptureFixture[str]) -> None:
+    app = servers.application(echo, tls=ServerTLS(minimum="1.3"), max_legs=1)
+    with servers.running(app) as url:
+        code, out, _ = run(capsys, "probe", url.removesuffix("/wsman"))
+    assert code == 0
+    assert "TLSv1.3" in out
+    assert "TLSv1.2" not in out
