@@ -29,7 +29,7 @@ COMMANDS = {
     "demo": "log on to an embedded server over loopback and show every leg",
     "status": "explain a SECURITY_STATUS or NTSTATUS",
     "decode": "take a TSRequest, TSCredentials, SPNEGO or NTLM token apart",
-    "dissect": "open captures and transcripts: TSRequests, NTLM, binding and policy judged",
+    "dissect": "open captures and transcripts, verify and judge them",
     "doctor": "examine this machine: TLS, Kerberos, clock, tickets, keytab",
     "conformance": "judge a server, a client or captures by the rules of the specifications",
     "policy": "ask a delegation policy whether credentials may go to a server",
