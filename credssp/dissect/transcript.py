@@ -17,7 +17,6 @@ written for its owner's eyes alone.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 import os
@@ -109,14 +108,20 @@ class TranscriptWriter:
         self._message(direction, message, data, {})
 
     def for_exchange(self, public_key: bytes) -> Observer:
-        """Return an observer for one exchange, and write down the server's key where it is known already."""
+        """Return an observer for one exchange; the server's key, where it is known already, goes before its messages."""
         number: int | str = next(self._count)
         if os.getpid() != self._process:
             number = f"{os.getpid()}.{number}"  # a worker that was forked counts for itself
         mark = {"exchange": number}
-        if public_key:
-            self._write(mark | {"public_key": public_key.hex()})
-        return functools.partial(self._message, mark=mark)
+        # Not written now: a server makes engines that never see a message.
+        pending = [mark | {"public_key": public_key.hex()}] if public_key else []
+
+        def observe(direction: Direction, message: TSRequest, data: bytes) -> None:
+            while pending:
+                self._write(pending.pop())
+            self._message(direction, message, data, mark)
+
+        return observe
 
     def tls(self, version: str, certificate: bytes | None) -> None:
         """Write down what TLS negotiated: OpenSSL's name of the version, and the server's certificate, DER."""

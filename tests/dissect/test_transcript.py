@@ -85,13 +85,14 @@ def test_workers_count_for_themselves(tmp_path: Path, monkeypatch: pytest.Monkey
     writer = TranscriptWriter(file, role="server", program="us")
     monkeypatch.setattr(os, "getpid", lambda: 77)
     writer.for_exchange(b"key")(Direction.SENT, TSRequest(6), TSRequest(6).encode())
-    writer.for_exchange(b"")  # TSSSP learns the key later
+    writer.for_exchange(b"")(Direction.SENT, TSRequest(6), TSRequest(6).encode())  # TSSSP learns the key later
+    writer.for_exchange(b"no message ever comes")
     writer(Direction.RECEIVED, TSRequest(6), TSRequest(6).encode())
     writer.close()
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert lines[1]["exchange"] == "77.1"
-    assert [line["from"] for line in lines if "from" in line] == ["server", "client"]
-    assert len(lines) == 4
+    assert [line["from"] for line in lines if "from" in line] == ["server", "server", "client"]
+    assert len(lines) == 5
 
 
 def test_nothing_else_is_overwritten(tmp_path: Path) -> None:
