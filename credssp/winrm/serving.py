@@ -63,6 +63,19 @@ class BoundedProtocol(H11Protocol):
             self._deadline = None
 
 
+class _Server(uvicorn.Server):
+    """Leaves no connection behind: over https, a close waits for that of the client."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop."""
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            transport: asyncio.Transport | None = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.abort()
+        await asyncio.sleep(0.01)  # for the event loop to close them
+
+
 def uvicorn_server(
     application: Any,
     *,
@@ -105,7 +118,7 @@ def uvicorn_server(
     except OSError as error:  # OpenSSL's errors are of this kind
         why = getattr(error, "reason", None) or error.strerror or type(error).__name__
         raise LocalProtocolError(f"the certificate of https cannot be used: {why}") from None
-    return uvicorn.Server(config)
+    return _Server(config)
 
 
 def listen(host: str, port: int, *, backlog: int = 512) -> socket.socket:
