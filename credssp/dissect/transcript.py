@@ -108,7 +108,7 @@ class TranscriptWriter:
         self._message(direction, message, data, {})
 
     def for_exchange(self, public_key: bytes) -> Observer:
-        """Return an observer for one exchange; the server's key, where it is known already, goes before its messages."""
+        """Return an observer for one exchange; the server's key, if it is known already, goes before its messages."""
         number: int | str = next(self._count)
         if os.getpid() != self._process:
             number = f"{os.getpid()}.{number}"  # a worker that was forked counts for itself

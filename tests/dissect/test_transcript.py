@@ -122,6 +122,28 @@ def test_login_writes_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert conversation["recorded_outcome"] == "accepted"
 
 
+def test_serve_writes_one(tmp_path: Path) -> None:
+    from argparse import Namespace
+
+    from credssp.cli import _serve_options
+
+    assert _serve_options.observer(Namespace(transcript=None)) is None
+    file = tmp_path / "logins.jsonl"
+    observer = _serve_options.observer(Namespace(transcript=str(file)))
+    assert isinstance(observer, TranscriptWriter)
+    with RDPServer({(DOMAIN, USER): PASSWORD}, certificate=certificate(), observer=observer) as server:
+        from credssp.rdp import connect
+
+        credentials = PasswordCredentials(USER, PASSWORD, domain=DOMAIN)
+        for _ in range(2):
+            connect(server.host, server.port, credentials=credentials).close()
+        assert server.wait(delegations=2)
+    observer.close()
+    report = dissect(file, logon=LogonSecrets((Secret(PASSWORD),)))
+    assert len(report["conversations"]) == 2
+    assert all([check["verdict"] for check in each["checks"]] == ["ok"] * 5 for each in report["conversations"])
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"credssp_transcript": 2}', "{", '{"credssp_transcript": 1'])
 def test_other_texts_are_no_transcripts(text: str) -> None:
     with pytest.raises(CaptureError, match="no transcript"):
