@@ -358,6 +358,7 @@ class ClientContext(_Context):
         policy_target: str | None = None,
         carrier: Carrier = "stream",
         mechanism: MechanismChoice = "auto",
+        wire_form: Literal["spnego", "kerberos"] = "spnego",
         delegate: bool = True,
         delegated_credentials: DelegatedCredentials | None = None,
         policy: DelegationPolicy | PolicySettings | None = None,
@@ -386,6 +387,7 @@ class ClientContext(_Context):
                 that take whole tokens expect it.
             mechanism: ``auto`` as Windows does it (SPNEGO when Kerberos is possible, else bare NTLM), ``negotiate``
                 (always SPNEGO), ``ntlm`` (bare) or ``kerberos`` (nothing else).
+            wire_form: ``kerberos`` with `mechanism` ``kerberos`` sends its tokens without SPNEGO, as rdesktop does.
             delegate: whether credentials go to the server at all; False sends an empty set.
             delegated_credentials: credentials to delegate in place of those to authenticate with.
             policy: who may be given the credentials; by default exactly this target, whatever authenticated it.
@@ -439,6 +441,7 @@ class ClientContext(_Context):
         self._credentials = credentials
         self._delegated = delegated_credentials
         self._mechanism_choice = mechanism
+        self._wire_form = wire_form
         self._policy = policy
         self._source = source
         self._mutual_auth = mutual_auth
@@ -464,6 +467,7 @@ class ClientContext(_Context):
                 self._credentials,
                 target_name=self.target_name or _UNSPECIFIED,
                 mechanism=self._mechanism_choice,
+                wire_form=self._wire_form,
             ),
             public_key=subject_public_key(certificate),
             credentials=self._delegated,

@@ -210,6 +210,23 @@ def test_mutual_authentication_and_policy_take_it_from_one_place(
         ]
 
 
+@pytest.mark.parametrize("version", [2, 5, 6])
+def test_bare_tokens_through_a_whole_login(lab: Lab, version: int) -> None:
+    watch = Watch()
+    client = ClientContext(
+        ALICE,
+        target_name=TARGET,
+        mechanism="kerberos",
+        wire_form="kerberos",
+        observer=watch,
+        min_version=2,
+        max_version=version,
+    )
+    assert_logged_on(client, server_of(lab, min_version=2))
+    assert watch.first_token[0] == 0x60
+    assert bytes.fromhex("06092a864886f712010202") in watch.first_token[:20]
+
+
 # Versions
 
 
