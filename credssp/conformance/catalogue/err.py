@@ -7,7 +7,6 @@ import secrets
 from credssp.conformance import mutate
 from credssp.conformance.attempt import Attempt
 from credssp.conformance.catalogue._base import (
-    BOTH,
     CATALOGUE,
     CLIENT,
     MUST,
@@ -91,7 +90,7 @@ def _not_told_to_2(run: ServerRun) -> Outcome:
 
 
 ENCODING = rule(
-    "CSSP-ERR-05", "errorCode is a signed number of four octets", SHOULD, BOTH, "2.2.1 errorCode; X.690 8.3",
+    "CSSP-ERR-05", "errorCode is a signed number of four octets", SHOULD, SERVER, "2.2.1 errorCode; X.690 8.3",
     "a refusal with errorCode", "02 04 C0 ..; five octets are refused by FreeRDP and sspi-rs",
 )  # fmt: skip
 

@@ -329,7 +329,7 @@ def _ntlm_v1(run: ServerRun) -> Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-SPNEGO-23", "a wrong proof", SECURITY, SERVER, "[MS-NLMP] 3.2.5.1.2",
+    rule("CSSP-SPNEGO-23", "a wrong proof", MUST, SERVER, "[MS-NLMP] 3.2.5.1.2",
          "NTProofStr of 16 zero octets", "refused")
 )  # fmt: skip
 def _wrong_proof(run: ServerRun) -> Outcome:

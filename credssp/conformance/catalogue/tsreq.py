@@ -9,9 +9,10 @@ from credssp.conformance import mutate
 from credssp.conformance.catalogue._base import BOTH, CATALOGUE, MUST, ROBUSTNESS, SHOULD
 from credssp.conformance.exchange import Observation
 from credssp.conformance.play import ClientRun, Play
-from credssp.conformance.rule import Outcome, Rule, Skipped, failed, lenient, passed
+from credssp.conformance.rule import Outcome, Rule, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.conformance.wire import chunks
+from credssp.credentials import PasswordCredentials
 from credssp.wire.ts_request import TSRequest
 
 Build: TypeAlias = Callable[[TSRequest], "bytes | tuple[bytes, ...]"]
@@ -202,16 +203,17 @@ _malformed(
 
 _SIZES = rule(
     "CSSP-TSREQ-23", "lengths around the borders of DER", ROBUSTNESS, BOTH, "X.690 8.1.3",
-    "tokens of 126, 127, 128, 255, 256, 257 and 4096 octets", "taken",
+    "octet strings just below and above 128 and 256 octets, and of about 4096", "taken",
 )  # fmt: skip
 
 
 @CATALOGUE.server(_SIZES)
 def _server_sizes(run: ServerRun) -> Outcome:
-    run.baseline()
-    for size in (126, 127, 128, 255, 256, 257, 4096):
-        outcome = run.taken(run.login(form="ntlm", ntlm={"size": size}), f"a first token of {size} octets")
-        if outcome.verdict.value != "pass":
+    # Passwords of these lengths bring authInfo, and what is in it, over the borders one after the other.
+    for length in (38, 39, 97, 98, 99, 100, 101, 102, 2000):
+        credentials = PasswordCredentials("alice", "x" * length).to_wire().encode()
+        outcome = run.taken(run.login(credentials=credentials), f"authInfo of {len(credentials) + 16} octets")
+        if outcome.verdict is not Verdict.PASS:
             return outcome
     return passed()
 

@@ -1,0 +1,43 @@
+"""What is generated from the catalogue is up to date, and every requirement of the specification is covered."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture(scope="module")
+def generator() -> Any:
+    spec = importlib.util.spec_from_file_location("conformance_docs", DOCS / "_ext" / "conformance_docs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_of_rules_is_up_to_date(generator: Any) -> None:
+    assert generator.RULES.read_text(encoding="utf-8") == generator.rules(), "run python docs/_ext/conformance_docs.py"
+
+
+def test_the_coverage_of_the_specification_is_up_to_date(generator: Any) -> None:
+    assert generator.COVERAGE.read_text(encoding="utf-8") == generator.coverage()
+
+
+def test_every_requirement_is_covered(generator: Any) -> None:
+    found = generator.requirements()
+    assert len(found) >= 40
+    for item in found:
+        assert item["level"] in ("MUST", "SHOULD")
+        assert item["rules"] or item["tests"], item
+
+
+def test_the_tests_it_names_exist(generator: Any) -> None:
+    for item in generator.requirements():
+        for name in item["tests"]:
+            assert (DOCS.parent / "tests" / name).is_file(), name

@@ -1,0 +1,156 @@
+"""Our own client and server pass every rule that they can be tried on, over every transport."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import credssp
+from credssp.conformance.catalogue import CATALOGUE
+from credssp.conformance.http import HttpServerTarget
+from credssp.conformance.http_peers import own_winrm_client
+from credssp.conformance.links import Link, SocketLink
+from credssp.conformance.peers import TEST_ACCOUNT, own_client, own_rdp_client, own_rdp_server, own_server
+from credssp.conformance.rdp import RdpServerTarget
+from credssp.conformance.recorded import exchanges_in
+from credssp.conformance.rule import Level, Verdict
+from credssp.conformance.runner import SUITE_FAILED, Report, check_client, check_exchanges, check_server
+from credssp.conformance.setup import Front, Setup
+from credssp.conformance.x224 import answer_request, take_request
+from credssp.drivers.handshake import Timeouts
+from credssp.drivers.rdp_service import ServerLimits
+from credssp.rdp import connect, serve
+
+ACCOUNTS = credssp.MemoryAccounts({(TEST_ACCOUNT.domain, TEST_ACCOUNT.username): TEST_ACCOUNT.password})
+
+# What we take although we could refuse it, and why.
+LENIENT = {
+    "CSSP-CRED-17": "a client that gives a password away where it could have kept it harms itself; the application "
+    "is told what was delegated",
+}
+
+
+def judged(report: Report) -> Report:
+    assert report.ok, report.explain()
+    assert {r.rule.id for r in report.results if r.verdict is Verdict.LENIENT} <= LENIENT.keys()
+    assert not [r for r in report.results if SUITE_FAILED in r.outcome.detail]
+    for result in report.with_level(Level.MUST, Level.SECURITY):
+        assert result.verdict in (Verdict.PASS, Verdict.SKIP)
+    return report
+
+
+@contextmanager
+def rdp_loopback() -> Iterator[RdpServerTarget]:
+    server = serve(
+        lambda session: session.recv() and None,
+        port=0,
+        accounts=ACCOUNTS,
+        mechanisms=("ntlm",),
+        min_version=2,
+        limits=ServerLimits(deadline=0.8, leg=0.6),
+    )
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield RdpServerTarget(*server.address, TEST_ACCOUNT, timeout=3.0, settle=0.1)
+    finally:
+        server.close()
+        thread.join(5)
+
+
+class ThreadedClient:
+    """Our client on blocking sockets, with deadlines."""
+
+    name = "credssp.rdp.connect"
+    account = TEST_ACCOUNT
+    features = ("x224", "clock")
+    timeout = 3.0
+    target_name = "TERMSRV/127.0.0.1"
+
+    def start(self, setup: Setup, front: Front) -> Link:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.settimeout(5)
+            thread = threading.Thread(target=self._log_on, args=(listener.getsockname()[1],), daemon=True)
+            thread.start()
+            link = SocketLink(listener.accept()[0])
+        take_request(link, self.timeout)
+        answer_request(link, front)
+        return link
+
+    @staticmethod
+    def _log_on(port: int) -> None:
+        credentials = credssp.PasswordCredentials(
+            TEST_ACCOUNT.username, TEST_ACCOUNT.password, domain=TEST_ACCOUNT.domain
+        )
+        with contextlib.suppress(credssp.CredSSPError):
+            connect(
+                "127.0.0.1", port, credentials=credentials, mechanism="ntlm", min_version=2,
+                timeouts=Timeouts(leg=0.5, login=2.0),
+            ).close()  # fmt: skip
+
+    def request(self, link: Link) -> bytes:
+        return b""
+
+
+@contextmanager
+def winrm_loopback() -> Iterator[HttpServerTarget]:
+    serving = pytest.importorskip("credssp.winrm.serving")
+    from credssp.winrm.asgi import WinRMApplication, WinRMResponse
+
+    application = WinRMApplication(
+        lambda request: WinRMResponse(b"<answer/>"), accounts=ACCOUNTS, mechanisms=("ntlm",), min_version=2
+    )
+    with serving.serving(application) as port:
+        yield HttpServerTarget(f"http://127.0.0.1:{port}/wsman", TEST_ACCOUNT)
+
+
+@pytest.fixture(scope="module")
+def reports() -> dict[str, Report]:
+    found = {}
+    for make in (own_server, own_rdp_server):
+        target = make()
+        found[target.name] = check_server(target)
+    clients: tuple[Callable[[], Any], ...] = (own_client, own_rdp_client, own_winrm_client)
+    for make in clients:
+        target = make()
+        found[target.name] = check_client(target)
+    with rdp_loopback() as loopback:
+        found["RDP over loopback"] = check_server(loopback, rules=["CSSP-ERR-1?", "CSSP-NEG-*", "CSSP-TSREQ-*"])
+    threaded = ThreadedClient()
+    found[threaded.name] = check_client(threaded, rules=["CSSP-TSREQ-*", "CSSP-PKA56-*"])
+    with winrm_loopback() as http:
+        found["WinRM over loopback"] = check_server(http)
+    return found
+
+
+def test_our_peers_conform(reports: dict[str, Report]) -> None:
+    for report in reports.values():
+        judged(report)
+
+
+def test_every_rule_is_tried_on_one_of_them_or_on_a_fixture(reports: dict[str, Report]) -> None:
+    fixtures = check_exchanges(exchanges_in(Path(__file__).parents[2] / "fixtures"))
+    tried = {
+        (result.rule.id, result.side)
+        for report in (*reports.values(), fixtures)
+        for result in report.results
+        if result.verdict is not Verdict.SKIP
+    }
+    wanted = {(rule.id, side) for rule in CATALOGUE.rules for side in rule.role.sides}
+    assert wanted - tried == set()
+
+
+def test_there_are_at_least_163_rules() -> None:
+    assert len(CATALOGUE.rules) >= 163
+
+
+def test_every_rule_has_a_case_for_each_of_its_roles() -> None:
+    cases = {(case.rule.id, case.side) for case in CATALOGUE.cases}
+    assert cases == {(rule.id, side) for rule in CATALOGUE.rules for side in rule.role.sides}
