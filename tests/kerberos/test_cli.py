@@ -20,12 +20,12 @@ pytestmark = pytest.mark.interop
 
 
 class Service:
-    """``credssp serve rdp``, read line by line."""
+    """``credssp serve``, read line by line."""
 
-    def __init__(self, keytab: Path) -> None:
+    def __init__(self, keytab: Path, *, endpoint: str = "rdp", scheme: str = "rdp") -> None:
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "credssp", "serve", "rdp", "--listen", "127.0.0.1:0"),
+                *(sys.executable, "-m", "credssp", "serve", endpoint, "--listen", "127.0.0.1:0"),
                 *("--keytab", str(keytab), "--reveal"),
             ],
             stdin=subprocess.DEVNULL,
@@ -34,7 +34,7 @@ class Service:
             text=True,
             env=dict(os.environ),
         )
-        self.url = "rdp://localhost:" + self.next("listening")["address"].rpartition(":")[2]
+        self.url = f"{scheme}://localhost:" + self.next("listening")["address"].rpartition(":")[2]
 
     def next(self, event: str) -> dict[str, Any]:
         """Return the next event of this kind."""
@@ -165,6 +165,21 @@ def test_wrong_usage(
     assert code == 2
     assert text in error
     assert "4711" not in error
+
+
+def test_winrm(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    service = Service(lab.keytab, endpoint="winrm", scheme="http")
+    try:
+        code, result = login(service, capsys, "--ccache", lab.ccache, "--smartcard-pin", "env:PATH")
+        assert (code, result["mechanism"]) == (0, "kerberos")
+        event = service.next("delegated")
+        assert (event["type"], event["logon"]["user"], event["logon"]["mechanism"]) == (
+            "smartcard",
+            "alice",
+            "kerberos",
+        )
+    finally:
+        service.stop()
 
 
 def test_ticket_failures_name_the_status(lab: Lab, service: Service, capsys: pytest.CaptureFixture[str]) -> None:
