@@ -12,6 +12,7 @@ is no failure in practice and is returned. If an exchange fails, pOutput may hol
 from __future__ import annotations
 
 import functools
+import threading
 
 from credssp.account import AccountStore
 from credssp.policy import DelegationPolicy, PolicySettings
@@ -51,10 +52,19 @@ __all__ = [
 ]
 
 
+_first_use = threading.Lock()
+
+
 @functools.cache
-def local_security_authority() -> LocalSecurityAuthority:
-    """Return the LSA of this process, which all functions of this module work on."""
+def _made() -> LocalSecurityAuthority:
     return LocalSecurityAuthority()
+
+
+def local_security_authority() -> LocalSecurityAuthority:
+    """Return the LSA of this process, which all functions of this module work on; made by the first call."""
+    # The cache alone would let two threads make one each, and the handles of one would be strangers to the other.
+    with _first_use:
+        return _made()
 
 
 def configure(*, accounts: AccountStore | None = None, policy: DelegationPolicy | PolicySettings | None = None) -> None:
