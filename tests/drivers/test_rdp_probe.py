@@ -1,0 +1,88 @@
+"""The probe's judgement of odd answers; whole probes are in tests/cli/test_rdp_commands.py."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+
+import pytest
+
+from credssp import rdp
+from credssp.drivers import rdp_probe
+from credssp.drivers.handshake import DeadlineError, Timeouts
+from credssp.nego.spnego.tokens import NegState, NegTokenResp
+from credssp.testing import RDPServer
+from credssp.wire.ts_request import TSRequest
+
+REJECT = NegTokenResp(NegState.REJECT).encode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "accepted", "error"),
+    [
+        (TSRequest(6, error_code=0xC000006D), False, "STATUS_LOGON_FAILURE 0xC000006D"),
+        (TSRequest(6), False, None),
+        (TSRequest(6, nego_tokens=(REJECT,)), False, None),
+        (TSRequest(6, nego_tokens=(NegTokenResp(NegState.ACCEPT_INCOMPLETE).encode(),)), True, None),
+        (TSRequest(6, nego_tokens=(b"AP-REP or so",)), True, None),
+    ],
+)
+def test_answers_to_an_offer(answer: TSRequest, accepted: bool, error: str | None) -> None:
+    report = rdp_probe.ProbeReport("host", 3389)
+    assert rdp_probe._accepts(report, answer) is accepted
+    assert report.credssp_error == error
+    assert report.ntlm == {}
+
+
+def probe(port: int, **timeouts: float) -> rdp_probe.ProbeReport:
+    limits = Timeouts(**({"connect": 2, "leg": 2, "login": 10} | timeouts))
+    return asyncio.run(rdp_probe.probe("127.0.0.1", port, timeouts=limits))
+
+
+def test_one_tls_version() -> None:
+    import credssp
+
+    with RDPServer(tls=credssp.ServerTLS(maximum="1.2")) as server:
+        report = probe(server.port)
+    assert list(report.tls) == ["TLSv1.2"]
+    assert report.credssp_version == 6
+
+
+def test_a_whole_probe_has_a_deadline() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        report = probe(silent.getsockname()[1], login=0.2)
+    assert isinstance(report.error, DeadlineError)
+    assert "within 0.2 s" in report.error.message
+
+
+def test_an_endless_handshake_ends() -> None:
+    confirm = rdp.ConnectionConfirm(rdp.NegotiationResponse(rdp.Protocol.HYBRID)).encode()
+    listener = socket.create_server(("127.0.0.1", 0))
+    # Handshake records of a ServerHello that announces 16 MiB.
+    record = b"\x16\x03\x03\x40\x00" + b"\x02\xff\xff\xff" + bytes(0x4000 - 4)
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                try:
+                    connection.recv(4096)
+                    connection.sendall(confirm)
+                    if connection.recv(4096):
+                        while True:
+                            connection.sendall(record)
+                except OSError:
+                    pass
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    report = probe(listener.getsockname()[1])
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join(5)
+    assert report.tls == {}
+    assert report.error is None
