@@ -11,7 +11,6 @@ Schannel answers such a wish with SEC_I_INCOMPLETE_CREDENTIALS and lets the call
 
 from __future__ import annotations
 
-import contextlib
 import ssl
 import weakref
 from typing import Final
@@ -109,7 +108,7 @@ def watch_requests(context: ssl.SSLContext) -> None:
     """Note the CertificateRequest that any connection of this context receives in TLS 1.3."""
 
     def note(
-        connection: object, direction: str, version: object, content_type: object, message_type: object, data: bytes
+        connection: object, direction: str, version: int, content_type: int, message_type: int, data: bytes
     ) -> None:
         if (
             message_type == _CERTIFICATE_REQUEST
@@ -120,8 +119,11 @@ def watch_requests(context: ssl.SSLContext) -> None:
         ):
             _noted[connection] = bytes(data[4:])
 
-    with contextlib.suppress(AttributeError):
-        context._msg_callback = note  # type: ignore[attr-defined]
+    # The property of ssl.SSLContext makes enums of the numbers, 30 times in a login; the one below it does not.
+    for base in ssl.SSLContext.__mro__[1:]:
+        if (below := vars(base).get("_msg_callback")) is not None:
+            below.__set__(context, note)
+            return
 
 
 def take_request(connection: ssl.SSLObject) -> CertificateRequest | None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from credssp.errors import RemoteProtocolError
 
-__all__ = ["HEADER_SIZE", "MAX_PLAINTEXT", "RecordTracker", "measure_record"]
+__all__ = ["HEADER_SIZE", "MAX_PLAINTEXT", "RecordTracker", "end_of_records", "measure_record"]
 
 HEADER_SIZE: Final = 5
 """Octets in front of every record: content type, two of version, two of length (big-endian)."""
@@ -43,6 +43,22 @@ def measure_record(data: bytes | bytearray | memoryview, start: int = 0) -> int:
     if length > _MAX_CIPHERTEXT:
         raise RemoteProtocolError(f"a TLS record of {length} octets; no record is that long", section="RFC 8446 5.2")
     return HEADER_SIZE + length
+
+
+def end_of_records(data: bytes, start: int = 0, *, at_most: int = 1 << 30) -> int:
+    """Return where the whole records from `start` on end, or the first `at_most` of them.
+
+    Raises:
+        RemoteProtocolError: as `measure_record`.
+    """
+    end = len(data)
+    while at_most and start < end:
+        size = measure_record(data, start)
+        if not size or start + size > end:
+            break
+        start += size
+        at_most -= 1
+    return start
 
 
 class RecordTracker:

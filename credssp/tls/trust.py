@@ -98,6 +98,7 @@ def judge(chain: tuple[bytes, ...], host: str, roots: tuple[bytes, ...] | None =
 def _judge(chain: tuple[bytes, ...], host: str, roots: tuple[bytes, ...] | None, minute: int) -> CertificateTrust:
     from cryptography import x509
 
+    host = host.lower().rstrip(".")
     now = datetime.datetime.fromtimestamp(minute * 60 + 30, datetime.UTC)
     anchors = _system_roots() if roots is None else roots
     try:
@@ -191,7 +192,7 @@ def _names(leaf: Certificate, host: str) -> bool:
     try:
         return ipaddress.ip_address(host) in names.get_values_for_type(x509.IPAddress)
     except ValueError:
-        wanted = host.lower().rstrip(".")
+        wanted = host
     for name in names.get_values_for_type(x509.DNSName):
         pattern = name.lower()
         if pattern == wanted:

@@ -29,6 +29,7 @@ class SchannelPackage(TLSPackage):
         name=c.SCHANNEL_NAME,
         comment="Schannel Security Package",
     )
+    ends_with_handshake: ClassVar[bool] = True
 
     def acquire_credentials_handle(
         self,

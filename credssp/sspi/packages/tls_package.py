@@ -32,7 +32,7 @@ from credssp.sspi.tables import NO_EXPIRY, LegResult, Parameters, SecpkgFunction
 from credssp.sspi.timestamps import timestamp
 from credssp.status import SecurityStatus
 from credssp.tls.certificate_request import CertificateRequest, find_in_clear
-from credssp.tls.record import HEADER_SIZE, measure_record
+from credssp.tls.record import HEADER_SIZE, end_of_records, measure_record
 from credssp.tls.trust import expiry_of
 
 __all__ = ["TLSContext", "TLSPackage", "TLSPackageCredential"]
@@ -63,6 +63,10 @@ _ASC_ALWAYS: Final = (
     | c.ASC_REQ_STREAM
     | c.ASC_REQ_MUTUAL_AUTH
 )
+_HANDSHAKE: Final = 22
+_APPLICATION_DATA: Final = 23
+"""Types of TLS records; in TLS 1.3 everything encrypted says it is application data."""
+
 _DETECT: Final = c.ISC_REQ_REPLAY_DETECT | c.ISC_REQ_SEQUENCE_DETECT
 # Granted at the end only, when it is known whether they hold.
 _EARNED: Final = c.ISC_RET_MUTUAL_AUTH | c.ISC_RET_DELEGATE
@@ -145,6 +149,7 @@ class TLSPackage(ABC):
     """SECPKG_FUNCTION_TABLE of a package that speaks TLS."""
 
     info: ClassVar[SecPkgInfo]
+    ends_with_handshake: ClassVar[bool] = False
     isc_flags: ClassVar[int] = _ISC_ALWAYS
     asc_flags: ClassVar[int] = _ASC_ALWAYS
 
@@ -347,25 +352,50 @@ class TLSPackage(ABC):
         inner = context.inner
         token = b""
         try:
-            while not inner.complete and (size := measure_record(data, at)) and at + size <= len(data):
-                if not context.asked and not inner.handshake_complete:
-                    context.issuers = inner.certificate_request() or find_in_clear(data[at:])
-                    if context.issuers is not None:
-                        context.asked = True
-                        context.held, context.held_at = data, at
-                        return LegResult(
-                            status=_S.SEC_I_INCOMPLETE_CREDENTIALS,
-                            context=context,
-                            token=token,
-                            attributes=self._attributes(context),
-                        )
-                record = data if not at and size == len(data) else data[at : at + size]
-                token += inner.step(record).token
-                at += size
+            while not inner.complete and (end := self._next_piece(context, data, at)) > at:
+                if not context.asked and not inner.handshake_complete and self._is_asked(context, data, at):
+                    context.held, context.held_at = data, at
+                    return LegResult(
+                        status=_S.SEC_I_INCOMPLETE_CREDENTIALS,
+                        context=context,
+                        token=token,
+                        attributes=self._attributes(context),
+                    )
+                token += inner.step(data if not at and end == len(data) else data[at:end]).token
+                at = end
         except CredSSPError as error:
             error.token = token + error.token
             raise
         return self._result(context, token, len(data) - at)
+
+    def _next_piece(self, context: TLSContext, data: bytes, at: int) -> int:
+        """Return the end of what the inner context gets next; `at` if no record is whole.
+
+        One record, since nothing behind the last one may be touched. A handshake after which the exchange goes on
+        cannot end it, and goes in as a whole; but where a client may still be asked for a certificate, it is cut
+        around the place in which the server asks: the record behind EncryptedExtensions (RFC 8446 section 4.3.2).
+        """
+        if self.ends_with_handshake or context.inner.handshake_complete:
+            return end_of_records(data, at, at_most=1)
+        if context.asked or not context.client:
+            return end_of_records(data, at)
+        end = at
+        while (following := end_of_records(data, end, at_most=1)) > end:
+            encrypted = data[end] == _APPLICATION_DATA
+            end = following
+            if encrypted:
+                break
+        return end
+
+    @staticmethod
+    def _is_asked(context: TLSContext, data: bytes, at: int) -> bool:
+        """Whether the server wants a certificate of a client that has none; then it will not be asked again."""
+        inner = context.inner
+        context.issuers = inner.certificate_request()
+        if context.issuers is None and data[at] == _HANDSHAKE:
+            context.issuers = find_in_clear(data[at:])
+        context.asked = context.issuers is not None
+        return context.asked
 
     @staticmethod
     def _guard(context: TLSContext, run: Any) -> LegResult:
