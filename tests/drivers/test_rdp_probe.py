@@ -30,7 +30,7 @@ REJECT = NegTokenResp(NegState.REJECT).encode()
 )
 def test_answers_to_an_offer(answer: TSRequest, accepted: bool, error: str | None) -> None:
     report = rdp_probe.ProbeReport("host", 3389)
-    assert rdp_probe._accepts(report, answer) is accepted
+    assert rdp_probe.accepts(report, answer) is accepted
     assert report.credssp_error == error
     assert report.ntlm == {}
 
