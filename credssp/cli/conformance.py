@@ -54,11 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
             return _list(arguments)
         if arguments.what == "vectors":
             return _vectors()
-        report = _judge(arguments)
+        return _write(_judge(arguments), arguments)
     except LocalProtocolError as error:
         print(f"credssp conformance: {error.message}", file=sys.stderr)
         return 2
-    return _write(report, arguments)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -81,9 +80,9 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _vectors() -> int:
     from credssp.cli._output import print_json
-    from credssp.conformance.vectors import vectors
+    from credssp.conformance.vectors import all_vectors
 
-    print_json(vectors())
+    print_json(all_vectors())
     return 0
 
 

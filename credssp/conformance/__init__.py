@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from credssp.conformance.rule import Level, Outcome, Role, Rule, Verdict
     from credssp.conformance.runner import Report, Result, check_client, check_exchanges, check_server
     from credssp.conformance.setup import Setup
-    from credssp.conformance.vectors import vectors
+    from credssp.conformance.vectors import all_vectors
 
 __all__ = [
     "CATALOGUE",
@@ -50,12 +50,12 @@ __all__ = [
     "Rule",
     "Setup",
     "Verdict",
+    "all_vectors",
     "check_client",
     "check_exchanges",
     "check_server",
     "exchanges_in",
     "load_expected",
-    "vectors",
 ]
 
 _HOMES: Final = {
@@ -70,7 +70,7 @@ _HOMES: Final = {
     "rule": ("Level", "Outcome", "Role", "Rule", "Verdict"),
     "runner": ("Report", "Result", "check_client", "check_exchanges", "check_server"),
     "setup": ("Setup",),
-    "vectors": ("vectors",),
+    "vectors": ("all_vectors",),
 }
 _MODULES: Final = {name: module for module, names in _HOMES.items() for name in names}
 

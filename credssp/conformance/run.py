@@ -169,10 +169,24 @@ class ServerRun:
             return attempt
         attempt.run()
         if attempt.stage == "done":
-            attempt.accepted = self.target.accepted(wire.link)
-            if attempt.accepted is False or wire.link.crash:
-                attempt.end = wire.receive(0.05)
+            self._settle(attempt)
         return attempt
+
+    def _settle(self, attempt: Attempt) -> None:
+        """Find out whether the server took the credentials."""
+        wire = attempt.wire
+        attempt.accepted = self.target.accepted(wire.link)
+        settle = getattr(self.target, "settle", None)
+        if attempt.accepted is None and settle is not None:
+            # RDP: a server that took them waits for MCS, or sends the Early User Authorization Result.
+            reply = wire.receive(settle)
+            attempt.accepted = reply.end is End.SILENT or reply.end is End.OTHER
+            if reply.end is End.OTHER:
+                wire.unread(reply.data)
+            elif not attempt.accepted:
+                attempt.end = reply
+        elif attempt.accepted is False or wire.link.crash:
+            attempt.end = wire.receive(0.05)
 
     def observation(self, form: WireForm = "", version: int = 6) -> Observation:
         """Return a good login as a recorded exchange, judged as the server's."""

@@ -17,7 +17,7 @@ from credssp.nego.ntlm.session import NTLMSession
 from credssp.nego.spnego import OID, NegTokenInit
 from credssp.wire.ts_request import TSRequest
 
-__all__ = ["vectors"]
+__all__ = ["all_vectors"]
 
 _SESSION_KEY: Final = b"\x55" * 16
 _NONCE: Final = bytes(range(32))
@@ -26,7 +26,7 @@ _EC_KEY: Final = b"\x04" + bytes(range(64))
 _TOKEN: Final = b"NTLMSSP\0" + bytes(32)
 
 
-def vectors() -> dict[str, Any]:
+def all_vectors() -> dict[str, Any]:
     """Return them all."""
     return {
         "format": 1,

@@ -221,6 +221,10 @@ class Wire:
             self.evidence.append(Evidence(self._other, out, "application data"))
         return out
 
+    def unread(self, data: bytes) -> None:
+        """Put application data back that `receive` gave out."""
+        self._plain = data + self._plain
+
     def _take(self, data: bytes, *, plain: bool = False) -> Reply | None:
         """Feed whole records one after the other; returns how TLS ended, if it did."""
         self._raw += data

@@ -1,0 +1,218 @@
+"""Reports, expected failures, vectors, and the command line around them."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from credssp import binding
+from credssp.cli import main
+from credssp.conformance import CATALOGUE, all_vectors, check_exchanges, check_server, exchanges_in, load_expected
+from credssp.conformance.expected import out_of_date
+from credssp.conformance.peers import own_server
+from credssp.conformance.report import SHOWN, as_html, as_json, as_junit, as_text, summary_table
+from credssp.conformance.rule import Verdict
+from credssp.conformance.runner import Report, select
+from credssp.errors import DecodeError, LimitExceededError, LocalProtocolError
+from credssp.wire.ts_credentials import TSCredentials
+from credssp.wire.ts_request import TSRequest
+from tests.conformance import mutants
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+
+
+@pytest.fixture(scope="module")
+def bad() -> Report:
+    return check_server(mutants.server(mutants.NoVerification), rules=["CSSP-PKA56-*", "CSSP-CRED-11"])
+
+
+@pytest.fixture(scope="module")
+def good() -> Report:
+    return check_server(own_server(), rules=["CSSP-PKA56-*"])
+
+
+def test_a_finding_shows_rule_section_expectation_and_octets(bad: Report) -> None:
+    text = as_text(bad)
+    assert "CSSP-PKA56-04 [SECURITY] FAIL" in text
+    assert "section   3.1.5 step 4" in text
+    assert "expected  refused; no pubKeyAuth of the server" in text
+    assert "  client    30" in text
+    assert "  server    30" in text
+    assert not bad.ok
+    assert "CSSP-PKA56-04" in bad.explain()
+
+
+def test_octets_are_cut_unless_asked_for(bad: Report) -> None:
+    shown = json.loads(as_json(bad))["results"]
+    octets = [item["octets"] for result in shown for item in result["evidence"]]
+    assert octets
+    assert max(len(text.partition("...")[0]) for text in octets) <= 2 * SHOWN
+    revealed = json.loads(as_json(bad, reveal=True))["results"]
+    assert max(len(item["octets"]) for result in revealed for item in result["evidence"]) > 2 * SHOWN
+
+
+def test_json_counts(good: Report) -> None:
+    value = json.loads(as_json(good))
+    assert value["ok"]
+    assert value["counts"]["pass"] == good.count(Verdict.PASS)
+    assert {result["rule"] for result in value["results"]} == {r.rule.id for r in good.results}
+
+
+def test_junit(bad: Report) -> None:
+    suite = ElementTree.fromstring(as_junit(bad))  # noqa: S314
+    assert suite.get("failures") == str(len(suite.findall("testcase/failure")))
+    assert int(suite.get("failures", "0")) == sum(1 for r in bad.results if r.matters)
+    trouble = ElementTree.fromstring(as_junit(Report("x", "server", (), trouble="no login")))  # noqa: S314
+    assert trouble.get("failures") == "1"
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.outside: list[str] = []
+        self.cells = 0
+
+    def handle_starttag(self, tag: str, attributes: Any) -> None:
+        for name, value in attributes:
+            if name in ("src", "href") and value and not value.startswith("#"):
+                self.outside.append(value)
+        self.cells += tag == "td"
+
+
+def test_html_is_one_page_that_refers_to_nothing_outside(bad: Report, good: Report) -> None:
+    page = _Page()
+    text = as_html([bad, good])
+    page.feed(text)
+    assert page.outside == []
+    assert page.cells > 20
+    assert "CSSP-PKA56-04" in text
+    assert as_html([Report("<script>", "server", (), trouble="<b>")]).count("<script>") == 0
+
+
+def test_summary(bad: Report) -> None:
+    assert summary_table({"peer": bad})[2].startswith("| peer | ")
+
+
+def test_expected_failures_do_not_count(tmp_path: Path, bad: Report) -> None:
+    wrong = [r.rule.id for r in bad.results if r.matters]
+    assert wrong
+    file = tmp_path / "expected.toml"
+    file.write_text("[expected]\n" + "".join(f'"{rule}" = "known, reported"\n' for rule in (*wrong, "CSSP-PKA56-13")))
+    expected = load_expected(file)
+    report = check_server(mutants.server(mutants.NoVerification), rules=["CSSP-PKA56-*"], expected=expected)
+    assert report.ok
+    assert "known     known, reported" in as_text(report)
+    assert out_of_date(report, expected) == ["CSSP-PKA56-13"]
+
+
+@pytest.mark.parametrize("text", ["[expected", "x = 1", '[expected]\n"CSSP-VER-01" = ""'])
+def test_files_of_expected_failures_that_make_no_sense(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "expected.toml"
+    file.write_text(text)
+    with pytest.raises(LocalProtocolError):
+        load_expected(file)
+    with pytest.raises(LocalProtocolError):
+        load_expected(tmp_path / "absent.toml")
+
+
+def test_fixtures_conform_but_for_what_is_listed() -> None:
+    expected = load_expected(FIXTURES / "expected.toml")
+    report = check_exchanges(exchanges_in(FIXTURES), expected=expected)
+    assert report.ok, report.explain()
+    assert out_of_date(report, expected) == []
+    assert report.count(Verdict.PASS) > 500
+
+
+def test_select() -> None:
+    assert {case.rule.area for case in select(["cssp-ver-*"])} == {"VER"}
+    assert len(select()) == len(CATALOGUE.cases)
+
+
+# Vectors
+
+
+def test_vectors_hold_for_this_implementation() -> None:
+    value = all_vectors()
+    assert json.loads(json.dumps(value)) == value == all_vectors()
+    for entry in value["ts_request"]:
+        assert TSRequest.decode(bytes.fromhex(entry["encoded"])).encode().hex() == entry["encoded"]
+    for entry in value["ts_request_malformed"]:
+        if entry["expected"] == "refuse" and entry["rule"] not in ("CSSP-TSREQ-13", "CSSP-TSREQ-14"):
+            with pytest.raises((DecodeError, LimitExceededError)):
+                TSRequest.decode(bytes.fromhex(entry["encoded"]))
+    for entry in value["ts_credentials"]:
+        assert TSCredentials.decode(bytes.fromhex(entry["encoded"])).encode().hex() == entry["encoded"]
+    for entry in value["binding"]:
+        key, nonce = bytes.fromhex(entry["subjectPublicKey"]), bytes.fromhex(entry["nonce"])
+        assert binding.client_value(entry["version"], nonce, key).hex() == entry["client"]
+
+
+def test_the_section_4_example_is_in_the_vectors() -> None:
+    import hashlib
+
+    sample = next(e for e in all_vectors()["ts_credentials"] if "section 4" in e["name"])
+    digest = hashlib.sha256(bytes.fromhex(sample["encoded"])).hexdigest()
+    assert digest == "c9cae7dccaa453359aee420eb59f4d4fe6e70b92f7bf1cf2429b6ac661cd1e0b"
+
+
+# Command line
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["conformance", "--list"]) == 0
+    assert "CSSP-TSREQ-01" in capsys.readouterr().out
+    assert main(["conformance", "--list", "--rule", "CSSP-VER-*", "--json"]) == 0
+    assert {rule["id"][:8] for rule in json.loads(capsys.readouterr().out)} == {"CSSP-VER"}
+    assert main(["conformance", "--list", "--rule", "nothing"]) == 2
+
+
+def test_fixtures(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    files = ["--junit", str(tmp_path / "r.xml"), "--html", str(tmp_path / "r.html")]
+    expected = ["--expected", str(FIXTURES / "expected.toml")]
+    assert main(["conformance", "fixtures", str(FIXTURES), *files, *expected]) == 0
+    assert "recorded exchanges" in capsys.readouterr().out
+    assert ElementTree.parse(tmp_path / "r.xml").getroot().get("failures") == "0"  # noqa: S314
+    assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
+    assert main(["conformance", "fixtures", str(FIXTURES), "--rule", "CSSP-TSREQ-01", "--verbose"]) == 1
+    assert "rdesktop" in capsys.readouterr().out
+
+
+def test_vectors_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["conformance", "vectors"]) == 0
+    assert json.loads(capsys.readouterr().out)["format"] == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fixtures", "/nowhere"],
+        ["server", "gopher://x", "-u", "alice"],
+        ["server", "rdp://x:port", "-u", "alice"],
+        ["server", "rdp://x"],
+        ["client", "-u", "alice"],
+        ["client", "-u", "alice", "--exec", "true"],
+        ["fixtures", str(FIXTURES), "--rule", "CSSP-VER-01", "--junit", "/nowhere/x.xml"],
+        ["fixtures", str(FIXTURES), "--expected", "/nowhere"],
+    ],
+)
+def test_calls_that_make_no_sense(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CREDSSP_PASSWORD", "x")
+    assert main(["conformance", *arguments]) == 2
+    assert "credssp conformance: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("url", ["rdp://127.0.0.1:1", "http://127.0.0.1:1/wsman"])
+def test_a_server_that_is_not_there(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CREDSSP_PASSWORD", "x")
+    assert main(["conformance", "server", url, "-u", "alice", "--timeout", "2"]) == 2
+    assert "no good login works" in capsys.readouterr().out
