@@ -135,6 +135,8 @@ class SecBuffer:
             SSPIError: SEC_E_INVALID_TOKEN, the memory or the count is of no use.
         """
         buffer, size = self.buffer, self.size
+        if type(buffer) is bytearray and size == len(buffer):  # the usual case, at a fifth of the time
+            return memoryview(buffer)
         if buffer is None:
             if size:
                 raise refuse(parameter, f"cbBuffer is {size} but pvBuffer is NULL", SecurityStatus.SEC_E_INVALID_TOKEN)
@@ -212,6 +214,6 @@ def buffers_of(desc: object, parameter: str) -> list[SecBuffer]:
     if desc.version != SECBUFFER_VERSION:
         raise refuse(parameter, "ulVersion is not SECBUFFER_VERSION", SecurityStatus.SEC_E_INVALID_TOKEN)
     for number, buffer in enumerate(desc.buffers):
-        if not isinstance(buffer, SecBuffer) or not isinstance(buffer.buffer_type, int):
+        if type(buffer) is not SecBuffer or type(buffer.buffer_type) is not int:
             raise refuse(f"{parameter}[{number}]", "this is not a SecBuffer", SecurityStatus.SEC_E_INVALID_TOKEN)
     return desc.buffers

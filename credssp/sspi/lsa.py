@@ -231,9 +231,9 @@ class LocalSecurityAuthority:
         output: SecBufferDesc,
     ) -> ContextResult:
         """See `credssp.sspi.initialize_security_context`."""
-        for name, value in (("Reserved1", reserved1), ("Reserved2", reserved2)):
-            if value != 0:
-                raise refuse(name, "reserved, must be 0", _S.SEC_E_INVALID_PARAMETER)
+        if reserved1 != 0 or reserved2 != 0:
+            name = "Reserved1" if reserved1 != 0 else "Reserved2"
+            raise refuse(name, "reserved, must be 0", _S.SEC_E_INVALID_PARAMETER)
         if target_name is not None and (not isinstance(target_name, str) or "\0" in target_name):
             raise refuse("pszTargetName", "a name is a str without NUL, or None", _S.SEC_E_TARGET_UNKNOWN)
         made, record = self._parties(credential, context, new_context)

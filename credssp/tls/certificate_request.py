@@ -17,11 +17,18 @@ from typing import Final
 
 from credssp.tls.record import measure_record
 
-__all__ = ["CertificateRequest", "find_in_clear", "take_request", "watch_requests"]
+__all__ = ["CertificateRequest", "find_in_clear", "is_settled", "take_request", "watch_requests"]
 
 _HANDSHAKE: Final = 22
 _CERTIFICATE_REQUEST: Final = 13
 _CERTIFICATE_AUTHORITIES: Final = 47  # the extension, RFC 8446 section 4.2.4
+
+_CERTIFICATE: Final = 11
+_TELLING: Final = (_CERTIFICATE_REQUEST, _CERTIFICATE)
+_TLS13: Final = 0x0304
+
+# The server's Certificate came, so CertificateRequest, whose place is in front of it, does not come any more.
+_PASSED: Final = b""
 
 # Noted by the callback, taken by the channel; an entry goes with its connection.
 _noted: weakref.WeakKeyDictionary[ssl.SSLObject, bytes] = weakref.WeakKeyDictionary()
@@ -111,13 +118,16 @@ def watch_requests(context: ssl.SSLContext) -> None:
         connection: object, direction: str, version: int, content_type: int, message_type: int, data: bytes
     ) -> None:
         if (
-            message_type == _CERTIFICATE_REQUEST
+            message_type in _TELLING
             and content_type == _HANDSHAKE
             and direction == "read"
-            and version == ssl.TLSVersion.TLSv1_3
+            and version == _TLS13
             and isinstance(connection, ssl.SSLObject)
         ):
-            _noted[connection] = bytes(data[4:])
+            if message_type == _CERTIFICATE_REQUEST:
+                _noted[connection] = bytes(data[4:])
+            else:
+                _noted.setdefault(connection, _PASSED)
 
     # The property of ssl.SSLContext makes enums of the numbers, 30 times in a login; the one below it does not.
     for base in ssl.SSLContext.__mro__[1:]:
@@ -127,6 +137,12 @@ def watch_requests(context: ssl.SSLContext) -> None:
 
 
 def take_request(connection: ssl.SSLObject) -> CertificateRequest | None:
-    """Return, once, what was noted for a connection."""
-    body = _noted.pop(connection, None)
-    return None if body is None else CertificateRequest.parse(body, tls13=True)
+    """Return, once, the CertificateRequest that was noted for a connection."""
+    if not _noted.get(connection):
+        return None
+    return CertificateRequest.parse(_noted.pop(connection), tls13=True)
+
+
+def is_settled(connection: ssl.SSLObject) -> bool:
+    """Whether no CertificateRequest of TLS 1.3 can come any more."""
+    return connection in _noted

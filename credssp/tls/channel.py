@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from credssp.errors import CredSSPError, LocalProtocolError, TLSError
 from credssp.tls.alerts import translate
-from credssp.tls.certificate_request import CertificateRequest, take_request
+from credssp.tls.certificate_request import CertificateRequest, is_settled, take_request
 from credssp.tls.record import MAX_PLAINTEXT, RecordTracker
 from credssp.tls.sizes import StreamSizes
 
@@ -352,6 +352,11 @@ class TLSChannel:
         """Secret bits of the cipher; 0 before the handshake."""
         cipher = self._tls.cipher()
         return cipher[2] if cipher else 0
+
+    @property
+    def certificate_settled(self) -> bool:
+        """Whether no CertificateRequest of TLS 1.3 can come any more, where the settings say to watch for it."""
+        return is_settled(self._tls)
 
     def certificate_request(self) -> CertificateRequest | None:
         """Return, once, the CertificateRequest that TLS 1.3 brought, where the settings say to watch for it."""

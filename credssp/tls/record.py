@@ -52,12 +52,16 @@ def end_of_records(data: bytes, start: int = 0, *, at_most: int = 1 << 30) -> in
         RemoteProtocolError: as `measure_record`.
     """
     end = len(data)
-    while at_most and start < end:
-        size = measure_record(data, start)
-        if not size or start + size > end:
-            break
+    while at_most and start + HEADER_SIZE <= end:
+        size = HEADER_SIZE + (data[start + 3] << 8 | data[start + 4])
+        if data[start + 1] != 3 or data[start] not in _CONTENT_TYPES or size > HEADER_SIZE + _MAX_CIPHERTEXT:
+            measure_record(data, start)  # says what is wrong
+        if start + size > end:
+            return start
         start += size
         at_most -= 1
+    if at_most and start < end:
+        measure_record(data, start)  # what there is of a header must be one
     return start
 
 

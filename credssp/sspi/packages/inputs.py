@@ -12,6 +12,7 @@ from credssp.sspi.buffers import (
     SecBuffer,
     buffer_type_name,
 )
+from credssp.sspi.constants import flag_names
 from credssp.sspi.errors import refuse
 from credssp.status import SecurityStatus
 
@@ -26,8 +27,6 @@ def check_flags(context_req: int, allowed: int, *, need_one_of: int = 0, family:
     Raises:
         SSPIError: SEC_E_UNSUPPORTED_FUNCTION.
     """
-    from credssp.sspi.constants import flag_names
-
     unknown = context_req & ~allowed
     if unknown:
         raise refuse("fContextReq", f"not supported here: {flag_names(unknown, family)}", _S.SEC_E_UNSUPPORTED_FUNCTION)

@@ -42,8 +42,8 @@ from credssp.tls.sizes import StreamSizes
 __all__ = ["Protected", "StreamMessages", "StreamSession"]
 
 _S = SecurityStatus
-_ENCRYPT: Final = (SECBUFFER_STREAM_HEADER, SECBUFFER_DATA, SECBUFFER_STREAM_TRAILER, SECBUFFER_EMPTY)
-_DECRYPT: Final = (SECBUFFER_DATA, SECBUFFER_EMPTY, SECBUFFER_EMPTY, SECBUFFER_EMPTY)
+_ENCRYPT: Final = [SECBUFFER_STREAM_HEADER, SECBUFFER_DATA, SECBUFFER_STREAM_TRAILER, SECBUFFER_EMPTY]
+_DECRYPT: Final = [SECBUFFER_DATA, SECBUFFER_EMPTY, SECBUFFER_EMPTY, SECBUFFER_EMPTY]
 
 _REMEMBERED: Final = 64
 """Records whose end is remembered, to tell a repeated one from an altered one."""
@@ -144,7 +144,9 @@ class StreamMessages:
         _check(session, buffers, _ENCRYPT, sequence)
         if qop:
             raise refuse("fQOP", "0, a stream is always encrypted", _S.SEC_E_QOP_NOT_SUPPORTED)
-        header, data, trailer = (buffer.writable(f"pMessage[{at}]") for at, buffer in enumerate(buffers[:3]))
+        header = buffers[0].writable("pMessage[0]")
+        data = buffers[1].writable("pMessage[1]")
+        trailer = buffers[2].writable("pMessage[2]")
         sizes = session.sizes
         for number, room, needed in ((0, len(header), sizes.header), (2, len(trailer), sizes.trailer)):
             if room < needed:
@@ -221,7 +223,7 @@ class StreamMessages:
         return plaintext
 
 
-def _check(session: StreamSession, buffers: Sequence[SecBuffer], kinds: tuple[int, ...], sequence: int) -> None:
+def _check(session: StreamSession, buffers: Sequence[SecBuffer], kinds: list[int], sequence: int) -> None:
     if not session.formats:
         raise refuse(
             "phContext",
@@ -230,7 +232,7 @@ def _check(session: StreamSession, buffers: Sequence[SecBuffer], kinds: tuple[in
         )
     if sequence:
         raise refuse("MessageSeqNo", "reserved, must be 0", _S.SEC_E_INVALID_PARAMETER)
-    if tuple(buffer.buffer_type for buffer in buffers) != kinds:
+    if [buffer.buffer_type for buffer in buffers] != kinds:
         wanted, found = (", ".join(map(buffer_type_name, row)) for row in (kinds, [b.buffer_type for b in buffers]))
         raise refuse("pMessage", f"the buffers are {wanted}, in this order, not {found}", _S.SEC_E_INVALID_TOKEN)
 

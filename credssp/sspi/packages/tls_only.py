@@ -130,6 +130,11 @@ class TLSClient(_TLSOnly):
         """The session, to resume it. In TLS 1.3 its ticket comes with the first records of the server."""
         return self._channel.session if self.complete and self._tls.resumption else None
 
+    @property
+    def certificate_settled(self) -> bool:
+        """Whether no CertificateRequest of TLS 1.3 can come any more."""
+        return self._channel.certificate_settled
+
     def certificate_request(self) -> CertificateRequest | None:
         """Return, once, that the server asked for a certificate in TLS 1.3."""
         return self._channel.certificate_request()

@@ -67,6 +67,12 @@ _HANDSHAKE: Final = 22
 _APPLICATION_DATA: Final = 23
 """Types of TLS records; in TLS 1.3 everything encrypted says it is application data."""
 
+_NO_ROOM_FOR_REQUEST: Final = 40
+"""A record of this size holds EncryptedExtensions, but no CertificateRequest behind it: header 5, content type and tag
+17, and the two messages have at least 6 and 15 octets."""
+
+_ISC_KIND: Final = c.ISC_REQ_STREAM | c.ISC_REQ_CONNECTION
+_ASC_KIND: Final = c.ASC_REQ_STREAM | c.ASC_REQ_CONNECTION
 _DETECT: Final = c.ISC_REQ_REPLAY_DETECT | c.ISC_REQ_SEQUENCE_DETECT
 # Granted at the end only, when it is known whether they hold.
 _EARNED: Final = c.ISC_RET_MUTUAL_AUTH | c.ISC_RET_DELEGATE
@@ -110,11 +116,13 @@ class TLSContext:
         "client",
         "closing",
         "credential",
+        "granted",
         "held",
         "held_at",
         "inner",
         "issuers",
         "logon_name",
+        "opening",
         "reauthentication",
         "request",
         "session",
@@ -143,6 +151,10 @@ class TLSContext:
         self.held: bytes | None = None
         self.held_at = 0
         self.closing = False
+        # What is granted before the end; 0 for not worked out yet.
+        self.granted = 0
+        # Whether it is a client's turn to say the first word.
+        self.opening = client
 
 
 class TLSPackage(ABC):
@@ -242,18 +254,21 @@ class TLSPackage(ABC):
         inputs: Sequence[SecBuffer],
     ) -> LegResult:
         """SpInitLsaModeContext."""
-        check_flags(context_req, self.isc_flags, need_one_of=c.ISC_REQ_STREAM | c.ISC_REQ_CONNECTION)
-        rest, supplied = split_params(inputs, wanted=bool(context_req & c.ISC_REQ_USE_SUPPLIED_CREDS))
+        if context_req & ~self.isc_flags or not context_req & _ISC_KIND:
+            check_flags(context_req, self.isc_flags, need_one_of=_ISC_KIND)
+        supplied = None
+        if len(inputs) != 2:  # nothing, or with SECBUFFER_PKG_PARAMS
+            inputs, supplied = split_params(inputs, wanted=bool(context_req & c.ISC_REQ_USE_SUPPLIED_CREDS))
         if context is not None:
-            return self._go_on(context, credential, client=True, inputs=rest)
+            return self._go_on(context, credential, client=True, inputs=inputs)
         if not credential.use & c.SECPKG_CRED_OUTBOUND:
             raise refuse("phCredential", "made for inbound use", _S.SEC_E_NO_CREDENTIALS)
-        if rest and token_and_empty(rest):
+        if inputs and token_and_empty(inputs):
             raise refuse("pInput", "the client speaks first: no TOKEN yet", _S.SEC_E_INVALID_TOKEN)
         context = TLSContext(None, client=True, credential=credential, target=target_name, request=context_req)
         context.supplied = supplied is not None
         context.inner = self.make_client(context, credential, supplied)
-        return self._guard(context, lambda: self._result(context, context.inner.step().token, 0))
+        return self._guard(context, b"", 0)
 
     def accept_lsa_mode_context(
         self,
@@ -275,7 +290,7 @@ class TLSPackage(ABC):
         if missing:
             return LegResult(status=_S.SEC_E_INCOMPLETE_MESSAGE, missing=missing)
         context.inner = self.make_server(context, credential)
-        return self._guard(context, lambda: self._consume(context, data, 0))
+        return self._guard(context, data, 0)
 
     def _go_on(self, context: TLSContext, credential: Any, *, client: bool, inputs: Sequence[SecBuffer]) -> LegResult:
         if context.client is not client:
@@ -303,11 +318,7 @@ class TLSPackage(ABC):
                 "another one than before; it may change after SEC_I_INCOMPLETE_CREDENTIALS only",
                 _S.SEC_E_WRONG_CREDENTIAL_HANDLE,
             )
-        else:
-            missing = _missing(data)
-            if missing:
-                return LegResult(status=_S.SEC_E_INCOMPLETE_MESSAGE, context=context, missing=missing)
-        return self._guard(context, lambda: self._consume(context, data, start))
+        return self._guard(context, data, start)
 
     def _take_up(self, context: TLSContext, credential: Any, data: bytes) -> tuple[bytes, int]:
         """Go on after SEC_I_INCOMPLETE_CREDENTIALS, perhaps with another credential."""
@@ -323,7 +334,6 @@ class TLSPackage(ABC):
                 raise refuse("phCredential", "this one has no certificate either", _S.SEC_E_NO_CREDENTIALS)
             context.inner.use_client_certificate(certificate)
             context.credential = credential
-        context.held = None
         return (data or held), context.held_at
 
     def _reauthenticate(self, context: TLSContext, inputs: Sequence[SecBuffer]) -> LegResult:
@@ -343,16 +353,35 @@ class TLSPackage(ABC):
             # Not possible here, or not any more: the context is as it was.
             raise SSPIError(error.message, status=error.status, parameter="phContext") from None
         context.reauthentication = True
-        if context.client:
-            return self._guard(context, lambda: self._result(context, context.inner.step().token, 0))
-        return self._guard(context, lambda: self._consume(context, data, 0))
+        context.opening = context.client
+        context.granted = 0
+        return self._guard(context, data, 0)
+
+    def _guard(self, context: TLSContext, data: bytes, at: int) -> LegResult:
+        """Run a part of the exchange; without EXTENDED_ERROR the peer is not told what went wrong."""
+        try:
+            return self._consume(context, data, at)
+        except CredSSPError as error:
+            failure = normalise(error)
+            tell = c.ISC_REQ_EXTENDED_ERROR if context.client else c.ASC_REQ_EXTENDED_ERROR
+            if not context.request & tell:
+                failure.token = b""
+            raise failure from failure.__cause__
 
     def _consume(self, context: TLSContext, data: bytes, at: int) -> LegResult:
         """Give whole records to the inner context until it is complete."""
         inner = context.inner
+        if not data and context.opening:
+            context.opening = False
+            return self._result(context, inner.step().token, 0)
         token = b""
+        size = len(data)
+        end = self._next_piece(context, data, at)
+        if end == at and context.held is None:
+            return LegResult(status=_S.SEC_E_INCOMPLETE_MESSAGE, context=context, missing=_missing(data))
+        context.held = None
         try:
-            while not inner.complete and (end := self._next_piece(context, data, at)) > at:
+            while end > at:
                 if not context.asked and not inner.handshake_complete and self._is_asked(context, data, at):
                     context.held, context.held_at = data, at
                     return LegResult(
@@ -361,12 +390,15 @@ class TLSPackage(ABC):
                         token=token,
                         attributes=self._attributes(context),
                     )
-                token += inner.step(data if not at and end == len(data) else data[at:end]).token
+                token += inner.step(data if not at and end == size else data[at:end]).token
                 at = end
+                if at == size or inner.complete:
+                    break
+                end = self._next_piece(context, data, at)
         except CredSSPError as error:
             error.token = token + error.token
             raise
-        return self._result(context, token, len(data) - at)
+        return self._result(context, token, size - at)
 
     def _next_piece(self, context: TLSContext, data: bytes, at: int) -> int:
         """Return the end of what the inner context gets next; `at` if no record is whole.
@@ -377,11 +409,11 @@ class TLSPackage(ABC):
         """
         if self.ends_with_handshake or context.inner.handshake_complete:
             return end_of_records(data, at, at_most=1)
-        if context.asked or not context.client:
+        if context.asked or not context.client or context.inner.certificate_settled:
             return end_of_records(data, at)
         end = at
         while (following := end_of_records(data, end, at_most=1)) > end:
-            encrypted = data[end] == _APPLICATION_DATA
+            encrypted = data[end] == _APPLICATION_DATA and following - end > _NO_ROOM_FOR_REQUEST
             end = following
             if encrypted:
                 break
@@ -396,19 +428,6 @@ class TLSPackage(ABC):
             context.issuers = find_in_clear(data[at:])
         context.asked = context.issuers is not None
         return context.asked
-
-    @staticmethod
-    def _guard(context: TLSContext, run: Any) -> LegResult:
-        """Run a part of the exchange; without EXTENDED_ERROR the peer is not told what went wrong."""
-        try:
-            result: LegResult = run()
-            return result
-        except CredSSPError as error:
-            failure = normalise(error)
-            tell = c.ISC_REQ_EXTENDED_ERROR if context.client else c.ASC_REQ_EXTENDED_ERROR
-            if not context.request & tell:
-                failure.token = b""
-            raise failure from failure.__cause__
 
     def _result(self, context: TLSContext, token: bytes, extra: int) -> LegResult:
         inner = context.inner
@@ -458,12 +477,15 @@ class TLSPackage(ABC):
 
     def _attributes(self, context: TLSContext) -> int:
         """Return what is granted: what was asked for, and of the things that must be earned what was."""
-        granted = context.request & ~_EARNED & ~c.ISC_REQ_USE_SUPPLIED_CREDS
-        if context.client:
-            if context.supplied:
-                granted |= c.ISC_RET_USED_SUPPLIED_CREDS
-            if context.reauthentication:
-                granted |= c.ISC_RET_REAUTHENTICATION
+        granted = context.granted
+        if not granted:
+            granted = context.request & ~_EARNED & ~c.ISC_REQ_USE_SUPPLIED_CREDS
+            if context.client:
+                if context.supplied:
+                    granted |= c.ISC_RET_USED_SUPPLIED_CREDS
+                if context.reauthentication:
+                    granted |= c.ISC_RET_REAUTHENTICATION
+            context.granted = granted
         if context.inner.complete:
             granted |= context.request & self.earned(context)
         return granted
