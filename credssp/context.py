@@ -509,6 +509,11 @@ class ClientContext(_Context):
             raise LocalProtocolError("the server's certificate has not come yet")
         return judge(chain, self._host, roots_of(self._tls.cafile, self._tls.cadata))
 
+    @property
+    def certificate_settled(self) -> bool:
+        """Whether no CertificateRequest of TLS 1.3 can come any more."""
+        return self._channel.certificate_settled
+
     def certificate_request(self) -> CertificateRequest | None:
         """Return, once, that the server asked for a certificate in TLS 1.3, where `ClientTLS.watch` is set."""
         return self._channel.certificate_request()
