@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 import credssp
-from benchmarks.login import DOMAIN, PASSWORD, TARGET, USER
+from benchmarks.login import DOMAIN, HOST, PASSWORD, TARGET, USER
 from credssp.tls.certificate import process_certificate
 from credssp.tls.settings import ServerTLS, client_context, server_context
 
@@ -21,9 +21,7 @@ class BarePair:
     def __init__(self) -> None:
         self.c_in, self.c_out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.s_in, self.s_out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.client = client_context(credssp.ClientTLS()).wrap_bio(
-            self.c_in, self.c_out, server_hostname="srv.lab.test"
-        )
+        self.client = client_context(credssp.ClientTLS()).wrap_bio(self.c_in, self.c_out, server_hostname=HOST)
         self.server = server_context(ServerTLS(), process_certificate()).wrap_bio(
             self.s_in, self.s_out, server_side=True
         )

@@ -1,4 +1,4 @@
-"""How Hypothesis runs: repeatable in CI, a little random everywhere else.
+"""How Hypothesis runs: repeatable in CI, a little random everywhere else; and no Kerberos realm but the tests' own.
 
 `HYPOTHESIS_PROFILE` chooses a profile by name. The deadline is for one example and generous, because machines that
 run tests are shared; what it catches is an input that costs seconds.
@@ -7,7 +7,9 @@ run tests are shared; what it catches is an input that costs seconds.
 from __future__ import annotations
 
 import os
+import tempfile
 from datetime import timedelta
+from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
@@ -19,3 +21,11 @@ settings.register_profile("ci", settings.get_profile("dev"), max_examples=100, d
 settings.register_profile("thorough", settings.get_profile("dev"), max_examples=2000, deadline=None)
 
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
+
+# With the Kerberos libraries installed, a login as LAB\\alice looks for a KDC of LAB: in the DNS, for seconds, and
+# tests talk to loopback only. The tests with a KDC bring their own configuration (tests/kdc.py).
+_KERBEROS = tempfile.TemporaryDirectory(prefix="credssp-tests-")
+Path(_KERBEROS.name, "krb5.conf").write_text(
+    "[libdefaults]\n  dns_lookup_kdc = false\n  dns_lookup_realm = false\n  dns_canonicalize_hostname = false\n"
+)
+os.environ["KRB5_CONFIG"] = str(Path(_KERBEROS.name, "krb5.conf"))

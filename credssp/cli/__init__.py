@@ -31,7 +31,7 @@ COMMANDS = {
     "decode": "take a TSRequest, TSCredentials, SPNEGO or NTLM token apart",
     "dissect": "open captures and transcripts, verify and judge them",
     "doctor": "examine this machine: TLS, Kerberos, clock, tickets, keytab",
-    "conformance": "judge a server, a client or captures by the rules of the specifications",
+    "conformance": "judge servers, clients and captures by the rules",
     "policy": "ask a delegation policy whether credentials may go to a server",
 }
 """Name of every sub-command, which is also the name of its module, and one line for the help."""

@@ -96,17 +96,16 @@ class BlockingServer:
                 oldest = next(iter(self._half_open))
                 del self._half_open[oldest]
                 _wake(oldest)
-            self._half_open[connection] = None
             thread = threading.Thread(target=self._run, args=(connection, address), daemon=True)
+            try:
+                # With the lock held: `close` must not find a thread that it cannot wait for.
+                thread.start()
+            except RuntimeError:  # no more threads to be had
+                logger.warning("no thread for a connection; it is closed")
+                connection.close()
+                return
+            self._half_open[connection] = None
             self._threads.add(thread)
-        try:
-            thread.start()
-        except RuntimeError:  # no more threads to be had
-            logger.warning("no thread for a connection; it is closed")
-            self._forget(connection)
-            connection.close()
-            with self._lock:
-                self._threads.discard(thread)
 
     def _run(self, connection: socket.socket, address: object) -> None:
         settings = self.settings
