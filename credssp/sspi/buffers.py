@@ -126,7 +126,19 @@ class SecBuffer:
     @property
     def data(self) -> bytes:
         """The octets that count, as `bytes`; empty where there is no memory."""
-        return b"" if self.buffer is None else bytes(memoryview(self.buffer)[: self.size])
+        buffer = self.buffer
+        if buffer is None:
+            return b""
+        if self.size == len(buffer):
+            return buffer if type(buffer) is bytes else bytes(buffer)
+        return bytes(memoryview(buffer)[: self.size])
+
+    def octets(self, parameter: str) -> bytes:
+        """Return the octets that count, checked as `view` does."""
+        buffer = self.buffer
+        if type(buffer) is bytes and self.size == len(buffer):
+            return buffer
+        return bytes(self.view(parameter))
 
     def view(self, parameter: str) -> memoryview:
         """Return the octets that count, without a copy.

@@ -240,15 +240,9 @@ class LocalSecurityAuthority:
         _check_request(context_req, target_data_rep)
         leg = record.package.entry("init_lsa_mode_context", "SpInitLsaModeContext")
         inputs = [] if input is None else buffers_of(input, "pInput")
-        return self._leg(
-            record,
-            context,
-            new_context,
-            inputs,
-            output,
-            bool(context_req & c.ISC_REQ_ALLOCATE_MEMORY),
-            lambda: leg(made, record.context, target_name, context_req, target_data_rep, inputs),
-        )
+        arguments = (made, record.context, target_name, context_req, target_data_rep, inputs)
+        allocate = bool(context_req & c.ISC_REQ_ALLOCATE_MEMORY)
+        return self._leg(record, context, new_context, inputs, output, allocate, leg, arguments)
 
     def accept_security_context(
         self,
@@ -265,15 +259,9 @@ class LocalSecurityAuthority:
         _check_request(context_req, target_data_rep)
         leg = record.package.entry("accept_lsa_mode_context", "SpAcceptLsaModeContext")
         inputs = [] if input is None else buffers_of(input, "pInput")
-        return self._leg(
-            record,
-            context,
-            new_context,
-            inputs,
-            output,
-            bool(context_req & c.ASC_REQ_ALLOCATE_MEMORY),
-            lambda: leg(made, record.context, inputs, context_req, target_data_rep),
-        )
+        arguments = (made, record.context, inputs, context_req, target_data_rep)
+        allocate = bool(context_req & c.ASC_REQ_ALLOCATE_MEMORY)
+        return self._leg(record, context, new_context, inputs, output, allocate, leg, arguments)
 
     def _parties(
         self, credential: CredHandle | None, context: CtxtHandle | None, new_context: CtxtHandle | None
@@ -307,12 +295,16 @@ class LocalSecurityAuthority:
         inputs: list[SecBuffer],
         output: SecBufferDesc,
         allocate: bool,
-        run: Callable[[], object],
+        run: Callable[..., object],
+        arguments: tuple[object, ...],
     ) -> ContextResult:
         record.turn.take(Turn.EXCHANGE)
         try:
             target = _token_buffer(output, allocate)
-            leg = self._again(record, inputs) if record.undelivered else self._run(record, run, target, allocate)
+            if record.undelivered:
+                leg = self._again(record, inputs)
+            else:
+                leg = self._run(record, run, arguments, target, allocate)
             if context is None:
                 assert new_context is not None  # noqa: S101  # _parties saw to it
                 if leg.status is not _S.SEC_E_INCOMPLETE_MESSAGE or leg.context is not None:
@@ -333,7 +325,8 @@ class LocalSecurityAuthority:
                     _S.SEC_E_INSUFFICIENT_MEMORY,
                 )
             _deliver(target, leg.token, allocate)
-            _report_rest(inputs, output, leg)
+            if leg.missing or leg.extra:
+                _report_rest(inputs, output, leg)
             if leg.status is _S.SEC_E_OK:
                 record.state = COMPLETE
             elif leg.status is not _S.SEC_E_INCOMPLETE_MESSAGE:
@@ -356,9 +349,12 @@ class LocalSecurityAuthority:
         record.undelivered = None
         return leg
 
-    def _run(self, record: _Context, run: Callable[[], object], target: SecBuffer, allocate: bool) -> LegResult:
+    @staticmethod
+    def _run(
+        record: _Context, run: Callable[..., object], arguments: tuple[object, ...], target: SecBuffer, allocate: bool
+    ) -> LegResult:
         try:
-            leg = run()
+            leg = run(*arguments)
             if not isinstance(leg, LegResult):
                 raise TypeError("a leg returns a LegResult")
         except Exception as error:  # noqa: BLE001 - whatever a package raises becomes a status
@@ -584,7 +580,10 @@ def _check_request(context_req: object, target_data_rep: object) -> None:
 
 def _token_buffer(output: object, allocate: bool) -> SecBuffer:
     """Return the TOKEN buffer of pOutput, which must be writable unless the package allocates."""
-    for number, buffer in enumerate(buffers_of(output, "pOutput")):
+    buffers = buffers_of(output, "pOutput")
+    if allocate and buffers and buffers[0].buffer_type == SECBUFFER_TOKEN:
+        return buffers[0]
+    for number, buffer in enumerate(buffers):
         if buffer.buffer_type & ~SECBUFFER_ATTRMASK == SECBUFFER_TOKEN:
             if not allocate:
                 buffer.writable(f"pOutput[{number}]")
@@ -607,12 +606,7 @@ def _deliver(target: SecBuffer, token: bytes, allocate: bool) -> None:
 
 def _report_rest(inputs: list[SecBuffer], output: SecBufferDesc, leg: LegResult) -> None:
     """Turn the EMPTY buffer of pInput (and of pOutput, where there is one) into EXTRA or MISSING."""
-    if leg.missing:
-        kind, number = SECBUFFER_MISSING, leg.missing
-    elif leg.extra:
-        kind, number = SECBUFFER_EXTRA, leg.extra
-    else:
-        return
+    kind, number = (SECBUFFER_MISSING, leg.missing) if leg.missing else (SECBUFFER_EXTRA, leg.extra)
     for buffers in (inputs, output.buffers):
         for buffer in buffers:
             if buffer.buffer_type == SECBUFFER_EMPTY:

@@ -12,7 +12,6 @@ Schannel answers such a wish with SEC_I_INCOMPLETE_CREDENTIALS and lets the call
 from __future__ import annotations
 
 import ssl
-import weakref
 from typing import Final
 
 from credssp.tls.record import measure_record
@@ -30,8 +29,8 @@ _TLS13: Final = 0x0304
 # The server's Certificate came, so CertificateRequest, whose place is in front of it, does not come any more.
 _PASSED: Final = b""
 
-# Noted by the callback, taken by the channel; an entry goes with its connection.
-_noted: weakref.WeakKeyDictionary[ssl.SSLObject, bytes] = weakref.WeakKeyDictionary()
+# Where the callback leaves on the connection what it has noted, so that it goes with the connection.
+_NOTED: Final = "_credssp_certificate_request"
 
 
 class CertificateRequest:
@@ -125,9 +124,9 @@ def watch_requests(context: ssl.SSLContext) -> None:
             and isinstance(connection, ssl.SSLObject)
         ):
             if message_type == _CERTIFICATE_REQUEST:
-                _noted[connection] = bytes(data[4:])
-            else:
-                _noted.setdefault(connection, _PASSED)
+                setattr(connection, _NOTED, bytes(data[4:]))
+            elif not hasattr(connection, _NOTED):
+                setattr(connection, _NOTED, _PASSED)
 
     # The property of ssl.SSLContext makes enums of the numbers, 30 times in a login; the one below it does not.
     for base in ssl.SSLContext.__mro__[1:]:
@@ -138,11 +137,13 @@ def watch_requests(context: ssl.SSLContext) -> None:
 
 def take_request(connection: ssl.SSLObject) -> CertificateRequest | None:
     """Return, once, the CertificateRequest that was noted for a connection."""
-    if not _noted.get(connection):
+    body: bytes = getattr(connection, _NOTED, _PASSED)
+    if not body:
         return None
-    return CertificateRequest.parse(_noted.pop(connection), tls13=True)
+    setattr(connection, _NOTED, _PASSED)
+    return CertificateRequest.parse(body, tls13=True)
 
 
 def is_settled(connection: ssl.SSLObject) -> bool:
     """Whether no CertificateRequest of TLS 1.3 can come any more."""
-    return connection in _noted
+    return hasattr(connection, _NOTED)

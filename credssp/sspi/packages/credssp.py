@@ -32,6 +32,8 @@ __all__ = ["sp_lsa_mode_initialize", "sp_user_mode_initialize"]
 
 _S = SecurityStatus
 
+_WINDOWS: Final = DelegationPolicy.windows_defaults()
+
 INFO: Final = SecPkgInfo(
     # INTEGRITY, PRIVACY, CONNECTION, MULTI_REQUIRED, IMPERSONATION, ACCEPT_WIN32_NAME, STREAM, MUTUAL_AUTH,
     # APPCONTAINER_CHECKS: as newer versions of Windows say it.
@@ -102,7 +104,7 @@ class CredSSPPackage(TLSPackage):
             mechanism=logon.mechanism,
             delegate=delegate,
             delegated_credentials=logon.delegated,
-            policy=DelegationPolicy.windows_defaults() if policy is None else policy,
+            policy=_WINDOWS if policy is None else policy,
             source=logon.source,
             mutual_auth=bool(request & c.ISC_REQ_MUTUAL_AUTH),
             tls=credential.tls.client(verify=not request & c.ISC_REQ_MANUAL_CRED_VALIDATION),
@@ -122,8 +124,10 @@ class CredSSPPackage(TLSPackage):
     def earned(self, context: TLSContext) -> int:
         """Return which of MUTUAL_AUTH and DELEGATE hold."""
         if context.client:
-            strong = c.ISC_RET_MUTUAL_AUTH if context.inner.server_authentication.is_strong else 0
-            return strong | c.ISC_RET_DELEGATE  # the policy let it pass, or the exchange would not be over
+            if context.request & c.ISC_REQ_MUTUAL_AUTH:
+                # Demanded, so the exchange is not over without it, and neither is it without the policy's yes.
+                return c.ISC_RET_MUTUAL_AUTH | c.ISC_RET_DELEGATE
+            return c.ISC_RET_DELEGATE
         own = c.ASC_RET_DELEGATE if _delegated(context) is not None else 0
         return own | super().earned(context)
 

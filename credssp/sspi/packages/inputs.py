@@ -69,7 +69,7 @@ def split_params(inputs: Sequence[SecBuffer], *, wanted: bool) -> tuple[list[Sec
             "more than one SECBUFFER_PKG_PARAMS" if wanted else "SECBUFFER_PKG_PARAMS needs ISC_REQ_USE_SUPPLIED_CREDS"
         )
         raise refuse("pInput", what, _S.SEC_E_INVALID_TOKEN)
-    return rest, bytes(params[0].view("pInput"))
+    return rest, params[0].octets("pInput")
 
 
 def token_and_empty(inputs: Sequence[SecBuffer]) -> bytes:
@@ -89,7 +89,7 @@ def token_and_empty(inputs: Sequence[SecBuffer]) -> bytes:
             f"SECBUFFER_EMPTY without memory, not {buffer_type_name(empty.buffer_type)}; it takes EXTRA and MISSING",
             _S.SEC_E_INVALID_TOKEN,
         )
-    return bytes(token.view("pInput[0]"))
+    return token.octets("pInput[0]")
 
 
 def token_only(inputs: Sequence[SecBuffer]) -> bytes:
@@ -104,7 +104,7 @@ def token_only(inputs: Sequence[SecBuffer]) -> bytes:
         kind = buffer.buffer_type & ~SECBUFFER_ATTRMASK
         if kind == SECBUFFER_TOKEN and not seen:
             seen = True
-            found = bytes(buffer.view(f"pInput[{number}]"))
+            found = buffer.octets(f"pInput[{number}]")
         elif kind != SECBUFFER_EMPTY:
             raise refuse(
                 f"pInput[{number}]",

@@ -12,6 +12,7 @@ and a credential with a certificate, or the old one to go on without.
 
 from __future__ import annotations
 
+import functools
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -501,7 +502,7 @@ class TLSPackage(ABC):
         if not context.client:
             return NO_EXPIRY
         certificate = context.inner.server_certificate
-        return timestamp(expiry_of(certificate) if certificate else None)
+        return _expiry(certificate) if certificate else NO_EXPIRY
 
     # Everything else
 
@@ -569,6 +570,11 @@ _THUNKS: Final = tuple(
     if name.startswith("SECPKG_ATTR_")
     and number not in (a.SECPKG_ATTR_SIZES, a.SECPKG_ATTR_STREAM_SIZES, a.SECPKG_ATTR_THUNK_ALL)
 )
+
+
+@functools.lru_cache(maxsize=256)
+def _expiry(certificate: bytes) -> int:
+    return timestamp(expiry_of(certificate))
 
 
 def _missing(data: bytes) -> int:

@@ -44,6 +44,8 @@ class TLSCredential:
         self.lifespan = cred.session_lifespan / 1000
         self.manual = bool(cred.flags & c.SCH_CRED_MANUAL_CRED_VALIDATION)
         self.certificate: ServerCertificate | None = None
+        self._client: dict[bool, ClientTLS] = {}
+        self._server: dict[bool, ServerTLS] = {}
         try:
             if cred.certificates:
                 source = cred.certificates[0]
@@ -82,15 +84,19 @@ class TLSCredential:
         two, three = (not enabled or bool(enabled & bit) for bit in bits)
         return ("1.2" if two else "1.3"), ("1.3" if three else "1.2")
 
-    def client(self, *, verify: bool, certificate: bool = True) -> ClientTLS:
-        """Return the settings of a client.
+    def client(self, *, verify: bool) -> ClientTLS:
+        """Return the settings of a client, which notes a server's wish for a certificate if it has none.
 
         Args:
             verify: fail the handshake if the certificate does not verify; otherwise it is judged only.
-            certificate: have the client certificate ready; without, the server's wish for one is noted.
         """
+        made = self._client.get(verify)
+        if made is None:
+            made = self._client[verify] = self._make_client(verify)
+        return made
+
+    def _make_client(self, verify: bool) -> ClientTLS:
         minimum, maximum = self._versions(_CLIENT)
-        own = self.certificate if certificate else None
         return ClientTLS(
             verify=verify,
             judge=not verify,
@@ -98,13 +104,19 @@ class TLSCredential:
             minimum=minimum,
             maximum=maximum,
             ciphers=self._cred.ciphers,
-            client_certificate=own,
+            client_certificate=self.certificate,
             resumption=self.lifespan > 0,
-            watch=own is None,
+            watch=self.certificate is None,
         )
 
     def server(self, *, demand_certificate: bool) -> ServerTLS:
         """Return the settings of a server; `demand_certificate` asks clients for one (ASC_REQ_MUTUAL_AUTH)."""
+        made = self._server.get(demand_certificate)
+        if made is None:
+            made = self._server[demand_certificate] = self._make_server(demand_certificate)
+        return made
+
+    def _make_server(self, demand_certificate: bool) -> ServerTLS:
         minimum, maximum = self._versions(_SERVER)
         if demand_certificate and self._cred.root_store is None:
             raise refuse(

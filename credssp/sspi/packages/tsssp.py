@@ -70,6 +70,8 @@ _ASC: Final = (
     | c.ASC_REQ_STREAM
     | c.ASC_REQ_INTEGRITY
 )
+_WINDOWS: Final = DelegationPolicy.windows_defaults()
+
 _EARNED: Final = c.ISC_RET_MUTUAL_AUTH | c.ISC_RET_DELEGATE
 
 
@@ -234,7 +236,7 @@ class TSSSPPackage:
         if isinstance(policy, PolicySettings):
             oracle = policy.encryption_oracle or oracle
             policy = policy.delegation
-        return (DelegationPolicy.windows_defaults() if policy is None else policy), oracle
+        return (_WINDOWS if policy is None else policy), oracle
 
     def _go_on(self, context: _Context, inputs: Sequence[SecBuffer], *, client: bool) -> LegResult:
         if context.client is not client:
