@@ -8,8 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from credssp.errors import CredSSPError
-from credssp.wire.der import Reader, write_explicit, write_integer, write_octet_string, write_sequence, write_tlv
+from credssp.wire.der import Reader, write_explicit, write_octet_string, write_sequence, write_tlv
 from credssp.wire.ts_request import TSRequest
 
 __all__ = [
@@ -121,16 +120,3 @@ def raw_error_code(request: TSRequest, contents: bytes) -> bytes:
     """Append errorCode with these contents octets."""
     parts = members(replaced(request, error_code=None))
     return sequence([*parts, write_explicit(4, write_tlv(0x02, contents))])
-
-
-def version_only(version: int) -> bytes:
-    """Return a message with nothing but a version."""
-    return write_sequence(write_explicit(0, write_integer(version)))
-
-
-def decodes(data: bytes) -> TSRequest | None:
-    """Decode, or None."""
-    try:
-        return TSRequest.decode(data)
-    except CredSSPError:
-        return None

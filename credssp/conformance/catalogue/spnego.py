@@ -353,10 +353,15 @@ def _timestamp(run: ServerRun) -> Outcome:
 
 @CATALOGUE.client(
     rule("CSSP-SPNEGO-25", "CHALLENGE without target information", SECURITY, CLIENT, "[MS-NLMP] 3.1.5.1.2",
-         "CHALLENGE without TARGET_INFO, for which only NTLMv1 would do", "refused")
+         "CHALLENGE whose flags lack TARGET_INFO, for which only NTLMv1 would do",
+         "refused (or answered with NTLMv2 all the same: lenient)")
 )  # fmt: skip
 def _no_target_info(run: ClientRun) -> Outcome:
     play = run.serve(challenge_token=lambda token: _flags(token, clear=TARGET_INFO_FLAG))
+    ntlm = play.exchange().ntlm()
+    if play.answers and ntlm is not None:
+        size = int.from_bytes(ntlm[2][20:22], "little")
+        return lenient("NTLMv2 all the same") if size > 24 else failed(f"an NTLM response of {size} octets")
     return run.stopped_early(play, "CHALLENGE without TARGET_INFO")
 
 
