@@ -124,6 +124,9 @@ def test_a_client_that_does_not_look_at_challenges(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(ntlm_initiator, "_check_challenge", lambda _: False)
     monkeypatch.setattr(ntlm_initiator, "NTLMSession", lambda key, flags, *, role: NTLMSession(key, role=role))
+    sealing = check_client(m.client(), rules=["CSSP-SPNEGO-19"])
+    assert sealing.verdict_of("CSSP-SPNEGO-19") is Verdict.LENIENT
+    monkeypatch.setattr(NTLMSession, "wrap", lambda self, data: self.get_mic(data) + data)
     caught(check_client(m.client(), rules=["CSSP-SPNEGO-19"]), "SPNEGO-19")
 
 
