@@ -50,7 +50,7 @@ class Peer:
                 # The client's first message leaves with the engine's birth: the class has to be in place before.
                 from unittest import mock
 
-                with mock.patch("credssp.context.ClientEngine", engine_class):
+                with mock.patch("credssp.context.client.ClientEngine", engine_class):
                     return start()
 
             context._start = changed

@@ -126,7 +126,15 @@ def test_a_client_that_does_not_look_at_challenges(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(ntlm_initiator, "NTLMSession", lambda key, flags, *, role: NTLMSession(key, role=role))
     sealing = check_client(m.client(), rules=["CSSP-SPNEGO-19"])
     assert sealing.verdict_of("CSSP-SPNEGO-19") is Verdict.LENIENT
-    monkeypatch.setattr(NTLMSession, "wrap", lambda self, data: self.get_mic(data) + data)
+
+    class SignOnly(NTLMSession):
+        def wrap(self, data: bytes) -> bytes:
+            return self.get_mic(data) + data
+
+    def as_negotiated(key: bytes, flags: int, *, role: Any) -> NTLMSession:
+        return (NTLMSession if flags & 0x20 else SignOnly)(key, role=role)
+
+    monkeypatch.setattr(ntlm_initiator, "NTLMSession", as_negotiated)
     caught(check_client(m.client(), rules=["CSSP-SPNEGO-19"]), "SPNEGO-19")
 
 
