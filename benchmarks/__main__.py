@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from benchmarks.measure import Side, compare
 
-GROUPS = ("login", "bulk", "memory", "startup", "rdp")
+GROUPS = ("login", "bulk", "memory", "startup", "rdp", "sspi")
 SIDES: dict[Side, str] = {
     "both": "both sides / bare",
     "client": "client / bare client",
@@ -129,6 +129,18 @@ def rdp(quick: bool) -> list[Figure]:
         Figure("RDP logins per second, two workers and cores / one", found.two_workers / found.one_worker, 1.8, True),
         Figure("RDP logins per second of server CPU", 1 / found.login),
     ]
+
+
+def sspi(quick: bool) -> list[Figure]:
+    from benchmarks.sspi import measure
+
+    found = measure(rounds=6 if quick else 15, repeat=15)
+    figures = []
+    for what, bound in (("login", 1.1), ("session", None)):
+        ratio = compare(found[f"{what}, sspi"], found[f"{what}, plain"], "client")
+        name = "login and its two messages of 1 KiB, shutdown" if what == "session" else what
+        figures.append(Figure(f"SSPI, {name} / plain contexts", ratio.best, bound, median=ratio.median))
+    return figures
 
 
 def main() -> int:

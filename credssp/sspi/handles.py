@@ -148,15 +148,16 @@ class Turn:
     it into octets in the wrong order.
     """
 
-    __slots__ = ("_lock", "_running")
+    __slots__ = ("_receiving", "_sending")
 
     EXCHANGE: Final = "exchange"
     ENCRYPT: Final = "encrypt"
     DECRYPT: Final = "decrypt"
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: list[str] = []
+        # An exchange takes both.
+        self._sending = threading.Lock()
+        self._receiving = threading.Lock()
 
     def take(self, kind: str) -> None:
         """Begin a call.
@@ -164,17 +165,24 @@ class Turn:
         Raises:
             SSPIError: SEC_E_OUT_OF_SEQUENCE, another thread is in a call that excludes this one.
         """
-        with self._lock:
-            running = self._running
-            if running and (kind == self.EXCHANGE or kind in running or self.EXCHANGE in running):
-                raise refuse(
-                    "phContext",
-                    f"another thread is in a call on this context ({', '.join(running)}); one at a time",
-                    SecurityStatus.SEC_E_OUT_OF_SEQUENCE,
-                )
-            running.append(kind)
+        if kind != self.DECRYPT and not self._sending.acquire(blocking=False):
+            raise self._busy(kind)
+        if kind != self.ENCRYPT and not self._receiving.acquire(blocking=False):
+            if kind != self.DECRYPT:
+                self._sending.release()
+            raise self._busy(kind)
 
     def give_back(self, kind: str) -> None:
         """End a call."""
-        with self._lock:
-            self._running.remove(kind)
+        if kind != self.ENCRYPT:
+            self._receiving.release()
+        if kind != self.DECRYPT:
+            self._sending.release()
+
+    @staticmethod
+    def _busy(kind: str) -> SSPIError:
+        return refuse(
+            "phContext",
+            f"another thread is in a call on this context, which excludes this one ({kind}); one at a time",
+            SecurityStatus.SEC_E_OUT_OF_SEQUENCE,
+        )

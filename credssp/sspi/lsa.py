@@ -39,6 +39,8 @@ __all__ = ["AcquireResult", "ContextResult", "DecryptResult", "LocalSecurityAuth
 
 _S = SecurityStatus
 
+_DREPS: Final = (c.SECURITY_NATIVE_DREP, c.SECURITY_NETWORK_DREP)
+
 HALF_BUILT: Final = "half-built"
 COMPLETE: Final = "complete"
 DEAD: Final = "dead"
@@ -237,8 +239,10 @@ class LocalSecurityAuthority:
         if target_name is not None and (not isinstance(target_name, str) or "\0" in target_name):
             raise refuse("pszTargetName", "a name is a str without NUL, or None", _S.SEC_E_TARGET_UNKNOWN)
         made, record = self._parties(credential, context, new_context)
-        _check_request(context_req, target_data_rep)
-        leg = record.package.entry("init_lsa_mode_context", "SpInitLsaModeContext")
+        if type(context_req) is not int or context_req < 0 or target_data_rep not in _DREPS:
+            _check_request(context_req, target_data_rep)
+        package = record.package
+        leg = package.table.init_lsa_mode_context or package.entry("init_lsa_mode_context", "SpInitLsaModeContext")
         inputs = [] if input is None else buffers_of(input, "pInput")
         arguments = (made, record.context, target_name, context_req, target_data_rep, inputs)
         allocate = bool(context_req & c.ISC_REQ_ALLOCATE_MEMORY)
@@ -256,8 +260,12 @@ class LocalSecurityAuthority:
     ) -> ContextResult:
         """See `credssp.sspi.accept_security_context`."""
         made, record = self._parties(credential, context, new_context)
-        _check_request(context_req, target_data_rep)
-        leg = record.package.entry("accept_lsa_mode_context", "SpAcceptLsaModeContext")
+        if type(context_req) is not int or context_req < 0 or target_data_rep not in _DREPS:
+            _check_request(context_req, target_data_rep)
+        package = record.package
+        leg = package.table.accept_lsa_mode_context or package.entry(
+            "accept_lsa_mode_context", "SpAcceptLsaModeContext"
+        )
         inputs = [] if input is None else buffers_of(input, "pInput")
         arguments = (made, record.context, inputs, context_req, target_data_rep)
         allocate = bool(context_req & c.ASC_REQ_ALLOCATE_MEMORY)
@@ -275,7 +283,8 @@ class LocalSecurityAuthority:
             held = self._credentials.get(credential, "phCredential")
             return held.credential, _Context(held.package)
         record = self._contexts.get(context, "phContext")
-        record.check_alive()
+        if record.state is DEAD:
+            record.check_alive()
         if credential is None:
             return None, record
         held = self._credentials.get(credential, "phCredential")
@@ -574,7 +583,7 @@ def _call(function: Callable[..., Any], *args: object) -> Any:
 def _check_request(context_req: object, target_data_rep: object) -> None:
     if not isinstance(context_req, int) or context_req < 0:
         raise refuse("fContextReq", "flags are a number", _S.SEC_E_UNSUPPORTED_FUNCTION)
-    if target_data_rep not in (c.SECURITY_NATIVE_DREP, c.SECURITY_NETWORK_DREP):
+    if target_data_rep not in _DREPS:
         raise refuse("TargetDataRep", "SECURITY_NATIVE_DREP or SECURITY_NETWORK_DREP", _S.SEC_E_INVALID_PARAMETER)
 
 

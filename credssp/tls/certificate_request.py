@@ -14,7 +14,7 @@ from __future__ import annotations
 import ssl
 from typing import Final
 
-from credssp.tls.record import measure_record
+from credssp.tls.record import HEADER_SIZE, measure_record
 
 __all__ = ["CertificateRequest", "find_in_clear", "is_settled", "take_request", "watch_requests"]
 
@@ -97,9 +97,11 @@ def find_in_clear(flight: bytes) -> CertificateRequest | None:
     """
     messages = bytearray()
     at = 0
-    while (size := measure_record(flight, at)) and at + size <= len(flight):
-        if flight[at] == _HANDSHAKE:
-            messages += flight[at + 5 : at + size]
+    while at < len(flight) and flight[at] == _HANDSHAKE:  # what follows anything else is encrypted
+        size = measure_record(flight, at)
+        if not size or at + size > len(flight):
+            break
+        messages += flight[at + HEADER_SIZE : at + size]
         at += size
     at = 0
     while at + 4 <= len(messages):

@@ -17,6 +17,7 @@ TLS 1.3, any           header 5                         content type 1, tag 16 (
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,6 +51,7 @@ class StreamSizes:
     maximum: int = MAX_PLAINTEXT
 
     @classmethod
+    @functools.cache
     def of(cls, protocol: str, cipher: str) -> StreamSizes:
         """Return the sizes for a version (``TLSv1.3``) and a suite in OpenSSL's spelling."""
         short = cipher.endswith(("CCM8", "CCM_8_SHA256"))

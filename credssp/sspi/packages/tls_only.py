@@ -5,19 +5,19 @@ from __future__ import annotations
 import dataclasses
 
 from credssp.context import StepResult
+from credssp.context.tls_facts import TLSFacts
 from credssp.errors import CredSSPError, LocalProtocolError
 from credssp.status import SecurityStatus
 from credssp.tls.certificate import ServerCertificate
 from credssp.tls.certificate_request import CertificateRequest
 from credssp.tls.channel import TLSChannel, TLSSession
 from credssp.tls.settings import ClientTLS, ServerTLS, client_context, server_context, sessionless_context
-from credssp.tls.sizes import StreamSizes
 from credssp.tls.trust import CertificateTrust, judge, roots_of
 
 __all__ = ["TLSClient", "TLSServer"]
 
 
-class _TLSOnly:
+class _TLSOnly(TLSFacts):
     """Both roles: a handshake, then a stream.
 
     Attributes:
@@ -35,11 +35,6 @@ class _TLSOnly:
     def complete(self) -> bool:
         """Whether the handshake is over."""
         return self._channel.handshake_complete and not self._failed
-
-    @property
-    def handshake_complete(self) -> bool:
-        """The same."""
-        return self._channel.handshake_complete
 
     def step(self, token: bytes = b"") -> StepResult:
         """Take the peer's records and go on with the handshake.
@@ -73,36 +68,6 @@ class _TLSOnly:
     def restart(self) -> None:
         """Raise: renegotiation is not done, TLS 1.3 has none."""
         raise LocalProtocolError("TLS renegotiation is not supported", status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION)
-
-    @property
-    def peer_closed(self) -> bool:
-        """Whether the peer sent close_notify."""
-        return self._channel.peer_closed
-
-    @property
-    def stream_sizes(self) -> StreamSizes:
-        """What a record takes beside its plaintext."""
-        return self._channel.stream_sizes
-
-    @property
-    def tls_version(self) -> str:
-        """``TLSv1.2`` or ``TLSv1.3``."""
-        return self._channel.protocol
-
-    @property
-    def tls_cipher(self) -> str:
-        """The cipher suite in OpenSSL's spelling."""
-        return self._channel.cipher
-
-    @property
-    def tls_bits(self) -> int:
-        """Secret bits of the cipher."""
-        return self._channel.cipher_bits
-
-    @property
-    def tls_resumed(self) -> bool:
-        """Whether an earlier session was resumed."""
-        return self._channel.session_reused
 
 
 class TLSClient(_TLSOnly):

@@ -269,7 +269,7 @@ class TLSPackage(ABC):
         context = TLSContext(None, client=True, credential=credential, target=target_name, request=context_req)
         context.supplied = supplied is not None
         context.inner = self.make_client(context, credential, supplied)
-        return self._guard(context, b"", 0)
+        return self._consume(context, b"", 0)
 
     def accept_lsa_mode_context(
         self,
@@ -291,7 +291,7 @@ class TLSPackage(ABC):
         if missing:
             return LegResult(status=_S.SEC_E_INCOMPLETE_MESSAGE, missing=missing)
         context.inner = self.make_server(context, credential)
-        return self._guard(context, data, 0)
+        return self._consume(context, data, 0)
 
     def _go_on(self, context: TLSContext, credential: Any, *, client: bool, inputs: Sequence[SecBuffer]) -> LegResult:
         if context.client is not client:
@@ -319,7 +319,7 @@ class TLSPackage(ABC):
                 "another one than before; it may change after SEC_I_INCOMPLETE_CREDENTIALS only",
                 _S.SEC_E_WRONG_CREDENTIAL_HANDLE,
             )
-        return self._guard(context, data, start)
+        return self._consume(context, data, start)
 
     def _take_up(self, context: TLSContext, credential: Any, data: bytes) -> tuple[bytes, int]:
         """Go on after SEC_I_INCOMPLETE_CREDENTIALS, perhaps with another credential."""
@@ -356,32 +356,24 @@ class TLSPackage(ABC):
         context.reauthentication = True
         context.opening = context.client
         context.granted = 0
-        return self._guard(context, data, 0)
-
-    def _guard(self, context: TLSContext, data: bytes, at: int) -> LegResult:
-        """Run a part of the exchange; without EXTENDED_ERROR the peer is not told what went wrong."""
-        try:
-            return self._consume(context, data, at)
-        except CredSSPError as error:
-            failure = normalise(error)
-            tell = c.ISC_REQ_EXTENDED_ERROR if context.client else c.ASC_REQ_EXTENDED_ERROR
-            if not context.request & tell:
-                failure.token = b""
-            raise failure from failure.__cause__
+        return self._consume(context, data, 0)
 
     def _consume(self, context: TLSContext, data: bytes, at: int) -> LegResult:
-        """Give whole records to the inner context until it is complete."""
+        """Give whole records to the inner context until it is complete.
+
+        Without EXTENDED_ERROR the peer is not told what went wrong.
+        """
         inner = context.inner
-        if not data and context.opening:
-            context.opening = False
-            return self._result(context, inner.step().token, 0)
         token = b""
         size = len(data)
-        end = self._next_piece(context, data, at)
-        if end == at and context.held is None:
-            return LegResult(status=_S.SEC_E_INCOMPLETE_MESSAGE, context=context, missing=_missing(data))
-        context.held = None
         try:
+            if not data and context.opening:
+                context.opening = False
+                return self._result(context, inner.step().token, 0)
+            end = self._next_piece(context, data, at)
+            if end == at and context.held is None:
+                return LegResult(status=_S.SEC_E_INCOMPLETE_MESSAGE, context=context, missing=_missing(data))
+            context.held = None
             while end > at:
                 if not context.asked and not inner.handshake_complete and self._is_asked(context, data, at):
                     context.held, context.held_at = data, at
@@ -397,8 +389,10 @@ class TLSPackage(ABC):
                     break
                 end = self._next_piece(context, data, at)
         except CredSSPError as error:
-            error.token = token + error.token
-            raise
+            tell = c.ISC_REQ_EXTENDED_ERROR if context.client else c.ASC_REQ_EXTENDED_ERROR
+            failure = normalise(error)
+            failure.token = token + failure.token if context.request & tell else b""
+            raise failure from failure.__cause__
         return self._result(context, token, size - at)
 
     def _next_piece(self, context: TLSContext, data: bytes, at: int) -> int:
