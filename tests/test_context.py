@@ -535,7 +535,7 @@ def test_a_server_without_accounts_lets_nobody_in() -> None:
     ],
 )
 def test_the_host_of_a_target_name(target: str, host: str) -> None:
-    from credssp.context import _host
+    from credssp.context.client import _host
 
     assert _host(target) == host
     login(make_client(target_name=target), make_server())

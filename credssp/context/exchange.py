@@ -1,0 +1,254 @@
+"""What both roles share: the exchange in steps, application data behind it, and how both of them fail."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from credssp.context.tls_facts import TLSFacts
+from credssp.engine.base import Engine
+from credssp.engine.events import Authenticated, Event, Send
+from credssp.errors import CredSSPError, LocalProtocolError, PeerClosedError, PeerRefusedError, TLSError
+from credssp.policy import DEFAULT_ENCRYPTION_ORACLE, DelegationPolicy, EncryptionOracle, PolicySettings
+from credssp.status import SecurityStatus
+from credssp.tls.channel import TLSChannel
+
+__all__ = ["Context", "StepResult", "encryption_oracle"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What one call of `step` came to.
+
+    Attributes:
+        status: SEC_E_OK, the context is complete; SEC_I_CONTINUE_NEEDED, the peer's next token is needed;
+            SEC_E_INCOMPLETE_MESSAGE, the input ended inside a TLS record or a TSRequest, and more of it is needed.
+        token: octets that must go to the peer, with every status; may be empty.
+    """
+
+    status: SecurityStatus
+    token: bytes
+
+
+class Context(TLSFacts, ABC):
+    """What both roles share.
+
+    Attributes:
+        complete: whether the exchange is over and went well; then `wrap` and `unwrap` work.
+        mechanism: ``ntlm`` or ``kerberos`` once the peer has proved itself, before that an empty string.
+        version: the effective CredSSP version, or None before the peer's first message.
+        peer_version: the version that the peer says it has, or None.
+        unused_data: plaintext that came behind the last message of the exchange; the application's first octets.
+            `unwrap` does not return them again.
+    """
+
+    def __init__(self, channel: TLSChannel) -> None:
+        self._channel = channel
+        self._engine: Engine | None = None
+        self._failure: CredSSPError | None = None
+        self._shut_down = False
+        self._flights_alone = False
+        self.complete = False
+        self.mechanism = ""
+        self.version: int | None = None
+        self.peer_version: int | None = None
+        self.unused_data = b""
+
+    # The exchange
+
+    def step(self, token: bytes = b"") -> StepResult:
+        """Take the next octets from the peer and return what must go back.
+
+        Args:
+            token: what was received, split anywhere; an empty one is always legal and starts a client.
+
+        Raises:
+            CredSSPError: the exchange failed, now and for good. `.token` holds what should still be sent: a TSRequest
+                with errorCode where the peer's version has it, else a TLS alert.
+        """
+        self._check_alive()
+        try:
+            return self._step(token)
+        except CredSSPError as error:
+            self._fail(error)
+            raise
+
+    def restart(self) -> None:
+        """Begin another exchange in the same TLS channel: re-authentication, on demand of either application.
+
+        The next `step` of a client makes the first token. [MS-CSSP] does not describe it; the messages are those of
+        the first exchange, bound to the same TLS key, between records of application data.
+
+        Raises:
+            LocalProtocolError: the context is not complete, has failed or was shut down.
+        """
+        self._check_open()
+        self.complete = False
+        self.mechanism = ""
+        self.version = self.peer_version = None
+
+    def receive_eof(self) -> None:
+        """Say that the transport ended, where it ends without a close of TLS.
+
+        Raises:
+            PeerClosedError: the exchange was not complete.
+        """
+        self._check_alive()
+        if not self.complete:
+            error = PeerClosedError("the connection ended in the middle of the exchange")
+            self._failure = error
+            self._engine = None
+            raise error
+
+    def _step(self, token: bytes) -> StepResult:
+        channel = self._channel
+        channel.receive(token)
+        if not channel.handshake():
+            return self._result()
+        if self._engine is None and not self.complete:
+            if self._flights_alone and (flight := channel.data_to_send()):
+                return StepResult(SecurityStatus.SEC_I_CONTINUE_NEEDED, flight)
+            self._engine = self._start()
+        plaintext = channel.read()
+        if self.complete:
+            # Late octets of a stream that was read beyond the last message.
+            self.unused_data += plaintext
+        elif plaintext:
+            self._receive(plaintext)
+        if channel.peer_closed and not self.complete:
+            raise PeerClosedError("the peer closed the TLS channel in the middle of the exchange")
+        return self._result()
+
+    def _receive(self, plaintext: bytes) -> None:
+        engine = self._engine
+        assert engine is not None  # noqa: S101  # _step made it
+        try:
+            self._handle(engine.receive(plaintext))
+        finally:
+            self.version = engine.version
+            self.peer_version = engine.peer_version
+        if engine.complete:
+            self.complete = True
+            self.unused_data = engine.unused_data
+            # The keys of the inner mechanism have done their work.
+            self._engine = None
+
+    def _handle(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, Send):
+                # One TSRequest, one TLS write: Windows servers take no fragments ([MS-CSSP] note <8>).
+                self._channel.write(event.data)
+            else:
+                if isinstance(event, Authenticated):
+                    self.mechanism = event.mechanism
+                self._note(event)
+
+    def _result(self) -> StepResult:
+        token = self._channel.data_to_send()
+        if self.complete:
+            return StepResult(SecurityStatus.SEC_E_OK, token)
+        if not token and self.missing:
+            return StepResult(SecurityStatus.SEC_E_INCOMPLETE_MESSAGE, token)
+        return StepResult(SecurityStatus.SEC_I_CONTINUE_NEEDED, token)
+
+    @property
+    def missing(self) -> int:
+        """Octets, at least, that complete the TLS record or the TSRequest whose beginning was received; else 0."""
+        record = self._channel.records.missing
+        if record or self._engine is None:
+            return record
+        return self._engine.missing
+
+    def _check_alive(self) -> None:
+        failure = self._failure
+        if failure is not None:
+            raise LocalProtocolError(
+                f"this context has failed before: {failure.message}", status=failure.status, ntstatus=failure.ntstatus
+            )
+
+    def _fail(self, error: CredSSPError) -> None:
+        error.token = self._last_words(error)
+        # Errors of other libraries may hold what the peer sent; ours say all that is safe to say.
+        error.__context__ = error.__cause__ = None
+        self._failure = error
+        self._engine = None
+
+    def _last_words(self, error: CredSSPError) -> bytes:
+        """Return what the peer is told about a failure."""
+        channel = self._channel
+        if error.token:
+            try:
+                channel.write(error.token)
+            except TLSError:  # the channel died with it
+                return b""
+            return channel.data_to_send()
+        if isinstance(error, TLSError):
+            return channel.data_to_send()  # OpenSSL's own alert, if it has one
+        if isinstance(error, PeerClosedError | PeerRefusedError):
+            return channel.close()  # nothing to tell that it does not know
+        return channel.abort()
+
+    @abstractmethod
+    def _start(self) -> Engine:
+        """Make the engine; the TLS handshake is done."""
+
+    @abstractmethod
+    def _note(self, event: Event) -> None:
+        """Remember what an event says."""
+
+    # Application data
+
+    def wrap(self, data: bytes) -> bytes:
+        """Encrypt application data; returns TLS records.
+
+        Raises:
+            LocalProtocolError: the context is not complete, has failed or was shut down.
+        """
+        if not self.complete or self._shut_down or self._failure is not None:
+            self._check_open()  # raises; not called for every message
+        return self._channel.encrypt(data)
+
+    def unwrap(self, data: bytes) -> bytes:
+        """Decrypt application data and return what could be decrypted, perhaps nothing; partial records are kept.
+
+        The plaintext that came with the last message of the exchange is not repeated here: see `unused_data`.
+
+        Raises:
+            LocalProtocolError: the context is not complete or has failed.
+            TLSError, TLSAlertError: a record was bad, or the peer sent a fatal alert.
+        """
+        if not self.complete or self._failure is not None:
+            self._check_complete()  # raises
+        try:
+            return self._channel.decrypt(data)
+        except CredSSPError as error:
+            self._fail(error)
+            raise
+
+    def data_to_send(self) -> bytes:
+        """Return what TLS itself wants sent after an `unwrap`, such as the answer to a key update; mostly nothing."""
+        return self._channel.data_to_send()
+
+    def shutdown(self) -> bytes:
+        """Say goodbye: return close_notify, after which `wrap` is over. `unwrap` works until the peer closes too."""
+        if self._failure is not None or not self._channel.handshake_complete or self._shut_down:
+            return b""
+        self._shut_down = True
+        return self._channel.close()
+
+    def _check_complete(self) -> None:
+        self._check_alive()
+        if not self.complete:
+            raise LocalProtocolError("the context is not complete: there is no key to protect application data with")
+
+    def _check_open(self) -> None:
+        self._check_complete()
+        if self._shut_down:
+            raise LocalProtocolError("the context was shut down: nothing can be sent any more")
+
+
+def encryption_oracle(policy: DelegationPolicy | PolicySettings | None) -> EncryptionOracle:
+    """Return the encryption-oracle level of a policy; the library's own where it does not say."""
+    if isinstance(policy, PolicySettings) and policy.encryption_oracle is not None:
+        return policy.encryption_oracle
+    return DEFAULT_ENCRYPTION_ORACLE
