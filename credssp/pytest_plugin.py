@@ -7,8 +7,8 @@
         credssp_rdp_server.assert_delegated(username="alice", domain="LAB")
 
 Override `credssp_accounts` to choose who may log on, or use `make_credssp_rdp_server` for several servers or other
-settings. `credssp_winrm_server` and `make_credssp_winrm_server` are the same for WinRM. Nothing heavy is imported before
-a test asks for one of them.
+settings. `credssp_winrm_server` and `make_credssp_winrm_server` are the same for WinRM. Nothing heavy is imported
+before a test asks for one of them.
 """
 
 from __future__ import annotations

@@ -171,7 +171,7 @@ class FiveOctets(ServerEngine):
 class Mute(ServerEngine):
     """Says nothing of an error."""
 
-    def _failure_message(self, error_code: int) -> bytes:  # noqa: ARG002
+    def _failure_message(self, error_code: int) -> bytes:
         return b""
 
 
@@ -190,7 +190,7 @@ class SameHash(ServerEngine):
 class AnyCredentials(ServerEngine):
     """Does not look at what was delegated."""
 
-    def _receive_credentials(self, message: TSRequest, events: list[Event]) -> None:  # noqa: ARG002
+    def _receive_credentials(self, message: TSRequest, events: list[Event]) -> None:
         self._advance(Step.CREDENTIALS_OPENED)
         events.append(CredentialsReceived(PasswordCredentials.empty()))
 

@@ -74,7 +74,7 @@ class ThreadedClient:
     timeout = 3.0
     target_name = "TERMSRV/127.0.0.1"
 
-    def start(self, setup: Setup, front: Front) -> Link:  # noqa: ARG002
+    def start(self, setup: Setup, front: Front) -> Link:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             listener.settimeout(5)
             thread = threading.Thread(target=self._log_on, args=(listener.getsockname()[1],), daemon=True)
@@ -95,7 +95,7 @@ class ThreadedClient:
                 timeouts=Timeouts(leg=0.5, login=2.0),
             ).close()  # fmt: skip
 
-    def request(self, link: Link) -> bytes:  # noqa: ARG002
+    def request(self, link: Link) -> bytes:
         return b""
 
 

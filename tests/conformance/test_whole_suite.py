@@ -392,7 +392,7 @@ class StubLink:
     def send(self, data: bytes) -> None:
         pass
 
-    def receive(self, timeout: float) -> bytes | None:  # noqa: ARG002
+    def receive(self, timeout: float) -> bytes | None:
         return self.answers.pop(0) if self.answers else b""
 
     def close(self) -> None:
@@ -409,19 +409,19 @@ class StubTarget:
     def __init__(self, *answers: bytes | None) -> None:
         self.answers = answers
 
-    def open_raw(self, setup: Setup) -> StubLink:  # noqa: ARG002
+    def open_raw(self, setup: Setup) -> StubLink:
         return StubLink(*self.answers)
 
     def open(self, setup: Setup) -> StubLink:
         return self.open_raw(setup)
 
-    def start(self, setup: Setup, front: Front) -> StubLink:  # noqa: ARG002
+    def start(self, setup: Setup, front: Front) -> StubLink:
         return StubLink(*self.answers)
 
-    def accepted(self, link: Link) -> bool | None:  # noqa: ARG002
+    def accepted(self, link: Link) -> bool | None:
         return None
 
-    def request(self, link: Link) -> bytes:  # noqa: ARG002
+    def request(self, link: Link) -> bytes:
         return b""
 
 

@@ -51,7 +51,7 @@ class Watch:
     def __init__(self) -> None:
         self.messages: list[TSRequest] = []
 
-    def __call__(self, direction: Any, message: TSRequest, data: bytes) -> None:  # noqa: ARG002
+    def __call__(self, direction: Any, message: TSRequest, data: bytes) -> None:
         self.messages.append(message)
 
     @property

@@ -75,7 +75,7 @@ def server_mechanism(name="ntlm", answers=(b"server 1", None), **kwargs):
 class Accounts:
     """LAB\\alice with the password "secret"."""
 
-    def find(self, domain, username):  # noqa: ARG002
+    def find(self, domain, username):
         if username.lower() == "alice":
             return [Account("LAB", "alice", nt_hash("secret"))]
         return []

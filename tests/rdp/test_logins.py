@@ -233,7 +233,7 @@ def test_remote_guard_buffers_that_nobody_agreed_on_are_refused() -> None:
 class Permissive:
     """A policy that lets Remote Credential Guard go over NTLM, which the real one never does."""
 
-    def decide(self, *question: Any, **facts: Any) -> credssp.PolicyDecision:  # noqa: ARG002
+    def decide(self, *question: Any, **facts: Any) -> credssp.PolicyDecision:
         return credssp.PolicyDecision(True, SecurityStatus.SEC_E_OK, "a test", None, None)
 
     decide_before_connecting = decide

@@ -18,7 +18,9 @@ ROOT = Authority()
 E = TrustError
 
 
-def verdict(leaf: ServerCertificate, *more: bytes, host: str = HOST, roots: tuple[bytes, ...] | None = (ROOT.der,)) -> CertificateTrust:
+def verdict(
+    leaf: ServerCertificate, *more: bytes, host: str = HOST, roots: tuple[bytes, ...] | None = (ROOT.der,)
+) -> CertificateTrust:
     return judge((leaf.der, *more), host, roots)
 
 
@@ -44,7 +46,10 @@ def test_chain_over_an_intermediate_is_trusted_if_it_is_sent() -> None:
         (Authority("Stranger").issue(HOST), E.IS_PARTIAL_CHAIN),
         (Authority("No Authority", ROOT, ca=False).issue(HOST), E.IS_PARTIAL_CHAIN),
         # Our own walk does not know this critical extension; the verifier does not let it pass.
-        (ROOT.issue(HOST, extra=x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"x")), E.INVALID_EXTENSION),
+        (
+            ROOT.issue(HOST, extra=x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"x")),
+            E.INVALID_EXTENSION,
+        ),
     ],
 )
 def test_what_is_wrong_is_told(leaf: ServerCertificate, errors: TrustError) -> None:
