@@ -12,23 +12,24 @@ comes out as `SSPIError`; the rule that decides about the context is:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 from credssp.sspi import constants as c
-from credssp.sspi.buffers import (
-    SECBUFFER_ATTRMASK,
-    SECBUFFER_EMPTY,
-    SECBUFFER_EXTRA,
-    SECBUFFER_MISSING,
-    SECBUFFER_TOKEN,
-    ContextBuffer,
-    SecBuffer,
-    SecBufferDesc,
-    buffers_of,
-)
+from credssp.sspi.buffers import ContextBuffer, SecBuffer, SecBufferDesc, buffers_of
 from credssp.sspi.errors import SSPIError, normalise, refuse
 from credssp.sspi.handles import CredHandle, CtxtHandle, HandleTable, Turn
+from credssp.sspi.legs import DREPS, check_request, deliver, given, report_rest, token_buffer
+from credssp.sspi.records import (
+    COMPLETE,
+    DEAD,
+    HALF_BUILT,
+    AcquireResult,
+    ContextRecord,
+    ContextResult,
+    CredentialRecord,
+    DecryptResult,
+    call_package,
+)
 from credssp.sspi.registry import LoadedPackage, Registry
 from credssp.sspi.support import DllFunctions, LsaSupport, Machine, SharedMemory
 from credssp.sspi.tables import LegResult, SecPkgInfo
@@ -38,87 +39,6 @@ from credssp.status import SecurityStatus
 __all__ = ["AcquireResult", "ContextResult", "DecryptResult", "LocalSecurityAuthority"]
 
 _S = SecurityStatus
-
-_DREPS: Final = (c.SECURITY_NATIVE_DREP, c.SECURITY_NETWORK_DREP)
-
-HALF_BUILT: Final = "half-built"
-COMPLETE: Final = "complete"
-DEAD: Final = "dead"
-
-
-class AcquireResult(NamedTuple):
-    """What AcquireCredentialsHandle returns beside the handle.
-
-    Attributes:
-        status: SEC_E_OK.
-        expiry: ptsExpiry, a TimeStamp (100 ns since 1601, local time).
-    """
-
-    status: SecurityStatus
-    expiry: int
-
-
-class ContextResult(NamedTuple):
-    """What InitializeSecurityContext and AcceptSecurityContext return beside handle and buffers.
-
-    Attributes:
-        status: SEC_E_OK, a SEC_I_... status, or SEC_E_INCOMPLETE_MESSAGE; every other failure is raised.
-        attributes: pfContextAttr, ISC_RET_... or ASC_RET_... bits; about security they mean something with SEC_E_OK.
-        expiry: ptsExpiry, a TimeStamp; with SEC_E_OK.
-    """
-
-    status: SecurityStatus
-    attributes: int
-    expiry: int
-
-
-class DecryptResult(NamedTuple):
-    """What DecryptMessage returns beside the buffers.
-
-    Attributes:
-        status: SEC_E_OK, SEC_I_CONTEXT_EXPIRED (the peer said goodbye), SEC_I_RENEGOTIATE or
-            SEC_E_INCOMPLETE_MESSAGE; every other failure is raised.
-        qop: pfQOP.
-    """
-
-    status: SecurityStatus
-    qop: int
-
-
-@dataclass(slots=True, eq=False)
-class _Credential:
-    package: LoadedPackage
-    credential: object
-
-
-class _Context:
-    """A context as the dispatcher sees it."""
-
-    __slots__ = ("completing", "context", "failure", "package", "state", "turn", "undelivered", "user")
-
-    def __init__(self, package: LoadedPackage) -> None:
-        self.package = package
-        self.context: object = None
-        self.state = HALF_BUILT
-        self.failure: SSPIError | None = None
-        self.turn = Turn()
-        # A leg whose token did not fit: what it was given, and what it came to.
-        self.undelivered: tuple[bytes, LegResult] | None = None
-        self.user: int | None = None
-        # Whether CompleteAuthToken is all that is missing (SEC_I_COMPLETE_NEEDED).
-        self.completing = False
-
-    def check_alive(self) -> None:
-        if self.state is DEAD:
-            why = self.failure.message if self.failure else "it was shut down"
-            raise refuse(
-                "phContext", f"this context has failed, delete it: {why}", _S.SEC_E_INVALID_HANDLE
-            ) from self.failure
-
-    def check_complete(self) -> None:
-        self.check_alive()
-        if self.state is not COMPLETE:
-            raise refuse("phContext", "the exchange on this context is not over", _S.SEC_E_INVALID_HANDLE)
 
 
 class LocalSecurityAuthority:
@@ -137,8 +57,8 @@ class LocalSecurityAuthority:
         self.support = LsaSupport(self.machine, self.memory)
         self.registry = Registry(self.support)
         self._user_mode = UserMode(DllFunctions(self.memory))
-        self._credentials: HandleTable[_Credential] = HandleTable(CredHandle)
-        self._contexts: HandleTable[_Context] = HandleTable(CtxtHandle)
+        self._credentials: HandleTable[CredentialRecord] = HandleTable(CredHandle)
+        self._contexts: HandleTable[ContextRecord] = HandleTable(CtxtHandle)
 
     # Packages
 
@@ -198,15 +118,15 @@ class LocalSecurityAuthority:
         if not isinstance(credential, CredHandle):
             raise refuse("phCredential", "a CredHandle to fill in is needed", _S.SEC_E_INVALID_HANDLE)
         acquire = found.entry("acquire_credentials_handle", "SpAcquireCredentialsHandle")
-        made, expiry = _call(acquire, principal, credential_use, logon_id, auth_data, None, None)
-        self._credentials.add(credential, _Credential(found, made), found.id)
+        made, expiry = call_package(acquire, principal, credential_use, logon_id, auth_data, None, None)
+        self._credentials.add(credential, CredentialRecord(found, made), found.id)
         return AcquireResult(_S.SEC_E_OK, expiry)
 
     def query_credentials_attributes(self, credential: CredHandle, attribute: int) -> object:
         """See `credssp.sspi.query_credentials_attributes`."""
         record = self._credentials.get(credential, "phCredential")
         query = record.package.entry("query_credentials_attributes", "SpQueryCredentialsAttributes")
-        return _call(query, record.credential, attribute)
+        return call_package(query, record.credential, attribute)
 
     def free_credentials_handle(self, credential: CredHandle) -> SecurityStatus:
         """See `credssp.sspi.free_credentials_handle`."""
@@ -214,7 +134,7 @@ class LocalSecurityAuthority:
         self._credentials.remove(credential, "phCredential")
         free = record.package.table.free_credentials_handle
         if free is not None:
-            _call(free, record.credential)
+            call_package(free, record.credential)
         return _S.SEC_E_OK
 
     # Exchanges
@@ -239,8 +159,8 @@ class LocalSecurityAuthority:
         if target_name is not None and (not isinstance(target_name, str) or "\0" in target_name):
             raise refuse("pszTargetName", "a name is a str without NUL, or None", _S.SEC_E_TARGET_UNKNOWN)
         made, record = self._parties(credential, context, new_context)
-        if type(context_req) is not int or context_req < 0 or target_data_rep not in _DREPS:
-            _check_request(context_req, target_data_rep)
+        if type(context_req) is not int or context_req < 0 or target_data_rep not in DREPS:
+            check_request(context_req, target_data_rep)
         package = record.package
         leg = package.table.init_lsa_mode_context or package.entry("init_lsa_mode_context", "SpInitLsaModeContext")
         inputs = [] if input is None else buffers_of(input, "pInput")
@@ -260,8 +180,8 @@ class LocalSecurityAuthority:
     ) -> ContextResult:
         """See `credssp.sspi.accept_security_context`."""
         made, record = self._parties(credential, context, new_context)
-        if type(context_req) is not int or context_req < 0 or target_data_rep not in _DREPS:
-            _check_request(context_req, target_data_rep)
+        if type(context_req) is not int or context_req < 0 or target_data_rep not in DREPS:
+            check_request(context_req, target_data_rep)
         package = record.package
         leg = package.table.accept_lsa_mode_context or package.entry(
             "accept_lsa_mode_context", "SpAcceptLsaModeContext"
@@ -273,7 +193,7 @@ class LocalSecurityAuthority:
 
     def _parties(
         self, credential: CredHandle | None, context: CtxtHandle | None, new_context: CtxtHandle | None
-    ) -> tuple[object, _Context]:
+    ) -> tuple[object, ContextRecord]:
         """Return the package's credential and the record of the context, new on a first call."""
         if new_context is not None and not isinstance(new_context, CtxtHandle):
             raise refuse("phNewContext", "a CtxtHandle to fill in, or None", _S.SEC_E_INVALID_HANDLE)
@@ -281,7 +201,7 @@ class LocalSecurityAuthority:
             if new_context is None:
                 raise refuse("phNewContext", "the first call needs one to fill in", _S.SEC_E_INVALID_HANDLE)
             held = self._credentials.get(credential, "phCredential")
-            return held.credential, _Context(held.package)
+            return held.credential, ContextRecord(held.package)
         record = self._contexts.get(context, "phContext")
         if record.state is DEAD:
             record.check_alive()
@@ -298,7 +218,7 @@ class LocalSecurityAuthority:
 
     def _leg(
         self,
-        record: _Context,
+        record: ContextRecord,
         context: CtxtHandle | None,
         new_context: CtxtHandle | None,
         inputs: list[SecBuffer],
@@ -309,7 +229,7 @@ class LocalSecurityAuthority:
     ) -> ContextResult:
         record.turn.take(Turn.EXCHANGE)
         try:
-            target = _token_buffer(output, allocate)
+            target = token_buffer(output, allocate)
             if record.undelivered:
                 leg = self._again(record, inputs)
             else:
@@ -326,16 +246,16 @@ class LocalSecurityAuthority:
             elif leg.context_data is not None:
                 leg.context_data[:] = bytes(len(leg.context_data))  # handed over once, and this was not the time
             if not allocate and len(leg.token) > target.size:
-                record.undelivered = (_given(inputs), leg)
+                record.undelivered = (given(inputs), leg)
                 room, target.size = target.size, len(leg.token)
                 raise refuse(
                     "pOutput",
                     f"the TOKEN buffer has {room} octets, {len(leg.token)} are needed: repeat the call",
                     _S.SEC_E_INSUFFICIENT_MEMORY,
                 )
-            _deliver(target, leg.token, allocate)
+            deliver(target, leg.token, allocate)
             if leg.missing or leg.extra:
-                _report_rest(inputs, output, leg)
+                report_rest(inputs, output, leg)
             if leg.status is _S.SEC_E_OK:
                 record.state = COMPLETE
             elif leg.status is not _S.SEC_E_INCOMPLETE_MESSAGE:
@@ -345,11 +265,11 @@ class LocalSecurityAuthority:
         finally:
             record.turn.give_back(Turn.EXCHANGE)
 
-    def _again(self, record: _Context, inputs: list[SecBuffer]) -> LegResult:
+    def _again(self, record: ContextRecord, inputs: list[SecBuffer]) -> LegResult:
         """Return the leg whose token did not fit the last time; its input has been consumed already."""
         assert record.undelivered is not None  # noqa: S101  # by the caller
-        given, leg = record.undelivered
-        if _given(inputs) != given:
+        taken, leg = record.undelivered
+        if given(inputs) != taken:
             raise refuse(
                 "pInput",
                 "the last call's token is still to be fetched: repeat it with the same input and a larger pOutput",
@@ -360,7 +280,11 @@ class LocalSecurityAuthority:
 
     @staticmethod
     def _run(
-        record: _Context, run: Callable[..., object], arguments: tuple[object, ...], target: SecBuffer, allocate: bool
+        record: ContextRecord,
+        run: Callable[..., object],
+        arguments: tuple[object, ...],
+        target: SecBuffer,
+        allocate: bool,
     ) -> LegResult:
         try:
             leg = run(*arguments)
@@ -372,13 +296,13 @@ class LocalSecurityAuthority:
                 record.state, record.failure = DEAD, failure
                 # Told to the peer if there is room; a program that gave too little hears of the failure first.
                 if allocate or len(failure.token) <= target.size:
-                    _deliver(target, failure.token, allocate)
+                    deliver(target, failure.token, allocate)
                 else:
                     target.size = 0
             raise failure from failure.__cause__
         return leg
 
-    def _map(self, record: _Context, leg: LegResult) -> None:
+    def _map(self, record: ContextRecord, leg: LegResult) -> None:
         """MappedContext: the user-mode half takes over. Seen by nobody but the two of us."""
         try:
             record.user = self._user_mode.take_over(record.package, leg.context_data or bytearray())
@@ -406,10 +330,10 @@ class LocalSecurityAuthority:
         return _S.SEC_E_OK
 
     @staticmethod
-    def _exclusive(record: _Context, function: Callable[..., object], *args: object) -> SecurityStatus:
+    def _exclusive(record: ContextRecord, function: Callable[..., object], *args: object) -> SecurityStatus:
         record.turn.take(Turn.EXCHANGE)
         try:
-            _call(function, *args)
+            call_package(function, *args)
         finally:
             record.turn.give_back(Turn.EXCHANGE)
         return _S.SEC_E_OK
@@ -430,7 +354,7 @@ class LocalSecurityAuthority:
             record.turn.give_back(Turn.EXCHANGE)
         return _S.SEC_E_OK
 
-    def _dispose(self, record: _Context) -> None:
+    def _dispose(self, record: ContextRecord) -> None:
         """Delete both halves, the user-mode one first; a package that fails at it does not keep the handle alive."""
         record.state = DEAD
         steps: list[tuple[Callable[..., object] | None, object]] = []
@@ -458,8 +382,8 @@ class LocalSecurityAuthority:
         if record.user is not None and (imported or not self._is_thunked(record.package, attribute)):
             query = self._user_mode.table(record.package).query_context_attributes
             if query is not None:
-                return _call(query, record.user, attribute)
-        return _call(
+                return call_package(query, record.user, attribute)
+        return call_package(
             record.package.entry("query_context_attributes", "SpQueryContextAttributes"), record.context, attribute
         )
 
@@ -468,7 +392,7 @@ class LocalSecurityAuthority:
         tell = package.table.get_extended_information
         if tell is None:
             return False
-        thunks = _call(tell, "ContextThunks")
+        thunks = call_package(tell, "ContextThunks")
         return isinstance(thunks, tuple | list | frozenset) and (attribute in thunks or 0x10000 in thunks)
 
     def set_context_attributes(self, context: CtxtHandle, attribute: int, value: object) -> SecurityStatus:
@@ -544,7 +468,7 @@ class LocalSecurityAuthority:
             raise refuse("phContext", "this context cannot be exported", _S.SEC_E_UNSUPPORTED_FUNCTION)
         record.turn.take(Turn.EXCHANGE)
         try:
-            packed = ContextBuffer(_call(export, record.user, flags))
+            packed = ContextBuffer(call_package(export, record.user, flags))
         finally:
             record.turn.give_back(Turn.EXCHANGE)
         if flags & c.SECPKG_CONTEXT_EXPORT_DELETE_OLD:
@@ -563,61 +487,9 @@ class LocalSecurityAuthority:
         if not isinstance(packed, bytes | bytearray):
             raise refuse("pPackedContext", "octets from ExportSecurityContext", _S.SEC_E_INVALID_TOKEN)
         take = self._user_mode.entry(found, "import_context", "SpImportSecurityContext")
-        record = _Context(found)
+        record = ContextRecord(found)
         record.user = self._user_mode.new_context()
-        _call(take, record.user, bytes(packed))
+        call_package(take, record.user, bytes(packed))
         record.state = COMPLETE
         self._contexts.add(context, record, found.id)
         return _S.SEC_E_OK
-
-
-def _call(function: Callable[..., Any], *args: object) -> Any:
-    """Call into a package; whatever it raises comes out as SSPIError."""
-    try:
-        return function(*args)
-    except Exception as error:  # noqa: BLE001 - whatever a package raises becomes a status
-        failure = normalise(error)
-        raise failure from failure.__cause__
-
-
-def _check_request(context_req: object, target_data_rep: object) -> None:
-    if not isinstance(context_req, int) or context_req < 0:
-        raise refuse("fContextReq", "flags are a number", _S.SEC_E_UNSUPPORTED_FUNCTION)
-    if target_data_rep not in _DREPS:
-        raise refuse("TargetDataRep", "SECURITY_NATIVE_DREP or SECURITY_NETWORK_DREP", _S.SEC_E_INVALID_PARAMETER)
-
-
-def _token_buffer(output: object, allocate: bool) -> SecBuffer:
-    """Return the TOKEN buffer of pOutput, which must be writable unless the package allocates."""
-    buffers = buffers_of(output, "pOutput")
-    if allocate and buffers and buffers[0].buffer_type == SECBUFFER_TOKEN:
-        return buffers[0]
-    for number, buffer in enumerate(buffers):
-        if buffer.buffer_type & ~SECBUFFER_ATTRMASK == SECBUFFER_TOKEN:
-            if not allocate:
-                buffer.writable(f"pOutput[{number}]")
-            return buffer
-    raise refuse("pOutput", "there is no SECBUFFER_TOKEN among its buffers", _S.SEC_E_INVALID_TOKEN)
-
-
-def _given(inputs: list[SecBuffer]) -> bytes:
-    """Return the input token of a call, to know it again."""
-    return b"".join(buffer.data for buffer in inputs if buffer.buffer_type & ~SECBUFFER_ATTRMASK == SECBUFFER_TOKEN)
-
-
-def _deliver(target: SecBuffer, token: bytes, allocate: bool) -> None:
-    if allocate:
-        target.buffer = ContextBuffer(token) if token else None
-    elif token:
-        memoryview(target.buffer)[: len(token)] = token  # type: ignore[arg-type]  # _token_buffer saw to it
-    target.size = len(token)
-
-
-def _report_rest(inputs: list[SecBuffer], output: SecBufferDesc, leg: LegResult) -> None:
-    """Turn the EMPTY buffer of pInput (and of pOutput, where there is one) into EXTRA or MISSING."""
-    kind, number = (SECBUFFER_MISSING, leg.missing) if leg.missing else (SECBUFFER_EXTRA, leg.extra)
-    for buffers in (inputs, output.buffers):
-        for buffer in buffers:
-            if buffer.buffer_type == SECBUFFER_EMPTY:
-                buffer.buffer_type, buffer.buffer, buffer.size = kind, None, number
-                break

@@ -17,8 +17,10 @@ def build_wheel(wheel_directory: str, config_settings: object = None, metadata_d
     )
     metadata = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
     wheel = "Wheel-Version: 1.0\nGenerator: build_backend\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    files = {f"{stem}.dist-info/{name}": text for name, text in
-             {"METADATA": metadata, "WHEEL": wheel, "entry_points.txt": entries}.items()}
+    files = {
+        f"{stem}.dist-info/{name}": text
+        for name, text in {"METADATA": metadata, "WHEEL": wheel, "entry_points.txt": entries}.items()
+    }
     for path in sorted((here / "credssp_example_package").glob("*.py")):
         files[f"credssp_example_package/{path.name}"] = path.read_text()
     record = f"{stem}.dist-info/RECORD"

@@ -31,7 +31,7 @@ class Authority:
         self.parent = parent
         builder = _builder(self.name, issuer.name, self.key.public_key())
         builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)  # noqa: FBT003
+        usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
         builder = builder.add_extension(usage, critical=True)
         builder = _identified(builder, self.key, issuer.key)
         self.certificate = builder.sign(issuer.key, hashes.SHA256())

@@ -157,9 +157,7 @@ def sealing(sizes: Any, data: bytes) -> SecBufferDesc:
 
 
 def opening(data: bytes) -> SecBufferDesc:
-    return SecBufferDesc(
-        [SecBuffer(sspi.SECBUFFER_DATA, bytearray(data)), SecBuffer(), SecBuffer(), SecBuffer()]
-    )
+    return SecBufferDesc([SecBuffer(sspi.SECBUFFER_DATA, bytearray(data)), SecBuffer(), SecBuffer(), SecBuffer()])
 
 
 @dataclass

@@ -244,8 +244,8 @@ def test_packed_logons_come_back(credentials: credssp.PasswordCredentials | Smar
 
 def test_packed_interactive_logon_has_the_layout_of_the_header() -> None:
     packed = bytes(pack_logon(credssp.PasswordCredentials("u", "pw", domain="D")))
-    expected = "0200000000000000" "0200020000000000" "3800000000000000" "0200020000000000" "3a00000000000000"
-    assert packed.hex() == expected + "0400040000000000" "3c00000000000000" + "D\0u\0p\0w\0".encode().hex()
+    expected = "02000000000000000200020000000000380000000000000002000200000000003a00000000000000"
+    assert packed.hex() == expected + "04000400000000003c00000000000000" + b"D\0u\0p\0w\0".hex()
 
 
 @pytest.mark.parametrize("unpack", [unpack_logon, unpack_auth_identity_ex2])

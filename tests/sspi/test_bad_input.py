@@ -368,9 +368,7 @@ def test_accounts_of_the_credential_come_before_those_of_the_machine() -> None:
     authority = lsa(accounts=credssp.MemoryAccounts({}))
     both = make(authority=authority)
     accounts = credssp.MemoryAccounts({("LAB", "alice"): "correct horse"})
-    both.server.credential = credential(
-        authority, sspi.CredsspCred(accounts=accounts), use=sspi.SECPKG_CRED_INBOUND
-    )
+    both.server.credential = credential(authority, sspi.CredsspCred(accounts=accounts), use=sspi.SECPKG_CRED_INBOUND)
     assert both.run()
 
 

@@ -53,9 +53,7 @@ def test_same_context_goes_on_with_a_new_credential(version: int) -> None:
 
 @both_versions
 def test_credential_with_a_certificate_is_not_asked(version: int) -> None:
-    both = make(
-        asc=ASK, server=SERVER, client={"enabled_protocols": version, "certificates": (client_leaf(),)}
-    ).run()
+    both = make(asc=ASK, server=SERVER, client={"enabled_protocols": version, "certificates": (client_leaf(),)}).run()
     assert S.SEC_I_INCOMPLETE_CREDENTIALS not in [status for status, _ in both.client.log]
 
 
@@ -162,7 +160,9 @@ class OtherServer:
 
 
 @both_versions
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:OpenSSL", "ignore::DeprecationWarning:tests.sspi.test_client_certificate")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:OpenSSL", "ignore::DeprecationWarning:tests.sspi.test_client_certificate"
+)
 def test_issuer_list_names_the_authorities_of_the_server(version: int) -> None:
     server = OtherServer(version)
     authority = lsa()

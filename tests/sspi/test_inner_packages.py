@@ -54,9 +54,7 @@ def inner(package: str, identity: Any = IDENTITY, **machine: Any) -> Pair:
     authority = lsa(**machine)
     return Pair(
         Side(authority, credential(authority, identity, package=package), WANTED),
-        Side(
-            authority, credential(authority, package=package, use=sspi.SECPKG_CRED_INBOUND), ALLOCATE, client=False
-        ),
+        Side(authority, credential(authority, package=package, use=sspi.SECPKG_CRED_INBOUND), ALLOCATE, client=False),
     )
 
 
@@ -155,7 +153,10 @@ def test_inner_repeated_message_is_out_of_sequence(package: str) -> None:
 def test_signature_of_another_length_is_altered() -> None:
     both = run(inner("NTLM"))
     message = pair_of(5, b"x")
-    assert refused(both.client.authority.verify_signature, both.client.context, message, 0).status is S.SEC_E_MESSAGE_ALTERED
+    assert (
+        refused(both.client.authority.verify_signature, both.client.context, message, 0).status
+        is S.SEC_E_MESSAGE_ALTERED
+    )
 
 
 @packages
@@ -246,7 +247,7 @@ class Kerberos(SecurityContext):
     def _sign(self, data: bytes) -> bytes:
         return bytes(self.trailer)
 
-    def _verify(self, data: bytes, signature: bytes) -> None:
+    def _verify(self, data: bytes, signature: bytes) -> None:  # noqa: ARG002
         raise LocalProtocolError("no")
 
 
@@ -276,7 +277,10 @@ def test_kerberos_is_a_thin_layer(package: str, monkeypatch: pytest.MonkeyPatch)
     assert message[0].size == 60
     both.client.authority.decrypt_message(both.server.context, message, 0)
     assert message[1].data == b"data"
-    assert refused(both.client.authority.export_security_context, both.client.context, 0).status is S.SEC_E_UNSUPPORTED_FUNCTION
+    assert (
+        refused(both.client.authority.export_security_context, both.client.context, 0).status
+        is S.SEC_E_UNSUPPORTED_FUNCTION
+    )
 
 
 def test_trailer_larger_than_announced_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,8 +288,14 @@ def test_trailer_larger_than_announced_is_a_failure(monkeypatch: pytest.MonkeyPa
     both = inner("Negotiate")
     call(both.client)
     authority = both.client.authority
-    assert refused(authority.encrypt_message, both.client.context, 0, pair_of(96, b"x"), 0).status is S.SEC_E_ENCRYPT_FAILURE
-    assert refused(authority.make_signature, both.client.context, 0, pair_of(64, b"x"), 0).status is S.SEC_E_BUFFER_TOO_SMALL
+    assert (
+        refused(authority.encrypt_message, both.client.context, 0, pair_of(96, b"x"), 0).status
+        is S.SEC_E_ENCRYPT_FAILURE
+    )
+    assert (
+        refused(authority.make_signature, both.client.context, 0, pair_of(64, b"x"), 0).status
+        is S.SEC_E_BUFFER_TOO_SMALL
+    )
 
 
 # Export and import (NTLM)
@@ -304,7 +314,10 @@ def test_ntlm_context_is_exported_and_imported() -> None:
     authority.decrypt_message(imported, message, 0)
     assert message[1].data == b"to the new process"
     assert authority.query_context_attributes(imported, sspi.SECPKG_ATTR_SIZES).max_signature == 16  # type: ignore[attr-defined]
-    assert refused(authority.query_context_attributes, imported, sspi.SECPKG_ATTR_NAMES).status is S.SEC_E_UNSUPPORTED_FUNCTION
+    assert (
+        refused(authority.query_context_attributes, imported, sspi.SECPKG_ATTR_NAMES).status
+        is S.SEC_E_UNSUPPORTED_FUNCTION
+    )
     # What was used can only be exported to start anew, on both sides.
     for context in (both.client.context, imported):
         assert refused(authority.export_security_context, context, 0).status is S.SEC_E_UNSUPPORTED_FUNCTION
@@ -324,7 +337,10 @@ def test_export_and_import_refuse_what_makes_no_sense() -> None:
         assert (error.status, error.parameter) == (S.SEC_E_INVALID_TOKEN, "pPackedContext")
     assert refused(authority.import_security_context, "NTLM", b"", 5, sspi.CtxtHandle()).parameter == "Token"
     assert refused(authority.import_security_context, "NTLM", b"", None, None).parameter == "phContext"
-    assert refused(authority.import_security_context, "nosuch", b"", None, sspi.CtxtHandle()).status is S.SEC_E_SECPKG_NOT_FOUND
+    assert (
+        refused(authority.import_security_context, "nosuch", b"", None, sspi.CtxtHandle()).status
+        is S.SEC_E_SECPKG_NOT_FOUND
+    )
 
 
 # TSSSP
@@ -386,7 +402,10 @@ def test_tsssp_exchanges_bare_ts_requests() -> None:
         assert refused(side.query, sspi.SECPKG_ATTR_STREAM_SIZES).status is S.SEC_E_UNSUPPORTED_FUNCTION
     assert both.client.query(sspi.SECPKG_ATTR_SERVER_AUTH_FLAGS).flags == sspi.CREDSSP_SERVER_AUTH_NEGOTIATE
     message = SecBufferDesc([SecBuffer(sspi.SECBUFFER_DATA, bytearray(5))])
-    assert refused(both.client.authority.encrypt_message, both.client.context, 0, message, 0).status is S.SEC_E_UNSUPPORTED_FUNCTION
+    assert (
+        refused(both.client.authority.encrypt_message, both.client.context, 0, message, 0).status
+        is S.SEC_E_UNSUPPORTED_FUNCTION
+    )
     names = both.client.authority.query_credentials_attributes(both.client.credential, sspi.SECPKG_CRED_ATTR_NAMES)
     assert names.user_name == "LAB\\alice"  # type: ignore[attr-defined]
     assert refused(both.client.authority.query_credentials_attributes, both.client.credential, 99).parameter
@@ -421,7 +440,9 @@ def test_tsssp_client_needs_the_servers_certificate_once(buffers: tuple[SecBuffe
     reply = call(both.server, token(call(both.client)), SecBuffer())
     error = refused(call, both.client, token(reply), *buffers, SecBuffer())
     assert (error.status, error.parameter) == (S.SEC_E_INVALID_TOKEN, "pInput")
-    reply = call(both.server, token(call(both.client, token(reply), certificate(server_leaf().der), SecBuffer())), SecBuffer())
+    reply = call(
+        both.server, token(call(both.client, token(reply), certificate(server_leaf().der), SecBuffer())), SecBuffer()
+    )
     assert refused(call, both.client, token(reply), certificate(server_leaf().der), SecBuffer()).parameter == "pInput"
     assert call(both.client, token(reply), SecBuffer())
 
@@ -486,9 +507,7 @@ def test_tsssp_tells_the_peer_with_extended_error_only(told: bool) -> None:
     output = token_out()
     desc = SecBufferDesc([token(answer), SecBuffer()])
     server = both.server
-    error = refused(
-        server.authority.accept_security_context, None, server.context, desc, server.flags, 0, None, output
-    )
+    error = refused(server.authority.accept_security_context, None, server.context, desc, server.flags, 0, None, output)
     assert error.status is S.SEC_E_LOGON_DENIED
     assert bool(output[0].size) is told
 
@@ -506,7 +525,9 @@ def test_tsssp_takes_supplied_credentials_and_the_encryption_oracle_level() -> N
 # Schannel alone
 
 
-def schannel(isc: int, *, client: dict[str, Any] | None = None, asc: int = 0, server: dict[str, Any] | None = None) -> Pair:
+def schannel(
+    isc: int, *, client: dict[str, Any] | None = None, asc: int = 0, server: dict[str, Any] | None = None
+) -> Pair:
     authority = lsa()
     server = {"certificates": (server_leaf(),), **(server or {})}
     return Pair(
@@ -545,7 +566,9 @@ def test_schannel_is_tls_alone(protocols: int) -> None:
     assert (error.status, error.parameter) == (S.SEC_E_UNSUPPORTED_FUNCTION, "phContext")
     desc = SecBufferDesc([SecBuffer(sspi.SECBUFFER_TOKEN, b"\1\0\0\0")])
     both.client.authority.apply_control_token(both.client.context, desc)
-    message = SecBufferDesc([SecBuffer(sspi.SECBUFFER_DATA, bytearray(both.client.leg())), *(SecBuffer() for _ in range(3))])
+    message = SecBufferDesc(
+        [SecBuffer(sspi.SECBUFFER_DATA, bytearray(both.client.leg())), *(SecBuffer() for _ in range(3))]
+    )
     assert both.server.authority.decrypt_message(both.server.context, message, 0).status is S.SEC_I_CONTEXT_EXPIRED
 
 

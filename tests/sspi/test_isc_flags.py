@@ -10,7 +10,22 @@ from credssp.policy import DelegationList, DelegationPolicy
 from credssp.sspi import SecBuffer, SecurityStatus, SSPIError
 from credssp.sspi.packed import pack_auth_identity_ex2, unpack_auth_identity_ex2
 from tests.sspi.certificates import root, server_leaf
-from tests.sspi.pair import ACCOUNTS, ASC, DOMAIN, DREP, ISC, OK, PASSWORD, TARGET, USER, lsa, make, opening, sealing, token_out
+from tests.sspi.pair import (
+    ACCOUNTS,
+    ASC,
+    DOMAIN,
+    DREP,
+    ISC,
+    OK,
+    PASSWORD,
+    TARGET,
+    USER,
+    lsa,
+    make,
+    opening,
+    sealing,
+    token_out,
+)
 
 S = SecurityStatus
 TRUSTED = {"root_store": root().pem}
@@ -24,7 +39,9 @@ def status_of(call: object, *args: object) -> SecurityStatus:
 
 
 def test_without_any_error_all_requested_flags_are_granted() -> None:
-    both = make(isc=ISC | sspi.ISC_REQ_SEQUENCE_DETECT | sspi.ISC_REQ_REPLAY_DETECT | sspi.ISC_REQ_CONFIDENTIALITY).run()
+    both = make(
+        isc=ISC | sspi.ISC_REQ_SEQUENCE_DETECT | sspi.ISC_REQ_REPLAY_DETECT | sspi.ISC_REQ_CONFIDENTIALITY
+    ).run()
     assert both.client.attributes == both.client.flags
     assert both.server.attributes == both.server.flags
 

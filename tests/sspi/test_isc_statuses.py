@@ -247,7 +247,9 @@ def test_invalid_handle_of_a_credential_that_was_freed() -> None:
     assert caught.value.status is S.SEC_E_INVALID_HANDLE
 
 
-@pytest.mark.parametrize("junk", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x16\x03\x03\x00\x04\x0e\x00\x00\x00", b"\x16\x02"])
+@pytest.mark.parametrize(
+    "junk", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x16\x03\x03\x00\x04\x0e\x00\x00\x00", b"\x16\x02"]
+)
 def test_invalid_token_for_what_is_no_tls(junk: bytes) -> None:
     both = make()
     both.client.leg()
@@ -316,7 +318,9 @@ def test_target_unknown_for_a_name_of_no_server(target: str) -> None:
 
 def test_unsupported_function_for_an_old_server() -> None:
     both = make()
-    old = credssp.ServerContext(accounts=credssp.MemoryAccounts({(DOMAIN, USER): PASSWORD}), min_version=2, max_version=2)
+    old = credssp.ServerContext(
+        accounts=credssp.MemoryAccounts({(DOMAIN, USER): PASSWORD}), min_version=2, max_version=2
+    )
     token = both.client.leg()
     with pytest.raises(SSPIError) as caught:
         while True:

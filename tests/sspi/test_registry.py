@@ -274,7 +274,11 @@ def test_packages_that_raise_are_statuses_and_leave_the_rest_alone() -> None:
     assert status_of(authority.free_credentials_handle, handle) is internal
     assert status_of(authority.free_credentials_handle, handle) is S.SEC_E_INVALID_HANDLE
     assert authority.delete_security_package("Broken") is OK
-    assert {problem.origin for problem in authority.registry.problems} >= {"SpAcceptCredentials", "deleting a context", "SpShutdown"}
+    assert {problem.origin for problem in authority.registry.problems} >= {
+        "SpAcceptCredentials",
+        "deleting a context",
+        "SpShutdown",
+    }
 
 
 def test_context_data_that_the_user_mode_half_does_not_take_ends_the_context() -> None:

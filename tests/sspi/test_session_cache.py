@@ -10,7 +10,21 @@ import credssp
 import credssp.sspi as sspi
 from credssp.sspi import SecurityStatus, SSPIError
 from credssp.sspi.packages.session_cache import SessionCache
-from tests.sspi.pair import ASC, CONTINUE, INCOMPLETE, ISC, OK, TARGET, Pair, Side, client_credential, credential, lsa, make, server_credential
+from tests.sspi.pair import (
+    ASC,
+    CONTINUE,
+    INCOMPLETE,
+    ISC,
+    OK,
+    TARGET,
+    Pair,
+    Side,
+    client_credential,
+    credential,
+    lsa,
+    make,
+    server_credential,
+)
 
 S = SecurityStatus
 HOUR = 3_600_000

@@ -42,7 +42,9 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         del sys.modules[name]
 
 
-def side(authority: sspi.LocalSecurityAuthority, *, client: bool, flags: int = ALLOCATE, identity: Any = SHARED) -> Side:
+def side(
+    authority: sspi.LocalSecurityAuthority, *, client: bool, flags: int = ALLOCATE, identity: Any = SHARED
+) -> Side:
     handle = sspi.CredHandle()
     use = sspi.SECPKG_CRED_OUTBOUND if client else sspi.SECPKG_CRED_INBOUND
     authority.acquire_credentials_handle(None, "threeleg", use, None, identity, None, None, handle)
@@ -63,6 +65,10 @@ def call(side: Side, data: bytes | None = None) -> tuple[SecurityStatus, SecBuff
             side.credential, context, desc, side.flags, 0, side.context, output
         )
     return result.status, output
+
+
+def first_leg(side: Side, *, client: bool) -> Side:
+    return dataclasses.replace(side, client=client, context=sspi.CtxtHandle())
 
 
 def sealed(side: Side, data: bytes, size: int = 16) -> SecBufferDesc:
@@ -310,15 +316,15 @@ def test_wrong_secret_is_denied(recorder: Recorder) -> None:
 @pytest.mark.parametrize(
     ("lsa_entry", "call_it"),
     [
-        ("acquire_credentials_handle", lambda a, c: a.acquire_credentials_handle(None, "ThreeLeg", 2, None, SHARED, None, None, sspi.CredHandle())),
+        ("acquire_credentials_handle", lambda a, c: side(a, client=True)),
         ("query_credentials_attributes", lambda a, c: a.query_credentials_attributes(c.credential, 1)),
-        ("init_lsa_mode_context", lambda a, c: call(dataclasses.replace(c, context=sspi.CtxtHandle()))),
-        ("accept_lsa_mode_context", lambda a, c: call(dataclasses.replace(c, client=False, context=sspi.CtxtHandle()), b"x")),
+        ("init_lsa_mode_context", lambda a, c: call(first_leg(c, client=True))),
+        ("accept_lsa_mode_context", lambda a, c: call(first_leg(c, client=False), b"x")),
         ("apply_control_token", lambda a, c: a.apply_control_token(c.context, SecBufferDesc())),
         ("query_context_attributes", lambda a, c: a.query_context_attributes(c.context, sspi.SECPKG_ATTR_NAMES)),
         ("set_context_attributes", lambda a, c: a.set_context_attributes(c.context, 1, 1)),
     ],
-)  # fmt: skip
+)
 def test_missing_lsa_entry_is_unsupported_function(recorder: Recorder, lsa_entry: str, call_it: Any) -> None:
     authority = lsa()
     (package,) = authority.registry.add(recorder)

@@ -8,7 +8,7 @@ from credssp.account import AccountStore
 from credssp.sspi import constants as c
 from credssp.sspi.errors import refuse
 from credssp.sspi.packages.identities import Logon, LogonSessions, from_auth_data
-from credssp.sspi.packages.tls_package import TLSPackageCredential
+from credssp.sspi.packages.tls_context import TLSPackageCredential
 from credssp.sspi.packages.tls_settings import TLSCredential
 from credssp.sspi.support import LsaSupport
 from credssp.status import SecurityStatus

@@ -18,7 +18,8 @@ from credssp.sspi.packages.identities import LogonSessions, accounts_for, from_s
 from credssp.sspi.packages.inner_info import PACKAGE_INFO
 from credssp.sspi.packages.inputs import check_target
 from credssp.sspi.packages.stream_messages import StreamMessages
-from credssp.sspi.packages.tls_package import TLSContext, TLSPackage
+from credssp.sspi.packages.tls_context import TLSContext
+from credssp.sspi.packages.tls_package import TLSPackage
 from credssp.sspi.tables import (
     INTERFACE_VERSION,
     NO_EXPIRY,

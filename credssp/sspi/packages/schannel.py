@@ -9,8 +9,9 @@ from credssp.sspi import constants as c
 from credssp.sspi.auth_data import SchannelCred
 from credssp.sspi.errors import refuse
 from credssp.sspi.packages.stream_messages import StreamMessages
+from credssp.sspi.packages.tls_context import TLSContext, TLSPackageCredential
 from credssp.sspi.packages.tls_only import TLSClient, TLSServer
-from credssp.sspi.packages.tls_package import TLSContext, TLSPackage, TLSPackageCredential
+from credssp.sspi.packages.tls_package import TLSPackage
 from credssp.sspi.packages.tls_settings import TLSCredential
 from credssp.sspi.tables import INTERFACE_VERSION, NO_EXPIRY, SecpkgFunctionTable, SecPkgInfo, SecpkgUserFunctionTable
 from credssp.status import SecurityStatus

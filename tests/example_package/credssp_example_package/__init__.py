@@ -6,9 +6,9 @@
       3  HMAC(K, "client" ...)                             ->       "so do I"
                                             <-  4  HMAC(S, "confirm")        only if USE_SESSION_KEY asks for it
 
-K comes from the password, the session key S from K and both nonces. With ISC_REQ_USE_DCE_STYLE tokens 2 and 3 end with a
-signature under S that the *user-mode* half makes: the leg returns SEC_I_COMPLETE_NEEDED or SEC_I_COMPLETE_AND_CONTINUE,
-and the program calls CompleteAuthToken before it sends the token.
+K comes from the password, the session key S from K and both nonces. With ISC_REQ_USE_DCE_STYLE tokens 2 and 3 end with
+a signature under S that the *user-mode* half makes: the leg returns SEC_I_COMPLETE_NEEDED or
+SEC_I_COMPLETE_AND_CONTINUE, and the program calls CompleteAuthToken before it sends the token.
 
 An example: it has no protection against guessing the password offline.
 """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import credssp.sspi as sspi
 from credssp.credentials import PasswordCredentials
-from credssp.sspi import LegResult, SecPkgInfo, SecpkgFunctionTable, SecurityStatus, SSPIError
+from credssp.sspi import LegResult, SecpkgFunctionTable, SecPkgInfo, SecurityStatus, SSPIError
 
 INFO = SecPkgInfo(
     capabilities=sspi.SECPKG_FLAG_INTEGRITY

@@ -2,10 +2,11 @@
 
 import hmac
 
-import credssp.sspi as sspi
-from credssp.sspi import SecpkgUserFunctionTable, SecurityStatus, SSPIError
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+import credssp.sspi as sspi
+from credssp.sspi import SecpkgUserFunctionTable, SecurityStatus, SSPIError
 
 TAG = 16
 MAC = 32

@@ -1,0 +1,124 @@
+"""What the dispatcher keeps of a credential and of a context, and what its calls return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from credssp.sspi.errors import SSPIError, normalise, refuse
+from credssp.sspi.handles import Turn
+from credssp.sspi.registry import LoadedPackage
+from credssp.sspi.tables import LegResult
+from credssp.status import SecurityStatus
+
+__all__ = [
+    "COMPLETE",
+    "DEAD",
+    "HALF_BUILT",
+    "AcquireResult",
+    "ContextRecord",
+    "ContextResult",
+    "CredentialRecord",
+    "DecryptResult",
+    "call_package",
+]
+
+_S = SecurityStatus
+
+HALF_BUILT: Final = "half-built"
+COMPLETE: Final = "complete"
+DEAD: Final = "dead"
+
+
+class AcquireResult(NamedTuple):
+    """What AcquireCredentialsHandle returns beside the handle.
+
+    Attributes:
+        status: SEC_E_OK.
+        expiry: ptsExpiry, a TimeStamp (100 ns since 1601, local time).
+    """
+
+    status: SecurityStatus
+    expiry: int
+
+
+class ContextResult(NamedTuple):
+    """What InitializeSecurityContext and AcceptSecurityContext return beside handle and buffers.
+
+    Attributes:
+        status: SEC_E_OK, a SEC_I_... status, or SEC_E_INCOMPLETE_MESSAGE; every other failure is raised.
+        attributes: pfContextAttr, ISC_RET_... or ASC_RET_... bits; about security they mean something with SEC_E_OK.
+        expiry: ptsExpiry, a TimeStamp; with SEC_E_OK.
+    """
+
+    status: SecurityStatus
+    attributes: int
+    expiry: int
+
+
+class DecryptResult(NamedTuple):
+    """What DecryptMessage returns beside the buffers.
+
+    Attributes:
+        status: SEC_E_OK, SEC_I_CONTEXT_EXPIRED (the peer said goodbye), SEC_I_RENEGOTIATE or
+            SEC_E_INCOMPLETE_MESSAGE; every other failure is raised.
+        qop: pfQOP.
+    """
+
+    status: SecurityStatus
+    qop: int
+
+
+@dataclass(slots=True, eq=False)
+class CredentialRecord:
+    """A credential, as the dispatcher sees it.
+
+    Attributes:
+        package: whose it is.
+        credential: the package's own object.
+    """
+
+    package: LoadedPackage
+    credential: object
+
+
+class ContextRecord:
+    """A context as the dispatcher sees it."""
+
+    __slots__ = ("completing", "context", "failure", "package", "state", "turn", "undelivered", "user")
+
+    def __init__(self, package: LoadedPackage) -> None:
+        self.package = package
+        self.context: object = None
+        self.state = HALF_BUILT
+        self.failure: SSPIError | None = None
+        self.turn = Turn()
+        # A leg whose token did not fit: what it was given, and what it came to.
+        self.undelivered: tuple[bytes, LegResult] | None = None
+        self.user: int | None = None
+        # Whether CompleteAuthToken is all that is missing (SEC_I_COMPLETE_NEEDED).
+        self.completing = False
+
+    def check_alive(self) -> None:
+        """Raise SEC_E_INVALID_HANDLE if the context has failed."""
+        if self.state is DEAD:
+            why = self.failure.message if self.failure else "it was shut down"
+            raise refuse(
+                "phContext", f"this context has failed, delete it: {why}", _S.SEC_E_INVALID_HANDLE
+            ) from self.failure
+
+    def check_complete(self) -> None:
+        """Raise SEC_E_INVALID_HANDLE if the context has failed or its exchange is not over."""
+        self.check_alive()
+        if self.state is not COMPLETE:
+            raise refuse("phContext", "the exchange on this context is not over", _S.SEC_E_INVALID_HANDLE)
+
+
+def call_package(function: Callable[..., Any], *args: object) -> Any:
+    """Call into a package; whatever it raises comes out as SSPIError."""
+    try:
+        return function(*args)
+    except Exception as error:  # noqa: BLE001 - whatever a package raises becomes a status
+        failure = normalise(error)
+        raise failure from failure.__cause__
