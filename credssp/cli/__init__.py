@@ -32,7 +32,7 @@ COMMANDS = {
     "dissect": "open captures and transcripts, verify and judge them",
     "doctor": "examine this machine: TLS, Kerberos, clock, tickets, keytab",
     "conformance": "judge servers, clients and captures by the rules",
-    "policy": "ask a delegation policy whether credentials may go to a server",
+    "policy": "ask the delegation policy whether credentials may go there",
 }
 """Name of every sub-command, which is also the name of its module, and one line for the help."""
 
