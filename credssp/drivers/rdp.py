@@ -6,6 +6,7 @@ import asyncio
 import socket
 from typing import Unpack
 
+from credssp.context.options import ClientOptions
 from credssp.credentials import LogonCredentials
 from credssp.drivers import aio, blocking
 from credssp.drivers.handshake import ConnectError, Timeouts
@@ -19,7 +20,6 @@ from credssp.nego.target import Target
 from credssp.rdp.client import NLAClient
 from credssp.rdp.events import Approach
 from credssp.rdp.negotiation import Protocol
-from credssp.rdp.options import ClientOptions
 
 __all__ = ["DEFAULT_PORT", "NLAOptions", "ServeOptions", "connect", "open_connection", "serve", "start_server"]
 

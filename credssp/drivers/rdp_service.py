@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
+from credssp.context.options import ServerOptions
 from credssp.credentials import DelegatedCredentials
 from credssp.drivers.handshake import Timeouts
 from credssp.engine.base import DEFAULT_MAX_LEGS, DEFAULT_MAX_MESSAGE_SIZE
@@ -17,7 +18,6 @@ from credssp.nego.mechanism import Identity
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.rdp.events import Negotiated
 from credssp.rdp.negotiation import Protocol
-from credssp.rdp.options import ServerOptions
 from credssp.rdp.server import NLAServer
 from credssp.tls.certificate import load_certificate, process_certificate
 from credssp.tls.settings import ServerTLS, server_context

@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import Final, Unpack
 
 from credssp.context import ClientContext
+from credssp.context.options import ClientOptions
 from credssp.credentials import (
     DelegatedCredentials,
     LogonCredentials,
@@ -50,7 +51,6 @@ from credssp.rdp.negotiation import (
     ResponseFlags,
     protocol_names,
 )
-from credssp.rdp.options import ClientOptions
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest, mstshash
 from credssp.status import SecurityStatus
 from credssp.wire.framing import TSRequestBuffer

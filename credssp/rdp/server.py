@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import Final, NoReturn, Unpack
 
 from credssp.context import ServerContext
+from credssp.context.options import ServerOptions
 from credssp.credentials import RemoteGuardCredentials
 from credssp.errors import CredSSPError, LocalProtocolError, PeerClosedError, RemoteProtocolError
 from credssp.rdp.early_user_authorization import AuthorizationDeniedError, EarlyUserAuthorization
@@ -36,7 +37,6 @@ from credssp.rdp.negotiation import (
     choose_protocol,
     protocol_names,
 )
-from credssp.rdp.options import ServerOptions
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
 
 __all__ = ["NLAServer"]

@@ -26,6 +26,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Final, TypeAlias, Unpack
 
+from credssp.context.options import ServerOptions
 from credssp.credentials import DelegatedCredentials
 from credssp.engine.base import DEFAULT_MAX_LEGS, DEFAULT_MAX_MESSAGE_SIZE
 from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError
@@ -37,7 +38,6 @@ from credssp.winrm.connections import Connections, connection_object
 from credssp.winrm.encryption import DEFAULT_MAX_BODY, is_encrypted_type
 from credssp.winrm.handler import Handler, WinRMRequest, WinRMResponse
 from credssp.winrm.header import format_token, request_token
-from credssp.winrm.options import ServerOptions
 from credssp.winrm.server import LoginState, ServerConnection
 from credssp.winrm.session import Encryption, encrypts
 

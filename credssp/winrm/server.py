@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from typing import Final, Unpack
 
 from credssp.context import ServerContext
+from credssp.context.options import ServerOptions
 from credssp.credentials import DelegatedCredentials
 from credssp.engine.base import DEFAULT_MAX_LEGS
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, RemoteProtocolError
 from credssp.nego.mechanism import Identity
 from credssp.tls.settings import ServerTLS
 from credssp.winrm.encryption import DEFAULT_MAX_BODY, SOAP, Encrypted, Plaintext, decrypt, encrypt
-from credssp.winrm.options import ServerOptions
 
 __all__ = ["LegResult", "LoginState", "ServerConnection"]
 

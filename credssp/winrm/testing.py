@@ -20,13 +20,13 @@ from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
 from credssp.accounts import MemoryAccounts
+from credssp.context.options import ServerOptions
 from credssp.credentials import PasswordCredentials
 from credssp.errors import LocalProtocolError
 from credssp.status import describe
 from credssp.tls.certificate import generate_certificate
 from credssp.winrm.asgi import Authorize, Login, WinRMApplication, WinRMLimits
 from credssp.winrm.handler import Handler
-from credssp.winrm.options import ServerOptions
 from credssp.winrm.serving import serving
 from credssp.winrm.session import Encryption
 from credssp.winrm.wsman import WSManResponder
