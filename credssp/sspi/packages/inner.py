@@ -10,7 +10,7 @@ import dataclasses
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from credssp.account import AccountStore
 from credssp.accounts import MemoryAccounts
@@ -27,8 +27,8 @@ from credssp.sspi.packages.delegated import names
 from credssp.sspi.packages.identities import Logon, LogonSessions, accounts_for, from_identity
 from credssp.sspi.packages.inner_info import PACKAGE_INFO
 from credssp.sspi.packages.inputs import check_flags, check_target, token_only
-from credssp.sspi.support import LsaSupport
-from credssp.sspi.tables import NO_EXPIRY, LegResult, Parameters, SecpkgFunctionTable, SecPkgInfo
+from credssp.sspi.packages.shipped import ShippedPackage
+from credssp.sspi.tables import NO_EXPIRY, LegResult, SecpkgFunctionTable
 from credssp.sspi.timestamps import timestamp
 from credssp.status import SecurityStatus
 
@@ -85,13 +85,11 @@ class InnerContext:
     started: float = dataclasses.field(default_factory=time.time)
 
 
-class InnerPackage(ABC):
+class InnerPackage(ShippedPackage, ABC):
     """SECPKG_FUNCTION_TABLE of such a package."""
 
-    info: ClassVar[SecPkgInfo]
-
     def __init__(self) -> None:
-        self._support: LsaSupport | None = None
+        super().__init__()
         self._sessions = LogonSessions()
 
     def table(self) -> SecpkgFunctionTable:
@@ -108,24 +106,6 @@ class InnerPackage(ABC):
             get_extended_information=self.get_extended_information,
             query_context_attributes=self.query_context_attributes,
         )
-
-    @property
-    def support(self) -> LsaSupport:
-        """What the LSA offers."""
-        assert self._support is not None  # noqa: S101  # SpInitialize comes first
-        return self._support
-
-    def initialize(self, package_id: int, parameters: Parameters, support: LsaSupport) -> None:  # noqa: ARG002
-        """SpInitialize."""
-        self._support = support
-
-    def shutdown(self) -> None:
-        """SpShutdown."""
-        self._support = None
-
-    def get_info(self) -> SecPkgInfo:
-        """SpGetInfo."""
-        return self.info
 
     def accept_credentials(self, logon_type: int, account_name: str, primary: Any, supplemental: Any) -> None:  # noqa: ARG002
         """SpAcceptCredentials: they become the default credentials."""

@@ -24,10 +24,10 @@ from credssp.sspi.buffers import SecBuffer
 from credssp.sspi.errors import SSPIError, normalise, refuse
 from credssp.sspi.packages.connection_info import connection_info
 from credssp.sspi.packages.inputs import check_flags, split_params, token_and_empty
+from credssp.sspi.packages.shipped import ShippedPackage
 from credssp.sspi.packages.stream_messages import StreamSession
 from credssp.sspi.packages.tls_context import TLSContext, TLSPackageCredential
-from credssp.sspi.support import LsaSupport
-from credssp.sspi.tables import NO_EXPIRY, LegResult, Parameters, SecpkgFunctionTable, SecPkgInfo
+from credssp.sspi.tables import NO_EXPIRY, LegResult, SecpkgFunctionTable
 from credssp.sspi.timestamps import timestamp
 from credssp.status import SecurityStatus
 from credssp.tls.certificate_request import find_in_clear
@@ -77,16 +77,12 @@ _DETECT: Final = c.ISC_REQ_REPLAY_DETECT | c.ISC_REQ_SEQUENCE_DETECT
 _EARNED: Final = c.ISC_RET_MUTUAL_AUTH | c.ISC_RET_DELEGATE
 
 
-class TLSPackage(ABC):
+class TLSPackage(ShippedPackage, ABC):
     """SECPKG_FUNCTION_TABLE of a package that speaks TLS."""
 
-    info: ClassVar[SecPkgInfo]
     ends_with_handshake: ClassVar[bool] = False
     isc_flags: ClassVar[int] = _ISC_ALWAYS
     asc_flags: ClassVar[int] = _ASC_ALWAYS
-
-    def __init__(self) -> None:
-        self._support: LsaSupport | None = None
 
     def table(self) -> SecpkgFunctionTable:
         """Return the table."""
@@ -105,31 +101,11 @@ class TLSPackage(ABC):
             query_context_attributes=self.query_context_attributes,
         )
 
-    # Start and end
-
-    def initialize(self, package_id: int, parameters: Parameters, support: LsaSupport) -> None:  # noqa: ARG002
-        """SpInitialize."""
-        self._support = support
-
-    def shutdown(self) -> None:
-        """SpShutdown."""
-        self._support = None
-
-    def get_info(self) -> SecPkgInfo:
-        """SpGetInfo."""
-        return self.info
-
     def get_extended_information(self, information_class: str) -> object:
         """SpGetExtendedInformation: every attribute but the sizes is answered here (ContextThunks)."""
         if information_class == "ContextThunks":
             return _THUNKS
         raise SSPIError(f"no information of class {information_class}", status=_S.SEC_E_UNSUPPORTED_FUNCTION)
-
-    @property
-    def support(self) -> LsaSupport:
-        """What the LSA offers."""
-        assert self._support is not None  # noqa: S101  # SpInitialize comes first
-        return self._support
 
     @abstractmethod
     def acquire_credentials_handle(

@@ -34,8 +34,8 @@ from credssp.sspi.packages.delegated import client_creds, names, server_auth_fla
 from credssp.sspi.packages.identities import Logon, LogonSessions, accounts_for, from_supplied
 from credssp.sspi.packages.inner_info import PACKAGE_INFO
 from credssp.sspi.packages.inputs import check_flags, check_target, split_params, token_and_empty
-from credssp.sspi.support import LsaSupport
-from credssp.sspi.tables import INTERFACE_VERSION, NO_EXPIRY, LegResult, Parameters, SecpkgFunctionTable, SecPkgInfo
+from credssp.sspi.packages.shipped import ShippedPackage
+from credssp.sspi.tables import INTERFACE_VERSION, NO_EXPIRY, LegResult, SecpkgFunctionTable, SecPkgInfo
 from credssp.sspi.timestamps import timestamp
 from credssp.status import SecurityStatus
 from credssp.tls.trust import judge
@@ -92,7 +92,7 @@ class _Context:
         return isinstance(self.engine, ClientEngine)
 
 
-class TSSSPPackage:
+class TSSSPPackage(ShippedPackage):
     """The LSA-mode half; there is no other, since it protects no messages."""
 
     info: ClassVar[SecPkgInfo] = SecPkgInfo(
@@ -105,7 +105,7 @@ class TSSSPPackage:
     )
 
     def __init__(self) -> None:
-        self._support: LsaSupport | None = None
+        super().__init__()
         self._sessions = LogonSessions()
 
     def table(self) -> SecpkgFunctionTable:
@@ -120,20 +120,6 @@ class TSSSPPackage:
             accept_lsa_mode_context=self.accept_lsa_mode_context,
             query_context_attributes=self.query_context_attributes,
         )
-
-    @property
-    def support(self) -> LsaSupport:
-        """What the LSA offers."""
-        assert self._support is not None  # noqa: S101  # SpInitialize comes first
-        return self._support
-
-    def initialize(self, package_id: int, parameters: Parameters, support: LsaSupport) -> None:  # noqa: ARG002
-        """SpInitialize."""
-        self._support = support
-
-    def get_info(self) -> SecPkgInfo:
-        """SpGetInfo."""
-        return self.info
 
     def accept_credentials(self, logon_type: int, account_name: str, primary: Any, supplemental: Any) -> None:  # noqa: ARG002
         """SpAcceptCredentials: they become the default credentials."""
