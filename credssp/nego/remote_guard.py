@@ -13,19 +13,21 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from credssp.credentials import CCacheCredentials, RemoteGuardCredentials
-from credssp.errors import LocalProtocolError, RemoteProtocolError
+from credssp.errors import DecodeError, LocalProtocolError, RemoteProtocolError
 from credssp.nego import kerberos_crypto as crypto
 from credssp.nego import pyspnego
 from credssp.nego.gss_errors import failure
 from credssp.nego.kerberos_crypto import KeyUsage
 from credssp.nego.target import Target
+from credssp.nego.tickets import service_keys, service_ticket
 from credssp.secret import Secret
 from credssp.status import SecurityStatus
-from credssp.wire.der import Reader, Tag
-from credssp.wire.krb_cred import EncKrbCredPart, EncryptedData, KrbCred, read_encrypted_data
+from credssp.wire.krb_ap import APReq, Authenticator, Checksum, Ticket, read_ticket_contents, unframe
+from credssp.wire.krb_cred import EncKrbCredPart, KrbCred
+from credssp.wire.krb_values import EncryptedData, EncryptionKey
 from credssp.wire.remote_guard_buffers import (
     KERB_LOGON_FLAG_REDIRECTED,
     KerbRPCEncryptionKey,
@@ -35,18 +37,8 @@ from credssp.wire.remote_guard_buffers import (
 
 __all__ = ["open_remote_guard", "remote_guard_credentials"]
 
-_KERBEROS: Final = "1.2.840.113554.1.2.2"
-_CHECKSUM: Final = 0x8003  # of an authenticator of GSS-API
-_DELEGATION_AT: Final = 28
+_DELEGATION_AT: Final = 28  # behind length, bindings, flags, DlgOpt and Dlgth
 _HANDLE_SIZE: Final = 16
-
-# AS-REQ to AP-REP are [APPLICATION n]; these are the identifier octets.
-_AP_REQ: Final = 0x6E
-_TICKET: Final = 0x61
-_AUTHENTICATOR: Final = 0x62
-_ENC_TICKET_PART: Final = 0x63
-
-_Key = tuple[int, Secret[bytes]]
 
 
 def remote_guard_credentials(
@@ -77,8 +69,11 @@ def remote_guard_credentials(
     target = Target.parse(target_name)
     if target.is_address:
         raise LocalProtocolError("Remote Credential Guard needs the server's name, not its address")
-    ap_req, session_key = pyspnego.call("getting a forwarded ticket", _ask, target.host, tickets)
-    ticket, cred, part = _take_apart(ap_req, session_key)
+    granted = pyspnego.call(
+        "getting a forwarded ticket", service_ticket, Target("host", target.host), tickets, delegate=True
+    )
+    session_key = granted.key
+    ticket, cred, part = _take_apart(granted.token, session_key)
     if keep_key:
         part = EncKrbCredPart(
             tuple(
@@ -88,9 +83,8 @@ def remote_guard_credentials(
                 for info in part.ticket_info
             )
         )
-    etype, key = session_key
-    sealed = crypto.encrypt(etype, key, KeyUsage.KRB_CRED, part.encode(), random=random)
-    tgt = KrbCred(cred.tickets, EncryptedData(etype, sealed)).encode()
+    sealed = crypto.encrypt(session_key.etype, session_key.value, KeyUsage.KRB_CRED, part.encode(), random=random)
+    tgt = KrbCred(cred.tickets, EncryptedData(session_key.etype, sealed)).encode()
     logon = KerbTicketLogon(
         service_ticket=Secret(ticket),
         ticket_granting_ticket=Secret(tgt),
@@ -119,137 +113,50 @@ def open_remote_guard(credentials: RemoteGuardCredentials, *, keytab: str | None
     cred = logon.krb_cred()
     if cred is None:
         raise RemoteProtocolError("there is no ticket-granting ticket in the logon", section="[MS-CSSP] note <22>")
-    ticket = _Ticket(logon.service_ticket.reveal())
+    ticket = Ticket.decode(logon.service_ticket.reveal())
     missing = pyspnego.kerberos_missing()
     if missing:
         raise pyspnego.kerberos_unavailable(missing)
-    keys = pyspnego.call("reading the Kerberos keytab", _service_keys, keytab, ticket)
+    keys = [
+        each.key
+        for each in pyspnego.call("reading the Kerberos keytab", service_keys, keytab)
+        if each.service == ticket.service and each.key.etype == ticket.enc_part.etype
+    ]
     if not keys:
         raise failure("the keytab has no key for the service ticket", SecurityStatus.SEC_E_NO_KERB_KEY)
-    etype, key = ticket.session_key(keys)
-    if etype != cred.enc_part.etype:
+    key = _session_key(ticket, keys)
+    if key.etype != cred.enc_part.etype:
         raise RemoteProtocolError("KRB-CRED is not encrypted with the session key", section="[MS-CSSP] note <22>")
-    return EncKrbCredPart.decode(crypto.decrypt(etype, key, KeyUsage.KRB_CRED, cred.enc_part.cipher))
+    return EncKrbCredPart.decode(crypto.decrypt(key.etype, key.value, KeyUsage.KRB_CRED, cred.enc_part.cipher))
 
 
-# libkrb5
+# What is inside
 
 
-def _ask(host: str, tickets: CCacheCredentials | None) -> tuple[bytes, _Key]:
-    """Have libkrb5 make an AP-REQ that delegates; return it and the session key of its ticket."""
-    import gssapi
-    import krb5
-
-    kerberos = gssapi.OID.from_int_seq(_KERBEROS)
-    context = krb5.init_context()
-    cache = krb5.cc_default(context) if tickets is None else krb5.cc_resolve(context, tickets.ccache.encode())
-    credential = gssapi.Credentials(usage="initiate", mechs=[kerberos], store={"ccache": _full_name(cache)})
-    initiator = gssapi.SecurityContext(
-        name=gssapi.Name(f"host@{host}", name_type=gssapi.NameType.hostbased_service),
-        creds=credential,
-        mech=kerberos,
-        usage="initiate",
-        flags=gssapi.RequirementFlag.delegate_to_peer | gssapi.RequirementFlag.mutual_authentication,
-    )
-    token: bytes = initiator.step()
-    if not initiator.actual_flags & gssapi.RequirementFlag.delegate_to_peer:
-        raise failure(
-            "the ticket-granting ticket cannot be forwarded: get one with kinit -f", SecurityStatus.SEC_E_NO_CREDENTIALS
-        )
-    wanted = _Ticket(_members(token)[0])
-    for entry in cache:
-        if entry.ticket == wanted.octets:
-            return token, (entry.keyblock.enctype, Secret(bytes(entry.keyblock.data)))
-    raise failure("the service ticket is not in the credential cache", SecurityStatus.SEC_E_NO_CREDENTIALS)
+def _session_key(ticket: Ticket, keys: Sequence[EncryptionKey]) -> EncryptionKey:
+    """Open a ticket with one of these keys."""
+    problem: RemoteProtocolError | None = None
+    for key in keys:
+        try:
+            plain = crypto.decrypt(key.etype, key.value, KeyUsage.TICKET, ticket.enc_part.cipher)
+        except RemoteProtocolError as error:
+            problem = error
+            continue
+        return read_ticket_contents(plain)[0]
+    assert problem is not None  # noqa: S101  # there is a key
+    raise problem
 
 
-def _full_name(cache: Any) -> str:
-    return f"{cache.cache_type.decode()}:{cache.name.decode()}"
-
-
-def _service_keys(keytab: str | None, ticket: _Ticket) -> list[_Key]:
-    import krb5
-
-    context = krb5.init_context()
-    source = krb5.kt_default(context) if keytab is None else krb5.kt_resolve(context, keytab.encode())
-    return [
-        (entry.key.enctype, Secret(bytes(entry.key.data)))
-        for entry in source
-        if entry.key.enctype == ticket.enc_part.etype and str(entry.principal).rpartition("@")[0] == ticket.service
-    ]
-
-
-# Kerberos messages (RFC 4120 5.3, 5.5)
-
-
-class _Ticket:
-    """A ticket, as far as anybody but its service can read it."""
-
-    def __init__(self, octets: bytes) -> None:
-        reader = Reader(octets, "RFC 4120 5.3")
-        path = "Ticket"
-        inner = reader.only(reader.whole, _TICKET, path)
-        _, _, sname, enc_part = reader.sequence(inner, ("tkt-vno", "realm", "sname", "enc-part"), path)
-        _, strings = reader.sequence(sname, ("name-type", "name-string"), f"{path}.sname")
-        parts = reader.sequence_of(strings, Tag.GENERAL_STRING, f"{path}.sname", limit=16)
-        self.octets = octets
-        self.service = "/".join(octets[start:stop].decode("utf-8", "replace") for start, stop in parts)
-        self.enc_part = read_encrypted_data(reader, enc_part, f"{path}.enc-part")
-
-    def session_key(self, keys: Sequence[_Key]) -> _Key:
-        """Open it with one of these keys."""
-        problem: RemoteProtocolError | None = None
-        for etype, key in keys:
-            try:
-                plain = crypto.decrypt(etype, key, KeyUsage.TICKET, self.enc_part.cipher)
-            except RemoteProtocolError as error:
-                problem = error
-                continue
-            reader = Reader(plain, "RFC 4120 5.3")
-            names = ("flags", "key", "crealm", "cname", "transited", "authtime", "starttime", "endtime", "renew-till")
-            path = "EncTicketPart"
-            inner = reader.only(reader.whole, _ENC_TICKET_PART, path)
-            found = reader.sequence(inner, (*names, "caddr", "authorization-data"), path)[1]
-            return _read_key(reader, found, f"{path}.key")
-        assert problem is not None  # noqa: S101  # there is a key
-        raise problem
-
-
-def _members(token: bytes) -> tuple[bytes, EncryptedData]:
-    """Return ticket and authenticator of an AP-REQ in the framing of GSS-API (RFC 2743 3.1, RFC 4121 4.1)."""
-    outer = Reader(token, "RFC 4121 4.1")
-    start, stop = outer.only(outer.whole, Tag.APPLICATION_0, "InitialContextToken")
-    _, _, start = outer.tlv(start, stop, "thisMech")
-    reader = Reader(token[start + 2 : stop], "RFC 4120 5.5.1", origin=start + 2)
-    path = "AP-REQ"
-    inner = reader.only(reader.whole, _AP_REQ, path)
-    names = ("pvno", "msg-type", "ap-options", "ticket", "authenticator")
-    _, _, _, ticket, authenticator = reader.sequence(inner, names, path)
-    start, stop = reader.required(ticket, f"{path}.ticket")
-    return reader.data[start:stop], read_encrypted_data(reader, authenticator, f"{path}.authenticator")
-
-
-def _take_apart(token: bytes, session_key: _Key) -> tuple[bytes, KrbCred, EncKrbCredPart]:
+def _take_apart(token: bytes, session_key: EncryptionKey) -> tuple[bytes, KrbCred, EncKrbCredPart]:
     """Return the service ticket, the KRB-CRED and its contents."""
-    ticket, sealed = _members(token)
-    etype, key = session_key
-    reader = Reader(crypto.decrypt(etype, key, KeyUsage.AP_REQ_AUTHENTICATOR, sealed.cipher), "RFC 4120 5.5.1")
-    path = "Authenticator"
-    inner = reader.only(reader.whole, _AUTHENTICATOR, path)
-    names = ("authenticator-vno", "crealm", "cname", "cksum", "cusec", "ctime", "subkey", "seq-number")
-    found = reader.sequence(inner, (*names, "authorization-data"), path)
-    kind, value = reader.sequence(found[3], ("cksumtype", "checksum"), f"{path}.cksum")
-    checksum = reader.octet_string(value, f"{path}.cksum.checksum")
-    if reader.integer(kind, f"{path}.cksum.cksumtype") != _CHECKSUM or len(checksum) < _DELEGATION_AT:
-        raise reader.error("no checksum that delegates", f"{path}.cksum", 0)
-    size = int.from_bytes(checksum[_DELEGATION_AT - 2 : _DELEGATION_AT], "little")
-    cred = KrbCred.decode(checksum[_DELEGATION_AT : _DELEGATION_AT + size])
+    request = APReq.decode(unframe(token)[1])
+    key = session_key.value
+    plain = crypto.decrypt(session_key.etype, key, KeyUsage.AP_REQ_AUTHENTICATOR, request.authenticator.cipher)
+    checksum = Authenticator.decode(plain).checksum
+    if checksum is None or checksum.kind != Checksum.GSS_API or len(checksum.value) < _DELEGATION_AT:
+        raise DecodeError("no checksum that delegates", field="Authenticator.cksum", section="RFC 4121 4.1.1")
+    size = int.from_bytes(checksum.value[_DELEGATION_AT - 2 : _DELEGATION_AT], "little")
+    cred = KrbCred.decode(checksum.value[_DELEGATION_AT : _DELEGATION_AT + size])
     # With the session key, says RFC 4121 4.1.1, and not with the subkey as RFC 4120 5.8.1 allows.
     plain = crypto.decrypt(cred.enc_part.etype, key, KeyUsage.KRB_CRED, cred.enc_part.cipher)
-    return ticket, cred, EncKrbCredPart.decode(plain)
-
-
-def _read_key(reader: Reader, span: tuple[int, int] | None, path: str) -> _Key:
-    keytype, keyvalue = reader.sequence(span, ("keytype", "keyvalue"), path)
-    value = reader.octet_string(keyvalue, f"{path}.keyvalue")
-    return reader.integer(keytype, f"{path}.keytype"), Secret(value)
+    return request.ticket, cred, EncKrbCredPart.decode(plain)

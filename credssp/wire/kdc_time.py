@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from credssp.wire.der import Reader, Tag, write_explicit, write_integer, write_sequence, write_tlv
-from credssp.wire.krb_cred import Principal
+from credssp.wire.krb_values import Principal, read_time
 
 __all__ = ["kdc_question", "read_kdc_time"]
 
@@ -52,9 +52,4 @@ def read_kdc_time(answer: bytes) -> datetime | None:
         raise reader.error(f"tag 0x{tag:02X} where 0x{_KRB_ERROR:02X} belongs", path, 0)
     names = ("pvno", "msg-type", "ctime", "cusec", "stime", "susec", "error-code", "crealm", "cname", "realm", "sname")
     stime = reader.sequence((start, stop), (*names, "e-text", "e-data"), path)[4]
-    start, stop = reader.only(stime, _TIME, f"{path}.stime")
-    try:
-        return datetime.strptime(answer[start:stop].decode("latin-1"), "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        pass
-    raise reader.error("is no KerberosTime", f"{path}.stime", start)
+    return read_time(reader, reader.required(stime, f"{path}.stime"), f"{path}.stime")

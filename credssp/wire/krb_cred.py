@@ -12,10 +12,9 @@ Tickets stay octets: only the service they are for can read them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
-from credssp.errors import DecodeError
 from credssp.secret import Secret
 from credssp.wire.der import (
     Reader,
@@ -23,91 +22,35 @@ from credssp.wire.der import (
     Tag,
     write_explicit,
     write_integer,
-    write_octet_string,
     write_sequence,
     write_tlv,
 )
+from credssp.wire.krb_values import (
+    EncryptedData,
+    EncryptionKey,
+    Principal,
+    read_encrypted_data,
+    read_flags,
+    read_key,
+    read_realm,
+    read_time,
+    write_flags,
+    write_key,
+    write_realm,
+    write_time,
+)
 
-__all__ = ["EncKrbCredPart", "EncryptedData", "KrbCred", "KrbCredInfo", "Principal", "read_encrypted_data"]
+__all__ = ["EncKrbCredPart", "KrbCred", "KrbCredInfo"]
 
 _SECTION: Final = "RFC 4120 5.8.1"
 _TICKET: Final = 0x61
 _KRB_CRED: Final = 0x76
 _ENC_PART: Final = 0x7D
-_TIME: Final = 0x18
 _PVNO: Final = 5
 _MSG_TYPE: Final = 22
 
 _MAX_TICKETS: Final = 16
 """Windows and libkrb5 send one; a forest of trusts that needs more than this many does not exist."""
-
-
-@dataclass(frozen=True, slots=True)
-class EncryptedData:
-    """Something encrypted (RFC 4120 5.2.9).
-
-    Attributes:
-        etype: encryption type, such as 18 for aes256-cts-hmac-sha1-96.
-        cipher: the octets.
-        kvno: version of the key, or None.
-    """
-
-    etype: int
-    cipher: bytes
-    kvno: int | None = None
-
-    def __repr__(self) -> str:
-        return f"EncryptedData(etype={self.etype}, kvno={self.kvno}, cipher=<{len(self.cipher)} octets>)"
-
-    def encode(self) -> bytes:
-        """Write it as DER."""
-        kvno = () if self.kvno is None else (write_explicit(1, write_integer(self.kvno)),)
-        cipher = write_explicit(2, write_octet_string(self.cipher))
-        return write_sequence(write_explicit(0, write_integer(self.etype)), *kvno, cipher)
-
-
-def read_encrypted_data(reader: Reader, span: Span | None, path: str) -> EncryptedData:
-    """Read one inside another structure."""
-    etype, kvno, cipher = reader.sequence(span, ("etype", "kvno", "cipher"), path)
-    return EncryptedData(
-        reader.integer(etype, f"{path}.etype"),
-        reader.octet_string(cipher, f"{path}.cipher"),
-        None if kvno is None else reader.integer(kvno, f"{path}.kvno"),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """A principal's name (RFC 4120 5.2.2); its realm stands beside it.
-
-    Attributes:
-        name_type: such as 1 NT-PRINCIPAL, 2 NT-SRV-INST.
-        components: the parts, ``("krbtgt", "EXAMPLE.TEST")``.
-    """
-
-    name_type: int
-    components: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return "/".join(self.components)
-
-    def encode(self) -> bytes:
-        """Write it as DER."""
-        parts = (write_tlv(Tag.GENERAL_STRING, part.encode("utf-8", "surrogateescape")) for part in self.components)
-        return write_sequence(
-            write_explicit(0, write_integer(self.name_type)), write_explicit(1, write_sequence(*parts))
-        )
-
-    @classmethod
-    def read(cls, reader: Reader, span: Span, path: str) -> Principal:
-        """Read one inside another structure."""
-        name_type, strings = reader.sequence(span, ("name-type", "name-string"), path)
-        path = f"{path}.name-string"
-        parts = reader.sequence_of(strings, Tag.GENERAL_STRING, path, limit=_MAX_TICKETS)
-        return cls(
-            reader.integer(name_type, "PrincipalName.name-type"),
-            tuple(reader.data[start:stop].decode("utf-8", "surrogateescape") for start, stop in parts),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,18 +85,16 @@ class KrbCredInfo:
 
     def encode(self) -> bytes:
         """Write it as DER."""
-        key = write_sequence(
-            write_explicit(0, write_integer(self.key_type)), write_explicit(1, write_octet_string(self.key.reveal()))
-        )
-        flags = None if self.flags is None else write_tlv(Tag.BIT_STRING, b"\0" + self.flags.to_bytes(4, "big"))
+        key = write_key(EncryptionKey(self.key_type, self.key))
+        flags = None if self.flags is None else write_flags(self.flags)
         times = (self.authtime, self.starttime, self.endtime, self.renew_till)
         values = (
             key,
-            _write_realm(self.prealm),
+            write_realm(self.prealm),
             None if self.pname is None else self.pname.encode(),
             flags,
-            *map(_write_time, times),
-            _write_realm(self.srealm),
+            *map(write_time, times),
+            write_realm(self.srealm),
             None if self.sname is None else self.sname.encode(),
         )
         return write_sequence(*(write_explicit(n, value) for n, value in enumerate(values) if value is not None))
@@ -164,18 +105,18 @@ class KrbCredInfo:
         names = ("key", "prealm", "pname", "flags", "authtime", "starttime", "endtime", "renew-till", "srealm", "sname")
         found = reader.fields(span, (*names, "caddr"), path)
         key, prealm, pname, flags, authtime, starttime, endtime, renew_till, srealm, sname, _ = found
-        keytype, keyvalue = reader.sequence(key, ("keytype", "keyvalue"), f"{path}.key")
+        session_key = read_key(reader, key, f"{path}.key")
         return cls(
-            key_type=reader.integer(keytype, f"{path}.key.keytype"),
-            key=Secret(reader.octet_string(keyvalue, f"{path}.key.keyvalue")),
-            prealm=_read_realm(reader, prealm, f"{path}.prealm"),
+            key_type=session_key.etype,
+            key=session_key.value,
+            prealm=read_realm(reader, prealm, f"{path}.prealm"),
             pname=None if pname is None else Principal.read(reader, pname, f"{path}.pname"),
-            flags=_read_flags(reader, flags, f"{path}.flags"),
-            authtime=_read_time(reader, authtime, f"{path}.authtime"),
-            starttime=_read_time(reader, starttime, f"{path}.starttime"),
-            endtime=_read_time(reader, endtime, f"{path}.endtime"),
-            renew_till=_read_time(reader, renew_till, f"{path}.renew-till"),
-            srealm=_read_realm(reader, srealm, f"{path}.srealm"),
+            flags=read_flags(reader, flags, f"{path}.flags"),
+            authtime=read_time(reader, authtime, f"{path}.authtime"),
+            starttime=read_time(reader, starttime, f"{path}.starttime"),
+            endtime=read_time(reader, endtime, f"{path}.endtime"),
+            renew_till=read_time(reader, renew_till, f"{path}.renew-till"),
+            srealm=read_realm(reader, srealm, f"{path}.srealm"),
             sname=None if sname is None else Principal.read(reader, sname, f"{path}.sname"),
         )
 
@@ -267,45 +208,3 @@ class KrbCred:
             tuple(write_tlv(_TICKET, data[start:stop]) for start, stop in spans),
             read_encrypted_data(reader, enc_part, f"{path}.enc-part"),
         )
-
-
-def _write_realm(realm: str | None) -> bytes | None:
-    return None if realm is None else write_tlv(Tag.GENERAL_STRING, realm.encode("utf-8", "surrogateescape"))
-
-
-def _read_realm(reader: Reader, span: Span | None, path: str) -> str | None:
-    if span is None:
-        return None
-    start, stop = reader.only(span, Tag.GENERAL_STRING, path)
-    return reader.data[start:stop].decode("utf-8", "surrogateescape")
-
-
-def _write_time(time: datetime | None) -> bytes | None:
-    # RFC 4120 5.2.3: GeneralizedTime in UTC, no fractions.
-    return None if time is None else write_tlv(_TIME, time.astimezone(UTC).strftime("%Y%m%d%H%M%SZ").encode())
-
-
-def _read_time(reader: Reader, span: Span | None, path: str) -> datetime | None:
-    if span is None:
-        return None
-    start, stop = reader.only(span, _TIME, path)
-    text = reader.data[start:stop].decode("latin-1")
-    if len(text) == 15 and text.endswith("Z") and text[:14].isdecimal() and text.isascii():
-        try:
-            return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
-        except ValueError:
-            pass
-    raise reader.error("is no KerberosTime", path, start)
-
-
-def _read_flags(reader: Reader, span: Span | None, path: str) -> int | None:
-    if span is None:
-        return None
-    start, stop = reader.only(span, Tag.BIT_STRING, path)
-    if stop - start != 5:
-        raise _no_flags(reader, path, start)
-    return int.from_bytes(reader.data[start + 1 : stop], "big")
-
-
-def _no_flags(reader: Reader, path: str, start: int) -> DecodeError:
-    return reader.error("KerberosFlags of 32 bits belong here", path, start)

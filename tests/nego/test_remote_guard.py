@@ -1,5 +1,7 @@
 """Remote Credential Guard where there is no Kerberos; tests/kerberos/test_remote_guard.py has the rest."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from credssp.credentials import RemoteGuardCredentials
@@ -8,19 +10,13 @@ from credssp.nego import pyspnego
 from credssp.nego.kerberos_crypto import KeyUsage, encrypt
 from credssp.nego.remote_guard import _take_apart, open_remote_guard, remote_guard_credentials
 from credssp.secret import Secret
-from credssp.wire.der import (
-    Tag,
-    write_explicit,
-    write_integer,
-    write_octet_string,
-    write_oid,
-    write_sequence,
-    write_tlv,
-)
-from credssp.wire.krb_cred import EncryptedData, KrbCred, Principal
+from credssp.wire.der import Tag, write_explicit, write_integer, write_sequence, write_tlv
+from credssp.wire.krb_ap import AP_REQ, APReq, Authenticator, Checksum, frame
+from credssp.wire.krb_cred import KrbCred
+from credssp.wire.krb_values import EncryptedData, EncryptionKey, Principal
 from credssp.wire.remote_guard_buffers import KerbTicketLogon
 
-KEY = 17, Secret(bytes(16))
+KEY = EncryptionKey(17, Secret(bytes(16)))
 TICKET = write_tlv(
     0x61,
     write_sequence(
@@ -47,18 +43,15 @@ def test_without_the_libraries(monkeypatch):
 
 def ap_req(kind, checksum):
     """An AP-REQ whose authenticator holds this checksum."""
-    authenticator = write_tlv(
-        0x62,
-        write_sequence(
-            write_explicit(
-                3,
-                write_sequence(write_explicit(0, write_integer(kind)), write_explicit(1, write_octet_string(checksum))),
-            )
-        ),
+    authenticator = Authenticator(
+        crealm="LAB.TEST",
+        cname=Principal(1, ("alice",)),
+        ctime=datetime(2026, 1, 2, tzinfo=UTC),
+        cusec=0,
+        checksum=Checksum(kind, checksum),
     )
-    sealed = EncryptedData(17, encrypt(*KEY, KeyUsage.AP_REQ_AUTHENTICATOR, authenticator))
-    message = write_tlv(0x6E, write_sequence(write_explicit(3, TICKET), write_explicit(4, sealed.encode())))
-    return write_tlv(0x60, write_oid("1.2.840.113554.1.2.2") + b"\1\0" + message)
+    sealed = EncryptedData(17, encrypt(KEY.etype, KEY.value, KeyUsage.AP_REQ_AUTHENTICATOR, authenticator.encode()))
+    return frame(AP_REQ, APReq(0, TICKET, sealed).encode())
 
 
 @pytest.mark.parametrize(("kind", "checksum"), [(0x8003, bytes(24)), (7, bytes(40))])

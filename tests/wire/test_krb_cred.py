@@ -14,7 +14,8 @@ from pyasn1.codec.der import decoder
 from credssp.errors import CredSSPError, DecodeError, LimitExceededError
 from credssp.secret import Secret
 from credssp.wire.der import Tag, write_explicit, write_integer, write_sequence, write_tlv
-from credssp.wire.krb_cred import EncKrbCredPart, EncryptedData, KrbCred, KrbCredInfo, Principal
+from credssp.wire.krb_cred import EncKrbCredPart, KrbCred, KrbCredInfo
+from credssp.wire.krb_values import EncryptedData, Principal
 
 TICKET = b"\x61\x04\x30\x02\x05\x00"
 TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

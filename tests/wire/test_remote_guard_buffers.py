@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from credssp.errors import CredSSPError, DecodeError, LocalProtocolError
 from credssp.secret import Secret
-from credssp.wire.krb_cred import EncryptedData, KrbCred
+from credssp.wire.krb_cred import KrbCred
+from credssp.wire.krb_values import EncryptedData
 from credssp.wire.remote_guard_buffers import (
     KerbRPCEncryptionKey,
     KerbTicketLogon,
