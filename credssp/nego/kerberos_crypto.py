@@ -1,7 +1,8 @@
 """Kerberos encryption with AES: RFC 3962 (types 17, 18) and RFC 8009 (types 19, 20).
 
 libkrb5 does all of it for logins. What it does not do from Python is to open and to make a KRB-CRED, which Remote
-Credential Guard needs. RC4 and DES are left out: nobody should begin with them now.
+Credential Guard needs, and to get messages wrong, which the conformance suite needs. RC4 and DES are left out: nobody
+should begin with them now.
 """
 
 from __future__ import annotations
@@ -18,17 +19,27 @@ from credssp.errors import RemoteProtocolError
 from credssp.secret import Secret
 from credssp.status import SecurityStatus
 
-__all__ = ["KeyUsage", "decrypt", "encrypt"]
+__all__ = ["KeyUsage", "checksum", "checksum_size", "decrypt", "encrypt", "generate_key"]
 
 _BLOCK: Final = 16
 
+# What a derived key is for (RFC 3961 5.3).
+_CHECKSUM: Final = b"\x99"
+_ENCRYPTION: Final = b"\xaa"
+_INTEGRITY: Final = b"\x55"
+
 
 class KeyUsage:
-    """Key usage numbers (RFC 4120 7.5.1)."""
+    """Key usage numbers (RFC 4120 7.5.1; RFC 4121 2)."""
 
     TICKET: Final = 2
     AP_REQ_AUTHENTICATOR: Final = 11
+    AP_REP: Final = 12
     KRB_CRED: Final = 14
+    ACCEPTOR_SEAL: Final = 22
+    ACCEPTOR_SIGN: Final = 23
+    INITIATOR_SEAL: Final = 24
+    INITIATOR_SIGN: Final = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +75,8 @@ def encrypt(
     Raises:
         RemoteProtocolError: a type that is not known here, or a key that is not of it.
     """
-    profile, enc_key, mac_key = _keys(etype, key, usage)
+    profile = _profile(etype, key)
+    enc_key, mac_key = _derive(profile, key, usage, _ENCRYPTION), _derive(profile, key, usage, _INTEGRITY)
     data = random(_BLOCK) + plain
     cipher = _cts_encrypt(enc_key, data)
     return cipher + _mac(profile, mac_key, data, cipher)
@@ -76,7 +88,8 @@ def decrypt(etype: int, key: Secret[bytes], usage: int, data: bytes) -> bytes:
     Raises:
         RemoteProtocolError: it does not verify, or the type is not known here.
     """
-    profile, enc_key, mac_key = _keys(etype, key, usage)
+    profile = _profile(etype, key)
+    enc_key, mac_key = _derive(profile, key, usage, _ENCRYPTION), _derive(profile, key, usage, _INTEGRITY)
     cipher, mac = data[: -profile.mac_size], data[-profile.mac_size :]
     if len(cipher) < _BLOCK:
         raise _bad("shorter than its checksum")
@@ -84,6 +97,22 @@ def decrypt(etype: int, key: Secret[bytes], usage: int, data: bytes) -> bytes:
     if not hmac.compare_digest(mac, _mac(profile, mac_key, plain, cipher)):
         raise _bad("the checksum does not match: another key, or somebody changed it")
     return plain[_BLOCK:]
+
+
+def checksum(etype: int, key: Secret[bytes], usage: int, data: bytes) -> bytes:
+    """Return the keyed checksum that belongs to an encryption type (RFC 3961 5.4, RFC 8009 5); errors as `encrypt`."""
+    profile = _profile(etype, key)
+    return hmac.digest(_derive(profile, key, usage, _CHECKSUM), data, profile.digest)[: profile.mac_size]
+
+
+def checksum_size(etype: int, key: Secret[bytes]) -> int:
+    """Return how many octets `checksum` has; errors as `encrypt`."""
+    return _profile(etype, key).mac_size
+
+
+def generate_key(etype: int, *, random: Callable[[int], bytes] = os.urandom) -> Secret[bytes]:
+    """Make a key of a type, 17 to 20."""
+    return Secret(random(_PROFILES[etype].key_size))
 
 
 def _bad(what: str) -> RemoteProtocolError:
@@ -98,25 +127,27 @@ def _mac(profile: _Profile, key: bytes, plain: bytes, cipher: bytes) -> bytes:
     return hmac.digest(key, covered, profile.digest)[: profile.mac_size]
 
 
-def _keys(etype: int, key: Secret[bytes], usage: int) -> tuple[_Profile, bytes, bytes]:
-    """Return the keys for encryption and for integrity of one usage."""
+def _profile(etype: int, key: Secret[bytes]) -> _Profile:
     profile = _PROFILES.get(etype)
-    octets = key.reveal()
-    if profile is None or len(octets) != profile.key_size:
+    size = len(key.reveal())
+    if profile is None or size != profile.key_size:
         raise RemoteProtocolError(
-            f"Kerberos encryption type {etype} with a key of {len(octets)} octets is not known here (AES: 17 to 20)",
+            f"Kerberos encryption type {etype} with a key of {size} octets is not known here (AES: 17 to 20)",
             status=SecurityStatus.SEC_E_KDC_UNKNOWN_ETYPE,
             section="RFC 3962 7; RFC 8009 6",
         )
-    number = usage.to_bytes(4, "big")
+    return profile
+
+
+def _derive(profile: _Profile, key: Secret[bytes], usage: int, purpose: bytes) -> bytes:
+    """Return the key for one usage and purpose (RFC 3961 5.3, RFC 8009 3)."""
+    octets = key.reveal()
+    constant = usage.to_bytes(4, "big") + purpose
     if not profile.sha2:
-        return profile, _dk(octets, number + b"\xaa"), _dk(octets, number + b"\x55")
-
-    def kdf(label: bytes, size: int) -> bytes:
-        text = b"\0\0\0\1" + label + b"\0" + (8 * size).to_bytes(4, "big")
-        return hmac.digest(octets, text, profile.digest)[:size]
-
-    return profile, kdf(number + b"\xaa", profile.key_size), kdf(number + b"\x55", profile.mac_size)
+        return _dk(octets, constant)
+    size = profile.key_size if purpose == _ENCRYPTION else profile.mac_size
+    text = b"\0\0\0\1" + constant + b"\0" + (8 * size).to_bytes(4, "big")
+    return hmac.digest(octets, text, profile.digest)[:size]
 
 
 def _dk(key: bytes, constant: bytes) -> bytes:

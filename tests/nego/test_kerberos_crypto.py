@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from impacket.krb5 import crypto as impacket_crypto
 
 from credssp.errors import RemoteProtocolError
-from credssp.nego.kerberos_crypto import _cts_decrypt, _cts_encrypt, _nfold, decrypt, encrypt
+from credssp.nego.kerberos_crypto import (
+    _cts_decrypt,
+    _cts_encrypt,
+    _nfold,
+    checksum,
+    checksum_size,
+    decrypt,
+    encrypt,
+    generate_key,
+)
 from credssp.secret import Secret
 
 KEYS = {etype: Secret(os.urandom(size)) for etype, size in ((17, 16), (18, 32), (19, 16), (20, 32))}
@@ -74,6 +83,35 @@ def test_sha2_vectors(etype, key, confounder, plain, cipher):
     random = lambda size: bytes.fromhex(confounder)  # noqa: E731
     assert encrypt(etype, key, 2, bytes.fromhex(plain), random=random).hex() == cipher
     assert decrypt(etype, key, 2, bytes.fromhex(cipher)).hex() == plain
+
+
+@pytest.mark.parametrize(
+    ("etype", "key", "value"),
+    [  # RFC 8009 A, key usage 2
+        (19, "3705d96080c17728a0e800eab6e0d23c", "d78367186643d67b411cba9139fc1dee"),
+        (
+            20,
+            "6d404d37faf79f9df0d33568d320669800eb4836472ea8a026d16b7182460c52",
+            "45ee791567eefca37f4ac1e0222de80d43c3bfa06699672a",
+        ),
+    ],
+)
+def test_sha2_checksums(etype, key, value):
+    assert checksum(etype, Secret(bytes.fromhex(key)), 2, bytes(range(21))).hex() == value
+
+
+@pytest.mark.parametrize(("etype", "kind"), [(17, 15), (18, 16)])
+@given(data=st.binary(max_size=70), usage=st.sampled_from([22, 23, 24, 25]))
+def test_impacket_makes_the_same_checksums(etype, kind, data, usage):
+    key = impacket_crypto.Key(etype, KEYS[etype].reveal())
+    assert checksum(etype, KEYS[etype], usage, data) == impacket_crypto.make_checksum(kind, key, usage, data)
+
+
+@pytest.mark.parametrize("etype", KEYS)
+def test_sizes(etype):
+    key = generate_key(etype)
+    assert len(key.reveal()) == len(KEYS[etype].reveal())
+    assert len(checksum(etype, key, 2, b"")) == checksum_size(etype, key)
 
 
 @pytest.mark.parametrize("etype", [17, 18])

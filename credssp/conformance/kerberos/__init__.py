@@ -1,0 +1,12 @@
+"""Kerberos driven by hand, as client and as service, so that every part of it can be got wrong.
+
+`credssp.nego` leaves Kerberos to GSS-API, which makes no mistakes on request. Here AP-REQ, AP-REP and the per-message
+tokens of RFC 4121 are put together from the project's own messages and cryptography; tests hold them against MIT's
+implementation. Only encryption with AES is known.
+"""
+
+from credssp.conformance.kerberos.client import KerberosClient
+from credssp.conformance.kerberos.server import APReqFacts, KerberosServer
+from credssp.conformance.kerberos.session import KerberosSession, WrapToken
+
+__all__ = ["APReqFacts", "KerberosClient", "KerberosServer", "KerberosSession", "WrapToken"]

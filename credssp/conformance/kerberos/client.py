@@ -1,0 +1,136 @@
+"""A Kerberos client driven by hand: AP-REQ with any fault, and what comes back (RFC 4120 3.2, RFC 4121 4.1).
+
+The ticket and its session key are real: a KDC issued them. What is made here is what a client makes.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
+
+from credssp.conformance.kerberos.session import KerberosSession
+from credssp.errors import RemoteProtocolError
+from credssp.nego import kerberos_crypto as crypto
+from credssp.nego.kerberos_crypto import KeyUsage
+from credssp.nego.tickets import ServiceTicket
+from credssp.wire.krb_ap import (
+    AP_REP,
+    AP_REQ,
+    KRB_ERROR,
+    APRep,
+    APReq,
+    Authenticator,
+    Checksum,
+    EncAPRepPart,
+    KrbError,
+    frame,
+    unframe,
+)
+from credssp.wire.krb_values import EncryptedData, EncryptionKey, Principal
+
+__all__ = ["GSS_FLAGS", "KerberosClient"]
+
+MUTUAL: Final = 0x02
+CONF: Final = 0x10
+INTEG: Final = 0x20
+GSS_FLAGS: Final = 0x3E
+"""MUTUAL, REPLAY, SEQUENCE, CONF and INTEG (RFC 4121 4.1.1.1): what CredSSP's clients ask for."""
+
+_BINDINGS_SIZE: Final = 16
+_NT_PRINCIPAL: Final = 1
+
+
+@dataclass(slots=True, kw_only=True)
+class KerberosClient:
+    """One Kerberos login.
+
+    Attributes:
+        ticket: the ticket.
+        flags: flags of GSS-API in the authenticator's checksum.
+        mutual: set mutual-required in the ap-options.
+        checksum: ``gss``, ``none``, or ``other`` (a checksum of another type).
+        age: seconds by which the authenticator is older than now.
+        name: another client than the ticket's, or empty.
+        spoil_key: encrypt the authenticator with a key that nobody has.
+        spoil_ticket: change one bit of the ticket.
+        subkey: choose a key of our own.
+        session: protects messages, once the service has answered.
+        mutual_proof: whether the service proved that it has the key.
+        acceptor_subkey: whether the service chose a key.
+        error: error-code of a KRB-ERROR, or None.
+    """
+
+    ticket: ServiceTicket
+    flags: int = GSS_FLAGS
+    mutual: bool = True
+    checksum: Literal["gss", "none", "other"] = "gss"
+    age: int = 0
+    name: str = ""
+    spoil_key: bool = False
+    spoil_ticket: bool = False
+    subkey: bool = True
+    session: KerberosSession | None = field(default=None, init=False)
+    mutual_proof: bool = field(default=False, init=False)
+    acceptor_subkey: bool = field(default=False, init=False)
+    error: int | None = field(default=None, init=False)
+    _authenticator: Authenticator | None = field(default=None, init=False)
+
+    def start(self) -> bytes:
+        """Return the AP-REQ in its framing."""
+        moment = datetime.now(UTC) - timedelta(seconds=self.age)
+        key = self.ticket.key
+        value = struct.pack("<I", _BINDINGS_SIZE) + bytes(_BINDINGS_SIZE) + struct.pack("<I", self.flags)
+        checksums = {"gss": Checksum(Checksum.GSS_API, value), "none": None, "other": Checksum(7, bytes(16))}
+        authenticator = self._authenticator = Authenticator(
+            crealm=self.ticket.realm,
+            cname=Principal(_NT_PRINCIPAL, tuple((self.name or self.ticket.client).split("/"))),
+            checksum=checksums[self.checksum],
+            ctime=moment.replace(microsecond=0),
+            cusec=moment.microsecond,
+            subkey=EncryptionKey(key.etype, crypto.generate_key(key.etype)) if self.subkey else None,
+            seq_number=int.from_bytes(os.urandom(4), "big") >> 2,
+        )
+        sealing = crypto.generate_key(key.etype) if self.spoil_key else key.value
+        sealed = crypto.encrypt(key.etype, sealing, KeyUsage.AP_REQ_AUTHENTICATOR, authenticator.encode())
+        ticket = self.ticket.ticket.octets
+        if self.spoil_ticket:
+            ticket = ticket[:-1] + bytes((ticket[-1] ^ 1,))
+        options = APReq.MUTUAL_REQUIRED if self.mutual else 0
+        return frame(AP_REQ, APReq(options, ticket, EncryptedData(key.etype, sealed)).encode())
+
+    def finish(self, token: bytes) -> None:
+        """Take AP-REP or KRB-ERROR; after AP-REP there is a session.
+
+        Raises:
+            RemoteProtocolError: it is neither, does not open, or KRB-ERROR.
+        """
+        kind, message = unframe(token)
+        if kind == KRB_ERROR:
+            self.error = KrbError.decode(message).code
+            raise RemoteProtocolError(f"KRB-ERROR {self.error}", section="RFC 4120 5.9.1")
+        if kind != AP_REP:
+            raise RemoteProtocolError("neither AP-REP nor KRB-ERROR", section="RFC 4121 4.1")
+        key = self.ticket.key
+        plain = crypto.decrypt(key.etype, key.value, KeyUsage.AP_REP, APRep.decode(message).enc_part.cipher)
+        reply = EncAPRepPart.decode(plain)
+        sent = self._authenticator
+        assert sent is not None  # noqa: S101  # `start` comes first
+        self.mutual_proof = (reply.ctime, reply.cusec) == (sent.ctime, sent.cusec)
+        self.establish(reply)
+
+    def establish(self, reply: EncAPRepPart | None = None) -> None:
+        """Make the session; without AP-REP where none was asked for."""
+        sent = self._authenticator
+        assert sent is not None  # noqa: S101
+        theirs = None if reply is None else reply.subkey
+        self.acceptor_subkey = theirs is not None
+        self.session = KerberosSession(
+            theirs or sent.subkey or self.ticket.key,
+            role="initiator",
+            acceptor_subkey=theirs is not None,
+            send=sent.seq_number or 0,
+            receive=None if reply is None else reply.seq_number or 0,
+        )

@@ -1,0 +1,199 @@
+"""A Kerberos service driven by hand: reads AP-REQ, tells what is in it, answers with any fault (RFC 4120 3.2.3)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal, TypeAlias
+
+from credssp.conformance.kerberos.session import KerberosSession
+from credssp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
+from credssp.nego import kerberos_crypto as crypto
+from credssp.nego.base import SecurityContext
+from credssp.nego.kerberos_crypto import KeyUsage
+from credssp.nego.mechanism import Identity
+from credssp.nego.tickets import ServiceKey
+from credssp.status import SecurityStatus
+from credssp.wire.krb_ap import (
+    AP_REP,
+    AP_REQ,
+    KRB_ERROR,
+    APRep,
+    APReq,
+    Authenticator,
+    Checksum,
+    EncAPRepPart,
+    KrbError,
+    Ticket,
+    frame,
+    read_ticket_contents,
+    unframe,
+)
+from credssp.wire.krb_values import EncryptedData, EncryptionKey
+
+__all__ = ["APReqFacts", "KerberosAnswer", "KerberosServer"]
+
+KerberosAnswer: TypeAlias = Literal["good", "other time", "other key", "no subkey", "error", "none"]
+"""How AP-REQ is answered: with a good AP-REP, with one that repeats another time or is encrypted with another key, with
+one in which the service chooses no key, with KRB-ERROR, or without any token."""
+
+_FLAGS_AT: Final = 20
+_DELEG: Final = 0x01
+_SKEW: Final = 37
+
+
+@dataclass(frozen=True, slots=True)
+class APReqFacts:
+    """What a client's AP-REQ says.
+
+    Attributes:
+        service: the service that the ticket is for.
+        mutual_required: whether the ap-options ask for AP-REP.
+        flags: flags of GSS-API, or None where the checksum is another or absent.
+        bindings: the 16 octets of channel bindings, or empty.
+        delegates: whether a ticket is forwarded.
+        subkey: whether the client chose a key.
+        client: who it is, with the realm.
+    """
+
+    service: str
+    mutual_required: bool
+    flags: int | None
+    bindings: bytes
+    delegates: bool
+    subkey: bool
+    client: str
+
+
+class KerberosServer(SecurityContext):
+    """Serves one login; a `credssp.nego.mechanism.SpnegoMechanism`.
+
+    It does not judge the client: replays and clocks are not looked at.
+
+    Args:
+        keys: the service's keys.
+        answer: how to answer.
+
+    Attributes:
+        facts: what the client said, or None before.
+        session: protects messages, once the client is known.
+    """
+
+    def __init__(self, keys: Sequence[ServiceKey], *, answer: KerberosAnswer = "good") -> None:
+        super().__init__()
+        self.name = "kerberos"
+        self.wire_form = "kerberos"
+        self.facts: APReqFacts | None = None
+        self.session: KerberosSession | None = None
+        self._keys = keys
+        self._answer = answer
+
+    @property
+    def session_key(self) -> bytes:
+        """The key of the context."""
+        return self._made().key.value.reveal()
+
+    @property
+    def mech_list_mic_required(self) -> bool:
+        """False: see `credssp.nego.kerberos`."""
+        return False
+
+    def make_mech_list_mic(self, mech_types: bytes) -> bytes:
+        """Sign SPNEGO's MechTypeList."""
+        return self._made().sign(mech_types)
+
+    def verify_mech_list_mic(self, mech_types: bytes, mic: bytes) -> None:
+        """Check the peer's signature over it."""
+        self._made().verify(mech_types, mic)
+
+    def _made(self) -> KerberosSession:
+        if self.session is None:
+            raise LocalProtocolError("no client has come yet")
+        return self.session
+
+    def _step(self, token: bytes | None) -> bytes | None:
+        kind, message = unframe(token or b"")
+        if kind != AP_REQ:
+            raise RemoteProtocolError("the client's token is no AP-REQ", section="RFC 4121 4.1")
+        request = APReq.decode(message)
+        ticket = Ticket.decode(request.ticket)
+        session_key, realm, client = read_ticket_contents(self._open(ticket))
+        plain = crypto.decrypt(
+            session_key.etype, session_key.value, KeyUsage.AP_REQ_AUTHENTICATOR, request.authenticator.cipher
+        )
+        authenticator = Authenticator.decode(plain)
+        self.facts = _facts(request, ticket, authenticator, f"{client}@{realm}")
+        self.identity = Identity(username=str(client), domain=realm, mechanism="kerberos")
+        if self._answer == "error":
+            return frame(KRB_ERROR, KrbError(_SKEW, _now(), ticket.realm, ticket.sname).encode())
+        reply = self._reply(session_key, authenticator)
+        self.session = KerberosSession(
+            reply.subkey or authenticator.subkey or session_key,
+            role="acceptor",
+            acceptor_subkey=reply.subkey is not None,
+            send=reply.seq_number or 0,
+            receive=authenticator.seq_number,
+        )
+        self.complete = self.can_wrap = True
+        if self._answer == "none":
+            return None
+        sealing = crypto.generate_key(session_key.etype) if self._answer == "other key" else session_key.value
+        sealed = crypto.encrypt(session_key.etype, sealing, KeyUsage.AP_REP, reply.encode())
+        return frame(AP_REP, APRep(EncryptedData(session_key.etype, sealed)).encode())
+
+    def _reply(self, session_key: EncryptionKey, authenticator: Authenticator) -> EncAPRepPart:
+        late = timedelta(seconds=1 if self._answer == "other time" else 0)
+        chooses = self._answer not in ("no subkey", "none")
+        etype = session_key.etype
+        return EncAPRepPart(
+            ctime=authenticator.ctime + late,
+            cusec=authenticator.cusec,
+            subkey=EncryptionKey(etype, crypto.generate_key(etype)) if chooses else None,
+            seq_number=int.from_bytes(os.urandom(4), "big") >> 2,
+        )
+
+    def _open(self, ticket: Ticket) -> bytes:
+        for each in self._keys:
+            if each.service == ticket.service and each.key.etype == ticket.enc_part.etype:
+                try:
+                    return crypto.decrypt(each.key.etype, each.key.value, KeyUsage.TICKET, ticket.enc_part.cipher)
+                except RemoteProtocolError:
+                    continue  # an older key of the same service
+        raise AuthenticationError(
+            f"the keytab has no key that opens the ticket for {ticket.service}",
+            status=SecurityStatus.SEC_E_NO_KERB_KEY,
+        )
+
+    def _sign(self, data: bytes) -> bytes:
+        return self._made().sign(data)
+
+    def _verify(self, data: bytes, signature: bytes) -> None:
+        self._made().verify(data, signature)
+
+    def _wrap(self, data: bytes) -> bytes:
+        return self._made().wrap(data)
+
+    def _unwrap(self, data: bytes) -> bytes:
+        return self._made().unwrap(data)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def _facts(request: APReq, ticket: Ticket, authenticator: Authenticator, client: str) -> APReqFacts:
+    checksum = authenticator.checksum
+    gss = checksum is not None and checksum.kind == Checksum.GSS_API and len(checksum.value) >= _FLAGS_AT + 4
+    value = checksum.value if checksum is not None and gss else b""
+    flags = int.from_bytes(value[_FLAGS_AT : _FLAGS_AT + 4], "little")
+    return APReqFacts(
+        service=ticket.service,
+        mutual_required=bool(request.options & APReq.MUTUAL_REQUIRED),
+        flags=flags if gss else None,
+        bindings=value[4:_FLAGS_AT],
+        delegates=bool(flags & _DELEG),
+        subkey=authenticator.subkey is not None,
+        client=client,
+    )
