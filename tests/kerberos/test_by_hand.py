@@ -15,8 +15,8 @@ from credssp.nego.target import Target
 from credssp.nego.tickets import ServiceTicket, password_tickets, service_keys, service_ticket
 from credssp.secret import Secret
 from credssp.status import SecurityStatus
-from tests.kerberos.conftest import PASSWORD, Lab
 from tests.kdc import REALM
+from tests.kerberos.conftest import PASSWORD, Lab
 
 TARGET = Target("TERMSRV", "localhost")
 
