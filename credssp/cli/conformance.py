@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from credssp.conformance import Account, Report, Result
+    from credssp.conformance.kerberos import TicketSource
     from credssp.conformance.setup import ServerTarget
+    from credssp.nego.tickets import ServiceKey
 
 __all__ = ["configure", "run"]
 
@@ -17,6 +19,8 @@ _EPILOG = """Examples:
   credssp conformance server rdp://127.0.0.1:3389 -u alice -d LAB
   credssp conformance server http://127.0.0.1:5985/wsman -u alice -d LAB --rule 'CSSP-PKA*'
   credssp conformance client -u alice -d LAB --exec 'xfreerdp +auth-only /v:{host}:{port} /u:alice ...'
+  credssp conformance server rdp://srv.example.test -u alice -d EXAMPLE.TEST --kerberos
+  credssp conformance client -u alice -d EXAMPLE.TEST --keytab F --exec 'rdesktop -u alice {host}:{port}'
   credssp conformance fixtures fixtures --html report.html
   credssp conformance vectors > vectors.json
 
@@ -36,6 +40,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--password-file", metavar="F", help="file with its password, - for standard input")
     parser.add_argument("--exec", dest="command", metavar="CMD", help="client: command line with {host} and {port}")
     parser.add_argument("--transport", choices=("rdp", "http"), default="rdp", help="client: what it speaks")
+    parser.add_argument("--kerberos", action="store_true", help="server: with Kerberos too; -d is the realm then")
+    parser.add_argument("--ccache", metavar="CACHE", help="server: likewise, with the tickets of this cache")
+    parser.add_argument("--spn", metavar="SPN", help="name of the service, if not TERMSRV/HOST or HTTP/HOST")
+    parser.add_argument("--keytab", metavar="F", help="client: with Kerberos too, with the keys of its service")
     parser.add_argument("--expected", metavar="TOML", help="expected failures with reasons")
     parser.add_argument("--timeout", type=float, default=5.0, metavar="S", help="for each answer (default: 5)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -47,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Judge, and report."""
-    from credssp.errors import LocalProtocolError
+    from credssp.errors import AuthenticationError, LocalProtocolError
 
     try:
         if arguments.list:
@@ -55,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.what == "vectors":
             return _vectors()
         return _write(_judge(arguments), arguments)
-    except LocalProtocolError as error:
+    except (LocalProtocolError, AuthenticationError) as error:
         print(f"credssp conformance: {error.message}", file=sys.stderr)
         return 2
 
@@ -109,7 +117,12 @@ def _judge(arguments: argparse.Namespace) -> Report:
         if not arguments.command or "{port}" not in arguments.command:
             raise LocalProtocolError("client needs --exec with a command line that has {host} and {port} in it")
         target = CommandTarget(
-            arguments.command, _account(arguments), timeout=arguments.timeout, transport=arguments.transport
+            arguments.command,
+            _account(arguments),
+            timeout=arguments.timeout,
+            transport=arguments.transport,
+            target_name=arguments.spn or "",
+            service_keys=_service_keys(arguments),
         )
         return check_client(target, rules=arguments.rule, expected=expected, on_result=told)
     raise LocalProtocolError("say what to judge: server, client, fixtures, vectors, or --list")
@@ -131,9 +144,24 @@ def _server(arguments: argparse.Namespace) -> ServerTarget:
     if not host or parts.scheme not in ("rdp", "http", "https"):
         raise LocalProtocolError("server needs a target such as rdp://HOST:3389 or http://HOST:5985/wsman")
     account = _account(arguments)
+    timeout, spn, tickets = arguments.timeout, arguments.spn or "", _tickets(arguments, account)
     if parts.scheme == "rdp":
-        return RdpServerTarget(host, port or 3389, account, timeout=arguments.timeout)
-    return HttpServerTarget(text, account, timeout=arguments.timeout)
+        return RdpServerTarget(host, port or 3389, account, timeout=timeout, target_name=spn, tickets=tickets)
+    return HttpServerTarget(text, account, timeout=timeout, target_name=spn, tickets=tickets)
+
+
+def _tickets(arguments: argparse.Namespace, account: Account) -> TicketSource | None:
+    from credssp.conformance.kerberos import TicketSource
+
+    if not arguments.kerberos and arguments.ccache is None:
+        return None
+    return TicketSource(account, ccache=arguments.ccache)
+
+
+def _service_keys(arguments: argparse.Namespace) -> tuple[ServiceKey, ...]:
+    from credssp.conformance.kerberos import read_service_keys
+
+    return () if arguments.keytab is None else read_service_keys(arguments.keytab)
 
 
 def _account(arguments: argparse.Namespace) -> Account:

@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from credssp import binding
-from credssp.conformance.exchange import Exchange
+from credssp.conformance.exchange import Exchange, Opened
+from credssp.conformance.inner import Inner, KerberosInner, NTLMInner
+from credssp.conformance.kerberos import KerberosClient
 from credssp.conformance.ntlm import Account, NTLMClient
 from credssp.conformance.setup import WireForm
 from credssp.conformance.wire import End, Reply, Wire
 from credssp.credentials import PasswordCredentials
 from credssp.errors import CredSSPError
-from credssp.nego.ntlm.session import NTLMSession
 from credssp.nego.spnego import OID, NegState, NegTokenInit, NegTokenResp
+from credssp.nego.tickets import ServiceTicket
 from credssp.protocol_version import effective_version, has_hashed_binding
 from credssp.wire.ts_request import TSRequest
 
@@ -40,21 +42,26 @@ class Plan:
     """How a login goes; the defaults are a good one.
 
     Attributes:
-        form: bare NTLM or NTLM in SPNEGO.
+        form: NTLM or Kerberos, bare or in SPNEGO.
         version: version of the first message.
         key_version: version of the message with pubKeyAuth; None for the same.
         auth_version: version of the message with authInfo; None for the same.
         nonce: clientNonce beside pubKeyAuth, None for none, `FRESH` for a good one if the version has it.
         first_nonce: clientNonce in the first message, likewise.
         ntlm: arguments of `NTLMClient`.
+        kerberos: arguments of `KerberosClient`.
         password: in place of the right one.
         username: in place of the right one.
-        mech_types: what SPNEGO offers; the first token goes along only if NTLM stands first.
-        mic: the mechListMIC of SPNEGO: ``good``, ``bad``, ``none``, ``other`` (right, but over another list).
+        mech_types: what SPNEGO offers, empty for the mechanism alone; the first token goes along only if the mechanism
+            stands first.
+        mic: the mechListMIC of SPNEGO: ``good`` (with Kerberos only where the server asks for it), ``bad``, ``none``,
+            ``other`` (right, but over another list).
         key_value: plaintext of pubKeyAuth; None for the right one.
         key_octets: what becomes of the encrypted pubKeyAuth.
         credentials: plaintext of authInfo; None for the account's password.
         auth_octets: what becomes of the encrypted authInfo.
+        seal_key: encrypts the plaintext of pubKeyAuth in place of a good mechanism.
+        seal_auth: encrypts the plaintext of authInfo likewise.
         separate_key: send the last token alone and pubKeyAuth in a message of its own.
         first: edits the first message.
         key: edits the one with pubKeyAuth.
@@ -68,18 +75,31 @@ class Plan:
     nonce: bytes | None = FRESH
     first_nonce: bytes | None = None
     ntlm: Mapping[str, Any] = field(default_factory=dict)
+    kerberos: Mapping[str, Any] = field(default_factory=dict)
     password: str | None = None
     username: str | None = None
-    mech_types: tuple[str, ...] = (OID.NTLM,)
+    mech_types: tuple[str, ...] = ()
     mic: Literal["good", "bad", "none", "other"] = "good"
     key_value: Callable[[Attempt], bytes] | None = None
     key_octets: Callable[[bytes], bytes] | None = None
     credentials: bytes | None = None
     auth_octets: Callable[[bytes], bytes] | None = None
+    seal_key: Callable[[Attempt, bytes], bytes] | None = None
+    seal_auth: Callable[[Attempt, bytes], bytes] | None = None
     separate_key: bool = False
     first: Edit | None = None
     key: Edit | None = None
     auth: Edit | None = None
+
+    @property
+    def in_spnego(self) -> bool:
+        """Whether tokens are SPNEGO's."""
+        return self.form.startswith("spnego")
+
+    @property
+    def is_kerberos(self) -> bool:
+        """Whether Kerberos is inside."""
+        return self.form.endswith("kerberos")
 
 
 class Attempt:
@@ -97,7 +117,16 @@ class Attempt:
         server_key: what was in it; None where it is absent or does not open.
     """
 
-    def __init__(self, wire: Wire, plan: Plan, account: Account, *, public_key: bytes, target_name: str) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        plan: Plan,
+        account: Account,
+        *,
+        public_key: bytes,
+        target_name: str,
+        ticket: ServiceTicket | None = None,
+    ) -> None:
         self.wire = wire
         self.plan = plan
         self.stage: Stage = "tls"
@@ -113,8 +142,16 @@ class Attempt:
         self.nonce = os.urandom(binding.NONCE_SIZE)
         password = account.password if plan.password is None else plan.password
         self._used = Account(plan.username or account.username, password, account.domain)
-        self._ntlm = NTLMClient(account=self._used, target_name=target_name, **plan.ntlm)
-        self._init = NegTokenInit(plan.mech_types)
+        self.inner: Inner
+        if plan.is_kerberos:
+            assert ticket is not None  # noqa: S101  # the run sees to it
+            self.inner = KerberosInner(KerberosClient(ticket=ticket, **plan.kerberos))
+        else:
+            self.inner = NTLMInner(NTLMClient(account=self._used, target_name=target_name, **plan.ntlm))
+        self._init = NegTokenInit(plan.mech_types or self.inner.mech_types)
+        self._reply: NegTokenResp | None = None
+        self._client_key: bytes | None = None
+        self._auth_info: bytes | None = None
 
     # What came of it
 
@@ -146,18 +183,18 @@ class Attempt:
             outcome=outcome,
             target_name=self.target_name,
             tls=self.wire.channel.protocol,
+            plain=Opened(self._client_key, self.server_key, self._auth_info, ()) if self.plan.is_kerberos else None,
         )
+
+    @property
+    def kerberos(self) -> KerberosClient | None:
+        """The Kerberos client, or None with NTLM."""
+        return self.inner.client if isinstance(self.inner, KerberosInner) else None
 
     @property
     def effective(self) -> int:
         """The version that both sides use, as this side sees it."""
         return effective_version(self.plan.version, self.server_version or 6)
-
-    @property
-    def session(self) -> NTLMSession:
-        """The NTLM session."""
-        assert self._ntlm.session is not None  # noqa: S101  # made by AUTHENTICATE
-        return self._ntlm.session
 
     def client_value(
         self, version: int | None = None, *, nonce: bytes | None = None, key: bytes | None = None
@@ -171,7 +208,7 @@ class Attempt:
 
     def wrap(self, data: bytes) -> bytes:
         """Encrypt with the session key."""
-        return self.session.wrap(data)
+        return self.inner.wrap(data)
 
     # The login
 
@@ -208,24 +245,26 @@ class Attempt:
         return request
 
     def _negotiate(self) -> bytes | None:
-        """Send NEGOTIATE and return CHALLENGE, or None."""
+        """Send the first token and return what answers it, CHALLENGE or AP-REP, or None."""
         self.stage = "first"
         plan = self.plan
-        token = negotiate = self._ntlm.negotiate()
-        optimistic = plan.mech_types[:1] == (OID.NTLM,)
-        if plan.form == "spnego":
-            self._init = NegTokenInit(plan.mech_types, negotiate if optimistic else b"\x00" * 16)
+        token = own = self.inner.first()
+        offered = self._init.mech_types
+        optimistic = offered[0] in (*self.inner.mech_types, OID.MS_KERBEROS if plan.is_kerberos else "")
+        if plan.in_spnego:
+            self._init = NegTokenInit(offered, own if optimistic else b"\x00" * 16)
             token = self._init.encode()
         nonce = self.nonce if plan.first_nonce == FRESH else plan.first_nonce
         first = TSRequest(plan.version, nego_tokens=(token,), client_nonce=nonce)
         answer = self._exchange(first, plan.first)
-        if answer is None or plan.form != "spnego":
+        if answer is None or not plan.in_spnego:
             return self._token(answer)
         reply = self._spnego(answer)
         if reply is not None and not reply.response_token:
-            # The server chose NTLM, which was not our first: its token is due now.
-            again = NegTokenResp(response_token=negotiate).encode()
+            # The server chose our mechanism, which was not the first that we offered: its token is due now.
+            again = NegTokenResp(response_token=own).encode()
             reply = self._spnego(self._exchange(TSRequest(plan.version, nego_tokens=(again,)), None))
+        self._reply = reply
         return None if reply is None else reply.response_token
 
     def _token(self, answer: TSRequest | None) -> bytes | None:
@@ -246,32 +285,29 @@ class Attempt:
     def _bind(self, challenge: bytes) -> bool:
         plan = self.plan
         try:
-            authenticate = self._ntlm.authenticate(challenge)
+            last = self.inner.answer(challenge)
+            self._verify_mech_list_mic(self._reply)
         except CredSSPError:
             self.end = Reply(End.OTHER, challenge)
             return False
         self.stage = "key"
-        token = authenticate
-        if plan.form == "spnego":
-            token = NegTokenResp(
-                NegState.ACCEPT_INCOMPLETE, response_token=authenticate, mech_list_mic=self._mech_list_mic()
-            ).encode()
+        token = self._last_token(last) if plan.in_spnego else last
         version = plan.version if plan.key_version is None else plan.key_version
         if plan.separate_key:
-            answer = self._exchange(TSRequest(version, nego_tokens=(token,)), None) if plan.form == "spnego" else None
-            if plan.form == "spnego" and answer is None:
+            alone = TSRequest(version, nego_tokens=(token or b"",))
+            if plan.in_spnego and self._exchange(alone, None) is None:
                 return False
-            if plan.form != "spnego":
-                self._send(TSRequest(version, nego_tokens=(token,)), None)
+            if not plan.in_spnego:
+                self._send(alone, None)
         nonce = plan.nonce
         if nonce == FRESH:
             nonce = self.nonce if has_hashed_binding(self.effective) else None
-        value = self.client_value() if plan.key_value is None else plan.key_value(self)
-        sealed = self.wrap(value)
+        value = self._client_key = self.client_value() if plan.key_value is None else plan.key_value(self)
+        sealed = self.wrap(value) if plan.seal_key is None else plan.seal_key(self, value)
         self.own_key_auth = sealed if plan.key_octets is None else plan.key_octets(sealed)
         message = TSRequest(
             version,
-            nego_tokens=None if plan.separate_key else (token,),
+            nego_tokens=None if plan.separate_key or token is None else (token,),
             pub_key_auth=self.own_key_auth,
             client_nonce=nonce,
         )
@@ -283,24 +319,40 @@ class Attempt:
         self.key_reply = answer
         return self._open(answer)
 
+    def _last_token(self, last: bytes | None) -> bytes | None:
+        """Put our last token into SPNEGO, with the mechListMIC; None where nothing is due."""
+        asked = self._reply is not None and self._reply.neg_state is not NegState.ACCEPT_COMPLETED
+        if last is None and not asked and self.plan.mic in ("good", "none"):
+            return None
+        return NegTokenResp(
+            NegState.ACCEPT_INCOMPLETE, response_token=last, mech_list_mic=self._mech_list_mic()
+        ).encode()
+
+    def _verify_mech_list_mic(self, reply: NegTokenResp | None) -> None:
+        mic = None if reply is None else reply.effective_mic()
+        if mic is not None:
+            self.inner.verify_mech_list_mic(self._init.mech_types_der, mic)
+
     def _mech_list_mic(self) -> bytes | None:
         mode = self.plan.mic
         if mode == "none":
             return None
         covered = self._init.mech_types_der
         if mode == "other":
-            covered = NegTokenInit((OID.KERBEROS, *self.plan.mech_types)).mech_types_der
-        mic = self.session.make_mech_list_mic(covered)
-        return bytes((*mic[:4], mic[4] ^ 1, *mic[5:])) if mode == "bad" else mic
+            covered = NegTokenInit((OID.NEGOEX, *self._init.mech_types)).mech_types_der
+        mic = self.inner.make_mech_list_mic(covered)
+        if mode != "bad":
+            return mic
+        # Of NTLM's 16 octets the fifth is the first of the checksum; of Kerberos' MIC token the last is one of it.
+        at = len(mic) - 1 if self.plan.is_kerberos else 4
+        return mic[:at] + bytes((mic[at] ^ 1,)) + mic[at + 1 :]
 
     def _open(self, answer: TSRequest) -> bool:
         """Open the server's pubKeyAuth; its last mechListMIC may ride along and counts in the sequence."""
         try:
-            if answer.nego_tokens and self.plan.form == "spnego":
-                mic = NegTokenResp.decode(answer.nego_tokens[0]).effective_mic()
-                if mic is not None:
-                    self.session.verify_mech_list_mic(self._init.mech_types_der, mic)
-            self.server_key = self.session.unwrap(answer.pub_key_auth or b"")
+            if answer.nego_tokens and self.plan.in_spnego:
+                self._verify_mech_list_mic(NegTokenResp.decode(answer.nego_tokens[0]))
+            self.server_key = self.inner.unwrap(answer.pub_key_auth or b"")
         except CredSSPError:
             self.server_key = None
         return True
@@ -318,7 +370,8 @@ class Attempt:
             used = self._used
             delegated = PasswordCredentials(used.username, used.password, domain=used.domain)
             credentials = delegated.to_wire().encode()
-        sealed = self.wrap(credentials)
+        self._auth_info = credentials
+        sealed = self.wrap(credentials) if plan.seal_auth is None else plan.seal_auth(self, credentials)
         if plan.auth_octets is not None:
             sealed = plan.auth_octets(sealed)
         version = plan.version if plan.auth_version is None else plan.auth_version

@@ -66,6 +66,7 @@ class Exchange:
         target_name: the SPN, or empty.
         tls: TLS version, or empty.
         client_application: what the client sent behind the login, as far as it was recorded.
+        plain: what was sealed, where the suite itself sealed and opened it.
     """
 
     messages: tuple[tuple[str, bytes], ...]
@@ -77,6 +78,7 @@ class Exchange:
     target_name: str = ""
     tls: str = field(default="", compare=False)
     client_application: bytes = field(default=b"", repr=False)
+    plain: Opened | None = field(default=None, repr=False)
 
     @functools.cached_property
     def requests(self) -> tuple[tuple[str, TSRequest | None], ...]:
@@ -153,6 +155,8 @@ class Exchange:
         Raises:
             Skipped: there is no session key to be had.
         """
+        if self.plain is not None:
+            return self.plain
         if self.session_key is None:
             raise Skipped("the session key cannot be derived: not NTLM, or the account is not known")
         to_server = NTLMSession(self.session_key, role="acceptor")

@@ -12,6 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from credssp.conformance.kerberos import TicketSource
 from credssp.conformance.links import Link, SocketLink
 from credssp.conformance.ntlm import Account
 from credssp.conformance.rule import Skipped
@@ -312,6 +313,7 @@ class HttpServerTarget:
         timeout: seconds to wait for an answer.
         features: what it offers.
         target_name: the SPN.
+        tickets: gives out Kerberos tickets for it, or None.
     """
 
     url: str
@@ -320,8 +322,11 @@ class HttpServerTarget:
     timeout: float = 5.0
     features: Collection[str] = ("http",)
     target_name: str = ""
+    tickets: TicketSource | None = None
 
     def __post_init__(self) -> None:
+        if self.tickets is not None:
+            self.features = (*self.features, "kerberos")
         self.name = self.name or self.url
         self.target_name = self.target_name or f"HTTP/{urllib.parse.urlsplit(self.url).hostname}"
 

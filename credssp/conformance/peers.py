@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from credssp.accounts import MemoryAccounts
+from credssp.conformance.kerberos import TicketSource
 from credssp.conformance.links import Link, MemoryLink, MemoryPeer
 from credssp.conformance.ntlm import Account
 from credssp.conformance.play import NTLM_ONLY, certificate_of
@@ -16,6 +17,7 @@ from credssp.conformance.x224 import answer_request, request_tls, take_request
 from credssp.context import ClientContext, ServerContext
 from credssp.credentials import PasswordCredentials
 from credssp.errors import CredSSPError
+from credssp.nego.tickets import ServiceKey
 from credssp.policy import DelegationPolicy
 from credssp.rdp.client import NLAClient
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
@@ -27,6 +29,8 @@ __all__ = [
     "MemoryClientTarget",
     "MemoryServerTarget",
     "own_client",
+    "own_kerberos_client",
+    "own_kerberos_server",
     "own_rdp_client",
     "own_rdp_server",
     "own_server",
@@ -124,6 +128,8 @@ class MemoryServerTarget:
         rdp: whether the peer begins with X.224.
         timeout: of no account: nothing waits.
         target_name: the SPN.
+        protocols: requestedProtocols, where it begins with X.224.
+        tickets: gives out Kerberos tickets for it, or None.
     """
 
     name: str
@@ -134,6 +140,7 @@ class MemoryServerTarget:
     timeout: float = 1.0
     target_name: str = TARGET
     protocols: int = 0x3
+    tickets: TicketSource | None = None
 
     def open(self, setup: Setup) -> Link:
         """Open a connection at the point where TLS begins."""
@@ -153,7 +160,7 @@ class MemoryServerTarget:
 
 @dataclass
 class MemoryClientTarget:
-    """A client without sockets; attributes as `MemoryServerTarget`."""
+    """A client without sockets; attributes as `MemoryServerTarget`, and `service_keys` for Kerberos."""
 
     name: str
     make: Callable[[Setup], MemoryPeer]
@@ -162,6 +169,7 @@ class MemoryClientTarget:
     rdp: bool = False
     timeout: float = 1.0
     target_name: str = TARGET
+    service_keys: tuple[ServiceKey, ...] = ()
     _requests: dict[int, bytes] = field(default_factory=dict)
 
     def start(self, setup: Setup, front: Front) -> Link:
@@ -228,6 +236,70 @@ def own_rdp_server() -> MemoryServerTarget:
         return _Endpoint(endpoint, authorized=setup.authorized)
 
     return MemoryServerTarget("credssp.rdp.NLAServer", make, features=frozenset({"x224", "report"}), rdp=True)
+
+
+def own_kerberos_server(
+    account: Account, *, keytab: str, tickets: TicketSource, target_name: str
+) -> MemoryServerTarget:
+    """Return `credssp.ServerContext` with a keytab as a target.
+
+    Args:
+        account: for NTLM, beside it.
+        keytab: with the key of the service.
+        tickets: for a client of it.
+        target_name: the service.
+    """
+
+    def make(setup: Setup) -> MemoryPeer:
+        context = ServerContext(
+            accounts=MemoryAccounts({(account.domain, account.username): account.password}),
+            certificate=certificate_of(setup.key_type),
+            keytab=keytab,
+            min_version=setup.min_version,
+        )
+        return _Context(context, speaks_first=False)
+
+    features = frozenset({"report", "kerberos"})
+    return MemoryServerTarget(
+        "credssp.ServerContext, Kerberos",
+        make,
+        account=account,
+        features=features,
+        target_name=target_name,
+        tickets=tickets,
+    )
+
+
+def own_kerberos_client(
+    account: Account, *, service_keys: Sequence[ServiceKey], target_name: str, bare: bool = False
+) -> MemoryClientTarget:
+    """Return `credssp.ClientContext` with Kerberos as a target.
+
+    Args:
+        account: who logs on; the domain is the realm.
+        service_keys: keys of the service.
+        target_name: the service.
+        bare: without SPNEGO.
+    """
+
+    def make(setup: Setup) -> MemoryPeer:
+        if setup.restricted_admin or setup.form:
+            raise Skipped("this client logs on with Kerberos")
+        context = ClientContext(
+            PasswordCredentials(account.username, account.password, domain=account.domain),
+            target_name=target_name,
+            mechanism="kerberos" if bare else "negotiate",
+            wire_form="kerberos" if bare else "spnego",
+            min_version=setup.min_version,
+            policy=DelegationPolicy.deny_all() if setup.deny else None,
+        )
+        return _Context(context, speaks_first=True)
+
+    features = frozenset({"report", "kerberos"})
+    name = f"credssp.ClientContext, {'bare ' if bare else ''}Kerberos"
+    return MemoryClientTarget(
+        name, make, account=account, features=features, target_name=target_name, service_keys=tuple(service_keys)
+    )
 
 
 def own_rdp_client() -> MemoryClientTarget:

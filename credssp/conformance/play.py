@@ -13,7 +13,9 @@ from typing import Any, Final, TypeAlias
 
 from credssp import binding
 from credssp.account import Account as StoredAccount
-from credssp.conformance.exchange import Exchange, Observation
+from credssp.conformance.exchange import Exchange, Observation, Opened
+from credssp.conformance.kerberos import KerberosServer
+from credssp.conformance.kerberos.server import KerberosAnswer
 from credssp.conformance.links import Link
 from credssp.conformance.ntlm import Account
 from credssp.conformance.rule import Evidence, Outcome, Role, Skipped, Verdict, failed, passed
@@ -21,9 +23,12 @@ from credssp.conformance.run import describe_end, judge_refusal
 from credssp.conformance.setup import ClientTarget, Front, Setup
 from credssp.conformance.wire import End, Reply, Wire
 from credssp.errors import CredSSPError
-from credssp.nego.acceptor import create_acceptor
+from credssp.nego.acceptor import create_acceptor_of
 from credssp.nego.mechanism import MechanismName
+from credssp.nego.ntlm.acceptor import NTLMAcceptor
 from credssp.nego.ntlm.target import NTLMTarget
+from credssp.nego.spnego import OID, Candidate
+from credssp.nego.tickets import ServiceKey
 from credssp.nt_hash import nt_hash
 from credssp.protocol_version import effective_version
 from credssp.tls.certificate import ServerCertificate, generate_certificate, process_certificate
@@ -40,6 +45,9 @@ PlayEdit: TypeAlias = Callable[["Play", TSRequest], Sent]
 
 NTLM_ONLY: Final[tuple[MechanismName, ...]] = ("ntlm",)
 NAMES: Final = NTLMTarget(nb_computer="SRV", nb_domain="LAB", dns_computer="srv.lab.test", dns_domain="lab.test")
+
+_LEGS: Final = 4
+"""Messages of a client between the first one and pubKeyAuth: two, where NTLM is its second mechanism."""
 
 _certificates: dict[str, ServerCertificate] = {}
 
@@ -76,6 +84,9 @@ class Script:
         tls: TLS settings.
         key_type: kind of key.
         loop: answer every token with CHALLENGE again, this often.
+        kerberos: how a client's AP-REQ is answered.
+        ntlm_first: prefer NTLM to Kerberos.
+        seal_key: encrypts the plaintext of pubKeyAuth in place of a good mechanism.
     """
 
     version: int = 6
@@ -91,6 +102,9 @@ class Script:
     tls: ServerTLS = dataclasses.field(default_factory=ServerTLS)
     key_type: str = ""
     loop: int = 0
+    kerberos: KerberosAnswer = "good"
+    ntlm_first: bool = False
+    seal_key: Callable[[Play, bytes], bytes] | None = None
 
 
 class _Store:
@@ -119,9 +133,19 @@ class Play:
         delegated: what was delegated, or None.
         answers: how many tokens the client answered.
         end: how the client ended it, or None where it went to the end.
+        kerberos: the service that the client spoke to, or None where it did not speak Kerberos.
     """
 
-    def __init__(self, wire: Wire, script: Script, account: Account, *, public_key: bytes, target_name: str) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        script: Script,
+        account: Account,
+        *,
+        public_key: bytes,
+        target_name: str,
+        service_keys: Sequence[ServiceKey] = (),
+    ) -> None:
         self.wire = wire
         self.script = script
         self.account = account
@@ -137,7 +161,23 @@ class Play:
         self.answers = 0
         self.end: Reply | None = None
         self.nonce = b""
-        self._acceptor = create_acceptor(_Store(account), mechanisms=NTLM_ONLY, target=NAMES, require_mic=False)
+        self.kerberos: KerberosServer | None = None
+        self._server_key: bytes | None = None
+        self._service_keys = service_keys
+        candidates = [Candidate("ntlm", OID.NTLM, self._make_ntlm)]
+        if service_keys:
+            candidates.insert(len(candidates) if script.ntlm_first else 0, self._kerberos_candidate())
+        self._acceptor = create_acceptor_of(candidates, require_mic=False)
+
+    def _make_ntlm(self) -> NTLMAcceptor:
+        return NTLMAcceptor(_Store(self.account), target=NAMES, require_mic=False)
+
+    def _kerberos_candidate(self) -> Candidate:
+        def make() -> KerberosServer:
+            self.kerberos = KerberosServer(self._service_keys, answer=self.script.kerberos)
+            return self.kerberos
+
+        return Candidate("kerberos", OID.KERBEROS, make)
 
     # What came of it
 
@@ -174,6 +214,7 @@ class Play:
         return Exchange(
             messages, self.public_key, self.account, counts, outcome=outcome, target_name=self.target_name,
             tls=self.wire.channel.protocol,
+            plain=Opened(self.client_key, self._server_key, self.auth_plain, ()) if self.kerberos else None,
         )  # fmt: skip
 
     # The login
@@ -222,22 +263,27 @@ class Play:
     def _bind(self, message: TSRequest) -> None:
         token = None
         try:
-            if message.nego_tokens:
-                token = self._acceptor.step(message.nego_tokens[0])
-            if message.pub_key_auth is None:
-                # SPNEGO: the client waits for our last mechListMIC before it binds.
+            for _ in range(_LEGS):
+                if message.nego_tokens and not self._acceptor.complete:
+                    token = self._acceptor.step(message.nego_tokens[0])
+                if message.pub_key_auth is not None:
+                    break
+                # SPNEGO: another mechanism than the client's first begins only now, and some clients wait for our
+                # last mechListMIC before they bind.
                 if token is not None:
                     self._send(TSRequest(self.script.version, nego_tokens=(token,)), None)
                     token = None
                 following = self._receive()
-                if following is None or following.pub_key_auth is None:
+                if following is None:
                     return
                 message = following
+            if message.pub_key_auth is None:
+                return
             self.key_message = message
             self.client_key = self._acceptor.unwrap(message.pub_key_auth or b"")
         except CredSSPError as error:
             # The suite changed what the client's MIC covers; the client has gone along with it all the same.
-            self.key_message = message if message.pub_key_auth is not None else self.key_message
+            self.key_message = message if message.pub_key_auth is not None else None
             self.end = Reply(End.OTHER, str(error).encode())
             return
         expected = binding.client_value(self.effective, self.nonce, self.public_key)
@@ -248,8 +294,8 @@ class Play:
         script = self.script
         if script.last_token is not None:
             token = script.last_token(token)
-        value = self.server_value() if script.key_value is None else script.key_value(self)
-        sealed = self._acceptor.wrap(value)
+        value = self._server_key = self.server_value() if script.key_value is None else script.key_value(self)
+        sealed = self._acceptor.wrap(value) if script.seal_key is None else script.seal_key(self, value)
         if script.key_octets is not None:
             sealed = script.key_octets(self, sealed)
         version = script.version if script.key_version is None else script.key_version
@@ -323,7 +369,14 @@ class ClientRun:
         wire = self.connect(setup, plan)
         end = wire.handshake()
         key = binding.subject_public_key(certificate_of(plan.key_type).der)
-        play = Play(wire, plan, self.target.account, public_key=key, target_name=self.target.target_name)
+        play = Play(
+            wire,
+            plan,
+            self.target.account,
+            public_key=key,
+            target_name=self.target.target_name,
+            service_keys=getattr(self.target, "service_keys", ()),
+        )
         if end is not None:
             play.end = end
         else:

@@ -9,16 +9,18 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from credssp.conformance.http import HttpServerLink, SocketRequests
+from credssp.conformance.kerberos import TicketSource
 from credssp.conformance.links import Link, SocketLink
 from credssp.conformance.ntlm import Account
 from credssp.conformance.rule import Skipped
 from credssp.conformance.setup import Front, Setup
 from credssp.conformance.x224 import answer_request, request_tls, take_request
+from credssp.nego.tickets import ServiceKey
 
 __all__ = ["CommandTarget", "RdpServerTarget"]
 
@@ -40,6 +42,7 @@ class RdpServerTarget:
         features: what it offers; ``clock`` where `timeout` is longer than its own deadline.
         target_name: the SPN.
         settle: seconds to wait for a refusal of authInfo.
+        tickets: gives out Kerberos tickets for it, or None.
     """
 
     host: str
@@ -50,8 +53,11 @@ class RdpServerTarget:
     features: Collection[str] = ("x224", "clock")
     target_name: str = ""
     settle: float = _SETTLE
+    tickets: TicketSource | None = None
 
     def __post_init__(self) -> None:
+        if self.tickets is not None:
+            self.features = (*self.features, "kerberos")
         self.name = self.name or f"rdp://{self.host}:{self.port}"
         self.target_name = self.target_name or f"TERMSRV/{self.host}"
 
@@ -88,6 +94,7 @@ class CommandTarget:
         transport: ``rdp`` or ``http``.
         environment: its environment; None for ours.
         output: what the last run wrote, for its error text.
+        service_keys: keys of the service, for a program that logs on with Kerberos; ``{host}`` is a name then.
     """
 
     command: str
@@ -99,6 +106,7 @@ class CommandTarget:
     transport: str = "rdp"
     environment: Mapping[str, str] | None = None
     start_timeout: float = 10.0
+    service_keys: Sequence[ServiceKey] = ()
     _running: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     _requests: dict[int, bytes] = field(default_factory=dict)
 
@@ -106,6 +114,8 @@ class CommandTarget:
         self.name = self.name or Path(shlex.split(self.command)[0]).name
         if self.transport == "http":
             self.features = ("http",)
+        if self.service_keys:
+            self.features = (*self.features, "kerberos")
 
     def start(self, setup: Setup, front: Front) -> Link:
         """Start the program and wait for its connection."""
@@ -114,9 +124,8 @@ class CommandTarget:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             listener.settimeout(self.start_timeout)
             port = listener.getsockname()[1]
-            words = [
-                word.replace("{host}", "127.0.0.1").replace("{port}", str(port)) for word in shlex.split(self.command)
-            ]
+            host = "localhost" if self.service_keys else "127.0.0.1"  # Kerberos knows no addresses
+            words = [word.replace("{host}", host).replace("{port}", str(port)) for word in shlex.split(self.command)]
             process = subprocess.Popen(  # noqa: S603  # the user's own command line
                 words,
                 stdin=subprocess.DEVNULL,

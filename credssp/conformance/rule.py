@@ -258,6 +258,7 @@ AREAS: Final = {
     "TSREQ": "encoding of TSRequest, and how it lies in TLS records",
     "VER": "which version is spoken",
     "SPNEGO": "the inner authentication: SPNEGO, NTLM, MICs and flags",
+    "KRB": "Kerberos as the inner authentication",
     "PKA24": "the binding of versions 2 to 4",
     "PKA56": "the binding of versions 5 and 6",
     "CRED": "who gets the credentials, and in what form",

@@ -11,8 +11,10 @@ from credssp.conformance.attempt import Attempt, Plan
 from credssp.conformance.exchange import Exchange, Observation
 from credssp.conformance.links import Link
 from credssp.conformance.rule import Evidence, Outcome, Role, Skipped, Verdict, failed, lenient, passed
-from credssp.conformance.setup import ServerTarget, Setup, WireForm
+from credssp.conformance.setup import FORMS, ServerTarget, Setup, WireForm
 from credssp.conformance.wire import End, Reply, Wire
+from credssp.errors import CredSSPError
+from credssp.nego.tickets import ServiceTicket
 from credssp.tls.channel import TLSChannel, TLSSession
 from credssp.tls.settings import ClientTLS, client_context
 
@@ -114,18 +116,28 @@ class ServerRun:
             Skipped: a good login with this version or form is refused as well, so nothing can be learnt.
         """
         setup = setup or Setup()
-        wanted = Plan(**plan)
-        if not wanted.form:
-            wanted = dataclasses.replace(wanted, form=self.form)
+        wanted = self._with_form(Plan(**plan))
         self.baseline(wanted.form, min(wanted.version, 6), setup)
         return self._attempt(wanted, setup, tls=tls, wire=wire)
 
+    def kerberos_login(self, **plan: Any) -> Attempt:
+        """Try a login with Kerberos, as `login`."""
+        return self.login(form=self._first_form(self.kerberos_forms), **plan)
+
     def try_login(self, setup: Setup | None = None, *, tls: ClientTLS | None = None, **plan: Any) -> Attempt:
         """Try a login whatever came of a good one."""
-        wanted = Plan(**plan)
-        if not wanted.form:
-            wanted = dataclasses.replace(wanted, form=self.form)
-        return self._attempt(wanted, setup or Setup(), tls=tls)
+        return self._attempt(self._with_form(Plan(**plan)), setup or Setup(), tls=tls)
+
+    def _with_form(self, plan: Plan) -> Plan:
+        """Give a plan the form that the server takes, of those in which it makes sense."""
+        if plan.form:
+            return plan
+        if plan.kerberos:
+            return dataclasses.replace(plan, form=self._first_form(self.kerberos_forms))
+        if plan.ntlm or plan.password is not None or plan.username is not None:
+            # With Kerberos a KDC judges names and passwords, and nothing is left for the server to refuse.
+            return dataclasses.replace(plan, form=self._first_form(self.ntlm_forms))
+        return dataclasses.replace(plan, form=self.form)
 
     def baseline(self, form: WireForm = "", version: int = 6, setup: Setup | None = None) -> Attempt:
         """Return a good login.
@@ -140,21 +152,57 @@ class ServerRun:
         attempt = self._known[key]
         if not attempt.key_answered or attempt.accepted is False:
             raise Skipped(
-                f"a good login with {'SPNEGO' if key[0] == 'spnego' else 'bare NTLM'} and version {version} is not "
-                f"taken: {describe_end(attempt.end)}"
+                f"a good login with {FORMS[key[0]]} and version {version} is not taken: {describe_end(attempt.end)}"
             )
         return attempt
 
     @property
     def form(self) -> WireForm:
-        """What the server takes: bare NTLM, else NTLM in SPNEGO."""
-        for form in ("ntlm", "spnego"):
-            key = form, 6, Setup()
-            if key not in self._known:
-                self._known[key] = self._attempt(Plan(form=form), Setup())
-            if self._known[key].key_answered:
+        """What the server takes: bare NTLM, else NTLM in SPNEGO, else Kerberos if there are tickets."""
+        return next((form for form in self.forms if self._takes(form)), "ntlm")
+
+    @property
+    def forms(self) -> tuple[WireForm, ...]:
+        """What can be tried on this server."""
+        return self.ntlm_forms + self.kerberos_forms
+
+    @property
+    def ntlm_forms(self) -> tuple[WireForm, ...]:
+        """The forms with NTLM."""
+        return ("ntlm", "spnego")
+
+    @property
+    def kerberos_forms(self) -> tuple[WireForm, ...]:
+        """The forms with Kerberos, if there are tickets."""
+        return ("spnego-kerberos", "kerberos") if "kerberos" in self.target.features else ()
+
+    def _first_form(self, forms: tuple[WireForm, ...]) -> WireForm:
+        for form in forms:
+            if self._takes(form):
                 return form
-        return "ntlm"
+        wanted = " nor ".join(FORMS[form] for form in forms) or "Kerberos, for which there are no tickets"
+        raise Skipped(f"the server takes neither {wanted}" if forms else f"this needs {wanted}")
+
+    def _takes(self, form: WireForm) -> bool:
+        key = form, 6, Setup()
+        if key not in self._known:
+            self._known[key] = self._attempt(Plan(form=form), Setup())
+        return self._known[key].key_answered
+
+    def ticket(self) -> ServiceTicket:
+        """Return a Kerberos ticket for the server.
+
+        Raises:
+            Skipped: there is none to be had.
+        """
+        source = getattr(self.target, "tickets", None)
+        if source is None:
+            raise Skipped("there are no Kerberos tickets for this server")
+        try:
+            found: ServiceTicket = source(self.target.target_name)
+        except CredSSPError as error:
+            raise Skipped(f"no Kerberos ticket: {getattr(error, 'message', error)}") from None
+        return found
 
     def _attempt(self, plan: Plan, setup: Setup, *, tls: ClientTLS | None = None, wire: Wire | None = None) -> Attempt:
         if wire is None:
@@ -163,7 +211,14 @@ class ServerRun:
         end = None if wire.channel.handshake_complete else wire.handshake()
         certificate = wire.channel.peer_certificate
         key = binding.subject_public_key(certificate) if certificate is not None else b""
-        attempt = Attempt(wire, plan, self.target.account, public_key=key, target_name=self.target.target_name)
+        attempt = Attempt(
+            wire,
+            plan,
+            self.target.account,
+            public_key=key,
+            target_name=self.target.target_name,
+            ticket=self.ticket() if plan.is_kerberos else None,
+        )
         if end is not None:
             attempt.end = end
             return attempt

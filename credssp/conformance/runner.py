@@ -24,7 +24,6 @@ from credssp.errors import CredSSPError
 __all__ = ["Report", "Result", "check_client", "check_exchanges", "check_server", "select"]
 
 _VERSIONS: Final = (6, 5, 4, 2)
-_FORMS: Final = ("ntlm", "spnego")
 _EVIDENCE: Final = 8
 
 SUITE_FAILED: Final = "the suite itself failed"
@@ -144,6 +143,8 @@ def check_server(
     known: dict[Any, Any] = {}
     probe = ServerRun(target, known)
     try:
+        if "kerberos" in target.features:
+            probe.ticket()
         probe.baseline()
     except (Skipped, CredSSPError, OSError) as error:
         return Report(target.name, "server", (), trouble=f"no good login works: {error}")
@@ -151,7 +152,7 @@ def check_server(
         probe.close()
 
     def observations() -> Iterator[Observation]:
-        for form in _FORMS:
+        for form in probe.forms:
             for version in _VERSIONS:
                 run = ServerRun(target, known)
                 try:

@@ -9,15 +9,24 @@ from typing import Final, Literal, Protocol, TypeAlias
 from credssp.conformance.links import Link
 from credssp.conformance.ntlm import Account
 
-__all__ = ["FEATURES", "ClientTarget", "Front", "ServerTarget", "Setup", "WireForm"]
+__all__ = ["FEATURES", "FORMS", "ClientTarget", "Front", "ServerTarget", "Setup", "WireForm"]
 
-WireForm: TypeAlias = Literal["", "ntlm", "spnego"]
+WireForm: TypeAlias = Literal["", "ntlm", "spnego", "kerberos", "spnego-kerberos"]
+
+FORMS: Final[dict[WireForm, str]] = {
+    "ntlm": "bare NTLM",
+    "spnego": "NTLM in SPNEGO",
+    "kerberos": "bare Kerberos",
+    "spnego-kerberos": "Kerberos in SPNEGO",
+}
+"""What stands in negoTokens, in words."""
 
 FEATURES: Final = {
     "x224": "an RDP connection: the negotiation in front of TLS",
     "http": "WinRM: HTTP around the tokens",
     "clock": "a deadline of its own: implementations without sockets have none",
     "report": "the error that it gives its caller",
+    "kerberos": "Kerberos: tickets for a server (--kerberos), the keys of its service for a client (--keytab)",
 }
 """What a transport may offer beyond TLS and TSRequests."""
 
@@ -71,6 +80,8 @@ class ServerTarget(Protocol):
         features: of `FEATURES`.
         timeout: seconds to wait for an answer of it.
         target_name: the SPN under which it is spoken to.
+
+    It may have an attribute `tickets` as well, which gives out Kerberos tickets for it: a `TicketSource`.
     """
 
     name: str
@@ -98,6 +109,8 @@ class ClientTarget(Protocol):
         features: of `FEATURES`.
         timeout: seconds to wait for an answer of it.
         target_name: the SPN it believes to talk to, or empty where that is not known.
+
+    It may have an attribute `service_keys` as well: the keys of the services it gets Kerberos tickets for.
     """
 
     name: str

@@ -31,7 +31,7 @@ from credssp.nego.spnego import OID, Candidate, SpnegoAcceptor
 from credssp.status import SecurityStatus
 from credssp.wire.der import write_oid
 
-__all__ = ["create_acceptor"]
+__all__ = ["create_acceptor", "create_acceptor_of"]
 
 _NTLMSSP: Final = b"NTLMSSP\0"
 _SPNEGO: Final = write_oid(OID.SPNEGO)
@@ -103,6 +103,11 @@ def create_acceptor(
     if not candidates:
         raise LocalProtocolError(missing or "no mechanism to accept", status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND)
     return _Dispatcher(candidates, require_mic=require_mic, kerberos_missing=missing)
+
+
+def create_acceptor_of(candidates: Collection[Candidate], *, require_mic: bool = True) -> Mechanism:
+    """Make the inner authentication of a server out of the caller's mechanisms, best first; see `create_acceptor`."""
+    return _Dispatcher(tuple(candidates), require_mic=require_mic, kerberos_missing=None)
 
 
 class _Dispatcher(SecurityContext):

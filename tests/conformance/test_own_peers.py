@@ -143,7 +143,8 @@ def test_every_rule_is_tried_on_one_of_them_or_on_a_fixture(reports: dict[str, R
         for result in report.results
         if result.verdict is not Verdict.SKIP
     }
-    wanted = {(rule.id, side) for rule in CATALOGUE.rules for side in rule.role.sides}
+    # Rules about Kerberos need a KDC: tests/kerberos/test_conformance.py.
+    wanted = {(rule.id, side) for rule in CATALOGUE.rules for side in rule.role.sides if rule.area != "KRB"}
     assert wanted - tried == set()
 
 

@@ -42,6 +42,7 @@ TARGET_INFO_FLAG = 0x00800000
 )  # fmt: skip
 def _spnego_login(run: ServerRun) -> Outcome:
     run.baseline()
+    _takes_ntlm(run)
     attempt = run.try_login(form="spnego")
     outcome = run.taken(attempt, "NTLM in SPNEGO")
     if outcome.verdict is not Verdict.PASS or attempt.key_reply is None:
@@ -58,7 +59,13 @@ def _spnego_login(run: ServerRun) -> Outcome:
 )  # fmt: skip
 def _bare_login(run: ServerRun) -> Outcome:
     run.baseline()
+    _takes_ntlm(run)
     return run.taken(run.try_login(form="ntlm"), "bare NTLM")
+
+
+def _takes_ntlm(run: ServerRun) -> None:
+    if run.form in run.kerberos_forms:
+        raise Skipped("the server takes Kerberos and no NTLM")
 
 
 @CATALOGUE.server(
@@ -135,6 +142,8 @@ def _client_no_mic(run: ClientRun) -> Outcome:
          "a good login with NTLM", "everything signed and sealed opens: MIC number 0, then 1, key stream restored")
 )  # fmt: skip
 def _everything_opens(seen: Observation) -> Outcome:
+    if seen.exchange.ntlm() is None:
+        raise Skipped("not NTLM")
     problems = [text for text in seen.exchange.opened.problems if f"of the {seen.who}" in text]
     if problems and seen.exchange.outcome == "accepted":
         return failed("; ".join(problems))

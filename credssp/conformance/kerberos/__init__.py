@@ -8,5 +8,14 @@ implementation. Only encryption with AES is known.
 from credssp.conformance.kerberos.client import KerberosClient
 from credssp.conformance.kerberos.server import APReqFacts, KerberosServer
 from credssp.conformance.kerberos.session import KerberosSession, WrapToken
+from credssp.conformance.kerberos.tickets import TicketSource, read_service_keys
 
-__all__ = ["APReqFacts", "KerberosClient", "KerberosServer", "KerberosSession", "WrapToken"]
+__all__ = [
+    "APReqFacts",
+    "KerberosClient",
+    "KerberosServer",
+    "KerberosSession",
+    "TicketSource",
+    "WrapToken",
+    "read_service_keys",
+]

@@ -1,0 +1,193 @@
+"""KRB, the clients' part: Kerberos as the inner authentication (RFC 4120 3.2.5, RFC 4121).
+
+These rules need the keys of the service that the client gets tickets for, see FEATURES.
+"""
+
+from __future__ import annotations
+
+from credssp.conformance.catalogue._base import CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SHOULD
+from credssp.conformance.catalogue.krb import NEEDS, TURNS
+from credssp.conformance.kerberos import APReqFacts, KerberosSession, WrapToken
+from credssp.conformance.kerberos.client import CONF, INTEG, MUTUAL
+from credssp.conformance.kerberos.server import KerberosAnswer
+from credssp.conformance.play import ClientRun, Play
+from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
+from credssp.nego.spnego import NegState, NegTokenResp
+
+rule = CATALOGUE.rule
+
+
+def _play(run: ClientRun) -> Play:
+    """Return a good login with Kerberos."""
+    play = run.baseline()
+    if play.kerberos is None:
+        raise Skipped("the client does not speak Kerberos here")
+    return play
+
+
+def _facts(run: ClientRun) -> APReqFacts:
+    service = _play(run).kerberos
+    assert service is not None  # noqa: S101
+    assert service.facts is not None  # noqa: S101
+    return service.facts
+
+
+def _service(play: Play) -> KerberosSession:
+    assert play.kerberos is not None  # noqa: S101
+    assert play.kerberos.session is not None  # noqa: S101
+    return play.kerberos.session
+
+
+@CATALOGUE.client(
+    rule("CSSP-KRB-24", "the client asks for proof of the server", SECURITY, CLIENT, "1.3; RFC 4120 3.2.2",
+         "a good login with Kerberos", "mutual-required in AP-REQ, MUTUAL in the flags of GSS-API"), NEEDS,
+)  # fmt: skip
+def _asks_for_proof(run: ClientRun) -> Outcome:
+    facts = _facts(run)
+    asked = facts.mutual_required and (facts.flags is None or bool(facts.flags & MUTUAL))
+    return passed() if asked else failed("mutual authentication is not asked for")
+
+
+@CATALOGUE.client(
+    rule("CSSP-KRB-25", "the client asks for confidentiality and integrity", MUST, CLIENT,
+         "3.1.5 step 3; RFC 4121 4.1.1.1", "a good login with Kerberos", "CONF and INTEG in the flags of GSS-API"),
+    NEEDS,
+)  # fmt: skip
+def _asks_for_sealing(run: ClientRun) -> Outcome:
+    flags = _facts(run).flags
+    if flags is None:
+        return failed("no checksum of GSS-API")
+    missing = (CONF | INTEG) & ~flags
+    return failed(f"the flags 0x{flags:X} lack 0x{missing:X}") if missing else passed(f"0x{flags:X}")
+
+
+@CATALOGUE.client(
+    rule("CSSP-KRB-26", "which service the ticket is for", SHOULD, CLIENT, "3.1.1",
+         "a good login with Kerberos", "TERMSRV/host with RDP, HTTP/host or WSMAN/host with WinRM, else host/host"),
+    NEEDS,
+)  # fmt: skip
+def _ticket_for(run: ClientRun) -> Outcome:
+    service = _facts(run).service
+    kind = service.partition("/")[0].upper()
+    return passed(service) if kind in ("TERMSRV", "HTTP", "WSMAN", "HOST") else failed(f"a ticket for {service}")
+
+
+@CATALOGUE.client(
+    rule("CSSP-KRB-27", "no ticket is forwarded besides", ROBUSTNESS, CLIENT, "RFC 4121 4.1.1.1",
+         "a good login with Kerberos", "no DELEG flag: what CredSSP delegates is in authInfo (or one: lenient)"), NEEDS,
+)  # fmt: skip
+def _forwards_nothing(run: ClientRun) -> Outcome:
+    forwarded = "a ticket-granting ticket goes along before the server's key is verified"
+    return lenient(forwarded) if _facts(run).delegates else passed()
+
+
+def _bad_answer(rule_id: str, title: str, section: str, stimulus: str, answer: KerberosAnswer) -> None:
+    """Declare a rule about a service that does not prove itself."""
+
+    @CATALOGUE.client(
+        rule(rule_id, title, SECURITY, CLIENT, section, stimulus, "the client stops: no pubKeyAuth, no authInfo"), NEEDS
+    )
+    def stop(run: ClientRun) -> Outcome:
+        good = _play(run)
+        if answer == "none" and not good.exchange().is_spnego:
+            raise Skipped("without SPNEGO there is no message without a token")
+        play = run.serve(kerberos=answer)
+        if play.key_message is not None:
+            return failed(f"{stimulus}: the client went on to pubKeyAuth")
+        return run.stopped(play, stimulus)
+
+
+_bad_answer("CSSP-KRB-28", "AP-REP under another key", "1.3; RFC 4120 3.2.5",
+            "AP-REP under another key than the ticket's", "other key")  # fmt: skip
+_bad_answer("CSSP-KRB-29", "AP-REP for another authenticator", "RFC 4120 3.2.5",
+            "AP-REP that repeats another time", "other time")  # fmt: skip
+_bad_answer("CSSP-KRB-30", "no AP-REP", "RFC 4121 4.1; RFC 4178 4.2.2",
+            "accept-completed without a token, to a client that asked for proof", "none")  # fmt: skip
+_bad_answer("CSSP-KRB-31", "KRB-ERROR", "RFC 4120 3.2.3",
+            "KRB_AP_ERR_SKEW in place of AP-REP", "error")  # fmt: skip
+
+
+@CATALOGUE.client(
+    rule("CSSP-KRB-32", "a pubKeyAuth of the server that is signed and not sealed", SECURITY, CLIENT,
+         "3.1.5 step 4; RFC 4121 4.2.4", "a right pubKeyAuth in a Wrap token without encryption",
+         "no authInfo (or it goes on: lenient, the key is public)"), NEEDS,
+)  # fmt: skip
+def _signed_answer(run: ClientRun) -> Outcome:
+    _play(run)
+    play = run.serve(seal_key=lambda p, value: _service(p).wrap(value, seal=False, rrc=0))
+    what = "a pubKeyAuth in clear"
+    return lenient(f"{what} was taken") if play.delegated_something else run.stopped(play, what)
+
+
+@CATALOGUE.client(
+    rule("CSSP-KRB-33", "Wrap tokens turned by any count", MUST, CLIENT, "RFC 4121 4.2.5; [MS-KILE] 3.4.5.4.1",
+         "pubKeyAuth with RRC 0, 28 and 5, and with 16 octets of filler and RRC 44", "completes"), NEEDS,
+)  # fmt: skip
+def _turned_answer(run: ClientRun) -> Outcome:
+    _play(run)
+    for turn in TURNS:
+        play = run.serve(seal_key=lambda p, value, turn=turn: _service(p).wrap(value, **turn))
+        outcome = run.completed(play, f"RRC {turn['rrc']}, EC {turn.get('ec', 0)}")
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    return passed()
+
+
+@CATALOGUE.client(
+    rule("CSSP-KRB-34", "the key of the client's messages", MUST, CLIENT, "RFC 4121 2, 4.2.2",
+         "AP-REP with a subkey of the service, and without", "completes; pubKeyAuth is sealed with the right key"),
+    NEEDS,
+)  # fmt: skip
+def _client_key(run: ClientRun) -> Outcome:
+    _play(run)
+    answers: tuple[tuple[KerberosAnswer, int], ...] = (("good", 0x06), ("no subkey", 0x02))
+    for answer, wanted in answers:
+        play = run.serve(kerberos=answer)
+        message = play.key_message
+        if message is not None and message.pub_key_auth is not None:
+            flags = WrapToken.decode(message.pub_key_auth).flags
+            if flags != wanted:
+                return failed(f"{answer}: flags 0x{flags:02X} where 0x{wanted:02X} belong")
+        outcome = run.completed(play, f"AP-REP: {answer}")
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    return passed()
+
+
+@CATALOGUE.client(
+    rule("CSSP-KRB-35", "a sequence number that is not due", SHOULD, CLIENT, "RFC 4121 4.2.2; RFC 2743 1.2.3",
+         "a right pubKeyAuth with a sequence number that lies back", "no authInfo (or it goes on: lenient)"), NEEDS,
+)  # fmt: skip
+def _old_number(run: ClientRun) -> Outcome:
+    _play(run)
+    play = run.serve(seal_key=lambda p, value: _service(p).wrap(value, sequence=max(_service(p).sequence - 70, 0)))
+    what = "a sequence number that is not due"
+    return lenient(f"{what} was taken") if play.delegated_something else run.stopped(play, what)
+
+
+@CATALOGUE.client(
+    rule("CSSP-KRB-36", "a Wrap token that the client could have made", SECURITY, CLIENT, "RFC 4121 4.2.2",
+         "a right pubKeyAuth of the server with the flag and the key usage of the initiator", "no authInfo"), NEEDS,
+)  # fmt: skip
+def _reflected_answer(run: ClientRun) -> Outcome:
+    _play(run)
+    return run.stopped(
+        run.serve(seal_key=lambda p, value: _service(p).wrap(value, reflect=True)), "a token of the initiator"
+    )
+
+
+@CATALOGUE.client(
+    rule("CSSP-KRB-37", "a choice of NTLM that nothing protects", SECURITY, CLIENT, "RFC 4178 5",
+         "NTLM chosen from a list that begins with Kerberos, and no mechListMIC",
+         "no authInfo: somebody may have changed the list"), NEEDS,
+)  # fmt: skip
+def _unprotected_choice(run: ClientRun) -> Outcome:
+    _play(run)
+
+    def drop(token: bytes | None) -> bytes | None:
+        return None if token is None else NegTokenResp(NegState.ACCEPT_COMPLETED).encode()
+
+    play = run.try_serve(ntlm_first=True, last_token=drop)
+    if play.kerberos is not None or play.exchange().ntlm() is None:
+        raise Skipped("the client offers Kerberos alone, or no NTLM beside it")
+    return run.stopped(play, "NTLM without mechListMIC")

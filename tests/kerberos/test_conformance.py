@@ -1,0 +1,165 @@
+"""The suite over Kerberos: our own peers in every form pass, and wrong ones are caught."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from credssp.cli import main
+from credssp.conformance import Account, check_client, check_server
+from credssp.conformance.catalogue import CATALOGUE
+from credssp.conformance.kerberos import TicketSource, read_service_keys
+from credssp.conformance.peers import own_kerberos_client, own_kerberos_server
+from credssp.conformance.rule import Role, Verdict
+from credssp.conformance.runner import SUITE_FAILED, Report
+from credssp.errors import AuthenticationError, LocalProtocolError
+from tests.cli.test_winrm import served as winrm
+from tests.conformance.mutants import Hanging
+from tests.kdc import REALM
+from tests.kerberos import mutants as m
+from tests.kerberos.conftest import PASSWORD, Lab
+
+TARGET = "TERMSRV/localhost"
+ALICE = Account("alice", PASSWORD, REALM)
+BAD = {Verdict.FAIL, Verdict.HANG, Verdict.CRASH}
+
+
+def tickets(lab: Lab) -> TicketSource:
+    return TicketSource(ALICE, ccache=lab.ccache)
+
+
+def judged(report: Report, side: Role, *, skipped: frozenset[str] = frozenset()) -> None:
+    assert report.ok, report.explain()
+    assert not [r for r in report.results if SUITE_FAILED in r.outcome.detail]
+    assert not [r.rule.id for r in report.results if r.verdict is Verdict.LENIENT]
+    wanted = {rule.id for rule in CATALOGUE.rules if rule.area == "KRB" and side in rule.role.sides}
+    tried = {r.rule.id for r in report.results if r.rule.area == "KRB" and r.verdict is not Verdict.SKIP}
+    assert tried == wanted - skipped
+
+
+def test_our_server(lab: Lab) -> None:
+    target = own_kerberos_server(ALICE, keytab=str(lab.keytab), tickets=tickets(lab), target_name=TARGET)
+    judged(check_server(target), Role.SERVER)
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_our_client(lab: Lab, bare: bool) -> None:
+    keys = read_service_keys(str(lab.keytab))
+    report = check_client(own_kerberos_client(ALICE, service_keys=keys, target_name=TARGET, bare=bare))
+    judged(report, Role.CLIENT, skipped=frozenset({"CSSP-KRB-30", "CSSP-KRB-37"} if bare else ()))
+    # With Kerberos, what needs no NTLM is tried as well.
+    assert report.verdict_of("CSSP-PKA24-04") is report.verdict_of("CSSP-CRED-01") is Verdict.PASS
+
+
+SERVERS: list[tuple[str, dict[str, Any], str, str]] = [
+    ("looks at nothing", {}, "KRB-05 KRB-06", "KRB-08 KRB-09 KRB-10 KRB-11 KRB-12"),
+    ("repeats another time", {"answer": "other time"}, "KRB-03", ""),
+    ("wrong flags", {"change": "wrong flags"}, "KRB-17", ""),
+    ("one turn", {"change": "takes only Windows' turn"}, "KRB-14", ""),
+    ("takes its own", {"change": "takes its own"}, "KRB-15", ""),
+    ("no sequence", {"change": "no sequence"}, "", "KRB-16"),
+    ("any mechListMIC", {"change": "any mechListMIC"}, "KRB-20", ""),
+    ("no mechListMIC", {"spnego": m.CarelessSpnego}, "KRB-21", ""),
+    ("waits after errors", {"peer": Hanging}, "KRB-04 KRB-07 KRB-13 KRB-23", ""),
+]
+
+CLIENTS: list[tuple[str, dict[str, Any], str, str]] = [
+    ("wants no proof", {"mutual": False}, "KRB-24", ""),
+    ("wants no sealing", {"flags": 0x0E}, "KRB-25", ""),
+    ("forwards", {"flags": 0x3F}, "", "KRB-27"),
+    ("takes any time", {"change": "takes any time"}, "KRB-29", ""),
+    ("goes on whatever comes", {"change": "no matter what"}, "KRB-28 KRB-31", ""),
+    ("signed will do", {}, "", "KRB-32"),
+    ("one turn", {"change": "takes only Windows' turn"}, "KRB-33", ""),
+    ("always a subkey", {"change": "always a subkey"}, "KRB-34", ""),
+    ("no sequence", {"change": "no sequence"}, "", "KRB-35"),
+    ("takes its own", {"change": "takes its own"}, "KRB-36", ""),
+]
+
+
+def ids(mutants: list[tuple[str, dict[str, Any], str, str]]) -> list[str]:
+    return [name for name, *_ in mutants]
+
+
+def caught(report: Report, bad: str, lenient: str) -> None:
+    assert not report.trouble, report.trouble
+    for rule in bad.split():
+        assert report.verdict_of(f"CSSP-{rule}") in BAD, rule
+    for rule in lenient.split():
+        assert report.verdict_of(f"CSSP-{rule}") is Verdict.LENIENT, rule
+
+
+@pytest.mark.parametrize(("name", "options", "bad", "lenient"), SERVERS, ids=ids(SERVERS))
+def test_a_wrong_server_is_caught(lab: Lab, name: str, options: dict[str, Any], bad: str, lenient: str) -> None:
+    target = m.server(ALICE, read_service_keys(str(lab.keytab)), tickets(lab), TARGET, **options)
+    caught(check_server(target, rules=[f"CSSP-{rule}" for rule in f"{bad} {lenient}".split()]), bad, lenient)
+
+
+@pytest.mark.parametrize(("name", "options", "bad", "lenient"), CLIENTS, ids=ids(CLIENTS))
+def test_a_wrong_client_is_caught(lab: Lab, name: str, options: dict[str, Any], bad: str, lenient: str) -> None:
+    target = m.client(ALICE, read_service_keys(str(lab.keytab)), tickets(lab), TARGET, **options)
+    caught(check_client(target, rules=[f"CSSP-{rule}" for rule in f"{bad} {lenient}".split()]), bad, lenient)
+
+
+# The command
+
+
+@pytest.fixture
+def password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CREDSSP_PASSWORD", PASSWORD)
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(["conformance", *arguments])
+    out, error = capsys.readouterr()
+    assert PASSWORD not in out + error
+    return code, out, error
+
+
+def test_a_winrm_server_over_http(lab: Lab, capsys: pytest.CaptureFixture[str], password: None) -> None:
+    who = ("-u", "alice", "-d", REALM, "--rule", "CSSP-KRB-*", "--json")
+    with winrm("--keytab", str(lab.keytab)) as (url, _):
+        for way in (("--kerberos",), ("--ccache", lab.ccache)):
+            code, out, error = run(capsys, "server", f"{url.replace('127.0.0.1', 'localhost')}/wsman", *who, *way)
+            assert code == 0, out + error
+            verdicts = {result["rule"]: result["verdict"] for result in json.loads(out)["results"]}
+            assert verdicts.pop("CSSP-KRB-22", "") in ("pass", "lenient")
+            assert set(verdicts.values()) == {"pass"}, verdicts
+            assert len(verdicts) == 22
+
+
+def test_what_goes_wrong_before_anything_is_judged(
+    lab: Lab, capsys: pytest.CaptureFixture[str], password: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    who = ("-u", "alice", "-d", REALM)
+    with winrm("--keytab", str(lab.keytab)) as (url, _):
+        named = f"{url.replace('127.0.0.1', 'localhost')}/wsman"
+        for target, options, reason in (
+            (f"{url}/wsman", ("--kerberos",), "IP address"),
+            (named, ("--ccache", str(tmp_path / "none")), "ticket"),
+            (named, ("--kerberos", "--spn", "HTTP/unknown.example.test"), "not found in Kerberos database"),
+        ):
+            code, out, error = run(capsys, "server", target, *who, *options)
+            assert code == 2
+            assert reason in out + error
+        monkeypatch.setenv("CREDSSP_PASSWORD", "wrong")
+        code, out, error = run(capsys, "server", named, *who, "--kerberos")
+        assert code == 2
+        assert "no Kerberos ticket" in out + error
+    for keytab in (tmp_path / "none", tmp_path):
+        code, out, error = run(capsys, "client", *who, "--keytab", str(keytab), "--exec", "true {host} {port}")
+        assert code == 2
+        assert "keytab" in error
+        assert len(error.splitlines()) == 1
+
+
+def test_tickets_for_no_host_and_keys_from_no_file(lab: Lab, tmp_path: Path) -> None:
+    with pytest.raises(LocalProtocolError, match="IP address"):
+        tickets(lab)("TERMSRV/127.0.0.1")
+    with pytest.raises(AuthenticationError, match="keytab"):
+        read_service_keys(str(tmp_path / "none"))
+    once = tickets(lab)
+    assert once(TARGET) is once(TARGET)
