@@ -164,6 +164,9 @@ def _unsigned(run: ClientRun) -> Outcome:
          "errorCode STATUS_LOGON_FAILURE and a right pubKeyAuth in one message", "errorCode wins: no authInfo")
 )  # fmt: skip
 def _error_wins(run: ClientRun) -> Outcome:
+    version = run.baseline().requests[0].version
+    if version < 3:
+        raise Skipped(f"the client speaks version {version}, which has no errorCode (<12>)")
     play = run.serve(key=lambda _, message: mutate.replaced(message, error_code=LOGON_FAILURE))
     return run.stopped(play, "errorCode beside a right pubKeyAuth")
 
