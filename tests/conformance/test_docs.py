@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,11 @@ def test_the_coverage_of_the_specification_is_up_to_date(generator: Any) -> None
 
 def test_every_requirement_is_covered(generator: Any) -> None:
     found = generator.requirements()
-    assert len(found) >= 40
     for item in found:
-        assert item["level"] in ("MUST", "SHOULD")
         assert item["rules"] or item["tests"], item
+    # As many as the published text has; two of its eight MUST say the same, once in step 2 and once in step 3.
+    levels = Counter(item["level"] for item in found)
+    assert levels == {"MUST": 7, "SHOULD": 10, "MAY": 1, "states": 28}
 
 
 def test_the_tests_it_names_exist(generator: Any) -> None:
