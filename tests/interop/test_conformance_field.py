@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 
-from credssp.conformance import Verdict, check_client, check_server
+from credssp.conformance import Report, Verdict, check_client, check_server
 from tests.peers import require_module, require_program
 
 pytestmark = pytest.mark.interop
+needs_kerberos = pytest.mark.skipif(
+    importlib.util.find_spec("gssapi") is None or importlib.util.find_spec("krb5") is None,
+    reason="Python has no GSS-API here (pip install 'credssp[kerberos]')",
+)
 
 FEW = ["CSSP-VER-03", "CSSP-PKA56-04", "CSSP-PKA56-05", "CSSP-CRED-01", "CSSP-SPNEGO-02", "CSSP-SPNEGO-07"]
 
@@ -37,3 +43,37 @@ def test_freerdp_in_both_roles(display: str) -> None:
     assert server.ok, server.explain()
     assert client.ok, client.explain()
     assert client.verdict_of("CSSP-CRED-01") is Verdict.PASS
+
+
+@needs_kerberos
+def test_rdesktop() -> None:
+    require_program("rdesktop")
+    from fixtures import field_kerberos
+
+    rules = ["CSSP-CRED-01", "CSSP-PKA24-04", "CSSP-KRB-2[45678]", "CSSP-KRB-34"]
+    with field_kerberos.lab() as lab, field_kerberos.rdesktop(lab) as target:
+        report = check_client(target, rules=rules)
+    assert report.ok, report.explain()
+    # Known: it forwards a ticket besides.
+    assert report.verdict_of("CSSP-KRB-27") is Verdict.LENIENT
+    others = {r.rule.id: r.verdict for r in report.results if r.rule.id != "CSSP-KRB-27"}
+    assert set(others.values()) == {Verdict.PASS}, others
+
+
+@needs_kerberos
+def test_pyspnego_with_kerberos() -> None:
+    from fixtures import field_kerberos
+
+    with field_kerberos.lab() as lab:
+        server = check_server(field_kerberos.pyspnego_server(lab), rules=["CSSP-KRB-*"])
+        client = check_client(field_kerberos.pyspnego_client(lab), rules=["CSSP-KRB-*"])
+    # Known, see docs/reference/field-results.md: refusals that stumble, messages that need not be encrypted.
+    assert _numbers(server, Verdict.CRASH) == "04 05 06 07 08 09 23"
+    assert _numbers(server, Verdict.LENIENT) == "10 11 12"
+    assert _numbers(server, Verdict.FAIL) == "19"
+    assert client.ok, client.explain()
+    assert _numbers(client, Verdict.LENIENT) == "32"
+
+
+def _numbers(report: Report, verdict: Verdict) -> str:
+    return " ".join(r.rule.id.rpartition("-")[2] for r in report.results if r.verdict is verdict)
