@@ -10,8 +10,9 @@ mechanism     Kerberos can start                                     it cannot
 ============= ====================================================== ==========================================
 
 Kerberos "can start" when its libraries are installed and a ticket for the target was got with these credentials. That
-is tried in the first `step`, which may ask a KDC; it is not even tried with an NT hash or for an IP address. Why it was
-not used stands in `SpnegoInitiator.skipped`.
+is tried in the first `step`, which may ask a KDC; it is not even tried with an NT hash, for an IP address, or for a
+user of a domain that is no realm (`credssp.nego.kerberos.realm_obstacle`; ``kerberos`` tries that). Why it was not used
+stands in `SpnegoInitiator.skipped`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Final, Literal, TypeAlias
 
 from credssp.credentials import LogonCredentials, NTHashCredentials, PasswordCredentials
 from credssp.errors import LocalProtocolError
-from credssp.nego.kerberos import KerberosInitiator, kerberos_obstacle
+from credssp.nego.kerberos import KerberosInitiator, kerberos_obstacle, realm_obstacle
 from credssp.nego.mechanism import Mechanism, MechanismName
 from credssp.nego.ntlm_initiator import NTLMInitiator
 from credssp.nego.spnego import OID, Candidate, Skipped, SpnegoInitiator
@@ -78,7 +79,7 @@ def create_initiator(
     if mechanism == "ntlm":
         return make_ntlm()
     candidates = [Candidate("ntlm", OID.NTLM, make_ntlm)]
-    obstacle = kerberos_obstacle(credentials, target)
+    obstacle = kerberos_obstacle(credentials, target) or realm_obstacle(credentials)
     if obstacle is None:
         candidates.insert(0, kerberos)
     skipped = [] if obstacle is None else [Skipped("kerberos", obstacle)]

@@ -6,12 +6,13 @@ Making the initiator and its first step may ask a KDC, and so may block.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 from credssp.credentials import LogonCredentials, NTHashCredentials, PasswordCredentials
 from credssp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
-from credssp.nego import pyspnego
+from credssp.nego import krb5_conf, pyspnego
 from credssp.nego.base import SecurityContext
 from credssp.nego.gss_errors import failure
 from credssp.nego.mechanism import Identity
@@ -22,7 +23,7 @@ from credssp.status import NTStatus, SecurityStatus
 if TYPE_CHECKING:
     import spnego
 
-__all__ = ["KerberosAcceptor", "KerberosInitiator", "kerberos_obstacle"]
+__all__ = ["KerberosAcceptor", "KerberosInitiator", "kerberos_obstacle", "realm_obstacle"]
 
 # Values of spnego.ContextReq, which are those of GSS-API (RFC 2744 3.9.5).
 _REQUIRED: Final = {0x02: "mutual authentication", 0x10: "confidentiality", 0x20: "integrity"}
@@ -174,17 +175,40 @@ def kerberos_obstacle(credentials: LogonCredentials | None, target: Target) -> A
     return None
 
 
+def realm_obstacle(credentials: LogonCredentials | None) -> AuthenticationError | None:
+    """Return why a password is most likely not one of a Kerberos realm, or None where it is worth asking a KDC.
+
+    A domain without a dot is a NetBIOS name (``LAB\\alice``). libkrb5 takes it for a realm and looks for its KDC in
+    DNS, for seconds where nobody answers, and there is none but where krb5.conf knows a realm of that name.
+    """
+    if not isinstance(credentials, PasswordCredentials) or sys.platform == "win32":
+        return None
+    realm = _account(credentials)[1]
+    if not realm or "." in realm or realm in krb5_conf.load().realms:
+        return None
+    return failure(
+        f"{realm} is a NetBIOS name and no realm of krb5.conf; Kerberos wants the user as NAME@EXAMPLE.COM",
+        SecurityStatus.SEC_E_NO_AUTHENTICATING_AUTHORITY,
+    )
+
+
 def _principal(credentials: PasswordCredentials) -> str:
     """Return the principal whose password this is.
 
     The realm of an Active Directory domain is its DNS name in capitals, and MIT Kerberos compares exactly; without a
     domain the default realm is taken.
     """
+    user, realm = _account(credentials)
+    name = user.replace("\\", "\\\\").replace("@", "\\@")
+    return f"{name}@{realm}" if realm else name
+
+
+def _account(credentials: PasswordCredentials) -> tuple[str, str]:
+    """Return the user's name, and the realm in capitals or nothing."""
     user, domain = credentials.username, credentials.domain
     if not domain and "@" in user:
         user, _, domain = user.rpartition("@")
-    name = user.replace("\\", "\\\\").replace("@", "\\@")
-    return f"{name}@{domain.upper()}" if domain else name
+    return user, domain.upper()
 
 
 _REPAIRABLE: Final[dict[SecurityStatus, int | None]] = {

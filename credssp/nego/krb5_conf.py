@@ -1,4 +1,4 @@
-"""As much of krb5.conf as an examination needs: [libdefaults], and the KDCs of each realm (krb5.conf(5))."""
+"""As much of krb5.conf as is looked at here: [libdefaults], and the KDCs of each realm (krb5.conf(5))."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ class Krb5Conf:
         missing: files that were named and could not be read.
         libdefaults: the settings of [libdefaults], as text; the first one of a name counts.
         kdcs: by realm, its KDCs as ``host`` or ``host:port``.
+        realms: the realms of [realms], and the default one.
     """
 
     files: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     libdefaults: dict[str, str] = field(default_factory=dict)
     kdcs: dict[str, list[str]] = field(default_factory=dict)
+    realms: set[str] = field(default_factory=set)
 
     def flag(self, name: str, *, default: bool) -> bool:
         """Return a setting that is yes or no."""
@@ -43,6 +45,8 @@ def load() -> Krb5Conf:
     conf = Krb5Conf()
     for name in os.environ.get("KRB5_CONFIG", _DEFAULT).split(os.pathsep):
         _read(conf, Path(name), 0)
+    if "default_realm" in conf.libdefaults:
+        conf.realms.add(conf.libdefaults["default_realm"])
     return conf
 
 
@@ -71,6 +75,7 @@ def _read(conf: Krb5Conf, path: Path, depth: int) -> None:
                 conf.libdefaults.setdefault(name, value)
             elif section == "realms" and value.startswith("{"):
                 realm = name
+                conf.realms.add(realm)
             elif section == "realms" and realm and name == "kdc":
                 conf.kdcs.setdefault(realm, []).append(value)
 

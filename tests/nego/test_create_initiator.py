@@ -16,6 +16,7 @@ from credssp.server_authentication import ServerAuthentication
 from credssp.status import SecurityStatus
 
 ALICE = PasswordCredentials("alice", "secret", domain="LAB")
+OF_A_REALM = PasswordCredentials("alice", "secret", domain="LAB.TEST")
 TARGET = "TERMSRV/srv.lab.test"
 REAL_CLIENT = spnego.client
 
@@ -92,15 +93,38 @@ def test_kerberos_only_fails_without_kerberos(form):
 @pytest.mark.usefixtures("kerberos")
 @pytest.mark.parametrize("mechanism", ["auto", "negotiate"])
 def test_kerberos_is_offered_before_ntlm(mechanism):
-    initiator = create(mechanism)
+    initiator = create(mechanism, OF_A_REALM)
     assert NegTokenInit.decode(initiator.step(None)) == NegTokenInit((OID.KERBEROS, OID.NTLM), b"AP-REQ")
     assert initiator.wire_form == "spnego"
     assert initiator.skipped == ()
 
 
+@pytest.mark.parametrize(("mechanism", "form"), [("auto", "ntlm"), ("negotiate", "spnego")])
+def test_nobody_is_asked_about_the_realm_of_a_netbios_name(kerberos, monkeypatch, tmp_path, mechanism, form):
+    _, made = kerberos
+    monkeypatch.setenv("KRB5_CONFIG", str(tmp_path / "none"))
+    for credentials in (ALICE, PasswordCredentials("alice@lab", "secret")):
+        initiator = create(mechanism, credentials)
+        initiator.step(None)
+        assert (initiator.wire_form, made) == (form, [])
+        assert "LAB is a NetBIOS name" in str(initiator.skipped[0].error)
+        assert initiator.skipped[0].error.status is SecurityStatus.SEC_E_NO_AUTHENTICATING_AUTHORITY
+    create(mechanism, PasswordCredentials("alice", "secret")).step(None)  # the default realm
+    assert len(made) == 1
+    create("kerberos", ALICE).step(None)
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize("text", ["[libdefaults]\n default_realm = LAB\n", "[realms]\n LAB = {\n }\n"])
+def test_a_realm_without_a_dot_is_one_if_krb5_conf_knows_it(kerberos, monkeypatch, tmp_path, text):
+    (tmp_path / "krb5.conf").write_text(text)
+    monkeypatch.setenv("KRB5_CONFIG", str(tmp_path / "krb5.conf"))
+    assert NegTokenInit.decode(create("auto").step(None)).mech_token == b"AP-REQ"
+
+
 @pytest.mark.usefixtures("kerberos")
 def test_server_without_kerberos_gets_ntlm_with_mics_over_the_whole_list():
-    initiator, acceptor = create("auto"), create_acceptor(Accounts(), mechanisms=["ntlm"])
+    initiator, acceptor = create("auto", OF_A_REALM), create_acceptor(Accounts(), mechanisms=["ntlm"])
     log_on(initiator, acceptor)
     assert initiator.wire_form == "spnego"
     assert initiator.name == "ntlm"
