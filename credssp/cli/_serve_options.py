@@ -100,7 +100,7 @@ def accounts(arguments: argparse.Namespace) -> AccountStore:
     stores: list[AccountStore] = [MemoryAccounts(given)]
     if arguments.users_file is not None:
         stores.append(FileAccounts(arguments.users_file))
-    elif not given:
+    elif not given and arguments.keytab is None:
         print("credssp serve: no account was given, so nobody can log on (--user, --users-file)", file=sys.stderr)
     return stores[0] if len(stores) == 1 else _Both(stores)
 

@@ -19,6 +19,7 @@ from credssp.nego.ntlm.messages import Authenticate, Challenge, Negotiate
 from credssp.nego.ntlm.session import NTLMSession
 from credssp.nego.spnego import NegTokenInit, NegTokenResp, decode
 from credssp.nt_hash import nt_hash
+from credssp.wire.krb_ap import AP_REQ, APReq, unframe
 from credssp.wire.ts_request import TSRequest
 
 __all__ = ["Exchange", "Observation", "Opened", "inner_token"]
@@ -120,6 +121,17 @@ class Exchange:
             next((t for t in client if t[:12] == _NTLMSSP + b"\3\0\0\0"), None),
         )
         return None if None in found else found  # type: ignore[return-value]
+
+    def ap_req(self) -> APReq | None:
+        """The client's AP-REQ, or None where this is not Kerberos."""
+        for token in self.tokens("client")[:2]:
+            try:
+                kind, message = unframe(inner_token(token))
+                if kind == AP_REQ:
+                    return APReq.decode(message)
+            except CredSSPError:
+                continue
+        return None
 
     @property
     def is_spnego(self) -> bool:

@@ -1,18 +1,22 @@
-"""KRB, the clients' part: Kerberos as the inner authentication (RFC 4120 3.2.5, RFC 4121).
+"""KRB, the clients' part, and what shows in any exchange: Kerberos inside (RFC 4120 3.2.5, RFC 4121).
 
-These rules need the keys of the service that the client gets tickets for, see FEATURES.
+Most of these rules need the keys of the service that the client gets tickets for, see FEATURES.
 """
 
 from __future__ import annotations
 
-from credssp.conformance.catalogue._base import CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SHOULD
+from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SHOULD
 from credssp.conformance.catalogue.krb import NEEDS, TURNS
+from credssp.conformance.exchange import Observation
 from credssp.conformance.kerberos import APReqFacts, KerberosSession, WrapToken
 from credssp.conformance.kerberos.client import CONF, INTEG, MUTUAL
 from credssp.conformance.kerberos.server import KerberosAnswer
+from credssp.conformance.kerberos.session import SENT_BY_ACCEPTOR
 from credssp.conformance.play import ClientRun, Play
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
+from credssp.errors import CredSSPError
 from credssp.nego.spnego import NegState, NegTokenResp
+from credssp.wire.krb_ap import APReq, Ticket
 
 rule = CATALOGUE.rule
 
@@ -38,38 +42,67 @@ def _service(play: Play) -> KerberosSession:
     return play.kerberos.session
 
 
-@CATALOGUE.client(
+@CATALOGUE.observe(
     rule("CSSP-KRB-24", "the client asks for proof of the server", SECURITY, CLIENT, "1.3; RFC 4120 3.2.2",
-         "a good login with Kerberos", "mutual-required in AP-REQ, MUTUAL in the flags of GSS-API"), NEEDS,
+         "a good login with Kerberos", "mutual-required in the ap-options")
 )  # fmt: skip
-def _asks_for_proof(run: ClientRun) -> Outcome:
-    facts = _facts(run)
-    asked = facts.mutual_required and (facts.flags is None or bool(facts.flags & MUTUAL))
+def _asks_for_proof(seen: Observation) -> Outcome:
+    asked = bool(_ap_req(seen).options & APReq.MUTUAL_REQUIRED)
     return passed() if asked else failed("mutual authentication is not asked for")
 
 
+def _ap_req(seen: Observation) -> APReq:
+    found = seen.exchange.ap_req()
+    if found is None:
+        raise Skipped("not Kerberos")
+    return found
+
+
 @CATALOGUE.client(
-    rule("CSSP-KRB-25", "the client asks for confidentiality and integrity", MUST, CLIENT,
-         "3.1.5 step 3; RFC 4121 4.1.1.1", "a good login with Kerberos", "CONF and INTEG in the flags of GSS-API"),
-    NEEDS,
+    rule("CSSP-KRB-25", "what the client asks GSS-API for", MUST, CLIENT, "1.3; 3.1.5 step 3; RFC 4121 4.1.1.1",
+         "a good login with Kerberos", "MUTUAL, CONF and INTEG in the flags of the authenticator's checksum"), NEEDS,
 )  # fmt: skip
-def _asks_for_sealing(run: ClientRun) -> Outcome:
+def _flags_asked_for(run: ClientRun) -> Outcome:
     flags = _facts(run).flags
     if flags is None:
         return failed("no checksum of GSS-API")
-    missing = (CONF | INTEG) & ~flags
+    missing = (MUTUAL | CONF | INTEG) & ~flags
     return failed(f"the flags 0x{flags:X} lack 0x{missing:X}") if missing else passed(f"0x{flags:X}")
 
 
-@CATALOGUE.client(
+@CATALOGUE.observe(
     rule("CSSP-KRB-26", "which service the ticket is for", SHOULD, CLIENT, "3.1.1",
-         "a good login with Kerberos", "TERMSRV/host with RDP, HTTP/host or WSMAN/host with WinRM, else host/host"),
-    NEEDS,
+         "a good login with Kerberos", "TERMSRV/host with RDP, HTTP/host or WSMAN/host with WinRM, else host/host")
 )  # fmt: skip
-def _ticket_for(run: ClientRun) -> Outcome:
-    service = _facts(run).service
+def _ticket_for(seen: Observation) -> Outcome:
+    try:
+        service = Ticket.decode(_ap_req(seen).ticket).service
+    except CredSSPError as error:
+        return failed(getattr(error, "message", str(error)))
     kind = service.partition("/")[0].upper()
     return passed(service) if kind in ("TERMSRV", "HTTP", "WSMAN", "HOST") else failed(f"a ticket for {service}")
+
+
+@CATALOGUE.observe(
+    rule("CSSP-KRB-38", "what Wrap tokens say of themselves", MUST, BOTH, "RFC 4121 4.2.2",
+         "a good login with Kerberos", "sealed, by the side that sent them, one key for both, numbered one by one")
+)  # fmt: skip
+def _headers(seen: Observation) -> Outcome:
+    _ap_req(seen)
+    sealed = [item for request in seen.requests for item in (request.pub_key_auth, request.auth_info) if item]
+    if not sealed:
+        raise Skipped(f"the {seen.who} sealed nothing")
+    try:
+        tokens = [WrapToken.decode(item) for item in sealed]
+    except CredSSPError as error:
+        return failed(getattr(error, "message", str(error)))
+    sender = SENT_BY_ACCEPTOR if seen.who == "server" else 0
+    for before, token in zip((None, *tokens), tokens, strict=False):
+        if not token.sealed or token.flags & SENT_BY_ACCEPTOR != sender:
+            return failed(f"flags 0x{token.flags:02X}")
+        if before is not None and (token.flags, token.sequence) != (before.flags, before.sequence + 1):
+            return failed(f"flags 0x{token.flags:02X}, number {token.sequence} behind {before.sequence}")
+    return passed(f"flags 0x{tokens[0].flags:02X}")
 
 
 @CATALOGUE.client(
