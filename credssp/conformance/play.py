@@ -226,8 +226,8 @@ class Play:
             return
         try:
             token = self._acceptor.step(first.nego_tokens[0]) or b""
-        except CredSSPError:
-            self.end = Reply(End.OTHER, first.nego_tokens[0])
+        except CredSSPError as error:
+            self.end = Reply.unusable(first.nego_tokens[0], error)
             return
         answer = token if self.script.challenge_token is None else self.script.challenge_token(token)
         message = TSRequest(self.script.version, nego_tokens=(answer,))
@@ -284,7 +284,7 @@ class Play:
         except CredSSPError as error:
             # The suite changed what the client's MIC covers; the client has gone along with it all the same.
             self.key_message = message if message.pub_key_auth is not None else None
-            self.end = Reply(End.OTHER, str(error).encode())
+            self.end = Reply.unusable(message.nego_tokens[0] if message.nego_tokens else b"", error)
             return
         expected = binding.client_value(self.effective, self.nonce, self.public_key)
         self.client_key_right = self.client_key == expected

@@ -45,11 +45,18 @@ class Reply:
         end: what kind.
         data: the TSRequest, or the other octets.
         alert: name of the TLS alert.
+        note: why the suite could not go on with it, where the octets alone do not say.
     """
 
     end: End
     data: bytes = b""
     alert: str = ""
+    note: str = ""
+
+    @classmethod
+    def unusable(cls, data: bytes, error: CredSSPError) -> Reply:
+        """Return the end of a login that the suite's own half cannot go on with."""
+        return cls(End.OTHER, data, note=f"what the suite cannot take: {getattr(error, 'message', error)}")
 
     @property
     def request(self) -> TSRequest | None:
@@ -81,7 +88,7 @@ class Reply:
             End.MESSAGE: "a TSRequest",
             End.CLOSED: "closed",
             End.SILENT: "nothing at all",
-            End.OTHER: f"{len(self.data)} octets that are no TSRequest",
+            End.OTHER: self.note or f"{len(self.data)} octets that are no TSRequest",
         }[self.end]
 
 
