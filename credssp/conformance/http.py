@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from credssp.conformance.kerberos import TicketSource
-from credssp.conformance.links import Link, SocketLink
+from credssp.conformance.links import Link
 from credssp.conformance.ntlm import Account
 from credssp.conformance.rule import Skipped
 from credssp.conformance.setup import Setup
@@ -181,6 +181,10 @@ class RequestSource(Protocol):
     """Where requests of a client under test come from."""
 
     @property
+    def crash(self) -> str:
+        """How the client crashed, or an empty string."""
+
+    @property
     def report(self) -> BaseException | None:
         """The error that the client told its caller."""
 
@@ -209,9 +213,13 @@ class HttpServerLink:
     def __init__(self, source: RequestSource) -> None:
         self.source = source
         self.requests: list[HttpRequest] = []
-        self.crash = ""
         self._pending = False
         self._closed = False
+
+    @property
+    def crash(self) -> str:
+        """How the client crashed."""
+        return self.source.crash
 
     @property
     def report(self) -> BaseException | None:
@@ -256,12 +264,20 @@ class HttpServerLink:
 class SocketRequests:
     """Requests over a socket: just enough HTTP/1.1 for what WinRM clients send."""
 
-    report: BaseException | None = None
-
-    def __init__(self, link: SocketLink) -> None:
+    def __init__(self, link: Link) -> None:
         self._link = link
         self._data = b""
         self.over = False
+
+    @property
+    def crash(self) -> str:
+        """How the client crashed, where that can be known."""
+        return self._link.crash
+
+    @property
+    def report(self) -> BaseException | None:
+        """What the client told its caller, where that can be known."""
+        return self._link.report
 
     def next(self, timeout: float) -> HttpRequest | None:
         """Read one request."""
@@ -273,21 +289,38 @@ class SocketRequests:
         for line in head.decode("latin-1").split("\r\n")[1:]:
             name, _, value = line.partition(":")
             headers[name.strip().lower()] = value.strip()
-        size = int(headers.get("content-length") or 0)
         self._data = rest
+        length = headers.get("content-length") or "0"
+        if "transfer-encoding" in headers or not length.isdecimal():
+            # [MS-WSMV] 2.2.9.1.1.2.1: Content-Length must be there.
+            self.answer(HttpAnswer(411))
+            self.over = True
+            return None
+        size = int(length)
+        if headers.get("expect", "").lower() == "100-continue" and len(rest) < size:
+            self._link.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         while len(self._data) < size:
             if not self._more(timeout):
                 return None
         body, self._data = self._data[:size], self._data[size:]
-        return HttpRequest(headers.get("authorization", ""), headers.get("content-type", ""), body)
+        request = HttpRequest(headers.get("authorization", ""), headers.get("content-type", ""), body)
+        if request.token:
+            self._begun()
+        return request
 
     def _more(self, timeout: float) -> bool:
-        piece = self._link.receive(timeout)
+        piece = self._read(timeout)
         if not piece or len(self._data) > _MAX_HEAD * 64:
             self.over = piece == b"" or bool(piece)
             return False
         self._data += piece
         return True
+
+    def _read(self, timeout: float) -> bytes | None:
+        return self._link.receive(timeout)
+
+    def _begun(self) -> None:
+        """Take note of the first leg of a login; called for every leg."""
 
     def answer(self, answer: HttpAnswer) -> None:
         """Send one response."""

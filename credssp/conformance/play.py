@@ -201,6 +201,15 @@ class Play:
         """The error that the client told its caller, or None."""
         return self.wire.link.report
 
+    @property
+    def stage(self) -> str:
+        """How far the client went before it ended it, in words."""
+        if self.key_message is not None:
+            return "after the server's pubKeyAuth"
+        if self.answers:
+            return "after its own second message"
+        return "after the server's first token" if self.requests else "before its first TSRequest"
+
     def server_value(self, version: int | None = None) -> bytes:
         """Return the plaintext of a right pubKeyAuth of the server."""
         key = self.public_key if self.script.public_key is None else self.script.public_key
@@ -349,7 +358,9 @@ class ClientRun:
         """Let the client begin a login, and put TLS on it; the handshake is still to be done."""
         script = script or Script()
         link = self.start(setup, script.front)
-        channel = TLSChannel(server_context(script.tls, certificate_of(script.key_type)), server_side=True)
+        # Over HTTP every leg wants an answer; clients built on pyspnego take one without octets for a refusal.
+        tls = dataclasses.replace(script.tls, tickets=True) if "http" in self.target.features else script.tls
+        channel = TLSChannel(server_context(tls, certificate_of(script.key_type)), server_side=True)
         self.last = Wire(link, channel, side="server", timeout=self.target.timeout)
         return self.last
 
@@ -394,7 +405,10 @@ class ClientRun:
             self._known[key] = self.try_serve(setup, version=version)
         play = self._known[key]
         if not play.delegated_something:
-            raise Skipped(f"the client does not complete a good login with version {version}: {describe_end(play.end)}")
+            raise Skipped(
+                f"the client does not complete a good login with version {version}: "
+                f"{describe_end(play.end)} {play.stage}"
+            )
         return play
 
     def observation(self, version: int = 6, setup: Setup | None = None) -> Observation:

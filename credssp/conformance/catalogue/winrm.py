@@ -305,7 +305,10 @@ def _client_lie(run: ClientRun) -> Outcome:
         protector.unwrap(part.records)
     sealed = encrypt(protector, b"<answer/>", SOAP)
     link.source.answer(HttpAnswer(200, (), sealed.content_type, _lie(sealed)))
-    return passed(type(link.report).__name__) if link.report is not None else failed("the client takes it")
+    told = link.report
+    if link.crash:
+        return Outcome(Verdict.CRASH, link.crash)
+    return passed(type(told).__name__) if told is not None else failed("the client takes it")
 
 
 @CATALOGUE.client(
