@@ -2,7 +2,7 @@
 
 Every case is bounded: a target has a `timeout` for each of its answers, no case waits for more than a few dozen
 answers, and whatever a case raises becomes its outcome. A peer that takes no good login at all is not judged: refusing
-everything would pass most rules.
+everything would pass most rules. Of an RDP server, what it says before TLS still is.
 """
 
 from __future__ import annotations
@@ -141,13 +141,18 @@ def check_server(
         on_result: is told each result.
     """
     known: dict[Any, Any] = {}
+    cases = select(rules, side=Role.SERVER)
+    trouble = ""
     probe = ServerRun(target, known)
     try:
         if "kerberos" in target.features:
             probe.ticket()
         probe.baseline()
     except (Skipped, CredSSPError, OSError) as error:
-        return Report(target.name, "server", (), trouble=f"no good login works: {error}")
+        trouble = f"no good login works: {error}"
+        # What an RDP server says before TLS can be judged all the same, if it is there.
+        heard = isinstance(error, Skipped) and "x224" in target.features
+        cases = [case for case in cases if heard and not case.passive and case.rule.area == "NEG"]
     finally:
         probe.close()
 
@@ -165,7 +170,8 @@ def check_server(
     def run_case(case: Case) -> Outcome:
         return _guarded(lambda: ServerRun(target, known), case)
 
-    return _check(target.name, Role.SERVER, target.features, rules, expected, on_result, observations, run_case)
+    report = _check(target.name, Role.SERVER, target.features, cases, expected, on_result, observations, run_case)
+    return replace(report, trouble=trouble)
 
 
 def check_client(
@@ -199,7 +205,8 @@ def check_client(
     def run_case(case: Case) -> Outcome:
         return _guarded(lambda: ClientRun(target, known), case)
 
-    return _check(target.name, Role.CLIENT, target.features, rules, expected, on_result, observations, run_case)
+    cases = select(rules, side=Role.CLIENT)
+    return _check(target.name, Role.CLIENT, target.features, cases, expected, on_result, observations, run_case)
 
 
 def check_exchanges(
@@ -246,7 +253,7 @@ def _check(
     name: str,
     side: Role,
     features: Iterable[str],
-    rules: Iterable[str],
+    cases: Iterable[Case],
     expected: dict[str, str] | None,
     on_result: OnResult | None,
     observations: Callable[[], Iterator[Observation]],
@@ -254,7 +261,7 @@ def _check(
 ) -> Report:
     seen: list[Observation] | None = None
     results = []
-    for case in select(rules, side=side):
+    for case in cases:
         begin = time.monotonic()
         missing = case.needs - set(features)
         if missing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from credssp.conformance.links import Link
+from credssp.conformance.rule import Skipped
 from credssp.conformance.setup import Front
 from credssp.rdp.negotiation import NegotiationRequest, NegotiationResponse, Protocol, RequestFlags, ResponseFlags
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
@@ -32,12 +33,23 @@ def ask(link: Link, protocols: int | None, timeout: float, *, flags: int = 0) ->
         return data
 
 
-def request_tls(link: Link, protocols: int, timeout: float) -> Protocol | None:
-    """Negotiate, as a client; returns what was selected, None where that is no CredSSP (the link is closed then)."""
+def request_tls(link: Link, protocols: int, timeout: float) -> Protocol:
+    """Negotiate, as a client; returns what was selected.
+
+    Raises:
+        Skipped: that is no CredSSP.
+    """
     answer = ask(link, protocols, timeout)
-    if isinstance(answer, ConnectionConfirm) and isinstance(answer.negotiation, NegotiationResponse):
-        return answer.negotiation.selected
-    return None
+    if not isinstance(answer, ConnectionConfirm):
+        raise Skipped(f"the server selects no CredSSP: it answered {len(answer)} octets that are no Connection Confirm")
+    chosen = answer.negotiation
+    if isinstance(chosen, NegotiationResponse):
+        if chosen.selected in (Protocol.HYBRID, Protocol.HYBRID_EX):
+            return chosen.selected
+        told = f"PROTOCOL_{chosen.selected.name or int(chosen.selected)}"
+    else:
+        told = "without a negotiation response" if chosen is None else chosen.summary
+    raise Skipped(f"the server selects no CredSSP: it answered {told}")
 
 
 def take_request(link: Link, timeout: float) -> bytes:
