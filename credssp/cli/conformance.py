@@ -39,6 +39,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-d", "--domain", default="", help="its domain")
     parser.add_argument("--password-file", metavar="F", help="file with its password, - for standard input")
     parser.add_argument("--exec", dest="command", metavar="CMD", help="client: command line with {host} and {port}")
+    parser.add_argument(
+        "--exec-variant", action="append", default=[], metavar="NAME=CMD",
+        help="client: command line for another set-up, such as spnego or large-message; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--exec-reports", action="store_true",
+        help="client: it exits with 0 after a good login alone, and says why not in its last line on stderr",
+    )  # fmt: skip
     parser.add_argument("--transport", choices=("rdp", "http"), default="rdp", help="client: what it speaks")
     parser.add_argument("--kerberos", action="store_true", help="server: with Kerberos too; -d is the realm then")
     parser.add_argument("--ccache", metavar="CACHE", help="server: likewise, with the tickets of this cache")
@@ -114,8 +122,10 @@ def _judge(arguments: argparse.Namespace) -> Report:
     if arguments.what == "client":
         from credssp.conformance.rdp import CommandTarget
 
-        if not arguments.command or "{port}" not in arguments.command:
-            raise LocalProtocolError("client needs --exec with a command line that has {host} and {port} in it")
+        variants = dict(text.partition("=")[::2] for text in arguments.exec_variant)
+        for command in (arguments.command or "", *variants.values()):
+            if "{port}" not in command:
+                raise LocalProtocolError("client needs --exec with a command line that has {host} and {port} in it")
         target = CommandTarget(
             arguments.command,
             _account(arguments),
@@ -123,6 +133,8 @@ def _judge(arguments: argparse.Namespace) -> Report:
             transport=arguments.transport,
             target_name=arguments.spn or "",
             service_keys=_service_keys(arguments),
+            features=("x224", "report") if arguments.exec_reports else ("x224",),
+            variants=variants,
         )
         return check_client(target, rules=arguments.rule, expected=expected, on_result=told)
     raise LocalProtocolError("say what to judge: server, client, fixtures, vectors, or --list")

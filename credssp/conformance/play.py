@@ -405,9 +405,10 @@ class ClientRun:
             self._known[key] = self.try_serve(setup, version=version)
         play = self._known[key]
         if not play.delegated_something:
+            told = "" if play.report is None else f", and told its caller: {play.report}"
             raise Skipped(
                 f"the client does not complete a good login with version {version}: "
-                f"{describe_end(play.end)} {play.stage}"
+                f"{describe_end(play.end)} {play.stage}{told}"
             )
         return play
 

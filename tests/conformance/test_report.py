@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -197,6 +199,8 @@ def test_vectors_command(capsys: pytest.CaptureFixture[str]) -> None:
         ["server", "rdp://x"],
         ["client", "-u", "alice"],
         ["client", "-u", "alice", "--exec", "true"],
+        ["client", "-u", "alice", "--exec", "true {port}", "--exec-variant", "spnego=true"],
+        ["client", "-u", "alice", "--exec", "true {port}", "--exec-variant", "unknown=true {port}"],
         ["fixtures", str(FIXTURES), "--rule", "CSSP-VER-01", "--junit", "/nowhere/x.xml"],
         ["fixtures", str(FIXTURES), "--expected", "/nowhere"],
     ],
@@ -207,6 +211,19 @@ def test_calls_that_make_no_sense(
     monkeypatch.setenv("CREDSSP_PASSWORD", "x")
     assert main(["conformance", *arguments]) == 2
     assert "credssp conformance: " in capsys.readouterr().err
+
+
+def test_a_client_that_logs_on_to_nobody(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("CREDSSP_PASSWORD", "x")
+    text = (
+        "import socket, sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2]))); "
+        "s.sendall(bytes.fromhex('030000130ee000000000000100080003000000')); s.recv(99); sys.exit('I am a scanner')"
+    )
+    program = shlex.join([sys.executable, "-c", text, "{host}", "{port}"])
+    arguments = ["--exec", program, "--exec-reports", "--exec-variant", f"spnego={program}", "--timeout", "20"]
+    assert main(["conformance", "client", "-u", "alice", *arguments]) == 2
+    told = capsys.readouterr().out
+    assert "version 6: closed before its first TSRequest, and told its caller: I am a scanner" in told
 
 
 @pytest.mark.parametrize("url", ["rdp://127.0.0.1:1", "http://127.0.0.1:1/wsman"])

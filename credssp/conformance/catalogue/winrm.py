@@ -402,3 +402,23 @@ def _stray_message(run: ServerRun) -> Outcome:
     if isinstance(answer, Outcome):
         return answer
     return failed("taken") if 200 <= answer.status < 300 else passed(f"{answer.status}")
+
+
+@CATALOGUE.client(
+    rule("CSSP-WINRM-16", "200 before the server has proved its key", SECURITY, CLIENT, "3.1.5 step 5",
+         "200 in place of the server's first token, then of its pubKeyAuth", "an error, or a new login; no message"),
+    "http",
+)  # fmt: skip
+def _agreed_too_early(run: ClientRun) -> Outcome:
+    def agree(play: Play, _: object) -> None:
+        link = play.wire.link
+        if isinstance(link, HttpServerLink):
+            link.finish(HttpAnswer(200))
+
+    for leg, what in (("challenge", "the server's first token"), ("key", "pubKeyAuth")):
+        play = run.serve(**{leg: agree})
+        if any(is_encrypted_type(request.content_type) for request in _requests(play)):
+            return failed(f"200 in place of {what}: the client sent its message")
+        if play.crash:
+            return Outcome(Verdict.CRASH, play.crash)
+    return passed(describe_end(play.end))
