@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 from credssp.conformance.catalogue._base import (
     BOTH,
@@ -415,8 +416,12 @@ def _agreed_too_early(run: ClientRun) -> Outcome:
         if isinstance(link, HttpServerLink):
             link.finish(HttpAnswer(200))
 
-    for leg, what in (("challenge", "the server's first token"), ("key", "pubKeyAuth")):
-        play = run.serve(**{leg: agree})
+    scripts: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"challenge": agree}, "the server's first token"),
+        ({"key": agree}, "pubKeyAuth"),
+    )
+    for script, what in scripts:
+        play = run.serve(**script)
         if any(is_encrypted_type(request.content_type) for request in _requests(play)):
             return failed(f"200 in place of {what}: the client sent its message")
         if play.crash:
