@@ -130,7 +130,7 @@ class Program:
         self._errors.seek(max(0, size - _ERRORS_SIZE))
         lines = self._errors.read().decode("utf-8", "replace").split("\n")
         text = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        for value in self._hidden:
+        for value in filter(None, self._hidden):
             text = text.replace(value, "***")
         # Python's reprs: the same error must be the same text in every run.
         return re.sub(r"\bat 0x[0-9a-f]+", "at ***", text)
@@ -195,28 +195,28 @@ class ProgramLink:
         self._over = self._over or data == b""
         return data
 
-    def renewed(self, timeout: float) -> bool:
-        """Wait until there is something to receive; returns whether another connection took the place instead."""
+    def settle(self, timeout: float) -> bool:
+        """Wait until there is something to receive; returns whether another connection took the place meanwhile."""
         end = time.monotonic() + timeout
+        before = self._count
+        ended = False
         while self._listener is not None and (left := end - time.monotonic()) > 0:
             connection = self._link.socket
-            ended = False
-            if select.select([connection], [], [], 0)[0]:
-                with contextlib.suppress(OSError):
-                    if connection.recv(1, socket.MSG_PEEK):
-                        return False
+            if not ended and select.select([connection], [], [], 0)[0]:
+                if _has_data(connection):
+                    break
                 ended = True
             waited_for = [self._listener] if ended else [self._listener, connection]
             if self._listener in select.select(waited_for, [], [], min(left, _TICK))[0]:
                 self._link.close()
                 self._link = SocketLink(self._listener.accept()[0])
                 self._count += 1
+                ended = False
                 if self._count >= _MAX_CONNECTIONS:
                     self.stop_listening()
-                return True
-            if ended and self._program.status is not None:
-                return False
-        return False
+            elif ended and self._program.status is not None:
+                break
+        return self._count != before
 
     def _accept(self, listener: socket.socket, timeout: float) -> socket.socket | None:
         end = time.monotonic() + timeout
@@ -240,6 +240,14 @@ class ProgramLink:
         self._program.stop()
 
 
+def _has_data(connection: socket.socket) -> bool:
+    """Whether octets wait on a connection that select calls readable, rather than its end."""
+    try:
+        return bool(connection.recv(1, socket.MSG_PEEK))
+    except OSError:
+        return False
+
+
 class ProgramRequests(SocketRequests):
     """Requests of a program."""
 
@@ -248,7 +256,7 @@ class ProgramRequests(SocketRequests):
         self._program_link = link
 
     def _read(self, timeout: float) -> bytes | None:
-        while self._program_link.renewed(timeout):
+        if self._program_link.settle(timeout):
             self._data = b""
         return super()._read(timeout)
 

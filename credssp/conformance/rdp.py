@@ -142,8 +142,7 @@ class CommandTarget:
         link = ProgramLink(listener, program, start=self.start_timeout, patience=patience)
         if self.transport == "http":
             return HttpServerLink(ProgramRequests(link))
-        while link.renewed(self.timeout):
-            pass
+        link.settle(self.timeout)
         link.stop_listening()
         self._requests[id(link)] = take_request(link, self.timeout)
         answer_request(link, front)
