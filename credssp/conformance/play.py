@@ -34,10 +34,10 @@ from credssp.protocol_version import effective_version
 from credssp.tls.certificate import ServerCertificate, generate_certificate, process_certificate
 from credssp.tls.channel import TLSChannel
 from credssp.tls.settings import ServerTLS, server_context
-from credssp.wire.ts_credentials import TSCredentials
+from credssp.wire.ts_credentials import TSCredentials, TSPasswordCreds
 from credssp.wire.ts_request import TSRequest
 
-__all__ = ["ClientRun", "Play", "PlayEdit", "Script"]
+__all__ = ["ClientRun", "Play", "PlayEdit", "Script", "nothing_delegated"]
 
 Sent: TypeAlias = TSRequest | bytes | tuple[bytes, ...] | None
 PlayEdit: TypeAlias = Callable[["Play", TSRequest], Sent]
@@ -322,6 +322,12 @@ class Play:
             self.delegated = TSCredentials.decode(self.auth_plain)
         except CredSSPError:
             self.delegated = None
+
+
+def nothing_delegated(credentials: TSCredentials) -> bool:
+    """Whether these are the three empty strings of Restricted Admin mode."""
+    inside = credentials.credentials
+    return isinstance(inside, TSPasswordCreds) and not (inside.domain_name or inside.user_name or inside.password)
 
 
 class ClientRun:

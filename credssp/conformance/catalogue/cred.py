@@ -14,7 +14,7 @@ from credssp.conformance.catalogue._base import (
     SHOULD,
 )
 from credssp.conformance.exchange import Observation
-from credssp.conformance.play import ClientRun
+from credssp.conformance.play import ClientRun, nothing_delegated
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.conformance.samples import SMART_CARD_SAMPLE, remote_guard, smart_card
@@ -121,9 +121,7 @@ def _restricted_admin(run: ClientRun) -> Outcome:
     play = run.try_serve(Setup(restricted_admin=True), front=Front(flags=RESTRICTED_ADMIN_SUPPORTED))
     if play.delegated is None:
         return run.completed(play, "Restricted Admin")
-    creds = play.delegated.credentials
-    empty = isinstance(creds, TSPasswordCreds) and not (creds.domain_name or creds.user_name or creds.password)
-    return passed() if empty else failed("credentials that are not empty")
+    return passed() if nothing_delegated(play.delegated) else failed("credentials that are not empty")
 
 
 @CATALOGUE.client(
