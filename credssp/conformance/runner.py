@@ -290,13 +290,17 @@ def _guarded(make: Callable[[], ServerRun | ClientRun], case: Case) -> Outcome:
     except OSError as error:
         outcome = Outcome(Verdict.CRASH, f"the peer is gone: {error.strerror or type(error).__name__}")
     except CredSSPError as error:
-        # The suite could not read what a peer sent where it had to, in a case that did not foresee it.
-        outcome = Outcome(Verdict.FAIL, f"what came could not be read: {getattr(error, 'message', error)}")
+        outcome = _unreadable(error)
     except Exception as error:  # noqa: BLE001  # a bug of the suite, or a peer that nobody thought of: the others go on
         outcome = Outcome(Verdict.SKIP, f"{SUITE_FAILED}: {type(error).__name__}: {error}")
     finally:
         run.close()
     return replace(outcome, evidence=run.evidence[-_EVIDENCE:])
+
+
+def _unreadable(error: CredSSPError) -> Outcome:
+    """Judge a peer whose octets could not be read where they had to be, in a case that did not foresee it."""
+    return Outcome(Verdict.FAIL, f"what came could not be read: {getattr(error, 'message', error)}")
 
 
 def _look(case: Case, observations: Sequence[Observation]) -> Outcome:
@@ -307,6 +311,8 @@ def _look(case: Case, observations: Sequence[Observation]) -> Outcome:
             outcome: Outcome = case.function(seen)
         except Skipped as reason:
             outcome = Outcome(Verdict.SKIP, str(reason))
+        except CredSSPError as error:
+            outcome = _unreadable(error)
         if _ORDER.index(outcome.verdict) > _ORDER.index(worst.verdict) or worst.detail == "no exchange to look at":
             evidence = tuple(Evidence(sender, data) for sender, data in seen.exchange.messages)
             worst = replace(outcome, evidence=evidence[-_EVIDENCE:])

@@ -161,8 +161,8 @@ def test_a_winrm_client_that_takes_any_200_for_the_end(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(ClientLogin, "receive", receive)
     monkeypatch.setattr(ClientContext, "wrap", lambda self, data: self._channel.encrypt(data))
-    report = check_client(own_winrm_client(), rules=["CSSP-WINRM-16"])
-    assert report.verdict_of("CSSP-WINRM-16") is Verdict.FAIL
+    report = check_client(own_winrm_client(), rules=["CSSP-WINRM-18"])
+    assert report.verdict_of("CSSP-WINRM-18") is Verdict.FAIL
 
 
 def test_a_winrm_client_with_another_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
