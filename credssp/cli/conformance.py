@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +18,8 @@ if TYPE_CHECKING:
     from credssp.nego.tickets import ServiceKey
 
 __all__ = ["configure", "run"]
+
+_LONGEST = 3600
 
 _EPILOG = """Examples:
   credssp conformance server rdp://127.0.0.1:3389 -u alice -d LAB
@@ -66,14 +72,52 @@ def run(arguments: argparse.Namespace) -> int:
     from credssp.errors import AuthenticationError, LocalProtocolError
 
     try:
+        _check(arguments)
         if arguments.list:
             return _list(arguments)
         if arguments.what == "vectors":
             return _vectors()
-        return _write(_judge(arguments), arguments)
+        with _ended_by_sigterm():
+            report = _judge(arguments)
+        return _write(report, arguments)
     except (LocalProtocolError, AuthenticationError) as error:
         print(f"credssp conformance: {error.message}", file=sys.stderr)
         return 2
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block as an interrupt would: the programs that were started are stopped."""
+
+    def end(*_: object) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse what can be seen to be wrong before anything is tried. Raises LocalProtocolError."""
+    import math
+
+    from credssp.conformance.runner import select
+    from credssp.errors import LocalProtocolError
+
+    for pattern in arguments.rule:
+        if not select([pattern]):
+            raise LocalProtocolError(f"--rule {pattern}: no rule is called that; --list shows them")
+    if not (math.isfinite(arguments.timeout) and 0 < arguments.timeout <= _LONGEST):
+        raise LocalProtocolError(f"--timeout is a number of seconds above 0, up to {_LONGEST}")
+    for name in (arguments.junit, arguments.html):
+        # Now, and not after minutes of logins.
+        if name and (Path(name).is_dir() or not Path(name).absolute().parent.is_dir()):
+            raise LocalProtocolError(f"the report cannot be written: {name} is no file in a folder that exists")
 
 
 def _list(arguments: argparse.Namespace) -> int:

@@ -32,6 +32,7 @@ _CRASHES: Final = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL)
 _TICK: Final = 0.05
 _ERRORS_SIZE: Final = 8192
 """Octets of standard error that are read, from its end."""
+_LINE_SIZE: Final = 300
 _MAX_CONNECTIONS: Final = 16
 """Of one program before its login begins: a port scan and a few probes."""
 
@@ -63,19 +64,20 @@ class Program:
             OSError: it cannot be started.
         """
         self._hidden = hidden
+        self._reports = reports
         # Open as long as the program lives, and no pipe: nobody reads it before the end.
-        self._errors: IO[bytes] | None = tempfile.TemporaryFile() if reports else None  # noqa: SIM115
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         try:
             self._process = subprocess.Popen(  # noqa: S603  # the user's own command line
                 words,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=self._errors or subprocess.DEVNULL,
+                stderr=self._errors,
                 env=dict(environment) if environment is not None else None,
                 start_new_session=True,
             )
         except OSError:
-            self._close_errors()
+            self._errors.close()
             raise
         self._stopped = False
 
@@ -91,17 +93,17 @@ class Program:
         code = self.status
         if code is not None and -code in _CRASHES:
             return f"the program ended by {signal.Signals(-code).name}"
-        if code == EX_SOFTWARE and self._errors is not None:
-            return self._last_line() or f"the program ended with {EX_SOFTWARE}"
+        if code == EX_SOFTWARE and self._reports:
+            return self.last_line() or f"the program ended with {EX_SOFTWARE}"
         return ""
 
     @property
     def report(self) -> ProgramError | None:
         """The error that it told, or None; it must be a program that does."""
         code = self.status
-        if not code or self._errors is None:
+        if not code or not self._reports:
             return None
-        return ProgramError(self._last_line() or f"exit status {code}")
+        return ProgramError(self.last_line() or f"exit status {code}")
 
     def wait(self, patience: float) -> None:
         """Wait for its end."""
@@ -109,22 +111,31 @@ class Program:
             self._process.wait(patience)
 
     def stop(self) -> None:
-        """Stop it and its children, which are in its session."""
+        """Stop it and its children, which are in its session, be it still there or not."""
         for number, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0)):
-            if self._process.poll() is not None:
-                break
-            self._stopped = True
-            with contextlib.suppress(ProcessLookupError):
+            self._stopped = self._stopped or self._process.poll() is None
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)
             self.wait(patience)
-        self._close_errors()
+            if self.gone:
+                break
+        self._errors.close()
 
-    def _close_errors(self) -> None:
-        if self._errors is not None:
-            self._errors.close()
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended, and its children with it."""
+        return self._process.poll() is not None and not self._group_is_left()
 
-    def _last_line(self) -> str:
-        if self._errors is None or self._errors.closed:
+    def _group_is_left(self) -> bool:
+        try:
+            os.killpg(self._process.pid, 0)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
+
+    def last_line(self) -> str:
+        """Return the last thing that it said on standard error, without what is hidden; empty once it was stopped."""
+        if self._errors.closed:
             return ""
         size = self._errors.seek(0, os.SEEK_END)
         self._errors.seek(max(0, size - _ERRORS_SIZE))
@@ -133,7 +144,8 @@ class Program:
         for value in filter(None, self._hidden):
             text = text.replace(value, "***")
         # Python's reprs: the same error must be the same text in every run.
-        return re.sub(r"\bat 0x[0-9a-f]+", "at ***", text)
+        text = re.sub(r"\bat 0x[0-9a-f]+", "at ***", text)
+        return "".join(c if c.isprintable() else " " for c in text)[-_LINE_SIZE:]
 
 
 class ProgramLink:
@@ -160,16 +172,23 @@ class ProgramLink:
         self._patience = patience
         self._count = 1
         self._over = False
-        connection = self._accept(listener, start)
-        if connection is None:
-            code = program.status
-            self.stop_listening()
-            program.stop()
-            raise Skipped(
-                f"the program ended with {code} and did not connect" if code
-                else f"the program did not connect within {start:g} s"
-            )  # fmt: skip
+        connection = None
+        try:
+            connection = self._accept(listener, start)
+            if connection is None:
+                raise Skipped(self._no_connection(start))
+        finally:  # an interrupt as well: nothing of ours may stay behind
+            if connection is None:
+                self.stop_listening()
+                program.stop()
         self._link = SocketLink(connection)
+
+    def _no_connection(self, start: float) -> str:
+        code, said = self._program.status, self._program.last_line()
+        reason = f"the program did not connect within {start:g} s"
+        if code is not None:
+            reason = f"the program ended with exit code {code} before it connected"
+        return f"{reason}: {said}" if said else reason
 
     @property
     def crash(self) -> str:
@@ -223,7 +242,8 @@ class ProgramLink:
         while (left := end - time.monotonic()) > 0:
             if select.select([listener], [], [], min(left, _TICK))[0]:
                 return listener.accept()[0]
-            if self._program.status:
+            # One that ends well may have left children that connect; with nobody left there is nothing to wait for.
+            if self._program.status or self._program.gone:
                 return None
         return None
 

@@ -86,7 +86,7 @@ class CommandTarget:
     """A client that is a program: started anew for every login, and stopped by its own process id.
 
     Attributes:
-        command: the command line; ``{host}`` and ``{port}`` are replaced.
+        command: the command line; ``{host}`` and ``{port}`` are replaced. May hold a password, so it is in no repr.
         account: the account that the command line logs on with.
         name: for reports.
         timeout: seconds to wait for an answer of it.
@@ -99,7 +99,7 @@ class CommandTarget:
         service_keys: keys of the service, for a program that logs on with Kerberos; ``{host}`` is a name then.
     """
 
-    command: str
+    command: str = field(repr=False)
     account: Account
     name: str = ""
     timeout: float = 5.0
@@ -108,12 +108,14 @@ class CommandTarget:
     transport: str = "rdp"
     environment: Mapping[str, str] | None = None
     start_timeout: float = 10.0
-    variants: Mapping[str, str] = field(default_factory=dict)
+    variants: Mapping[str, str] = field(default_factory=dict, repr=False)
     service_keys: Sequence[ServiceKey] = ()
-    _requests: dict[int, bytes] = field(default_factory=dict)
+    _requests: dict[int, bytes] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        self.name = self.name or Path(shlex.split(self.command)[0]).name
+        self.name = self.name or Path(_words(self.command)[0]).name
+        for command in self.variants.values():
+            _words(command)
         if self.transport == "http":
             self.features = ("http", *(feature for feature in self.features if feature not in ("http", "x224")))
         if self.service_keys:
@@ -124,28 +126,32 @@ class CommandTarget:
 
     def start(self, setup: Setup, front: Front) -> Link:
         """Start the program and wait for its connection."""
-        command = self._command(setup)
+        words = _words(self._command(setup))
         listener = socket.create_server(("127.0.0.1", 0))
+        port = str(listener.getsockname()[1])
+        host = "localhost" if self.service_keys else "127.0.0.1"  # Kerberos knows no addresses
         try:
-            port = str(listener.getsockname()[1])
-            host = "localhost" if self.service_keys else "127.0.0.1"  # Kerberos knows no addresses
             program = Program(
-                [word.replace("{host}", host).replace("{port}", port) for word in shlex.split(command)],
+                [word.replace("{host}", host).replace("{port}", port) for word in words],
                 environment=without_proxies(self.environment) if self.transport == "http" else self.environment,
                 reports="report" in self.features,
                 hidden=(self.account.password.reveal(), port),
             )
-        except OSError:
+        except OSError as error:
             listener.close()
-            raise
+            raise Skipped(f"{words[0]} cannot be started: {error.strerror}") from None
         patience = self.timeout if "report" in self.features else _PATIENCE
         link = ProgramLink(listener, program, start=self.start_timeout, patience=patience)
         if self.transport == "http":
             return HttpServerLink(ProgramRequests(link))
-        link.settle(self.timeout)
-        link.stop_listening()
-        self._requests[id(link)] = take_request(link, self.timeout)
-        answer_request(link, front)
+        try:
+            link.settle(self.timeout)
+            link.stop_listening()
+            self._requests[id(link)] = take_request(link, self.timeout)
+            answer_request(link, front)
+        except BaseException:  # an interrupt as well: nothing of ours may stay behind
+            link.close()
+            raise
         return link
 
     def _command(self, setup: Setup) -> str:
@@ -159,3 +165,14 @@ class CommandTarget:
     def request(self, link: Link) -> bytes:
         """Return the client's Connection Request."""
         return self._requests.pop(id(link), b"")
+
+
+def _words(command: str) -> list[str]:
+    """Take a command line apart."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise LocalProtocolError(f"the command line cannot be read: {error}") from None
+    if not words:
+        raise LocalProtocolError("the command line is empty")
+    return words

@@ -111,6 +111,20 @@ class Report:
         )
 
 
+def _obstacle(target: ServerTarget) -> str:
+    """Return what the target knows of the reason why no login works, if it can find out."""
+    find = getattr(target, "obstacle", None)
+    try:
+        return str(find()) if find is not None else ""
+    except OSError:
+        return ""
+
+
+def _reason(error: Exception) -> str:
+    """Return what an exception says, without number and Python's names."""
+    return str(getattr(error, "strerror", None) or getattr(error, "message", None) or error)
+
+
 OnResult = Callable[[Result], None]
 
 
@@ -149,7 +163,7 @@ def check_server(
             probe.ticket()
         probe.baseline()
     except (Skipped, CredSSPError, OSError) as error:
-        trouble = f"no good login works: {error}"
+        trouble = f"no good login works: {_obstacle(target) or _reason(error)}"
         # What an RDP server says before TLS can be judged all the same, if it is there.
         heard = isinstance(error, Skipped) and "x224" in target.features
         cases = [case for case in cases if heard and not case.passive and case.rule.area == "NEG"]
@@ -187,7 +201,7 @@ def check_client(
     try:
         probe.baseline()
     except (Skipped, CredSSPError, OSError) as error:
-        return Report(target.name, "client", (), trouble=f"no good login works: {error}")
+        return Report(target.name, "client", (), trouble=f"no good login works: {_reason(error)}")
     finally:
         probe.close()
 

@@ -15,6 +15,7 @@ from typing import Final
 from credssp.conformance.links import Link
 from credssp.conformance.rule import MESSAGE_LIMIT, Evidence
 from credssp.errors import CredSSPError, DecodeError, RemoteProtocolError, TLSAlertError
+from credssp.status import NTStatus
 from credssp.tls.channel import TLSChannel
 from credssp.tls.record import measure_record
 from credssp.wire.framing import TSRequestBuffer
@@ -23,6 +24,7 @@ from credssp.wire.ts_request import TSRequest
 __all__ = ["End", "Reply", "Wire"]
 
 _APPLICATION_DATA: Final = 23
+_NAMED: Final = frozenset(int(status) for status in NTStatus)
 _KEPT: Final = 65536  # octets of the peer's handshake; a flight is a few thousand
 
 
@@ -83,7 +85,8 @@ class Reply:
         if self.end is End.ALERT:
             return f"TLS alert {self.alert}"
         if self.error_code is not None:
-            return f"errorCode 0x{self.error_code:08X}"
+            name = NTStatus(self.error_code).name if self.error_code in _NAMED else ""
+            return f"errorCode 0x{self.error_code:08X}" + (f" ({name})" if name else "")
         return {
             End.MESSAGE: "a TSRequest",
             End.CLOSED: "closed",

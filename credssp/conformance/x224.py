@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from credssp.conformance.links import Link
 from credssp.conformance.rule import Skipped
 from credssp.conformance.setup import Front
@@ -14,8 +16,9 @@ __all__ = ["answer_request", "ask", "request_tls", "take_frame", "take_request"]
 def take_frame(link: Link, timeout: float) -> bytes:
     """Read one TPKT frame; what came short where the peer ended or was silent."""
     data = b""
+    end = time.monotonic() + timeout  # for all of it: a peer may send an octet now and then
     while len(data) < 4 or len(data) < int.from_bytes(data[2:4], "big"):
-        piece = link.receive(timeout)
+        piece = link.receive(max(0.0, end - time.monotonic()))
         if not piece:
             break
         data += piece

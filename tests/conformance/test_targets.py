@@ -81,7 +81,7 @@ def test_a_program_that_cannot_be_started_or_gives_up_at_once(tmp_path: Path) ->
     report = check_client(CommandTarget("/nowhere/client {port}", TEST_ACCOUNT))
     assert "No such file" in report.trouble
     report = check_client(CommandTarget(command(tmp_path, "sys.exit(3)"), TEST_ACCOUNT, start_timeout=30))
-    assert "the program ended with 3 and did not connect" in report.trouble
+    assert "the program ended with exit code 3 before it connected" in report.trouble
 
 
 KNOCKING = """
