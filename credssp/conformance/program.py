@@ -33,6 +33,7 @@ _TICK: Final = 0.05
 _ERRORS_SIZE: Final = 8192
 """Octets of standard error that are read, from its end."""
 _LINE_SIZE: Final = 300
+_HIDDEN: Final = "********"
 _MAX_CONNECTIONS: Final = 16
 """Of one program before its login begins: a port scan and a few probes."""
 
@@ -142,9 +143,9 @@ class Program:
         lines = self._errors.read().decode("utf-8", "replace").split("\n")
         text = next((line.strip() for line in reversed(lines) if line.strip()), "")
         for value in filter(None, self._hidden):
-            text = text.replace(value, "***")
+            text = text.replace(value, _HIDDEN)
         # Python's reprs: the same error must be the same text in every run.
-        text = re.sub(r"\bat 0x[0-9a-f]+", "at ***", text)
+        text = re.sub(r"\bat 0x[0-9a-f]+", f"at {_HIDDEN}", text)
         return "".join(c if c.isprintable() else " " for c in text)[-_LINE_SIZE:]
 
 

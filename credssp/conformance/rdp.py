@@ -16,7 +16,7 @@ from credssp.conformance.program import Program, ProgramLink, ProgramRequests, w
 from credssp.conformance.rule import Skipped
 from credssp.conformance.setup import VARIANTS, Front, Setup
 from credssp.conformance.x224 import answer_request, request_tls, take_request
-from credssp.errors import LocalProtocolError
+from credssp.errors import LocalProtocolError, RemoteProtocolError
 from credssp.nego.tickets import ServiceKey
 
 __all__ = ["CommandTarget", "RdpServerTarget"]
@@ -65,7 +65,7 @@ class RdpServerTarget:
         link = self.open_raw(setup)
         try:
             request_tls(link, SSL_HYBRID, self.timeout)
-        except Skipped:
+        except (Skipped, RemoteProtocolError):
             link.close()
             raise
         return link

@@ -7,6 +7,7 @@ import time
 from credssp.conformance.links import Link
 from credssp.conformance.rule import Skipped
 from credssp.conformance.setup import Front
+from credssp.errors import RemoteProtocolError
 from credssp.rdp.negotiation import NegotiationRequest, NegotiationResponse, Protocol, RequestFlags, ResponseFlags
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
 
@@ -41,10 +42,16 @@ def request_tls(link: Link, protocols: int, timeout: float) -> Protocol:
 
     Raises:
         Skipped: that is no CredSSP.
+        RemoteProtocolError: it does not answer as an RDP server does.
     """
     answer = ask(link, protocols, timeout)
     if not isinstance(answer, ConnectionConfirm):
-        raise Skipped(f"the server selects no CredSSP: it answered {len(answer)} octets that are no Connection Confirm")
+        told = (
+            f"the server answered the Connection Request with {len(answer)} octets that are no Connection Confirm"
+            if answer
+            else "the server did not answer the Connection Request: is that an RDP server?"
+        )
+        raise RemoteProtocolError(told, section="[MS-RDPBCGR] 2.2.1.2")
     chosen = answer.negotiation
     if isinstance(chosen, NegotiationResponse):
         if chosen.selected in (Protocol.HYBRID, Protocol.HYBRID_EX):

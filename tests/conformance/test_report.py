@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from html.parser import HTMLParser
@@ -18,8 +19,8 @@ from credssp.conformance import CATALOGUE, all_vectors, check_exchanges, check_s
 from credssp.conformance.expected import out_of_date
 from credssp.conformance.peers import own_server
 from credssp.conformance.report import SHOWN, as_html, as_json, as_junit, as_text, summary_table
-from credssp.conformance.rule import Verdict
-from credssp.conformance.runner import Report, select
+from credssp.conformance.rule import Evidence, Outcome, Role, Verdict
+from credssp.conformance.runner import Report, Result, select
 from credssp.errors import DecodeError, LimitExceededError, LocalProtocolError
 from credssp.wire.ts_credentials import TSCredentials
 from credssp.wire.ts_request import TSRequest
@@ -73,6 +74,57 @@ def test_junit(bad: Report) -> None:
     assert trouble.get("failures") == "1"
 
 
+HOSTILE = "\x00\x07\x1b[31m ]]> <b>&\ud800\uffff \U0001f511"
+
+
+def hostile() -> Report:
+    """A report whose texts a peer chose to break whoever reads them."""
+    rule = CATALOGUE.rules[0]
+    outcome = Outcome(Verdict.FAIL, HOSTILE, (Evidence("client", b"x" * 100, HOSTILE),))
+    skip = Outcome(Verdict.SKIP, HOSTILE)
+    results = (Result(rule, Role.SERVER, outcome, 0.25, HOSTILE), Result(rule, Role.SERVER, skip, 0.5))
+    return Report(f"peer {HOSTILE}", "server", results, trouble=HOSTILE)
+
+
+def test_junit_is_well_formed_whatever_a_peer_says() -> None:
+    suite = ElementTree.fromstring(as_junit(hostile()).encode("utf-8"))  # noqa: S314
+    assert [case.get("time") for case in suite] == ["0.250", "0.500", "0.000"]
+    assert {name: suite.get(name) for name in ("tests", "failures", "skipped", "errors", "time")} == {
+        "tests": "3", "failures": "2", "skipped": "1", "errors": "0", "time": "0.750",
+    }  # fmt: skip
+    failure = suite.find("testcase/failure")
+    assert failure is not None
+    assert "\\u0007" in failure.get("message", "")
+
+
+def test_json_and_html_take_whatever_a_peer_says() -> None:
+    value = json.loads(as_json(hostile()).encode("utf-8"))
+    assert value["format"] == 1
+    assert value["results"][0]["evidence"] == [
+        {"from": "client", "octets": (b"x" * SHOWN).hex(), "size": 100, "note": HOSTILE}
+    ]
+    page = as_html([hostile()]).encode("utf-8")
+    assert b"<b>" not in page
+    assert b"\x1b" not in page
+
+
+def test_every_verdict_has_a_sign_of_its_own_in_the_matrix(bad: Report) -> None:
+    text = as_html([bad])
+    legend = re.findall(r'class="v (\w+)">([^<]+)</span>', text)
+    assert {name for name, _ in legend} == {verdict.value for verdict in Verdict}
+    assert len({sign for _, sign in legend}) == len(Verdict)
+    assert as_html([bad]) == text
+
+
+def test_every_finding_in_the_matrix_can_be_reached(bad: Report) -> None:
+    text = as_html([bad, bad])
+    wanted, ids = re.findall(r'href="#(\w+)"', text), re.findall(r'<section id="(\w+)"', text)
+    assert wanted
+    assert set(wanted) <= set(ids)
+    assert len(ids) == len(set(ids))
+    assert 'id="pick-PKA56"' in text
+
+
 class _Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
@@ -112,10 +164,12 @@ def test_expected_failures_do_not_count(tmp_path: Path, bad: Report) -> None:
     assert out_of_date(report, expected) == ["CSSP-PKA56-13"]
 
 
-@pytest.mark.parametrize("text", ["[expected", "x = 1", '[expected]\n"CSSP-VER-01" = ""'])
+@pytest.mark.parametrize(
+    "text", ["[expected", "x = 1", '[expected]\n"CSSP-VER-01" = ""', '[expected]\n"CSSP-NOPE-01" = "why"', "\udcff"]
+)
 def test_files_of_expected_failures_that_make_no_sense(tmp_path: Path, text: str) -> None:
     file = tmp_path / "expected.toml"
-    file.write_text(text)
+    file.write_text(text, errors="surrogateescape")
     with pytest.raises(LocalProtocolError):
         load_expected(file)
     with pytest.raises(LocalProtocolError):
@@ -202,7 +256,14 @@ def test_vectors_command(capsys: pytest.CaptureFixture[str]) -> None:
         ["client", "-u", "alice", "--exec", "true {port}", "--exec-variant", "spnego=true"],
         ["client", "-u", "alice", "--exec", "true {port}", "--exec-variant", "unknown=true {port}"],
         ["fixtures", str(FIXTURES), "--rule", "CSSP-VER-01", "--junit", "/nowhere/x.xml"],
+        ["fixtures", str(FIXTURES), "--rule", "CSSP-VER-01", "--html", "/"],
         ["fixtures", str(FIXTURES), "--expected", "/nowhere"],
+        ["fixtures", str(FIXTURES), "--rule", "CSSP-VER-01", "--rule", "CSSP-VERR-*"],
+        ["server", "rdp://x", "-u", "alice", "--rule", "nothing"],
+        ["server", "rdp://x", "-u", "alice", "--timeout", "0"],
+        ["server", "rdp://x", "-u", "alice", "--timeout", "-1"],
+        ["server", "rdp://x", "-u", "alice", "--timeout", "nan"],
+        ["client", "-u", "alice", "--exec", "an open ' {port}"],
     ],
 )
 def test_calls_that_make_no_sense(

@@ -113,8 +113,8 @@ REPORTS: Any = {"features": ("x224", "report"), "timeout": 10}
         ("sys.exit(0)", "", None),
         ("sys.exit(4)", "", "exit status 4"),
         ("sys.exit('warning\\nLogonError: locked out\\n')", "", "LogonError: locked out"),
-        (f"sys.exit('no way to {{host}}:{{port}} with {PASSWORD}')", "", "no way to 127.0.0.1:*** with ***"),
-        ("sys.exit('<Pool object at 0x7f3c2a1b5d90>')", "", "<Pool object at ***>"),
+        (f"sys.exit('no way to {{host}}:{{port}} with {PASSWORD}')", "", "no way to 127.0.0.1:******** with ********"),
+        ("sys.exit('<Pool object at 0x7f3c2a1b5d90>')", "", "<Pool object at ********>"),
         ("print('KeyError', file=sys.stderr); sys.exit(70)", "KeyError", "KeyError"),
         ("sys.exit(70)", "the program ended with 70", "exit status 70"),
     ],
@@ -169,7 +169,6 @@ def test_a_program_takes_no_other_set_up() -> None:
         ("030000130ed000001234000200080000010000", "PROTOCOL_256"),
         ("030000130ed000001234000300080002000000", "SSL_NOT_ALLOWED_BY_SERVER, 2"),
         ("0300000b06d00000123400", "without a negotiation response"),
-        ("16030100", "4 octets that are no Connection Confirm"),
     ],
 )
 def test_an_rdp_server_without_credssp(answer: str, told: str) -> None:

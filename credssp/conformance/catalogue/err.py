@@ -61,6 +61,8 @@ def _told_to_old(run: ServerRun) -> Outcome:
         attempt = _wrong_password(run, version)
         if attempt.crash:
             return Outcome(Verdict.CRASH, attempt.crash)
+        if attempt.end is not None and attempt.end.end is End.SILENT:
+            return Outcome(Verdict.HANG, f"version {version}: neither an answer nor a close")
         if attempt.error_code is None:
             return failed(f"version {version}: no errorCode: {describe_end(attempt.end)}")
     return passed()
