@@ -46,10 +46,11 @@ class Stream:
         offset: octets of the stream so far, those that are missing included.
     """
 
-    __slots__ = ("_held", "_latest", "_next", "_stuck", "_waiting", "offset")
+    __slots__ = ("_end", "_held", "_latest", "_next", "_stuck", "_waiting", "offset")
 
     def __init__(self) -> None:
         self._next: int | None = None
+        self._end: int | None = None
         self._waiting: dict[int, tuple[bytes, int, int | None]] = {}
         self._held = 0
         self._stuck = 0
@@ -60,6 +61,19 @@ class Stream:
         """Say which sequence number the first octet has (SYN, plus one)."""
         if self._next is None:
             self._next = seq % _MODULUS
+
+    def end(self, seq: int) -> None:
+        """Say which sequence number comes behind the last octet (FIN)."""
+        self._end = seq % _MODULUS
+
+    @property
+    def over(self) -> bool:
+        """Whether all octets up to the end were there; a FIN that overtakes them does not end the stream."""
+        return self._end is not None and self.reaches(self._end)
+
+    def reaches(self, seq: int) -> bool:
+        """Whether all octets in front of a sequence number were there."""
+        return not self._waiting and (self._next is None or (self._next - seq) % _MODULUS < _HALF)
 
     @property
     def held(self) -> int:
@@ -105,6 +119,10 @@ class Stream:
         pieces: list[Piece] = []
         while self._waiting:
             pieces += self._skip()
+        if self._end is not None and not self.reaches(self._end):
+            missing = (self._end - (self._next or 0)) % _MODULUS
+            self._next = self._end
+            pieces.append(Piece(missing, b"", None))
         return pieces
 
     def _hold(self, seq: int, payload: bytes, lost: int, time: int | None) -> None:

@@ -21,6 +21,8 @@ MAX_CONNECTIONS: Final = 100_000
 """Connections of a key log that are kept, some 100 MB; a browser's log of a month has a tenth of it."""
 
 _MAX_LINE: Final = 1024
+# Editors of Windows put it in front.
+_BOM: Final = b"\xef\xbb\xbf"
 _LABELS: Final = frozenset(
     (
         "CLIENT_RANDOM",
@@ -61,12 +63,12 @@ class Secrets:
     def add_log(self, lines: Iterable[bytes]) -> None:
         """Take the lines of a key log; whatever is no such line is counted and passed over."""
         for line in lines:
-            text = line.strip()
+            text = line.removeprefix(_BOM).strip()
             if text and not text.startswith(b"#") and not self._add(text):
                 self.lines_ignored += 1
 
     def _add(self, line: bytes) -> bool:
-        parts = line.split(b" ") if len(line) <= _MAX_LINE else []
+        parts = line.split() if len(line) <= _MAX_LINE else []
         if len(parts) != 3:
             return False
         try:
