@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from credssp.dissect.diagram import sequence_diagram
 
-__all__ = ["escape", "page"]
+__all__ = ["escape", "page", "page_parts"]
 
 Tree = Mapping[str, Any]
 
@@ -22,26 +22,28 @@ _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'
 def escape(value: object) -> str:
     """Return text for HTML; what is not plainly visible becomes a backslash escape."""
     text = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(value))
-    return html.escape(text)
+    return html.escape(text).encode("ascii", "xmlcharrefreplace").decode()
 
 
 def page(report: Tree) -> str:
     """Return the page."""
+    return "\n".join(page_parts(report))
+
+
+def page_parts(report: Tree) -> Iterator[str]:
+    """Yield the page in parts, conversation by conversation. All of it is ASCII, whatever encoding it is written in."""
     style = files("credssp.dissect").joinpath("report.css").read_text(encoding="utf-8")
-    return "\n".join(
-        (
-            "<!DOCTYPE html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>CredSSP: {escape(report['file'])}</title>",
-            f"<style>{style}</style></head><body>",
-            *_head(report),
-            *(line for tree in report["conversations"] for line in _conversation(tree)),
-            *_not_opened(report),
-            "</body></html>",
-        )
-    )
+    yield "<!DOCTYPE html>"
+    yield '<html lang="en"><head><meta charset="utf-8">'
+    yield f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    yield f"<title>CredSSP: {escape(report['file'])}</title>"
+    yield f"<style>{style}</style></head><body>"
+    yield from _head(report)
+    for tree in report["conversations"]:
+        yield from _conversation(tree)
+    yield from _not_opened(report)
+    yield "</body></html>"
 
 
 def _head(report: Tree) -> Iterator[str]:
