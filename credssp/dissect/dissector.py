@@ -271,6 +271,7 @@ def examine(
         "packets": found.packets,
         "octets": found.octets,
         "tls_secrets": secrets.count,
+        "revealed": reveal,
         "problems": [*found.problems, *_about_keys(secrets)],
         "conversations": Trees(found.conversations, logon, reveal=reveal),
         "not_opened": not_opened_tree(found.not_opened),
