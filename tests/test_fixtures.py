@@ -20,6 +20,7 @@ from credssp.wire.ts_request import TSRequest
 
 FOLDER = Path(__file__).parent.parent / "fixtures"
 FIXTURES = load_all(FOLDER)
+EXCHANGE: dict[str, Any] = FIXTURES[0].manifest["exchange"]
 
 
 def is_replayable(fixture: Fixture, side: str) -> bool:
@@ -147,7 +148,22 @@ def test_a_fixture_survives_writing_and_reading(tmp_path: Path) -> None:
     ("change", "text"),
     [
         ({"outcome": "maybe"}, "outcome is 'maybe'"),
-        ({"format": 2}, "format 2"),
+        ({"format": 2}, "format is 2"),
+        ({"format": True}, "format is True"),
+        ({"outcome": ["accepted"]}, "outcome is ['accepted'], no text"),
+        ({"description": ""}, "description is empty"),
+        ({"licence": 7}, "licence is 7, no text"),
+        ({"programs": {"client": "pyspnego", "server": "credssp 0.1.0"}}, "[programs] client is 'pyspnego', without"),
+        ({"exchange": EXCHANGE | {"tls": "1.3"}}, "[exchange] tls is '1.3'"),
+        ({"exchange": EXCHANGE | {"client_version": "6"}}, "[exchange] client_version is '6', no number"),
+        ({"exchange": EXCHANGE | {"server_version": 600}}, "[exchange] server_version is 600, no number up to 255"),
+        ({"exchange": EXCHANGE | {"mechanism": []}}, "[exchange] mechanism is [], no text"),
+        ({"server": {"public_key": "", "key_type": "rsa"}}, "[server] public_key is empty"),
+        ({"kerberos": {"key": "zz"}}, "[kerberos] key is not hexadecimal"),
+        ({"kerberos": 1}, "[kerberos] is no table"),
+        ({"randomness": {"draws": ["zz"]}}, "[randomness] draws is no list"),
+        ({"randomness": {"draws": 5}}, "[randomness] draws is no list"),
+        ({"randomness": {"draws": [], "clock": "now"}}, "[randomness] clock is 'now'"),
         ({"programs": {"client": "x"}}, "[programs] server is missing"),
         ({"programs": 7}, "[programs] is no table"),
         ({"server": {"public_key": "zz", "key_type": "rsa"}}, "not hexadecimal"),
@@ -161,7 +177,15 @@ def test_manifests_that_do_not_keep_to_the_format(tmp_path: Path, change: dict[s
 
 
 @pytest.mark.parametrize(
-    "line", ["[]", '{"from": "client"}', '{"from": "client", "data": "zz"}', '{"from": "me", "data": ""}']
+    "line",
+    [
+        "[]",
+        '{"from": "client"}',
+        '{"from": "client", "data": "zz"}',
+        '{"from": "me", "data": ""}',
+        '{"from": [], "data": ""}',
+        '{"from": "client", "layer": {}, "data": ""}',
+    ],
 )
 def test_messages_that_do_not_keep_to_the_format(tmp_path: Path, line: str) -> None:
     folder = tmp_path / "bad"
@@ -177,7 +201,24 @@ def test_a_fixture_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "manifest.toml").write_text("not = [toml")
     with pytest.raises(FixtureError, match="cannot be read"):
         load(tmp_path)
+    (tmp_path / "manifest.toml").write_text("a = " + "[" * 100_000)
+    with pytest.raises(FixtureError, match="cannot be read: RecursionError"):
+        load(tmp_path)
     with (tmp_path / "manifest.toml").open("wb") as file:
         file.truncate(20 << 20)
     with pytest.raises(FixtureError, match="cannot be read"):
         load(tmp_path)
+
+
+def test_a_capture_has_its_key_log(tmp_path: Path) -> None:
+    folder = tmp_path / "half"
+    save(folder, FIXTURES[0].manifest, [Message("client", b"x")])
+    assert load(folder).messages == (Message("client", b"x"),)
+    (folder / "capture.pcapng").write_bytes(b"")
+    with pytest.raises(FixtureError, match="there is only one"):
+        load(folder)
+    (folder / "keys.log").write_bytes(b"")
+    load(folder)
+    (folder / "messages.jsonl").write_text("")
+    with pytest.raises(FixtureError, match="no message"):
+        load(folder)
