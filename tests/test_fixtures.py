@@ -17,6 +17,7 @@ from credssp.nego.initiator import create_initiator
 from credssp.nego.ntlm.target import NTLMTarget
 from credssp.policy import DelegationPolicy
 from credssp.wire.ts_request import TSRequest
+from fixtures import make_all
 
 FOLDER = Path(__file__).parent.parent / "fixtures"
 FIXTURES = load_all(FOLDER)
@@ -222,3 +223,93 @@ def test_a_capture_has_its_key_log(tmp_path: Path) -> None:
     (folder / "messages.jsonl").write_text("")
     with pytest.raises(FixtureError, match="no message"):
         load(folder)
+
+
+# What there is, and how it is made again
+
+
+def facts(fixture: Fixture) -> tuple[set[str], dict[str, Any]]:
+    table = fixture.manifest
+    programs = {name.split()[0] for side in ("client", "server") for name in table["programs"][side].split(", ")}
+    return programs, table["exchange"] | {"outcome": table["outcome"]}
+
+
+@pytest.mark.parametrize(
+    ("program", "wanted"),
+    [
+        ("FreeRDP", {"transport": "rdp", "outcome": "accepted"}),
+        ("FreeRDP", {"transport": "rdp", "outcome": "refused"}),
+        ("rdesktop", {"mechanism": "kerberos", "outcome": "accepted"}),
+        ("rdesktop", {"mechanism": "kerberos", "outcome": "refused"}),
+        ("nmap", {"transport": "rdp", "wire_form": "ntlm"}),
+        ("pyspnego", {"mechanism": "kerberos", "wire_form": "spnego"}),
+        ("pywinrm", {"transport": "winrm", "mechanism": "ntlm", "outcome": "accepted"}),
+        ("pywinrm", {"transport": "winrm", "mechanism": "kerberos", "wire_form": "spnego"}),
+        ("pywinrm", {"transport": "winrm", "outcome": "refused"}),
+        ("pypsrp", {"transport": "winrm", "mechanism": "ntlm", "outcome": "accepted"}),
+        ("pypsrp", {"transport": "winrm", "mechanism": "kerberos", "wire_form": "kerberos"}),
+        ("impacket", {"transport": "rdp", "outcome": "accepted"}),
+        ("impacket", {"transport": "rdp", "outcome": "refused"}),
+        ("asyauth", {"wire_form": "spnego", "outcome": "accepted"}),
+        ("aardwolf", {"wire_form": "spnego", "outcome": "accepted"}),
+        ("aardwolf", {"wire_form": "spnego", "outcome": "refused"}),
+        ("credssp", {"tls": "TLSv1.2"}),
+        ("credssp", {"tls": "TLSv1.3"}),
+    ],
+)
+def test_every_program_is_there_in_every_scenario(program: str, wanted: dict[str, str]) -> None:
+    assert [f for f in FIXTURES if program in facts(f)[0] and wanted.items() <= facts(f)[1].items()]
+
+
+def test_versions_2_to_6_are_there_bare_and_in_spnego() -> None:
+    for side in ("client_version", "server_version"):
+        there = {(f.manifest["exchange"][side], f.manifest["exchange"]["wire_form"]) for f in FIXTURES}
+        assert there >= {(version, form) for version in (2, 3, 4, 5, 6) for form in ("ntlm", "spnego")}
+
+
+@pytest.mark.parametrize("fixture", FIXTURES, ids=ids(FIXTURES))
+def test_the_manifest_says_what_the_messages_say(fixture: Fixture) -> None:
+    for side in ("client", "server"):
+        said = {TSRequest.decode(data).version for data in fixture.requests(side)}  # type: ignore[arg-type]
+        assert said <= {fixture.manifest["exchange"][f"{side}_version"]}
+
+
+PRIVATE = (b"/home/", b"/root/", b"/tmp/", b"/work/", b"/Users/", b"-----BEGIN")
+
+
+@pytest.mark.parametrize("fixture", FIXTURES, ids=ids(FIXTURES))
+def test_nothing_of_the_machine_is_in_it(fixture: Fixture) -> None:
+    octets = b"".join(path.read_bytes() for path in (FOLDER / fixture.name).iterdir())
+    octets += b"".join(message.data for message in fixture.messages)
+    assert [path for path in PRIVATE if path in octets or path.decode().encode("utf-16-le") in octets] == []
+
+
+def test_every_script_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sorted(make_all.NEEDS) == sorted(path.stem for path in FOLDER.glob("make_*.py") if path.stem != "make_all")
+    assert make_all.missing("make_pyspnego") == []
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setitem(
+        make_all.NEEDS, "make_rdp", ("surely-not-installed", "module surely_not_installed", "module os")
+    )
+    assert make_all.missing("make_rdp") == ["surely-not-installed", "module surely_not_installed"]
+
+
+def test_every_command_that_makes_a_fixture_can_be_run() -> None:
+    commands = {fixture.manifest["make"]["command"] for fixture in FIXTURES}
+    assert commands == {f"python -m fixtures.{script}" for script in make_all.NEEDS}
+
+
+def test_fixtures_are_made_again_somewhere_else(tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in FOLDER.glob("*/*")}
+    assert make_all.run("make_pyspnego", [], tmp_path) == ""
+    made = load_all(tmp_path)
+    assert {fixture.name for fixture in made} == {
+        fixture.name for fixture in FIXTURES if fixture.manifest["make"]["command"].endswith("make_pyspnego")
+    }
+    assert {path: path.stat().st_mtime_ns for path in FOLDER.glob("*/*")} == before
+
+
+def test_a_script_that_fails_is_told(tmp_path: Path) -> None:
+    assert "No module named fixtures.make_nothing" in make_all.run("make_nothing", [], tmp_path)
+    command = ["sh", "-c", 'echo "$@" >&2; exit 3', "sh"]
+    assert "fixtures.make_rdp" in make_all.run("make_rdp", command, tmp_path)
