@@ -116,6 +116,8 @@ def _read_folder(folder: Path, secrets: Secrets) -> Found:
             secrets.add_log(lines)
     found = read(capture, secrets)
     found.kind, found.account = "fixture", account
+    for each in found.conversations:
+        each.outcome = conversation.outcome
     return found
 
 
