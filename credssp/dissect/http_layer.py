@@ -50,6 +50,7 @@ class _Side:
         self.data = b""
         self.skip = 0
         self.chunked = False
+        self.searched = 0  # so far there is no end of the headers
         self.lost = False
 
 
@@ -80,6 +81,8 @@ class HTTPLayer:
     def feed(self, sender: Sender, data: bytes, time: int | None) -> None:
         """Take the next octets of one direction."""
         side = self._sides[sender]
+        if side.lost:
+            return
         if side.skip >= len(data) and not side.data:
             side.skip -= len(data)
             return
@@ -122,7 +125,8 @@ class HTTPLayer:
             # Behind a gap, or a message whose length was not understood: wait for the next one.
             self._resynchronise(sender, side)
             return bool(side.data)
-        end = side.data.find(b"\r\n\r\n")
+        end = side.data.find(b"\r\n\r\n", side.searched)
+        side.searched = max(0, len(side.data) - 3) if end < 0 else 0
         if end < 0:
             if len(side.data) > MAX_HEAD:
                 self._conversation.note(f"HTTP headers of the {sender} have more than {MAX_HEAD} octets")

@@ -5,18 +5,24 @@ from __future__ import annotations
 import gzip
 import io
 import struct
+import time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from credssp.dissect import conversation as conversation_module
 from credssp.dissect import http_layer
 from credssp.dissect.conversation import ConversationReader
 from credssp.dissect.dissector import dissect, examine
 from credssp.dissect.errors import CaptureError
+from credssp.dissect.http_layer import HTTPLayer
+from credssp.dissect.model import Conversation
 from credssp.dissect.streams import Piece, Stream
 from credssp.dissect.tls.handshake import client_hello_random
 from credssp.dissect.tls.keylog import Secrets
+from credssp.dissect.tls.session import _is_header, _next_record
 from credssp.dissect.unlock import LogonSecrets
 from credssp.secret import Secret
 from tests.dissect.captures import (
@@ -333,3 +339,57 @@ def test_the_trees_of_a_report_are_made_one_by_one() -> None:
     assert trees[-1]["number"] == 3
     assert [tree["number"] for tree in trees[1:]] == [2, 3]
     assert trees[0] is not trees[0]
+
+
+# Time and memory
+
+
+def naive_next_record(data: bytes) -> bytes:
+    for start in range(len(data) - 4):
+        if _is_header(data, start):
+            following = start + 5 + int.from_bytes(data[start + 3 : start + 5], "big")
+            if following > len(data) - 5 or _is_header(data, following):
+                return data[start:]
+    return data[-4:]
+
+
+@given(st.lists(st.sampled_from([b"\x17\x03\x03\0\2", b"\x17\x03", b"\x03", b"ab", b"\x16\3\1\0\1x"]), max_size=12))
+def test_the_next_record_is_the_first_that_another_follows(parts: list[bytes]) -> None:
+    assert _next_record(b"".join(parts)) == naive_next_record(b"".join(parts))
+
+
+def test_captures_that_lost_half_of_a_connection_are_read_in_time() -> None:
+    login = log_on()
+    bulk: list[Said] = [("server", b"\x17\x03\x03\x05\0" + bytes(0x500))] * 2000
+    packets = list(Connection(mss=100).packets(login.rdp()[:4] + bulk))
+    capture = pcap(packets[:6] + packets[6::2])
+    start = time.process_time()
+    take_apart(capture)
+    # 0.3 s; it took 2.5 s when the nearest segment was searched among all that wait.
+    assert time.process_time() - start < 1.5
+
+
+def test_junk_behind_missing_octets_is_read_in_time() -> None:
+    login = log_on()
+    junk: list[Said] = [("server", bytes(range(256)) * 20_000)]
+    packets = list(Connection(mss=60_000).packets(login.rdp()[:4] + junk))
+    capture = pcap(packets[:6] + packets[7:])
+    start = time.process_time()
+    take_apart(capture)
+    assert time.process_time() - start < 1.5  # 0.05 s, and 3.5 s when every octet was looked at with a copy of the rest
+
+
+def test_headers_that_never_end_cost_no_memory() -> None:
+    layer = HTTPLayer(Conversation("c", "s"), lambda *_: None, lambda: Conversation("c", "s"))
+    layer.feed("client", b"POST / HTTP/1.1\r\nX: ", None)
+    for _ in range(1000):
+        layer.feed("client", b"y" * 1000, None)
+    assert layer._sides["client"].data == b""
+
+
+def test_an_encrypted_login_shows_when_and_how_much_was_said() -> None:
+    (conversation,) = take_apart(pcap(Connection().packets(log_on().rdp())))["conversations"]
+    said = [(each["sender"], each["octets"]) for each in conversation["timeline"] if "encrypted" in each["summary"]]
+    assert [sender for sender, _ in said[:6]] == ["server", "client", "server", "client", "server", "client"]
+    assert all(size > 0 for _, size in said)
+    assert len({each["time"] for each in conversation["timeline"]}) > 6
