@@ -17,6 +17,9 @@ __all__ = ["escape", "page", "page_parts"]
 
 Tree = Mapping[str, Any]
 
+_SHORT: Final = 48
+"""Characters of a name in the overview; all of it stands with the conversation."""
+
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
@@ -78,17 +81,20 @@ def _overview(report: Tree) -> Iterator[str]:
             f'{tree["number"]}. <a href="#c{tree["number"]}">{escape(tree["client"])}</a><br>'
             f"&rarr; {escape(tree['server'])}",
             escape(tree["transport"]),
-            escape(_account(said) or "-"),
+            escape(_shortened(_account(said)) or "-"),
             escape("-" if said["version"] is None else said["version"]),
             escape(_outcome(tree)),
         ]
-        yield f'<tr><td>{cells[0]}</td><td class="name">{"</td><td>".join(cells[1:])}</td></tr>'
+        yield f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
     yield "</tbody></table></div></nav>"
 
 
 def _worst(tree: Tree) -> str:
+    """Return the level of the worst finding; a login that was refused is not ``ok``, however well it was protected."""
     levels = {finding["level"] for finding in tree["judgement"]}
-    return next((level for level in ("danger", "warning") if level in levels), "ok" if "ok" in levels else "note")
+    if any("errorCode" in entry.get("message", ()) for entry in tree["timeline"]):
+        levels.discard("ok")
+    return next((level for level in ("danger", "warning", "ok") if level in levels), "note")
 
 
 def _outcome(tree: Tree) -> str:
@@ -103,6 +109,10 @@ def _account(said: Tree) -> str:
         return ""
     name = f"{said['domain']}\\{said['user_name']}" if said["domain"] else said["user_name"]
     return name or "anonymous"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHORT else f"{text[: _SHORT - 3]}..."
 
 
 def _level(level: str) -> str:

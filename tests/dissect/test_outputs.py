@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +235,13 @@ def test_the_page_begins_with_a_line_for_each_conversation() -> None:
     assert "STATUS_LOGON_FAILURE" in overview
     assert "cannot be opened" in overview
     assert "LAB\\alice" in overview
+    badges = re.findall(r'class="level (\w+)"', overview)
+    assert badges == ["ok", "note", "note"]  # accepted, refused, not opened
+    long = log_on(user="a" * 100)
+    packets += Connection(client_port=50003).packets(long.rdp())
+    text = page(dissect(io.BytesIO(pcapng(packets, log=long.keylog))))
+    assert "a" * 50 not in text[text.index("<nav>") : text.index("</nav>")]
+    assert "a" * 100 in text
     assert 'href="#c3"' in overview
 
 
@@ -268,3 +277,47 @@ def test_the_page_opens_in_a_browser(tmp_path: Path) -> None:
     image = tmp_path / "report.png"
     browse(tmp_path, "--window-size=1000,1500", f"--screenshot={image}", file.as_uri())
     assert image.stat().st_size > 20_000
+
+
+FOLDERS = sorted(path.parent for path in (Path(__file__).parents[2] / "fixtures").glob("*/manifest.toml"))
+
+
+def secrets_of(folder: Path) -> set[str]:
+    """What must not be seen: passwords, hashes, keys, and what a password can be guessed against."""
+    manifest = tomllib.loads((folder / "manifest.toml").read_text())
+    passwords = {manifest["account"]["password"], manifest.get("delegated", {}).get("password", "")} - {""}
+    found = {form for each in passwords for form in (each, each.encode("utf-16-le").hex(), nt_hash(each).hex())}
+    found |= {manifest["kerberos"][name] for name in ("key", "host_key") if name in manifest.get("kerberos", {})}
+    if (folder / "keys.log").exists():
+        found |= {line.split()[2] for line in (folder / "keys.log").read_text().splitlines() if line[:1] != "#"}
+    revealed = dissect(folder, reveal=True)["conversations"]
+
+    def visit(value: Any, name: str) -> None:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                visit(item, key)
+        elif isinstance(value, list):
+            for item in value:
+                visit(item, name)
+        elif isinstance(value, str) and name in SECRET_MEMBERS and value not in ("", "empty", "00" * 24, "00" * 16):
+            found.add(value)
+
+    visit(revealed, "")
+    return found
+
+
+SECRET_MEMBERS = {
+    *("lmChallengeResponse", "ntChallengeResponse", "NTProofStr", "encryptedRandomSessionKey", "MIC", "mechListMIC"),
+    *("session_key", "password", "pin", "credBuffer", "data"),
+}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+def test_no_form_of_output_shows_a_secret(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    secrets = secrets_of(folder)
+    assert secrets
+    for form in ([], ["--json"], ["--html"]):
+        assert main(["dissect", str(folder), *form]) == 0
+        captured = capsys.readouterr()
+        out = (captured.out + captured.err).lower()
+        assert [secret for secret in secrets if secret.lower() in out] == []
