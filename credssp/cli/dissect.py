@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "run"]
 
+_MAX_KEY = 1 << 20
+"""Octets of a private key in PEM, with all that may stand around it."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -50,6 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Take the file apart and show what is in it."""
+    from credssp.cli._output import printable
     from credssp.dissect.dissector import examine
     from credssp.dissect.errors import CaptureError
 
@@ -68,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
             _write(Path(arguments.output), report, arguments)
     except CaptureError as error:
         # Its text says it all; the number of a SECURITY_STATUS would be no help with a file.
-        print(f"credssp dissect: {error.message}", file=sys.stderr)
+        print(f"credssp dissect: {printable(error.message)}", file=sys.stderr)
         return 1
     return 0 if report["conversations"] else 1
 
@@ -145,9 +149,10 @@ def _tls_secrets(arguments: argparse.Namespace) -> Secrets:
     try:
         for path in arguments.keylog:
             with Path(path).open("rb") as lines:
-                secrets.add_log(lines)
+                secrets.add_file(lines)
         if arguments.rsa_key is not None:
-            secrets.load_rsa_key(Secret(Path(arguments.rsa_key).read_bytes()))
+            with Path(arguments.rsa_key).open("rb") as pem:
+                secrets.load_rsa_key(Secret(pem.read(_MAX_KEY)))
     except OSError as error:
-        raise CaptureError(f"a key file cannot be read: {error.strerror}") from None
+        raise CaptureError(f"the key file {error.filename} cannot be read: {error.strerror}") from None
     return secrets

@@ -113,7 +113,7 @@ def _read_folder(folder: Path, secrets: Secrets) -> Found:
     keys = folder / "keys.log"
     if keys.is_file():
         with keys.open("rb") as lines:
-            secrets.add_log(lines)
+            secrets.add_file(lines)
     found = read(capture, secrets)
     found.kind, found.account = "fixture", account
     for each in found.conversations:

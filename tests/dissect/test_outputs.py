@@ -16,6 +16,7 @@ from credssp.cli import main
 from credssp.dissect.diagram import sequence_diagram
 from credssp.dissect.dissector import dissect
 from credssp.dissect.html import page
+from credssp.dissect.tls.keylog import Secrets
 from credssp.nt_hash import nt_hash
 from tests.dissect.captures import Connection, pcap, pcapng
 from tests.dissect.logins import PASSWORD, certificate, log_on
@@ -82,7 +83,7 @@ def test_key_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dissect", str(file), "--keylog", str(log), "--rsa-key", str(key)]) == 0
     assert "5  " in capsys.readouterr().out
     assert main(["dissect", str(file), "--keylog", str(tmp_path / "no")]) == 1
-    assert "key file cannot be read" in capsys.readouterr().err
+    assert re.search("the key file .* cannot be read", capsys.readouterr().err)
     assert main(["dissect", str(file), "--rsa-key", str(log)]) == 1
     assert "RSA key cannot be read" in capsys.readouterr().err
 
@@ -321,3 +322,36 @@ def test_no_form_of_output_shows_a_secret(folder: Path, capsys: pytest.CaptureFi
         captured = capsys.readouterr()
         out = (captured.out + captured.err).lower()
         assert [secret for secret in secrets if secret.lower() in out] == []
+
+
+def test_what_cannot_be_read_is_told_in_one_line(
+    capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = str(tmp_path / "\x1b[31mno")
+    (tmp_path / "text").write_text("just text")
+    for arguments, what in (
+        ([str(capture), "--keylog", odd], r"the key file .*\\x1b\[31mno cannot be read"),
+        ([str(capture), "--rsa-key", str(tmp_path)], "the key file .* cannot be read: Is a directory"),
+        ([str(tmp_path)], "manifest.toml or messages.jsonl is missing"),
+        ([str(tmp_path / "text")], "neither pcap, pcapng nor a transcript"),
+    ):
+        assert main(["dissect", *arguments]) == 1
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert re.fullmatch(f"credssp dissect: .*{what}.*\n", captured.err)
+        assert "SEC_E" not in captured.err
+
+
+def test_a_key_log_without_lines_is_read_in_pieces() -> None:
+    class Endless(io.BytesIO):
+        asked: list[int | None] = []  # noqa: RUF012
+
+        def readline(self, size: int | None = -1, /) -> bytes:
+            self.asked.append(size)
+            return b"\0" * 1000 if len(self.asked) < 100 else b""
+
+    secrets = Secrets()
+    secrets.add_file(Endless())
+    assert secrets.lines_ignored == 99
+    assert max(size or 0 for size in Endless.asked) <= 4096
+    assert min(size or 0 for size in Endless.asked) > 0

@@ -7,7 +7,7 @@ client random is that of the ClientHello, by which a connection finds its secret
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from credssp.dissect.errors import CaptureError
 from credssp.secret import Secret
@@ -66,6 +66,10 @@ class Secrets:
             text = line.removeprefix(_BOM).strip()
             if text and not text.startswith(b"#") and not self._add(text):
                 self.lines_ignored += 1
+
+    def add_file(self, stream: BinaryIO) -> None:
+        """Take the lines of a key log from a file; what has no lines is not read into memory at once."""
+        self.add_log(iter(lambda: stream.readline(_MAX_LINE + 1), b""))
 
     def _add(self, line: bytes) -> bool:
         parts = line.split() if len(line) <= _MAX_LINE else []
