@@ -363,10 +363,9 @@ class TLSSession:
         """Say why records could not be opened."""
         client, hello = self._client_hello, self._server_hello
         if client is None or hello is None:
-            lost = " and ".join(
-                name for name, found in (("ClientHello", client), ("ServerHello", hello)) if found is None
-            )
-            return f"encrypted, and cannot be opened: {lost} is not in the capture"
+            lost = [name for name, found in (("ClientHello", client), ("ServerHello", hello)) if found is None]
+            verb = "is" if len(lost) == 1 else "are"
+            return f"encrypted, and cannot be opened: {' and '.join(lost)} {verb} not in the capture"
         suite = find_suite(hello.suite)
         if suite is None:
             return f"encrypted, and cannot be opened: {suite_name(hello.suite)} is not supported here"
