@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from credssp.conformance.catalogue import CATALOGUE
+from credssp.conformance.client_run import ClientRun
 from credssp.conformance.exchange import Exchange, Observation
-from credssp.conformance.play import ClientRun, Play
+from credssp.conformance.play import Play
 from credssp.conformance.rule import Case, Evidence, Level, Outcome, Role, Rule, Skipped, Verdict
 from credssp.conformance.run import ServerRun
 from credssp.conformance.setup import FEATURES, ClientTarget, ServerTarget, Setup

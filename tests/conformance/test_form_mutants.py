@@ -308,7 +308,7 @@ def test_an_rdp_server_that_stays_open_after_a_failure() -> None:
 )
 def test_an_rdp_client_with_a_wrong_request(monkeypatch: Patch, edit: Callable[[bytes], bytes]) -> None:
     encode = ConnectionRequest.encode
-    monkeypatch.setattr("credssp.conformance.play.ClientRun.baseline", lambda *_, **__: None)
+    monkeypatch.setattr("credssp.conformance.client_run.ClientRun.baseline", lambda *_, **__: None)
     monkeypatch.setattr(ConnectionRequest, "encode", lambda self: edit(encode(self)))
     caught(check_client(own_rdp_client(), rules=["CSSP-NEG-16"]), "NEG-16")
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 import credssp
+from credssp.conformance.client_run import ClientRun
 from credssp.conformance.http import HttpAnswer, HttpConnection, HttpRequest, HttpServerTarget, SocketRequests
 from credssp.conformance.links import MemoryLink, SocketLink
 from credssp.conformance.peers import TEST_ACCOUNT
-from credssp.conformance.play import ClientRun
 from credssp.conformance.rdp import CommandTarget, RdpServerTarget
 from credssp.conformance.rule import Skipped, Verdict
 from credssp.conformance.runner import check_client, check_server

@@ -22,6 +22,7 @@ from credssp.secret import Secret
 from credssp.wire.krb_values import EncryptionKey
 from tests.cli.test_winrm import served as winrm
 from tests.conformance.mutants import Hanging
+from tests.conformance.test_own_peers import LENIENT
 from tests.kdc import REALM
 from tests.kerberos import mutants as m
 from tests.kerberos.conftest import PASSWORD, Lab
@@ -38,7 +39,7 @@ def tickets(lab: Lab) -> TicketSource:
 def judged(report: Report, side: Role, *, skipped: frozenset[str] = frozenset()) -> None:
     assert report.ok, report.explain()
     assert not [r for r in report.results if SUITE_FAILED in r.outcome.detail]
-    assert not [r.rule.id for r in report.results if r.verdict is Verdict.LENIENT]
+    assert {r.rule.id for r in report.results if r.verdict is Verdict.LENIENT} <= LENIENT.keys()
     wanted = {rule.id for rule in CATALOGUE.rules if rule.area == "KRB" and side in rule.role.sides}
     tried = {r.rule.id for r in report.results if r.rule.area == "KRB" and r.verdict is not Verdict.SKIP}
     assert tried == wanted - skipped

@@ -11,8 +11,9 @@ from credssp.conformance.catalogue._base import (
     SECURITY,
     SERVER,
 )
+from credssp.conformance.client_run import ClientRun
 from credssp.conformance.exchange import Observation
-from credssp.conformance.play import ClientRun, nothing_delegated
+from credssp.conformance.play import nothing_delegated
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.conformance.samples import SMART_CARD_SAMPLE, remote_guard, smart_card

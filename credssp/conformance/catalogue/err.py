@@ -15,8 +15,9 @@ from credssp.conformance.catalogue._base import (
     SERVER,
     SHOULD,
 )
+from credssp.conformance.client_run import ClientRun
 from credssp.conformance.exchange import Observation
-from credssp.conformance.play import ClientRun, Play
+from credssp.conformance.play import Play
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, describe_end, judge_refusal
 from credssp.conformance.wire import End

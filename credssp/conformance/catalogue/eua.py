@@ -7,7 +7,8 @@ from typing import Any
 
 from credssp.conformance.attempt import Attempt
 from credssp.conformance.catalogue._base import CATALOGUE, CLIENT, MUST, ROBUSTNESS, SERVER, SHOULD
-from credssp.conformance.play import ClientRun, Play
+from credssp.conformance.client_run import ClientRun
+from credssp.conformance.play import Play
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
 from credssp.conformance.run import ServerRun, describe_end, judge_refusal
 from credssp.conformance.setup import Front, Setup

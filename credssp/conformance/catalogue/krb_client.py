@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SHOULD
 from credssp.conformance.catalogue.krb import NEEDS, TURNS
+from credssp.conformance.client_run import ClientRun
 from credssp.conformance.exchange import Observation
 from credssp.conformance.kerberos import APReqFacts, KerberosSession, WrapToken
 from credssp.conformance.kerberos.client import CONF, INTEG, MUTUAL
 from credssp.conformance.kerberos.server import KerberosAnswer
 from credssp.conformance.kerberos.session import SENT_BY_ACCEPTOR
-from credssp.conformance.play import ClientRun, Play
+from credssp.conformance.play import Play
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.errors import CredSSPError
 from credssp.nego.spnego import NegState, NegTokenResp

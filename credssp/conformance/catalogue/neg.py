@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from credssp.conformance.catalogue._base import CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER, SHOULD
+from credssp.conformance.client_run import ClientRun
 from credssp.conformance.exchange import Observation
 from credssp.conformance.links import Link
-from credssp.conformance.play import ClientRun, nothing_delegated
+from credssp.conformance.play import nothing_delegated
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.conformance.setup import Front, Setup

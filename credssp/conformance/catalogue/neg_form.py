@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from credssp.conformance.catalogue._base import CATALOGUE, CLIENT, MUST, SERVER, SHOULD
-from credssp.conformance.play import ClientRun
+from credssp.conformance.client_run import ClientRun
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
 from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.conformance.setup import Front

@@ -7,9 +7,9 @@ import struct
 from collections.abc import Callable
 
 from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER, SHOULD
-from credssp.conformance.exchange import Observation
+from credssp.conformance.client_run import ClientRun
+from credssp.conformance.exchange import Observation, inner_token
 from credssp.conformance.ntlm import NTLM_FLAGS
-from credssp.conformance.play import ClientRun
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.errors import CredSSPError
@@ -183,12 +183,12 @@ def _no_target_info(run: ClientRun) -> Outcome:
 
 def _edited(token: bytes, edit: Callable[[bytes], bytes]) -> bytes:
     """Change CHALLENGE, bare or inside SPNEGO."""
-    if token.startswith(SIGNATURE):
-        return edit(token)
-    response = NegTokenResp.decode(token)
-    if response.response_token is None or not response.response_token.startswith(SIGNATURE):
+    challenge = inner_token(token)
+    if not challenge.startswith(SIGNATURE):
         raise Skipped("the client does not speak NTLM")
-    return dataclasses.replace(response, response_token=edit(response.response_token)).encode()
+    if challenge == token:
+        return edit(token)
+    return dataclasses.replace(NegTokenResp.decode(token), response_token=edit(challenge)).encode()
 
 
 def _nameless(challenge: bytes) -> bytes:

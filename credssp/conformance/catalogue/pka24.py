@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from credssp import binding
 from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER
+from credssp.conformance.client_run import ClientRun
 from credssp.conformance.exchange import Observation
-from credssp.conformance.play import ClientRun, Play
+from credssp.conformance.play import Play
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
 from credssp.conformance.run import ServerRun
 from credssp.conformance.setup import Setup

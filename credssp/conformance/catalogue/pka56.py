@@ -17,8 +17,9 @@ from credssp.conformance.catalogue._base import (
     SECURITY,
     SERVER,
 )
+from credssp.conformance.client_run import ClientRun
 from credssp.conformance.exchange import Observation
-from credssp.conformance.play import ClientRun, Play
+from credssp.conformance.play import Play
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
 from credssp.conformance.run import ServerRun
 from credssp.protocol_version import has_hashed_binding

@@ -16,8 +16,8 @@ from credssp.conformance.catalogue._base import (
     SERVER,
     SHOULD,
 )
+from credssp.conformance.client_run import ClientRun
 from credssp.conformance.exchange import Observation
-from credssp.conformance.play import ClientRun
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.conformance.setup import Setup

@@ -7,7 +7,7 @@ from typing import Final
 
 from credssp.conformance import mutate
 from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER, SHOULD
-from credssp.conformance.play import ClientRun
+from credssp.conformance.client_run import ClientRun
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.conformance.wire import End, Reply

@@ -7,8 +7,9 @@ from typing import Literal, TypeAlias
 
 from credssp.conformance import mutate
 from credssp.conformance.catalogue._base import BOTH, CATALOGUE, MUST, ROBUSTNESS, SHOULD
+from credssp.conformance.client_run import ClientRun
 from credssp.conformance.exchange import Observation
-from credssp.conformance.play import ClientRun, Play
+from credssp.conformance.play import Play
 from credssp.conformance.rule import Outcome, Rule, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.conformance.wire import chunks

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER, SHOULD
+from credssp.conformance.client_run import ClientRun
 from credssp.conformance.exchange import Observation
-from credssp.conformance.play import ClientRun, Play
+from credssp.conformance.play import Play
 from credssp.conformance.rule import Outcome, Rule, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, describe_end, judge_refusal
 from credssp.conformance.setup import Setup

@@ -15,8 +15,9 @@ from credssp.conformance.catalogue._base import (
     SERVER,
 )
 from credssp.conformance.catalogue._protector import Protector
+from credssp.conformance.client_run import ClientRun
 from credssp.conformance.http import HttpAnswer, HttpClientLink, HttpConnection, HttpRequest, HttpServerLink
-from credssp.conformance.play import ClientRun, Play
+from credssp.conformance.play import Play
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
 from credssp.conformance.run import ServerRun, describe_end
 from credssp.conformance.setup import Setup

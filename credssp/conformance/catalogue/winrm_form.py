@@ -6,7 +6,7 @@ import re
 
 from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST
 from credssp.conformance.catalogue.winrm import client_message, encrypted_answer, requests_of
-from credssp.conformance.play import ClientRun
+from credssp.conformance.client_run import ClientRun
 from credssp.conformance.rule import Outcome, failed, passed
 from credssp.conformance.run import ServerRun
 
