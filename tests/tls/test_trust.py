@@ -145,6 +145,12 @@ def test_a_serial_number_below_zero_is_no_exception_where_warnings_are_errors() 
     assert expiry_of(der) is None
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_country_of_three_letters_is_no_exception_where_warnings_are_errors() -> None:
+    der = _with(generate_certificate("p256", common_name="abc").der, "0603550403", "0603550406")
+    assert judge((der,), "srv", ()).errors == E.INVALID_EXTENSION
+
+
 def test_roots_are_read_from_file_and_text(tmp_path: object) -> None:
     from pathlib import Path
 
