@@ -22,7 +22,7 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
     content_type: str = "text/plain; charset=utf-8"
     challenge: str | None = None
     close: bool = False

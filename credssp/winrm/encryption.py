@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from credssp.errors import DecodeError, LimitExceededError, PeerClosedError, RemoteProtocolError
@@ -101,7 +101,7 @@ class Encrypted:
     """
 
     content_type: str
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Plaintext:
     """
 
     content_type: str
-    data: bytes
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class Part:
 
     content_type: str
     length: int
-    records: bytes
+    records: bytes = field(repr=False)
 
 
 def is_encrypted_type(content_type: str | None) -> bool:

@@ -129,8 +129,8 @@ def _decode(text: str, field: str) -> bytes:
     if len(text) > _MAX_BASE64:
         raise LimitExceededError(f"a token of {len(text)} base64 characters", section=_SECTION)
     try:
-        # b64decode lets too much padding pass. Other characters are looked for first, because a UnicodeEncodeError would
-        # carry the whole token with it.
+        # b64decode lets too much padding pass. Other characters than ASCII are looked for first, because an error about
+        # them would carry the whole token with it.
         if len(text) % 4 == 0 and text.isascii():
             return base64.b64decode(text, validate=True)
     except binascii.Error:
