@@ -45,7 +45,12 @@ MAX_EXCHANGES: Final = 10_000
 """Logins in one transcript."""
 
 _MARK: Final = b'{"credssp_transcript"'
-_LAYERS: Final = frozenset(("tsrequest", "x224", "http", "application"))
+_LAYERS: Final[dict[str, Layer]] = {
+    "tsrequest": "tsrequest",
+    "x224": "x224",
+    "http": "http",
+    "application": "application",
+}
 _FACTS: Final = ("outcome", "tls", "certificate", "public_key")
 _NS: Final = 1_000_000_000
 
@@ -246,12 +251,14 @@ def _take_line(conversation: Conversation, entry: dict[str, Any]) -> bool:
 
 
 def _take_message(conversation: Conversation, entry: dict[str, Any]) -> bool:
-    sender, layer = entry["from"], entry.get("layer", "tsrequest")
+    sender = entry["from"]
+    # By the text: JSON has lists too, which no set takes.
+    layer = _LAYERS.get(_text(entry, "layer")) if "layer" in entry else "tsrequest"
     try:
         data = bytes.fromhex(_text(entry, "data"))
     except ValueError:
         return False
-    if sender not in ("client", "server") or not isinstance(layer, str) or layer not in _LAYERS or not data:
+    if sender not in ("client", "server") or layer is None or not data:
         return False
     conversation.add(_event(sender, layer, data, _time(entry.get("time"))))
     return True
