@@ -60,10 +60,11 @@ ENCRYPTED: Final = _SINGLE + _PARAMETERS
 
 _PARAMETER: Final = re.compile(r';[ \t]*([A-Za-z]+)[ \t]*=[ \t]*(?:"([^"]*)"|([^;"\s]+))[ \t]*')
 # Lines are bounded and blanks are never given back (``*+``), so that a part without line ends is not searched to its
-# end again and again: 4 MiB of blanks took nine seconds.
+# end again and again: 4 MiB of blanks took nine seconds. The type becomes a Content-Type header of HTTP, where an octet
+# beyond ASCII (or a control character) is an exception of the HTTP library.
 _ORIGINAL: Final = re.compile(
     rb"[ \t]*+Content-Type:[ \t]*+([^\r\n]{1,100})\r\n"
-    rb"[ \t]*+OriginalContent:[ \t]*+type=([^\r\n]{1,200});[ \t]*+Length=([0-9]{1,10})[ \t]*+\r\n",
+    rb"[ \t]*+OriginalContent:[ \t]*+type=([ -~]{1,200});[ \t]*+Length=([0-9]{1,10})[ \t]*+\r\n",
     re.IGNORECASE,
 )
 _OCTETS: Final = re.compile(rb"[ \t]*+Content-Type:[ \t]*+application/octet-stream[ \t]*+\r\n", re.IGNORECASE)
@@ -244,7 +245,7 @@ def encrypted_parts(content_type: str, body: bytes, *, max_size: int = DEFAULT_M
         walker.delimiter()
         walker.take(_OCTETS, "Content-Type of the second part")
         records = walker.records()
-        yield Part(found.group(2).decode("latin-1").strip(), length, records)
+        yield Part(found.group(2).decode("ascii").strip(), length, records)
         if walker.delimiter():
             return
 

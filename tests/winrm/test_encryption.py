@@ -173,6 +173,8 @@ GOOD = body_of(RECORD, length=5)
         GOOD.replace(b"Length=5", b"Length=-5"),
         GOOD.replace(b"Length=5", b"Length=99999999999"),
         GOOD.replace(b"HTTP-CredSSP", b"HTTP-SPNEGO"),
+        GOOD.replace(b"UTF-8", b"\xe9"),
+        GOOD.replace(b"UTF-8", b"a\0b"),
         GOOD.replace(b"octet-stream", b"plain"),
         GOOD.replace(RECORD, RECORD[:-1]),
         GOOD.replace(RECORD, RECORD + b"\x17\x03\x03\xff\xff"),
