@@ -128,12 +128,14 @@ def context_facts(context: ClientContext) -> dict[str, Any]:
 def key_type(certificate: bytes) -> str | None:
     """Return the key's kind and size, such as ``RSA 2048``; None for a certificate that does not parse."""
     from cryptography import x509
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+    from credssp.tls.parsing import UnreadableCertificateError, reading
+
     try:
-        key = x509.load_der_x509_certificate(certificate).public_key()
-    except (ValueError, UnsupportedAlgorithm):
+        with reading():
+            key = x509.load_der_x509_certificate(certificate).public_key()
+    except UnreadableCertificateError:
         return None
     if isinstance(key, rsa.RSAPublicKey):
         return f"RSA {key.key_size}"

@@ -124,14 +124,17 @@ def certificate_facts(certificate: bytes) -> dict[str, Any]:
     """Return what is to be said about a certificate in DER."""
     from cryptography import x509
 
+    from credssp.tls.parsing import UnreadableCertificateError, reading
+
     facts: dict[str, Any] = dict.fromkeys(("subject", "issuer", "not_before", "not_after"))
     facts |= {"sha256": hashlib.sha256(certificate).hexdigest(), "key_type": key_type(certificate)}
     try:
-        parsed = x509.load_der_x509_certificate(certificate)
-        facts["subject"] = parsed.subject.rfc4514_string()
-        facts["issuer"] = parsed.issuer.rfc4514_string()
-        facts["not_before"] = parsed.not_valid_before_utc.isoformat()
-        facts["not_after"] = parsed.not_valid_after_utc.isoformat()
-    except ValueError:
+        with reading():
+            parsed = x509.load_der_x509_certificate(certificate)
+            facts["subject"] = parsed.subject.rfc4514_string()
+            facts["issuer"] = parsed.issuer.rfc4514_string()
+            facts["not_before"] = parsed.not_valid_before_utc.isoformat()
+            facts["not_after"] = parsed.not_valid_after_utc.isoformat()
+    except UnreadableCertificateError:
         pass  # certificates in the wild have names and dates that no standard knows
     return facts

@@ -33,7 +33,7 @@ def load_expected(path: Path) -> dict[str, str]:
         table = tomllib.loads(path.read_text(encoding="utf-8")).get("expected")
     except OSError as error:
         raise LocalProtocolError(f"{path.name} cannot be read: {error.strerror}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise LocalProtocolError(f"{path.name} is no TOML") from None
     if not isinstance(table, dict):
         raise LocalProtocolError(f"{path.name} has no table [expected]")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from credssp.context.tls_facts import TLSFacts
 from credssp.engine.base import Engine
@@ -27,7 +27,7 @@ class StepResult:
     """
 
     status: SecurityStatus
-    token: bytes
+    token: bytes = field(repr=False)
 
 
 class Context(TLSFacts, ABC):

@@ -9,6 +9,7 @@ from credssp.binding import subject_public_key
 from credssp.dissect.binding_check import Key
 from credssp.dissect.model import Conversation
 from credssp.errors import CredSSPError
+from credssp.tls.parsing import UnreadableCertificateError, reading
 
 __all__ = ["certificate_tree", "server_key"]
 
@@ -33,19 +34,19 @@ def certificate_tree(certificate: bytes) -> dict[str, Any]:
     tree: dict[str, Any] = {"type": "X.509 certificate", "octets": len(certificate)}
     tree["sha256"] = hashlib.sha256(certificate).hexdigest()
     from cryptography import x509
-    from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
-        parsed = x509.load_der_x509_certificate(certificate)
-        return tree | {
-            "subject": parsed.subject.rfc4514_string(),
-            "issuer": parsed.issuer.rfc4514_string(),
-            "notBefore": parsed.not_valid_before_utc.isoformat(),
-            "notAfter": parsed.not_valid_after_utc.isoformat(),
-            "key": _key_name(parsed.public_key()),
-        }
-    except (ValueError, TypeError, OverflowError, UnsupportedAlgorithm) as error:
-        return tree | {"remark": f"cannot be read further ({type(error).__name__})"}
+        with reading():
+            parsed = x509.load_der_x509_certificate(certificate)
+            return tree | {
+                "subject": parsed.subject.rfc4514_string(),
+                "issuer": parsed.issuer.rfc4514_string(),
+                "notBefore": parsed.not_valid_before_utc.isoformat(),
+                "notAfter": parsed.not_valid_after_utc.isoformat(),
+                "key": _key_name(parsed.public_key()),
+            }
+    except UnreadableCertificateError as error:
+        return tree | {"remark": f"cannot be read further ({error})"}
 
 
 def _key_name(key: object) -> str:

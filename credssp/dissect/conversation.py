@@ -30,6 +30,10 @@ _MAX_LOOKED: Final = 1000
 MAX_LOGINS: Final = 100
 """Logins on one connection (WinRM, through a proxy)."""
 
+_MAX_PIECE: Final = 16 * 1024
+"""Octets that are handed to the layers at once, of a packet that may have megabytes (IP's length field is 0 where the
+network card was to cut it)."""
+
 _MAX_OPENED: Final = 64
 """Pieces of plaintext that are looked at in a TLS connection that is not known to be CredSSP."""
 
@@ -92,6 +96,15 @@ class ConversationReader:
 
     def feed(self, direction: int, piece: Piece) -> None:
         """Take the next octets of one direction, or the news that some are missing."""
+        if len(piece.data) > _MAX_PIECE:
+            # The layers take apart what they hold from its front, which copies the rest each time.
+            missing = piece.missing
+            for start in range(0, len(piece.data), _MAX_PIECE):
+                self.feed(direction, Piece(missing, piece.data[start : start + _MAX_PIECE], piece.time))
+                missing = 0
+                if self.done:
+                    return
+            return
         if self._decided:
             self._dispatch(direction, piece)
             return

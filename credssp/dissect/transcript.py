@@ -45,7 +45,13 @@ MAX_EXCHANGES: Final = 10_000
 """Logins in one transcript."""
 
 _MARK: Final = b'{"credssp_transcript"'
-_LAYERS: Final = frozenset(("tsrequest", "x224", "http", "application"))
+_LAYERS: Final[dict[str, Layer]] = {
+    "tsrequest": "tsrequest",
+    "x224": "x224",
+    "http": "http",
+    "application": "application",
+}
+_FACTS: Final = ("outcome", "tls", "certificate", "public_key")
 _NS: Final = 1_000_000_000
 
 
@@ -184,12 +190,18 @@ def read_transcript(text: str) -> list[Conversation]:
     own, peer = _text(head, "program") or "unknown program", _text(head, "peer") or "unknown peer"
     names = (peer, own) if head.get("role") == "server" else (own, peer)
     exchanges: dict[str, Conversation] = {}
-    whole: list[dict[str, Any]] = []
+    whole: dict[str, Any] = {}
     damaged: list[int] = []
+    whole_damaged = False
     for number, line in enumerate(lines[1:], 2):
         entry = _load(line)
         if entry is not None and "exchange" not in entry and "from" not in entry:
-            whole.append(entry)  # about the file, and so about all exchanges in it
+            # About the file, and so about all exchanges in it. Only the last word counts, so that many such lines and
+            # many exchanges do not multiply.
+            if _take_line(Conversation(*names), entry):
+                whole |= {name: text for name in _FACTS if (text := _text(entry, name))}
+            else:
+                whole_damaged = True
             continue
         name = "" if entry is None else str(entry.get("exchange", ""))
         if entry is None or (name not in exchanges and len(exchanges) >= MAX_EXCHANGES):
@@ -200,9 +212,9 @@ def read_transcript(text: str) -> list[Conversation]:
             damaged.append(number)
     conversations = list(exchanges.values()) or [Conversation(*names, transport="transcript")]
     for conversation in conversations:
-        for entry in whole:
-            if not _take_line(conversation, entry):
-                conversation.note("a line about the whole transcript cannot be read")
+        _take_line(conversation, whole)
+        if whole_damaged:
+            conversation.note("a line about the whole transcript cannot be read")
     if damaged:
         shown = ", ".join(map(str, damaged[:10])) + (", ..." if len(damaged) > 10 else "")
         conversations[-1].note(f"lines of the transcript that cannot be read: {shown}")
@@ -239,12 +251,14 @@ def _take_line(conversation: Conversation, entry: dict[str, Any]) -> bool:
 
 
 def _take_message(conversation: Conversation, entry: dict[str, Any]) -> bool:
-    sender, layer = entry["from"], entry.get("layer", "tsrequest")
+    sender = entry["from"]
+    # By the text: JSON has lists too, which no set takes.
+    layer = _LAYERS.get(_text(entry, "layer")) if "layer" in entry else "tsrequest"
     try:
         data = bytes.fromhex(_text(entry, "data"))
     except ValueError:
         return False
-    if sender not in ("client", "server") or layer not in _LAYERS or not data:
+    if sender not in ("client", "server") or layer is None or not data:
         return False
     conversation.add(_event(sender, layer, data, _time(entry.get("time"))))
     return True

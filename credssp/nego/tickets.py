@@ -7,7 +7,7 @@ suite makes AP-REQs that no library would. Everything here asks libkrb5, may ask
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from credssp.credentials import CCacheCredentials
@@ -39,7 +39,7 @@ class ServiceTicket:
     key: EncryptionKey
     client: str
     realm: str
-    token: bytes
+    token: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,12 @@ class EarlyUserAuthorization(enum.IntEnum):
 
     @classmethod
     def decode(cls, data: bytes) -> EarlyUserAuthorization:
-        """Read the 4 octets. Raises DecodeError for any other number."""
+        """Read the 4 octets. Raises DecodeError for any other number of them, and for any other number in them."""
+        if len(data) != SIZE:
+            # Fewer octets, none above all, would be AUTHZ_SUCCESS.
+            raise DecodeError(
+                f"{len(data)} octets, {SIZE} wanted", field="authorizationResult", section="[MS-RDPBCGR] 2.2.10.2"
+            )
         value = int.from_bytes(data, "little")
         try:
             return cls(value)

@@ -21,7 +21,13 @@ from typing import Final, NoReturn, Unpack
 from credssp.context import ServerContext
 from credssp.context.options import ServerOptions
 from credssp.credentials import RemoteGuardCredentials
-from credssp.errors import CredSSPError, LocalProtocolError, PeerClosedError, RemoteProtocolError
+from credssp.errors import (
+    CredSSPError,
+    LimitExceededError,
+    LocalProtocolError,
+    PeerClosedError,
+    RemoteProtocolError,
+)
 from credssp.rdp.early_user_authorization import AuthorizationDeniedError, EarlyUserAuthorization
 from credssp.rdp.endpoint import Endpoint
 from credssp.rdp.events import Approach, AuthorizationRequired, Completed, Event, Negotiated, State
@@ -42,6 +48,10 @@ from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
 __all__ = ["NLAServer"]
 
 _TLS_HANDSHAKE: Final = 0x16
+
+_MAX_EARLY: Final = 64 * 1024
+"""Octets that wait for the authorization. A client goes on with one MCS Connect Initial at most, some 500 octets, and
+needs an answer before it can say more ([MS-RDPBCGR] 1.3.1.1)."""
 
 
 class NLAServer(Endpoint[ServerContext]):
@@ -115,7 +125,7 @@ class NLAServer(Endpoint[ServerContext]):
         if self._state is State.EXPECT_CREDSSP:
             self._credssp(data, events)
         elif self._state is State.DECIDE_AUTHORIZATION:
-            self._inside_tls(data)
+            self._wait(data)
         else:
             self._request_inside(data, events)
 
@@ -172,6 +182,15 @@ class NLAServer(Endpoint[ServerContext]):
             )
         self._state = State.DECIDE_AUTHORIZATION
         events.append(AuthorizationRequired(identity, credentials))
+
+    def _wait(self, data: bytes) -> None:
+        """Keep what the client sends before it knows whether it may log on."""
+        self._inside_tls(data)
+        if len(self._early) > _MAX_EARLY:
+            raise LimitExceededError(
+                f"more than {_MAX_EARLY} octets before the authorization was decided",
+                token=self._completed_context().shutdown(),
+            )
 
     def authorize(self, result: EarlyUserAuthorization) -> list[Event]:
         """Say whether the user may log on; due after `AuthorizationRequired`.

@@ -80,7 +80,7 @@ class LegResult:
 
     status: SecurityStatus
     context: object = None
-    token: bytes = b""
+    token: bytes = field(default=b"", repr=False)
     attributes: int = 0
     expiry: int = NO_EXPIRY
     mapped: bool = False

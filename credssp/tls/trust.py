@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from credssp.errors import LocalProtocolError
+from credssp.tls.parsing import UnreadableCertificateError, reading
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -102,12 +103,13 @@ def _judge(chain: tuple[bytes, ...], host: str, roots: tuple[bytes, ...] | None,
     now = datetime.datetime.fromtimestamp(minute * 60 + 30, datetime.UTC)
     anchors = _system_roots() if roots is None else roots
     try:
-        certificates = [x509.load_der_x509_certificate(der) for der in chain]
-        matches = _names(certificates[0], host)
-        errors, info = _walk(certificates, frozenset(anchors), now)
-        if not errors and matches and chain[0] not in anchors and not _verifies(certificates, host, anchors, now):
-            errors |= TrustError.INVALID_EXTENSION
-    except (ValueError, IndexError):
+        with reading():
+            certificates = [x509.load_der_x509_certificate(der) for der in chain]
+            matches = _names(certificates[0], host)
+            errors, info = _walk(certificates, frozenset(anchors), now)
+            if not errors and matches and chain[0] not in anchors and not _verifies(certificates, host, anchors, now):
+                errors |= TrustError.INVALID_EXTENSION
+    except (UnreadableCertificateError, IndexError):
         # A certificate that OpenSSL could use and this parser refuses, in part or whole.
         return CertificateTrust(TrustError.INVALID_EXTENSION, TrustInfo.NONE, name_matches=False)
     return CertificateTrust(errors, info, matches)
@@ -259,6 +261,7 @@ def expiry_of(certificate: bytes) -> float | None:
     from cryptography import x509
 
     try:
-        return x509.load_der_x509_certificate(certificate).not_valid_after_utc.timestamp()
-    except ValueError:
+        with reading():
+            return x509.load_der_x509_certificate(certificate).not_valid_after_utc.timestamp()
+    except UnreadableCertificateError:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from credssp.credentials import DelegatedCredentials
@@ -27,7 +27,7 @@ class WinRMRequest:
 
     identity: Identity
     credentials: DelegatedCredentials
-    data: bytes
+    data: bytes = field(repr=False)
     content_type: str = SOAP
     client: tuple[str, int] | None = None
 
@@ -42,7 +42,7 @@ class WinRMResponse:
         content_type: its type.
     """
 
-    data: bytes
+    data: bytes = field(repr=False)
     status: int = 200
     content_type: str = SOAP
 

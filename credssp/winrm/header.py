@@ -129,8 +129,10 @@ def _decode(text: str, field: str) -> bytes:
     if len(text) > _MAX_BASE64:
         raise LimitExceededError(f"a token of {len(text)} base64 characters", section=_SECTION)
     try:
-        if len(text) % 4:  # which b64decode lets pass where the padding is too long
-            raise ValueError("base64 comes in groups of four")
-        return base64.b64decode(text.encode("ascii"), validate=True)
-    except (binascii.Error, ValueError):
-        raise DecodeError("the CredSSP token is no base64", field=field, section=_SECTION) from None
+        # b64decode lets too much padding pass. Other characters than ASCII are looked for first, because an error about
+        # them would carry the whole token with it.
+        if len(text) % 4 == 0 and text.isascii():
+            return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        pass
+    raise DecodeError("the CredSSP token is no base64", field=field, section=_SECTION)

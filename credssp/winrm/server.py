@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Unpack
 
 from credssp.context import ServerContext
@@ -54,7 +54,7 @@ class LegResult:
         error: why the login failed, or None.
     """
 
-    token: bytes
+    token: bytes = field(repr=False)
     complete: bool = False
     error: CredSSPError | None = None
 

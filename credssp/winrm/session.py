@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Generator, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from credssp.context import ClientContext
@@ -68,7 +68,7 @@ class Outgoing:
         authorization: value of Authorization, or None for none.
     """
 
-    body: bytes
+    body: bytes = field(repr=False)
     content_type: str | None = None
     authorization: str | None = None
 

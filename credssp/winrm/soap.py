@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from dataclasses import dataclass
 from typing import Final
 from xml.etree import ElementTree
@@ -51,6 +53,8 @@ ACTION: Final = {
 _NAMES: Final = {uri: name for name, uri in ACTION.items()}
 _ANONYMOUS: Final = f"{NS['a']}/role/anonymous"
 _MAX_TEXT: Final = 2048
+# Not str.isdigit, which takes digits that int() does not, such as a superscript two.
+_NUMBER: Final = re.compile("[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +131,17 @@ def parse_envelope(data: bytes) -> Envelope:
             selector.get("Name", ""): (selector.text or "").strip()
             for selector in root.findall("s:Header/w:SelectorSet/w:Selector", NS)
         },
-        max_size=int(size) if size.isdigit() and len(size) < 10 else None,
+        max_size=int(size) if _NUMBER.fullmatch(size) else None,
         body=body,
     )
 
 
 def _parse(data: bytes) -> tuple[ElementTree.Element, ElementTree.Element]:
     """Return envelope and body."""
-    parser = ElementTree.XMLParser(target=_NoDoctype())  # noqa: S314  # without entities it is harmless
+    # Whatever encoding the peer names would be looked up among all of Python's codecs, and tried out. WS-Management has
+    # these two (DSP0226 section 5.2), and expat tells the octet orders of UTF-16 apart.
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
+    parser = ElementTree.XMLParser(target=_NoDoctype(), encoding=encoding)  # noqa: S314  # harmless without entities
     try:
         parser.feed(data)
         root = parser.close()

@@ -56,8 +56,8 @@ class CommandOutput:
         exit_code: 0 for success.
     """
 
-    stdout: bytes = b""
-    stderr: bytes = b""
+    stdout: bytes = field(default=b"", repr=False)
+    stderr: bytes = field(default=b"", repr=False)
     exit_code: int = 0
 
 

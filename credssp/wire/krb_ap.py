@@ -16,7 +16,7 @@ and both made and read by the conformance suite, which gets them wrong on purpos
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -112,7 +112,7 @@ class Ticket:
         enc_part: the rest, for the service.
     """
 
-    octets: bytes
+    octets: bytes = field(repr=False)
     realm: str
     sname: Principal
     enc_part: EncryptedData
@@ -161,7 +161,7 @@ class APReq:
     """
 
     options: int
-    ticket: bytes
+    ticket: bytes = field(repr=False)
     authenticator: EncryptedData
 
     MUTUAL_REQUIRED = 0x20000000

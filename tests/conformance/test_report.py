@@ -166,7 +166,15 @@ def test_expected_failures_do_not_count(tmp_path: Path, bad: Report) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[expected", "x = 1", '[expected]\n"CSSP-VER-01" = ""', '[expected]\n"CSSP-NOPE-01" = "why"', "\udcff"]
+    "text",
+    [
+        "[expected",
+        "x = 1",
+        '[expected]\n"CSSP-VER-01" = ""',
+        '[expected]\n"CSSP-NOPE-01" = "why"',
+        "\udcff",
+        "x = " + "[" * 5000,
+    ],
 )
 def test_files_of_expected_failures_that_make_no_sense(tmp_path: Path, text: str) -> None:
     file = tmp_path / "expected.toml"

@@ -7,6 +7,7 @@ import json
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from credssp.dissect.kerberos import kerberos_fields, kerberos_name
 from credssp.dissect.model import MAX_EVENTS, Conversation, Event, Sender
 from credssp.dissect.streams import Piece
 from credssp.dissect.tls.keylog import Secrets
+from credssp.dissect.tls.session import TLSSession
 from credssp.dissect.transcript import read_transcript
 from credssp.dissect.unlock import LogonSecrets
 from credssp.secret import Secret
@@ -176,6 +178,49 @@ def test_http_bodies_may_be_missing() -> None:
     assert "with them HTTP headers" in conversation.problems[0]
 
 
+@pytest.mark.parametrize(
+    ("start", "repeated"),
+    [
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        (b"POST / HTTP/1.1\r\nAuthorization: CredSSP FAMDAAEB\r\n\r\n", b"OPTIONS / HTTP/1.1\r\n\r\n"),
+    ],
+)
+def test_one_packet_of_megabytes_takes_linear_time(start: bytes, repeated: bytes) -> None:
+    """IP's length field may be 0, and then a packet is as long as a block of the capture: 2 MB took 20 s."""
+    size = 1 << 21
+    reader = ConversationReader(("a:1", "b:2"), Secrets(), client=0)
+    began = time.process_time()
+    reader.feed(0, Piece(0, start + repeated * (size // len(repeated)), None))
+    reader.finish()
+    assert time.process_time() - began < 5
+
+
+def test_a_gap_in_front_of_a_long_piece_counts_once() -> None:
+    reader = ConversationReader(("a:1", "b:2"), Secrets(), client=0)
+    reader.feed(0, Piece(0, b"\x16\x03\x01\x00\x05\x01\0\0\1\0", None))
+    reader.feed(0, Piece(7, bytes(100_000), None))
+    assert [event.summary for event in reader.conversation.events if event.layer == "gap"] == ["7 octets are missing"]
+
+
+def test_records_that_hold_nothing_do_not_wait_without_end() -> None:
+    secrets = Secrets()
+    session = TLSSession(secrets, lambda *_: None, lambda *_: None)
+    session.feed("client", b"\x16\x03\x03\x00\x04\x01\0\0\0", None)
+    for _ in range(100):
+        session.feed("client", b"\x17\x03\x03\x00\x00" * 200, None)
+    assert session.dead
+    assert secrets.waiting == 0
+    assert any("cannot be opened" in problem for problem in session.info.problems)
+
+
+def test_the_search_for_a_record_behind_a_gap_takes_linear_time() -> None:
+    session = TLSSession(Secrets(), lambda *_: None, lambda *_: None)
+    session.gap("client", 1)
+    began = time.process_time()
+    session.feed("client", bytes(1 << 21), None)
+    assert time.process_time() - began < 5
+
+
 def test_events_are_bounded() -> None:
     conversation = Conversation("c", "s")
     for _ in range(MAX_EVENTS + 5):
@@ -189,6 +234,7 @@ import io, resource, sys, time, tracemalloc
 sys.path.insert(0, sys.argv[1])
 from credssp.dissect.dissector import read_stream
 from credssp.dissect.tls.keylog import Secrets
+from credssp.dissect.tls.session import TLSSession
 from tests.dissect.captures import Connection, START, pcap
 from tests.dissect.logins import log_on
 import struct

@@ -22,6 +22,7 @@ from credssp.dissect.tls.keylog import Secrets
 from credssp.dissect.unlock import LogonSecrets, Unlocked, unlock
 from credssp.nego.ntlm.session import NTLMSession
 from credssp.secret import Secret
+from credssp.tls.certificate import process_certificate
 from credssp.wire.ts_credentials import TSCredentials, TSCspDataDetail, TSPasswordCreds, TSSmartCardCreds
 from credssp.wire.ts_remote_guard import TSRemoteGuardCreds, TSRemoteGuardPackageCred
 from credssp.wire.ts_request import TSRequest
@@ -284,6 +285,9 @@ def test_where_the_key_comes_from(conversation: Conversation, source: str) -> No
 
 def test_certificates_that_do_not_parse_are_shown_by_their_hash() -> None:
     assert certificate_tree(b"junk")["remark"].startswith("cannot be read further")
+    # The version is 5, which `cryptography` does not call a ValueError.
+    certificate = process_certificate().der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020105"))
+    assert certificate_tree(certificate)["remark"] == "cannot be read further (InvalidVersion)"
 
 
 def test_kerberos_tokens_tell_what_they_can() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,8 @@ def test_damaged_lines_are_told_and_the_others_read() -> None:
         '{"from": "client", "data": "xx"}',
         '{"from": "nobody", "data": "00"}',
         '{"from": "client", "data": "00", "layer": "?"}',
+        '{"from": ["client"], "data": "00", "layer": ["x224"]}',
+        '{"from": "client", "data": "00", "layer": {}}',
         '{"from": "client", "data": ""}',
         '{"from": "server", "layer": "x224", "data": "0300"}',
         '{"from": "server", "layer": "http", "data": "0300"}',
@@ -177,7 +180,7 @@ def test_damaged_lines_are_told_and_the_others_read() -> None:
     assert conversation.requests[-1].error
     assert conversation.problems == [
         "a line about the whole transcript cannot be read",
-        "lines of the transcript that cannot be read: 3, 7, 8, 9, 10, 14",
+        "lines of the transcript that cannot be read: 3, 7, 8, 9, 10, 11, 12, 16",
     ]
 
 
@@ -185,6 +188,29 @@ def test_a_certificate_alone_gives_the_key() -> None:
     der = certificate().der
     (conversation,) = read_transcript(HEAD + "\n" + json.dumps({"certificate": der.hex()}))
     assert conversation.public_key == subject_public_key(der)
+
+
+def test_the_last_word_about_the_whole_counts_and_what_is_empty_says_nothing() -> None:
+    lines = [
+        HEAD,
+        '{"outcome": "refused", "tls": "TLSv1.2", "public_key": "0a"}',
+        '{"exchange": 1, "public_key": "0b"}',
+        '{"outcome": "accepted", "tls": "", "certificate": "3000"}',
+        '{"outcome": "accepted", "public_key": ""}',
+    ]
+    (conversation,) = read_transcript("\n".join(lines))
+    assert (conversation.outcome, conversation.tls_version) == ("accepted", "TLSv1.2")
+    assert conversation.public_key == b"\x0a"
+    assert conversation.problems == ["a line about the whole transcript cannot be read"]
+
+
+def test_lines_about_the_whole_and_exchanges_do_not_multiply() -> None:
+    """10,000 of each took minutes."""
+    lines = [HEAD, *['{"outcome": "accepted"}'] * 10_000, *(f'{{"exchange": {n}}}' for n in range(10_000))]
+    began = time.process_time()
+    conversations = read_transcript("\n".join(lines))
+    assert time.process_time() - began < 5
+    assert {conversation.outcome for conversation in conversations} == {"accepted"}
 
 
 def test_exchanges_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from credssp import rdp
 from credssp.errors import (
     CredSSPError,
     DecodeError,
+    LimitExceededError,
     LocalProtocolError,
     PeerClosedError,
     PeerRefusedError,
@@ -170,6 +171,23 @@ def test_octets_that_come_while_authorization_is_decided_are_kept() -> None:
     assert s.receive(c.wrap(b"impatient")) == []
     s.authorize(SUCCESS)
     assert s.unused_data == b"impatient"
+
+
+def test_octets_that_come_while_authorization_is_decided_are_bounded() -> None:
+    c, s = client(protocols=Protocol.HYBRID), server()
+    c.start()
+    while not c.complete:
+        s.receive(c.data_to_send())
+        c.receive(s.data_to_send())
+    s.receive(c.data_to_send())
+    for _ in range(4):
+        assert s.receive(c.wrap(bytes(16384))) == []
+    with pytest.raises(LimitExceededError, match="before the authorization") as caught:
+        s.receive(c.wrap(b"x"))
+    assert c.unwrap(caught.value.token) == b""
+    assert c.peer_closed
+    with pytest.raises(LocalProtocolError):
+        s.authorize(SUCCESS)
 
 
 def test_glued_to_the_confirm_inside_tls() -> None:

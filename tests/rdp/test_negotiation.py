@@ -68,3 +68,6 @@ def test_early_user_authorization() -> None:
         assert EarlyUserAuthorization.decode(result.encode()) is result
     with pytest.raises(DecodeError, match="0x00000006"):
         EarlyUserAuthorization.decode(b"\6\0\0\0")
+    for size in (0, 1, 3, 5):
+        with pytest.raises(DecodeError, match=f"{size} octets"):
+            EarlyUserAuthorization.decode(bytes(size))

@@ -110,6 +110,47 @@ def test_junk_is_judged_not_raised() -> None:
     assert (expiry_of(ROOT.der) or 0) > time.time()
 
 
+def _with(der: bytes, old: str, new: str) -> bytes:
+    changed = der.replace(bytes.fromhex(old), bytes.fromhex(new))
+    assert changed != der
+    assert len(changed) == len(der)
+    return changed
+
+
+_NAMED = generate_certificate("p256", dns_names=("srv", "srv")).der
+
+# What OpenSSL lets pass where it is not asked to verify, and what `cryptography` raises about it.
+HOSTILE = {
+    "InvalidVersion": _with(_NAMED, "a003020102", "a003020105"),
+    "UnsupportedGeneralNameType": _with(_NAMED, "8203737276" * 2, "a503300100" + "8203737276"),
+    "DuplicateExtension": _with(_NAMED, "0603551d13", "0603551d11"),
+    "ValueError": _with(_NAMED, "8203737276" * 2, "8203ffffff" + "8203737276"),
+}
+
+
+@pytest.mark.parametrize("der", HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_certificates_are_judged_not_raised(der: bytes) -> None:
+    for chain, roots in (((der,), ()), ((der,), (der,)), ((der, ROOT.der), (ROOT.der,))):
+        found = judge(chain, "srv", roots)
+        assert found == CertificateTrust(E.INVALID_EXTENSION, TrustInfo.NONE, name_matches=False)
+    assert not judge((ROOT.issue("srv").der, der), "srv", ()).trusted
+    expiry_of(der)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_serial_number_below_zero_is_no_exception_where_warnings_are_errors() -> None:
+    at = _NAMED.index(bytes.fromhex("a003020102")) + 7  # version, then tag and length of serialNumber
+    der = _NAMED[:at] + bytes((_NAMED[at] | 0x80,)) + _NAMED[at + 1 :]
+    assert not judge((der,), "srv", ()).trusted
+    assert expiry_of(der) is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_country_of_three_letters_is_no_exception_where_warnings_are_errors() -> None:
+    der = _with(generate_certificate("p256", common_name="abc").der, "0603550403", "0603550406")
+    assert judge((der,), "srv", ()).errors == E.INVALID_EXTENSION
+
+
 def test_roots_are_read_from_file_and_text(tmp_path: object) -> None:
     from pathlib import Path
 

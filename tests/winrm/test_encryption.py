@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -172,6 +173,8 @@ GOOD = body_of(RECORD, length=5)
         GOOD.replace(b"Length=5", b"Length=-5"),
         GOOD.replace(b"Length=5", b"Length=99999999999"),
         GOOD.replace(b"HTTP-CredSSP", b"HTTP-SPNEGO"),
+        GOOD.replace(b"UTF-8", b"\xe9"),
+        GOOD.replace(b"UTF-8", b"a\0b"),
         GOOD.replace(b"octet-stream", b"plain"),
         GOOD.replace(RECORD, RECORD[:-1]),
         GOOD.replace(RECORD, RECORD + b"\x17\x03\x03\xff\xff"),
@@ -227,6 +230,17 @@ def test_a_body_over_the_limit_is_refused_before_it_is_looked_at() -> None:
         decrypt(FakeContext(), ENCRYPTED, b"x" * 101, max_size=100)
     with pytest.raises(LimitExceededError):
         decrypt(FakeContext(), ENCRYPTED, GOOD.replace(b"Length=5", b"Length=9999"), max_size=1000)
+
+
+@pytest.mark.parametrize("behind", [b"Content-Type:", b"OriginalContent:", b"type=application/soap+xml;charset=UTF-8;"])
+def test_blanks_take_linear_time(behind: bytes) -> None:
+    """4 MiB of them behind ``Content-Type:`` took nine seconds."""
+    start, found, _ = GOOD.partition(behind)
+    body = start + found + b" \t" * ((1 << 21) - 200)
+    began = time.process_time()
+    with pytest.raises(DecodeError):
+        decrypt(FakeContext(), ENCRYPTED, body)
+    assert time.process_time() - began < 2
 
 
 def test_tls_close_inside_a_body_is_refused() -> None:

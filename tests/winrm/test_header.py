@@ -51,6 +51,13 @@ def test_truncated_or_foreign_base64_is_refused(value: str) -> None:
         request_token([value])
 
 
+def test_a_token_that_is_no_ascii_does_not_travel_in_the_error() -> None:
+    """A UnicodeEncodeError, also one that is only the context of ours, holds the whole text."""
+    with pytest.raises(DecodeError) as caught:
+        request_token(["CredSSP QUJD\u00e9QUI"])
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
 def test_two_tokens_are_refused() -> None:
     with pytest.raises(RemoteProtocolError):
         challenge_token(["CredSSP AQID", "CredSSP AQIE"])

@@ -175,17 +175,22 @@ def test_a_response_over_the_limit_is_refused(post: Post, url: str) -> None:
         post(url, b"x" * 2000, auth=CredSSPAuth(ALICE, max_body=1000))
 
 
-def test_a_response_that_lies_about_its_length_is_refused(post: Post, url: str, app: WinRMApplication) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "why"), [(b"Length=3", b"Length=4", "Length=4"), (b"UTF-8", b"UTF-\xe9", "OriginalContent")]
+)
+def test_a_response_that_lies_about_its_length_or_type_is_refused(
+    post: Post, url: str, app: WinRMApplication, old: bytes, new: bytes, why: str
+) -> None:
     post(url, b"one")
     (connection,) = app.connections
     original = connection.encrypt
 
     def lie(data: bytes, content_type: str = "") -> Any:
         sealed = original(data, content_type)
-        return type(sealed)(sealed.content_type, sealed.body.replace(b"Length=3", b"Length=4"))
+        return type(sealed)(sealed.content_type, sealed.body.replace(old, new))
 
     connection.encrypt = lie  # type: ignore[method-assign]
-    with pytest.raises(RemoteProtocolError, match="Length=4"):
+    with pytest.raises(RemoteProtocolError, match=why):
         post(url, b"two")
     connection.encrypt = original  # type: ignore[method-assign]
     assert post(url, b"three").content == b"three"

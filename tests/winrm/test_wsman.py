@@ -269,6 +269,7 @@ def test_commands_of_a_shell_are_bounded() -> None:
         b"<Envelope/>",
         f"<s:Envelope {PREFIXES}/>".encode(),
         b'<?xml version="1.0" encoding="no-such"?><a/>',
+        "<\u00e4/>".encode("latin-1"),
         b"\xff\xfe<",
         envelope("Create", message_id="x" * 3000),
     ],
@@ -292,6 +293,21 @@ def test_document_types_are_refused_before_their_entities_cost_anything() -> Non
 def test_utf_16_is_read(alice: Caller) -> None:
     text = envelope("Create", "<rsp:Shell/>").decode()
     assert alice.send(f'<?xml version="1.0" encoding="UTF-16"?>{text}'.encode("utf-16"))[0] == 200
+    assert alice.send(f'\ufeff<?xml version="1.0"?>{text}'.encode("utf-16-be"))[0] == 200
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_codec_of_python_is_tried_out_because_a_peer_names_it(alice: Caller) -> None:
+    """``unicode_escape`` warns of the octets that expat tries it out with."""
+    text = envelope("Create", "<rsp:Shell/>").decode()
+    assert alice.send(f'<?xml version="1.0" encoding="unicode_escape"?>{text}'.encode())[0] == 200
+
+
+@pytest.mark.parametrize("size", ["\u00b2", "\u0664\u0665", "-1", "1e3", "9" * 10, ""])
+def test_an_envelope_size_that_is_no_number_is_none(size: str) -> None:
+    """``"\u00b2".isdigit()`` is true, and ``int("\u00b2")`` is a ValueError."""
+    header = f"<s:Header><w:MaxEnvelopeSize>{size}</w:MaxEnvelopeSize></s:Header>"
+    assert parse_envelope(f"<s:Envelope {PREFIXES}>{header}<s:Body/></s:Envelope>".encode()).max_size is None
 
 
 @given(st.binary(max_size=200), st.integers(0, 2000))

@@ -161,10 +161,10 @@ class TLSSession:
             body, side.data = side.data[_HEADER : _HEADER + size], side.data[_HEADER + size :]
             side.queue.append(_Record(self._order, kind, version, body, time))
             self._order += 1
-            self._hold(side, size)
+            self._hold(side, _HEADER + size)
 
     def _hold(self, side: _Side, size: int) -> None:
-        """Count what waits."""
+        """Count what waits, headers included: a record without octets costs memory too."""
         side.queued += size
         self._secrets.waiting += size
 
@@ -210,7 +210,7 @@ class TLSSession:
         if protected and not self._has_keys(side):
             return False
         record = side.queue.popleft()
-        self._hold(side, -len(record.body))
+        self._hold(side, -_HEADER - len(record.body))
         opened = self._open(side, record) if protected else (record.kind, record.body)
         if opened is not None:
             try:
