@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
+    from credssp.errors import CredSSPError
+
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
@@ -160,11 +162,11 @@ def _tolerate_any_character() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: CredSSPError) -> str:
     """Return what happened, with number and name, and what to do about it."""
-    from credssp.status import describe
+    from credssp.errors import LocalProtocolError
 
-    code = getattr(error, "error_code", 0)
-    advice = describe(code).advice
-    text = str(error)
-    return " ".join((text if advice in text else f"{text} {advice}").split())
+    # What was wrong with the arguments says itself what to do; the number is for programs.
+    text = error.message if isinstance(error, LocalProtocolError) else str(error)
+    advice = "" if isinstance(error, LocalProtocolError) or error.advice in text else error.advice
+    return " ".join(f"{text} {advice}".split())

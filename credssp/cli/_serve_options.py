@@ -23,6 +23,7 @@ __all__ = [
     "certificate",
     "credential_facts",
     "emit",
+    "keytab",
     "ntlm_target",
     "observer",
     "status_facts",
@@ -122,6 +123,29 @@ def certificate(arguments: argparse.Namespace) -> ServerCertificate | None:
         return load_certificate((Path(arguments.cert).read_bytes(), Path(arguments.key).read_bytes()))
     except OSError as error:
         raise LocalProtocolError(f"--cert or --key cannot be read: {error.strerror}") from None
+
+
+def keytab(arguments: argparse.Namespace) -> str | None:
+    """Return the keytab, or None for the default one. Raises LocalProtocolError where nobody could log on with it."""
+    from pathlib import Path
+
+    from credssp.errors import LocalProtocolError
+    from credssp.nego.pyspnego import kerberos_missing
+
+    name: str | None = arguments.keytab
+    if name is None:
+        return None
+    if missing := kerberos_missing():
+        raise LocalProtocolError(missing)
+    # Other types than files (MEMORY:, say) are for libkrb5 to find.
+    kind, colon, path = name.partition(":")
+    if not colon or kind == "FILE":
+        try:
+            with Path(path if colon else name).open("rb"):
+                pass
+        except OSError as error:
+            raise LocalProtocolError(f"--keytab cannot be read: {error.strerror}") from None
+    return name
 
 
 def observer(arguments: argparse.Namespace) -> Observer | None:

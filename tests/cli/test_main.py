@@ -13,7 +13,7 @@ import pytest
 
 import credssp
 from credssp.cli import COMMANDS, main
-from credssp.errors import AuthenticationError, PeerRefusedError
+from credssp.errors import AuthenticationError, LocalProtocolError, PeerRefusedError
 
 
 def _run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -166,6 +166,17 @@ def test_errors_are_one_line_with_number_name_and_advice(
     assert err.count("\n") == 1
     for part in parts:
         assert err.count(part) == 1
+
+
+def test_what_was_wrong_with_a_call_is_said_without_the_advice_for_programmers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(arguments: argparse.Namespace) -> int:
+        raise LocalProtocolError("there is no such file")
+
+    monkeypatch.setattr("credssp.cli.status.run", fail)
+    assert main(["status", "0"]) == 1
+    assert capsys.readouterr().err == "credssp status: there is no such file\n"
 
 
 def test_python_m_credssp_is_the_command() -> None:
