@@ -41,7 +41,10 @@ _NAMES: Final = {
 def add_account_arguments(parser: argparse.ArgumentParser, *, port: int) -> None:
     """Declare them."""
     parser.add_argument(
-        "--listen", metavar="ADDRESS:PORT", default=f"127.0.0.1:{port}", help=f"default: 127.0.0.1:{port}; port 0: any"
+        "--listen",
+        metavar="ADDRESS:PORT",
+        default=f"127.0.0.1:{port}",
+        help=f"where to listen (default: 127.0.0.1:{port}; port 0: any)",
     )
     parser.add_argument(
         "--user",
@@ -54,7 +57,9 @@ def add_account_arguments(parser: argparse.ArgumentParser, *, port: int) -> None
     parser.add_argument("--cert", metavar="F", help="PEM file with the certificate chain (default: one made now)")
     parser.add_argument("--key", metavar="F", help="PEM file with its key, where --cert has none")
     parser.add_argument("--keytab", metavar="F", help="Kerberos keytab (default: that of KRB5_KTNAME)")
-    parser.add_argument("--min-version", type=int, choices=range(2, 7), metavar="N", help="lowest CredSSP version")
+    parser.add_argument(
+        "--min-version", type=int, choices=range(2, 7), metavar="N", help="lowest CredSSP version to accept"
+    )
     parser.add_argument("--reveal", action="store_true", help="print the secrets that were delegated")
     parser.add_argument(
         "--transcript", metavar="FILE", help="write all messages there, for `credssp dissect`; keep it to yourself"

@@ -29,9 +29,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _login_credentials.add_arguments(parser)
     how = parser.add_argument_group("how")
     how.add_argument(
-        "--mechanism", choices=("auto", "negotiate", "ntlm", "kerberos"), default="auto", help="default: auto"
+        "--mechanism",
+        choices=("auto", "negotiate", "ntlm", "kerberos"),
+        default="auto",
+        help="how to authenticate (default: auto, as Windows chooses)",
     )
-    how.add_argument("--min-version", type=int, choices=range(2, 7), metavar="N", help="lowest CredSSP version, 2 to 6")
+    how.add_argument(
+        "--min-version", type=int, choices=range(2, 7), metavar="N", help="lowest CredSSP version to accept, 2 to 6"
+    )
     check = how.add_mutually_exclusive_group()
     check.add_argument("--cacert", metavar="F", help="PEM file with the roots that the certificate must chain to")
     check.add_argument("--fingerprint", metavar="SHA256", help="SHA-256 fingerprint that the certificate must have")
