@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         from credssp.winrm import serving
     except ImportError as error:
-        print(f"credssp serve: {error}; install credssp[winrm-server]", file=sys.stderr)
+        print(f"credssp serve: {error}", file=sys.stderr)
         return 2
     try:
         host, port = common.address(arguments.listen)
