@@ -26,7 +26,7 @@ try:
     from anyio.lowlevel import RunVar
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        f"credssp.winrm.httpx needs httpx and anyio, and {error.name} is missing: pip install 'credssp[httpx]'",
+        f"credssp.winrm.httpx needs {error.name}, which is missing: pip install 'credssp[httpx]'",
         name=error.name,
     ) from None
 

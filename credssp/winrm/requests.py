@@ -33,7 +33,7 @@ try:
     from urllib3 import HTTPHeaderDict, HTTPResponse
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        f"credssp.winrm.requests needs requests and urllib3, and {error.name} is missing: pip install 'credssp[requests]'",
+        f"credssp.winrm.requests needs {error.name}, which is missing: pip install 'credssp[requests]'",
         name=error.name,
     ) from None
 

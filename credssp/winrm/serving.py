@@ -16,7 +16,7 @@ try:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        f"credssp.winrm.serving needs uvicorn and h11, and {error.name} is missing: pip install 'credssp[winrm-server]'",
+        f"credssp.winrm.serving needs {error.name}, which is missing: pip install 'credssp[winrm-server]'",
         name=error.name,
     ) from None
 

@@ -26,4 +26,4 @@ def test_import_names_what_is_missing_and_the_extra(
     with pytest.raises(ModuleNotFoundError) as caught:
         importlib.import_module(module)
     assert caught.value.name == missing
-    assert f"{missing} is missing: pip install 'credssp[{extra}]'" in str(caught.value)
+    assert f"{module} needs {missing}, which is missing: pip install 'credssp[{extra}]'" in str(caught.value)
