@@ -29,7 +29,7 @@ from credssp.wire.ts_request import TSRequest
 FIXTURES = [
     fixture
     for fixture in load_all(Path(__file__).parent.parent / "fixtures")
-    if fixture.manifest["exchange"]["mechanism"] == "kerberos"
+    if fixture.manifest["exchange"]["mechanism"] == "kerberos" and fixture.manifest["outcome"] == "accepted"
 ]
 
 Key = tuple[int, Secret[bytes]]

@@ -16,6 +16,7 @@ Tree = dict[str, Any]
 _ARROWS: Final = {"client": "client ->", "server": "<- server"}
 _WIDTH: Final = 100
 _LEVELS: Final = {"danger": "DANGER", "warning": "WARNING", "note": "note", "ok": "ok"}
+_MECHANISMS: Final = {"ntlm": "NTLM", "kerberos": "Kerberos"}
 _VERDICTS: Final = {"ok": "ok", "failed": "FAILED", "unknown": "-"}
 
 
@@ -76,7 +77,9 @@ def _negotiated(tree: Tree) -> None:
     mechanism, form = tree["mechanism"], tree["wire_form"]
     if mechanism or form:
         inside = " in SPNEGO" if form == "spnego" else ""
-        print(f"  mechanism: {(mechanism or 'not known').upper() if mechanism == 'ntlm' else mechanism}{inside}")
+        print(f"  mechanism: {_MECHANISMS.get(mechanism, 'not known')}{inside}")
+    if tree["user_name"] is None and tree["target_name"]:
+        print(printable(f"  target: {tree['target_name']}"))
     if tree["user_name"] is not None:
         account = f"{tree['domain']}\\{tree['user_name']}" if tree["domain"] else tree["user_name"]
         workstation = f", from {tree['workstation']}" if tree["workstation"] else ""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +18,8 @@ if TYPE_CHECKING:
     from credssp.nego.tickets import ServiceKey
 
 __all__ = ["configure", "run"]
+
+_LONGEST = 3600
 
 _EPILOG = """Examples:
   credssp conformance server rdp://127.0.0.1:3389 -u alice -d LAB
@@ -39,6 +45,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-d", "--domain", default="", help="its domain")
     parser.add_argument("--password-file", metavar="F", help="file with its password, - for standard input")
     parser.add_argument("--exec", dest="command", metavar="CMD", help="client: command line with {host} and {port}")
+    parser.add_argument(
+        "--exec-variant", action="append", default=[], metavar="NAME=CMD",
+        help="client: command line for another set-up, such as spnego or large-message; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--exec-reports", action="store_true",
+        help="client: it exits with 0 after a good login alone, and says why not in its last line on stderr",
+    )  # fmt: skip
     parser.add_argument("--transport", choices=("rdp", "http"), default="rdp", help="client: what it speaks")
     parser.add_argument("--kerberos", action="store_true", help="server: with Kerberos too; -d is the realm then")
     parser.add_argument("--ccache", metavar="CACHE", help="server: likewise, with the tickets of this cache")
@@ -58,14 +72,52 @@ def run(arguments: argparse.Namespace) -> int:
     from credssp.errors import AuthenticationError, LocalProtocolError
 
     try:
+        _check(arguments)
         if arguments.list:
             return _list(arguments)
         if arguments.what == "vectors":
             return _vectors()
-        return _write(_judge(arguments), arguments)
+        with _ended_by_sigterm():
+            report = _judge(arguments)
+        return _write(report, arguments)
     except (LocalProtocolError, AuthenticationError) as error:
         print(f"credssp conformance: {error.message}", file=sys.stderr)
         return 2
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block as an interrupt would: the programs that were started are stopped."""
+
+    def end(*_: object) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse what can be seen to be wrong before anything is tried. Raises LocalProtocolError."""
+    import math
+
+    from credssp.conformance.runner import select
+    from credssp.errors import LocalProtocolError
+
+    for pattern in arguments.rule:
+        if not select([pattern]):
+            raise LocalProtocolError(f"--rule {pattern}: no rule is called that; --list shows them")
+    if not (math.isfinite(arguments.timeout) and 0 < arguments.timeout <= _LONGEST):
+        raise LocalProtocolError(f"--timeout is a number of seconds above 0, up to {_LONGEST}")
+    for name in (arguments.junit, arguments.html):
+        # Now, and not after minutes of logins.
+        if name and (Path(name).is_dir() or not Path(name).absolute().parent.is_dir()):
+            raise LocalProtocolError(f"the report cannot be written: {name} is no file in a folder that exists")
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -114,8 +166,10 @@ def _judge(arguments: argparse.Namespace) -> Report:
     if arguments.what == "client":
         from credssp.conformance.rdp import CommandTarget
 
-        if not arguments.command or "{port}" not in arguments.command:
-            raise LocalProtocolError("client needs --exec with a command line that has {host} and {port} in it")
+        variants = dict(text.partition("=")[::2] for text in arguments.exec_variant)
+        for command in (arguments.command or "", *variants.values()):
+            if "{port}" not in command:
+                raise LocalProtocolError("client needs --exec with a command line that has {host} and {port} in it")
         target = CommandTarget(
             arguments.command,
             _account(arguments),
@@ -123,6 +177,8 @@ def _judge(arguments: argparse.Namespace) -> Report:
             transport=arguments.transport,
             target_name=arguments.spn or "",
             service_keys=_service_keys(arguments),
+            features=("x224", "report") if arguments.exec_reports else ("x224",),
+            variants=variants,
         )
         return check_client(target, rules=arguments.rule, expected=expected, on_result=told)
     raise LocalProtocolError("say what to judge: server, client, fixtures, vectors, or --list")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from credssp.dissect.unlock import LogonSecrets
 
 __all__ = ["configure", "run"]
+
+_MAX_KEY = 1 << 20
+"""Octets of a private key in PEM, with all that may stand around it."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,50 +53,68 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Take the file apart and show what is in it."""
-    from credssp.dissect.dissector import dissect
+    from credssp.cli._output import printable
+    from credssp.dissect.dissector import examine
+    from credssp.dissect.errors import CaptureError
 
     try:
         logon = _logon_secrets(arguments)
     except ValueError as error:
         print(f"credssp dissect: {error}", file=sys.stderr)
         return 2
-    secrets = _tls_secrets(arguments)
-    if arguments.file == "-":
-        report = dissect(sys.stdin.buffer, tls=secrets, logon=logon, reveal=arguments.reveal)
-    else:
-        report = dissect(Path(arguments.file), tls=secrets, logon=logon, reveal=arguments.reveal)
-    if arguments.output is None:
-        _show(report, arguments)
-    else:
-        text = io.StringIO()
-        with contextlib.redirect_stdout(text):
+    try:
+        secrets = _tls_secrets(arguments)
+        file = sys.stdin.buffer if arguments.file == "-" else Path(arguments.file)
+        report = examine(file, tls=secrets, logon=logon, reveal=arguments.reveal)
+        if arguments.output is None:
             _show(report, arguments)
-        _write(Path(arguments.output), text.getvalue())
+        else:
+            _write(Path(arguments.output), report, arguments)
+    except CaptureError as error:
+        # Its text says it all; the number of a SECURITY_STATUS would be no help with a file.
+        print(f"credssp dissect: {printable(error.message)}", file=sys.stderr)
+        return 1
     return 0 if report["conversations"] else 1
 
 
 def _show(report: dict[str, Any], arguments: argparse.Namespace) -> None:
     if arguments.json:
-        from credssp.cli._output import print_json
-
-        print_json(report)
+        _show_json(report)
     elif arguments.html:
-        from credssp.dissect.html import page
+        from credssp.dissect.html import page_parts
 
-        print(page(report))
+        for part in page_parts(report):
+            print(part)
     else:
         from credssp.cli._dissect_text import print_report
 
         print_report(report)
 
 
-def _write(path: Path, text: str) -> None:
-    from credssp.errors import LocalProtocolError
+def _show_json(report: dict[str, Any]) -> None:
+    """Print the object; the conversations one by one, since a file may have thousands."""
+    from credssp.cli._output import print_json
+
+    if not report["conversations"]:
+        print_json(report | {"conversations": []})
+        return
+    mark = '"conversations": []'  # a quotation mark inside a string would have a backslash
+    before, _, after = json.dumps(report | {"conversations": []}, indent=2).partition(mark)
+    print(before + mark[:-1])
+    for number, tree in enumerate(report["conversations"]):
+        lines = json.dumps(tree, indent=2).replace("\n", "\n    ")
+        print(("    " if number == 0 else ",\n    ") + lines, end="")
+    print("\n  ]" + after)
+
+
+def _write(path: Path, report: dict[str, Any], arguments: argparse.Namespace) -> None:
+    from credssp.dissect.errors import CaptureError
 
     try:
-        path.write_text(text, encoding="utf-8")
+        with path.open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
+            _show(report, arguments)
     except OSError as error:
-        raise LocalProtocolError(f"the output cannot be written: {error.strerror}") from None
+        raise CaptureError(f"the output cannot be written: {error.strerror}") from None
 
 
 def _logon_secrets(arguments: argparse.Namespace) -> LogonSecrets:
@@ -128,9 +149,10 @@ def _tls_secrets(arguments: argparse.Namespace) -> Secrets:
     try:
         for path in arguments.keylog:
             with Path(path).open("rb") as lines:
-                secrets.add_log(lines)
+                secrets.add_file(lines)
         if arguments.rsa_key is not None:
-            secrets.load_rsa_key(Secret(Path(arguments.rsa_key).read_bytes()))
+            with Path(arguments.rsa_key).open("rb") as pem:
+                secrets.load_rsa_key(Secret(pem.read(_MAX_KEY)))
     except OSError as error:
-        raise CaptureError(f"a key file cannot be read: {error.strerror}") from None
+        raise CaptureError(f"the key file {error.filename} cannot be read: {error.strerror}") from None
     return secrets

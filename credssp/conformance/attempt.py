@@ -278,8 +278,8 @@ class Attempt:
             return None
         try:
             return NegTokenResp.decode(token)
-        except CredSSPError:
-            self.end = Reply(End.OTHER, token)
+        except CredSSPError as error:
+            self.end = Reply.unusable(token, error)
             return None
 
     def _bind(self, challenge: bytes) -> bool:
@@ -287,8 +287,8 @@ class Attempt:
         try:
             last = self.inner.answer(challenge)
             self._verify_mech_list_mic(self._reply)
-        except CredSSPError:
-            self.end = Reply(End.OTHER, challenge)
+        except CredSSPError as error:
+            self.end = Reply.unusable(challenge, error)
             return False
         self.stage = "key"
         token = self._last_token(last) if plan.in_spnego else last

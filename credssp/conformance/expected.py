@@ -27,7 +27,7 @@ def load_expected(path: Path) -> dict[str, str]:
     """Read such a file.
 
     Raises:
-        LocalProtocolError: it cannot be read, or an entry has no reason.
+        LocalProtocolError: it cannot be read, or an entry names no rule or has no reason.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8")).get("expected")
@@ -37,7 +37,12 @@ def load_expected(path: Path) -> dict[str, str]:
         raise LocalProtocolError(f"{path.name} is no TOML") from None
     if not isinstance(table, dict):
         raise LocalProtocolError(f"{path.name} has no table [expected]")
+    from credssp.conformance.catalogue import CATALOGUE  # importing it takes longer than reading the file
+
+    known = [rule.id for rule in CATALOGUE.rules]
     for rule, reason in table.items():
+        if not fnmatch.filter(known, rule.rpartition(":")[2]):
+            raise LocalProtocolError(f"{path.name}: {rule} names no rule")
         if not isinstance(reason, str) or not reason.strip():
             raise LocalProtocolError(f"{path.name}: {rule} has no reason")
     return dict(table)

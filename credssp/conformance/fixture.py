@@ -5,6 +5,8 @@ A fixture is a folder::
     fixtures/<peer>-<version>-<scenario>/
         manifest.toml     who, what, how to make it again; every secret in it was made up for the capture
         messages.jsonl    one JSON object a line: {"from": "client" | "server", "layer": "tsrequest", "data": "<hex>"}
+        capture.pcapng    optional: the packets, and
+        keys.log          the secrets of their TLS connections; never one without the other
 
 Layers: ``tsrequest`` (a TSRequest as it stood inside TLS), ``x224`` (RDP negotiation in clear), ``http`` (headers and
 body of one HTTP message), ``application`` (plaintext that followed the login). What the manifest holds:
@@ -15,7 +17,7 @@ body of one HTTP message), ``application`` (plaintext that followed the login). 
     licence = "..."
 
     [programs]
-    client = "pyspnego 0.12.4"
+    client = "pyspnego 0.12.4"   # name and version; what is below it may follow, behind commas
     server = "credssp 0.1.0"
 
     [make]
@@ -76,11 +78,23 @@ _REQUIRED: Final = {
     "account": ("username", "domain", "password"),
 }
 _CHOICES: Final = {
-    ("", "outcome"): {"accepted", "refused", "failed"},
-    ("exchange", "transport"): {"stream", "rdp", "winrm"},
-    ("exchange", "mechanism"): {"ntlm", "kerberos", ""},
-    ("exchange", "wire_form"): {"spnego", "ntlm", "kerberos", ""},
+    ("", "outcome"): ("accepted", "refused", "failed"),
+    ("exchange", "transport"): ("stream", "rdp", "winrm"),
+    ("exchange", "tls"): ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
+    ("exchange", "mechanism"): ("ntlm", "kerberos", ""),
+    ("exchange", "wire_form"): ("spnego", "ntlm", "kerberos", ""),
 }
+# nmap says 96; what is larger than an octet is no version but a mistake.
+_NUMBERS: Final = {
+    ("exchange", "client_version"): 0xFF,
+    ("exchange", "server_version"): 0xFF,
+    ("randomness", "clock"): (1 << 63) - 1,
+    ("kerberos", "etype"): 0xFF,
+}
+_MAY_BE_EMPTY: Final = (("exchange", "target_name"), ("account", "domain"), *_CHOICES)
+_HEXADECIMAL: Final = (("server", "public_key"), ("kerberos", "key"), ("kerberos", "host_key"))
+_SIDES: Final = ("client", "server")
+_LAYERS: Final = ("tsrequest", "x224", "http", "application")
 
 
 class FixtureError(LocalProtocolError):
@@ -140,9 +154,13 @@ def load(folder: Path) -> Fixture:
     try:
         manifest = tomllib.loads(_read(folder / "manifest.toml"))
         lines = [json.loads(line) for line in _read(folder / "messages.jsonl").splitlines()]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FixtureError(f"fixture {folder.name} cannot be read: {type(error).__name__}") from None
     problems = _problems(manifest)
+    if (folder / "capture.pcapng").exists() != (folder / "keys.log").exists():
+        problems.append("of capture.pcapng and keys.log there is only one")
+    if not lines:
+        problems.append("messages.jsonl has no message")
     messages = []
     for number, line in enumerate(lines, 1):
         try:
@@ -150,12 +168,7 @@ def load(folder: Path) -> Fixture:
         except (KeyError, TypeError, ValueError):
             problems.append(f"messages.jsonl line {number} is no message")
             continue
-        if message.sender not in {"client", "server"} or message.layer not in {
-            "tsrequest",
-            "x224",
-            "http",
-            "application",
-        }:
+        if message.sender not in _SIDES or message.layer not in _LAYERS:
             problems.append(f"messages.jsonl line {number} has an unknown sender or layer")
         messages.append(message)
     if problems:
@@ -202,19 +215,53 @@ def _problems(manifest: dict[str, Any]) -> list[str]:
             problems.append(f"{where}is no table")
             continue
         problems += [f"{where}{name} is missing" for name in names if name not in table]
-        problems += [
-            f"{where}{name} is {table[name]!r}"
-            for (of, name), choices in _CHOICES.items()
-            if of == section and name in table and table[name] not in choices
-        ]
-    if manifest.get("format", _FORMAT) != _FORMAT:
-        problems.append(f"format {manifest['format']!r}, this reads {_FORMAT}")
-    for section, name in (("server", "public_key"),):
-        try:
-            bytes.fromhex(manifest.get(section, {}).get(name, ""))
-        except (ValueError, TypeError, AttributeError):
-            problems.append(f"[{section}] {name} is not hexadecimal")
+        for name in names:
+            if name in table and (problem := _value_problem((section, name), table[name])):
+                problems.append(f"{where}{name} {problem}")
+    return problems + _optional_problems(manifest)
+
+
+def _value_problem(place: tuple[str, str], value: object) -> str:
+    """Return what is wrong with a value of the manifest, or an empty string."""
+    if place == ("", "format"):
+        return "" if value == _FORMAT and not isinstance(value, bool) else f"is {value!r}, this reads {_FORMAT}"
+    if place in _NUMBERS:
+        fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _NUMBERS[place]
+        return "" if fits else f"is {value!r}, no number up to {_NUMBERS[place]}"
+    if not isinstance(value, str):
+        return f"is {value!r}, no text"
+    if place in _CHOICES and value not in _CHOICES[place]:
+        return f"is {value!r}, none of {', '.join(filter(None, _CHOICES[place]))}"
+    if not value and place not in _MAY_BE_EMPTY:
+        return "is empty"
+    if place[0] == "programs" and place[1] in _SIDES and len(value.split()) < 2:
+        return f"is {value!r}, without a version"
+    return "is not hexadecimal" if place in _HEXADECIMAL and not _is_hexadecimal(value) else ""
+
+
+def _optional_problems(manifest: dict[str, Any]) -> list[str]:
+    """What may be left out has its form as well."""
+    problems = []
+    for section in ("kerberos", "randomness", "delegated"):
+        table = manifest.get(section, {})
+        if not isinstance(table, dict):
+            problems.append(f"[{section}] is no table")
+            continue
+        for name in table:
+            place = (section, name)
+            if (place in _NUMBERS or place in _HEXADECIMAL) and (problem := _value_problem(place, table[name])):
+                problems.append(f"[{section}] {name} {problem}")
+        draws = table.get("draws", [])
+        if not isinstance(draws, list) or not all(_is_hexadecimal(draw) for draw in draws):
+            problems.append(f"[{section}] draws is no list of hexadecimal strings")
     return problems
+
+
+def _is_hexadecimal(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bytes.fromhex(value) is not None
+    except ValueError:
+        return False
 
 
 def _toml(table: dict[str, Any], prefix: str = "") -> str:

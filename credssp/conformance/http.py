@@ -5,15 +5,19 @@ What is a TLS record and what a TSRequest is for `credssp.conformance.wire`: her
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import socket
 import ssl
+import threading
+import time
 import urllib.parse
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from credssp.conformance.kerberos import TicketSource
-from credssp.conformance.links import Link, SocketLink
+from credssp.conformance.links import Link
 from credssp.conformance.ntlm import Account
 from credssp.conformance.rule import Skipped
 from credssp.conformance.setup import Setup
@@ -32,6 +36,9 @@ __all__ = [
 ]
 
 _MAX_HEAD = 256 * 1024
+_DIGITS = 10  # of a Content-Length; nobody sends a gigabyte
+MAX_BODY = 4 * 1024 * 1024
+"""Octets of an answer that are read; what is longer has no end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,8 @@ class HttpConnection:
     def __init__(self, url: str, timeout: float) -> None:
         parts = urllib.parse.urlsplit(url)
         host, port = parts.hostname or "localhost", parts.port
+        self._timeout = timeout
+        self._tcp: socket.socket | None = None
         self._path = parts.path or "/wsman"
         self._connection: http.client.HTTPConnection
         if parts.scheme == "https":
@@ -104,6 +113,7 @@ class HttpConnection:
             self._connection = http.client.HTTPSConnection(host, port or 5986, timeout=timeout, context=context)
         else:
             self._connection = http.client.HTTPConnection(host, port or 5985, timeout=timeout)
+        self._connection._create_connection = self._connect  # type: ignore[attr-defined]
 
     def request(self, *, authorization: str = "", content_type: str = "", body: bytes = b"") -> HttpAnswer | None:
         """Send a request; returns None where no answer came in time.
@@ -114,22 +124,51 @@ class HttpConnection:
         headers = {"Connection": "Keep-Alive", "Content-Type": content_type or "application/soap+xml;charset=UTF-8"}
         if authorization:
             headers["Authorization"] = authorization
+        # The library's timeout is for each read; a server may send an octet now and then, and never end.
+        overdue = threading.Event()
+        watch = threading.Timer(self._timeout, self._cut, (overdue,))
+        watch.daemon = True
+        watch.start()
         try:
             self._connection.request("POST", self._path, body=body, headers=headers)
             response = self._connection.getresponse()
-            data = response.read()
-        except TimeoutError:
-            self._connection.close()
-            return None
-        except (http.client.HTTPException, ConnectionError):
-            self._connection.close()
+            data = response.read(MAX_BODY + 1)
+        except (http.client.HTTPException, OSError, ValueError) as error:
+            refused = self._tcp is None and not isinstance(error, TimeoutError)
+            self.close()
+            if overdue.is_set() or isinstance(error, TimeoutError):
+                return None
+            if isinstance(error, ssl.SSLError):
+                raise OSError(0, f"no TLS to be had: {error.reason or error}") from None
+            if refused:
+                raise
             return HttpAnswer(0)
+        finally:
+            watch.cancel()
+        if overdue.is_set() or len(data) > MAX_BODY:
+            self.close()
+            return None
         challenges = tuple(response.headers.get_all("WWW-Authenticate") or ())
         return HttpAnswer(response.status, challenges, response.headers.get("Content-Type") or "", data)
+
+    def _connect(self, address: tuple[str, int], timeout: float, source: object = None) -> socket.socket:  # noqa: ARG002
+        connection = socket.create_connection(address, timeout)
+        # TLS takes the socket over; a second descriptor can still end the connection, whatever it waits for.
+        self._tcp = connection.dup()
+        return connection
+
+    def _cut(self, overdue: threading.Event) -> None:
+        overdue.set()
+        if self._tcp is not None:
+            with contextlib.suppress(OSError):
+                self._tcp.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close it."""
         self._connection.close()
+        if self._tcp is not None:
+            self._tcp.close()
+            self._tcp = None
 
 
 class HttpClientLink:
@@ -181,6 +220,10 @@ class RequestSource(Protocol):
     """Where requests of a client under test come from."""
 
     @property
+    def crash(self) -> str:
+        """How the client crashed, or an empty string."""
+
+    @property
     def report(self) -> BaseException | None:
         """The error that the client told its caller."""
 
@@ -209,9 +252,13 @@ class HttpServerLink:
     def __init__(self, source: RequestSource) -> None:
         self.source = source
         self.requests: list[HttpRequest] = []
-        self.crash = ""
         self._pending = False
         self._closed = False
+
+    @property
+    def crash(self) -> str:
+        """How the client crashed."""
+        return self.source.crash
 
     @property
     def report(self) -> BaseException | None:
@@ -256,38 +303,64 @@ class HttpServerLink:
 class SocketRequests:
     """Requests over a socket: just enough HTTP/1.1 for what WinRM clients send."""
 
-    report: BaseException | None = None
-
-    def __init__(self, link: SocketLink) -> None:
+    def __init__(self, link: Link) -> None:
         self._link = link
         self._data = b""
         self.over = False
 
+    @property
+    def crash(self) -> str:
+        """How the client crashed, where that can be known."""
+        return self._link.crash
+
+    @property
+    def report(self) -> BaseException | None:
+        """What the client told its caller, where that can be known."""
+        return self._link.report
+
     def next(self, timeout: float) -> HttpRequest | None:
         """Read one request."""
+        end = time.monotonic() + timeout
         while b"\r\n\r\n" not in self._data:
-            if not self._more(timeout):
+            if not self._more(end):
                 return None
         head, _, rest = self._data.partition(b"\r\n\r\n")
         headers: dict[str, str] = {}
         for line in head.decode("latin-1").split("\r\n")[1:]:
             name, _, value = line.partition(":")
             headers[name.strip().lower()] = value.strip()
-        size = int(headers.get("content-length") or 0)
         self._data = rest
+        length = headers.get("content-length") or "0"
+        if "transfer-encoding" in headers or not (length.isascii() and length.isdigit() and len(length) < _DIGITS):
+            # [MS-WSMV] 2.2.9.1.1.2.1: Content-Length must be there.
+            self.answer(HttpAnswer(411))
+            self.over = True
+            return None
+        size = int(length)
+        if headers.get("expect", "").lower() == "100-continue" and len(rest) < size:
+            self._link.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         while len(self._data) < size:
-            if not self._more(timeout):
+            if not self._more(end):
                 return None
         body, self._data = self._data[:size], self._data[size:]
-        return HttpRequest(headers.get("authorization", ""), headers.get("content-type", ""), body)
+        request = HttpRequest(headers.get("authorization", ""), headers.get("content-type", ""), body)
+        if request.token:
+            self._begun()
+        return request
 
-    def _more(self, timeout: float) -> bool:
-        piece = self._link.receive(timeout)
+    def _more(self, end: float) -> bool:
+        piece = self._read(max(0.0, end - time.monotonic()))
         if not piece or len(self._data) > _MAX_HEAD * 64:
             self.over = piece == b"" or bool(piece)
             return False
         self._data += piece
         return True
+
+    def _read(self, timeout: float) -> bytes | None:
+        return self._link.receive(timeout)
+
+    def _begun(self) -> None:
+        """Take note of the first leg of a login; called for every leg."""
 
     def answer(self, answer: HttpAnswer) -> None:
         """Send one response."""
@@ -316,7 +389,7 @@ class HttpServerTarget:
         tickets: gives out Kerberos tickets for it, or None.
     """
 
-    url: str
+    url: str = field(repr=False)
     account: Account
     name: str = ""
     timeout: float = 5.0
@@ -327,7 +400,9 @@ class HttpServerTarget:
     def __post_init__(self) -> None:
         if self.tickets is not None:
             self.features = (*self.features, "kerberos")
-        self.name = self.name or self.url
+        parts = urllib.parse.urlsplit(self.url)
+        # Without user and password, should somebody have put them there: the name stands in reports.
+        self.name = self.name or parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         self.target_name = self.target_name or f"HTTP/{urllib.parse.urlsplit(self.url).hostname}"
 
     def open(self, setup: Setup) -> Link:
@@ -335,6 +410,22 @@ class HttpServerTarget:
         if setup not in (Setup(), Setup(min_version=2)):
             raise Skipped("this server is judged as it is set up")
         return HttpClientLink(HttpConnection(self.url, self.timeout))
+
+    def obstacle(self) -> str:
+        """Ask without a token, and say why a login cannot work with what is there; empty where that does not show."""
+        connection = HttpConnection(self.url, self.timeout)
+        try:
+            answer = connection.request()
+        finally:
+            connection.close()
+        if answer is None:
+            return f"no (whole) HTTP answer within {self.timeout:g} s"
+        if not answer.status:
+            return "what answers there is no HTTP server, or it closed the connection"
+        if not answer.offers:
+            offered = ", ".join(challenge.split(" ")[0] for challenge in answer.challenges) or "nothing"
+            return f"the server answers {answer.status} and offers {offered} in WWW-Authenticate, not CredSSP"
+        return ""
 
     def open_raw(self, setup: Setup) -> Link:
         """HTTP has nothing in front of TLS."""

@@ -23,6 +23,8 @@ __all__ = ["MemoryWinRMClientTarget", "own_winrm_client"]
 class _Session:
     """Requests of a `ClientSession`."""
 
+    crash = ""
+
     def __init__(self, session: ClientSession, body: bytes) -> None:
         self.report: BaseException | None = None
         self.over = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from credssp.nego.spnego import NegTokenInit, NegTokenResp
 from credssp.wire.der import Reader, write_explicit, write_octet_string, write_sequence, write_tlv
 from credssp.wire.ts_request import TSRequest
 
@@ -20,10 +21,16 @@ __all__ = [
     "raw_error_code",
     "replaced",
     "sequence",
+    "spnego_init",
+    "spnego_resp",
+    "spnego_tags",
     "two_octet_version",
     "with_extra",
     "with_padding",
 ]
+
+
+_SPNEGO_OID = bytes.fromhex("06062b0601050502")
 
 
 def replaced(request: TSRequest, **changes: object) -> TSRequest:
@@ -114,6 +121,39 @@ def with_padding(request: TSRequest, total: int) -> bytes:
     while len(data := with_extra(request, contents=bytes(size))) < total:
         size += total - len(data)
     return data
+
+
+def spnego_init(token: NegTokenInit, *more: bytes) -> bytes:
+    """Write a NegTokenInit with members put in by their tags; each is whole, tag and all."""
+    parts = [write_explicit(0, token.mech_types_der), *more]
+    if token.mech_token is not None:
+        parts.append(write_explicit(2, write_octet_string(token.mech_token)))
+    body = write_explicit(0, write_sequence(*sorted(parts, key=lambda part: part[0])))
+    return write_tlv(0x60, _SPNEGO_OID + body)
+
+
+def spnego_resp(token: NegTokenResp, *more: bytes) -> bytes:
+    """Append members to a NegTokenResp."""
+    encoded = token.encode()
+    inner = _tlv(encoded, 0) or (0, 0)
+    start, stop = _tlv(encoded, inner[0]) or (0, 0)
+    return write_explicit(1, write_sequence(encoded[start:stop], *more))
+
+
+def spnego_tags(token: bytes) -> list[int]:
+    """Return the tags of the members of a SPNEGO token, however it is framed; none where it is none."""
+    outer = _tlv(token, 0)
+    if outer is None:
+        return []
+    start = outer[0]
+    if token[:1] == b"\x60":
+        if not token.startswith(_SPNEGO_OID, start):
+            return []
+        choice = _tlv(token, start + len(_SPNEGO_OID))
+        if choice is None:
+            return []
+        start = choice[0]
+    return member_tags(token[start : outer[1]]) or []
 
 
 def raw_error_code(request: TSRequest, contents: bytes) -> bytes:

@@ -65,6 +65,9 @@ class NTLMClient:
         v1: send an NTLMv1-sized response.
         spoil_proof: send a wrong NTProofStr.
         spoil_timestamp: return another MsvAvTimestamp than the server's.
+        timestamp: TimeStamp of the response, None for the server's.
+        without_domain: compute the response with an empty domain, and send the domain all the same.
+        without_key: leave EncryptedRandomSessionKey away, and use KeyExchangeKey in its place.
         session: the keys, after `authenticate`.
     """
 
@@ -79,6 +82,9 @@ class NTLMClient:
     v1: bool = False
     spoil_proof: bool = False
     spoil_timestamp: bool = False
+    timestamp: bytes | None = None
+    without_domain: bool = False
+    without_key: bool = False
     session: NTLMSession | None = None
     _negotiate: bytes = b""
 
@@ -92,7 +98,7 @@ class NTLMClient:
         """Return AUTHENTICATE for a CHALLENGE, and set `session`. Raises DecodeError for what is none."""
         challenge = Challenge.decode(token)
         pairs = list(challenge.target_info.pairs) if challenge.target_info is not None else []
-        timestamp = dict(pairs).get(AV_TIMESTAMP, bytes(8))
+        timestamp = dict(pairs).get(AV_TIMESTAMP, bytes(8)) if self.timestamp is None else self.timestamp
         if self.spoil_timestamp:
             pairs = [(i, bytes(8) if i == AV_TIMESTAMP else value) for i, value in pairs]
         if self.mic != "none":
@@ -104,10 +110,12 @@ class NTLMClient:
         temp = b"\1\1" + bytes(6) + timestamp + os.urandom(8) + bytes(4) + av + self.tail
         user = "" if self.anonymous else self.account.username
         domain = "" if self.anonymous else self.account.domain
-        key = crypto.ntowfv2(nt_hash(self.account.password.reveal()), crypto.upper_forms(user)[0], domain)
+        hashed = nt_hash(self.account.password.reveal())
+        key = crypto.ntowfv2(hashed, crypto.upper_forms(user)[0], "" if self.without_domain else domain)
         proof = crypto.hmac_md5(key, challenge.server_challenge + temp)
-        exported = os.urandom(16)
-        encrypted = crypto.rc4(crypto.hmac_md5(key, proof), exported)
+        base_key = crypto.hmac_md5(key, proof)
+        exported = base_key if self.without_key else os.urandom(16)
+        encrypted = b"" if self.without_key else crypto.rc4(base_key, exported)
         if self.spoil_proof:
             proof = bytes(16)
         response = b"" if self.anonymous else bytes(24) if self.v1 else proof + temp

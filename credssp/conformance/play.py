@@ -34,10 +34,10 @@ from credssp.protocol_version import effective_version
 from credssp.tls.certificate import ServerCertificate, generate_certificate, process_certificate
 from credssp.tls.channel import TLSChannel
 from credssp.tls.settings import ServerTLS, server_context
-from credssp.wire.ts_credentials import TSCredentials
+from credssp.wire.ts_credentials import TSCredentials, TSPasswordCreds
 from credssp.wire.ts_request import TSRequest
 
-__all__ = ["ClientRun", "Play", "PlayEdit", "Script"]
+__all__ = ["ClientRun", "Play", "PlayEdit", "Script", "nothing_delegated"]
 
 Sent: TypeAlias = TSRequest | bytes | tuple[bytes, ...] | None
 PlayEdit: TypeAlias = Callable[["Play", TSRequest], Sent]
@@ -201,6 +201,15 @@ class Play:
         """The error that the client told its caller, or None."""
         return self.wire.link.report
 
+    @property
+    def stage(self) -> str:
+        """How far the client went before it ended it, in words."""
+        if self.key_message is not None:
+            return "after the server's pubKeyAuth"
+        if self.answers:
+            return "after its own second message"
+        return "after the server's first token" if self.requests else "before its first TSRequest"
+
     def server_value(self, version: int | None = None) -> bytes:
         """Return the plaintext of a right pubKeyAuth of the server."""
         key = self.public_key if self.script.public_key is None else self.script.public_key
@@ -226,8 +235,8 @@ class Play:
             return
         try:
             token = self._acceptor.step(first.nego_tokens[0]) or b""
-        except CredSSPError:
-            self.end = Reply(End.OTHER, first.nego_tokens[0])
+        except CredSSPError as error:
+            self.end = Reply.unusable(first.nego_tokens[0], error)
             return
         answer = token if self.script.challenge_token is None else self.script.challenge_token(token)
         message = TSRequest(self.script.version, nego_tokens=(answer,))
@@ -284,7 +293,7 @@ class Play:
         except CredSSPError as error:
             # The suite changed what the client's MIC covers; the client has gone along with it all the same.
             self.key_message = message if message.pub_key_auth is not None else None
-            self.end = Reply(End.OTHER, str(error).encode())
+            self.end = Reply.unusable(message.nego_tokens[0] if message.nego_tokens else b"", error)
             return
         expected = binding.client_value(self.effective, self.nonce, self.public_key)
         self.client_key_right = self.client_key == expected
@@ -313,6 +322,12 @@ class Play:
             self.delegated = TSCredentials.decode(self.auth_plain)
         except CredSSPError:
             self.delegated = None
+
+
+def nothing_delegated(credentials: TSCredentials) -> bool:
+    """Whether these are the three empty strings of Restricted Admin mode."""
+    inside = credentials.credentials
+    return isinstance(inside, TSPasswordCreds) and not (inside.domain_name or inside.user_name or inside.password)
 
 
 class ClientRun:
@@ -349,7 +364,9 @@ class ClientRun:
         """Let the client begin a login, and put TLS on it; the handshake is still to be done."""
         script = script or Script()
         link = self.start(setup, script.front)
-        channel = TLSChannel(server_context(script.tls, certificate_of(script.key_type)), server_side=True)
+        # Over HTTP every leg wants an answer; clients built on pyspnego take one without octets for a refusal.
+        tls = dataclasses.replace(script.tls, tickets=True) if "http" in self.target.features else script.tls
+        channel = TLSChannel(server_context(tls, certificate_of(script.key_type)), server_side=True)
         self.last = Wire(link, channel, side="server", timeout=self.target.timeout)
         return self.last
 
@@ -394,7 +411,11 @@ class ClientRun:
             self._known[key] = self.try_serve(setup, version=version)
         play = self._known[key]
         if not play.delegated_something:
-            raise Skipped(f"the client does not complete a good login with version {version}: {describe_end(play.end)}")
+            told = "" if play.report is None else f", and told its caller: {play.report}"
+            raise Skipped(
+                f"the client does not complete a good login with version {version}: "
+                f"{describe_end(play.end)} {play.stage}{told}"
+            )
         return play
 
     def observation(self, version: int = 6, setup: Setup | None = None) -> Observation:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shlex
-import signal
 import socket
-import subprocess
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from credssp.conformance.http import HttpServerLink, SocketRequests
+from credssp.conformance.http import HttpServerLink
 from credssp.conformance.kerberos import TicketSource
 from credssp.conformance.links import Link, SocketLink
 from credssp.conformance.ntlm import Account
+from credssp.conformance.program import Program, ProgramLink, ProgramRequests, without_proxies
 from credssp.conformance.rule import Skipped
-from credssp.conformance.setup import Front, Setup
+from credssp.conformance.setup import VARIANTS, Front, Setup
 from credssp.conformance.x224 import answer_request, request_tls, take_request
+from credssp.errors import LocalProtocolError, RemoteProtocolError
 from credssp.nego.tickets import ServiceKey
 
 __all__ = ["CommandTarget", "RdpServerTarget"]
@@ -27,6 +24,8 @@ __all__ = ["CommandTarget", "RdpServerTarget"]
 SSL_HYBRID = 0x3
 _SETTLE = 0.3
 """Seconds in which a server that refuses authInfo closes; one that took it waits for the next PDU."""
+_PATIENCE = 0.5
+"""Seconds in which a program that crashes ends behind its connection."""
 
 
 @dataclass
@@ -64,9 +63,11 @@ class RdpServerTarget:
     def open(self, setup: Setup) -> Link:
         """Connect and negotiate."""
         link = self.open_raw(setup)
-        if request_tls(link, SSL_HYBRID, self.timeout) is None:
+        try:
+            request_tls(link, SSL_HYBRID, self.timeout)
+        except (Skipped, RemoteProtocolError):
             link.close()
-            raise Skipped("the server selects no CredSSP")
+            raise
         return link
 
     def open_raw(self, setup: Setup) -> Link:
@@ -85,19 +86,20 @@ class CommandTarget:
     """A client that is a program: started anew for every login, and stopped by its own process id.
 
     Attributes:
-        command: the command line; ``{host}`` and ``{port}`` are replaced.
+        command: the command line; ``{host}`` and ``{port}`` are replaced. May hold a password, so it is in no repr.
         account: the account that the command line logs on with.
         name: for reports.
         timeout: seconds to wait for an answer of it.
-        features: what it offers.
+        features: what it offers; ``report`` where its end says how the login went, see `credssp.conformance.program`.
         target_name: the SPN it believes to talk to.
         transport: ``rdp`` or ``http``.
-        environment: its environment; None for ours.
-        output: what the last run wrote, for its error text.
+        environment: its environment; None for ours. Over HTTP, proxies are taken out of it.
+        start_timeout: seconds to wait for its connection.
+        variants: command lines for other set-ups, by the names in `credssp.conformance.setup.VARIANTS`.
         service_keys: keys of the service, for a program that logs on with Kerberos; ``{host}`` is a name then.
     """
 
-    command: str
+    command: str = field(repr=False)
     account: Account
     name: str = ""
     timeout: float = 5.0
@@ -106,81 +108,71 @@ class CommandTarget:
     transport: str = "rdp"
     environment: Mapping[str, str] | None = None
     start_timeout: float = 10.0
+    variants: Mapping[str, str] = field(default_factory=dict, repr=False)
     service_keys: Sequence[ServiceKey] = ()
-    _running: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
-    _requests: dict[int, bytes] = field(default_factory=dict)
+    _requests: dict[int, bytes] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        self.name = self.name or Path(shlex.split(self.command)[0]).name
+        self.name = self.name or Path(_words(self.command)[0]).name
+        for command in self.variants.values():
+            _words(command)
         if self.transport == "http":
-            self.features = ("http",)
+            self.features = ("http", *(feature for feature in self.features if feature not in ("http", "x224")))
         if self.service_keys:
             self.features = (*self.features, "kerberos")
+        unknown = sorted(set(self.variants) - set(VARIANTS))
+        if unknown:
+            raise LocalProtocolError(f"no such set-up: {unknown[0]}; there are {', '.join(VARIANTS)}")
 
     def start(self, setup: Setup, front: Front) -> Link:
         """Start the program and wait for its connection."""
-        if setup != Setup():
-            raise Skipped("this client is judged as its command line sets it up")
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            listener.settimeout(self.start_timeout)
-            port = listener.getsockname()[1]
-            host = "localhost" if self.service_keys else "127.0.0.1"  # Kerberos knows no addresses
-            words = [word.replace("{host}", host).replace("{port}", str(port)) for word in shlex.split(self.command)]
-            process = subprocess.Popen(  # noqa: S603  # the user's own command line
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=dict(self.environment) if self.environment is not None else None,
-                start_new_session=True,
+        words = _words(self._command(setup))
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = str(listener.getsockname()[1])
+        host = "localhost" if self.service_keys else "127.0.0.1"  # Kerberos knows no addresses
+        try:
+            program = Program(
+                [word.replace("{host}", host).replace("{port}", port) for word in words],
+                environment=without_proxies(self.environment) if self.transport == "http" else self.environment,
+                reports="report" in self.features,
+                hidden=(self.account.password.reveal(), port),
             )
-            try:
-                connection, _ = listener.accept()
-            except TimeoutError:
-                _stop(process)
-                raise Skipped(f"the program did not connect within {self.start_timeout:g} s") from None
-        link = _ProcessLink(connection, process)
+        except OSError as error:
+            listener.close()
+            raise Skipped(f"{words[0]} cannot be started: {error.strerror}") from None
+        patience = self.timeout if "report" in self.features else _PATIENCE
+        link = ProgramLink(listener, program, start=self.start_timeout, patience=patience)
         if self.transport == "http":
-            return HttpServerLink(SocketRequests(link))
-        self._requests[id(link)] = take_request(link, self.timeout)
-        answer_request(link, front)
+            return HttpServerLink(ProgramRequests(link))
+        try:
+            link.settle(self.timeout)
+            link.stop_listening()
+            self._requests[id(link)] = take_request(link, self.timeout)
+            answer_request(link, front)
+        except BaseException:  # an interrupt as well: nothing of ours may stay behind
+            link.close()
+            raise
         return link
+
+    def _command(self, setup: Setup) -> str:
+        if setup == Setup():
+            return self.command
+        for name, command in self.variants.items():
+            if VARIANTS[name] == setup:
+                return command
+        raise Skipped("this client is judged as its command line sets it up")
 
     def request(self, link: Link) -> bytes:
         """Return the client's Connection Request."""
         return self._requests.pop(id(link), b"")
 
 
-class _ProcessLink(SocketLink):
-    """A connection whose other end is a process that belongs to it."""
-
-    def __init__(self, connection: socket.socket, process: subprocess.Popen[bytes]) -> None:
-        super().__init__(connection)
-        self._process = process
-
-    def receive(self, timeout: float) -> bytes | None:
-        """Return what came; an end by a signal is a crash."""
-        data = super().receive(timeout)
-        if data == b"":
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                code = self._process.wait(0.5)
-                if code in (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL):
-                    self.crash = f"the program ended by {signal.Signals(-code).name}"
-        return data
-
-    def close(self) -> None:
-        """Close the connection and stop the process."""
-        super().close()
-        _stop(self._process)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Stop a process of ours and its children, which are in its session."""
-    for number, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0)):
-        if process.poll() is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        end = time.monotonic() + patience
-        while process.poll() is None and time.monotonic() < end:
-            time.sleep(0.02)
+def _words(command: str) -> list[str]:
+    """Take a command line apart."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise LocalProtocolError(f"the command line cannot be read: {error}") from None
+    if not words:
+        raise LocalProtocolError("the command line is empty")
+    return words

@@ -1,52 +1,29 @@
-"""Reports: text, JSON, JUnit XML, and one HTML page with a matrix of rules and peers.
+"""Reports as text, JSON and JUnit XML, and a table of counts; the HTML page is `credssp.conformance.matrix`.
 
-Octets are shown up to `SHOWN` of each message: enough for headers, flags and fields, and short of the proof in an NTLM
-AUTHENTICATE, against which passwords can be guessed. ``reveal`` shows all.
+How much of the octets they show is decided in `credssp.conformance.finding`.
 """
 
 from __future__ import annotations
 
-import html
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
+from typing import Final
 from xml.etree import ElementTree  # written here, never read
 
 from credssp.__about__ import __version__
-from credssp.conformance.rule import Evidence, Verdict
-from credssp.conformance.runner import Report, Result
+from credssp.conformance.finding import SHOWN, describe_result, shown
+from credssp.conformance.matrix import as_html
+from credssp.conformance.rule import Verdict
+from credssp.conformance.runner import Report
 
-__all__ = ["SHOWN", "as_html", "as_json", "as_junit", "as_text", "describe_result"]
+__all__ = ["REPORT_FORMAT", "SHOWN", "as_html", "as_json", "as_junit", "as_text", "describe_result", "summary_table"]
 
-SHOWN = 64
-"""Octets of a message that are shown: TSRequest header, version and the beginning of a token."""
+REPORT_FORMAT: Final = 1
+"""Of `as_json`; docs/reference/conformance-formats.md says what may be added without a new number."""
 
-_LEVELS = ("SECURITY", "MUST", "SHOULD", "ROBUSTNESS", "MAY")
-
-
-def _octets(evidence: Evidence, *, reveal: bool) -> str:
-    data = evidence.data if reveal else evidence.data[:SHOWN]
-    more = "" if len(data) == len(evidence.data) else f"... ({len(evidence.data)} octets)"
-    return f"{data.hex()}{more}"
-
-
-def describe_result(result: Result, *, reveal: bool = False) -> list[str]:
-    """Return what is to be said about a finding: rule, section, expectation, what was seen, octets."""
-    rule = result.rule
-    lines = [
-        f"{rule.id} [{rule.level.value}] {result.verdict.value.upper()}: {rule.title}",
-        f"  section   {rule.section}",
-        f"  stimulus  {rule.stimulus}",
-        f"  expected  {rule.expected}",
-        f"  seen      {result.outcome.detail or result.verdict.value}",
-    ]
-    if result.subject:
-        lines.insert(1, f"  exchange  {result.subject} ({result.side.value})")
-    if result.expected:
-        lines.append(f"  known     {result.expected}")
-    for item in result.outcome.evidence:
-        note = f"  ({item.note})" if item.note else ""
-        lines.append(f"  {item.sender:<9} {_octets(item, reveal=reveal)}{note}")
-    return lines
+_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 has no way to write; peers choose the texts that stand in findings."""
 
 
 def as_text(report: Report, *, reveal: bool = False, verbose: bool = False) -> str:
@@ -64,8 +41,9 @@ def as_text(report: Report, *, reveal: bool = False, verbose: bool = False) -> s
 
 
 def as_json(report: Report, *, reveal: bool = False) -> str:
-    """Return one JSON object."""
+    """Return one JSON object; see docs/reference/conformance-formats.md."""
     value = {
+        "format": REPORT_FORMAT,
         "suite": f"credssp {__version__}",
         "peer": report.peer,
         "side": report.side,
@@ -88,7 +66,12 @@ def as_json(report: Report, *, reveal: bool = False) -> str:
                 "exchange": result.subject,
                 "seconds": round(result.seconds, 3),
                 "evidence": [
-                    {"from": item.sender, "octets": _octets(item, reveal=reveal), "note": item.note}
+                    {
+                        "from": item.sender,
+                        "octets": shown(item, reveal=reveal).hex(),
+                        "size": len(item.data),
+                        "note": item.note,
+                    }
                     for item in result.outcome.evidence
                 ]
                 if result.verdict not in (Verdict.PASS, Verdict.SKIP)
@@ -102,97 +85,40 @@ def as_json(report: Report, *, reveal: bool = False) -> str:
 
 def as_junit(report: Report, *, reveal: bool = False) -> str:
     """Return JUnit XML: failures for what has to be acted on, skips for what could not be tried or is known."""
-    suite = ElementTree.Element("testsuite", name=f"credssp conformance {report.side}", tests=str(len(report.results)))
-    failures = skipped = 0
+    suite = ElementTree.Element("testsuite", name=f"credssp conformance {report.side}")
     for result in report.results:
         name = f"{result.rule.id} {result.rule.title}" + (f" [{result.subject}]" if result.subject else "")
-        case = ElementTree.SubElement(
-            suite, "testcase", classname=f"{report.peer}.{result.rule.area}", name=name, time=f"{result.seconds:.3f}"
-        )
+        case = _case(suite, f"{report.peer}.{result.rule.area}", name, result.seconds)
         text = "\n".join(describe_result(result, reveal=reveal))
         if result.matters:
-            failures += 1
-            ElementTree.SubElement(
-                case, "failure", type=result.verdict.value, message=result.outcome.detail
-            ).text = text
+            _child(case, "failure", text, type=result.verdict.value, message=result.outcome.detail)
         elif result.expected or result.verdict is Verdict.SKIP:
-            skipped += 1
-            ElementTree.SubElement(case, "skipped", message=result.expected or result.outcome.detail)
+            _child(case, "skipped", "", message=result.expected or result.outcome.detail)
         elif result.verdict is Verdict.LENIENT:
-            ElementTree.SubElement(case, "system-out").text = text
+            _child(case, "system-out", text)
     if report.trouble:
-        failures += 1
-        case = ElementTree.SubElement(suite, "testcase", classname=report.peer, name="a good login")
-        ElementTree.SubElement(case, "failure", type="trouble", message=report.trouble)
-    suite.set("failures", str(failures))
-    suite.set("skipped", str(skipped))
+        case = _case(suite, report.peer, "a good login", 0.0)
+        _child(case, "failure", report.trouble, type="trouble", message=report.trouble)
+    suite.set("tests", str(len(suite)))
+    suite.set("failures", str(len(suite.findall("testcase/failure"))))
+    suite.set("errors", "0")
+    suite.set("skipped", str(len(suite.findall("testcase/skipped"))))
+    suite.set("time", f"{sum(result.seconds for result in report.results):.3f}")
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
 
 
-_STYLE = """
-body { font: 15px/1.4 system-ui, sans-serif; margin: 2em; max-width: 75em; color: #222; background: #fff }
-table { border-collapse: collapse } td, th { border: 1px solid #ccc; padding: .25em .5em; text-align: left }
-th { background: #f2f2f2; position: sticky; top: 0 } td.v { text-align: center; font-weight: bold }
-.pass { background: #dff3df } .fail { background: #f8caca } .hang, .crash { background: #e9b3e9 }
-.lenient { background: #fdf1c8 } .skip { background: #f4f4f4; color: #777; font-weight: normal }
-pre { background: #f7f7f7; padding: .75em; overflow-x: auto; white-space: pre-wrap; word-break: break-all }
-@media (prefers-color-scheme: dark) { body { color: #ddd; background: #1b1b1b } th, pre { background: #2a2a2a }
-td.v { color: #111 } }
-"""
+def _case(suite: ElementTree.Element, classname: str, name: str, seconds: float) -> ElementTree.Element:
+    return ElementTree.SubElement(suite, "testcase", classname=_xml(classname), name=_xml(name), time=f"{seconds:.3f}")
 
 
-def as_html(reports: Sequence[Report], *, reveal: bool = False) -> str:
-    """Return one page without references to anything outside: a matrix of rules and peers, then the findings."""
-    rules = {result.rule.id: result.rule for report in reports for result in report.results}
-    head = "".join(f"<th>{_escape(report.peer)}<br>{report.side}</th>" for report in reports)
-    rows = []
-    for rule in rules.values():
-        cells = "".join(_cell(report, rule.id) for report in reports)
-        hint = _escape(f"{rule.stimulus}: {rule.expected}")
-        rows.append(
-            f'<tr><td title="{hint}">{rule.id}</td><td>{_escape(rule.title)}</td><td>{rule.level.value}</td>'
-            f"<td>{_escape(rule.section)}</td>{cells}</tr>"
-        )
-    findings = []
-    for report in reports:
-        for result in report.results:
-            if not result.verdict.is_good or result.verdict is Verdict.LENIENT:
-                text = _escape("\n".join(describe_result(result, reveal=reveal)))
-                findings.append(
-                    f'<h3 id="{_anchor(report, result.rule.id)}">{_escape(report.peer)}</h3><pre>{text}</pre>'
-                )
-    counts = "".join(
-        f"<li>{_escape(report.peer)}, {report.side}: "
-        + (_escape(report.trouble) or ", ".join(f"{report.count(v)} {v.value}" for v in Verdict))
-        + "</li>"
-        for report in reports
-    )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>CredSSP conformance</title>'
-        f"<style>{_STYLE}</style></head><body><h1>CredSSP conformance</h1><p>credssp {__version__}</p>"
-        f"<ul>{counts}</ul><table><thead><tr><th>rule</th><th>what</th><th>level</th><th>section</th>{head}</tr>"
-        f"</thead><tbody>{''.join(rows)}</tbody></table><h2>Findings</h2>"
-        f"{''.join(findings) or '<p>None.</p>'}</body></html>\n"
-    )
+def _child(case: ElementTree.Element, tag: str, text: str, **attributes: str) -> None:
+    child = ElementTree.SubElement(case, tag, {name: _xml(value) for name, value in attributes.items()})
+    child.text = _xml(text) or None
 
 
-def _cell(report: Report, rule_id: str) -> str:
-    verdict = report.verdict_of(rule_id)
-    found = [result for result in report.results if result.rule.id == rule_id]
-    details = _escape("; ".join(dict.fromkeys(result.outcome.detail for result in found if result.outcome.detail)))
-    text = verdict.value if found else ""
-    if verdict in (Verdict.PASS, Verdict.SKIP):
-        return f'<td class="v {verdict.value}" title="{details}">{text}</td>'
-    anchor = _anchor(report, rule_id)
-    return f'<td class="v {verdict.value}" title="{details}"><a href="#{anchor}">{text}</a></td>'
-
-
-def _anchor(report: Report, rule_id: str) -> str:
-    return f"{report.side}-{abs(hash(report.peer)) % 100000}-{rule_id}"
-
-
-def _escape(text: str) -> str:
-    return html.escape(text, quote=True)
+def _xml(text: str) -> str:
+    """Replace what XML cannot hold by its number."""
+    return _NOT_XML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def summary_table(reports: Mapping[str, Report]) -> list[str]:

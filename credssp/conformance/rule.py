@@ -44,13 +44,21 @@ __all__ = [
 
 
 class Level(enum.Enum):
-    """How binding a rule is."""
+    """How binding a rule is, by the words of the section it names.
+
+    The texts say what is sent, and seldom what a receiver does with anything else. A rule about receiving is MUST where
+    they do say it, and where what is sent is no value of its type at all, such as a credType that does not exist;
+    everything else about receiving is ROBUSTNESS.
+    """
 
     MUST = "MUST"
+    """The text says MUST, or states a fact that leaves no other way."""
     SHOULD = "SHOULD"
+    """The text says SHOULD."""
     MAY = "MAY"
+    """The text says MAY."""
     ROBUSTNESS = "ROBUSTNESS"
-    """The specification is silent; the expectation is ours."""
+    """The text is silent, or speaks in a product note alone; the expectation is ours."""
     SECURITY = "SECURITY"
     """Breaking it gives credentials, or the binding, away."""
 

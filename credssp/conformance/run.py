@@ -235,6 +235,11 @@ class ServerRun:
         if attempt.accepted is None and settle is not None:
             # RDP: a server that took them waits for MCS, or sends the Early User Authorization Result.
             reply = wire.receive(settle)
+            plan = attempt.plan
+            good = plan == Plan(form=plan.form, version=plan.version)
+            if reply.end is End.CLOSED and (good or self._closes_after_a_login()):
+                # A test endpoint that is content with the login: a close says nothing there.
+                return
             attempt.accepted = reply.end is End.SILENT or reply.end is End.OTHER
             if reply.end is End.OTHER:
                 wire.unread(reply.data)
@@ -242,6 +247,9 @@ class ServerRun:
                 attempt.end = reply
         elif attempt.accepted is False or wire.link.crash:
             attempt.end = wire.receive(0.05)
+
+    def _closes_after_a_login(self) -> bool:
+        return any(known.stage == "done" and known.accepted is None for known in self._known.values())
 
     def observation(self, form: WireForm = "", version: int = 6) -> Observation:
         """Return a good login as a recorded exchange, judged as the server's."""
@@ -272,6 +280,8 @@ class ServerRun:
         """Judge a login that must be taken."""
         if attempt.crash:
             return Outcome(Verdict.CRASH, attempt.crash)
+        if attempt.accepted is None and attempt.plan.credentials is not None and attempt.stage == "done":
+            raise Skipped("this server does not show whether it took the credentials")
         if attempt.key_answered and attempt.accepted is not False:
             return (
                 passed() if attempt.server_is_right else failed(f"{what}: taken, but the server's pubKeyAuth is wrong")

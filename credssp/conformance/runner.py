@@ -2,7 +2,7 @@
 
 Every case is bounded: a target has a `timeout` for each of its answers, no case waits for more than a few dozen
 answers, and whatever a case raises becomes its outcome. A peer that takes no good login at all is not judged: refusing
-everything would pass most rules.
+everything would pass most rules. Of an RDP server, what it says before TLS still is.
 """
 
 from __future__ import annotations
@@ -111,6 +111,20 @@ class Report:
         )
 
 
+def _obstacle(target: ServerTarget) -> str:
+    """Return what the target knows of the reason why no login works, if it can find out."""
+    find = getattr(target, "obstacle", None)
+    try:
+        return str(find()) if find is not None else ""
+    except OSError:
+        return ""
+
+
+def _reason(error: Exception) -> str:
+    """Return what an exception says, without number and Python's names."""
+    return str(getattr(error, "strerror", None) or getattr(error, "message", None) or error)
+
+
 OnResult = Callable[[Result], None]
 
 
@@ -141,13 +155,18 @@ def check_server(
         on_result: is told each result.
     """
     known: dict[Any, Any] = {}
+    cases = select(rules, side=Role.SERVER)
+    trouble = ""
     probe = ServerRun(target, known)
     try:
         if "kerberos" in target.features:
             probe.ticket()
         probe.baseline()
     except (Skipped, CredSSPError, OSError) as error:
-        return Report(target.name, "server", (), trouble=f"no good login works: {error}")
+        trouble = f"no good login works: {_obstacle(target) or _reason(error)}"
+        # What an RDP server says before TLS can be judged all the same, if it is there.
+        heard = isinstance(error, Skipped) and "x224" in target.features
+        cases = [case for case in cases if heard and not case.passive and case.rule.area == "NEG"]
     finally:
         probe.close()
 
@@ -165,7 +184,8 @@ def check_server(
     def run_case(case: Case) -> Outcome:
         return _guarded(lambda: ServerRun(target, known), case)
 
-    return _check(target.name, Role.SERVER, target.features, rules, expected, on_result, observations, run_case)
+    report = _check(target.name, Role.SERVER, target.features, cases, expected, on_result, observations, run_case)
+    return replace(report, trouble=trouble)
 
 
 def check_client(
@@ -181,7 +201,7 @@ def check_client(
     try:
         probe.baseline()
     except (Skipped, CredSSPError, OSError) as error:
-        return Report(target.name, "client", (), trouble=f"no good login works: {error}")
+        return Report(target.name, "client", (), trouble=f"no good login works: {_reason(error)}")
     finally:
         probe.close()
 
@@ -199,7 +219,8 @@ def check_client(
     def run_case(case: Case) -> Outcome:
         return _guarded(lambda: ClientRun(target, known), case)
 
-    return _check(target.name, Role.CLIENT, target.features, rules, expected, on_result, observations, run_case)
+    cases = select(rules, side=Role.CLIENT)
+    return _check(target.name, Role.CLIENT, target.features, cases, expected, on_result, observations, run_case)
 
 
 def check_exchanges(
@@ -246,7 +267,7 @@ def _check(
     name: str,
     side: Role,
     features: Iterable[str],
-    rules: Iterable[str],
+    cases: Iterable[Case],
     expected: dict[str, str] | None,
     on_result: OnResult | None,
     observations: Callable[[], Iterator[Observation]],
@@ -254,7 +275,7 @@ def _check(
 ) -> Report:
     seen: list[Observation] | None = None
     results = []
-    for case in select(rules, side=side):
+    for case in cases:
         begin = time.monotonic()
         missing = case.needs - set(features)
         if missing:
@@ -283,13 +304,17 @@ def _guarded(make: Callable[[], ServerRun | ClientRun], case: Case) -> Outcome:
     except OSError as error:
         outcome = Outcome(Verdict.CRASH, f"the peer is gone: {error.strerror or type(error).__name__}")
     except CredSSPError as error:
-        # The suite could not read what a peer sent where it had to, in a case that did not foresee it.
-        outcome = Outcome(Verdict.FAIL, f"what came could not be read: {getattr(error, 'message', error)}")
+        outcome = _unreadable(error)
     except Exception as error:  # noqa: BLE001  # a bug of the suite, or a peer that nobody thought of: the others go on
         outcome = Outcome(Verdict.SKIP, f"{SUITE_FAILED}: {type(error).__name__}: {error}")
     finally:
         run.close()
     return replace(outcome, evidence=run.evidence[-_EVIDENCE:])
+
+
+def _unreadable(error: CredSSPError) -> Outcome:
+    """Judge a peer whose octets could not be read where they had to be, in a case that did not foresee it."""
+    return Outcome(Verdict.FAIL, f"what came could not be read: {getattr(error, 'message', error)}")
 
 
 def _look(case: Case, observations: Sequence[Observation]) -> Outcome:
@@ -300,6 +325,8 @@ def _look(case: Case, observations: Sequence[Observation]) -> Outcome:
             outcome: Outcome = case.function(seen)
         except Skipped as reason:
             outcome = Outcome(Verdict.SKIP, str(reason))
+        except CredSSPError as error:
+            outcome = _unreadable(error)
         if _ORDER.index(outcome.verdict) > _ORDER.index(worst.verdict) or worst.detail == "no exchange to look at":
             evidence = tuple(Evidence(sender, data) for sender, data in seen.exchange.messages)
             worst = replace(outcome, evidence=evidence[-_EVIDENCE:])

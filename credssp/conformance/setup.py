@@ -9,7 +9,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 from credssp.conformance.links import Link
 from credssp.conformance.ntlm import Account
 
-__all__ = ["FEATURES", "FORMS", "ClientTarget", "Front", "ServerTarget", "Setup", "WireForm"]
+__all__ = ["FEATURES", "FORMS", "VARIANTS", "ClientTarget", "Front", "ServerTarget", "Setup", "WireForm"]
 
 WireForm: TypeAlias = Literal["", "ntlm", "spnego", "kerberos", "spnego-kerberos"]
 
@@ -54,6 +54,17 @@ class Setup:
     authorized: bool = True
     remote_guard: bool = False
     large_message: bool = False
+
+
+VARIANTS: Final = {
+    "ntlm": Setup(form="ntlm"),
+    "spnego": Setup(form="spnego"),
+    "large-message": Setup(large_message=True),
+    "min-version-5": Setup(min_version=5),
+    "restricted-admin": Setup(restricted_admin=True),
+    "deny": Setup(deny=True),
+}
+"""Names of the set-ups that clients may have a command line of their own for, see `Setup`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

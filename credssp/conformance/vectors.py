@@ -1,27 +1,28 @@
 """Language-neutral vectors: JSON that an implementation in any language can be held against.
 
 Keys and nonces are chosen, not drawn, so that the file comes out the same every time. Passwords in it are made up.
+docs/reference/conformance-formats.md documents every member.
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Final
 
 from credssp import binding
 from credssp.conformance import mutate
 from credssp.conformance.catalogue import CATALOGUE
 from credssp.conformance.samples import SMART_CARD_SAMPLE, remote_guard, smart_card
+from credssp.conformance.vectors_ntlm import NONCE, PUBLIC_KEY, logins, sessions
 from credssp.credentials import PasswordCredentials
-from credssp.nego.ntlm.session import NTLMSession
-from credssp.nego.spnego import OID, NegTokenInit
+from credssp.wire.ts_credentials import AnyCreds, TSCredentials, TSPasswordCreds, TSSmartCardCreds
+from credssp.wire.ts_remote_guard import TSRemoteGuardPackageCred
 from credssp.wire.ts_request import TSRequest
 
-__all__ = ["all_vectors"]
+__all__ = ["VECTORS_FORMAT", "all_vectors"]
 
-_SESSION_KEY: Final = b"\x55" * 16
-_NONCE: Final = bytes(range(32))
-_KEY: Final = bytes.fromhex("3082010a0282010100") + b"\xc5" * 256 + bytes.fromhex("0203010001")
+VECTORS_FORMAT: Final = 2
+"""1 had no descriptions, no fields of credentials, no keys, and the sealed messages under names of their own."""
+
 _EC_KEY: Final = b"\x04" + bytes(range(64))
 _TOKEN: Final = b"NTLMSSP\0" + bytes(32)
 
@@ -29,13 +30,14 @@ _TOKEN: Final = b"NTLMSSP\0" + bytes(32)
 def all_vectors() -> dict[str, Any]:
     """Return them all."""
     return {
-        "format": 1,
-        "about": "CredSSP ([MS-CSSP]) test vectors; octets in hexadecimal",
+        "format": VECTORS_FORMAT,
+        "about": "CredSSP ([MS-CSSP]) test vectors; octets in hexadecimal; docs/reference/conformance-formats.md",
         "ts_request": _messages(),
         "ts_request_malformed": _malformed(),
         "ts_credentials": _credentials(),
         "binding": _bindings(),
-        "ntlm_session": _sessions(),
+        "ntlm": logins(),
+        "ntlm_session": sessions(),
         "rules": [
             {
                 "id": rule.id,
@@ -52,21 +54,36 @@ def all_vectors() -> dict[str, Any]:
 
 
 def _messages() -> list[dict[str, Any]]:
-    cases = {
-        "version only": TSRequest(6),
-        "first token": TSRequest(6, nego_tokens=(_TOKEN,)),
-        "token, pubKeyAuth and nonce": TSRequest(
-            6, nego_tokens=(_TOKEN,), pub_key_auth=b"\x11" * 48, client_nonce=_NONCE
+    cases = (
+        ("version only", TSRequest(6), "the smallest TSRequest"),
+        ("first token", TSRequest(6, nego_tokens=(_TOKEN,)), "how a login begins"),
+        (
+            "token, pubKeyAuth and nonce",
+            TSRequest(6, nego_tokens=(_TOKEN,), pub_key_auth=b"\x11" * 48, client_nonce=NONCE),
+            "the client's last token; lengths of one octet and of two",
         ),
-        "pubKeyAuth": TSRequest(6, pub_key_auth=b"\x22" * 48),
-        "authInfo": TSRequest(6, auth_info=b"\x33" * 77),
-        "errorCode STATUS_LOGON_FAILURE": TSRequest(6, error_code=0xC000006D),
-        "version 300": TSRequest(300, nego_tokens=(_TOKEN,)),
-        "a token of 65000 octets": TSRequest(6, nego_tokens=(bytes(65000),)),
-    }
+        ("pubKeyAuth", TSRequest(6, pub_key_auth=b"\x22" * 48), "the server's answer"),
+        ("authInfo", TSRequest(6, auth_info=b"\x33" * 77), "the client's last message"),
+        (
+            "errorCode STATUS_LOGON_FAILURE",
+            TSRequest(6, error_code=0xC000006D),
+            "an INTEGER of four octets with its sign bit set: 02 04 C0 00 00 6D",
+        ),
+        ("version 2", TSRequest(2, nego_tokens=(_TOKEN,)), "an old peer"),
+        ("version 300", TSRequest(300, nego_tokens=(_TOKEN,)), "a version of two octets: counts as the own highest"),
+        ("127 octets", TSRequest(6, auth_info=bytes(116)), "the longest content with a length of one octet"),
+        ("128 octets", TSRequest(6, auth_info=bytes(117)), "the shortest content with 81 in front of its length"),
+        ("a token of 65000 octets", TSRequest(6, nego_tokens=(bytes(65000),)), "lengths with 82 in front"),
+    )
     return [
-        {"name": name, "rule": "CSSP-TSREQ-01", "encoded": message.encode().hex(), "fields": _fields(message)}
-        for name, message in cases.items()
+        {
+            "name": name,
+            "about": about,
+            "rule": "CSSP-TSREQ-01",
+            "encoded": message.encode().hex(),
+            "fields": _fields(message),
+        }
+        for name, message, about in cases
     ]
 
 
@@ -86,79 +103,110 @@ def _fields(message: TSRequest) -> dict[str, Any]:
     return fields
 
 
-def _malformed() -> list[dict[str, str]]:
+def _malformed() -> list[dict[str, Any]]:
     message = TSRequest(6, nego_tokens=(_TOKEN,))
-    cases: tuple[tuple[str, bytes, str], ...] = (
-        ("CSSP-TSREQ-03", mutate.sequence(mutate.members(message)[1:]), "refuse"),
-        ("CSSP-TSREQ-04", mutate.sequence([*mutate.members(message)[1:], mutate.members(message)[0]]), "either"),
-        ("CSSP-TSREQ-05", mutate.two_octet_version(message), "either"),
-        ("CSSP-TSREQ-06", mutate.long_outer_length(message, 2), "either"),
-        ("CSSP-TSREQ-07", mutate.long_outer_length(message, 4), "either"),
-        ("CSSP-TSREQ-08", mutate.indefinite(message), "refuse"),
-        ("CSSP-TSREQ-09", mutate.with_extra(message), "either"),
-        ("CSSP-TSREQ-13", TSRequest(6, nego_tokens=()).encode(), "refuse"),
-        ("CSSP-TSREQ-14", TSRequest(6, nego_tokens=(b"",)).encode(), "refuse"),
-        ("CSSP-TSREQ-15", message.encode() + b"zz", "refuse"),
-        ("CSSP-TSREQ-16", b"GET / HTTP/1.0\r\n\r\n", "refuse"),
-        ("CSSP-TSREQ-19", message.encode()[:-10], "refuse"),
-        ("CSSP-TSREQ-21", b"\x30\x84\x7f\xff\xff\xff" + message.encode()[2:], "refuse"),
-        ("CSSP-TSREQ-24", mutate.clear_version(message), "refuse"),
+    members = mutate.members(message)
+    other = mutate.members(TSRequest(2, nego_tokens=(b"NTLMSSP\0" + bytes(24),)))
+    same, neither = _fields(message), None
+    cases: tuple[tuple[str, str, bytes, str, dict[str, Any] | None], ...] = (
+        ("CSSP-TSREQ-03", "no version", mutate.sequence(members[1:]), "refuse", neither),
+        ("CSSP-TSREQ-04", "version behind negoTokens", mutate.sequence([members[1], members[0]]), "either", same),
+        ("CSSP-TSREQ-05", "version as 02 02 00 06", mutate.two_octet_version(message), "either", same),
+        ("CSSP-TSREQ-06", "outer length as 82 hh ll", mutate.long_outer_length(message, 2), "either", same),
+        ("CSSP-TSREQ-07", "outer length as 84 and four octets", mutate.long_outer_length(message, 4), "either", same),
+        ("CSSP-TSREQ-08", "outer length in indefinite form", mutate.indefinite(message), "either", same),
+        ("CSSP-TSREQ-09", "a member [6] at the end", mutate.with_extra(message), "either", same),
+        ("CSSP-TSREQ-10", "version twice", mutate.sequence([other[0], *members]), "refuse", neither),
+        ("CSSP-TSREQ-11", "negoTokens twice", mutate.sequence([*members, other[1]]), "refuse", neither),
+        ("CSSP-TSREQ-13", "negoTokens without an element", TSRequest(6, nego_tokens=()).encode(), "refuse", neither),
+        ("CSSP-TSREQ-14", "a negoToken of no octets", TSRequest(6, nego_tokens=(b"",)).encode(), "refuse", neither),
+        ("CSSP-TSREQ-15", "two octets behind the message", message.encode() + b"zz", "refuse", neither),
+        ("CSSP-TSREQ-16", "a line of HTTP", b"GET / HTTP/1.0\r\n\r\n", "refuse", neither),
+        ("CSSP-TSREQ-19", "ten octets short", message.encode()[:-10], "refuse", neither),
+        (
+            "CSSP-TSREQ-21",
+            "a header that announces two gigabytes",
+            b"\x30\x84\x7f\xff\xff\xff" + message.encode()[2:],
+            "refuse",
+            neither,
+        ),
+        ("CSSP-TSREQ-24", "version under tag 80", mutate.clear_version(message), "refuse", neither),
     )
-    return [{"rule": rule, "encoded": data.hex(), "expected": expected} for rule, data, expected in cases]
+    return [
+        {"name": about, "about": _malformed_about(expected), "rule": rule, "encoded": data.hex(), "expected": expected}
+        | ({} if fields is None else {"fields": fields})
+        for rule, about, data, expected, fields in cases
+    ]
+
+
+def _malformed_about(expected: str) -> str:
+    if expected == "refuse":
+        return "must not be taken for a message"
+    return "no DER: refused, or read as these fields and nothing else"
 
 
 def _credentials() -> list[dict[str, Any]]:
-    password = PasswordCredentials("User", "Password", domain="Domain").to_wire().encode()
-    umlauts = PasswordCredentials("jürgen", "Grün-пароль-\U0001f511", domain="").to_wire().encode()
+    cases = (
+        ("password", PasswordCredentials("User", "Password", domain="Domain").to_wire().encode(), "TSPasswordCreds"),
+        ("Restricted Admin", PasswordCredentials.empty().to_wire().encode(), "three empty texts"),
+        (
+            "beyond ASCII",
+            PasswordCredentials("jürgen", "Grün-пароль-\U0001f511", domain="").to_wire().encode(),
+            "UTF-16LE, with a character of two units",
+        ),
+        ("smart card, as few members as there may be", smart_card(), "TSSmartCardCreds without hints"),
+        ("smart card, [MS-CSSP] section 4", SMART_CARD_SAMPLE, "the example of the specification"),
+        ("Remote Credential Guard, one supplemental package", remote_guard(1), "TSRemoteGuardCreds"),
+        ("Remote Credential Guard, no supplemental package", remote_guard(0), "supplementalCreds is absent"),
+    )
     return [
-        {"name": "password", "credType": 1, "encoded": password.hex(),
-         "domainName": "Domain", "userName": "User", "password": "Password"},
-        {"name": "Restricted Admin", "credType": 1, "encoded": PasswordCredentials.empty().to_wire().encode().hex(),
-         "domainName": "", "userName": "", "password": ""},
-        {"name": "beyond ASCII", "credType": 1, "encoded": umlauts.hex(),
-         "domainName": "", "userName": "jürgen", "password": "Grün-пароль-\U0001f511"},
-        {"name": "smart card, as few members as there may be", "credType": 2, "encoded": smart_card().hex()},
-        {"name": "smart card, [MS-CSSP] section 4", "credType": 2, "encoded": SMART_CARD_SAMPLE.hex()},
-        {"name": "Remote Credential Guard, one supplemental package", "credType": 6, "encoded": remote_guard(1).hex()},
-    ]  # fmt: skip
+        {"name": name, "about": about, "encoded": data.hex()} | _opened(TSCredentials.decode(data))
+        for name, data, about in cases
+    ]
+
+
+def _opened(credentials: TSCredentials) -> dict[str, Any]:
+    return {"credType": int(credentials.cred_type), "fields": _credential_fields(credentials.credentials)}
+
+
+def _credential_fields(creds: AnyCreds) -> dict[str, Any]:
+    if isinstance(creds, TSPasswordCreds):
+        return {"domainName": creds.domain_name, "userName": creds.user_name, "password": creds.password.reveal()}
+    if isinstance(creds, TSSmartCardCreds):
+        csp = creds.csp_data
+        optional = {
+            "cardName": csp.card_name,
+            "readerName": csp.reader_name,
+            "containerName": csp.container_name,
+            "cspName": csp.csp_name,
+            "userHint": creds.user_hint,
+            "domainHint": creds.domain_hint,
+        }
+        present = {name: value for name, value in optional.items() if value is not None}
+        return {"pin": creds.pin.reveal(), "keySpec": csp.key_spec} | present
+    fields: dict[str, Any] = {"logonCred": _package(creds.logon_cred)}
+    if creds.supplemental_creds is not None:
+        fields["supplementalCreds"] = [_package(package) for package in creds.supplemental_creds]
+    return fields
+
+
+def _package(package: TSRemoteGuardPackageCred) -> dict[str, str]:
+    return {"packageName": package.package_name, "credBuffer": package.cred_buffer.reveal().hex()}
 
 
 def _bindings() -> list[dict[str, Any]]:
     return [
         {
             "name": f"version {version}, {name}",
+            "about": (
+                "SHA-256 over the magic with its NUL, nonce and key" if version >= 5 else "the key; the key plus 1"
+            ),
             "version": version,
-            "nonce": _NONCE.hex() if version >= 5 else "",
+            "nonce": NONCE.hex() if version >= 5 else "",
             "subjectPublicKey": key.hex(),
-            "client": binding.client_value(version, _NONCE, key).hex(),
-            "server": binding.server_value(version, _NONCE, key).hex(),
+            "client": binding.client_value(version, NONCE, key).hex(),
+            "server": binding.server_value(version, NONCE, key).hex(),
         }
         for version in (2, 3, 4, 5, 6)
-        for name, key in (("RSA", _KEY), ("P-256", _EC_KEY))
+        for name, key in (("RSA", PUBLIC_KEY), ("P-256", _EC_KEY))
     ]
-
-
-def _sessions() -> list[dict[str, Any]]:
-    """What is sealed in a login, bare and in SPNEGO: sequence numbers and RC4 states are the point of it."""
-    mech_types = NegTokenInit((OID.NTLM,)).mech_types_der
-    credentials = PasswordCredentials("User", "Password", domain="Domain").to_wire().encode()
-    found = []
-    for spnego in (False, True):
-        client = NTLMSession(_SESSION_KEY, role="initiator")
-        server = NTLMSession(_SESSION_KEY, role="acceptor")
-        entry: dict[str, Any] = {
-            "name": "NTLM in SPNEGO with mechListMIC" if spnego else "bare NTLM",
-            "exportedSessionKey": _SESSION_KEY.hex(),
-            "nonce": _NONCE.hex(),
-            "subjectPublicKeySha256": hashlib.sha256(_KEY).hexdigest(),
-        }
-        if spnego:
-            entry["mechTypes"] = mech_types.hex()
-            entry["clientMechListMIC"] = client.make_mech_list_mic(mech_types).hex()
-            entry["serverMechListMIC"] = server.make_mech_list_mic(mech_types).hex()
-        entry["clientPubKeyAuth"] = client.wrap(binding.client_value(6, _NONCE, _KEY)).hex()
-        entry["serverPubKeyAuth"] = server.wrap(binding.server_value(6, _NONCE, _KEY)).hex()
-        entry["authInfo"] = client.wrap(credentials).hex()
-        entry["authInfoPlaintext"] = credentials.hex()
-        found.append(entry)
-    return found

@@ -15,6 +15,7 @@ from typing import Final
 from credssp.conformance.links import Link
 from credssp.conformance.rule import MESSAGE_LIMIT, Evidence
 from credssp.errors import CredSSPError, DecodeError, RemoteProtocolError, TLSAlertError
+from credssp.status import NTStatus
 from credssp.tls.channel import TLSChannel
 from credssp.tls.record import measure_record
 from credssp.wire.framing import TSRequestBuffer
@@ -23,6 +24,7 @@ from credssp.wire.ts_request import TSRequest
 __all__ = ["End", "Reply", "Wire"]
 
 _APPLICATION_DATA: Final = 23
+_NAMED: Final = frozenset(int(status) for status in NTStatus)
 _KEPT: Final = 65536  # octets of the peer's handshake; a flight is a few thousand
 
 
@@ -45,11 +47,18 @@ class Reply:
         end: what kind.
         data: the TSRequest, or the other octets.
         alert: name of the TLS alert.
+        note: why the suite could not go on with it, where the octets alone do not say.
     """
 
     end: End
     data: bytes = b""
     alert: str = ""
+    note: str = ""
+
+    @classmethod
+    def unusable(cls, data: bytes, error: CredSSPError) -> Reply:
+        """Return the end of a login that the suite's own half cannot go on with."""
+        return cls(End.OTHER, data, note=f"what the suite cannot take: {getattr(error, 'message', error)}")
 
     @property
     def request(self) -> TSRequest | None:
@@ -76,12 +85,13 @@ class Reply:
         if self.end is End.ALERT:
             return f"TLS alert {self.alert}"
         if self.error_code is not None:
-            return f"errorCode 0x{self.error_code:08X}"
+            name = NTStatus(self.error_code).name if self.error_code in _NAMED else ""
+            return f"errorCode 0x{self.error_code:08X}" + (f" ({name})" if name else "")
         return {
             End.MESSAGE: "a TSRequest",
             End.CLOSED: "closed",
             End.SILENT: "nothing at all",
-            End.OTHER: f"{len(self.data)} octets that are no TSRequest",
+            End.OTHER: self.note or f"{len(self.data)} octets that are no TSRequest",
         }[self.end]
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 from credssp.conformance.links import Link
+from credssp.conformance.rule import Skipped
 from credssp.conformance.setup import Front
+from credssp.errors import RemoteProtocolError
 from credssp.rdp.negotiation import NegotiationRequest, NegotiationResponse, Protocol, RequestFlags, ResponseFlags
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
 
@@ -13,8 +17,9 @@ __all__ = ["answer_request", "ask", "request_tls", "take_frame", "take_request"]
 def take_frame(link: Link, timeout: float) -> bytes:
     """Read one TPKT frame; what came short where the peer ended or was silent."""
     data = b""
+    end = time.monotonic() + timeout  # for all of it: a peer may send an octet now and then
     while len(data) < 4 or len(data) < int.from_bytes(data[2:4], "big"):
-        piece = link.receive(timeout)
+        piece = link.receive(max(0.0, end - time.monotonic()))
         if not piece:
             break
         data += piece
@@ -32,12 +37,29 @@ def ask(link: Link, protocols: int | None, timeout: float, *, flags: int = 0) ->
         return data
 
 
-def request_tls(link: Link, protocols: int, timeout: float) -> Protocol | None:
-    """Negotiate, as a client; returns what was selected, None where that is no CredSSP (the link is closed then)."""
+def request_tls(link: Link, protocols: int, timeout: float) -> Protocol:
+    """Negotiate, as a client; returns what was selected.
+
+    Raises:
+        Skipped: that is no CredSSP.
+        RemoteProtocolError: it does not answer as an RDP server does.
+    """
     answer = ask(link, protocols, timeout)
-    if isinstance(answer, ConnectionConfirm) and isinstance(answer.negotiation, NegotiationResponse):
-        return answer.negotiation.selected
-    return None
+    if not isinstance(answer, ConnectionConfirm):
+        told = (
+            f"the server answered the Connection Request with {len(answer)} octets that are no Connection Confirm"
+            if answer
+            else "the server did not answer the Connection Request: is that an RDP server?"
+        )
+        raise RemoteProtocolError(told, section="[MS-RDPBCGR] 2.2.1.2")
+    chosen = answer.negotiation
+    if isinstance(chosen, NegotiationResponse):
+        if chosen.selected in (Protocol.HYBRID, Protocol.HYBRID_EX):
+            return chosen.selected
+        told = f"PROTOCOL_{chosen.selected.name or int(chosen.selected)}"
+    else:
+        told = "without a negotiation response" if chosen is None else chosen.summary
+    raise Skipped(f"the server selects no CredSSP: it answered {told}")
 
 
 def take_request(link: Link, timeout: float) -> bytes:

@@ -29,7 +29,6 @@ class _Connection:
         self.keys = (key, reverse(key))
         self.streams = (Stream(), Stream())
         self.reader = ConversationReader((endpoint(self.keys[0]), endpoint(self.keys[1])), secrets, client=client)
-        self.closed = [False, False]
 
 
 Entry = tuple[_Connection, int] | None
@@ -98,7 +97,7 @@ class Connections:
         if entry is None:
             return not segment.flags & 0x10
         connection, direction = entry
-        return connection.streams[direction].offset > 0 or connection.closed[direction]
+        return connection.streams[direction].offset > 0 or connection.streams[direction].over
 
     def _forget(self, key: bytes, entry: Entry) -> None:
         if entry is not None:
@@ -120,11 +119,12 @@ class Connections:
             if each.held:
                 for piece in each.tick():
                     reader.feed(index, piece)
-        if flags & (FIN | RST):
-            connection.closed[direction] = True
-            if flags & RST:
-                connection.closed = [True, True]
-        if reader.done or (all(connection.closed) and not any(each.held for each in connection.streams)):
+        behind = seq + len(segment.payload) + segment.lost
+        if flags & FIN:
+            stream.end(behind)
+        # A RST counts where it stands behind all that was sent (RFC 5961 3.2), not one that overtakes data.
+        reset = flags & RST and stream.reaches(behind)
+        if reset or reader.done or all(each.over for each in connection.streams):
             self._close(connection)
 
     def _close(self, connection: _Connection) -> None:
@@ -143,4 +143,5 @@ class Connections:
 
     def _hand_out(self, reader: ConversationReader) -> None:
         reader.finish()
-        self._found(reader.conversation)
+        for conversation in reader.conversations:
+            self._found(conversation)

@@ -22,12 +22,23 @@ MAX_BLOCK: Final = 16 << 20
 """Octets of one block: Wireshark's own limit for packets is 256 KiB, and a key log of this size has 80,000 secrets."""
 
 _PCAPNG: Final = b"\x0a\x0d\x0d\x0a"
-_PCAP: Final = frozenset((b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1"))
+# Byte order by the four octets that pcap begins with; the last two are those with times in nanoseconds.
+_ORDERS: Final = {
+    b"\xa1\xb2\xc3\xd4": ">",
+    b"\xd4\xc3\xb2\xa1": "<",
+    b"\xa1\xb2\x3c\x4d": ">",
+    b"\x4d\x3c\xb2\xa1": "<",
+}
+_NANOSECONDS: Final = (b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1")
 _GZIP: Final = b"\x1f\x8b"
 
+_INTERFACE: Final = 1
 _DECRYPTION_SECRETS: Final = 10
 _TLS_KEY_LOG: Final = 0x544C534B
 _NS: Final = 1_000_000_000
+
+_RECORD_HEADER: Final = 16
+_FILE_HEADER: Final = 24
 
 
 class Packet(NamedTuple):
@@ -46,7 +57,7 @@ class Packet(NamedTuple):
 
 def is_capture(head: bytes) -> bool:
     """Tell from the first four octets whether this is a capture, compressed with gzip or not."""
-    return head[:4] == _PCAPNG or head[:4] in _PCAP or head[:2] == _GZIP
+    return head[:4] == _PCAPNG or head[:4] in _ORDERS or head[:2] == _GZIP
 
 
 class Readable(Protocol):
@@ -71,8 +82,11 @@ class Peekable:
 
     def read(self, size: int) -> bytes:
         """Return the next octets, fewer at the end."""
-        held, self._held = self._held[:size], self._held[size:]
-        return held if len(held) == size else held + self._raw(size - len(held))
+        data, self._held = self._held[:size], self._held[size:]
+        # A pipe without a buffer gives what it has.
+        while len(data) < size and (more := self._raw(size - len(data))):
+            data += more
+        return data
 
     def _raw(self, size: int) -> bytes:
         return self._stream.read(size)
@@ -89,6 +103,7 @@ class _Source(Peekable):
         self.too_large = 0
         self.broken = ""
         self.on_section: Callable[[], None] | None = None
+        self.on_record: Callable[[bytes], bytes] | None = None
 
     def read(self, size: int = -1) -> bytes:
         """Return `size` octets, fewer at the end; nothing where that is too much."""
@@ -101,6 +116,9 @@ class _Source(Peekable):
             # The type of a block, since no length of a block may be that large. scapy goes on with the interfaces of
             # the section before, but each section counts its own.
             self.on_section()
+        on_record, self.on_record = self.on_record, None
+        if on_record is not None and len(data) == _RECORD_HEADER:
+            return on_record(data)
         # scapy asks for 4 octets at the start of a pcapng block and for 16 at the start of a pcap record.
         if len(data) < size and (data or size not in (4, 16)):
             self.ended_early = True
@@ -140,7 +158,7 @@ class Capture:
         self.problem = ""
         self.secrets: list[bytes] = []
         magic = source.peek(4)
-        if magic != _PCAPNG and magic not in _PCAP:
+        if magic != _PCAPNG and magic not in _ORDERS:
             raise CaptureError("this is neither pcap nor pcapng: " + _what(magic))
         self._is_pcapng = magic == _PCAPNG
         self._reader = self._open()
@@ -160,6 +178,7 @@ class Capture:
                 raise CaptureError("the file header of the capture is damaged or cut off") from None
         if self._is_pcapng:
             reader.blocktypes[_DECRYPTION_SECRETS] = self._take_secrets
+            reader.blocktypes[_INTERFACE] = self._take_interface
             self._source.on_section = reader.interfaces.clear
         return reader
 
@@ -171,23 +190,56 @@ class Capture:
 
     def _pcap(self) -> Iterator[Packet]:
         reader = self._reader
-        # The upper half of the field holds the length of a frame check sequence, where there is one.
-        link_type = reader.linktype & 0xFFFF
-        unit = 1 if reader.nano else 1000
-        for data, meta in reader:
-            yield Packet(meta.sec * _NS + meta.usec * unit, link_type, data)
+        for data, meta in self._packets():
+            unit = 1 if reader.nano else 1000
+            # The upper half of the field holds the length of a frame check sequence, where there is one.
+            yield Packet(meta.sec * _NS + meta.usec * unit, reader.linktype & 0xFFFF, data)
+
+    def _packets(self) -> Iterator[Any]:
+        """Yield what scapy reads. Its own iterator cuts packets at 65,535 octets; those of loopback have more."""
+        try:
+            while True:
+                # What is read first is the header of a record; a packet may have as many octets.
+                self._source.on_record = None if self._is_pcapng else self._check_record
+                yield self._reader._read_packet(MAX_BLOCK)
+        except EOFError:
+            return
+
+    def _check_record(self, header: bytes) -> bytes:
+        """Look at the header of a pcap record before scapy does, and return the one that it is to take."""
+        order = _ORDERS.get(header[:4])
+        if order is not None and header[4:12] == struct.pack(f"{order}HHI", 2, 4, 0):
+            # Not a record: another file was appended. Its link type and byte order count from here on.
+            rest = self._source.read(_FILE_HEADER - _RECORD_HEADER)
+            if len(rest) < _FILE_HEADER - _RECORD_HEADER:
+                return b""
+            self._reader.endian, self._reader.nano = order, header[:4] in _NANOSECONDS
+            (self._reader.linktype,) = struct.unpack_from(f"{order}I", rest, 4)
+            return self._source.read(_RECORD_HEADER)
+        (size,) = struct.unpack_from(f"{self._reader.endian}I", header, 8)
+        if size > MAX_BLOCK:
+            self._source.too_large = size
+            return b""
+        return header
 
     def _pcapng(self) -> Iterator[Packet]:
         from scapy.error import Scapy_Exception
 
         try:
-            for data, meta in self._reader:
+            for data, meta in self._packets():
                 time = None
                 if meta.tshigh is not None:
                     time = ((meta.tshigh << 32) | meta.tslow) * _NS // meta.tsresol
                 yield Packet(time, meta.linktype, data)
         except (Scapy_Exception, struct.error):
             self._source.ended_early = True
+
+    def _take_interface(self, block: bytes, size: int) -> None:
+        """Interface Description Block (draft-ietf-opsawg-pcapng 4.2)."""
+        self._reader._read_block_idb(block, size)
+        link_type, snapshot, options = self._reader.interfaces[-1]
+        # Zero is no limit; scapy takes it for one, and the packets of Simple Packet Blocks for empty.
+        self._reader.interfaces[-1] = (link_type, snapshot or 0xFFFFFFFF, options)
 
     def _take_secrets(self, block: bytes, _: int) -> None:
         """Decryption Secrets Block (draft-ietf-opsawg-pcapng 4.7): type, length, the secrets."""
@@ -199,11 +251,12 @@ class Capture:
     def _find_problem(self) -> str:
         source = self._source
         if source.broken:
-            return f"the file cannot be read beyond octet {source.position} ({source.broken})"
+            what = "ends early" if source.broken == "EOFError" else f"is damaged ({source.broken})"
+            return f"cut off at octet {source.position} of what is inside: the compressed file {what}"
         if source.too_large:
             return (
-                f"damaged at octet {source.position}: a block of {source.too_large} octets is announced, at most "
-                f"{MAX_BLOCK} are read; what follows is lost"
+                f"damaged at octet {source.position}: a packet or block of {source.too_large} octets is announced, "
+                f"at most {MAX_BLOCK} are read; what follows is lost"
             )
         if source.ended_early:
             return f"cut off in the middle of a packet, at octet {source.position}"

@@ -13,7 +13,7 @@ from typing import Final
 
 from credssp.dissect.credssp_layer import CredSSPLayer
 from credssp.dissect.http_layer import HTTPLayer, is_request, is_response
-from credssp.dissect.model import Conversation, Event, Layer, Sender
+from credssp.dissect.model import Conversation, Event, Sender
 from credssp.dissect.streams import Piece
 from credssp.dissect.tls.keylog import Secrets
 from credssp.dissect.tls.session import TLSSession
@@ -23,6 +23,12 @@ __all__ = ["ConversationReader", "recognise"]
 
 _ENOUGH: Final = 8
 """Octets that tell the protocol: the longest HTTP method, and type and message type of TLS and X.224."""
+
+_MAX_LOOKED: Final = 1000
+"""Segments of a connection without a beginning that are looked at: the body of an HTTP message may come first."""
+
+MAX_LOGINS: Final = 100
+"""Logins on one connection (WinRM, through a proxy)."""
 
 _MAX_OPENED: Final = 64
 """Pieces of plaintext that are looked at in a TLS connection that is not known to be CredSSP."""
@@ -34,7 +40,7 @@ def recognise(data: bytes) -> tuple[str, Sender | None]:
     Returns:
         ``rdp``, ``tls`` or ``http``, ``?`` where more octets are needed, or an empty string for anything else.
     """
-    if data[:2] == b"\x03\0":
+    if data == b"\x03" or data[:2] == b"\x03\0":
         if len(data) < 6:
             return "?", None
         sender: Sender | None = {0xE0: "client", 0xD0: "server"}.get(data[5] & 0xF0)  # type: ignore[assignment]
@@ -57,7 +63,6 @@ class ConversationReader:
     """Reads one TCP connection.
 
     Attributes:
-        conversation: what was found.
         done: whether further octets are of no interest.
     """
 
@@ -74,14 +79,15 @@ class ConversationReader:
         self._secrets = secrets
         self._waiting: list[tuple[int, Piece]] = []
         self._first = [b"", b""]
-        self.conversation = Conversation(*endpoints)
+        self._logins = [_Login(Conversation(*endpoints), secrets)]
         self.done = False
+        self._began_late = client is None
+        self._looked = 0
         self._decided = False
         self._x224: X224Layer | None = None
         self._tls: TLSSession | None = None
         self._http: HTTPLayer | None = None
-        self._inner: TLSSession | None = None
-        self._credssp: CredSSPLayer | None = None
+        self._full = False
         self._opened = 0
 
     def feed(self, direction: int, piece: Piece) -> None:
@@ -91,27 +97,46 @@ class ConversationReader:
             return
         self._waiting.append((direction, piece))
         self._first[direction] += piece.data[:_ENOUGH]
+        self._began_late |= bool(piece.missing)
         kind, sender = recognise(self._first[direction])
         if kind == "?" and len(self._waiting) < _ENOUGH:
             return
-        if kind in ("", "?"):
-            self.done = True
+        if kind in ("", "?") or (self._looked and kind == "tls" and sender is None):
+            self._look_further()
             return
+        if self._looked:
+            self.conversation.note("the capture does not have the beginning of this connection")
         self._decide(kind, direction, sender)
+
+    def _look_further(self) -> None:
+        """Where the beginning is missing, what there is may be the middle of a message; the next begins a segment."""
+        self._looked += 1
+        self.done = not self._began_late or self._looked >= _MAX_LOOKED
+        self._waiting.clear()
+        self._first = [b"", b""]
+
+    @property
+    def conversation(self) -> Conversation:
+        """What was found; where there are several logins on the connection, the last of them."""
+        return self._logins[-1].conversation
+
+    @property
+    def conversations(self) -> list[Conversation]:
+        """What was found, all logins."""
+        return [login.conversation for login in self._logins]
 
     @property
     def waits(self) -> bool:
         """Whether a secret that is read later could still open something."""
-        return any(session is not None and session.waits for session in (self._tls, self._inner))
+        sessions = (self._tls, *(login.inner for login in self._logins))
+        return any(session is not None and session.waits for session in sessions)
 
     def finish(self) -> None:
         """Say that the connection is over, and that no further secret will come."""
-        for session in (self._tls, self._inner):
-            if session is not None:
-                session.finish()
-        if self._credssp is not None:
-            self._credssp.finish()
-        self.conversation.sort()
+        if self._tls is not None:
+            self._tls.finish()  # may deliver its last records, and more logins with them
+        for login in self._logins:
+            login.finish()
 
     def _decide(self, kind: str, direction: int, sender: Sender | None) -> None:
         if sender is not None:
@@ -125,7 +150,7 @@ class ConversationReader:
             conversation.transport = "rdp"
             self._x224 = X224Layer(conversation, self._take_tls)
         elif kind == "http":
-            self._http = HTTPLayer(conversation, self._take_inner)
+            self._http = HTTPLayer(conversation, self._take_token, self._renew)
         self._decided = True
         waiting, self._waiting = self._waiting, []
         for place, piece in waiting:
@@ -152,18 +177,17 @@ class ConversationReader:
             self._tls.gap(sender, piece.missing)
         elif self._http is not None:
             self._http.gap(sender, piece.missing)
-        if self._credssp is not None and self._http is None:
-            self._credssp.gap(sender)
+        if self._http is None and (credssp := self._logins[-1].credssp) is not None:
+            credssp.gap(sender)
 
     def _judge_end(self) -> None:
         # The TLS connection outlives its login; what is in it then belongs to others.
-        if self._credssp is not None:
-            self.done = self._credssp.complete
-        elif self._x224 is not None and self._x224.refused:
-            self.done = True
-        elif self._http is not None:
+        # One with HTTP may go on to another login.
+        if self._http is not None:
             self.done = self._http.complete
-        elif self._opened > _MAX_OPENED:
+        elif (credssp := self._logins[-1].credssp) is not None:
+            self.done = credssp.complete
+        elif (self._x224 is not None and self._x224.refused) or self._opened > _MAX_OPENED:
             self.done = True
         elif self._tls is not None:
             self.done = self._tls.dead
@@ -172,37 +196,74 @@ class ConversationReader:
 
     def _take_tls(self, sender: Sender, data: bytes, time: int | None) -> None:
         if self._tls is None:
-            self._tls = self._session(self._take_plaintext, "tls")
+            self._tls = TLSSession(self._secrets, self._take_plaintext, self._notify)
+            self.conversation.tls.append(self._tls.info)
         self._tls.feed(sender, data, time)
 
-    def _take_inner(self, sender: Sender, token: bytes, time: int | None) -> None:
-        """TLS records out of HTTP headers."""
-        if self._inner is None:
-            self._inner = self._session(self._take_requests, "tls")
-        self._inner.feed(sender, token, time)
-
-    def _session(self, deliver, layer: Layer) -> TLSSession:  # type: ignore[no-untyped-def]
-        def notify(sender: Sender, what: str, size: int, time: int | None) -> None:
-            self.conversation.add(Event(sender, layer, size, time, what))
-
-        session = TLSSession(self._secrets, deliver, notify)
-        self.conversation.tls.append(session.info)
-        return session
+    def _notify(self, sender: Sender, what: str, size: int, time: int | None) -> None:
+        self.conversation.add(Event(sender, "tls", size, time, what))
 
     def _take_plaintext(self, sender: Sender, data: bytes, time: int | None) -> None:
         """What was inside the (outer) TLS connection."""
         if self._http is not None:
             self._http.feed(sender, data, time)
-        elif self._credssp is not None or data[0] == 0x30:
-            self._take_requests(sender, data, time)
+        elif self._logins[-1].credssp is not None or data[0] == 0x30:
+            self._logins[-1].take_requests(sender, data, time)
         elif self._opened == 0 and (is_request(data) or is_response(data)):
-            self._http = HTTPLayer(self.conversation, self._take_inner)
+            self._http = HTTPLayer(self.conversation, self._take_token, self._renew)
             self._http.feed(sender, data, time)
         elif self.conversation.transport == "rdp" and self._opened < 2:
             self.conversation.add(Event(sender, "application", len(data), time, "application data, no TSRequest"))
         self._opened += 1
 
-    def _take_requests(self, sender: Sender, data: bytes, time: int | None) -> None:
-        if self._credssp is None:
-            self._credssp = CredSSPLayer(self.conversation)
-        self._credssp.feed(sender, data, time)
+    def _take_token(self, sender: Sender, token: bytes, time: int | None) -> None:
+        """TLS records out of an HTTP header."""
+        if not self._full:
+            self._logins[-1].take_token(sender, token, time)
+
+    def _renew(self) -> Conversation:
+        """Begin another login on the same connection (HTTP)."""
+        before = self.conversation
+        if len(self._logins) >= MAX_LOGINS:
+            before.note(f"more than {MAX_LOGINS} logins on one connection; the rest is not shown")
+            self._full = True
+            return before
+        conversation = Conversation(before.client, before.server, transport=before.transport)
+        if self._tls is not None:
+            conversation.tls.append(self._tls.info)
+        self._logins.append(_Login(conversation, self._secrets))
+        return conversation
+
+
+class _Login:
+    """One login: its conversation, the TLS connection inside HTTP where there is one, and the TSRequests."""
+
+    def __init__(self, conversation: Conversation, secrets: Secrets) -> None:
+        self.conversation = conversation
+        self.inner: TLSSession | None = None
+        self.credssp: CredSSPLayer | None = None
+        self._secrets = secrets
+
+    def take_token(self, sender: Sender, token: bytes, time: int | None) -> None:
+        """Take TLS records."""
+        if self.inner is None:
+            self.inner = TLSSession(self._secrets, self.take_requests, self._notify)
+            self.conversation.tls.append(self.inner.info)
+        self.inner.feed(sender, token, time)
+
+    def take_requests(self, sender: Sender, data: bytes, time: int | None) -> None:
+        """Take plaintext."""
+        if self.credssp is None:
+            self.credssp = CredSSPLayer(self.conversation)
+        self.credssp.feed(sender, data, time)
+
+    def finish(self) -> None:
+        """Say that nothing more comes."""
+        if self.inner is not None:
+            self.inner.finish()
+        if self.credssp is not None:
+            self.credssp.finish()
+        self.conversation.sort()
+
+    def _notify(self, sender: Sender, what: str, size: int, time: int | None) -> None:
+        self.conversation.add(Event(sender, "tls", size, time, what))

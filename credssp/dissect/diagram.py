@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 __all__ = ["sequence_diagram"]
@@ -10,7 +10,7 @@ __all__ = ["sequence_diagram"]
 _WIDTH: Final = 900
 _CLIENT: Final = 90
 _SERVER: Final = 810
-_TOP: Final = 50
+_TOP: Final = 62
 _ROW: Final = 38
 _LABEL: Final = 88
 """Characters that fit between the lifelines at the size of the labels."""
@@ -23,7 +23,7 @@ def sequence_diagram(tree: Mapping[str, Any], escape: Callable[[object], str]) -
         tree: a conversation of the report.
         escape: makes text fit for HTML.
     """
-    timeline = tree["timeline"]
+    timeline = _together(tree["timeline"])
     bottom = _TOP + _ROW * len(timeline) + 20
     parts = [
         f'<svg class="sequence" role="img" aria-label="sequence diagram" viewBox="0 0 {_WIDTH} {bottom}" '
@@ -35,10 +35,30 @@ def sequence_diagram(tree: Mapping[str, Any], escape: Callable[[object], str]) -
         parts.append(f'<text class="role" x="{edge}" y="18" text-anchor="{anchor}">{role}</text>')
         parts.append(f'<text class="name" x="{edge}" y="34" text-anchor="{anchor}">{escape(name)}</text>')
         parts.append(f'<line class="life" x1="{x}" y1="{_TOP - 8}" x2="{x}" y2="{bottom - 6}"/>')
+    parts.append(f'<text class="time" x="8" y="{_TOP - 6}">after</text>')
+    parts.append(f'<text class="time" x="{_WIDTH - 8}" y="{_TOP - 6}" text-anchor="end">octets</text>')
     for index, entry in enumerate(timeline):
         parts.append(_arrow(tree["number"], entry, _TOP + _ROW * index + 24, escape))
     parts.append("</svg>")
     return "".join(parts)
+
+
+def _together(timeline: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Put handshake messages that one side sent in a row on one arrow."""
+    rows: list[Mapping[str, Any]] = []
+    for entry in timeline:
+        last = rows[-1] if rows else None
+        if (
+            last is not None
+            and last["layer"] == entry["layer"] == "tls"
+            and last["sender"] == entry["sender"]
+            and not (last["error"] or entry["error"] or "alert" in last["summary"] + entry["summary"])
+        ):
+            together = {"summary": f"{last['summary']}, {entry['summary']}", "octets": last["octets"] + entry["octets"]}
+            rows[-1] = {**last, **together}
+        else:
+            rows.append(entry)
+    return rows
 
 
 def _arrow(number: int, entry: Mapping[str, Any], y: int, escape: Callable[[object], str]) -> str:
@@ -49,11 +69,12 @@ def _arrow(number: int, entry: Mapping[str, Any], y: int, escape: Callable[[obje
         label += f" ({entry['error']})"
     if len(label) > _LABEL:
         label = label[: _LABEL - 3] + "..."
+    whole = f"{entry['summary']}, {entry['octets']} octets" + (f": {entry['error']}" if entry["error"] else "")
     kind = "broken" if entry["error"] else entry["layer"]
     time = "" if entry["time"] is None else f"{entry['time']:.3f} s"
     drawing = (
         f'<g class="{escape(kind)}">'
-        f"<title>{escape(entry['summary'])}, {entry['octets']} octets</title>"
+        f"<title>{escape(whole)}</title>"
         f'<text class="label" x="{(_CLIENT + _SERVER) // 2}" y="{y - 6}" text-anchor="middle">{escape(label)}</text>'
         f'<text class="time" x="8" y="{y + 4}">{time}</text>'
         f'<text class="time" x="{_WIDTH - 8}" y="{y + 4}" text-anchor="end">{entry["octets"]}</text>'

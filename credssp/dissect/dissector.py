@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, overload
 
 from credssp.dissect.connections import Connections
 from credssp.dissect.container import Capture, Peekable, Readable, is_capture
@@ -17,10 +17,25 @@ from credssp.dissect.tls.keylog import Secrets
 from credssp.dissect.transcript import MAX_SIZE, Account, is_transcript, read_fixture, read_transcript
 from credssp.dissect.unlock import LogonSecrets
 
-__all__ = ["MAX_CONVERSATIONS", "MAX_NOT_OPENED", "Found", "dissect", "read", "read_stream"]
+__all__ = ["MAX_CONVERSATIONS", "MAX_NOT_OPENED", "Found", "Trees", "dissect", "examine", "read", "read_stream"]
 
 MAX_CONVERSATIONS: Final = 10_000
 """Conversations of one report."""
+
+_CONVERT: Final = "editcap -F pcapng FILE NEW converts it"
+_UNPACK: Final = "unpack it first"
+_OTHER_FORMATS: Final = (
+    (b"\x34\xcd\xb2\xa1", "a pcap with additions of others", _CONVERT),
+    (b"\xa1\xb2\xcd\x34", "a pcap with additions of others", _CONVERT),
+    (b"snoop\0", "Solaris snoop", _CONVERT),
+    (b"GMBU", "Microsoft Network Monitor", _CONVERT),
+    (b"RTSS", "Microsoft Network Monitor", _CONVERT),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd", _UNPACK),
+    (b"\x04\x22\x4d\x18", "compressed with lz4", _UNPACK),
+    (b"\xfd7zXZ", "compressed with xz", _UNPACK),
+    (b"BZh", "compressed with bzip2", _UNPACK),
+    (b"PK\3\4", "a zip archive", _UNPACK),
+)
 
 MAX_NOT_OPENED: Final = 100
 """TLS connections that could not be looked into and are listed; the rest is counted."""
@@ -98,9 +113,11 @@ def _read_folder(folder: Path, secrets: Secrets) -> Found:
     keys = folder / "keys.log"
     if keys.is_file():
         with keys.open("rb") as lines:
-            secrets.add_log(lines)
+            secrets.add_file(lines)
     found = read(capture, secrets)
     found.kind, found.account = "fixture", account
+    for each in found.conversations:
+        each.outcome = conversation.outcome
     return found
 
 
@@ -113,12 +130,17 @@ def read_stream(stream: Readable, secrets: Secrets) -> Found:
     buffered = Peekable(stream)
     head = buffered.peek(32)
     if is_transcript(head):
-        data = buffered.read(MAX_SIZE + 1)
-        if len(data) > MAX_SIZE:
-            raise CaptureError(f"a transcript of more than {MAX_SIZE} octets")
-        return Found("transcript", read_transcript(data.decode("utf-8", "replace")))
+        data = buffered.read(MAX_SIZE)
+        found = Found("transcript")
+        if buffered.peek(1):
+            found.note(f"the transcript has more than {MAX_SIZE} octets; what follows them is not shown")
+            data = data[: data.rfind(b"\n") + 1]
+        found.conversations = read_transcript(data.decode("utf-8", "replace"))
+        return found
     if not is_capture(head) and head:
-        raise CaptureError(f"neither pcap, pcapng nor a transcript of credssp begins with {head[:4].hex()}")
+        raise CaptureError(
+            f"neither pcap, pcapng nor a transcript of credssp begins with {head[:4].hex()}{_other_format(head)}"
+        )
     return _read_capture(Capture(buffered), secrets)
 
 
@@ -126,7 +148,8 @@ def _read_capture(capture: Capture, secrets: Secrets) -> Found:
     found = Found("capture")
     connections = Connections(secrets, found.take)
     feed = connections.feed
-    fragments = foreign = 0
+    fragments = foreign = cut = 0
+    link_type = 0
     for time, link_type, data in capture:
         if capture.secrets:
             _add_secrets(capture, secrets)
@@ -142,6 +165,7 @@ def _read_capture(capture: Capture, secrets: Secrets) -> Found:
             fragments += 1
             continue
         if segment is not None:
+            cut += segment.lost > 0
             feed(segment, time)
     _add_secrets(capture, secrets)
     connections.finish()
@@ -151,8 +175,21 @@ def _read_capture(capture: Capture, secrets: Secrets) -> Found:
     if fragments:
         found.note(f"{fragments} fragments of IP packets were passed over")
     if foreign and foreign == found.packets:
-        found.note("no packet holds IP, or the link layer is not known here")
+        found.note(f"no packet holds IP, or the link layer is not known here (LINKTYPE {link_type})")
+    if cut:
+        found.note(
+            f"{cut} packets were cut off when they were captured (snapshot length), and what they carried cannot be "
+            "opened; record whole packets (tcpdump -s 0)"
+        )
     return found
+
+
+def _other_format(head: bytes) -> str:
+    """Return what to do about a file that others can read, or an empty string."""
+    for start, name, advice in _OTHER_FORMATS:
+        if head.startswith(start):
+            return f" ({name}; {advice})"
+    return ""
 
 
 def _add_secrets(capture: Capture, secrets: Secrets) -> None:
@@ -175,6 +212,8 @@ def dissect(
 ) -> dict[str, Any]:
     """Take a file apart and return the report, plain data that `json` can write.
 
+    Everything is in memory then: 100 KiB for each login. `examine` is for files with thousands of them.
+
     Args:
         path: a capture, a transcript, the folder of a fixture, or an open binary stream.
         tls: what opens TLS; the key log in a pcapng or a fixture's folder is added.
@@ -185,6 +224,45 @@ def dissect(
     Raises:
         CaptureError: the file cannot be read or is none of these.
     """
+    report = examine(path, tls=tls, logon=logon, reveal=reveal, name=name)
+    return report | {"conversations": list(report["conversations"])}
+
+
+class Trees(Sequence[Mapping[str, Any]]):
+    """The conversations of a report, each made when it is asked for, and not kept.
+
+    A tree takes ten times the memory of the messages it is made from.
+    """
+
+    def __init__(self, conversations: Sequence[Conversation], logon: LogonSecrets, *, reveal: bool) -> None:
+        self._conversations = conversations
+        self._logon = logon
+        self._reveal = reveal
+
+    def __len__(self) -> int:
+        return len(self._conversations)
+
+    @overload
+    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Mapping[str, Any]]: ...
+    def __getitem__(self, index: int | slice) -> Mapping[str, Any] | Sequence[Mapping[str, Any]]:
+        """Make one, or several."""
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        place = range(len(self))[index]
+        return conversation_tree(place + 1, self._conversations[place], self._logon, reveal=self._reveal)
+
+
+def examine(
+    path: Path | Readable,
+    *,
+    tls: Secrets | None = None,
+    logon: LogonSecrets | None = None,
+    reveal: bool = False,
+    name: str = "",
+) -> dict[str, Any]:
+    """Take a file apart as `dissect` does; the conversations of the report are `Trees`, to be shown one by one."""
     secrets = tls or Secrets()
     found = read(path, secrets) if isinstance(path, Path) else read_stream(path, secrets)
     logon = _with_account(logon or LogonSecrets(), found.account)
@@ -195,11 +273,9 @@ def dissect(
         "packets": found.packets,
         "octets": found.octets,
         "tls_secrets": secrets.count,
+        "revealed": reveal,
         "problems": [*found.problems, *_about_keys(secrets)],
-        "conversations": [
-            conversation_tree(number, conversation, logon, reveal=reveal)
-            for number, conversation in enumerate(found.conversations, 1)
-        ],
+        "conversations": Trees(found.conversations, logon, reveal=reveal),
         "not_opened": not_opened_tree(found.not_opened),
         "not_opened_more": found.not_opened_more,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from credssp.dissect.kerberos import kerberos_name
+from credssp.dissect.kerberos import kerberos_fields, kerberos_name
 from credssp.dissect.model import Conversation, Event, Sender
 from credssp.errors import DecodeError, LimitExceededError
 from credssp.nego.ntlm.messages import SIGNATURE, Authenticate, Challenge, Negotiate, decode_message
@@ -78,6 +78,7 @@ class Exchange:
         ntlm: the messages of NTLM.
         wire_form: ``spnego``, ``ntlm`` or ``kerberos``: the first token; empty if there is none.
         mechanism: ``ntlm`` or ``kerberos``: what was spoken in the end; empty if it did not come to it.
+        service: name of the service in the client's Kerberos ticket, such as ``TERMSRV/host``; empty if none was seen.
         mech_types: MechTypeList as the client sent it, which mechListMICs are made over.
     """
 
@@ -86,6 +87,7 @@ class Exchange:
         self.ntlm = NTLMMessages()
         self.wire_form = ""
         self.mechanism = ""
+        self.service = ""
         self.mech_types = b""
         self.requests = [self._read(leg, event) for leg, event in enumerate(conversation.requests, 1)]
 
@@ -127,9 +129,17 @@ class Exchange:
             self.ntlm.take(token)
         elif kerberos_name(token):
             self.mechanism = "kerberos"
+            self.service = self.service or kerberos_fields(token).get("ticketService", "")
         self.wire_form = self.wire_form or self.mechanism
 
     # What both sides said
+
+    @property
+    def target_name(self) -> str | None:
+        """Return the server's name as the client has it: MsvAvTargetName, or the service of its Kerberos ticket."""
+        message = self.ntlm.authenticate_message
+        response = None if message is None else message.ntlmv2
+        return (None if response is None else response.target_info.target_name) or self.service or None
 
     def version_of(self, sender: Sender) -> int | None:
         """Return the version that one side says it has, or None before its first message."""

@@ -10,11 +10,15 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any, Final
 
+from credssp.__about__ import __version__
 from credssp.dissect.diagram import sequence_diagram
 
-__all__ = ["escape", "page"]
+__all__ = ["escape", "page", "page_parts"]
 
 Tree = Mapping[str, Any]
+
+_SHORT: Final = 48
+"""Characters of a name in the overview; all of it stands with the conversation."""
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -22,41 +26,97 @@ _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'
 def escape(value: object) -> str:
     """Return text for HTML; what is not plainly visible becomes a backslash escape."""
     text = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(value))
-    return html.escape(text)
+    return html.escape(text).encode("ascii", "xmlcharrefreplace").decode()
 
 
 def page(report: Tree) -> str:
     """Return the page."""
+    return "\n".join(page_parts(report))
+
+
+def page_parts(report: Tree) -> Iterator[str]:
+    """Yield the page in parts, conversation by conversation. All of it is ASCII, whatever encoding it is written in."""
     style = files("credssp.dissect").joinpath("report.css").read_text(encoding="utf-8")
-    return "\n".join(
-        (
-            "<!DOCTYPE html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>CredSSP: {escape(report['file'])}</title>",
-            f"<style>{style}</style></head><body>",
-            *_head(report),
-            *(line for tree in report["conversations"] for line in _conversation(tree)),
-            *_not_opened(report),
-            "</body></html>",
-        )
-    )
+    yield "<!DOCTYPE html>"
+    yield '<html lang="en"><head><meta charset="utf-8">'
+    yield f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    yield f"<title>CredSSP: {escape(report['file'])}</title>"
+    yield f"<style>{style}</style></head><body>"
+    yield from _head(report)
+    for tree in report["conversations"]:
+        yield from _conversation(tree)
+    yield from _not_opened(report)
+    yield f"<footer>Made by credssp {__version__}. Octets are counted on the layer they belong to.</footer>"
+    yield "</body></html>"
 
 
 def _head(report: Tree) -> Iterator[str]:
     count = len(report["conversations"])
-    packets = f", {report['packets']} packets" if report["packets"] else ""
-    yield f"<header><h1>{escape(report['file'])}</h1>"
-    yield f"<p>{escape(report['kind'])}{packets}, CredSSP conversations: {count}</p>"
+    facts = [str(report["kind"])]
+    if report["packets"]:
+        facts.append(f"{report['packets']} packets, {report['octets']} octets")
+    facts.append("1 CredSSP conversation" if count == 1 else f"{count or 'no'} CredSSP conversations")
+    if report["tls_secrets"]:
+        facts.append(f"TLS secrets of {report['tls_secrets']} connections")
+    yield f'<header><p class="kind">CredSSP, taken apart</p><h1>{escape(report["file"])}</h1>'
+    yield f'<p class="meta">{" &middot; ".join(map(escape, facts))}</p>'
+    if report["revealed"]:
+        yield '<p class="secret">This page shows passwords and keys (--reveal). Keep it like a password file.</p>'
     yield from _list("problems", report["problems"])
     if count > 1:
-        yield "<nav><ol>"
-        for tree in report["conversations"]:
-            title = escape(f"{tree['client']} to {tree['server']}")
-            yield f'<li><a href="#c{tree["number"]}">{title}</a></li>'
-        yield "</ol></nav>"
+        yield from _overview(report)
     yield "</header>"
+
+
+def _overview(report: Tree) -> Iterator[str]:
+    """A line for each conversation."""
+    yield '<nav><h3>Conversations</h3><div class="scroll"><table><thead><tr>'
+    yield "".join(f"<th>{name}</th>" for name in ("", "from, to", "protocol", "account", "version", "outcome"))
+    yield "</tr></thead><tbody>"
+    for tree in report["conversations"]:
+        said = tree["negotiated"]
+        cells = [
+            _level(_worst(tree)),
+            f'{tree["number"]}. <a href="#c{tree["number"]}">{escape(tree["client"])}</a><br>'
+            f"&rarr; {escape(tree['server'])}",
+            escape(tree["transport"]),
+            escape(_shortened(_account(said)) or "-"),
+            escape("-" if said["version"] is None else said["version"]),
+            escape(_outcome(tree)),
+        ]
+        yield f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    yield "</tbody></table></div></nav>"
+
+
+def _worst(tree: Tree) -> str:
+    """Return the level of the worst finding; a login that was refused is not ``ok``, however well it was protected."""
+    levels = {finding["level"] for finding in tree["judgement"]}
+    if any("errorCode" in entry.get("message", ()) for entry in tree["timeline"]):
+        levels.discard("ok")
+    return next((level for level in ("danger", "warning", "ok") if level in levels), "note")
+
+
+def _outcome(tree: Tree) -> str:
+    found = [finding["text"] for finding in tree["judgement"] if finding["topic"] == "outcome"]
+    if found:
+        return str(found[0])
+    return str(tree["recorded_outcome"] or (tree["problems"] or ["no TSRequest was seen"])[0])
+
+
+def _account(said: Tree) -> str:
+    if said["user_name"] is None:
+        return ""
+    name = f"{said['domain']}\\{said['user_name']}" if said["domain"] else said["user_name"]
+    return name or "anonymous"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHORT else f"{text[: _SHORT - 3]}..."
+
+
+def _level(level: str) -> str:
+    return f'<b class="level {escape(level)}">{escape(level)}</b>'
 
 
 def _conversation(tree: Tree) -> Iterator[str]:
@@ -69,17 +129,18 @@ def _conversation(tree: Tree) -> Iterator[str]:
     yield "</dl>"
     yield from _judgement(tree)
     if tree["timeline"]:
-        yield f"<h3>Sequence</h3>{sequence_diagram(tree, escape)}"
+        yield f'<h3>Sequence</h3><div class="scroll">{sequence_diagram(tree, escape)}</div>'
     if tree["checks"]:
-        yield "<h3>Verified</h3><table><tbody>"
+        yield '<h3>Verified</h3><table class="plain"><tbody>'
         for check in tree["checks"]:
-            yield f'<tr class="{escape(check["verdict"])}"><td>{escape(check["verdict"])}</td>'
-            yield f"<td>{escape(check['name'])}</td><td>{escape(check['text'])}</td></tr>"
+            yield f'<tr><td>{_level(check["verdict"])}</td><td class="name">{escape(check["name"])}</td>'
+            yield f"<td>{escape(check['text'])}</td></tr>"
         yield "</tbody></table>"
     if tree["problems"]:
         yield "<h3>Missing or not opened</h3>"
         yield from _list("problems", tree["problems"])
-    yield "<h3>Messages</h3>"
+    if any(entry["leg"] is not None for entry in tree["timeline"]):
+        yield "<h3>Messages</h3>"
     for entry in tree["timeline"]:
         if entry["leg"] is not None:
             yield from _message(number, entry)
@@ -93,17 +154,22 @@ def _facts(tree: Tree) -> Iterator[tuple[str, object]]:
     if tree["recorded_outcome"]:
         yield "recorded outcome", tree["recorded_outcome"]
     for info in tree["tls"]:
-        yield "TLS", ", ".join(str(part) for part in (info["version"], info["cipher"], info["server_name"]) if part)
+        name = info["server_name"] and f"server name {info['server_name']}"
+        state = "opened" if info["opened"] else "not opened"
+        yield "TLS", ", ".join(str(part) for part in (info["version"], info["cipher"], name, state) if part)
         certificate = info["certificate"]
         if certificate is not None:
-            what = [certificate.get("subject"), certificate.get("key"), certificate["sha256"]]
+            sha256 = f"SHA-256 {certificate['sha256']}"
+            what = [certificate.get("subject"), certificate.get("key"), certificate.get("remark"), sha256]
             yield "certificate", ", ".join(part for part in what if part)
-    client, server = said["client_version"], said["server_version"]
-    yield "CredSSP version", f"client {client}, server {server}, effective {said['version']}"
+    numbers = (("client", said["client_version"]), ("server", said["server_version"]), ("effective", said["version"]))
+    if any(number is not None for _, number in numbers):
+        yield "CredSSP version", ", ".join(f"{who} {'?' if number is None else number}" for who, number in numbers)
     if said["mechanism"]:
-        yield "mechanism", f"{said['mechanism']} ({said['wire_form']})"
-    if said["user_name"] is not None:
-        yield "account", f"{said['domain']}\\{said['user_name']}" if said["domain"] else said["user_name"]
+        name = "NTLM" if said["mechanism"] == "ntlm" else "Kerberos"
+        yield "mechanism", f"{name} in SPNEGO" if said["wire_form"] == "spnego" else name
+    if account := _account(said):
+        yield "account", account + (f", from {said['workstation']}" if said["workstation"] else "")
     if said["target_name"]:
         yield "target", said["target_name"]
     if tree["session_key"] is not None:
@@ -113,25 +179,27 @@ def _facts(tree: Tree) -> Iterator[tuple[str, object]]:
 def _judgement(tree: Tree) -> Iterator[str]:
     if not tree["judgement"]:
         return
-    yield '<h3>Judgement</h3><ul class="judgement">'
+    yield '<h3>Judgement</h3><table class="plain"><tbody>'
     for finding in tree["judgement"]:
         section = f" <cite>{escape(finding['section'])}</cite>" if finding["section"] else ""
-        level = escape(finding["level"])
-        yield f'<li class="{level}"><b>{level}</b> {escape(finding["topic"])}: {escape(finding["text"])}{section}</li>'
-    yield "</ul>"
+        yield f'<tr><td>{_level(finding["level"])}</td><td class="name">{escape(finding["topic"])}</td>'
+        yield f"<td>{escape(finding['text'])}{section}</td></tr>"
+    yield "</tbody></table>"
 
 
 def _message(number: int, entry: Tree) -> Iterator[str]:
     arrow = "client &rarr; server" if entry["sender"] == "client" else "server &rarr; client"
-    yield f'<details id="c{number}-leg{entry["leg"]}"><summary>Leg {entry["leg"]}, {arrow}: '
+    # The name is inside, since a browser opens what it has to open to show it.
+    yield f"<details><summary>Leg {entry['leg']}, {arrow}: "
     yield f"{escape(entry['summary'])} ({entry['octets']} octets)</summary>"
+    yield f'<div id="c{number}-leg{entry["leg"]}">'
     if entry["error"]:
         yield f'<p class="problems">{escape(entry["error"])}</p>'
     if "message" in entry:
         yield _value(entry["message"])
     if "data" in entry:
         yield f'<pre class="octets">{escape(entry["data"])}</pre>'
-    yield "</details>"
+    yield "</div></details>"
 
 
 def _value(value: object) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from credssp.dissect.model import Conversation, Event, Sender
+from credssp.dissect.tls.handshake import client_hello_random
 
 __all__ = ["HTTPLayer", "is_request", "is_response"]
 
@@ -22,12 +23,16 @@ MAX_HEAD: Final = 64 * 1024
 _MAX_UNRELATED: Final = 32
 """Messages without a CredSSP header after which a connection is not looked at any more."""
 
+_MAX_LATER: Final = 40
+"""Messages behind a login that are shown; a session of WinRM has thousands, all of them encrypted."""
+
 _METHODS: Final = (b"POST ", b"GET ", b"OPTIONS ", b"HEAD ", b"PUT ")
 _TOKEN: Final = re.compile(rb"(?:^|,)[ \t]*credssp(?:[ \t]+([A-Za-z0-9+/]*=*))?[ \t]*(?:,|$)", re.IGNORECASE)
 _CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r\n")
 _HEADERS: Final[dict[Sender, bytes]] = {"client": b"authorization", "server": b"www-authenticate"}
 
 Deliver = Callable[[Sender, bytes, int | None], None]
+Renew = Callable[[], Conversation]
 
 
 def is_request(data: bytes) -> bool:
@@ -45,6 +50,7 @@ class _Side:
         self.data = b""
         self.skip = 0
         self.chunked = False
+        self.searched = 0  # so far there is no end of the headers
         self.lost = False
 
 
@@ -55,9 +61,19 @@ class HTTPLayer:
         complete: whether this is certainly not (any more) a connection with CredSSP.
     """
 
-    def __init__(self, conversation: Conversation, deliver: Deliver) -> None:
+    def __init__(self, conversation: Conversation, deliver: Deliver, renew: Renew) -> None:
+        """Wait for octets.
+
+        Args:
+            conversation: takes the events.
+            deliver: is called with each token.
+            renew: is called where another login begins on the connection; returns the conversation to go on with.
+        """
         self._conversation = conversation
         self._deliver = deliver
+        self._renew = renew
+        self._client_random = b""
+        self._later = 0
         self._sides: dict[Sender, _Side] = {"client": _Side(), "server": _Side()}
         self._unrelated = 0
         self.complete = False
@@ -65,6 +81,8 @@ class HTTPLayer:
     def feed(self, sender: Sender, data: bytes, time: int | None) -> None:
         """Take the next octets of one direction."""
         side = self._sides[sender]
+        if side.lost:
+            return
         if side.skip >= len(data) and not side.data:
             side.skip -= len(data)
             return
@@ -107,7 +125,8 @@ class HTTPLayer:
             # Behind a gap, or a message whose length was not understood: wait for the next one.
             self._resynchronise(sender, side)
             return bool(side.data)
-        end = side.data.find(b"\r\n\r\n")
+        end = side.data.find(b"\r\n\r\n", side.searched)
+        side.searched = max(0, len(side.data) - 3) if end < 0 else 0
         if end < 0:
             if len(side.data) > MAX_HEAD:
                 self._conversation.note(f"HTTP headers of the {sender} have more than {MAX_HEAD} octets")
@@ -140,12 +159,31 @@ class HTTPLayer:
         text = start.decode("ascii", "replace")
         title = " ".join(text.split(" ")[:2] if sender == "client" else text.split(" ")[1:])
         token, error = _decode(tokens[0] or b"") if tokens else (b"", "")
+        if not self._is_shown(token):
+            return
+        if sender == "client":
+            self._look_for_login(token)
         what = f"CredSSP token of {len(token)} octets" if token else ("offers CredSSP" if tokens else "")
         if not tokens and any(b"credssp-session-encrypted" in value.lower() for _, value in headers):
             what = "body encrypted with the inner TLS session"
         self._conversation.add(Event(sender, "http", size, time, f"{title}: {what}" if what else title, error=error))
         if token:
             self._deliver(sender, token, time)
+
+    def _is_shown(self, token: bytes) -> bool:
+        """Whether a message is worth an event: the login is, and the beginning of what follows it."""
+        self._later = 0 if token else self._later + 1
+        if self._later > _MAX_LATER:
+            self._conversation.note(f"more than {_MAX_LATER} HTTP messages behind the login; the rest is not shown")
+        return self._later <= _MAX_LATER
+
+    def _look_for_login(self, token: bytes) -> None:
+        """A connection is kept alive: a ClientHello with another random begins another login on it."""
+        # With the same random it is the answer to a HelloRetryRequest (RFC 8446 4.1.2).
+        random = client_hello_random(token)
+        if random and self._client_random and random != self._client_random:
+            self._conversation = self._renew()
+        self._client_random = random or self._client_random
 
 
 def _body(headers: list[tuple[bytes, bytes]]) -> tuple[int, bool]:

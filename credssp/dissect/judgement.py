@@ -78,7 +78,8 @@ def _outcome(exchange: Exchange, _: Unlocked) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "outcome",
-            f"the exchange ends after leg {last.leg} of the {last.sender}, without authInfo or errorCode",
+            f"the exchange ends after leg {last.leg} of the {last.sender}, without authInfo or errorCode"
+            + (", or they are in what could not be opened" if _is_incomplete(exchange) else ""),
         )
     fatal = [event for event in exchange.conversation.events if event.layer == "tls" and "fatal alert" in event.summary]
     for event in fatal:
@@ -86,6 +87,13 @@ def _outcome(exchange: Exchange, _: Unlocked) -> Iterator[Finding]:
         yield Finding(
             "warning", "outcome", f"the {event.sender} ended TLS: {event.summary}{hint}", "[MS-RDPBCGR] 5.4.5.2.2"
         )
+
+
+def _is_incomplete(exchange: Exchange) -> bool:
+    """Whether messages may be missing in what was read."""
+    conversation = exchange.conversation
+    gap = any(event.layer == "gap" for event in conversation.events)
+    return gap or bool(conversation.problems) or any(info.problems for info in conversation.tls)
 
 
 def _version(exchange: Exchange, _: Unlocked) -> Iterator[Finding]:
@@ -122,7 +130,7 @@ def _binding(exchange: Exchange, unlocked: Unlocked) -> Iterator[Finding]:
     client, server = exchange.with_field("pub_key_auth", "client"), exchange.with_field("pub_key_auth", "server")
     credentials = exchange.with_field("auth_info", "client")
     if credentials is not None and (server is None or server.leg > credentials.leg):
-        gap = any(event.layer == "gap" for event in exchange.conversation.events) or exchange.conversation.problems
+        gap = _is_incomplete(exchange)
         yield Finding(
             "warning" if gap else "danger",
             "binding",
@@ -189,25 +197,28 @@ def _delegated(unlocked: Unlocked) -> Iterator[Finding]:
 def _delegation(exchange: Exchange) -> Iterator[Finding]:
     """What Windows as installed says about delegating to this server."""
     target = _target(exchange)
+    if target is None:
+        text = "the messages do not name the server, so that the lists of Windows' delegation policy cannot be asked"
+        yield Finding("note", "policy", text, "[MS-CSSP] 3.1.1")
+        return
     server = ServerAuthentication.KERBEROS if exchange.mechanism == "kerberos" else ServerAuthentication.NTLM
     decision = DelegationPolicy.windows_defaults().decide(target, source=CredentialSource.FRESH, server=server)
     answer = "allows" if decision.allowed else "refuses"
     yield Finding(
         "note",
         "policy",
-        f"delegation to {target or 'a server without a name'}, authenticated by {exchange.mechanism or 'nothing'} "
+        f"delegation to {target}, authenticated by {exchange.mechanism or 'nothing'} "
         f"(the certificate may add to that): Windows as installed {answer} fresh credentials; {decision.reason}",
         "[MS-CSSP] 3.1.1",
     )
 
 
 def _target(exchange: Exchange) -> str | None:
-    message = exchange.ntlm.authenticate_message
-    target = message.ntlmv2.target_info.target_name if message is not None and message.ntlmv2 is not None else None
-    if target and exchange.conversation.transport == "winrm":
+    service, slash, host = (exchange.target_name or "").partition("/")
+    if slash and (exchange.conversation.transport == "winrm" or service.upper() == "HTTP"):
         # Clients authenticate to HTTP/host; what Windows asks its policy about is WSMAN/host.
-        return f"WSMAN/{target.partition('/')[2]}"
-    return target
+        return f"WSMAN/{host}"
+    return exchange.target_name
 
 
 def _ntlm(exchange: Exchange, unlocked: Unlocked) -> Iterator[Finding]:

@@ -113,7 +113,6 @@ def _transcript_tls(conversation: Conversation) -> list[Tree]:
 
 def _negotiated(exchange: Exchange) -> Tree:
     message = exchange.ntlm.authenticate_message
-    response = None if message is None else message.ntlmv2
     return {
         "client_version": exchange.version_of("client"),
         "server_version": exchange.version_of("server"),
@@ -123,7 +122,7 @@ def _negotiated(exchange: Exchange) -> Tree:
         "domain": None if message is None else message.domain,
         "user_name": None if message is None else message.username,
         "workstation": None if message is None else message.workstation,
-        "target_name": None if response is None else response.target_info.target_name,
+        "target_name": exchange.target_name,
     }
 
 

@@ -7,6 +7,7 @@ goes on behind them.
 
 from __future__ import annotations
 
+import heapq
 from typing import Final, NamedTuple
 
 __all__ = ["MAX_SEGMENTS", "MAX_WAITING", "PATIENCE", "Piece", "Stream"]
@@ -46,11 +47,14 @@ class Stream:
         offset: octets of the stream so far, those that are missing included.
     """
 
-    __slots__ = ("_held", "_latest", "_next", "_stuck", "_waiting", "offset")
+    __slots__ = ("_end", "_held", "_latest", "_next", "_order", "_stuck", "_waiting", "offset")
 
     def __init__(self) -> None:
         self._next: int | None = None
+        self._end: int | None = None
+        # By the place in the stream, which unlike the sequence number never begins anew; and the places as a heap.
         self._waiting: dict[int, tuple[bytes, int, int | None]] = {}
+        self._order: list[int] = []
         self._held = 0
         self._stuck = 0
         self._latest = 0
@@ -60,6 +64,19 @@ class Stream:
         """Say which sequence number the first octet has (SYN, plus one)."""
         if self._next is None:
             self._next = seq % _MODULUS
+
+    def end(self, seq: int) -> None:
+        """Say which sequence number comes behind the last octet (FIN)."""
+        self._end = seq % _MODULUS
+
+    @property
+    def over(self) -> bool:
+        """Whether all octets up to the end were there; a FIN that overtakes them does not end the stream."""
+        return self._end is not None and self.reaches(self._end)
+
+    def reaches(self, seq: int) -> bool:
+        """Whether all octets in front of a sequence number were there."""
+        return not self._waiting and (self._next is None or (self._next - seq) % _MODULUS < _HALF)
 
     @property
     def held(self) -> int:
@@ -86,8 +103,8 @@ class Stream:
             if known >= len(payload) + lost:
                 return []
             cut = payload[known:]
-            seq, payload, lost = self._next, cut, lost - max(0, known - len(payload))
-        self._hold(seq, payload, lost, time)
+            ahead, payload, lost = 0, cut, lost - max(0, known - len(payload))
+        self._hold(self.offset + ahead, payload, lost, time)
         pieces = self._in_order()
         while self._held > MAX_WAITING or len(self._waiting) > MAX_SEGMENTS:
             pieces += self._skip()
@@ -105,13 +122,19 @@ class Stream:
         pieces: list[Piece] = []
         while self._waiting:
             pieces += self._skip()
+        if self._end is not None and not self.reaches(self._end):
+            missing = (self._end - (self._next or 0)) % _MODULUS
+            self._next = self._end
+            pieces.append(Piece(missing, b"", None))
         return pieces
 
-    def _hold(self, seq: int, payload: bytes, lost: int, time: int | None) -> None:
-        older = self._waiting.get(seq)
+    def _hold(self, place: int, payload: bytes, lost: int, time: int | None) -> None:
+        older = self._waiting.get(place)
+        if older is None:
+            heapq.heappush(self._order, place)
         if older is None or len(older[0]) + older[1] < len(payload) + lost:
             self._held += len(payload) - (len(older[0]) if older else 0)
-            self._waiting[seq] = (payload, lost, time)
+            self._waiting[place] = (payload, lost, time)
 
     def _deliver(self, pieces: list[Piece], payload: bytes, lost: int, time: int | None) -> list[Piece]:
         assert self._next is not None  # noqa: S101  # feed and start set it
@@ -131,28 +154,20 @@ class Stream:
     def _in_order(self) -> list[Piece]:
         """Return the waiting segments that follow without a gap."""
         pieces: list[Piece] = []
-        while self._waiting:
-            found = self._nearest()
-            ahead = (found - (self._next or 0)) % _MODULUS
-            if 0 < ahead < _HALF:
-                break
-            payload, lost, time = self._waiting.pop(found)
+        while self._order and self._order[0] <= self.offset:
+            place = heapq.heappop(self._order)
+            payload, lost, time = self._waiting.pop(place)
             self._held -= len(payload)
-            known = (_MODULUS - ahead) % _MODULUS  # overlaps what was delivered
+            known = self.offset - place  # overlaps what was delivered
             if known < len(payload) + lost:
                 self._deliver(pieces, payload[known:], lost - max(0, known - len(payload)), time)
         return pieces
 
-    def _nearest(self) -> int:
-        base = (self._next or 0) - _HALF
-        return min(self._waiting, key=lambda seq: (seq - base) % _MODULUS)
-
     def _skip(self) -> list[Piece]:
         """Give up what is missing in front of the nearest segment."""
-        found = self._nearest()
-        missing = (found - (self._next or 0)) % _MODULUS
-        time = self._waiting[found][2]
-        self._next = found
-        self.offset += missing
+        place = self._order[0]
+        missing = place - self.offset
+        self._next = ((self._next or 0) + missing) % _MODULUS
+        self.offset = place
         self._stuck = 0
-        return [Piece(missing, b"", time), *self._in_order()]
+        return [Piece(missing, b"", self._waiting[place][2]), *self._in_order()]

@@ -277,7 +277,9 @@ def read_fixture(folder: Path) -> tuple[Conversation, Account | None]:
         manifest = tomllib.loads(_read(folder / "manifest.toml"))
         messages = _read(folder / "messages.jsonl")
     except (OSError, ValueError, RecursionError) as error:
-        raise CaptureError(f"the folder is no fixture that can be read ({type(error).__name__})") from None
+        missing = isinstance(error, FileNotFoundError)
+        what = "manifest.toml or messages.jsonl is missing" if missing else type(error).__name__
+        raise CaptureError(f"the folder is no fixture that can be read ({what})") from None
     programs, exchange, server = (_table(manifest, name) for name in ("programs", "exchange", "server"))
     conversation = Conversation(_text(programs, "client") or "client", _text(programs, "server") or "server")
     conversation.transport = "transcript"

@@ -78,12 +78,16 @@ class Unlocked:
     Attributes:
         checks: what was verified, in order.
         session_key: ExportedSessionKey, or None.
+        derived: whether it follows from a proof, and so is right for sure.
+        mic_fits: whether the MIC of AUTHENTICATE was made with it.
         bindings: by leg, what pubKeyAuth holds.
         credentials: by leg, what authInfo holds.
     """
 
     checks: list[Check] = field(default_factory=list)
     session_key: Secret[bytes] | None = None
+    derived: bool = False
+    mic_fits: bool = False
     bindings: dict[int, bytes] = field(default_factory=dict)
     credentials: dict[int, TSCredentials] = field(default_factory=dict)
 
@@ -103,12 +107,18 @@ def unlock(exchange: Exchange, secrets: LogonSecrets, key: Key) -> Unlocked:
         result.checks += _not_opened(exchange, reason or "no session key could be derived")
         return result
     # A session key that was given is right if something opens with it; one that was derived is known to be right.
-    for number, candidate in enumerate(candidates, 1):
+    first: Unlocked | None = None
+    for candidate in candidates:
         attempt = Unlocked(list(result.checks), Secret(candidate))
         _open_all(exchange, candidate, key, attempt)
-        if attempt.bindings or attempt.credentials or number == len(candidates):
+        if attempt.bindings or attempt.credentials or attempt.mic_fits:
             return attempt
-    return result  # pragma: no cover  # the last candidate returned
+        first = first or attempt
+    if result.derived and first is not None:
+        return first
+    why = "none of the session keys given opens anything of this login"
+    result.checks += [Check("session key", "unknown", why), *_not_opened(exchange, why)]
+    return result
 
 
 def _obstacle(exchange: Exchange, secrets: LogonSecrets) -> str:
@@ -144,6 +154,7 @@ def _session_keys(exchange: Exchange, secrets: LogonSecrets, result: Unlocked) -
     if secrets.passwords or secrets.hashes:
         base_key = _prove(exchange, secrets, result)
         if base_key is not None:
+            result.derived = True
             if message.flags & NTLMSSP_NEGOTIATE_KEY_EXCH and len(message.encrypted_session_key) == 16:
                 yield crypto.rc4(base_key, message.encrypted_session_key)
             else:
@@ -214,6 +225,7 @@ def _check_mic(exchange: Exchange, session_key: bytes, result: Unlocked) -> None
         except CredSSPError as error:
             result.checks.append(Check("MIC", "failed", error.message))
         else:
+            result.mic_fits = True
             result.checks.append(Check("MIC", "ok", "covers NEGOTIATE, CHALLENGE and AUTHENTICATE as captured"))
 
 

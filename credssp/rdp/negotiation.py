@@ -100,6 +100,7 @@ class FailureCode(enum.IntEnum):
     INCONSISTENT_FLAGS = 4
     HYBRID_REQUIRED_BY_SERVER = 5
     SSL_WITH_USER_AUTH_REQUIRED_BY_SERVER = 6
+    ENTRA_AUTH_REQUIRED_BY_SERVER = 7
 
 
 _MEANING: Final = {
@@ -109,6 +110,7 @@ _MEANING: Final = {
     FailureCode.INCONSISTENT_FLAGS: "what was asked for does not fit a connection that began with TLS",
     FailureCode.HYBRID_REQUIRED_BY_SERVER: "it demands CredSSP (network level authentication)",
     FailureCode.SSL_WITH_USER_AUTH_REQUIRED_BY_SERVER: "it demands TLS with a client certificate",
+    FailureCode.ENTRA_AUTH_REQUIRED_BY_SERVER: "it demands Microsoft Entra authentication (RDSAAD), no CredSSP",
 }
 
 

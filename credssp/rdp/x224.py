@@ -69,7 +69,7 @@ class ConnectionRequest:
     Attributes:
         cookie: IDENTIFIER of ``Cookie: mstshash=IDENTIFIER``, or None.
         routing_token: a load balancer's token (``Cookie: msts=...``, ``tsv://...``) without its CR LF, or None.
-            Cookie and token exclude each other.
+            Cookie and token exclude each other; a request that was received may have both ([MS-RDPBCGR] 3.3.5.3.1).
         negotiation: RDP_NEG_REQ, or None: the client knows nothing but standard RDP security.
         correlation: RDP_NEG_CORRELATION_INFO, or None.
     """
@@ -129,21 +129,28 @@ class ConnectionRequest:
         cookie = token = None
         position = 0
         # RDP_NEG_REQ begins with 01: what is text begins with a printable octet.
-        if variable and variable[0] >= 0x20:
-            end = variable.find(_CRLF)
+        while position < len(variable) and variable[position] >= 0x20:
+            end = variable.find(_CRLF, position)
             if end < 0:
                 raise DecodeError(
                     "a cookie or routing token without CR LF",
                     field="routingToken",
-                    offset=_FIXED,
+                    offset=_FIXED + position,
                     section=_REQUEST_SECTION,
                 )
-            text = variable[:end]
-            position = end + 2
-            if text.startswith(_COOKIE):
+            text = variable[position:end]
+            if text.startswith(_COOKIE) and cookie is None:
                 cookie = text[len(_COOKIE) :].decode("latin-1")
-            else:
+            elif token is None:
                 token = text
+            else:
+                raise DecodeError(
+                    "a cookie or routing token stands there twice",
+                    field="routingToken",
+                    offset=_FIXED + position,
+                    section=_REQUEST_SECTION,
+                )
+            position = end + 2
         negotiation = correlation = None
         if position < len(variable):
             offset = _FIXED + position

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
+import shlex
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,8 +20,8 @@ from credssp.conformance import CATALOGUE, all_vectors, check_exchanges, check_s
 from credssp.conformance.expected import out_of_date
 from credssp.conformance.peers import own_server
 from credssp.conformance.report import SHOWN, as_html, as_json, as_junit, as_text, summary_table
-from credssp.conformance.rule import Verdict
-from credssp.conformance.runner import Report, select
+from credssp.conformance.rule import Evidence, Outcome, Role, Verdict
+from credssp.conformance.runner import Report, Result, select
 from credssp.errors import DecodeError, LimitExceededError, LocalProtocolError
 from credssp.wire.ts_credentials import TSCredentials
 from credssp.wire.ts_request import TSRequest
@@ -71,6 +75,57 @@ def test_junit(bad: Report) -> None:
     assert trouble.get("failures") == "1"
 
 
+HOSTILE = "\x00\x07\x1b[31m ]]> <b>&\ud800\uffff \U0001f511"
+
+
+def hostile() -> Report:
+    """A report whose texts a peer chose to break whoever reads them."""
+    rule = CATALOGUE.rules[0]
+    outcome = Outcome(Verdict.FAIL, HOSTILE, (Evidence("client", b"x" * 100, HOSTILE),))
+    skip = Outcome(Verdict.SKIP, HOSTILE)
+    results = (Result(rule, Role.SERVER, outcome, 0.25, HOSTILE), Result(rule, Role.SERVER, skip, 0.5))
+    return Report(f"peer {HOSTILE}", "server", results, trouble=HOSTILE)
+
+
+def test_junit_is_well_formed_whatever_a_peer_says() -> None:
+    suite = ElementTree.fromstring(as_junit(hostile()).encode("utf-8"))  # noqa: S314
+    assert [case.get("time") for case in suite] == ["0.250", "0.500", "0.000"]
+    assert {name: suite.get(name) for name in ("tests", "failures", "skipped", "errors", "time")} == {
+        "tests": "3", "failures": "2", "skipped": "1", "errors": "0", "time": "0.750",
+    }  # fmt: skip
+    failure = suite.find("testcase/failure")
+    assert failure is not None
+    assert "\\u0007" in failure.get("message", "")
+
+
+def test_json_and_html_take_whatever_a_peer_says() -> None:
+    value = json.loads(as_json(hostile()).encode("utf-8"))
+    assert value["format"] == 1
+    assert value["results"][0]["evidence"] == [
+        {"from": "client", "octets": (b"x" * SHOWN).hex(), "size": 100, "note": HOSTILE}
+    ]
+    page = as_html([hostile()]).encode("utf-8")
+    assert b"<b>" not in page
+    assert b"\x1b" not in page
+
+
+def test_every_verdict_has_a_sign_of_its_own_in_the_matrix(bad: Report) -> None:
+    text = as_html([bad])
+    legend = re.findall(r'class="v (\w+)">([^<]+)</span>', text)
+    assert {name for name, _ in legend} == {verdict.value for verdict in Verdict}
+    assert len({sign for _, sign in legend}) == len(Verdict)
+    assert as_html([bad]) == text
+
+
+def test_every_finding_in_the_matrix_can_be_reached(bad: Report) -> None:
+    text = as_html([bad, bad])
+    wanted, ids = re.findall(r'href="#(\w+)"', text), re.findall(r'<section id="(\w+)"', text)
+    assert wanted
+    assert set(wanted) <= set(ids)
+    assert len(ids) == len(set(ids))
+    assert 'id="pick-PKA56"' in text
+
+
 class _Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
@@ -110,10 +165,12 @@ def test_expected_failures_do_not_count(tmp_path: Path, bad: Report) -> None:
     assert out_of_date(report, expected) == ["CSSP-PKA56-13"]
 
 
-@pytest.mark.parametrize("text", ["[expected", "x = 1", '[expected]\n"CSSP-VER-01" = ""'])
+@pytest.mark.parametrize(
+    "text", ["[expected", "x = 1", '[expected]\n"CSSP-VER-01" = ""', '[expected]\n"CSSP-NOPE-01" = "why"', "\udcff"]
+)
 def test_files_of_expected_failures_that_make_no_sense(tmp_path: Path, text: str) -> None:
     file = tmp_path / "expected.toml"
-    file.write_text(text)
+    file.write_text(text, errors="surrogateescape")
     with pytest.raises(LocalProtocolError):
         load_expected(file)
     with pytest.raises(LocalProtocolError):
@@ -142,7 +199,10 @@ def test_vectors_hold_for_this_implementation() -> None:
     for entry in value["ts_request"]:
         assert TSRequest.decode(bytes.fromhex(entry["encoded"])).encode().hex() == entry["encoded"]
     for entry in value["ts_request_malformed"]:
-        if entry["expected"] == "refuse" and entry["rule"] not in ("CSSP-TSREQ-13", "CSSP-TSREQ-14"):
+        if entry["expected"] == "either":
+            with contextlib.suppress(DecodeError):
+                assert TSRequest.decode(bytes.fromhex(entry["encoded"])).version == entry["fields"]["version"]
+        elif entry["rule"] not in ("CSSP-TSREQ-13", "CSSP-TSREQ-14"):
             with pytest.raises((DecodeError, LimitExceededError)):
                 TSRequest.decode(bytes.fromhex(entry["encoded"]))
     for entry in value["ts_credentials"]:
@@ -184,7 +244,7 @@ def test_fixtures(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 
 def test_vectors_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["conformance", "vectors"]) == 0
-    assert json.loads(capsys.readouterr().out)["format"] == 1
+    assert json.loads(capsys.readouterr().out)["format"] == 2
 
 
 @pytest.mark.parametrize(
@@ -197,8 +257,17 @@ def test_vectors_command(capsys: pytest.CaptureFixture[str]) -> None:
         ["server", "rdp://x"],
         ["client", "-u", "alice"],
         ["client", "-u", "alice", "--exec", "true"],
+        ["client", "-u", "alice", "--exec", "true {port}", "--exec-variant", "spnego=true"],
+        ["client", "-u", "alice", "--exec", "true {port}", "--exec-variant", "unknown=true {port}"],
         ["fixtures", str(FIXTURES), "--rule", "CSSP-VER-01", "--junit", "/nowhere/x.xml"],
+        ["fixtures", str(FIXTURES), "--rule", "CSSP-VER-01", "--html", "/"],
         ["fixtures", str(FIXTURES), "--expected", "/nowhere"],
+        ["fixtures", str(FIXTURES), "--rule", "CSSP-VER-01", "--rule", "CSSP-VERR-*"],
+        ["server", "rdp://x", "-u", "alice", "--rule", "nothing"],
+        ["server", "rdp://x", "-u", "alice", "--timeout", "0"],
+        ["server", "rdp://x", "-u", "alice", "--timeout", "-1"],
+        ["server", "rdp://x", "-u", "alice", "--timeout", "nan"],
+        ["client", "-u", "alice", "--exec", "an open ' {port}"],
     ],
 )
 def test_calls_that_make_no_sense(
@@ -207,6 +276,19 @@ def test_calls_that_make_no_sense(
     monkeypatch.setenv("CREDSSP_PASSWORD", "x")
     assert main(["conformance", *arguments]) == 2
     assert "credssp conformance: " in capsys.readouterr().err
+
+
+def test_a_client_that_logs_on_to_nobody(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("CREDSSP_PASSWORD", "x")
+    text = (
+        "import socket, sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2]))); "
+        "s.sendall(bytes.fromhex('030000130ee000000000000100080003000000')); s.recv(99); sys.exit('I am a scanner')"
+    )
+    program = shlex.join([sys.executable, "-c", text, "{host}", "{port}"])
+    arguments = ["--exec", program, "--exec-reports", "--exec-variant", f"spnego={program}", "--timeout", "20"]
+    assert main(["conformance", "client", "-u", "alice", *arguments]) == 2
+    told = capsys.readouterr().out
+    assert "version 6: closed before its first TSRequest, and told its caller: I am a scanner" in told
 
 
 @pytest.mark.parametrize("url", ["rdp://127.0.0.1:1", "http://127.0.0.1:1/wsman"])

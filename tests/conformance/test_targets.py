@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,6 +77,81 @@ def test_a_program_that_dies_of_a_signal(tmp_path: Path) -> None:
     run.close()
 
 
+def test_a_program_that_cannot_be_started_or_gives_up_at_once(tmp_path: Path) -> None:
+    report = check_client(CommandTarget("/nowhere/client {port}", TEST_ACCOUNT))
+    assert "No such file" in report.trouble
+    report = check_client(CommandTarget(command(tmp_path, "sys.exit(3)"), TEST_ACCOUNT, start_timeout=30))
+    assert "the program ended with exit code 3 before it connected" in report.trouble
+
+
+KNOCKING = """
+import socket
+socket.create_connection(("{host}", {port})).close()
+open_all_the_time = socket.create_connection(("{host}", {port}))
+"""
+
+
+def test_a_program_that_knocks_before_it_comes_in(tmp_path: Path) -> None:
+    target = CommandTarget(command(tmp_path, KNOCKING + LOGIN), TEST_ACCOUNT, timeout=10)
+    report = check_client(target, rules=["CSSP-NEG-01"])
+    assert report.ok, report.explain()
+    assert report.verdict_of("CSSP-NEG-01") is Verdict.PASS
+
+
+def test_a_program_that_never_logs_on_is_told_how_far_it_went(tmp_path: Path) -> None:
+    text = "import socket\ns = socket.create_connection(('{host}', {port})); s.sendall(b'GET / HTTP/1.0')\n"
+    report = check_client(CommandTarget(command(tmp_path, text), TEST_ACCOUNT, timeout=10))
+    assert report.trouble.endswith("with version 6: closed before its first TSRequest")
+
+
+REPORTS: Any = {"features": ("x224", "report"), "timeout": 10}
+
+
+@pytest.mark.parametrize(
+    ("end", "crash", "told"),
+    [
+        ("sys.exit(0)", "", None),
+        ("sys.exit(4)", "", "exit status 4"),
+        ("sys.exit('warning\\nLogonError: locked out\\n')", "", "LogonError: locked out"),
+        (f"sys.exit('no way to {{host}}:{{port}} with {PASSWORD}')", "", "no way to 127.0.0.1:******** with ********"),
+        ("sys.exit('<Pool object at 0x7f3c2a1b5d90>')", "", "<Pool object at ********>"),
+        ("print('KeyError', file=sys.stderr); sys.exit(70)", "KeyError", "KeyError"),
+        ("sys.exit(70)", "the program ended with 70", "exit status 70"),
+    ],
+)  # fmt: skip
+def test_what_a_program_reports(tmp_path: Path, end: str, crash: str, told: str | None) -> None:
+    text = f"import socket\ns = socket.create_connection(('{{host}}', {{port}})); s.sendall(b'x'); s.close()\n{end}\n"
+    run = ClientRun(CommandTarget(command(tmp_path, text), TEST_ACCOUNT, **REPORTS), {})
+    play = run.try_serve()
+    assert play.crash == crash
+    assert (str(play.report) if play.report is not None else None) == told
+    run.close()
+
+
+def test_a_program_that_is_stopped_reports_nothing(tmp_path: Path) -> None:
+    text = "import socket, time\ns = socket.create_connection(('{host}', {port})); s.sendall(b'x'); time.sleep(60)\n"
+    run = ClientRun(CommandTarget(command(tmp_path, text), TEST_ACCOUNT, features=("report",), timeout=0.5), {})
+    play = run.try_serve()
+    assert play.report is None
+    run.close()
+    assert play.report is None
+    assert play.crash == ""
+
+
+def test_a_program_has_command_lines_for_other_set_ups(tmp_path: Path) -> None:
+    negotiate = LOGIN.replace('mechanism="ntlm"', 'mechanism="negotiate", min_version=2')
+    variant = tmp_path / "variant"
+    variant.mkdir()
+    target = CommandTarget(
+        command(tmp_path, LOGIN), TEST_ACCOUNT, timeout=10, variants={"spnego": command(variant, negotiate)}
+    )
+    report = check_client(target, rules=["CSSP-SPNEGO-01", "CSSP-SPNEGO-05", "CSSP-VER-10"])
+    assert report.verdict_of("CSSP-SPNEGO-05") is Verdict.PASS
+    assert report.verdict_of("CSSP-VER-10") is Verdict.SKIP
+    with pytest.raises(credssp.LocalProtocolError, match="no such set-up: kerberos"):
+        CommandTarget("true {port}", TEST_ACCOUNT, variants={"kerberos": "true {port}"})
+
+
 def test_a_program_takes_no_other_set_up() -> None:
     with pytest.raises(Skipped):
         CommandTarget("true {port}", TEST_ACCOUNT).start(Setup(min_version=5), Front())
@@ -84,21 +161,37 @@ def test_a_program_takes_no_other_set_up() -> None:
         HttpServerTarget("http://127.0.0.1:1/", TEST_ACCOUNT).open(Setup(deny=True))
 
 
-def test_an_rdp_server_without_credssp() -> None:
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("030000130ed000001234000200080000000000", "PROTOCOL_RDP"),
+        ("030000130ed000001234000200080001000000", "PROTOCOL_SSL"),
+        ("030000130ed000001234000200080000010000", "PROTOCOL_256"),
+        ("030000130ed000001234000300080002000000", "SSL_NOT_ALLOWED_BY_SERVER, 2"),
+        ("0300000b06d00000123400", "without a negotiation response"),
+    ],
+)
+def test_an_rdp_server_without_credssp(answer: str, told: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def answer() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(100)
-                connection.sendall(bytes.fromhex("030000130ed000001234000200080000000000"))
-                connection.recv(100)
+        def serve() -> None:
+            for _ in range(2):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(100)
+                    connection.sendall(bytes.fromhex(answer))
 
-        thread = threading.Thread(target=answer, daemon=True)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        report = check_server(RdpServerTarget(*listener.getsockname()[:2], TEST_ACCOUNT, timeout=2))
+        target = RdpServerTarget(*listener.getsockname()[:2], TEST_ACCOUNT, timeout=2)
+        report = check_server(target, rules=["CSSP-NEG-02", "CSSP-VER-01"])
         thread.join(5)
-    assert report.trouble
+    assert not report.ok
+    assert "the server selects no CredSSP: it answered" in report.trouble
+    assert told in report.trouble
+    # What needs no login is judged.
+    assert [result.rule.id for result in report.results] == ["CSSP-NEG-02"]
+    assert report.verdict_of("CSSP-NEG-02") in (Verdict.FAIL, Verdict.SKIP)
 
 
 @pytest.mark.interop
@@ -108,6 +201,30 @@ def test_a_program_as_winrm_client(tmp_path: Path) -> None:
     report = check_client(target, rules=["CSSP-WINRM-02", "CSSP-WINRM-05", "CSSP-WINRM-09"])
     assert report.ok, report.explain()
     assert report.verdict_of("CSSP-WINRM-02") is Verdict.PASS
+
+
+PROBES = """
+import socket
+for closed in (True, False):
+    probe = socket.create_connection(("{host}", {port}))
+    probe.sendall(b"POST /wsman HTTP/1.1\\r\\nContent-Length: 0\\r\\n\\r\\n")
+    assert b"401" in probe.recv(1000)
+    if closed:
+        probe.close()
+"""
+
+
+@pytest.mark.interop
+def test_a_winrm_client_that_probes_on_connections_of_their_own_and_knows_a_proxy(tmp_path: Path) -> None:
+    environment = dict(os.environ) | {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+    target = CommandTarget(
+        command(tmp_path, PROBES + WINRM), TEST_ACCOUNT, timeout=10, transport="http", environment=environment,
+        features=("report",),
+    )  # fmt: skip
+    assert target.features == ("http", "report")
+    report = check_client(target, rules=["CSSP-WINRM-03", "CSSP-WINRM-08", "CSSP-ERR-06"])
+    assert report.ok, report.explain()
+    assert [result.verdict for result in report.results] == [Verdict.PASS] * 3
 
 
 # HTTP
@@ -139,6 +256,30 @@ def test_requests_over_a_socket_in_pieces() -> None:
     assert source.next(1) is None
     assert source.over
     source.close()
+
+
+def test_a_request_that_waits_for_100_continue() -> None:
+    one, other = socket.socketpair()
+    source = SocketRequests(SocketLink(one))
+    other.sendall(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+    threading.Thread(target=lambda: other.recv(100).startswith(b"HTTP/1.1 100 ") and other.sendall(b"body")).start()
+    request = source.next(2)
+    assert request is not None
+    assert request.body == b"body"
+    source.close()
+    other.close()
+
+
+@pytest.mark.parametrize("length", [b"Transfer-Encoding: chunked", b"Content-Length: -1"])
+def test_a_request_without_content_length(length: bytes) -> None:
+    one, other = socket.socketpair()
+    source = SocketRequests(SocketLink(one))
+    other.sendall(b"POST / HTTP/1.1\r\n" + length + b"\r\n\r\n4\r\nbody\r\n0\r\n\r\n")
+    assert source.next(2) is None
+    assert source.over
+    assert other.recv(1000).startswith(b"HTTP/1.1 411 ")
+    source.close()
+    other.close()
 
 
 def test_an_http_server_that_says_nothing_or_nonsense() -> None:

@@ -149,6 +149,22 @@ def test_a_winrm_client_with_a_wrong_trailer_length(monkeypatch: pytest.MonkeyPa
     assert report.verdict_of("CSSP-WINRM-06") is Verdict.FAIL
 
 
+@pytest.mark.parametrize("leg", [3, 4])
+def test_a_winrm_client_that_takes_any_200_for_the_end(monkeypatch: pytest.MonkeyPatch, leg: int) -> None:
+    from credssp.context import ClientContext
+    from credssp.winrm.client import ClientLogin
+
+    real = ClientLogin.receive
+
+    def receive(self: ClientLogin, status: int, challenges: Any) -> str | None:
+        return None if status == 200 and self.legs >= leg else real(self, status, challenges)
+
+    monkeypatch.setattr(ClientLogin, "receive", receive)
+    monkeypatch.setattr(ClientContext, "wrap", lambda self, data: self._channel.encrypt(data))
+    report = check_client(own_winrm_client(), rules=["CSSP-WINRM-18"])
+    assert report.verdict_of("CSSP-WINRM-18") is Verdict.FAIL
+
+
 def test_a_winrm_client_with_another_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
     from credssp.winrm import client
 

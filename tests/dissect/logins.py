@@ -79,6 +79,8 @@ def log_on(
     mechanism: Any = "ntlm",
     password: str = PASSWORD,
     options: int = 0,
+    user: str = USER,
+    domain: str = DOMAIN,
 ) -> Login:
     """Log on with our client to our server. `options` are set on the client's SSLContext."""
     # A host name of its own gives each login an SSLContext of its own, for its own key log.
@@ -92,7 +94,7 @@ def log_on(
         log = Path(folder, "keys")
         context.keylog_filename = str(log)
         client = ClientContext(
-            PasswordCredentials(USER, password, domain=DOMAIN),
+            PasswordCredentials(user, password, domain=domain),
             target_name=TARGET,
             mechanism=mechanism,
             min_version=2,
@@ -101,7 +103,7 @@ def log_on(
             observer=lambda direction, message, data: requests.append(data),
         )
         server = ServerContext(
-            accounts=MemoryAccounts({(DOMAIN, USER): PASSWORD}),
+            accounts=MemoryAccounts({(domain, user): PASSWORD}),
             certificate=certificate(key),
             target=NAMES,
             min_version=2,

@@ -128,7 +128,7 @@ def test_protocols_by_their_first_octets(data: bytes, expected: tuple[str, str |
 def http(*said: Said, gaps: int = 0) -> tuple[Conversation, list[tuple[Sender, bytes]], HTTPLayer]:
     conversation = Conversation("c", "s")
     tokens: list[tuple[Sender, bytes]] = []
-    layer = HTTPLayer(conversation, lambda sender, token, _: tokens.append((sender, token)))
+    layer = HTTPLayer(conversation, lambda sender, token, _: tokens.append((sender, token)), lambda: conversation)
     for sender, data in said:
         layer.feed(sender, data, None)
     if gaps:

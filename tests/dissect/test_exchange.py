@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,16 +13,19 @@ from credssp import binding
 from credssp.binding import subject_public_key
 from credssp.dissect.binding_check import Key
 from credssp.dissect.certificate import certificate_tree, server_key
+from credssp.dissect.dissector import dissect
 from credssp.dissect.exchange import Exchange
 from credssp.dissect.judgement import Finding, judge
 from credssp.dissect.kerberos import kerberos_fields, kerberos_name
 from credssp.dissect.model import Conversation, Event, Sender, TLSInfo
+from credssp.dissect.tls.keylog import Secrets
 from credssp.dissect.unlock import LogonSecrets, Unlocked, unlock
 from credssp.nego.ntlm.session import NTLMSession
 from credssp.secret import Secret
 from credssp.wire.ts_credentials import TSCredentials, TSCspDataDetail, TSPasswordCreds, TSSmartCardCreds
 from credssp.wire.ts_remote_guard import TSRemoteGuardCreds, TSRemoteGuardPackageCred
 from credssp.wire.ts_request import TSRequest
+from tests.dissect.captures import Connection, pcap
 from tests.dissect.logins import PASSWORD, certificate, log_on
 
 LOGON = LogonSecrets((Secret(PASSWORD),))
@@ -311,3 +316,33 @@ def test_kerberos_tokens_tell_what_they_can() -> None:
 
 def test_findings_are_plain_data() -> None:
     assert dataclasses.asdict(Finding("ok", "tls", "x")) == {"level": "ok", "topic": "tls", "text": "x", "section": ""}
+
+
+def test_the_server_is_known_by_the_ticket_for_it() -> None:
+    folder = Path(__file__).parents[2] / "fixtures"
+    (conversation,) = dissect(folder / "pypsrp-0.9.1-http-kerberos")["conversations"]
+    assert conversation["negotiated"]["target_name"] == "HTTP/localhost"
+    (policy,) = [each["text"] for each in conversation["judgement"] if each["topic"] == "policy"]
+    assert policy.startswith("delegation to WSMAN/localhost, authenticated by kerberos")
+    (conversation,) = dissect(folder / "asyauth-0.0.23-spnego-good")["conversations"]
+    assert conversation["negotiated"]["target_name"] is None
+    assert any("do not name the server" in each["text"] for each in conversation["judgement"])
+
+
+def test_the_outcome_of_a_fixture_with_packets_is_shown() -> None:
+    folder = Path(__file__).parents[2] / "fixtures" / "pywinrm-0.5.0-https-capture"
+    (conversation,) = dissect(folder)["conversations"]
+    assert conversation["recorded_outcome"] == "accepted"
+    assert [each["opened"] for each in conversation["tls"]] == [True, True]
+    assert {check["verdict"] for check in conversation["checks"]} == {"ok"}
+
+
+def test_an_end_that_may_be_in_what_was_not_opened_is_no_certain_end() -> None:
+    recorded = log_on()
+    # Without the secrets of the client there are two messages of the server, and the exchange did not end with them.
+    half = b"\n".join(line for line in recorded.keylog.splitlines() if not line.startswith(b"CLIENT_"))
+    secrets = Secrets()
+    secrets.add_log(half.splitlines())
+    report = dissect(io.BytesIO(pcap(Connection().packets(recorded.rdp()))), tls=secrets)
+    outcomes = [each["text"] for each in report["conversations"][0]["judgement"] if each["topic"] == "outcome"]
+    assert outcomes[0].endswith("or they are in what could not be opened")

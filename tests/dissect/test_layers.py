@@ -167,9 +167,9 @@ def test_roles_are_told_by_content_and_else_by_who_speaks_first() -> None:
 
 
 def test_one_octet_at_a_time_decides_too() -> None:
-    reader = reader_of(*((0, b"POST / HTTP/1.1"[n : n + 1]) for n in range(8)))
+    reader = reader_of(*((0, b"POST / HTTP/1.1"[n : n + 1]) for n in range(8)), client=0)
     assert not reader.done
-    assert reader_of(*((0, b"\x16") for _ in range(8))).done
+    assert reader_of(*((0, b"\x16") for _ in range(8)), client=0).done
 
 
 def inside_tls(*plain: tuple[Sender, bytes], transport: str = "tls") -> ConversationReader:

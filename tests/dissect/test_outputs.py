@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from credssp.cli import main
+from credssp.dissect.diagram import sequence_diagram
 from credssp.dissect.dissector import dissect
 from credssp.dissect.html import page
+from credssp.dissect.tls.keylog import Secrets
 from credssp.nt_hash import nt_hash
 from tests.dissect.captures import Connection, pcap, pcapng
 from tests.dissect.logins import PASSWORD, certificate, log_on
@@ -79,7 +83,7 @@ def test_key_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dissect", str(file), "--keylog", str(log), "--rsa-key", str(key)]) == 0
     assert "5  " in capsys.readouterr().out
     assert main(["dissect", str(file), "--keylog", str(tmp_path / "no")]) == 1
-    assert "key file cannot be read" in capsys.readouterr().err
+    assert re.search("the key file .* cannot be read", capsys.readouterr().err)
     assert main(["dissect", str(file), "--rsa-key", str(log)]) == 1
     assert "RSA key cannot be read" in capsys.readouterr().err
 
@@ -111,6 +115,14 @@ def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert "cannot be read" in capsys.readouterr().err
 
 
+def browse(folder: Path, *arguments: str) -> str:
+    """Run Chromium without a display; returns what it prints."""
+    command = [require_program("chromium"), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"]
+    command += ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    command += [f"--user-data-dir={folder / 'profile'}", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
 def hostile() -> dict[str, Any]:
     """A report in which everything that a peer chooses is markup."""
     login = log_on(mechanism="negotiate")
@@ -121,7 +133,7 @@ def hostile() -> dict[str, Any]:
             return {key: poison(item) for key, item in value.items()}
         if isinstance(value, list):
             return [poison(item) for item in value]
-        if isinstance(value, str) and value not in ("client", "server", "tsrequest", "tls"):
+        if isinstance(value, str) and value not in ("client", "server", "tsrequest", "tls", "ok", "note", "outcome"):
             return value + "<script>document.title='owned'</script>\"'\x1b"
         return value
 
@@ -154,23 +166,192 @@ def test_the_page_of_every_kind_of_conversation() -> None:
     assert "recorded outcome" in page(dissect(io.BytesIO(transcript)))
 
 
+# What a peer chooses
+
+HOSTILE = "eve\x1b[2J\x1b]0;owned\x07\u202e<script>document.title='owned'</script><img src=x onerror=1>&\"'\u20ac"
+
+
+@pytest.fixture
+def hostile_capture(tmp_path: Path) -> Path:
+    login = log_on(mechanism="negotiate", user=HOSTILE, domain=HOSTILE)
+    file = tmp_path / "login.pcapng"
+    packets = [
+        *Connection().packets(login.rdp()),
+        *Connection(client_port=50001, server_port=5985).packets(login.winrm()),
+    ]
+    file.write_bytes(pcapng(packets, log=login.keylog))
+    return file
+
+
+@pytest.mark.parametrize("form", [[], ["--json"], ["--html"]])
+@pytest.mark.parametrize("reveal", [[], ["--reveal"]])
+def test_nothing_that_a_peer_chooses_reaches_the_terminal_or_the_page_as_it_is(
+    hostile_capture: Path, form: list[str], reveal: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["dissect", str(hostile_capture), "--password", PASSWORD, *form, *reveal]) == 0
+    out = capsys.readouterr().out
+    assert [c for c in out if c != "\n" and not c.isprintable()] == []
+    assert "eve" in out
+    assert (PASSWORD in out) == bool(reveal)
+    if form == ["--html"]:
+        assert "<script" not in out
+        assert "<img" not in out
+    if form:
+        assert out.isascii()
+
+
+def test_a_transcript_may_say_whatever_it_likes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "x.jsonl"
+    lines: list[dict[str, Any]] = [
+        {"credssp_transcript": 1, "role": "client", "program": HOSTILE, "peer": HOSTILE},
+        {"from": "client", "data": "3005a003020106"},
+        {"outcome": HOSTILE, "tls": HOSTILE},
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for form in ([], ["--html"]):
+        assert main(["dissect", str(file), *form]) == 0
+        out = capsys.readouterr().out
+        assert [c for c in out if c != "\n" and not c.isprintable()] == []
+        assert not form or "<script" not in out
+
+
+# What an engineer attaches to a report
+
+
+def test_the_page_says_if_it_shows_secrets(capture: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dissect", str(capture), "--html", "--reveal", "--password", PASSWORD]) == 0
+    assert "This page shows passwords" in capsys.readouterr().out
+    assert main(["dissect", str(capture), "--html", "--password", PASSWORD]) == 0
+    assert "This page shows passwords" not in capsys.readouterr().out
+
+
+def test_the_page_begins_with_a_line_for_each_conversation() -> None:
+    good, bad = log_on(mechanism="negotiate"), log_on(password="wrong")
+    packets = [*Connection().packets(good.rdp()), *Connection(client_port=50001).packets(bad.rdp())]
+    packets += Connection(client_port=50002).packets(log_on(version=5).rdp())
+    text = page(dissect(io.BytesIO(pcapng(packets, log=good.keylog + bad.keylog))))
+    overview = text[text.index("<nav>") : text.index("</nav>")]
+    assert overview.count("<tr>") == 4
+    assert "the login went through" in overview
+    assert "STATUS_LOGON_FAILURE" in overview
+    assert "cannot be opened" in overview
+    assert "LAB\\alice" in overview
+    badges = re.findall(r'class="level (\w+)"', overview)
+    assert badges == ["ok", "note", "note"]  # accepted, refused, not opened
+    long = log_on(user="a" * 100)
+    packets += Connection(client_port=50003).packets(long.rdp())
+    text = page(dissect(io.BytesIO(pcapng(packets, log=long.keylog))))
+    assert "a" * 50 not in text[text.index("<nav>") : text.index("</nav>")]
+    assert "a" * 100 in text
+    assert 'href="#c3"' in overview
+
+
+def test_the_diagram_has_one_arrow_for_a_flight_of_the_handshake() -> None:
+    login = log_on(tls="1.2")
+    (tree,) = dissect(io.BytesIO(pcapng(Connection().packets(login.rdp()), log=login.keylog)))["conversations"]
+    drawn = sequence_diagram(tree, str)
+    assert "ServerHello, Certificate, ServerKeyExchange, ServerHelloDone" in drawn
+    assert drawn.count("<path") < len(tree["timeline"])
+    # Alerts stand alone, and what is wrong with a message stands in its title.
+    assert "close_notify, " not in drawn
+    broken = {**tree["timeline"][-1], "error": "cut off"}
+    assert ": cut off</title>" in sequence_diagram({**tree, "timeline": [broken]}, str)
+
+
+@pytest.mark.interop
+def test_a_link_to_a_message_opens_it(capture: Path, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(page(dissect(capture)), encoding="ascii")
+    assert browse(tmp_path, "--dump-dom", f"{file.as_uri()}#c1-leg3").count("<details open") == 1
+
+
 @pytest.mark.interop
 def test_the_page_opens_in_a_browser(tmp_path: Path) -> None:
-    chromium = require_program("chromium")
     file = tmp_path / "report.html"
     file.write_text(page(hostile()), encoding="utf-8")
-    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    command += [f"--user-data-dir={tmp_path / 'profile'}"]
-    dumped = subprocess.run(
-        [*command, "--dump-dom", file.as_uri()], capture_output=True, text=True, timeout=60, check=True
-    ).stdout
+    dumped = browse(tmp_path, "--dump-dom", file.as_uri())
     assert dumped.count("<svg") == 2
     assert dumped.count('class="tsrequest"') == 10
     assert "negoTokens (NTLM NEGOTIATE" in dumped
     assert "<title>CredSSP: " in dumped  # no script changed it
     assert "owned</title>" not in dumped
     image = tmp_path / "report.png"
-    shot = [*command, "--window-size=1000,1500", f"--screenshot={image}", file.as_uri()]
-    subprocess.run(shot, capture_output=True, timeout=60, check=True)
+    browse(tmp_path, "--window-size=1000,1500", f"--screenshot={image}", file.as_uri())
     assert image.stat().st_size > 20_000
+
+
+FOLDERS = sorted(path.parent for path in (Path(__file__).parents[2] / "fixtures").glob("*/manifest.toml"))
+
+
+def secrets_of(folder: Path) -> set[str]:
+    """What must not be seen: passwords, hashes, keys, and what a password can be guessed against."""
+    manifest = tomllib.loads((folder / "manifest.toml").read_text())
+    passwords = {manifest["account"]["password"], manifest.get("delegated", {}).get("password", "")} - {""}
+    found = {form for each in passwords for form in (each, each.encode("utf-16-le").hex(), nt_hash(each).hex())}
+    found |= {manifest["kerberos"][name] for name in ("key", "host_key") if name in manifest.get("kerberos", {})}
+    if (folder / "keys.log").exists():
+        found |= {line.split()[2] for line in (folder / "keys.log").read_text().splitlines() if line[:1] != "#"}
+    revealed = dissect(folder, reveal=True)["conversations"]
+
+    def visit(value: Any, name: str) -> None:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                visit(item, key)
+        elif isinstance(value, list):
+            for item in value:
+                visit(item, name)
+        elif isinstance(value, str) and name in SECRET_MEMBERS and value not in ("", "empty", "00" * 24, "00" * 16):
+            found.add(value)
+
+    visit(revealed, "")
+    return found
+
+
+SECRET_MEMBERS = {
+    *("lmChallengeResponse", "ntChallengeResponse", "NTProofStr", "encryptedRandomSessionKey", "MIC", "mechListMIC"),
+    *("session_key", "password", "pin", "credBuffer", "data"),
+}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+def test_no_form_of_output_shows_a_secret(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    secrets = secrets_of(folder)
+    assert secrets
+    for form in ([], ["--json"], ["--html"]):
+        assert main(["dissect", str(folder), *form]) == 0
+        captured = capsys.readouterr()
+        out = (captured.out + captured.err).lower()
+        assert [secret for secret in secrets if secret.lower() in out] == []
+
+
+def test_what_cannot_be_read_is_told_in_one_line(
+    capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = str(tmp_path / "\x1b[31mno")
+    (tmp_path / "text").write_text("just text")
+    for arguments, what in (
+        ([str(capture), "--keylog", odd], r"the key file .*\\x1b\[31mno cannot be read"),
+        ([str(capture), "--rsa-key", str(tmp_path)], "the key file .* cannot be read: Is a directory"),
+        ([str(tmp_path)], "manifest.toml or messages.jsonl is missing"),
+        ([str(tmp_path / "text")], "neither pcap, pcapng nor a transcript"),
+    ):
+        assert main(["dissect", *arguments]) == 1
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert re.fullmatch(f"credssp dissect: .*{what}.*\n", captured.err)
+        assert "SEC_E" not in captured.err
+
+
+def test_a_key_log_without_lines_is_read_in_pieces() -> None:
+    class Endless(io.BytesIO):
+        asked: list[int | None] = []  # noqa: RUF012
+
+        def readline(self, size: int | None = -1, /) -> bytes:
+            self.asked.append(size)
+            return b"\0" * 1000 if len(self.asked) < 100 else b""
+
+    secrets = Secrets()
+    secrets.add_file(Endless())
+    assert secrets.lines_ignored == 99
+    assert max(size or 0 for size in Endless.asked) <= 4096
+    assert min(size or 0 for size in Endless.asked) > 0

@@ -77,3 +77,44 @@ def test_pyspnego_with_kerberos() -> None:
 
 def _numbers(report: Report, verdict: Verdict) -> str:
     return " ".join(r.rule.id.rpartition("-")[2] for r in report.results if r.verdict is verdict)
+
+
+@pytest.mark.parametrize("library", ["pywinrm", "pypsrp"])
+def test_winrm_clients_over_requests_credssp(library: str) -> None:
+    for module in ("winrm", "pypsrp", "requests_credssp"):
+        require_module(module)
+    from fixtures import field_peers
+
+    known = {
+        "CSSP-TSREQ-13": Verdict.CRASH,  # pyspnego's IndexError
+        "CSSP-ERR-10": Verdict.FAIL,  # three of five codes have the same text
+    }
+    if library == "pywinrm":
+        known["CSSP-WINRM-06"] = Verdict.FAIL  # its trailer length is that of TLS 1.2
+    few = ["CSSP-PKA56-05", "CSSP-SPNEGO-05", "CSSP-VER-10", "CSSP-WINRM-0[2-8]", *known]
+    report = check_client(field_peers.winrm_client(library), rules=few)
+    assert not report.trouble
+    assert {r.rule.id: r.verdict for r in report.results if r.matters} == known, report.explain()
+    # What needs another command line, and what the program says, is judged too.
+    for rule in ("CSSP-PKA56-05", "CSSP-SPNEGO-05", "CSSP-VER-10", "CSSP-WINRM-07", "CSSP-WINRM-08"):
+        assert report.verdict_of(rule) is Verdict.PASS, rule
+
+
+def test_xrdp_has_no_credssp_to_judge() -> None:
+    require_program("xrdp")
+    from fixtures import field_peers
+
+    with field_peers.xrdp_server() as target:
+        report = check_server(target, rules=["CSSP-NEG-02", "CSSP-NEG-04", "CSSP-NEG-14", "CSSP-VER-01"])
+    assert report.trouble == "no good login works: the server selects no CredSSP: it answered PROTOCOL_SSL"
+    found = {result.rule.id: result.verdict for result in report.results}
+    assert found == {"CSSP-NEG-02": Verdict.FAIL, "CSSP-NEG-04": Verdict.PASS, "CSSP-NEG-14": Verdict.PASS}
+
+
+def test_nmap_ends_behind_challenge() -> None:
+    require_program("nmap")
+    from fixtures import field_peers
+
+    report = check_client(field_peers.nmap_client())
+    assert report.trouble.endswith("a good login with version 6: closed after the server's first token")
+    assert report.results == ()

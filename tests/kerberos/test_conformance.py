@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from credssp.conformance.peers import own_kerberos_client, own_kerberos_server
 from credssp.conformance.rule import Role, Verdict
 from credssp.conformance.runner import SUITE_FAILED, Report
 from credssp.errors import AuthenticationError, LocalProtocolError
+from credssp.nego.tickets import service_ticket
+from credssp.secret import Secret
+from credssp.wire.krb_values import EncryptionKey
 from tests.cli.test_winrm import served as winrm
 from tests.conformance.mutants import Hanging
 from tests.kdc import REALM
@@ -164,3 +168,21 @@ def test_tickets_for_no_host_and_keys_from_no_file(lab: Lab, tmp_path: Path) -> 
         read_service_keys(str(tmp_path / "none"))
     once = tickets(lab)
     assert once(TARGET) is once(TARGET)
+
+
+def test_tickets_of_a_type_that_the_suite_does_not_know(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def old(*arguments: Any) -> Any:
+        found = service_ticket(*arguments)
+        return dataclasses.replace(found, key=EncryptionKey(23, Secret(bytes(16))))
+
+    monkeypatch.setattr("credssp.conformance.kerberos.tickets.service_ticket", old)
+    target = own_kerberos_server(ALICE, keytab=str(lab.keytab), tickets=tickets(lab), target_name=TARGET)
+    report = check_server(target)
+    assert not report.results
+    assert "encryption type 23" in report.trouble
+
+
+def test_a_client_whose_ticket_opens_with_no_key_is_told_apart(lab: Lab) -> None:
+    keys = [key for key in read_service_keys(str(lab.keytab)) if key.service.startswith("host/")]
+    report = check_client(own_kerberos_client(ALICE, service_keys=keys, target_name=TARGET))
+    assert "no key that opens the ticket for TERMSRV/localhost" in report.trouble

@@ -134,7 +134,9 @@ TOKEN = write_explicit(2, write_octet_string(b"token"))
             init_of(TYPES, write_explicit(3, write_octet_string(b"m")), write_explicit(4, write_octet_string(b"m"))),
             "twice",
         ),
-        (init_of(TYPES, write_explicit(5, write_octet_string(b"m"))), "unknown member"),
+        (init_of(TYPES, write_explicit(9, b"\x05\x00"), TOKEN), "behind a member with a higher tag"),
+        (init_of(TYPES, *[write_explicit(9, b"\x05\x00")] * 2), "or twice"),
+        (resp_of(write_explicit(4, b"\x05\x00"), TOKEN), "behind a member with a higher tag"),
         (init_of(write_explicit(0, write_sequence(bytes.fromhex("0602802a")))), "padded arc"),
         (init_of(write_explicit(0, write_sequence(bytes.fromhex("0600")))), "ends too early"),
         (init_of(write_explicit(0, write_sequence(b"\x06\x41" + b"\x2a" * 65))), "at most 64"),
@@ -150,6 +152,12 @@ TOKEN = write_explicit(2, write_octet_string(b"token"))
 def test_broken_tokens_are_refused_by_name(octets, message):
     with pytest.raises(DecodeError, match=message):
         decode(octets)
+
+
+def test_members_that_a_later_version_appends_are_passed_over():
+    extension = write_explicit(5, write_octet_string(b"later")), write_explicit(9, b"\x05\x00")
+    assert decode(init_of(TYPES, TOKEN, *extension)) == decode(init_of(TYPES, TOKEN))
+    assert decode(resp_of(TOKEN, *extension)) == decode(resp_of(TOKEN))
 
 
 def test_req_flags_are_ignored():

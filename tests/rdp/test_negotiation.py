@@ -50,6 +50,11 @@ def test_standard_rdp_security_only_where_it_is_allowed_in_so_many_words() -> No
     assert choose_protocol(P.SSL, P.SSL, allow_rdp=True) is P.SSL
 
 
+def test_every_failure_code_has_a_meaning() -> None:
+    assert "RDSAAD" in NegotiationFailure(7).summary
+    assert all(code.name in NegotiationFailure(code).summary for code in FailureCode)
+
+
 def test_names() -> None:
     assert protocol_names(P.RDP) == "RDP"
     assert protocol_names(P.SSL | P.HYBRID_EX) == "SSL|HYBRID_EX"

@@ -128,6 +128,17 @@ def test_routing_tokens(token: bytes) -> None:
     assert ConnectionRequest.decode(tpdu(sent.encode())) == sent
 
 
+@pytest.mark.parametrize(
+    "text", [b"Cookie: mstshash=x\r\nCookie: msts=1.2.3\r\n", b"Cookie: msts=1.2.3\r\nCookie: mstshash=x\r\n"]
+)
+def test_a_cookie_and_a_routing_token_together_are_read(text: bytes) -> None:
+    decoded = ConnectionRequest.decode(request(text + NegotiationRequest(Protocol.HYBRID).encode()))
+    assert (decoded.cookie, decoded.routing_token) == ("x", b"Cookie: msts=1.2.3")
+    assert decoded.negotiation == NegotiationRequest(Protocol.HYBRID)
+    with pytest.raises(DecodeError, match="twice"):
+        ConnectionRequest.decode(request(text + b"Cookie: msts=4\r\n"))
+
+
 def test_correlation_info() -> None:
     sent = ConnectionRequest(
         negotiation=NegotiationRequest(Protocol.HYBRID, RequestFlags.CORRELATION_INFO_PRESENT),

@@ -1,4 +1,4 @@
-"""All rules. Each module declares one area or one side of it, and `CATALOGUE` holds them in that order."""
+"""All rules. Each module declares one area, or a part of one, and `CATALOGUE` holds them in that order."""
 
 from credssp.conformance.catalogue import (
     cred,
@@ -7,6 +7,8 @@ from credssp.conformance.catalogue import (
     krb,
     krb_client,
     neg,
+    neg_form,
+    ntlm,
     pka24,
     pka56,
     spnego,
@@ -14,9 +16,12 @@ from credssp.conformance.catalogue import (
     tsreq,
     ver,
     winrm,
+    winrm_form,
 )
 from credssp.conformance.catalogue._base import CATALOGUE
 
 __all__ = ["CATALOGUE"]
 
-_AREAS = (tsreq, ver, spnego, krb, krb_client, pka24, pka56, cred, err, tls, neg, eua, winrm)
+_AREAS = (
+    tsreq, ver, spnego, ntlm, krb, krb_client, pka24, pka56, cred, err, tls, neg, neg_form, eua, winrm, winrm_form,
+)  # fmt: skip

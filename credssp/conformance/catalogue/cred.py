@@ -6,15 +6,13 @@ from credssp.conformance import mutate
 from credssp.conformance.catalogue._base import (
     CATALOGUE,
     CLIENT,
-    MAY,
     MUST,
     ROBUSTNESS,
     SECURITY,
     SERVER,
-    SHOULD,
 )
 from credssp.conformance.exchange import Observation
-from credssp.conformance.play import ClientRun
+from credssp.conformance.play import ClientRun, nothing_delegated
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.conformance.samples import SMART_CARD_SAMPLE, remote_guard, smart_card
@@ -55,7 +53,7 @@ def _nothing_unverified(run: ClientRun) -> Outcome:
 
 
 @CATALOGUE.observe(
-    rule("CSSP-CRED-02", "authInfo comes last", SECURITY, CLIENT, "3.1.5 step 2",
+    rule("CSSP-CRED-02", "authInfo comes last", SECURITY, CLIENT, "3.1.5 steps 2, 3 and 5",
          "a good login", "no authInfo before the server's pubKeyAuth")
 )  # fmt: skip
 def _not_early(seen: Observation) -> Outcome:
@@ -79,7 +77,7 @@ def _auth_info(seen: Observation) -> bytes:
 
 
 @CATALOGUE.observe(
-    rule("CSSP-CRED-03", "TSCredentials in DER, texts in UTF-16LE", MUST, CLIENT, "2.2.1.2, 2.2.1.2.1",
+    rule("CSSP-CRED-03", "TSCredentials in DER, texts in UTF-16LE", MUST, CLIENT, "2.2 <6>; 2.2.1.2, 2.2.1.2.1",
          "a good login", "one TSCredentials, credType 1, 2 or 6, texts without terminator")
 )  # fmt: skip
 def _well_formed(seen: Observation) -> Outcome:
@@ -114,20 +112,18 @@ def _alone(seen: Observation) -> Outcome:
 
 
 @CATALOGUE.client(
-    rule("CSSP-CRED-05", "Restricted Admin delegates nothing", SECURITY, CLIENT, "[MS-RDPBCGR] 2.2.1.1.1",
+    rule("CSSP-CRED-05", "Restricted Admin delegates nothing", SECURITY, CLIENT, "[MS-RDPBCGR] 2.2.1.1.1, 2.2.1.2.1",
          "the client asks for Restricted Admin, the server has it", "three empty strings"), "x224",
 )  # fmt: skip
 def _restricted_admin(run: ClientRun) -> Outcome:
     play = run.try_serve(Setup(restricted_admin=True), front=Front(flags=RESTRICTED_ADMIN_SUPPORTED))
     if play.delegated is None:
         return run.completed(play, "Restricted Admin")
-    creds = play.delegated.credentials
-    empty = isinstance(creds, TSPasswordCreds) and not (creds.domain_name or creds.user_name or creds.password)
-    return passed() if empty else failed("credentials that are not empty")
+    return passed() if nothing_delegated(play.delegated) else failed("credentials that are not empty")
 
 
 @CATALOGUE.client(
-    rule("CSSP-CRED-06", "policy decides who gets credentials", SECURITY, CLIENT, "3.1.1",
+    rule("CSSP-CRED-06", "policy decides who gets credentials", SECURITY, CLIENT, "3.1.1 <23>; 5.1",
          "a client whose policy names no server", "no authInfo")
 )  # fmt: skip
 def _policy(run: ClientRun) -> Outcome:
@@ -141,7 +137,8 @@ def _server_refuses(run: ServerRun, credentials: bytes, what: str, *, or_lenient
 
 
 @CATALOGUE.server(
-    rule("CSSP-CRED-07", "authInfo that does not open or decode", SHOULD, SERVER, "3.1.5 step 5; 2.2.1.2",
+    rule("CSSP-CRED-07", "authInfo that does not open or decode", MUST, SERVER,
+         "2.2.1 authInfo; 2.2.1.2; [MS-NLMP] 3.4.2",
          "a wrong signature; no DER; a TSCredentials cut short", "refused")
 )  # fmt: skip
 def _corrupt(run: ServerRun) -> Outcome:
@@ -158,7 +155,7 @@ def _password(password: str, *, username: str = "alice", domain: str = "") -> by
 
 
 @CATALOGUE.server(
-    rule("CSSP-CRED-08", "an unknown credType", SHOULD, SERVER, "2.2.1.2",
+    rule("CSSP-CRED-08", "an unknown credType", MUST, SERVER, "2.2.1.2 credType",
          "credType 7", "refused")
 )  # fmt: skip
 def _unknown_type(run: ServerRun) -> Outcome:
@@ -168,7 +165,7 @@ def _unknown_type(run: ServerRun) -> Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-CRED-09", "the last message without authInfo", SHOULD, SERVER, "3.1.5 step 5",
+    rule("CSSP-CRED-09", "the last message without authInfo", ROBUSTNESS, SERVER, "3.1.5 step 5",
          "a TSRequest with nothing but a version in place of authInfo", "refused")
 )  # fmt: skip
 def _nothing_delegated(run: ServerRun) -> Outcome:
@@ -177,7 +174,7 @@ def _nothing_delegated(run: ServerRun) -> Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-CRED-10", "delegating another account", MAY, SERVER, "3.1.5 step 5",
+    rule("CSSP-CRED-10", "delegating another account", ROBUSTNESS, SERVER, "3.1.5 step 5",
          "credentials of another user than the one who logged on", "the application's business: taken or refused")
 )  # fmt: skip
 def _other_user(run: ServerRun) -> Outcome:
@@ -214,7 +211,7 @@ def _passwords(run: ServerRun) -> Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-CRED-14", "smart card credentials", SHOULD, SERVER, "2.2.1.2.2",
+    rule("CSSP-CRED-14", "smart card credentials", ROBUSTNESS, SERVER, "2.2.1.2.2",
          "TSSmartCardCreds without userHint and domainHint", "taken")
 )  # fmt: skip
 def _smart_cards(run: ServerRun) -> Outcome:
@@ -222,7 +219,7 @@ def _smart_cards(run: ServerRun) -> Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-CRED-15", "the smart card example of the specification", SHOULD, SERVER, "4; 2.2.1.2.2.1",
+    rule("CSSP-CRED-15", "the smart card example of the specification", ROBUSTNESS, SERVER, "4; 2.2.1.2.2.1",
          "the TSCredentials of section 4", "taken")
 )  # fmt: skip
 def _sample(run: ServerRun) -> Outcome:
@@ -230,7 +227,7 @@ def _sample(run: ServerRun) -> Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-CRED-16", "Remote Credential Guard", SHOULD, SERVER, "2.2.1.2.3",
+    rule("CSSP-CRED-16", "Remote Credential Guard", ROBUSTNESS, SERVER, "2.2.1.2.3",
          "TSRemoteGuardCreds with 0, 1 and 3 supplemental packages", "taken (over RDP only where it was negotiated)")
 )  # fmt: skip
 def _remote_guards(run: ServerRun) -> Outcome:
@@ -244,8 +241,8 @@ def _remote_guards(run: ServerRun) -> Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-CRED-17", "a password where Remote Credential Guard was negotiated", SHOULD, SERVER,
-         "3.1.5 step 5; [MS-RDPBCGR] 2.2.1.1.1",
+    rule("CSSP-CRED-17", "a password where Remote Credential Guard was negotiated", ROBUSTNESS, SERVER,
+         "[MS-RDPBCGR] 2.2.1.1.1",
          "the mode is asked for and confirmed, then credType 1 arrives", "refused (or taken: lenient)"), "x224",
 )  # fmt: skip
 def _password_in_guard_mode(run: ServerRun) -> Outcome:
@@ -259,8 +256,8 @@ def _password_in_guard_mode(run: ServerRun) -> Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-CRED-20", "Remote Credential Guard that nobody negotiated", SHOULD, SERVER,
-         "3.1.5 step 5; [MS-RDPBCGR] 2.2.1.2.1",
+    rule("CSSP-CRED-20", "Remote Credential Guard that nobody negotiated", ROBUSTNESS, SERVER,
+         "[MS-RDPBCGR] 2.2.1.2.1",
          "TSRemoteGuardCreds without the flag in the negotiation", "refused"), "x224",
 )  # fmt: skip
 def _unasked_guard(run: ServerRun) -> Outcome:
@@ -268,7 +265,7 @@ def _unasked_guard(run: ServerRun) -> Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-CRED-18", "authInfo too early", SECURITY, SERVER, "3.1.5 step 2",
+    rule("CSSP-CRED-18", "authInfo too early", ROBUSTNESS, SERVER, "3.1.5 steps 2 and 3",
          "authInfo beside pubKeyAuth", "refused, or ignored; never sent back")
 )  # fmt: skip
 def _early(run: ServerRun) -> Outcome:
@@ -283,7 +280,7 @@ def _early(run: ServerRun) -> Outcome:
 
 
 @CATALOGUE.observe(
-    rule("CSSP-CRED-19", "exactly one set of credentials", MUST, CLIENT, "2.2.1.2; 3.1.5 step 5",
+    rule("CSSP-CRED-19", "exactly one set of credentials", MUST, CLIENT, "3.1.5 step 5; 2.2.1.2",
          "a good login", "one message with authInfo, one structure in it, nothing behind it")
 )  # fmt: skip
 def _exactly_one(seen: Observation) -> Outcome:

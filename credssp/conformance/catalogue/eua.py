@@ -40,7 +40,7 @@ def _complete(play: Play) -> bool:
 
 
 @CATALOGUE.client(
-    rule("CSSP-EUA-01", "the user is authorized", MUST, CLIENT, "[MS-RDPBCGR] 3.2.5.10.2",
+    rule("CSSP-EUA-01", "the user is authorized", MUST, CLIENT, "[MS-RDPBCGR] 2.2.10.2, 5.4.2.1",
          "HYBRID_EX and 00000000", "the client goes on"), "x224",
 )  # fmt: skip
 def _authorized(run: ClientRun) -> Outcome:
@@ -48,7 +48,7 @@ def _authorized(run: ClientRun) -> Outcome:
 
 
 @CATALOGUE.client(
-    rule("CSSP-EUA-02", "the user is not authorized", MUST, CLIENT, "[MS-RDPBCGR] 2.2.10.2",
+    rule("CSSP-EUA-02", "the user is not authorized", SHOULD, CLIENT, "[MS-RDPBCGR] 3.2.5.10.2",
          "HYBRID_EX and 00000005", "the client stops, with an error of its own"), "x224",
 )  # fmt: skip
 def _denied(run: ClientRun) -> Outcome:
@@ -123,7 +123,7 @@ def _no_result(run: ServerRun) -> Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-EUA-07", "four octets with HYBRID_EX", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
+    rule("CSSP-EUA-07", "four octets with HYBRID_EX", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
          "a good login with HYBRID_EX", "00000000 behind authInfo, before anything else"), "x224",
 )  # fmt: skip
 def _four_octets(run: ServerRun) -> Outcome:
@@ -151,7 +151,7 @@ def _refused(run: ServerRun) -> Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-EUA-09", "who is not authorized is told", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
+    rule("CSSP-EUA-09", "who is not authorized is told", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
          "HYBRID_EX; a right password of a user who may not log on", "00000005, then an end"), "x224",
 )  # fmt: skip
 def _not_authorized(run: ServerRun) -> Outcome:

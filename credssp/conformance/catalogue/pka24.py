@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from credssp import binding
-from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER, SHOULD
+from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER
 from credssp.conformance.exchange import Observation
 from credssp.conformance.play import ClientRun, Play
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
@@ -133,7 +133,7 @@ def _client_overflow(run: ClientRun) -> Outcome:
 
 
 _KEY_TYPES = rule(
-    "CSSP-PKA24-08", "keys that are not RSA", SHOULD, BOTH, "2.2.1 pubKeyAuth; RFC 5280 4.1",
+    "CSSP-PKA24-08", "keys that are not RSA", ROBUSTNESS, BOTH, "1.5; 3.1.5 step 3; RFC 5280 4.1",
     "certificates with P-256 and Ed25519 keys", "completes: the raw bits of the key are bound",
 )  # fmt: skip
 
@@ -161,7 +161,7 @@ def _client_key_types(run: ClientRun) -> Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-PKA24-09", "a nonce in versions 2 to 4 means nothing", SECURITY, SERVER, "3.1.5 step 4; 2.2.1",
+    rule("CSSP-PKA24-09", "a nonce in versions 2 to 4 means nothing", MUST, SERVER, "2.2.1 clientNonce; 3.1.5 step 4",
          "version 4 with a clientNonce, the key in pubKeyAuth", "taken; the answer is the key plus 1, no hash")
 )  # fmt: skip
 def _nonce_ignored(run: ServerRun) -> Outcome:

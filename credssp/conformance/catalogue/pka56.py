@@ -12,16 +12,14 @@ from credssp.conformance.catalogue._base import (
     BOTH,
     CATALOGUE,
     CLIENT,
-    MAY,
     MUST,
     ROBUSTNESS,
     SECURITY,
     SERVER,
-    SHOULD,
 )
 from credssp.conformance.exchange import Observation
 from credssp.conformance.play import ClientRun, Play
-from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
+from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
 from credssp.conformance.run import ServerRun
 from credssp.protocol_version import has_hashed_binding
 from credssp.wire.ts_request import TSRequest
@@ -146,7 +144,7 @@ def _reflected(run: ClientRun) -> Outcome:
 
 
 _SIGNATURE = rule(
-    "CSSP-PKA56-08", "a signature that does not verify", SECURITY, BOTH, "[MS-NLMP] 3.4.3",
+    "CSSP-PKA56-08", "a signature that does not verify", SECURITY, BOTH, "2.2.1 pubKeyAuth; [MS-NLMP] 3.4.2, 3.4.4",
     "one bit of the signature of pubKeyAuth flipped", "refused; the client sends no authInfo",
 )  # fmt: skip
 
@@ -210,7 +208,7 @@ def _no_nonce(run: ServerRun) -> Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-PKA56-11", "a nonce of the wrong size", SHOULD, SERVER, "2.2.1 clientNonce",
+    rule("CSSP-PKA56-11", "a nonce of the wrong size", MUST, SERVER, "2.2.1 clientNonce",
          "clientNonce of 0, 16 and 33 octets, the hash over it", "refused: it is 32 octets")
 )  # fmt: skip
 def _wrong_nonce(run: ServerRun) -> Outcome:
@@ -313,7 +311,7 @@ def _token_beside_key(run: ClientRun) -> Outcome:
 
 
 @CATALOGUE.observe(
-    rule("CSSP-PKA56-20", "what the server's answer carries", MAY, SERVER, "3.1.5 step 4",
+    rule("CSSP-PKA56-20", "what the server's answer carries", MUST, SERVER, "3.1.5 step 4",
          "a good login", "pubKeyAuth alone; SPNEGO's last token may ride along")
 )  # fmt: skip
 def _answer_fields(seen: Observation) -> Outcome:
@@ -324,7 +322,7 @@ def _answer_fields(seen: Observation) -> Outcome:
     if request.auth_info is not None:
         return failed("authInfo beside the server's pubKeyAuth")
     if request.nego_tokens is not None and not seen.exchange.is_spnego:
-        return lenient("negoTokens beside pubKeyAuth, which step 4 leaves out")
+        return failed("negoTokens beside pubKeyAuth, which step 4 leaves out")
     return passed("with SPNEGO's last token" if request.nego_tokens else "")
 
 
@@ -342,3 +340,24 @@ def _man_in_the_middle(run: ServerRun) -> Outcome:
 )  # fmt: skip
 def _wrong_direction(run: ServerRun) -> Outcome:
     return _server_refuses(run, lambda a: binding.server_value(6, a.nonce, a.public_key), "the server's own hash")
+
+
+_SEQUENCE = rule(
+    "CSSP-PKA56-24", "a sequence number that is not due", MUST, BOTH, "[MS-NLMP] 3.4.4",
+    "pubKeyAuth with the sequence number in its signature one too high", "refused; the client sends no authInfo",
+)  # fmt: skip
+
+
+def _next_number(data: bytes) -> bytes:
+    number = int.from_bytes(data[12:16], "little") + 1
+    return data[:12] + number.to_bytes(4, "little") + data[16:]
+
+
+@CATALOGUE.server(_SEQUENCE)
+def _server_sequence(run: ServerRun) -> Outcome:
+    return run.key_refused(run.login(key_octets=_next_number), "a wrong sequence number")
+
+
+@CATALOGUE.client(_SEQUENCE)
+def _client_sequence(run: ClientRun) -> Outcome:
+    return _client_stops(run, "a wrong sequence number", key_octets=lambda _, data: _next_number(data))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 from credssp.conformance import mutate
+from credssp.conformance.attempt import Attempt
 from credssp.conformance.catalogue._base import (
     BOTH,
     CATALOGUE,
     CLIENT,
-    MAY,
     MUST,
     ROBUSTNESS,
     SECURITY,
@@ -17,17 +17,15 @@ from credssp.conformance.catalogue._base import (
     SHOULD,
 )
 from credssp.conformance.exchange import Observation
-from credssp.conformance.ntlm import NTLM_FLAGS
 from credssp.conformance.play import ClientRun
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.conformance.setup import Setup
 from credssp.conformance.wire import End
 from credssp.errors import CredSSPError
-from credssp.nego.ntlm.messages import Authenticate
-from credssp.nego.ntlm.session import SESSION_FLAGS
-from credssp.nego.spnego import OID, NegState, NegTokenResp
-from credssp.wire.der import write_oid, write_tlv
+from credssp.nego.spnego import OID, NegHints, NegState, NegTokenInit, NegTokenResp
+from credssp.wire.der import write_explicit, write_octet_string, write_oid, write_tlv
+from credssp.wire.ts_request import TSRequest
 
 rule = CATALOGUE.rule
 SPNEGO = Setup(form="spnego")
@@ -54,7 +52,7 @@ def _spnego_login(run: ServerRun) -> Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-SPNEGO-02", "NTLM without SPNEGO", SHOULD, SERVER, "3.1.5 step 2; [MS-SPNG] <8>",
+    rule("CSSP-SPNEGO-02", "NTLM without SPNEGO", ROBUSTNESS, SERVER, "2.2.1 <7>; 3.1.5 step 2; [MS-SPNG] 3.1.5.1 <8>",
          "a bare NTLM NEGOTIATE, as Windows clients without Kerberos send", "completes without SPNEGO")
 )  # fmt: skip
 def _bare_login(run: ServerRun) -> Outcome:
@@ -69,7 +67,7 @@ def _takes_ntlm(run: ServerRun) -> None:
 
 
 @CATALOGUE.server(
-    rule("CSSP-SPNEGO-03", "Kerberos without SPNEGO", SHOULD, SERVER, "3.1.5 <7>",
+    rule("CSSP-SPNEGO-03", "Kerberos without SPNEGO", ROBUSTNESS, SERVER, "2.2.1 <7>; 3.1.5 step 2",
          "a bare Kerberos token with a ticket that nobody issued", "a clean refusal")
 )  # fmt: skip
 def _bare_kerberos(run: ServerRun) -> Outcome:
@@ -82,7 +80,7 @@ def _bare_kerberos(run: ServerRun) -> Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-SPNEGO-04", "a mechanism that is not the first", SHOULD, SERVER, "RFC 4178 4.2.1, 5",
+    rule("CSSP-SPNEGO-04", "a mechanism that is not the first", MUST, SERVER, "RFC 4178 4.2.2, 5",
          "NEGOEX first, NTLM second", "NTLM is asked for, and completes")
 )  # fmt: skip
 def _second_mechanism(run: ServerRun) -> Outcome:
@@ -101,7 +99,7 @@ def _flip_mic(token: bytes | None) -> bytes | None:
 
 
 _TAMPERED = rule(
-    "CSSP-SPNEGO-05", "a mechListMIC that does not verify", SECURITY, BOTH, "RFC 4178 5; [MS-SPNG] 3.1.5.1",
+    "CSSP-SPNEGO-05", "a mechListMIC that does not verify", SECURITY, BOTH, "RFC 4178 5 (c); [MS-SPNG] 3.1.5.1",
     "one bit of the mechListMIC flipped", "refused; no pubKeyAuth, no authInfo",
 )  # fmt: skip
 
@@ -117,7 +115,7 @@ def _client_bad_mic(run: ClientRun) -> Outcome:
 
 
 _ABSENT = rule(
-    "CSSP-SPNEGO-06", "a mechListMIC that is missing", MUST, BOTH, "[MS-SPNG] 3.1.5.1 <8>",
+    "CSSP-SPNEGO-06", "a mechListMIC that is missing", MUST, BOTH, "[MS-SPNG] 3.1.5.1 <8>; RFC 4178 5 (c)",
     "AUTHENTICATE with a MIC, no mechListMIC", "refused (Windows 2000 to 2003 are the documented exceptions)",
 )  # fmt: skip
 
@@ -138,7 +136,8 @@ def _client_no_mic(run: ClientRun) -> Outcome:
 
 
 @CATALOGUE.observe(
-    rule("CSSP-SPNEGO-07", "sequence numbers and RC4 state around the mechListMIC", MUST, BOTH, "[MS-SPNG] 3.3.5.1",
+    rule("CSSP-SPNEGO-07", "sequence numbers and RC4 state around the mechListMIC", MUST, BOTH,
+         "[MS-SPNG] 3.2.5.1, 3.3.5.1; [MS-NLMP] 3.4.4",
          "a good login with NTLM", "everything signed and sealed opens: MIC number 0, then 1, key stream restored")
 )  # fmt: skip
 def _everything_opens(seen: Observation) -> Outcome:
@@ -153,7 +152,7 @@ def _everything_opens(seen: Observation) -> Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-SPNEGO-08", "the mechListMIC covers the list as it was sent", SECURITY, SERVER, "RFC 4178 5",
+    rule("CSSP-SPNEGO-08", "the mechListMIC covers the list as it was sent", SECURITY, SERVER, "RFC 4178 5 (a)",
          "a mechListMIC over another list of mechanisms", "refused")
 )  # fmt: skip
 def _other_list(run: ServerRun) -> Outcome:
@@ -161,7 +160,7 @@ def _other_list(run: ServerRun) -> Outcome:
 
 
 @CATALOGUE.observe(
-    rule("CSSP-SPNEGO-09", "the last token and pubKeyAuth share a message", MUST, CLIENT, "3.1.5 step 3",
+    rule("CSSP-SPNEGO-09", "the last token and pubKeyAuth share a message", MUST, CLIENT, "3.1.5 steps 2 and 3",
          "a good login with bare NTLM", "AUTHENTICATE and pubKeyAuth in one TSRequest")
 )  # fmt: skip
 def _shared_message(seen: Observation) -> Outcome:
@@ -174,7 +173,7 @@ def _shared_message(seen: Observation) -> Outcome:
 
 
 @CATALOGUE.observe(
-    rule("CSSP-SPNEGO-10", "no empty token beside pubKeyAuth", SHOULD, CLIENT, "3.1.5 step 3",
+    rule("CSSP-SPNEGO-10", "no empty token beside pubKeyAuth", ROBUSTNESS, CLIENT, "2.2.1.1; 3.1.5 step 3",
          "a good login", "pubKeyAuth beside the last token, or after it without negoTokens")
 )  # fmt: skip
 def _no_empty_token(seen: Observation) -> Outcome:
@@ -196,7 +195,7 @@ def _late_key(run: ServerRun) -> Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-SPNEGO-12", "pubKeyAuth before the authentication", ROBUSTNESS, SERVER, "3.1.5 step 3",
+    rule("CSSP-SPNEGO-12", "pubKeyAuth before the authentication", ROBUSTNESS, SERVER, "3.1.5 step 2",
          "pubKeyAuth and clientNonce beside the first token", "refused (or ignored: lenient)")
 )  # fmt: skip
 def _early_key(run: ServerRun) -> Outcome:
@@ -217,7 +216,8 @@ def _endless(run: ClientRun) -> Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-SPNEGO-14", "supportedMech repeats an identifier that was offered", SHOULD, SERVER, "[MS-SPNG] <9>",
+    rule("CSSP-SPNEGO-14", "supportedMech repeats an identifier that was offered", MUST, SERVER,
+         "RFC 4178 4.2.2; [MS-SPNG] 3.2.5",
          "Kerberos by its Microsoft OID first, NTLM second", "the very OID of one of the two comes back")
 )  # fmt: skip
 def _microsoft_oid(run: ServerRun) -> Outcome:
@@ -228,154 +228,6 @@ def _microsoft_oid(run: ServerRun) -> Outcome:
         return judge_refusal(attempt.end, attempt.crash, accepted=failed("no token came back"))
     mech = NegTokenResp.decode(answers[0].nego_tokens[0]).supported_mech
     return passed(f"{mech}") if mech in (OID.MS_KERBEROS, OID.NTLM) else failed(f"supportedMech is {mech}")
-
-
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-15", "a MIC of AUTHENTICATE that does not verify", SECURITY, SERVER, "[MS-NLMP] 3.2.5.1.2",
-         "MsvAvFlags says there is a MIC, and it is wrong", "refused")
-)  # fmt: skip
-def _bad_ntlm_mic(run: ServerRun) -> Outcome:
-    return run.key_refused(run.login(ntlm={"mic": "bad"}), "a wrong MIC")
-
-
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-16", "octets behind MsvAvEOL", ROBUSTNESS, SERVER, "[MS-NLMP] 2.2.2.7",
-         "an NTLMv2 response with no and with 12 octets behind MsvAvEOL", "taken: the proof covers octets as sent")
-)  # fmt: skip
-def _ntlm_tail(run: ServerRun) -> Outcome:
-    for tail in (b"", bytes(12)):
-        outcome = run.taken(run.login(ntlm={"tail": tail}), f"{len(tail)} octets behind MsvAvEOL")
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return passed()
-
-
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-17", "sizes of NEGOTIATE", ROBUSTNESS, SERVER, "[MS-NLMP] 2.2.1.1",
-         "NEGOTIATE of 32, 40 and 42 octets", "taken")
-)  # fmt: skip
-def _negotiate_sizes(run: ServerRun) -> Outcome:
-    for size in (32, 40, 42):
-        flags = NTLM_FLAGS if size >= 40 else NTLM_FLAGS & ~VERSION_FLAG
-        outcome = run.taken(run.login(ntlm={"size": size, "flags": flags}), f"NEGOTIATE of {size} octets")
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return passed()
-
-
-@CATALOGUE.observe(
-    rule("CSSP-SPNEGO-18", "the client names its target", SHOULD, CLIENT, "3.1.1; [MS-NLMP] 3.1.5.1.2",
-         "a good login with NTLM", "MsvAvTargetName is TERMSRV/host, HTTP/host or WSMAN/host")
-)  # fmt: skip
-def _target_name(seen: Observation) -> Outcome:
-    ntlm = seen.exchange.ntlm()
-    if ntlm is None:
-        raise Skipped("not NTLM")
-    try:
-        message = Authenticate.decode(ntlm[2])
-    except CredSSPError as error:
-        return failed(str(error))
-    name = message.ntlmv2.target_info.target_name if message.ntlmv2 is not None else None
-    if not name:
-        return failed("no MsvAvTargetName")
-    wanted = name.partition("/")[0].upper() in ("TERMSRV", "HTTP", "WSMAN")
-    return passed(name) if wanted else failed(f"MsvAvTargetName is {name}")
-
-
-_SEALING = rule(
-    "CSSP-SPNEGO-19", "no session without confidentiality", SECURITY, BOTH, "3.1.5 <3>; [MS-NLMP] 2.2.2.5",
-    "NTLM flags without SEAL", "refused: credentials need encryption (or sealed all the same: lenient)",
-)  # fmt: skip
-
-
-@CATALOGUE.server(_SEALING)
-def _server_no_seal(run: ServerRun) -> Outcome:
-    attempt = run.login(ntlm={"flags": NTLM_FLAGS & ~SEAL_FLAG})
-    if attempt.server_key is not None:
-        return lenient("taken; messages are sealed all the same")
-    return run.key_refused(attempt, "a login without SEAL")
-
-
-@CATALOGUE.client(_SEALING)
-def _client_no_seal(run: ClientRun) -> Outcome:
-    play = run.serve(challenge_token=lambda token: _flags(token, clear=SEAL_FLAG))
-    if play.answers and play.exchange().opened.client_key is not None:
-        return lenient("taken; messages are sealed all the same")
-    return run.stopped_early(play, "CHALLENGE without SEAL")
-
-
-def _flags(token: bytes, *, clear: int) -> bytes:
-    """Clear flags of a CHALLENGE, bare or in SPNEGO (where it has the same size)."""
-    at = token.find(b"NTLMSSP\0\2\0\0\0")
-    if at < 0:
-        raise Skipped("the client does not speak NTLM")
-    flags = int.from_bytes(token[at + 20 : at + 24], "little") & ~clear
-    return token[: at + 20] + flags.to_bytes(4, "little") + token[at + 24 :]
-
-
-@CATALOGUE.observe(
-    rule("CSSP-SPNEGO-20", "integrity and confidentiality are asked for", MUST, CLIENT, "3.1.5 <3>; [MS-NLMP] 3.1.1.2",
-         "a good login with NTLM", "SIGN, SEAL, 128, KEY_EXCH and EXTENDED_SESSIONSECURITY in NEGOTIATE")
-)  # fmt: skip
-def _asked_for(seen: Observation) -> Outcome:
-    flags = seen.exchange.negotiate_flags()
-    if flags is None:
-        raise Skipped("not NTLM, or not all of it")
-    missing = SESSION_FLAGS & ~flags[0]
-    return failed(f"NEGOTIATE lacks 0x{missing:08X}") if missing else passed(f"0x{flags[0]:08X}")
-
-
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-21", "anonymous logins", SECURITY, SERVER, "[MS-NLMP] 3.2.5.1.2",
-         "AUTHENTICATE without names and with an empty response", "refused")
-)  # fmt: skip
-def _anonymous(run: ServerRun) -> Outcome:
-    return run.key_refused(run.login(ntlm={"anonymous": True, "mic": "none"}), "an anonymous login")
-
-
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-22", "NTLMv1", SECURITY, SERVER, "[MS-NLMP] 3.2.5.1.2",
-         "an NTLM response of 24 octets", "refused")
-)  # fmt: skip
-def _ntlm_v1(run: ServerRun) -> Outcome:
-    return run.key_refused(run.login(ntlm={"v1": True, "mic": "none"}), "an NTLMv1 response")
-
-
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-23", "a wrong proof", MUST, SERVER, "[MS-NLMP] 3.2.5.1.2",
-         "NTProofStr of 16 zero octets", "refused")
-)  # fmt: skip
-def _wrong_proof(run: ServerRun) -> Outcome:
-    return run.key_refused(run.login(ntlm={"spoil_proof": True}), "a wrong NTProofStr")
-
-
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-24", "the server gives NTLM a timestamp", MAY, SERVER, "[MS-NLMP] 3.2.5.1.1",
-         "a bare NTLM NEGOTIATE", "CHALLENGE has MsvAvTimestamp, which obliges clients to send a MIC")
-)  # fmt: skip
-def _timestamp(run: ServerRun) -> Outcome:
-    from credssp.nego.ntlm.messages import Challenge
-
-    ntlm = run.baseline().exchange().ntlm()
-    if ntlm is None:
-        raise Skipped("not NTLM")
-    info = Challenge.decode(ntlm[1]).target_info
-    has = info is not None and info.timestamp is not None
-    return passed() if has else lenient("no MsvAvTimestamp: clients need not send a MIC")
-
-
-@CATALOGUE.client(
-    rule("CSSP-SPNEGO-25", "CHALLENGE without target information", SECURITY, CLIENT, "[MS-NLMP] 3.1.5.1.2",
-         "CHALLENGE whose flags lack TARGET_INFO, for which only NTLMv1 would do",
-         "refused (or answered with NTLMv2 all the same: lenient)")
-)  # fmt: skip
-def _no_target_info(run: ClientRun) -> Outcome:
-    play = run.serve(challenge_token=lambda token: _flags(token, clear=TARGET_INFO_FLAG))
-    ntlm = play.exchange().ntlm()
-    if play.answers and ntlm is not None:
-        size = int.from_bytes(ntlm[2][20:22], "little")
-        return lenient("NTLMv2 all the same") if size > 24 else failed(f"an NTLM response of {size} octets")
-    return run.stopped_early(play, "CHALLENGE without TARGET_INFO")
 
 
 @CATALOGUE.client(
@@ -396,3 +248,144 @@ def _unasked_mechanism(run: ClientRun) -> Outcome:
 def _rejected(run: ClientRun) -> Outcome:
     play = run.serve(SPNEGO, challenge_token=lambda _: NegTokenResp(NegState.REJECT).encode())
     return run.stopped_early(play, "reject")
+
+
+EXTENSION = write_explicit(9, write_octet_string(b"later"))
+REQ_FLAGS = write_explicit(1, bytes.fromhex("03020640"))  # ContextFlags with mutualFlag
+_UNKNOWN = rule(
+    "CSSP-SPNEGO-28", "members of later versions of SPNEGO", MUST, BOTH, "RFC 4178 6",
+    "a member [9] behind the others, in every token", "passed over",
+)  # fmt: skip
+
+
+def _with_init(run: ServerRun, *members: bytes) -> Attempt:
+    """Log on in SPNEGO with these members in NegTokenInit."""
+
+    def change(_: Attempt, message: TSRequest) -> TSRequest:
+        token = (message.nego_tokens or (b"",))[0]
+        return mutate.replaced(message, nego_tokens=(mutate.spnego_init(NegTokenInit.decode(token), *members),))
+
+    return run.login(form="spnego", first=change)
+
+
+@CATALOGUE.server(_UNKNOWN)
+def _server_unknown_member(run: ServerRun) -> Outcome:
+    def change(_: Attempt, message: TSRequest) -> TSRequest:
+        token = (message.nego_tokens or (b"",))[0]
+        return mutate.replaced(message, nego_tokens=(mutate.spnego_resp(NegTokenResp.decode(token), EXTENSION),))
+
+    outcome = run.taken(_with_init(run, EXTENSION), "an unknown member in NegTokenInit")
+    if outcome.verdict is not Verdict.PASS:
+        return outcome
+    return run.taken(run.login(form="spnego", key=change), "an unknown member in NegTokenResp")
+
+
+def _extended(token: bytes | None) -> bytes | None:
+    return None if token is None else mutate.spnego_resp(NegTokenResp.decode(token), EXTENSION)
+
+
+@CATALOGUE.client(_UNKNOWN)
+def _client_unknown_member(run: ClientRun) -> Outcome:
+    _speaks_spnego(run)
+    play = run.serve(SPNEGO, challenge_token=lambda token: _extended(token) or b"", last_token=_extended)
+    return run.completed(play, "an unknown member in NegTokenResp")
+
+
+def _speaks_spnego(run: ClientRun) -> None:
+    if not run.baseline(SPNEGO).exchange().is_spnego:
+        raise Skipped("this client does not speak SPNEGO")
+
+
+@CATALOGUE.server(
+    rule("CSSP-SPNEGO-29", "reqFlags means nothing", MUST, SERVER, "RFC 4178 4.2.1; [MS-SPNG] 3.1.5.5",
+         "NegTokenInit with reqFlags", "taken: the field is ignored")
+)  # fmt: skip
+def _req_flags(run: ServerRun) -> Outcome:
+    return run.taken(_with_init(run, REQ_FLAGS), "reqFlags")
+
+
+@CATALOGUE.server(
+    rule("CSSP-SPNEGO-30", "negHints of a client", SHOULD, SERVER, "[MS-SPNG] 3.2.5",
+         "NegTokenInit2 with negHints", "taken: the hints are ignored")
+)  # fmt: skip
+def _hints(run: ServerRun) -> Outcome:
+    return run.taken(_with_init(run, write_explicit(3, NegHints().encode())), "negHints")
+
+
+@CATALOGUE.client(
+    rule("CSSP-SPNEGO-31", "supportedMech in a later reply", SHOULD, CLIENT, "[MS-SPNG] 3.3.5",
+         "supportedMech Kerberos beside accept-completed, after NTLM was chosen", "taken, and not followed")
+)  # fmt: skip
+def _later_mechanism(run: ClientRun) -> Outcome:
+    def change(token: bytes | None) -> bytes:
+        if token is None:
+            raise Skipped("no further SPNEGO token goes to this client")
+        return dataclasses.replace(NegTokenResp.decode(token), supported_mech=OID.KERBEROS).encode()
+
+    return run.completed(run.serve(SPNEGO, last_token=change), "supportedMech in the last token")
+
+
+@CATALOGUE.client(
+    rule("CSSP-SPNEGO-32", "request-mic is obeyed", MUST, CLIENT, "RFC 4178 4.2.2, 5 (c)",
+         "negState request-mic in the first reply", "the client's last token carries a mechListMIC")
+)  # fmt: skip
+def _mic_requested(run: ClientRun) -> Outcome:
+    _speaks_spnego(run)
+
+    def change(token: bytes) -> bytes:
+        return dataclasses.replace(NegTokenResp.decode(token), neg_state=NegState.REQUEST_MIC).encode()
+
+    play = run.serve(SPNEGO, challenge_token=change)
+    tokens = play.exchange().tokens("client")[1:]
+    outcome = run.completed(play, "request-mic")
+    if outcome.verdict is not Verdict.PASS:
+        return outcome
+    mics = [NegTokenResp.decode(token).effective_mic() for token in tokens if token[:1] == b"\xa1"]
+    return passed() if any(mics) else failed("no mechListMIC after request-mic")
+
+
+def _spnego_tokens(seen: Observation) -> list[bytes]:
+    try:
+        NegTokenInit.decode(seen.exchange.tokens("client")[0])  # with or without framing
+    except (CredSSPError, IndexError):
+        raise Skipped("not SPNEGO") from None
+    tokens = seen.exchange.tokens(seen.who)
+    if not tokens:
+        raise Skipped(f"the {seen.who} sent no token")
+    return tokens
+
+
+@CATALOGUE.observe(
+    rule("CSSP-SPNEGO-33", "GSS-API framing around the first token alone", MUST, CLIENT, "RFC 4178 4.2",
+         "a good login in SPNEGO", "60 .. and the OID of SPNEGO in front of NegTokenInit, and of nothing else")
+)  # fmt: skip
+def _framing(seen: Observation) -> Outcome:
+    first, *later = _spnego_tokens(seen)
+    if first[:1] != b"\x60":
+        return failed(f"the first token begins with {first[:1].hex()}")
+    framed = [token for token in later if token[:1] == b"\x60"]
+    return failed("a later token is framed, too") if framed else passed()
+
+
+@CATALOGUE.observe(
+    rule("CSSP-SPNEGO-34", "what the first reply says, and no other", MUST, SERVER, "RFC 4178 4.2.2",
+         "a good login in SPNEGO", "negState in the first reply; supportedMech there, one that was offered, or nowhere")
+)  # fmt: skip
+def _first_reply(seen: Observation) -> Outcome:
+    first, *later = [NegTokenResp.decode(token) for token in _spnego_tokens(seen)]
+    if first.neg_state is None:
+        return failed("no negState in the first reply")
+    offered = NegTokenInit.decode(seen.exchange.tokens("client")[0]).mech_types
+    if first.supported_mech is not None and first.supported_mech not in offered:
+        return failed(f"supportedMech {first.supported_mech} was not offered")
+    if any(reply.supported_mech is not None for reply in later):
+        return failed("supportedMech in a later reply")
+    return passed()
+
+
+@CATALOGUE.observe(
+    rule("CSSP-SPNEGO-35", "reqFlags is left out", SHOULD, CLIENT, "RFC 4178 4.2.1; [MS-SPNG] 3.1.5.5",
+         "a good login in SPNEGO", "NegTokenInit without reqFlags")
+)  # fmt: skip
+def _no_req_flags(seen: Observation) -> Outcome:
+    return failed("reqFlags is there") if 0xA1 in mutate.spnego_tags(_spnego_tokens(seen)[0]) else passed()

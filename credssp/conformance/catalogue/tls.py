@@ -77,7 +77,7 @@ def _client_resumption(run: ClientRun) -> Outcome:
 
 
 _VERSIONS = rule(
-    "CSSP-TLS-03", "TLS 1.2 and 1.3", SHOULD, BOTH, "3.1.5 step 1; [MS-RDPBCGR] 5.4.5.1",
+    "CSSP-TLS-03", "TLS 1.2 and 1.3", ROBUSTNESS, BOTH, "3.1.5 step 1; [MS-RDPBCGR] 5.4.5",
     "good logins in TLS 1.2 alone and in TLS 1.3 alone", "both complete",
 )  # fmt: skip
 
@@ -112,31 +112,38 @@ def _tickets(run: ClientRun) -> Outcome:
 
 
 _OLD_TLS = rule(
-    "CSSP-TLS-05", "TLS 1.0 is refused", SHOULD, BOTH, "RFC 8996; [MS-RDPBCGR] 5.4.5.1",
-    "a peer that knows TLS 1.0 only", "refused",
+    "CSSP-TLS-05", "TLS 1.0 and 1.1 are refused", MUST, BOTH, "RFC 8996 4, 5",
+    "a peer that knows TLS 1.0 only, and one that knows 1.1", "refused",
 )  # fmt: skip
 
 
-def _hello_1_0() -> bytes:
-    """A ClientHello of TLS 1.0 with the suites of its time."""
+OLD_TLS: Final = {"TLS 1.0": b"\x03\x01", "TLS 1.1": b"\x03\x02"}
+
+
+def _old_client_hello(version: bytes) -> bytes:
+    """A ClientHello of an old version with the suites of its time."""
     suites = bytes.fromhex("002f0035000a00ff")
-    body = b"\x03\x01" + secrets.token_bytes(32) + b"\0" + len(suites).to_bytes(2, "big") + suites + b"\x01\0"
+    body = version + secrets.token_bytes(32) + b"\0" + len(suites).to_bytes(2, "big") + suites + b"\x01\0"
     return b"\x16\x03\x01" + (len(body) + 4).to_bytes(2, "big") + b"\x01" + len(body).to_bytes(3, "big") + body
 
 
-def _server_hello_1_0() -> bytes:
-    body = b"\x03\x01" + secrets.token_bytes(32) + b"\0" + b"\x00\x2f" + b"\0"
-    return b"\x16\x03\x01" + (len(body) + 4).to_bytes(2, "big") + b"\x02" + len(body).to_bytes(3, "big") + body
+def _old_server_hello(version: bytes) -> bytes:
+    body = version + secrets.token_bytes(32) + b"\0" + b"\x00\x2f" + b"\0"
+    return b"\x16" + version + (len(body) + 4).to_bytes(2, "big") + b"\x02" + len(body).to_bytes(3, "big") + body
 
 
 @CATALOGUE.server(_OLD_TLS)
 def _server_old_tls(run: ServerRun) -> Outcome:
-    link = run.raw_at_tls()
-    link.send(_hello_1_0())
-    data = link.receive(run.target.timeout)
-    if data and data[0] == 0x16:
-        return failed("TLS 1.0 was accepted")
-    return judge_refusal(_raw_reply(data), link.crash, accepted=failed("not refused"))
+    for name, version in OLD_TLS.items():
+        link = run.raw_at_tls()
+        link.send(_old_client_hello(version))
+        data = link.receive(run.target.timeout)
+        if data and data[0] == 0x16:
+            return failed(f"{name} was accepted")
+        outcome = judge_refusal(_raw_reply(data), link.crash, accepted=failed(f"{name}: not refused"))
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    return outcome
 
 
 def _raw_reply(data: bytes | None) -> Reply:
@@ -149,19 +156,23 @@ def _raw_reply(data: bytes | None) -> Reply:
 
 @CATALOGUE.client(_OLD_TLS)
 def _client_old_tls(run: ClientRun) -> Outcome:
-    link = run.start()
-    if not link.receive(run.target.timeout):
-        raise Skipped("the client sent no ClientHello")
-    link.send(_server_hello_1_0())
-    data = link.receive(run.target.timeout)
-    if data is None or data[:1] == b"\x16":
-        # It waits for Certificate, or goes on without.
-        return failed("the client took TLS 1.0")
-    return judge_refusal(_raw_reply(data), link.crash, accepted=failed("not refused"))
+    for name, version in OLD_TLS.items():
+        link = run.start()
+        if not link.receive(run.target.timeout):
+            raise Skipped("the client sent no ClientHello")
+        link.send(_old_server_hello(version))
+        data = link.receive(run.target.timeout)
+        if data is None or data[:1] == b"\x16":
+            # It waits for Certificate, or goes on without.
+            return failed(f"the client took {name}")
+        outcome = judge_refusal(_raw_reply(data), link.crash, accepted=failed(f"{name}: not refused"))
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    return outcome
 
 
 @CATALOGUE.server(
-    rule("CSSP-TLS-06", "a refusal is told", SHOULD, SERVER, "[MS-RDPBCGR] 5.4.5.2.2",
+    rule("CSSP-TLS-06", "a refusal is told", SHOULD, SERVER, "3.1.5 step 2; [MS-RDPBCGR] 5.4.5.2.2",
          "a wrong password, versions 2 and 6", "errorCode or a fatal alert (a plain close: lenient); never half-open")
 )  # fmt: skip
 def _refusal_told(run: ServerRun) -> Outcome:

@@ -52,7 +52,7 @@ def _malformed(target: Rule, build: Build, expect: Expect, *needs: str) -> None:
 
 
 @CATALOGUE.observe(
-    rule("CSSP-TSREQ-01", "messages are DER with the shortest lengths", MUST, BOTH, "2.2.1; X.690 10.1",
+    rule("CSSP-TSREQ-01", "messages are DER with the shortest lengths", MUST, BOTH, "2.2; X.690 8.3.2, 10.1",
          "a good login", "every length and INTEGER of the peer's messages in its shortest form")
 )  # fmt: skip
 def _shortest_forms(seen: Observation) -> Outcome:
@@ -64,7 +64,7 @@ def _shortest_forms(seen: Observation) -> Outcome:
 
 
 @CATALOGUE.observe(
-    rule("CSSP-TSREQ-02", "members stand in the order of their tags, each once", MUST, BOTH, "2.2.1",
+    rule("CSSP-TSREQ-02", "members stand in the order of their tags, each once", MUST, BOTH, "2.2.1; X.690 8.9",
          "a good login", "tags [0] to [5] ascending, each at most once, none unknown")
 )  # fmt: skip
 def _member_order(seen: Observation) -> Outcome:
@@ -88,7 +88,7 @@ _malformed(
     lambda message: mutate.sequence(mutate.members(message)[1:]), "refuse",
 )  # fmt: skip
 _malformed(
-    rule("CSSP-TSREQ-04", "members out of order do not confuse", ROBUSTNESS, BOTH, "2.2.1",
+    rule("CSSP-TSREQ-04", "members out of order do not confuse", ROBUSTNESS, BOTH, "2.2.1; X.690 8.9",
          "version behind negoTokens", "refused or read rightly; no hang"),
     lambda message: mutate.sequence([*mutate.members(message)[1:], mutate.members(message)[0]]), "either",
 )  # fmt: skip
@@ -108,7 +108,7 @@ _malformed(
     lambda message: mutate.long_outer_length(message, 4), "either",
 )  # fmt: skip
 _malformed(
-    rule("CSSP-TSREQ-08", "indefinite lengths are no DER", MUST, BOTH, "2.2.1; X.690 10.1",
+    rule("CSSP-TSREQ-08", "indefinite lengths are no DER", ROBUSTNESS, BOTH, "2.2; X.690 10.1",
          "outer length in indefinite form", "refused (a receiver that takes it is lenient)"),
     mutate.indefinite, "refuse or lenient",
 )  # fmt: skip
@@ -133,7 +133,7 @@ _malformed(
     ), "refuse or lenient",
 )  # fmt: skip
 _malformed(
-    rule("CSSP-TSREQ-12", "several tokens in negoTokens", SHOULD, BOTH, "2.2.1.1",
+    rule("CSSP-TSREQ-12", "several tokens in negoTokens", ROBUSTNESS, BOTH, "2.2.1.1",
          "two elements in negoTokens, the second garbage", "the first is used, or the message refused"),
     lambda message: mutate.replaced(message, nego_tokens=(*(message.nego_tokens or ()), b"garbage")).encode(),
     "either",
@@ -228,7 +228,7 @@ def _client_sizes(run: ClientRun) -> Outcome:
 
 
 _malformed(
-    rule("CSSP-TSREQ-24", "a member with the wrong tag class", ROBUSTNESS, BOTH, "2.2.1; X.690 8.1.2",
+    rule("CSSP-TSREQ-24", "a member with the wrong tag class", MUST, BOTH, "2.2.1; X.690 8.14",
          "version under the primitive tag 80 in place of A0", "refused"),
     mutate.clear_version, "refuse",
 )  # fmt: skip

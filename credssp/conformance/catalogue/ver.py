@@ -23,7 +23,7 @@ def _existing_version(seen: Observation) -> Outcome:
 
 
 @CATALOGUE.observe(
-    rule("CSSP-VER-02", "own version stays the same", MUST, BOTH, "2.2.1 version",
+    rule("CSSP-VER-02", "own version stays the same", ROBUSTNESS, BOTH, "2.2.1 version",
          "a good login", "the same version in all messages of one side")
 )  # fmt: skip
 def _constant_version(seen: Observation) -> Outcome:
@@ -69,14 +69,14 @@ _completes(
     (255, 300),
 )  # fmt: skip
 _completes(
-    rule("CSSP-VER-05", "versions 5 and 6 bind with hashes", MUST, BOTH, "2.2.1 version; 3.1.5 step 3",
+    rule("CSSP-VER-05", "versions 5 and 6 bind with hashes", MUST, BOTH, "2.2.1 version; 3.1.5 steps 3 and 4",
          "versions 6 and 5", "completes with hashes"),
     (6, 5),
 )  # fmt: skip
 
 
 @CATALOGUE.server(
-    rule("CSSP-VER-06", "versions 2 to 4 bind with the key", MUST, SERVER, "3.1.5 step 4",
+    rule("CSSP-VER-06", "versions 2 to 4 bind with the key", MUST, SERVER, "3.1.5 steps 3 and 4",
          "versions 4, 3 and 2", "completes with the key, and the key plus 1 (skipped where policy refuses them)")
 )  # fmt: skip
 def _old_clients(run: ServerRun) -> Outcome:
@@ -88,7 +88,7 @@ def _old_clients(run: ServerRun) -> Outcome:
 
 
 @CATALOGUE.client(
-    rule("CSSP-VER-07", "old servers get the key", MUST, CLIENT, "3.1.5 step 5",
+    rule("CSSP-VER-07", "old servers get the key", MUST, CLIENT, "3.1.5 steps 3 and 5",
          "server versions 4, 3 and 2", "the client sends the key and takes the key plus 1 (skipped where it refuses)")
 )  # fmt: skip
 def _old_servers(run: ClientRun) -> Outcome:
@@ -147,7 +147,7 @@ def _too_old_client(run: ServerRun) -> Outcome:
 
 
 @CATALOGUE.client(
-    rule("CSSP-VER-10", "a version below policy ends it early", SHOULD, CLIENT, "3.1.5 <11>",
+    rule("CSSP-VER-10", "a version below policy ends it early", ROBUSTNESS, CLIENT, "2.2.1 <11>; 3.1.5 <25>",
          "a version 2 server to a client that demands 5", "stops before pubKeyAuth")
 )  # fmt: skip
 def _too_old_server(run: ClientRun) -> Outcome:
@@ -157,7 +157,7 @@ def _too_old_server(run: ClientRun) -> Outcome:
 
 @CATALOGUE.server(
     version_change := rule(
-        "CSSP-VER-11", "a version that changes from 6 to 5", SHOULD, BOTH, "2.2.1 version",
+        "CSSP-VER-11", "a version that changes from 6 to 5", ROBUSTNESS, BOTH, "2.2.1 version",
         "version 6 first, 5 beside pubKeyAuth", "refused (FreeRDP and Windows-compatible stacks do)",
     )
 )  # fmt: skip
@@ -172,7 +172,7 @@ def _client_change_down(run: ClientRun) -> Outcome:
 
 @CATALOGUE.server(
     version_up := rule(
-        "CSSP-VER-12", "a version that changes from 2 to 6", SHOULD, BOTH, "2.2.1 version",
+        "CSSP-VER-12", "a version that changes from 2 to 6", ROBUSTNESS, BOTH, "2.2.1 version",
         "version 2 first, then 6 with a hash", "refused",
     )
 )  # fmt: skip
@@ -190,7 +190,7 @@ def _client_change_up(run: ClientRun) -> Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-VER-13", "a version that changes beside authInfo", SHOULD, SERVER, "2.2.1 version",
+    rule("CSSP-VER-13", "a version that changes beside authInfo", ROBUSTNESS, SERVER, "2.2.1 version",
          "version 6, and 5 in the message with authInfo", "refused before the credentials are used")
 )  # fmt: skip
 def _change_at_the_end(run: ServerRun) -> Outcome:
@@ -198,7 +198,8 @@ def _change_at_the_end(run: ServerRun) -> Outcome:
 
 
 @CATALOGUE.client(
-    rule("CSSP-VER-14", "no credentials to version 2 when 5 is demanded", SECURITY, CLIENT, "CVE-2018-0886; 5.1",
+    rule("CSSP-VER-14", "no credentials to version 2 when 5 is demanded", SECURITY, CLIENT,
+         "CVE-2018-0886; 2.2.1 <11>; 5.1",
          "a version 2 server to a client that demands 5", "no credentials, and no pubKeyAuth to relay")
 )  # fmt: skip
 def _no_downgrade(run: ClientRun) -> Outcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from typing import Any
 
 from credssp.conformance.catalogue._base import (
     BOTH,
@@ -13,14 +13,13 @@ from credssp.conformance.catalogue._base import (
     ROBUSTNESS,
     SECURITY,
     SERVER,
-    SHOULD,
 )
-from credssp.conformance.http import HttpAnswer, HttpClientLink, HttpConnection, HttpServerLink
+from credssp.conformance.catalogue._protector import Protector
+from credssp.conformance.http import HttpAnswer, HttpClientLink, HttpConnection, HttpRequest, HttpServerLink
 from credssp.conformance.play import ClientRun, Play
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
 from credssp.conformance.run import ServerRun, describe_end
 from credssp.conformance.setup import Setup
-from credssp.conformance.wire import Wire
 from credssp.errors import CredSSPError
 from credssp.tls.settings import ServerTLS
 from credssp.winrm.encryption import ENCRYPTED, SOAP, Encrypted, encrypt, encrypted_parts, is_encrypted_type
@@ -35,31 +34,6 @@ IDENTIFY = (
 MULTIPLE = ENCRYPTED.replace("multipart/encrypted", "multipart/x-multi-encrypted", 1)
 
 
-@dataclass
-class _Protector:
-    """The channel of a wire, in the form in which `credssp.winrm.encryption` wants it."""
-
-    wire: Wire
-
-    @property
-    def tls_version(self) -> str:
-        return self.wire.channel.protocol
-
-    @property
-    def tls_cipher(self) -> str:
-        return self.wire.channel.cipher
-
-    @property
-    def peer_closed(self) -> bool:
-        return self.wire.channel.peer_closed
-
-    def wrap(self, data: bytes) -> bytes:
-        return self.wire.channel.encrypt(data)
-
-    def unwrap(self, data: bytes) -> bytes:
-        return self.wire.channel.decrypt(data)
-
-
 def _http(run: ServerRun) -> tuple[HttpConnection, HttpClientLink]:
     link = run.raw()
     if not isinstance(link, HttpClientLink):
@@ -67,13 +41,13 @@ def _http(run: ServerRun) -> tuple[HttpConnection, HttpClientLink]:
     return link.connection, link
 
 
-def _ready(run: ServerRun) -> tuple[HttpConnection, _Protector]:
+def _ready(run: ServerRun) -> tuple[HttpConnection, Protector]:
     """Log on; returns the connection, and what encrypts for it."""
     connection, link = _http(run)
     attempt = run.login(wire=run.wrap(link))
     if not attempt.accepted:
         raise Skipped(f"no good login: {describe_end(attempt.end)}")
-    return connection, _Protector(attempt.wire)
+    return connection, Protector(attempt.wire)
 
 
 def _answer(answer: HttpAnswer | None) -> HttpAnswer | Outcome:
@@ -81,7 +55,7 @@ def _answer(answer: HttpAnswer | None) -> HttpAnswer | Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-WINRM-01", "CredSSP is offered", SHOULD, SERVER, "[MS-WSMV] 3.1.4.1.28",
+    rule("CSSP-WINRM-01", "CredSSP is offered", MUST, SERVER, "[MS-WSMV] 3.1.4.1.28",
          "a request without Authorization", "401 with WWW-Authenticate: CredSSP"), "http",
 )  # fmt: skip
 def _offered(run: ServerRun) -> Outcome:
@@ -97,7 +71,7 @@ def _offered(run: ServerRun) -> Outcome:
          "a good login", "CredSSP, a space, base64; a ClientHello first"), "http",
 )  # fmt: skip
 def _records(run: ClientRun) -> Outcome:
-    requests = [request for request in _requests(run.baseline()) if request.authorization]
+    requests = [request for request in requests_of(run.baseline()) if request.authorization]
     for request in requests:
         scheme, _, _ = request.authorization.partition(" ")
         if scheme != "CredSSP":
@@ -108,7 +82,8 @@ def _records(run: ClientRun) -> Outcome:
     return passed() if hello[0] == 0x16 and hello[5] == 1 else failed("the first token is no ClientHello")
 
 
-def _requests(play: Play) -> list:  # type: ignore[type-arg]
+def requests_of(play: Play) -> list[HttpRequest]:
+    """Return the requests of a login. Raises Skipped where there is no HTTP."""
     link = play.wire.link
     if not isinstance(link, HttpServerLink):
         raise Skipped("no HTTP")
@@ -116,7 +91,7 @@ def _requests(play: Play) -> list:  # type: ignore[type-arg]
 
 
 LEGS = rule(
-    "CSSP-WINRM-03", "a login belongs to one connection", MUST, BOTH, "[MS-WSMV] 3.1.4.1.28",
+    "CSSP-WINRM-03", "a login belongs to one connection", ROBUSTNESS, BOTH, "[MS-WSMV] 2.2.9.1.3; 3.1.5 step 1",
     "the client's legs; a leg on another connection than its login", "one TLS session; the stray leg is refused",
 )  # fmt: skip
 
@@ -140,7 +115,7 @@ def _stray_leg(run: ServerRun) -> Outcome:
 @CATALOGUE.client(LEGS, "http")
 def _one_session(run: ClientRun) -> Outcome:
     hellos = sum(
-        1 for request in _requests(run.baseline()) if request.token[:1] == b"\x16" and request.token[5:6] == b"\1"
+        1 for request in requests_of(run.baseline()) if request.token[:1] == b"\x16" and request.token[5:6] == b"\1"
     )
     return passed() if hellos == 1 else failed(f"{hellos} ClientHellos in one login")
 
@@ -175,7 +150,8 @@ LARGE = rule(
 )  # fmt: skip
 
 
-def _encrypted_answer(run: ServerRun) -> tuple[HttpAnswer, _Protector]:
+def encrypted_answer(run: ServerRun) -> tuple[HttpAnswer, Protector]:
+    """Log on, send a message, and return the answer to it. Raises Skipped where that is not encrypted."""
     connection, protector = _ready(run)
     sealed = encrypt(protector, IDENTIFY, SOAP)
     answer = connection.request(content_type=sealed.content_type, body=sealed.body)
@@ -186,11 +162,11 @@ def _encrypted_answer(run: ServerRun) -> tuple[HttpAnswer, _Protector]:
 
 @CATALOGUE.server(BODIES, "http")
 def _server_body(run: ServerRun) -> Outcome:
-    answer, protector = _encrypted_answer(run)
+    answer, protector = encrypted_answer(run)
     return _well_formed(answer.content_type, answer.body, protector)
 
 
-def _well_formed(content_type: str, body: bytes, protector: _Protector) -> Outcome:
+def _well_formed(content_type: str, body: bytes, protector: Protector) -> Outcome:
     large = content_type.startswith("multipart/x-multi-encrypted")
     if content_type.replace(" ", "") not in (ENCRYPTED.replace(" ", ""), MULTIPLE.replace(" ", "")):
         return failed(f"Content-Type: {content_type}")
@@ -206,11 +182,11 @@ def _well_formed(content_type: str, body: bytes, protector: _Protector) -> Outco
 
 @CATALOGUE.client(BODIES, "http")
 def _client_body(run: ClientRun) -> Outcome:
-    request, protector = _client_message(run, b"")
+    request, protector = client_message(run, b"")
     return _well_formed(request.content_type, request.body, protector)
 
 
-def _client_message(run: ClientRun, mark: bytes) -> tuple:  # type: ignore[type-arg]
+def client_message(run: ClientRun, mark: bytes) -> tuple[HttpRequest, Protector]:
     """Serve a login and return the encrypted message behind it."""
     play = run.try_serve(Setup(large_message=bool(mark)))
     link = play.wire.link
@@ -220,10 +196,10 @@ def _client_message(run: ClientRun, mark: bytes) -> tuple:  # type: ignore[type-
     request = link.source.next(run.target.timeout)
     if request is None or not is_encrypted_type(request.content_type):
         raise Skipped("the client sends no encrypted message")
-    return request, _Protector(play.wire)
+    return request, Protector(play.wire)
 
 
-def _trailers(body: bytes, content_type: str, protector: _Protector) -> Outcome:
+def _trailers(body: bytes, content_type: str, protector: Protector) -> Outcome:
     parts = list(encrypted_parts(content_type, body))
     at = body.find(b"application/octet-stream\r\n") + len(b"application/octet-stream\r\n")
     told = int.from_bytes(body[at : at + 4], "little")
@@ -239,13 +215,13 @@ def _trailers(body: bytes, content_type: str, protector: _Protector) -> Outcome:
 
 @CATALOGUE.server(TRAILER, "http")
 def _server_trailer(run: ServerRun) -> Outcome:
-    answer, protector = _encrypted_answer(run)
+    answer, protector = encrypted_answer(run)
     return _trailers(answer.body, answer.content_type, protector)
 
 
 @CATALOGUE.client(TRAILER, "http")
 def _client_trailer(run: ClientRun) -> Outcome:
-    request, protector = _client_message(run, b"")
+    request, protector = client_message(run, b"")
     return _trailers(request.body, request.content_type, protector)
 
 
@@ -262,14 +238,14 @@ def _server_large(run: ServerRun) -> Outcome:
 
 @CATALOGUE.client(LARGE, "http")
 def _client_large(run: ClientRun) -> Outcome:
-    request, protector = _client_message(run, b"large")
+    request, protector = client_message(run, b"large")
     if not request.content_type.startswith("multipart/x-multi-encrypted"):
         return failed(f"Content-Type: {request.content_type}")
     return _well_formed(request.content_type, request.body, protector)
 
 
 LYING = rule(
-    "CSSP-WINRM-08", "a Length that lies", ROBUSTNESS, BOTH, "[MS-WSMV] 2.2.9.1.3.1.1",
+    "CSSP-WINRM-08", "a Length that lies", ROBUSTNESS, BOTH, "[MS-WSMV] 2.2.9.1.3.1.2.1",
     "OriginalContent with another Length than that of the plaintext", "refused",
 )  # fmt: skip
 
@@ -300,16 +276,19 @@ def _client_lie(run: ClientRun) -> Outcome:
     request = link.source.next(run.target.timeout)
     if request is None or not is_encrypted_type(request.content_type):
         raise Skipped("the client sends no encrypted message")
-    protector = _Protector(play.wire)
+    protector = Protector(play.wire)
     for part in encrypted_parts(request.content_type, request.body):
         protector.unwrap(part.records)
     sealed = encrypt(protector, b"<answer/>", SOAP)
     link.source.answer(HttpAnswer(200, (), sealed.content_type, _lie(sealed)))
-    return passed(type(link.report).__name__) if link.report is not None else failed("the client takes it")
+    told = link.report
+    if link.crash:
+        return Outcome(Verdict.CRASH, link.crash)
+    return passed(type(told).__name__) if told is not None else failed("the client takes it")
 
 
 @CATALOGUE.client(
-    rule("CSSP-WINRM-09", "a server that does not offer CredSSP", SHOULD, CLIENT, "[MS-WSMV] 3.1.4.1.28",
+    rule("CSSP-WINRM-09", "a server that does not offer CredSSP", MUST, CLIENT, "[MS-WSMV] 3.1.4.1.28",
          "401 that offers Negotiate and Basic", "no CredSSP token"), "http",
 )  # fmt: skip
 def _not_offered(run: ClientRun) -> Outcome:
@@ -334,7 +313,7 @@ def _tickets(run: ClientRun) -> Outcome:
 
 
 @CATALOGUE.client(
-    rule("CSSP-WINRM-11", "the delegation policy counts over HTTP too", SECURITY, CLIENT, "3.1.1",
+    rule("CSSP-WINRM-11", "the delegation policy counts over HTTP too", SECURITY, CLIENT, "3.1.1 <23>; 5.1",
          "a client whose policy names no server", "no authInfo"), "http",
 )  # fmt: skip
 def _policy(run: ClientRun) -> Outcome:
@@ -344,7 +323,7 @@ def _policy(run: ClientRun) -> Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-WINRM-12", "messages in clear text", SHOULD, SERVER, "[MS-WSMV] 3.1.4.1.28; AllowUnencrypted",
+    rule("CSSP-WINRM-12", "messages in clear text", MUST, SERVER, "[MS-WSMV] 3.1.4.1.29.1 AllowUnencrypted",
          "SOAP that is not encrypted, over http, after a good login", "refused (skipped over https)"), "http",
 )  # fmt: skip
 def _clear(run: ServerRun) -> Outcome:
@@ -388,7 +367,8 @@ def _wrong_password(run: ServerRun) -> Outcome:
 
 
 @CATALOGUE.server(
-    rule("CSSP-WINRM-15", "a message of another connection's login", SECURITY, SERVER, "[MS-WSMV] 3.1.4.1.28",
+    rule("CSSP-WINRM-15", "a message of another connection's login", SECURITY, SERVER,
+         "[MS-WSMV] 2.2.9.1.3, 3.1.4.1.28",
          "a message encrypted for one connection, sent on another that is logged on too", "refused"), "http",
 )  # fmt: skip
 def _stray_message(run: ServerRun) -> Outcome:
@@ -399,3 +379,27 @@ def _stray_message(run: ServerRun) -> Outcome:
     if isinstance(answer, Outcome):
         return answer
     return failed("taken") if 200 <= answer.status < 300 else passed(f"{answer.status}")
+
+
+@CATALOGUE.client(
+    rule("CSSP-WINRM-18", "200 before the server has proved its key", SECURITY, CLIENT, "3.1.5 step 5",
+         "200 in place of the server's first token, then of its pubKeyAuth", "an error, or a new login; no message"),
+    "http",
+)  # fmt: skip
+def _agreed_too_early(run: ClientRun) -> Outcome:
+    def agree(play: Play, _: object) -> None:
+        link = play.wire.link
+        if isinstance(link, HttpServerLink):
+            link.finish(HttpAnswer(200))
+
+    scripts: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"challenge": agree}, "the server's first token"),
+        ({"key": agree}, "pubKeyAuth"),
+    )
+    for script, what in scripts:
+        play = run.serve(**script)
+        if any(is_encrypted_type(request.content_type) for request in requests_of(play)):
+            return failed(f"200 in place of {what}: the client sent its message")
+        if play.crash:
+            return Outcome(Verdict.CRASH, play.crash)
+    return passed(describe_end(play.end))

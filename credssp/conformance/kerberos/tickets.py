@@ -5,6 +5,7 @@ from __future__ import annotations
 from credssp.conformance.ntlm import Account
 from credssp.credentials import CCacheCredentials
 from credssp.errors import LocalProtocolError
+from credssp.nego import kerberos_crypto as crypto
 from credssp.nego import pyspnego
 from credssp.nego.target import Target
 from credssp.nego.tickets import ServiceKey, ServiceTicket, password_tickets, service_keys, service_ticket
@@ -31,6 +32,7 @@ class TicketSource:
         Raises:
             AuthenticationError: there is none to be had.
             LocalProtocolError: the target is an IP address, for which there are no tickets.
+            RemoteProtocolError: the ticket's session key is not one of AES.
         """
         if target_name not in self._tickets:
             target = Target.parse(target_name)
@@ -45,7 +47,9 @@ class TicketSource:
                 self._cache = pyspnego.call(
                     "getting a ticket-granting ticket", password_tickets, principal, account.password
                 )
-            self._tickets[target_name] = pyspnego.call("getting a ticket", service_ticket, target, self._cache)
+            ticket = pyspnego.call("getting a ticket", service_ticket, target, self._cache)
+            crypto.checksum_size(ticket.key.etype, ticket.key.value)  # raises where the suite does not know the type
+            self._tickets[target_name] = ticket
         return self._tickets[target_name]
 
 

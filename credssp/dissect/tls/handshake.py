@@ -17,6 +17,7 @@ __all__ = [
     "ClientHello",
     "HandshakeBuffer",
     "ServerHello",
+    "client_hello_random",
     "message_name",
     "read_certificate",
     "version_name",
@@ -206,6 +207,15 @@ class ServerHello:
             _ENCRYPT_THEN_MAC in extensions,
             random == _RETRY,
         )
+
+
+def client_hello_random(records: bytes) -> bytes:
+    """Return the client random if TLS records begin with a ClientHello in clear, else nothing."""
+    # Record: type, version, length; message: type, length, legacy_version, random. Encrypted, it has no such lengths.
+    whole = int.from_bytes(records[3:5], "big") == 4 + int.from_bytes(records[6:9], "big")
+    if records[:2] != b"\x16\x03" or records[5:6] != b"\x01" or records[9:10] != b"\x03" or not whole:
+        return b""
+    return records[11:43]
 
 
 def read_certificate(message: bytes, version: int) -> bytes | None:

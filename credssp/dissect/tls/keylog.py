@@ -7,7 +7,7 @@ client random is that of the ClientHello, by which a connection finds its secret
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from credssp.dissect.errors import CaptureError
 from credssp.secret import Secret
@@ -21,6 +21,8 @@ MAX_CONNECTIONS: Final = 100_000
 """Connections of a key log that are kept, some 100 MB; a browser's log of a month has a tenth of it."""
 
 _MAX_LINE: Final = 1024
+# Editors of Windows put it in front.
+_BOM: Final = b"\xef\xbb\xbf"
 _LABELS: Final = frozenset(
     (
         "CLIENT_RANDOM",
@@ -61,12 +63,16 @@ class Secrets:
     def add_log(self, lines: Iterable[bytes]) -> None:
         """Take the lines of a key log; whatever is no such line is counted and passed over."""
         for line in lines:
-            text = line.strip()
+            text = line.removeprefix(_BOM).strip()
             if text and not text.startswith(b"#") and not self._add(text):
                 self.lines_ignored += 1
 
+    def add_file(self, stream: BinaryIO) -> None:
+        """Take the lines of a key log from a file; what has no lines is not read into memory at once."""
+        self.add_log(iter(lambda: stream.readline(_MAX_LINE + 1), b""))
+
     def _add(self, line: bytes) -> bool:
-        parts = line.split(b" ") if len(line) <= _MAX_LINE else []
+        parts = line.split() if len(line) <= _MAX_LINE else []
         if len(parts) != 3:
             return False
         try:

@@ -7,6 +7,7 @@ at the end. Nothing that is wrong with one direction stops the other.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections import deque
 from collections.abc import Callable
@@ -38,6 +39,8 @@ _MAX_QUEUE: Final = 64 * 1024
 """Octets of a connection that wait for keys; a login has less than 20 KiB."""
 MAX_WAITING: Final = 64 << 20
 """Octets of all connections that wait for keys."""
+_MAX_FLIGHTS: Final = 20
+"""Packets with encrypted records of one direction that are shown; a login has five."""
 _MAX_TRANSCRIPT: Final = 256 * 1024
 _MAX_SKIP: Final = 64
 """Records that may be missing in a gap before the next one opens again."""
@@ -126,6 +129,7 @@ class TLSSession:
         for side in self._sides.values():
             if side.queue:
                 self._problem(self._why_not())
+                self._show_encrypted(side)
             elif side.data and not side.dead:
                 self._problem(f"the capture ends inside a TLS record of the {side.sender}")
             self._close(side)
@@ -147,7 +151,7 @@ class TLSSession:
         if side.after_gap:
             side.data = _next_record(side.data)
         while len(side.data) >= _HEADER:
-            if not _is_header(side.data):
+            if not _is_header(side.data, 0):
                 self._problem(f"what the {side.sender} sends stops being TLS records")
                 self._close(side)
                 return
@@ -169,11 +173,20 @@ class TLSSession:
         if self._secrets.waiting > MAX_WAITING or sum(side.queued for side in sides) > _MAX_QUEUE:
             self._problem(self._why_not())
             for side in sides:
+                self._show_encrypted(side)
                 self._close(side)
 
     def _close(self, side: _Side) -> None:
         self._hold(side, -side.queued)
         side.close()
+
+    def _show_encrypted(self, side: _Side) -> None:
+        """Tell when and how much was sent that could not be opened: even that shows how far a login went."""
+        flights = itertools.groupby(side.queue, key=lambda record: record.time)
+        for time, records in itertools.islice(flights, _MAX_FLIGHTS):
+            sizes = [len(record.body) for record in records]
+            what = "encrypted record" if len(sizes) == 1 else f"{len(sizes)} encrypted records"
+            self._notify(side.sender, what, sum(sizes), time)
 
     def _pump(self) -> None:
         """Go on with both directions until neither can."""
@@ -350,10 +363,9 @@ class TLSSession:
         """Say why records could not be opened."""
         client, hello = self._client_hello, self._server_hello
         if client is None or hello is None:
-            lost = " and ".join(
-                name for name, found in (("ClientHello", client), ("ServerHello", hello)) if found is None
-            )
-            return f"encrypted, and cannot be opened: {lost} is not in the capture"
+            lost = [name for name, found in (("ClientHello", client), ("ServerHello", hello)) if found is None]
+            verb = "is" if len(lost) == 1 else "are"
+            return f"encrypted, and cannot be opened: {' and '.join(lost)} {verb} not in the capture"
         suite = find_suite(hello.suite)
         if suite is None:
             return f"encrypted, and cannot be opened: {suite_name(hello.suite)} is not supported here"
@@ -370,15 +382,19 @@ class TLSSession:
         return f"encrypted, and cannot be opened: {self._secrets.why_not(client.random)}"
 
 
-def _is_header(data: bytes) -> bool:
-    return 20 <= data[0] <= 24 and data[1] == 3 and data[2] <= 4 and int.from_bytes(data[3:5], "big") <= _MAX_RECORD
+def _is_header(data: bytes, at: int) -> bool:
+    if not (20 <= data[at] <= 24 and data[at + 1] == 3 and data[at + 2] <= 4):
+        return False
+    return int.from_bytes(data[at + 3 : at + 5], "big") <= _MAX_RECORD
 
 
 def _next_record(data: bytes) -> bytes:
     """Drop octets until what looks like a record whose successor looks like one too."""
-    for start in range(len(data) - _HEADER + 1):
-        if _is_header(data[start:]):
-            following = data[start + _HEADER + int.from_bytes(data[start + 3 : start + 5], "big") :]
-            if len(following) < _HEADER or _is_header(following):
+    start = data.find(3, 1) - 1
+    while 0 <= start <= len(data) - _HEADER:
+        if _is_header(data, start):
+            following = start + _HEADER + int.from_bytes(data[start + 3 : start + 5], "big")
+            if following > len(data) - _HEADER or _is_header(data, following):
                 return data[start:]
+        start = data.find(3, start + 2) - 1
     return data[-(_HEADER - 1) :]

@@ -88,8 +88,7 @@ class SpnegoAcceptor(SecurityContext):
         return self._later(NegTokenResp.decode(token), self._mechanism).encode()
 
     def _first(self, init: NegTokenInit) -> bytes:
-        if init.neg_hints is not None:
-            raise RemoteProtocolError("a client sends no NegTokenInit2", section="[MS-SPNG] 2.2.1")
+        # negHints of a client that sends NegTokenInit2 is ignored ([MS-SPNG] 3.2.5).
         candidate, oid = self._choose(init.mech_types)
         self._mech_types = init.mech_types_der
         mechanism = self._mechanism = candidate.make()
@@ -106,7 +105,7 @@ class SpnegoAcceptor(SecurityContext):
         """Return the first of our mechanisms that the client has, and the OID by which it calls it.
 
         The answer must repeat that very OID: Windows lists Kerberos twice, its own OID first, and fails if it gets
-        the other one back ([MS-SPNG] <9>).
+        the other one back ([MS-SPNG] 3.2.5, note <10>).
         """
         for candidate in self._candidates:
             for oid in offered:

@@ -182,17 +182,15 @@ class SpnegoInitiator(SecurityContext):
             if not first:
                 raise RemoteProtocolError("request-mic after the server's first reply", section=_REPLY)
             self._mic_required = True
-        if reply.supported_mech is None:
+        if reply.supported_mech is None or not first:
+            # Some peers repeat it in later replies: to be taken, and never to be followed ([MS-SPNG] 3.3.5).
             return None
         name = mechanism_of(reply.supported_mech)
         chosen = next((candidate for candidate in self._offered if candidate.name == name), None)
         if chosen is None:
             raise RemoteProtocolError("supportedMech is none of the mechanisms we offered", section=_REPLY)
         if chosen.name == self.name:
-            # [MS-SPNG] <10>: some peers repeat it in later replies.
             return None
-        if not first:
-            raise RemoteProtocolError("supportedMech changes after the server's first reply", section=_REPLY)
         if reply.response_token:
             raise RemoteProtocolError("the server answers a mechanism that has not started", section=_REPLY)
         # The optimistic token was for nobody; from here on only the MIC proves that nobody changed our list.

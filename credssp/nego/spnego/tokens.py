@@ -11,8 +11,9 @@
                                  responseToken [2] OCTET STRING OPTIONAL, mechListMIC [3] OCTET STRING OPTIONAL }
 
 NegTokenInit2 is what a server that speaks first sends; [MS-SPNG] 2.2.1 gives it the tag of NegTokenInit, so one class
-holds both and the type of member [3] tells them apart. Decoding is strict (see `credssp.wire.der`) but for one thing:
-a NegTokenInit without its GSS-API framing is taken, because some clients leave it away.
+holds both and the type of member [3] tells them apart. Decoding is strict (see `credssp.wire.der`) but for two things:
+a NegTokenInit without its GSS-API framing is taken, because some clients leave it away, and members that a later
+version appends are passed over, because RFC 4178 section 6 wants it so.
 """
 
 from __future__ import annotations
@@ -165,7 +166,10 @@ class NegTokenInit:
                 raise reader.error("GSS-API framing of another mechanism", f"{_INIT}.thisMech", start)
             span = start + len(SPNEGO_OID), stop
         body = reader.only(span, Tag.CONTEXT_0, _INIT)
-        types, _flags, mech_token, third, fourth = reader.sequence(body, _INIT_NAMES, _INIT)
+        contents = reader.only(body, Tag.SEQUENCE, _INIT)
+        members = _without_extensions(reader, contents, len(_INIT_NAMES), _INIT)
+        # reqFlags is nobody's business: an acceptor ignores it, whatever is in there (RFC 4178 4.2.1).
+        types, _flags, mech_token, third, fourth = reader.fields(members, _INIT_NAMES, _INIT)
         items = reader.sequence_of(types, Tag.OBJECT_IDENTIFIER, f"{_INIT}.mechTypes", limit=MAX_MECH_TYPES)
         if types is None or not items:
             raise reader.error("no mechanism at all", f"{_INIT}.mechTypes", body[0])
@@ -190,6 +194,32 @@ class NegTokenInit:
             f"NegTokenInit(mech_types=[{', '.join(map(_name, self.mech_types))}], mech_token={_size(self.mech_token)}, "
             f"mech_list_mic={_size(self.mech_list_mic)}, neg_hints={self.neg_hints}, framed={self.framed})"
         )
+
+
+def _without_extensions(reader: Reader, contents: Span, known: int, field: str) -> Span:
+    """Leave out what a later version appended; what is left may still be wrong.
+
+    Args:
+        reader: the token.
+        contents: contents of the SEQUENCE.
+        known: how many members it has today, from [0] on.
+        field: the structure, for errors.
+
+    Raises:
+        DecodeError: something stands behind a member with a higher tag.
+    """
+    begin, stop = contents
+    position, end = begin, stop
+    last = Tag.CONTEXT_0 + known - 1
+    while position < stop:
+        tag, _, following = reader.tlv(position, stop, field)
+        if tag > last:
+            end = min(end, position)
+            last = tag
+        elif end < stop:
+            raise reader.error("stands behind a member with a higher tag, or twice", field, position)
+        position = following
+    return begin, end
 
 
 def _read_hints(reader: Reader, span: Span) -> NegHints:
@@ -241,7 +271,7 @@ class NegTokenResp:
         """
         reader = Reader(token, _RESP_SECTION)
         body = reader.only(reader.whole, Tag.CONTEXT_0 + 1, _RESP)
-        contents = reader.only(body, Tag.SEQUENCE, _RESP)
+        contents = _without_extensions(reader, reader.only(body, Tag.SEQUENCE, _RESP), len(_RESP_MEMBERS), _RESP)
         state, mech, response, mic = reader.members(contents, _RESP_MEMBERS, _RESP)
         neg_state = supported = None
         if state is not None:

@@ -1,0 +1,158 @@
+"""NEG, the form: Connection Request and Confirm, and the direct approach ([MS-RDPBCGR] 3.2.5.3, 3.3.5.3, 5.4.2.2)."""
+
+from __future__ import annotations
+
+from credssp.conformance.catalogue._base import CATALOGUE, CLIENT, MUST, SERVER, SHOULD
+from credssp.conformance.play import ClientRun
+from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
+from credssp.conformance.run import ServerRun, judge_refusal
+from credssp.conformance.setup import Front
+from credssp.conformance.wire import End, Reply
+from credssp.conformance.x224 import ask, take_frame
+from credssp.errors import CredSSPError
+from credssp.rdp import tpkt
+from credssp.rdp.negotiation import NegotiationFailure, NegotiationRequest, NegotiationResponse, Protocol
+from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
+from credssp.tls.settings import ClientTLS
+
+rule = CATALOGUE.rule
+SSL, HYBRID = 1, 2
+INCONSISTENT_FLAGS = 4
+COOKIE = b"Cookie: mstshash=alice\r\n"
+TOKEN = b"Cookie: msts=3640205228.15629.0000\r\n"
+
+
+def _reply(data: bytes | None) -> Reply:
+    return Reply(End.SILENT) if data is None else Reply(End.OTHER, data) if data else Reply(End.CLOSED)
+
+
+@CATALOGUE.server(
+    rule("CSSP-NEG-15", "the connection ends behind RDP_NEG_FAILURE", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.3.2",
+         "requestedProtocols SSL to a server that demands CredSSP", "the connection is closed behind the failure"),
+    "x224",
+)  # fmt: skip
+def _ends(run: ServerRun) -> Outcome:
+    link = run.raw()
+    answer = ask(link, SSL, run.target.timeout)
+    if not isinstance(answer, ConnectionConfirm) or not isinstance(answer.negotiation, NegotiationFailure):
+        raise Skipped("no RDP_NEG_FAILURE to be had: the server does not demand CredSSP")
+    end = _reply(link.receive(run.target.timeout))
+    return judge_refusal(end, link.crash, accepted=failed("the connection stayed open"))
+
+
+@CATALOGUE.client(
+    rule("CSSP-NEG-16", "the form of the Connection Request", MUST, CLIENT, "[MS-RDPBCGR] 2.2.1.1, 3.2.5.3.1",
+         "the Connection Request",
+         "class 0, both references 0, lengths that fit, a cookie or a routing token, correlation info with its flag"),
+    "x224",
+)  # fmt: skip
+def _request_form(run: ClientRun) -> Outcome:
+    data = run.target.request(run.start(front=Front(answer=b"")))
+    if len(data) < 11:
+        raise Skipped("no Connection Request")
+    if data[:2] != b"\3\0" or int.from_bytes(data[2:4], "big") != len(data):
+        return failed(f"TPKT header {data[:4].hex()} in front of {len(data)} octets")
+    if any(data[6:11]):
+        return failed(f"references and class are {data[6:11].hex()}, not zero")
+    try:
+        request = ConnectionRequest.decode(data[4:])
+    except CredSSPError as error:
+        return failed(getattr(error, "message", str(error)))
+    if request.cookie is not None and request.routing_token is not None:
+        return failed("a cookie and a routing token")
+    return passed()
+
+
+def _selected(run: ServerRun, text: bytes) -> Outcome:
+    """Send a Connection Request with this text in front of RDP_NEG_REQ."""
+    variable = text + NegotiationRequest(Protocol(SSL | HYBRID)).encode()
+    link = run.raw()
+    link.send(tpkt.frame(bytes((6 + len(variable), 0xE0)) + bytes(5) + variable))
+    chosen = _confirm(take_frame(link, run.target.timeout))
+    if link.crash:
+        return Outcome(Verdict.CRASH, link.crash)
+    if isinstance(chosen, NegotiationResponse) and chosen.selected == HYBRID:
+        return passed()
+    return failed(f"{chosen or 'no negotiation data'}: {text.decode().strip()}")
+
+
+def _confirm(data: bytes) -> NegotiationResponse | NegotiationFailure | None:
+    try:
+        return ConnectionConfirm.decode(data[4:]).negotiation
+    except CredSSPError:
+        return None
+
+
+@CATALOGUE.server(
+    rule("CSSP-NEG-17", "cookies and routing tokens mean nothing", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.3.1",
+         "a Connection Request with a cookie; one with a routing token", "as without: HYBRID is selected"), "x224",
+)  # fmt: skip
+def _cookies(run: ServerRun) -> Outcome:
+    if _selected(run, b"").verdict is not Verdict.PASS:
+        raise Skipped("HYBRID is not selected without a cookie either")
+    outcome = _selected(run, COOKIE)
+    return outcome if outcome.verdict is not Verdict.PASS else _selected(run, TOKEN)
+
+
+@CATALOGUE.server(
+    rule("CSSP-NEG-18", "a cookie and a routing token together", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.3.1",
+         "a Connection Request with both, which a client must not send", "as without: HYBRID is selected"), "x224",
+)  # fmt: skip
+def _both(run: ServerRun) -> Outcome:
+    if _selected(run, b"").verdict is not Verdict.PASS:
+        raise Skipped("HYBRID is not selected without a cookie either")
+    return _selected(run, TOKEN + COOKIE)
+
+
+@CATALOGUE.client(
+    rule("CSSP-NEG-19", "the reserved flag of RDP_NEG_RSP", SHOULD, CLIENT, "[MS-RDPBCGR] 2.2.1.2.1",
+         "flags with NEGRSP_FLAG_RESERVED (4)", "ignored: the login completes"), "x224",
+)  # fmt: skip
+def _reserved(run: ClientRun) -> Outcome:
+    run.baseline()
+    return run.completed(run.try_serve(front=Front(flags=4)), "NEGRSP_FLAG_RESERVED")
+
+
+@CATALOGUE.client(
+    rule("CSSP-NEG-20", "a Connection Confirm that is none", SHOULD, CLIENT, "[MS-RDPBCGR] 3.2.5.3.2",
+         "negotiation data of type 9; an X.224 length beyond the TPKT frame", "the client stops"), "x224",
+)  # fmt: skip
+def _no_confirm(run: ClientRun) -> Outcome:
+    for answer, what in (
+        ("030000130ed000001234000900080002000000", "negotiation data of type 9"),
+        ("0300000b0ed000001234000200080002000000", "a frame that is too short"),
+    ):
+        link = run.start(front=Front(answer=bytes.fromhex(answer)))
+        data = link.receive(run.target.timeout)
+        if data and data[0] == 0x16:
+            return failed(f"{what}: the client began TLS")
+        outcome = judge_refusal(_reply(data), link.crash, accepted=failed(f"{what}: not refused"))
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    return passed()
+
+
+@CATALOGUE.server(
+    rule("CSSP-NEG-21", "the direct approach confirms CredSSP inside", MUST, SERVER, "[MS-RDPBCGR] 5.4.2.2",
+         "TLS and CredSSP first; then a Connection Request with HYBRID, and one with SSL alone",
+         "no result; HYBRID is selected; INCONSISTENT_FLAGS (skipped where there is no direct approach)"), "x224",
+)  # fmt: skip
+def _inside(run: ServerRun) -> Outcome:
+    for protocols in (SSL | HYBRID, SSL):
+        wire = run.wrap(run.raw(), tls=ClientTLS())
+        if wire.handshake() is not None:
+            raise Skipped("no direct approach")
+        attempt = run.login(wire=wire)
+        if not attempt.key_answered:
+            raise Skipped("no good login in the direct approach")
+        early = wire.plaintext(4, min(0.3, run.target.timeout))
+        if early:
+            return failed(f"{early.hex()} in front of the Connection Request")
+        wire.send(ConnectionRequest(negotiation=NegotiationRequest(Protocol(protocols))).encode())
+        chosen = _confirm(wire.plaintext(19))
+        if protocols & HYBRID:
+            if not isinstance(chosen, NegotiationResponse) or chosen.selected != HYBRID:
+                return failed(f"HYBRID was asked for: {chosen}")
+        elif not isinstance(chosen, NegotiationFailure) or chosen.code != INCONSISTENT_FLAGS:
+            return failed(f"SSL alone was asked for: {chosen}")
+    return passed()

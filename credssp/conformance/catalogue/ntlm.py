@@ -1,0 +1,381 @@
+"""SPNEGO, the part that is NTLM: flags, names, proofs and MICs of its three messages ([MS-NLMP])."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from collections.abc import Callable
+
+from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER, SHOULD
+from credssp.conformance.exchange import Observation
+from credssp.conformance.ntlm import NTLM_FLAGS
+from credssp.conformance.play import ClientRun
+from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
+from credssp.conformance.run import ServerRun, judge_refusal
+from credssp.errors import CredSSPError
+from credssp.nego.ntlm.av_pairs import AV_CHANNEL_BINDINGS, encode_av_pair
+from credssp.nego.ntlm.messages import SIGNATURE, Authenticate, Challenge, NTLMv2Response
+from credssp.nego.ntlm.session import SESSION_FLAGS
+from credssp.nego.spnego import NegTokenResp
+
+rule = CATALOGUE.rule
+VERSION_FLAG = 0x02000000
+SEAL_FLAG = 0x20
+TARGET_INFO_FLAG = 0x00800000
+LM_KEY_FLAG = 0x80
+RETURNED = 0xA0080031
+"""56, 128, EXTENDED_SESSIONSECURITY, SEAL, SIGN, UNICODE: a server returns those that it was asked for."""
+ALWAYS_TOLD = 0x00808200
+"""TARGET_INFO, ALWAYS_SIGN, NTLM: in every CHALLENGE."""
+EVERY_NEGOTIATE = 0x00008205
+"""ALWAYS_SIGN, NTLM, REQUEST_TARGET, UNICODE: in every NEGOTIATE."""
+UNUSED = 0x1D244108
+"""The bits that have to be zero: r1 to r7, r9 and r10. (r8, 0x00000400, only should be.)"""
+
+
+@CATALOGUE.server(
+    rule("CSSP-SPNEGO-15", "a MIC of AUTHENTICATE that does not verify", SECURITY, SERVER, "[MS-NLMP] 3.2.5.1.2",
+         "MsvAvFlags says there is a MIC, and it is wrong", "refused")
+)  # fmt: skip
+def _bad_ntlm_mic(run: ServerRun) -> Outcome:
+    return run.key_refused(run.login(ntlm={"mic": "bad"}), "a wrong MIC")
+
+
+@CATALOGUE.server(
+    rule("CSSP-SPNEGO-16", "octets behind MsvAvEOL", ROBUSTNESS, SERVER, "[MS-NLMP] 2.2.2.1, 3.3.2",
+         "an NTLMv2 response with no and with 12 octets behind MsvAvEOL", "taken: the proof covers octets as sent")
+)  # fmt: skip
+def _ntlm_tail(run: ServerRun) -> Outcome:
+    for tail in (b"", bytes(12)):
+        outcome = run.taken(run.login(ntlm={"tail": tail}), f"{len(tail)} octets behind MsvAvEOL")
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    return passed()
+
+
+@CATALOGUE.server(
+    rule("CSSP-SPNEGO-17", "sizes of NEGOTIATE", ROBUSTNESS, SERVER, "[MS-NLMP] 2.2.1.1",
+         "NEGOTIATE of 32, 40 and 42 octets", "taken")
+)  # fmt: skip
+def _negotiate_sizes(run: ServerRun) -> Outcome:
+    for size in (32, 40, 42):
+        flags = NTLM_FLAGS if size >= 40 else NTLM_FLAGS & ~VERSION_FLAG
+        outcome = run.taken(run.login(ntlm={"size": size, "flags": flags}), f"NEGOTIATE of {size} octets")
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    return passed()
+
+
+@CATALOGUE.observe(
+    rule("CSSP-SPNEGO-18", "the client names its target", SHOULD, CLIENT, "3.1.1 <23>; [MS-NLMP] 3.1.5.1.2",
+         "a good login with NTLM", "MsvAvTargetName is TERMSRV/host, HTTP/host or WSMAN/host")
+)  # fmt: skip
+def _target_name(seen: Observation) -> Outcome:
+    ntlm = seen.exchange.ntlm()
+    if ntlm is None:
+        raise Skipped("not NTLM")
+    try:
+        message = Authenticate.decode(ntlm[2])
+    except CredSSPError as error:
+        return failed(str(error))
+    name = message.ntlmv2.target_info.target_name if message.ntlmv2 is not None else None
+    if not name:
+        return failed("no MsvAvTargetName")
+    wanted = name.partition("/")[0].upper() in ("TERMSRV", "HTTP", "WSMAN")
+    return passed(name) if wanted else failed(f"MsvAvTargetName is {name}")
+
+
+_SEALING = rule(
+    "CSSP-SPNEGO-19", "no session without confidentiality", SECURITY, BOTH,
+    "3.1.5 steps 2 and 3; [MS-NLMP] 2.2.2.5, 3.1.5.1.2",
+    "NTLM flags without SEAL", "refused: credentials need encryption (or sealed all the same: lenient)",
+)  # fmt: skip
+
+
+@CATALOGUE.server(_SEALING)
+def _server_no_seal(run: ServerRun) -> Outcome:
+    attempt = run.login(ntlm={"flags": NTLM_FLAGS & ~SEAL_FLAG})
+    if attempt.server_key is not None:
+        return lenient("taken; messages are sealed all the same")
+    return run.key_refused(attempt, "a login without SEAL")
+
+
+@CATALOGUE.client(_SEALING)
+def _client_no_seal(run: ClientRun) -> Outcome:
+    play = run.serve(challenge_token=lambda token: _flags(token, clear=SEAL_FLAG))
+    if play.answers and play.exchange().opened.client_key is not None:
+        return lenient("taken; messages are sealed all the same")
+    return run.stopped_early(play, "CHALLENGE without SEAL")
+
+
+def _flags(token: bytes, *, clear: int) -> bytes:
+    """Clear flags of a CHALLENGE, bare or in SPNEGO (where it has the same size)."""
+    at = token.find(b"NTLMSSP\0\2\0\0\0")
+    if at < 0:
+        raise Skipped("the client does not speak NTLM")
+    flags = int.from_bytes(token[at + 20 : at + 24], "little") & ~clear
+    return token[: at + 20] + flags.to_bytes(4, "little") + token[at + 24 :]
+
+
+@CATALOGUE.observe(
+    rule("CSSP-SPNEGO-20", "integrity and confidentiality are asked for", MUST, CLIENT,
+         "3.1.5 step 3; [MS-NLMP] 2.2.2.5, 3.1.1.2",
+         "a good login with NTLM", "SIGN, SEAL, 128, KEY_EXCH and EXTENDED_SESSIONSECURITY in NEGOTIATE")
+)  # fmt: skip
+def _asked_for(seen: Observation) -> Outcome:
+    flags = seen.exchange.negotiate_flags()
+    if flags is None:
+        raise Skipped("not NTLM, or not all of it")
+    missing = SESSION_FLAGS & ~flags[0]
+    return failed(f"NEGOTIATE lacks 0x{missing:08X}") if missing else passed(f"0x{flags[0]:08X}")
+
+
+@CATALOGUE.server(
+    rule("CSSP-SPNEGO-21", "anonymous logins", SECURITY, SERVER, "1.5; [MS-NLMP] 3.2.5.1.2",
+         "AUTHENTICATE without names and with an empty response", "refused")
+)  # fmt: skip
+def _anonymous(run: ServerRun) -> Outcome:
+    return run.key_refused(run.login(ntlm={"anonymous": True, "mic": "none"}), "an anonymous login")
+
+
+@CATALOGUE.server(
+    rule("CSSP-SPNEGO-22", "NTLMv1", SECURITY, SERVER, "[MS-NLMP] 3.2.5.1.2, 3.3.1",
+         "an NTLM response of 24 octets", "refused")
+)  # fmt: skip
+def _ntlm_v1(run: ServerRun) -> Outcome:
+    return run.key_refused(run.login(ntlm={"v1": True, "mic": "none"}), "an NTLMv1 response")
+
+
+@CATALOGUE.server(
+    rule("CSSP-SPNEGO-23", "a wrong proof", MUST, SERVER, "[MS-NLMP] 3.2.5.1.2",
+         "NTProofStr of 16 zero octets", "refused")
+)  # fmt: skip
+def _wrong_proof(run: ServerRun) -> Outcome:
+    return run.key_refused(run.login(ntlm={"spoil_proof": True}), "a wrong NTProofStr")
+
+
+@CATALOGUE.server(
+    rule("CSSP-SPNEGO-24", "the server gives NTLM a timestamp", SHOULD, SERVER, "[MS-NLMP] 2.2.2.1 MsvAvTimestamp",
+         "a bare NTLM NEGOTIATE", "CHALLENGE has MsvAvTimestamp, which obliges clients to send a MIC")
+)  # fmt: skip
+def _timestamp(run: ServerRun) -> Outcome:
+    ntlm = run.baseline().exchange().ntlm()
+    if ntlm is None:
+        raise Skipped("not NTLM")
+    info = Challenge.decode(ntlm[1]).target_info
+    has = info is not None and info.timestamp is not None
+    return passed() if has else failed("no MsvAvTimestamp: clients need not send a MIC")
+
+
+@CATALOGUE.client(
+    rule("CSSP-SPNEGO-25", "CHALLENGE without target information", SECURITY, CLIENT, "[MS-NLMP] 3.1.5.1.2",
+         "CHALLENGE whose flags lack TARGET_INFO, for which only NTLMv1 would do",
+         "refused (or answered with NTLMv2 all the same: lenient)")
+)  # fmt: skip
+def _no_target_info(run: ClientRun) -> Outcome:
+    play = run.serve(challenge_token=lambda token: _flags(token, clear=TARGET_INFO_FLAG))
+    ntlm = play.exchange().ntlm()
+    if play.answers and ntlm is not None:
+        size = int.from_bytes(ntlm[2][20:22], "little")
+        return lenient("NTLMv2 all the same") if size > 24 else failed(f"an NTLM response of {size} octets")
+    return run.stopped_early(play, "CHALLENGE without TARGET_INFO")
+
+
+def _edited(token: bytes, edit: Callable[[bytes], bytes]) -> bytes:
+    """Change CHALLENGE, bare or inside SPNEGO."""
+    if token.startswith(SIGNATURE):
+        return edit(token)
+    response = NegTokenResp.decode(token)
+    if response.response_token is None or not response.response_token.startswith(SIGNATURE):
+        raise Skipped("the client does not speak NTLM")
+    return dataclasses.replace(response, response_token=edit(response.response_token)).encode()
+
+
+def _nameless(challenge: bytes) -> bytes:
+    """Take both NetBIOS names out of CHALLENGE."""
+    info = Challenge.decode(challenge).target_info
+    pairs = [] if info is None else [pair for pair in info.pairs if pair[0] not in (1, 2)]
+    data = b"".join(encode_av_pair(av_id, value) for av_id, value in pairs) + bytes(4)
+    fields = struct.pack("<HHI", len(data), len(data), len(challenge))
+    return challenge[:40] + fields + challenge[48:] + data
+
+
+@CATALOGUE.client(
+    rule("CSSP-SPNEGO-36", "CHALLENGE without names", MUST, CLIENT, "[MS-NLMP] 3.1.5.1.2",
+         "CHALLENGE with neither MsvAvNbComputerName nor MsvAvNbDomainName", "refused: integrity was asked for")
+)  # fmt: skip
+def _no_names(run: ClientRun) -> Outcome:
+    play = run.serve(challenge_token=lambda token: _edited(token, _nameless))
+    return run.stopped_early(play, "CHALLENGE without names")
+
+
+def _answered(seen: Observation) -> tuple[Challenge, Authenticate, NTLMv2Response]:
+    """Return CHALLENGE, AUTHENTICATE and the NTLMv2 response in it."""
+    ntlm = seen.exchange.ntlm()
+    if ntlm is None:
+        raise Skipped("not NTLM")
+    try:
+        challenge, message = Challenge.decode(ntlm[1]), Authenticate.decode(ntlm[2])
+    except CredSSPError as error:
+        raise Skipped(f"does not decode: {getattr(error, 'message', error)}") from None
+    if message.ntlmv2 is None:
+        raise Skipped("not NTLMv2")
+    return challenge, message, message.ntlmv2
+
+
+def _with_timestamp(seen: Observation) -> tuple[int, Authenticate, NTLMv2Response]:
+    challenge, message, response = _answered(seen)
+    stamp = None if challenge.target_info is None else challenge.target_info.timestamp
+    if stamp is None:
+        raise Skipped("CHALLENGE has no MsvAvTimestamp")
+    return stamp, message, response
+
+
+@CATALOGUE.observe(
+    rule("CSSP-SPNEGO-37", "AUTHENTICATE carries a MIC", SHOULD, CLIENT, "[MS-NLMP] 3.1.5.1.2",
+         "a good login with NTLM; CHALLENGE has MsvAvTimestamp", "MsvAvFlags with 2, and the MIC field filled")
+)  # fmt: skip
+def _mic_sent(seen: Observation) -> Outcome:
+    return passed() if _with_timestamp(seen)[1].mic is not None else failed("MsvAvFlags announces no MIC")
+
+
+@CATALOGUE.observe(
+    rule("CSSP-SPNEGO-38", "no LM response beside NTLMv2", SHOULD, CLIENT, "[MS-NLMP] 3.1.5.1.2",
+         "a good login with NTLM; CHALLENGE has MsvAvTimestamp", "LmChallengeResponse is 24 zero octets, or empty")
+)  # fmt: skip
+def _no_lm_response(seen: Observation) -> Outcome:
+    return failed("an LM response") if any(_with_timestamp(seen)[1].lm_response) else passed()
+
+
+@CATALOGUE.observe(
+    rule("CSSP-SPNEGO-39", "the server's timestamp comes back", SHOULD, CLIENT, "[MS-NLMP] 3.1.5.1.2",
+         "a good login with NTLM; CHALLENGE has MsvAvTimestamp", "TimeStamp of the response is that of CHALLENGE")
+)  # fmt: skip
+def _same_timestamp(seen: Observation) -> Outcome:
+    stamp, _, response = _with_timestamp(seen)
+    return passed() if response.timestamp == stamp else failed("the client's own time")
+
+
+@CATALOGUE.observe(
+    rule("CSSP-SPNEGO-40", "channel bindings are named, be there any or not", SHOULD, CLIENT,
+         "[MS-NLMP] 3.1.5.1.2", "a good login with NTLM", "MsvAvChannelBindings in the response, zeros for none")
+)  # fmt: skip
+def _bindings_named(seen: Observation) -> Outcome:
+    _, _, response = _answered(seen)
+    found = dict(response.target_info.pairs).get(AV_CHANNEL_BINDINGS)
+    return passed() if found is not None else lenient("no MsvAvChannelBindings, which means what zeros mean")
+
+
+def _challenge(seen: Observation) -> tuple[bytes, int, int]:
+    """Return CHALLENGE, what the client asked for, and what the server says."""
+    ntlm, flags = seen.exchange.ntlm(), seen.exchange.negotiate_flags()
+    if ntlm is None or flags is None:
+        raise Skipped("not NTLM, or not all of it")
+    return ntlm[1], flags[0], flags[1]
+
+
+@CATALOGUE.observe(
+    rule("CSSP-SPNEGO-41", "CHALLENGE returns what was asked for", MUST, SERVER, "[MS-NLMP] 2.2.2.5, 3.2.5.1.1",
+         "a good login with NTLM",
+         "SIGN, SEAL, 128, 56, EXTENDED_SESSIONSECURITY, UNICODE if asked for; NTLM, ALWAYS_SIGN, TARGET_INFO anyway")
+)  # fmt: skip
+def _returned_flags(seen: Observation) -> Outcome:
+    _, asked, told = _challenge(seen)
+    missing = (asked & RETURNED | ALWAYS_TOLD) & ~told
+    return failed(f"CHALLENGE lacks 0x{missing:08X}") if missing else passed(f"0x{told:08X}")
+
+
+@CATALOGUE.observe(
+    rule("CSSP-SPNEGO-42", "the form of CHALLENGE", MUST, SERVER, "[MS-NLMP] 2.2.1.2, 2.2.2.1",
+         "a good login with NTLM", "Reserved is zero; TargetInfo ends in MsvAvEOL, which is the last of it")
+)  # fmt: skip
+def _challenge_form(seen: Observation) -> Outcome:
+    data, _, _ = _challenge(seen)
+    if any(data[32:40]):
+        return failed(f"Reserved is {data[32:40].hex()}")
+    size, at = struct.unpack_from("<H2xI", data, 40)
+    info = Challenge.decode(data).target_info
+    if info is None:
+        return failed("no TargetInfo")
+    whole = sum(len(value) + 4 for _, value in info.pairs) + 4 == size and not any(data[at + size - 4 : at + size])
+    if not info.terminated or not whole:
+        return failed("TargetInfo does not end in MsvAvEOL")
+    return passed()
+
+
+@CATALOGUE.server(
+    rule("CSSP-SPNEGO-43", "LM_KEY beside EXTENDED_SESSIONSECURITY", MUST, SERVER, "[MS-NLMP] 2.2.2.5",
+         "NEGOTIATE that asks for both", "EXTENDED_SESSIONSECURITY alone comes back; the login is taken")
+)  # fmt: skip
+def _lm_key(run: ServerRun) -> Outcome:
+    attempt = run.login(ntlm={"flags": NTLM_FLAGS | LM_KEY_FLAG})
+    outcome = run.taken(attempt, "LM_KEY")
+    flags = attempt.exchange().negotiate_flags()
+    if outcome.verdict is Verdict.PASS and flags is not None and flags[1] & LM_KEY_FLAG:
+        return failed("LM_KEY came back, too")
+    return outcome
+
+
+@CATALOGUE.server(
+    rule("CSSP-SPNEGO-44", "no character set", MUST, SERVER, "[MS-NLMP] 2.2.2.5",
+         "NEGOTIATE with neither UNICODE nor OEM", "refused")
+)  # fmt: skip
+def _no_character_set(run: ServerRun) -> Outcome:
+    attempt = run.login(ntlm={"flags": NTLM_FLAGS & ~0x3})
+    end = attempt.end if attempt.stage == "first" else None
+    return judge_refusal(end, attempt.crash, accepted=failed("CHALLENGE came all the same"))
+
+
+@CATALOGUE.server(
+    rule("CSSP-SPNEGO-45", "a session key that is missing", MUST, SERVER, "[MS-NLMP] 3.2.5.1.2",
+         "KEY_EXCH was negotiated, EncryptedRandomSessionKey is empty", "refused")
+)  # fmt: skip
+def _no_session_key(run: ServerRun) -> Outcome:
+    return run.key_refused(run.login(ntlm={"without_key": True}), "no EncryptedRandomSessionKey")
+
+
+@CATALOGUE.server(
+    rule("CSSP-SPNEGO-46", "user names in any case", MUST, SERVER, "[MS-NLMP] 3.2.5.1.2",
+         "the account's name with upper and lower case exchanged", "taken")
+)  # fmt: skip
+def _any_case(run: ServerRun) -> Outcome:
+    name = run.target.account.username
+    if name.swapcase() == name:
+        raise Skipped("the account's name has no letters with two cases")
+    return run.taken(run.login(username=name.swapcase()), "the name in another case")
+
+
+@CATALOGUE.server(
+    rule("CSSP-SPNEGO-47", "a response computed without the domain", SHOULD, SERVER, "[MS-NLMP] 3.2.5.1.2",
+         "DomainName is sent, and is empty in the computation, as some clients have it", "taken")
+)  # fmt: skip
+def _without_domain(run: ServerRun) -> Outcome:
+    if not run.target.account.domain:
+        raise Skipped("the account has no domain")
+    return run.taken(run.login(ntlm={"without_domain": True}), "a response without the domain")
+
+
+@CATALOGUE.server(
+    rule("CSSP-SPNEGO-48", "a timestamp of long ago", SHOULD, SERVER, "[MS-NLMP] 3.2.5.1.2",
+         "TimeStamp of the response in the year 2001; MsvAvTimestamp is right",
+         "refused as older than MaxLifetime (or taken: the challenge is fresh anyway)")
+)  # fmt: skip
+def _long_ago(run: ServerRun) -> Outcome:
+    attempt = run.login(ntlm={"timestamp": struct.pack("<Q", 126_227_808_000_000_000)})
+    if attempt.key_answered:
+        return lenient("a response that is decades old was taken")
+    return run.key_refused(attempt, "a timestamp of long ago")
+
+
+@CATALOGUE.observe(
+    rule("CSSP-SPNEGO-49", "the flags of every NEGOTIATE", MUST, CLIENT, "[MS-NLMP] 2.2.2.5, 3.1.5.1.1",
+         "a good login with NTLM", "REQUEST_TARGET, NTLM, ALWAYS_SIGN and UNICODE; no bit that is unused")
+)  # fmt: skip
+def _every_negotiate(seen: Observation) -> Outcome:
+    flags = seen.exchange.negotiate_flags()
+    if flags is None:
+        raise Skipped("not NTLM, or not all of it")
+    missing, unused = EVERY_NEGOTIATE & ~flags[0], flags[0] & UNUSED
+    if missing:
+        return failed(f"NEGOTIATE lacks 0x{missing:08X}")
+    return failed(f"NEGOTIATE has 0x{unused:08X}, which must be zero") if unused else passed(f"0x{flags[0]:08X}")

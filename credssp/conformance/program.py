@@ -1,0 +1,295 @@
+"""Clients that are programs: started anew for every login, watched, and stopped by their own process id.
+
+A program can say how its login went, as a library says it by exceptions (feature ``report``): exit status 0 after a
+good login alone, `EX_SOFTWARE` where it broke down in a way that its author did not intend, any other after a login
+that failed, with the reason as the last line on standard error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from typing import IO, Final
+
+from credssp.conformance.http import SocketRequests
+from credssp.conformance.links import SocketLink
+from credssp.conformance.rule import Skipped
+
+__all__ = ["EX_SOFTWARE", "Program", "ProgramError", "ProgramLink", "ProgramRequests", "without_proxies"]
+
+EX_SOFTWARE: Final = 70
+"""Internal software error, in the numbers of sysexits.h."""
+
+_CRASHES: Final = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL)
+_TICK: Final = 0.05
+_ERRORS_SIZE: Final = 8192
+"""Octets of standard error that are read, from its end."""
+_LINE_SIZE: Final = 300
+_HIDDEN: Final = "********"
+_MAX_CONNECTIONS: Final = 16
+"""Of one program before its login begins: a port scan and a few probes."""
+
+
+class ProgramError(Exception):
+    """What a program says went wrong: the last line of its standard error, or its exit status."""
+
+
+class Program:
+    """A program that was started for one login."""
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        reports: bool = False,
+        hidden: Sequence[str] = (),
+    ) -> None:
+        """Start it.
+
+        Args:
+            words: its command line.
+            environment: its environment; None for ours.
+            reports: whether its exit status and standard error say how the login went.
+            hidden: what differs from run to run or is not to be shown, such as a port and a password.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        self._hidden = hidden
+        self._reports = reports
+        # Open as long as the program lives, and no pipe: nobody reads it before the end.
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  # the user's own command line
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._errors,
+                env=dict(environment) if environment is not None else None,
+                start_new_session=True,
+            )
+        except OSError:
+            self._errors.close()
+            raise
+        self._stopped = False
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status, negative for a signal; None while it runs, and where it ended because it was stopped."""
+        code = self._process.poll()
+        return None if self._stopped else code
+
+    @property
+    def crash(self) -> str:
+        """How it broke down, or an empty string."""
+        code = self.status
+        if code is not None and -code in _CRASHES:
+            return f"the program ended by {signal.Signals(-code).name}"
+        if code == EX_SOFTWARE and self._reports:
+            return self.last_line() or f"the program ended with {EX_SOFTWARE}"
+        return ""
+
+    @property
+    def report(self) -> ProgramError | None:
+        """The error that it told, or None; it must be a program that does."""
+        code = self.status
+        if not code or not self._reports:
+            return None
+        return ProgramError(self.last_line() or f"exit status {code}")
+
+    def wait(self, patience: float) -> None:
+        """Wait for its end."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(patience)
+
+    def stop(self) -> None:
+        """Stop it and its children, which are in its session, be it still there or not."""
+        for number, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0)):
+            self._stopped = self._stopped or self._process.poll() is None
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, number)
+            self.wait(patience)
+            if self.gone:
+                break
+        self._errors.close()
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended, and its children with it."""
+        return self._process.poll() is not None and not self._group_is_left()
+
+    def _group_is_left(self) -> bool:
+        try:
+            os.killpg(self._process.pid, 0)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
+
+    def last_line(self) -> str:
+        """Return the last thing that it said on standard error, without what is hidden; empty once it was stopped."""
+        if self._errors.closed:
+            return ""
+        size = self._errors.seek(0, os.SEEK_END)
+        self._errors.seek(max(0, size - _ERRORS_SIZE))
+        lines = self._errors.read().decode("utf-8", "replace").split("\n")
+        text = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        for value in filter(None, self._hidden):
+            text = text.replace(value, _HIDDEN)
+        # Python's reprs: the same error must be the same text in every run.
+        text = re.sub(r"\bat 0x[0-9a-f]+", f"at {_HIDDEN}", text)
+        return "".join(c if c.isprintable() else " " for c in text)[-_LINE_SIZE:]
+
+
+class ProgramLink:
+    """A link to a program.
+
+    A program may knock before it comes in: port scanners do, and some HTTP clients ask without a token on a connection
+    of its own. Until the login has begun, a new connection takes the place of the one before.
+    """
+
+    def __init__(self, listener: socket.socket, program: Program, *, start: float, patience: float) -> None:
+        """Wait for the program's connection.
+
+        Args:
+            listener: where it is to connect; closed when its login begins.
+            program: the program.
+            start: seconds in which it is to connect.
+            patience: seconds in which it is to end when its connection has ended.
+
+        Raises:
+            Skipped: it does not connect.
+        """
+        self._listener: socket.socket | None = listener
+        self._program = program
+        self._patience = patience
+        self._count = 1
+        self._over = False
+        connection = None
+        try:
+            connection = self._accept(listener, start)
+            if connection is None:
+                raise Skipped(self._no_connection(start))
+        finally:  # an interrupt as well: nothing of ours may stay behind
+            if connection is None:
+                self.stop_listening()
+                program.stop()
+        self._link = SocketLink(connection)
+
+    def _no_connection(self, start: float) -> str:
+        code, said = self._program.status, self._program.last_line()
+        reason = f"the program did not connect within {start:g} s"
+        if code is not None:
+            reason = f"the program ended with exit code {code} before it connected"
+        return f"{reason}: {said}" if said else reason
+
+    @property
+    def crash(self) -> str:
+        """How the program broke down; gives one whose connection has ended the time to end as well, once."""
+        if self._over:
+            self._over = False
+            self._program.wait(self._patience)
+        return self._program.crash
+
+    @property
+    def report(self) -> BaseException | None:
+        """What the program told; waits for its end."""
+        self._program.wait(self._patience)
+        return self._program.report
+
+    def send(self, data: bytes) -> None:
+        """Send octets."""
+        self._link.send(data)
+
+    def receive(self, timeout: float) -> bytes | None:
+        """Return what came."""
+        data = self._link.receive(timeout)
+        self._over = self._over or data == b""
+        return data
+
+    def settle(self, timeout: float) -> bool:
+        """Wait until there is something to receive; returns whether another connection took the place meanwhile."""
+        end = time.monotonic() + timeout
+        before = self._count
+        ended = False
+        while self._listener is not None and (left := end - time.monotonic()) > 0:
+            connection = self._link.socket
+            if not ended and select.select([connection], [], [], 0)[0]:
+                if _has_data(connection):
+                    break
+                ended = True
+            waited_for = [self._listener] if ended else [self._listener, connection]
+            if self._listener in select.select(waited_for, [], [], min(left, _TICK))[0]:
+                self._link.close()
+                self._link = SocketLink(self._listener.accept()[0])
+                self._count += 1
+                ended = False
+                if self._count >= _MAX_CONNECTIONS:
+                    self.stop_listening()
+            elif ended and self._program.status is not None:
+                break
+        return self._count != before
+
+    def _accept(self, listener: socket.socket, timeout: float) -> socket.socket | None:
+        end = time.monotonic() + timeout
+        while (left := end - time.monotonic()) > 0:
+            if select.select([listener], [], [], min(left, _TICK))[0]:
+                return listener.accept()[0]
+            # One that ends well may have left children that connect; with nobody left there is nothing to wait for.
+            if self._program.status or self._program.gone:
+                return None
+        return None
+
+    def stop_listening(self) -> None:
+        """The login has begun: it belongs to this connection."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def close(self) -> None:
+        """Close the connection and stop the program."""
+        self.stop_listening()
+        self._link.close()
+        self._program.stop()
+
+
+def _has_data(connection: socket.socket) -> bool:
+    """Whether octets wait on a connection that select calls readable, rather than its end."""
+    try:
+        return bool(connection.recv(1, socket.MSG_PEEK))
+    except OSError:
+        return False
+
+
+class ProgramRequests(SocketRequests):
+    """Requests of a program."""
+
+    def __init__(self, link: ProgramLink) -> None:
+        super().__init__(link)
+        self._program_link = link
+
+    def _read(self, timeout: float) -> bytes | None:
+        if self._program_link.settle(timeout):
+            self._data = b""
+        return super()._read(timeout)
+
+    def _begun(self) -> None:
+        self._program_link.stop_listening()
+
+
+def without_proxies(environment: Mapping[str, str] | None) -> dict[str, str]:
+    """Return this environment, or ours, without HTTP proxies: the suite's endpoint is on loopback."""
+    kept = {
+        name: value
+        for name, value in (os.environ if environment is None else environment).items()
+        if not name.lower().endswith("_proxy")
+    }
+    return kept | {"NO_PROXY": "*", "no_proxy": "*"}
