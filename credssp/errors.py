@@ -50,6 +50,7 @@ class CredSSPError(Exception):
         token: octets that must still be sent to the peer (a TSRequest with errorCode, a TLS alert); may be empty.
     """
 
+    default_advice: ClassVar[str | None] = None
     default_status: ClassVar[SecurityStatus] = SecurityStatus.SEC_E_INTERNAL_ERROR
     default_ntstatus: ClassVar[int | None] = None
 
@@ -61,6 +62,7 @@ class CredSSPError(Exception):
         ntstatus: int | None = None,
         section: str | None = None,
         token: bytes = b"",
+        advice: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -68,6 +70,12 @@ class CredSSPError(Exception):
         self.ntstatus = self.default_ntstatus if ntstatus is None else ntstatus
         self.section = section
         self.token = token
+        self._advice = self.default_advice if advice is None else advice
+
+    @property
+    def advice(self) -> str:
+        """What to do about it: the next step, one sentence or two."""
+        return describe(self.error_code).advice if self._advice is None else self._advice
 
     @property
     def error_code(self) -> int:

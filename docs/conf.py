@@ -21,6 +21,8 @@ exclude_patterns = ["_build", "README.md"]
 graphviz_output_format = "svg"
 html_theme = "furo"
 html_title = f"credssp {release}"
+html_static_path = ["_static"]
+html_css_files = ["manual.css"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3

@@ -190,3 +190,13 @@ def test_refusal_has_the_status_that_belongs_to_the_code(code: int, status: Secu
 def test_a_refusal_with_a_success_code_is_no_success(code: int) -> None:
     assert PeerRefusedError(code).status is SecurityStatus.SEC_E_LOGON_DENIED
     assert PeerRefusedError(code).ntstatus == code
+
+
+def test_advice_is_that_of_the_status_unless_the_error_knows_better() -> None:
+    from credssp.status import describe
+
+    for error, _, _ in EXAMPLES:
+        assert error.advice == describe(error.error_code).advice
+    better = CredSSPError("x", advice="Turn it off and on again.")
+    assert better.advice == copy.copy(better).advice == pickle.loads(pickle.dumps(better)).advice  # noqa: S301
+    assert better.advice == "Turn it off and on again."

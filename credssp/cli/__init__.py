@@ -9,6 +9,7 @@ A sub-command returns its exit code: 0 for yes, 1 for no or a failure, 2 for a c
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
     from types import ModuleType
+
+    from credssp.errors import CredSSPError
 
 __all__ = ["COMMANDS", "main"]
 
@@ -40,6 +43,8 @@ COMMANDS = {
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141
 
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 _EPILOG = "Exit codes: 0 yes, 1 no or failed, 2 wrong usage. Documentation: docs/reference/cli.md"
 
 
@@ -53,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: by argparse, for ``--help``, ``--version`` and wrong usage.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_what_is_closed()
     _tolerate_any_character()
     try:
         try:
@@ -62,9 +68,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # The interpreter flushes once more when it ends, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _throw_output_away()
         return _PIPE_CLOSED
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise  # a bug
+        _throw_output_away()
+        print(f"credssp: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
+
+
+def _throw_output_away() -> None:
+    """Let standard output lead nowhere: the interpreter flushes once more when it ends, and would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str]) -> int:
@@ -127,6 +143,17 @@ def _width() -> int:
     return max(40, min(columns, 100) - 2)
 
 
+def _open_what_is_closed() -> None:
+    """Give a process that was started without standard streams (``>&-``) some that lead nowhere.
+
+    Python has None for those, and prints what was for standard error to standard output. Opened in this order they
+    also get their own numbers, which the next socket would have.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
+
+
 def _tolerate_any_character() -> None:
     """Names on the wire are Unicode; a terminal that cannot show one gets its escape instead of a traceback."""
     for stream in (sys.stdout, sys.stderr):
@@ -135,11 +162,11 @@ def _tolerate_any_character() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: CredSSPError) -> str:
     """Return what happened, with number and name, and what to do about it."""
-    from credssp.status import describe
+    from credssp.errors import LocalProtocolError
 
-    code = getattr(error, "error_code", 0)
-    advice = describe(code).advice
-    text = str(error)
-    return " ".join((text if advice in text else f"{text} {advice}").split())
+    # What was wrong with the arguments says itself what to do; the number is for programs.
+    text = error.message if isinstance(error, LocalProtocolError) else str(error)
+    advice = "" if isinstance(error, LocalProtocolError) or error.advice in text else error.advice
+    return " ".join(f"{text} {advice}".split())

@@ -27,6 +27,13 @@ __all__ = ["LoginOutcome", "LoginRequest", "certificate_of", "context_facts", "e
 
 ACCEPTED, REFUSED, USAGE, UNREACHABLE, UNSAFE = range(5)
 
+# Where a login ended before it was the server's turn: no tickets, no Kerberos here, no KDC.
+_BEFORE = {
+    SecurityStatus.SEC_E_NO_CREDENTIALS: USAGE,
+    SecurityStatus.SEC_E_SECPKG_NOT_FOUND: USAGE,
+    SecurityStatus.SEC_E_NO_AUTHENTICATING_AUTHORITY: UNREACHABLE,
+}
+
 # What fails one of our own checks: nothing was delegated, or not to be trusted with more.
 _OURS = (BindingError, CertificateError, PolicyError, VersionError)
 
@@ -82,10 +89,12 @@ def exit_code(outcome: LoginOutcome) -> int:
     error = outcome.error
     if error is None:
         return ACCEPTED
-    if outcome.refused or isinstance(error, PeerRefusedError | AuthenticationError):
-        return REFUSED
     # Over HTTP, the error says which leg failed, and its cause why.
     cause = error.__cause__ or error
+    if isinstance(cause, AuthenticationError) and cause.status in _BEFORE:
+        return _BEFORE[cause.status]
+    if outcome.refused or isinstance(error, PeerRefusedError | AuthenticationError):
+        return REFUSED
     if isinstance(cause, _OURS):
         return UNSAFE
     return USAGE if isinstance(cause, LocalProtocolError) else UNREACHABLE
@@ -94,8 +103,8 @@ def exit_code(outcome: LoginOutcome) -> int:
 def status_facts(error: CredSSPError | None) -> dict[str, Any]:
     """Return number, name and text of a status."""
     info = describe(SecurityStatus.SEC_E_OK if error is None else error.error_code)
-    text = info.meaning if error is None else error.message
-    return {"code": info.code, "hex": f"0x{info.code:08X}", "name": info.name, "text": text, "advice": info.advice}
+    text, advice = (info.meaning, info.advice) if error is None else (error.message, error.advice)
+    return {"code": info.code, "hex": f"0x{info.code:08X}", "name": info.name, "text": text, "advice": advice}
 
 
 def certificate_of(context: ClientContext) -> bytes | None:

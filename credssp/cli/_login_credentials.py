@@ -44,7 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--container", metavar="NAME", help="the key container on it")
     what.add_argument("--card", metavar="NAME", help="the name of the card")
     what.add_argument(
-        "--csp", metavar="NAME", default="Microsoft Base Smart Card Crypto Provider", help="default: %(default)s"
+        "--csp",
+        metavar="NAME",
+        default="Microsoft Base Smart Card Crypto Provider",
+        help="its cryptographic service provider (default: %(default)s)",
     )
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "certificate",
     "credential_facts",
     "emit",
+    "keytab",
     "ntlm_target",
     "observer",
     "status_facts",
@@ -40,7 +41,10 @@ _NAMES: Final = {
 def add_account_arguments(parser: argparse.ArgumentParser, *, port: int) -> None:
     """Declare them."""
     parser.add_argument(
-        "--listen", metavar="ADDRESS:PORT", default=f"127.0.0.1:{port}", help=f"default: 127.0.0.1:{port}; port 0: any"
+        "--listen",
+        metavar="ADDRESS:PORT",
+        default=f"127.0.0.1:{port}",
+        help=f"where to listen (default: 127.0.0.1:{port}; port 0: any)",
     )
     parser.add_argument(
         "--user",
@@ -53,7 +57,9 @@ def add_account_arguments(parser: argparse.ArgumentParser, *, port: int) -> None
     parser.add_argument("--cert", metavar="F", help="PEM file with the certificate chain (default: one made now)")
     parser.add_argument("--key", metavar="F", help="PEM file with its key, where --cert has none")
     parser.add_argument("--keytab", metavar="F", help="Kerberos keytab (default: that of KRB5_KTNAME)")
-    parser.add_argument("--min-version", type=int, choices=range(2, 7), metavar="N", help="lowest CredSSP version")
+    parser.add_argument(
+        "--min-version", type=int, choices=range(2, 7), metavar="N", help="lowest CredSSP version to accept"
+    )
     parser.add_argument("--reveal", action="store_true", help="print the secrets that were delegated")
     parser.add_argument(
         "--transcript", metavar="FILE", help="write all messages there, for `credssp dissect`; keep it to yourself"
@@ -122,6 +128,29 @@ def certificate(arguments: argparse.Namespace) -> ServerCertificate | None:
         return load_certificate((Path(arguments.cert).read_bytes(), Path(arguments.key).read_bytes()))
     except OSError as error:
         raise LocalProtocolError(f"--cert or --key cannot be read: {error.strerror}") from None
+
+
+def keytab(arguments: argparse.Namespace) -> str | None:
+    """Return the keytab, or None for the default one. Raises LocalProtocolError where nobody could log on with it."""
+    from pathlib import Path
+
+    from credssp.errors import LocalProtocolError
+    from credssp.nego.pyspnego import kerberos_missing
+
+    name: str | None = arguments.keytab
+    if name is None:
+        return None
+    if missing := kerberos_missing():
+        raise LocalProtocolError(missing)
+    # Other types than files (MEMORY:, say) are for libkrb5 to find.
+    kind, colon, path = name.partition(":")
+    if not colon or kind == "FILE":
+        try:
+            with Path(path if colon else name).open("rb"):
+                pass
+        except OSError as error:
+            raise LocalProtocolError(f"--keytab cannot be read: {error.strerror}") from None
+    return name
 
 
 def observer(arguments: argparse.Namespace) -> Observer | None:

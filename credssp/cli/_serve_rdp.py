@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from credssp.cli import _serve_options as common
+from credssp.cli._arguments import count, seconds
 
 if TYPE_CHECKING:
     import socket
@@ -33,16 +34,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the Early User Authorization Result of everybody (default: success)",
     )
     parser.add_argument("--protocols", choices=_PROTOCOLS, default="both", help="protocols to take (default: both)")
-    parser.add_argument("--workers", type=_count, default=1, metavar="N", help="processes (default: 1)")
-    parser.add_argument("--half-open", type=_count, default=512, metavar="N", help="logins at once (default: 512)")
-    parser.add_argument("--deadline", type=float, default=20.0, metavar="S", help="for a whole login (default: 20)")
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 65536:
-        raise ValueError
-    return value
+    parser.add_argument("--workers", type=count(65536), default=1, metavar="N", help="processes (default: 1)")
+    parser.add_argument(
+        "--half-open", type=count(65536), default=512, metavar="N", help="logins under way (default: 512)"
+    )
+    parser.add_argument("--deadline", type=seconds, default=20.0, metavar="S", help="for a whole login (default: 20)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -78,7 +74,7 @@ def _options(arguments: argparse.Namespace) -> ServeOptions:
         # Made before the workers are forked: they must all have the same.
         "certificate": common.certificate(arguments) or process_certificate(),
         "target": common.ntlm_target(arguments),
-        "keytab": arguments.keytab,
+        "keytab": common.keytab(arguments),
         "min_version": arguments.min_version,
         "protocols": protocols[arguments.protocols],
         # A test endpoint takes everything that may be delegated, and tells.

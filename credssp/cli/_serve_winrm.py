@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from credssp.cli import _serve_options as common
+from credssp.cli._arguments import count, seconds
 
 if TYPE_CHECKING:
     from credssp.winrm.asgi import WinRMApplication
@@ -37,15 +38,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="what becomes of logins (default: success)",
     )
     parser.add_argument("--path", default="/wsman", help="path of the service (default: /wsman)")
-    parser.add_argument("--half-open", type=_count, default=512, metavar="N", help="logins at once (default: 512)")
-    parser.add_argument("--deadline", type=float, default=20.0, metavar="S", help="for a whole login (default: 20)")
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 65536:
-        raise ValueError
-    return value
+    parser.add_argument(
+        "--half-open", type=count(65536), default=512, metavar="N", help="logins under way (default: 512)"
+    )
+    parser.add_argument("--deadline", type=seconds, default=20.0, metavar="S", help="for a whole login (default: 20)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -58,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         from credssp.winrm import serving
     except ImportError as error:
-        print(f"credssp serve: {error}; install credssp[winrm-server]", file=sys.stderr)
+        print(f"credssp serve: {error}", file=sys.stderr)
         return 2
     try:
         host, port = common.address(arguments.listen)
@@ -116,7 +112,7 @@ def _application(arguments: argparse.Namespace, *, as_json: bool) -> WinRMApplic
         accounts=common.accounts(arguments),
         certificate=common.certificate(arguments),
         target=common.ntlm_target(arguments),
-        keytab=arguments.keytab,
+        keytab=common.keytab(arguments),
         min_version=arguments.min_version,
         tls=tls,
         observer=common.observer(arguments),

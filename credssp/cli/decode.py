@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import base64
-import binascii
+import os
 import re
 import sys
 from typing import Final
@@ -13,6 +13,12 @@ __all__ = ["configure", "parse_octets", "run"]
 
 _MAX_INPUT: Final = 1 << 22
 """Octets read from standard input; the largest TSRequest anybody takes has 64 KiB, in hexadecimal a few times that."""
+
+# As it stands in a log of HTTP: "Authorization: Negotiate TlRM...", or what is behind the colon.
+_HEADER: Final = re.compile(
+    r"\s*(?:(?:(?:Proxy-)?Authorization|(?:WWW|Proxy)-Authenticate)\s*:)?\s*(?:CredSSP|Negotiate|NTLM|Kerberos)\s+",
+    re.IGNORECASE,
+)
 
 _HEX_NOISE: Final = re.compile(r"0x|\\x|[\s:,]", re.IGNORECASE)
 
@@ -48,6 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
         tree = Views(reveal=arguments.reveal).any_message(data)
     except RemoteProtocolError as error:
         print(printable(f"credssp decode: {error}"), file=sys.stderr)
+        if os.path.isfile(arguments.data):  # noqa: PTH113
+            print("  That is the name of a file; to decode what is in it: credssp decode < FILE", file=sys.stderr)
         return 1
     if arguments.json:
         print_json(tree)
@@ -59,20 +67,24 @@ def run(arguments: argparse.Namespace) -> int:
 def parse_octets(text: str) -> bytes:
     """Return the octets that a text stands for: hexadecimal with or without 0x, colons and blanks, else base64.
 
+    An HTTP header for authentication is read from behind its scheme.
+
     Raises:
         ValueError: it is neither.
     """
+    if header := _HEADER.match(text):
+        text = text[header.end() :]
     digits = _HEX_NOISE.sub("", text)
     if not digits:
         raise ValueError("there is nothing to decode")
     if re.fullmatch("[0-9A-Fa-f]+", digits):
         if len(digits) % 2:
-            raise ValueError(f"{len(digits)} hexadecimal digits are no whole octets: one is missing or too many")
+            raise ValueError(f"{len(digits)} hexadecimal digits: octets have two each, so one is missing or too many")
         return bytes.fromhex(digits)
     letters = "".join(text.split()).translate(str.maketrans("-_", "+/")).rstrip("=")
     try:
         return base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error, or letters outside ASCII
         raise ValueError("the data is neither hexadecimal nor base64") from None
 
 

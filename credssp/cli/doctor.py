@@ -6,6 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Final
 
+from credssp.cli._arguments import seconds
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -29,7 +31,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ccache", metavar="CACHE", help="Kerberos tickets to look at (default: the default cache)")
     parser.add_argument("--keytab", metavar="F", help="keytab of a server to look at")
     parser.add_argument("--realm", metavar="REALM", help="ask the KDCs of this realm (default: the default realm)")
-    parser.add_argument("--timeout", type=float, default=5.0, metavar="S", help="for one answer of a KDC (default: 5)")
+    parser.add_argument(
+        "--timeout", type=seconds, default=5.0, metavar="S", help="for one answer of a KDC (default: 5)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -84,10 +88,11 @@ def _examine(
     # Without the libraries nothing will ask a KDC, and a krb5.conf may name some that nobody here knows of.
     realm = arguments.realm or (kerberos.default_realm(conf) if kerberos_missing() is None else None)
     if realm is not None:
-        yield from _clocks(conf, realm, arguments.timeout)
+        yield from _clocks(conf, realm, arguments.timeout, asked=arguments.realm is not None)
     if target is not None:
         yield from kerberos.check_spn(target, conf, _canonical(target))
     if kerberos_missing() is not None:
+        yield from _not_looked_at(arguments)
         return
     yield from kerberos.check_tickets(tickets)
     if target is not None and not target.is_address:
@@ -96,7 +101,21 @@ def _examine(
         yield from kerberos.check_keytab(arguments.keytab, target)
 
 
-def _clocks(conf: Krb5Conf, realm: str, timeout: float) -> Iterator[Finding]:
+def _not_looked_at(arguments: argparse.Namespace) -> Iterator[Finding]:
+    """Say what was asked about and cannot be told without the libraries."""
+    from credssp.finding import Finding, Severity
+
+    for what, name in (("credential cache", arguments.ccache), ("keytab", arguments.keytab)):
+        if name is not None:
+            yield Finding(
+                "kerberos",
+                Severity.BAD,
+                f"the {what} {name} was not looked at: nothing here can read it",
+                "install Kerberos for Python, see above",
+            )
+
+
+def _clocks(conf: Krb5Conf, realm: str, timeout: float, *, asked: bool) -> Iterator[Finding]:
     """Ask every KDC that is configured for its time."""
     from datetime import UTC, datetime
 
@@ -104,7 +123,15 @@ def _clocks(conf: Krb5Conf, realm: str, timeout: float) -> Iterator[Finding]:
     from credssp.errors import CredSSPError
     from credssp.finding import Finding, Severity
 
-    for kdc in conf.kdcs.get(realm, []):
+    kdcs = conf.kdcs.get(realm, [])
+    if asked and not kdcs:
+        yield Finding(
+            "clock",
+            Severity.NOTE,
+            f"krb5.conf names no KDC of {realm}, so none was asked for its time",
+            "libkrb5 finds KDCs by DNS too; add the realm to [realms] to have its clock compared",
+        )
+    for kdc in kdcs:
         host, _, port = kdc.rpartition(":") if kdc.rpartition(":")[2].isdecimal() else (kdc, "", "88")
         try:
             theirs = ask_time(host.strip("[]"), int(port), realm, timeout=timeout)

@@ -7,11 +7,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from credssp.cli import _login_credentials, _transcript
+from credssp.cli._arguments import seconds
 
 if TYPE_CHECKING:
     from credssp.cli._login import LoginOutcome, LoginRequest
     from credssp.cli._targets import Target
     from credssp.engine.events import Observer
+    from credssp.errors import CredSSPError
 
 __all__ = ["configure", "run"]
 
@@ -27,41 +29,43 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _login_credentials.add_arguments(parser)
     how = parser.add_argument_group("how")
     how.add_argument(
-        "--mechanism", choices=("auto", "negotiate", "ntlm", "kerberos"), default="auto", help="default: auto"
+        "--mechanism",
+        choices=("auto", "negotiate", "ntlm", "kerberos"),
+        default="auto",
+        help="how to authenticate (default: auto, as Windows chooses)",
     )
-    how.add_argument("--min-version", type=int, choices=range(2, 7), metavar="N", help="lowest CredSSP version, 2 to 6")
+    how.add_argument(
+        "--min-version", type=int, choices=range(2, 7), metavar="N", help="lowest CredSSP version to accept, 2 to 6"
+    )
     check = how.add_mutually_exclusive_group()
     check.add_argument("--cacert", metavar="F", help="PEM file with the roots that the certificate must chain to")
     check.add_argument("--fingerprint", metavar="SHA256", help="SHA-256 fingerprint that the certificate must have")
-    how.add_argument("--timeout", type=_seconds, default=30.0, metavar="S", help="for the whole login (default: 30)")
+    how.add_argument("--timeout", type=seconds, default=30.0, metavar="S", help="for the whole login (default: 30)")
     parser.add_argument(
         "--transcript", metavar="FILE", help="write all messages there, for `credssp dissect`; keep it to yourself"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 86400:
-        raise ValueError
-    return value
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Try it and say what came of it."""
-    from credssp.cli._login import exit_code
+    from credssp.cli._login import LoginOutcome, exit_code
     from credssp.cli._targets import parse_target, transport_of
-    from credssp.errors import LocalProtocolError
+    from credssp.errors import CredSSPError, LocalProtocolError
 
     try:
         target = parse_target(arguments.target)
         with _transcript.recording(arguments.transcript, str(target)) as transcript:
             request = _request(arguments, target, transcript)
-            outcome: LoginOutcome = transport_of(target).log_on(target, request)
+            outcome = transport_of(target).log_on(target, request)
             _transcript.record(transcript, outcome)
     except LocalProtocolError as error:
         print(f"credssp login: {error.message}", file=sys.stderr)
         return 2
+    except CredSSPError as error:
+        # No ticket for what is to be delegated: there is not even a connection yet.
+        _explain(error)
+        return exit_code(LoginOutcome(error, {}, 0.0))
     code = exit_code(outcome)
     if arguments.json:
         _print_json(target, outcome)
@@ -99,11 +103,9 @@ def _print_json(target: Target, outcome: LoginOutcome) -> None:
 
 
 def _print(target: Target, request: LoginRequest, outcome: LoginOutcome, code: int) -> None:
-    from credssp.cli._login import status_facts
-    from credssp.cli._output import print_facts, printable
+    from credssp.cli._output import print_facts
 
     facts = outcome.facts
-    status = status_facts(outcome.error)
     shown: dict[str, str] = {}
     shown["user"] = _login_credentials.who(request.credentials)
     if (rdp := facts.get("rdp")) and rdp["selected_protocol"]:
@@ -130,8 +132,17 @@ def _print(target: Target, request: LoginRequest, outcome: LoginOutcome, code: i
         if facts.get("early_user_authorization"):
             shown["authorization"] = facts["early_user_authorization"]
     shown["time"] = f"{outcome.seconds:.3f} s"
-    words = ("accepted", "refused by the server", "", "no login", "stopped by a check of ours")
+    words = ("accepted", "refused by the server", "no login", "no login", "stopped by a check of ours")
     print_facts(f"{words[code]}: {target}", shown)
     if outcome.error is not None:
-        print(f"credssp login: {printable(outcome.error.message)}", file=sys.stderr)
-        print(f"  {status['name']} {status['hex']}: {status['advice']}", file=sys.stderr)
+        _explain(outcome.error)
+
+
+def _explain(error: CredSSPError) -> None:
+    from credssp.cli._login import status_facts
+    from credssp.cli._output import printable
+
+    status = status_facts(error)
+    advice = "" if status["advice"] in error.message else f": {status['advice']}"
+    print(f"credssp login: {printable(error.message)}", file=sys.stderr)
+    print(f"  {status['name']} {status['hex']}{advice}", file=sys.stderr)

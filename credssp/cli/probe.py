@@ -6,6 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from credssp.cli._arguments import count
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -28,15 +30,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON object per line")
     form.add_argument("--csv", action="store_true", help="print comma-separated values")
-    parser.add_argument("--concurrency", type=_count, default=64, metavar="N", help="servers at once (default: 64)")
+    parser.add_argument(
+        "--concurrency", type=count(4096), default=64, metavar="N", help="servers at once (default: 64)"
+    )
     parser.add_argument("--timeout", type=float, default=5.0, metavar="S", help="for each answer (default: 5)")
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 4096:
-        raise ValueError
-    return value
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from credssp.errors import CredSSPError, LocalProtocolError
 from credssp.status import NTStatus, SecurityStatus
 
-__all__ = ["ConnectError", "DeadlineError", "Handshake", "Timeouts"]
+__all__ = ["NOT_LISTENING", "ConnectError", "DeadlineError", "Handshake", "Timeouts"]
 
 
 class Handshake(Protocol):
@@ -70,10 +70,18 @@ class Timeouts:
             raise LocalProtocolError("timeouts are positive numbers of seconds")
 
 
+NOT_LISTENING: Final = "Choose another address or port, or stop what listens there."
+"""The next step of a server that does not get its port."""
+
+
 class ConnectError(CredSSPError):
     """There is no connection to the peer at all."""
 
     default_status = SecurityStatus.SEC_E_TARGET_UNKNOWN
+    default_advice = (
+        "Check name and port, whether the service runs there (3389 is RDP's port, 5985 and 5986 are WinRM's), and the "
+        "firewalls in between."
+    )
 
 
 class DeadlineError(CredSSPError):
@@ -81,6 +89,7 @@ class DeadlineError(CredSSPError):
 
     default_status = SecurityStatus.SEC_E_CONTEXT_EXPIRED
     default_ntstatus = NTStatus.STATUS_IO_TIMEOUT
+    default_advice = "Check that port and protocol are the right ones, and give it more time if the server is slow."
 
 
 def too_late(timeouts: Timeouts, awaited: str, *, whole: bool) -> DeadlineError:

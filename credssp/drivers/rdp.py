@@ -9,7 +9,7 @@ from typing import Unpack
 from credssp.context.options import ClientOptions
 from credssp.credentials import LogonCredentials
 from credssp.drivers import aio, blocking
-from credssp.drivers.handshake import ConnectError, Timeouts
+from credssp.drivers.handshake import NOT_LISTENING, ConnectError, Timeouts
 from credssp.drivers.rdp_asyncio import AsyncServer, AsyncSessionHandler
 from credssp.drivers.rdp_blocking import BlockingServer, SessionHandler
 from credssp.drivers.rdp_service import Authorize, OnEvent, ServeOptions, ServerLimits, ServerSettings
@@ -200,7 +200,9 @@ async def start_server(
     try:
         await server.start(host, port, reuse_port=reuse_port, sock=sock)
     except (OSError, ValueError, OverflowError) as error:
-        raise ConnectError(f"cannot listen on {host} port {port}: {blocking.reason(error)}") from None
+        raise ConnectError(
+            f"cannot listen on {host} port {port}: {blocking.reason(error)}", advice=NOT_LISTENING
+        ) from None
     return server
 
 

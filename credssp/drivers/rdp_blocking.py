@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self, TypeAlias
 
 from credssp.drivers.blocking import Session, log_on, reason
-from credssp.drivers.handshake import ConnectError
+from credssp.drivers.handshake import NOT_LISTENING, ConnectError
 from credssp.drivers.rdp_service import (
     Client,
     Closed,
@@ -63,7 +63,7 @@ class BlockingServer:
                 reuse_port=reuse_port,
             )
         except (OSError, ValueError, OverflowError) as error:
-            raise ConnectError(f"cannot listen on {host} port {port}: {reason(error)}") from None
+            raise ConnectError(f"cannot listen on {host} port {port}: {reason(error)}", advice=NOT_LISTENING) from None
         self._listener.settimeout(_POLL)
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from credssp.drivers.blocking import reason
-from credssp.drivers.handshake import ConnectError
+from credssp.drivers.handshake import NOT_LISTENING, ConnectError
 from credssp.errors import LocalProtocolError
 
 __all__ = ["bind", "run_workers"]
@@ -43,7 +43,7 @@ def bind(host: str, port: int, count: int) -> list[socket.socket]:
     except (OSError, ValueError, OverflowError) as error:
         for listener in sockets:
             listener.close()
-        raise ConnectError(f"cannot listen on {host} port {port}: {reason(error)}") from None
+        raise ConnectError(f"cannot listen on {host} port {port}: {reason(error)}", advice=NOT_LISTENING) from None
     return sockets
 
 

@@ -18,9 +18,11 @@ _S = SecurityStatus
 _N = NTStatus
 
 
-def failure(message: str, status: SecurityStatus, ntstatus: int | None = None) -> AuthenticationError:
+def failure(
+    message: str, status: SecurityStatus, ntstatus: int | None = None, *, advice: str | None = None
+) -> AuthenticationError:
     """Make an AuthenticationError that has an NTSTATUS only where the logon itself was refused."""
-    error = AuthenticationError(message, status=status, section="RFC 4121; RFC 2743")
+    error = AuthenticationError(message, status=status, section="RFC 4121; RFC 2743", advice=advice)
     error.ntstatus = ntstatus
     return error
 

@@ -77,7 +77,9 @@ def kerberos_missing() -> str | None:
 
 def kerberos_unavailable(reason: str) -> AuthenticationError:
     """Make the error for a Kerberos that is not there at all."""
-    return failure(reason, SecurityStatus.SEC_E_SECPKG_NOT_FOUND)
+    return failure(
+        reason, SecurityStatus.SEC_E_SECPKG_NOT_FOUND, advice="Install what is missing, or log on with NTLM instead."
+    )
 
 
 def call(doing: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

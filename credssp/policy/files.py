@@ -35,7 +35,9 @@ def load_policy(path: str | Path, *, domain_joined: bool | None = None) -> Polic
         with Path(path).open("rb") as file:
             data = file.read(MAX_FILE_SIZE + 1)
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
-        raise PolicyFileError(f"cannot be read: {error}", source=str(path)) from error
+        raise PolicyFileError(
+            f"cannot be read: {getattr(error, 'strerror', None) or error}", source=str(path)
+        ) from error
     return parse_policy(data, name=str(path), domain_joined=domain_joined)
 
 

@@ -205,7 +205,7 @@ def initialize_security_context(
             call with an empty or no input begins a re-authentication.
         target_name: pszTargetName: SPN of the server (CREDSSP: ``TERMSRV/host``), for the policy, for TLS, and for the
             session cache. Looked at on the first call.
-        context_req: fContextReq, ISC_REQ_... flags; see docs/reference/sspi.md for what each of them does.
+        context_req: fContextReq, ``ISC_REQ_...`` flags; see docs/reference/sspi.md for what each of them does.
         reserved1: Reserved1, 0.
         target_data_rep: TargetDataRep: SECURITY_NATIVE_DREP or SECURITY_NETWORK_DREP, which TLS does not tell apart.
         input: pInput: None on the first call; later exactly two buffers, TOKEN with the octets from the server and
@@ -251,7 +251,7 @@ def accept_security_context(
         credential: phCredential, an inbound one.
         context: phContext: None until a call has filled in phNewContext (not with SEC_E_INCOMPLETE_MESSAGE).
         input: pInput: TOKEN with the octets from the client, and EMPTY, which becomes EXTRA or MISSING.
-        context_req: fContextReq, ASC_REQ_... flags; **their numbers differ** from ISC_REQ_.
+        context_req: fContextReq, ``ASC_REQ_...`` flags; **their numbers differ** from ``ISC_REQ_``.
         target_data_rep: TargetDataRep.
         new_context: phNewContext.
         output: pOutput, as for `initialize_security_context`; a further EMPTY buffer becomes EXTRA as well.
@@ -295,7 +295,7 @@ def delete_security_context(context: CtxtHandle) -> SecurityStatus:
 
 
 def query_context_attributes(context: CtxtHandle, attribute: int) -> object:
-    """QueryContextAttributes: ask for one of the SECPKG_ATTR_... things (`credssp.sspi.attributes`).
+    """QueryContextAttributes: ask for one of the ``SECPKG_ATTR_...`` things (`credssp.sspi.attributes`).
 
     Returns:
         The structure of the attribute.

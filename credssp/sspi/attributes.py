@@ -197,7 +197,7 @@ class SecPkgContext_Lifespan:  # noqa: N801
 
 @dataclass(frozen=True, slots=True)
 class SecPkgContext_Flags:  # noqa: N801
-    """SECPKG_ATTR_FLAGS (the context's attributes) and SECPKG_ATTR_SERVER_AUTH_FLAGS (CREDSSP_SERVER_AUTH_...).
+    """SECPKG_ATTR_FLAGS (the context's attributes) and SECPKG_ATTR_SERVER_AUTH_FLAGS (``CREDSSP_SERVER_AUTH_...``).
 
     Attributes:
         flags: Flags.
@@ -240,7 +240,7 @@ class SecPkgContext_ConnectionInfo:  # noqa: N801
     """SECPKG_ATTR_CONNECTION_INFO.
 
     Attributes:
-        protocol: dwProtocol, one SP_PROT_... bit.
+        protocol: dwProtocol, one ``SP_PROT_...`` bit.
         cipher: aiCipher, an ALG_ID; 0 for ChaCha20, which has none.
         cipher_strength: dwCipherStrength, bits.
         hash: aiHash, an ALG_ID; 0 where the cipher authenticates by itself.

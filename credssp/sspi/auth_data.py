@@ -94,11 +94,11 @@ class SchannelCred:
             one (without any it makes its own); a client has it ready for servers that ask.
         root_store: hRootStore as PEM text: whom to trust. A client without it takes the system's store; a server takes
             it for client certificates (ASC_REQ_MUTUAL_AUTH).
-        enabled_protocols: grbitEnabledProtocols, SP_PROT_... bits; 0 for TLS 1.2 and 1.3.
+        enabled_protocols: grbitEnabledProtocols, ``SP_PROT_...`` bits; 0 for TLS 1.2 and 1.3.
         ciphers: palgSupportedAlgs: an OpenSSL cipher string for TLS 1.2, or None.
         session_lifespan: dwSessionLifespan, milliseconds that TLS sessions are kept for resumption. 0, the default,
             keeps none (Windows: ten hours), since [MS-CSSP] 3.1.5 does not support resumption.
-        flags: dwFlags, SCH_CRED_... bits. SCH_CRED_MANUAL_CRED_VALIDATION counts for the Schannel package, CREDSSP
+        flags: dwFlags, ``SCH_CRED_...`` bits. SCH_CRED_MANUAL_CRED_VALIDATION counts for the Schannel package, CREDSSP
             has a context flag for it.
     """
 

@@ -109,7 +109,7 @@ class SecBuffer:
     """SecBuffer: a typed piece of memory.
 
     Attributes:
-        buffer_type: BufferType, one of the SECBUFFER_... numbers, with attribute bits.
+        buffer_type: BufferType, one of the ``SECBUFFER_...`` numbers, with attribute bits.
         buffer: pvBuffer, the memory, or None. What a call writes into must be a `bytearray` or a writable `memoryview`.
         size: cbBuffer, how many octets of it count; for MISSING and EXTRA a number without memory.
     """

@@ -47,8 +47,9 @@ class ContextResult(NamedTuple):
     """What InitializeSecurityContext and AcceptSecurityContext return beside handle and buffers.
 
     Attributes:
-        status: SEC_E_OK, a SEC_I_... status, or SEC_E_INCOMPLETE_MESSAGE; every other failure is raised.
-        attributes: pfContextAttr, ISC_RET_... or ASC_RET_... bits; about security they mean something with SEC_E_OK.
+        status: SEC_E_OK, a ``SEC_I_...`` status, or SEC_E_INCOMPLETE_MESSAGE; every other failure is raised.
+        attributes: pfContextAttr, ``ISC_RET_...`` or ``ASC_RET_...`` bits; about security they mean something with
+            SEC_E_OK.
         expiry: ptsExpiry, a TimeStamp; with SEC_E_OK.
     """
 

@@ -46,7 +46,7 @@ class SecPkgInfo:
     """SecPkgInfo: what a package says about itself.
 
     Attributes:
-        capabilities: fCapabilities, SECPKG_FLAG_... bits.
+        capabilities: fCapabilities, ``SECPKG_FLAG_...`` bits.
         version: wVersion, 1.
         rpc_id: wRPCID, the number in RPC's authentication, 0xFFFF for none.
         max_token: cbMaxToken, octets that one token has at most.
@@ -70,7 +70,7 @@ class LegResult:
         status: SEC_E_OK, SEC_I_CONTINUE_NEEDED and so on, or SEC_E_INCOMPLETE_MESSAGE.
         context: the package's own context; on the first leg it is what later calls get.
         token: what must go to the peer, for the TOKEN buffer of pOutput.
-        attributes: ISC_RET_... or ASC_RET_... bits.
+        attributes: ``ISC_RET_...`` or ``ASC_RET_...`` bits.
         expiry: TimeStamp of the context's end.
         mapped: MappedContext: whether the user-mode half takes over the protection of messages. For the LSA alone.
         context_data: ContextData for SpInitUserModeContext, with `mapped`; wiped after it was handed over.

@@ -6,6 +6,7 @@ import enum
 import functools
 import hashlib
 import hmac
+import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,8 +24,14 @@ TLSVersionName = Literal["1.2", "1.3"]
 
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
+_SHA256: Final = re.compile("[0-9a-f]{64}")
+
 # Schannel takes no compression, and neither renegotiation nor resumption belongs to CredSSP ([MS-CSSP] 3.1.5 step 1).
 _OPTIONS: Final = ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
+
+
+def _plain(fingerprint: str) -> str:
+    return fingerprint.replace(":", "").replace(" ", "").lower()
 
 
 class CertificateCheck(enum.Enum):
@@ -50,6 +57,7 @@ class ClientTLS:
         cafile: PEM file with trusted roots; implies `verify`.
         cadata: the same as PEM text; implies `verify`.
         fingerprint: SHA-256 of the server's certificate (DER) in hexadecimal, colons allowed; checked on its own.
+            LocalProtocolError if it cannot be one.
         server_hostname: name for SNI and the certificate check; by default the host part of the target name.
         minimum: lowest TLS version, ``1.2`` or ``1.3``.
         maximum: highest TLS version.
@@ -74,6 +82,12 @@ class ClientTLS:
     resumption: bool = False
     watch: bool = False
 
+    def __post_init__(self) -> None:
+        if self.fingerprint is not None and not _SHA256.fullmatch(_plain(self.fingerprint)):
+            raise LocalProtocolError(
+                "a SHA-256 fingerprint has 64 hexadecimal digits; the thumbprint that Windows shows, with 40, is SHA-1"
+            )
+
     @property
     def verifies_chain(self) -> bool:
         """Whether the certificate must chain to a trusted root and name the host, else the handshake fails."""
@@ -88,12 +102,13 @@ class ClientTLS:
         if certificate is None:
             raise CertificateError("the server sent no certificate", status=SecurityStatus.SEC_E_CERT_UNKNOWN)
         if self.fingerprint is not None:
-            wanted = self.fingerprint.replace(":", "").replace(" ", "").lower()
+            wanted = _plain(self.fingerprint)
             found = hashlib.sha256(certificate).hexdigest()
-            if not hmac.compare_digest(wanted.encode("ascii", "replace"), found.encode("ascii")):
+            if not hmac.compare_digest(wanted.encode("ascii"), found.encode("ascii")):
                 raise CertificateError(
                     f"the server's certificate is not the pinned one; its SHA-256 fingerprint is {found}",
                     status=SecurityStatus.SEC_E_WRONG_PRINCIPAL,
+                    advice="Compare it with the certificate on the server itself; pin the new one if it was renewed.",
                 )
             return CertificateCheck.PINNED
         return CertificateCheck.TRUSTED if self.verifies_chain else CertificateCheck.NOT_CHECKED

@@ -10,7 +10,7 @@ import enum
 from typing import Final
 
 from credssp.errors import CredSSPError, TLSAlertError
-from credssp.status import SecurityStatus, describe
+from credssp.status import SecurityStatus
 
 __all__ = [
     "DelegationRefusedError",
@@ -54,9 +54,10 @@ class WinRMError(CredSSPError):
         ntstatus: int | None = None,
         section: str | None = None,
         alert: str = "",
+        advice: str | None = None,
     ) -> None:
         where = f"{leg.value} failed" if http_status is None else f"{leg.value} failed with HTTP {http_status}"
-        super().__init__(f"{where}: {message}", status=status, ntstatus=ntstatus, section=section)
+        super().__init__(f"{where}: {message}", status=status, ntstatus=ntstatus, section=section, advice=advice)
         self.leg = leg
         self.http_status = http_status
         self.alert = alert
@@ -80,7 +81,7 @@ class LoginError(WinRMError):
     @classmethod
     def because(cls, error: CredSSPError, *, leg: Leg, http_status: int | None) -> LoginError:
         """Wrap what failed below HTTP, with its numbers and a next step."""
-        advice = describe(error.error_code).advice
+        advice = error.advice
         message = error.message if advice in error.message else f"{error.message}. {advice}"
         result = cls(
             message,
@@ -90,6 +91,7 @@ class LoginError(WinRMError):
             ntstatus=error.ntstatus,
             section=error.section,
             alert=error.alert if isinstance(error, TLSAlertError) else "",
+            advice=advice,
         )
         result.__cause__ = error
         return result

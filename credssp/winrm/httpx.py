@@ -20,9 +20,15 @@ import threading
 from collections.abc import AsyncGenerator, Generator, Hashable
 from typing import Final, Unpack
 
-import anyio
-import httpx
-from anyio.lowlevel import RunVar
+try:
+    import anyio
+    import httpx
+    from anyio.lowlevel import RunVar
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"credssp.winrm.httpx needs {error.name}, which is missing: pip install 'credssp[httpx]'",
+        name=error.name,
+    ) from None
 
 from credssp.context import ClientContext
 from credssp.credentials import LogonCredentials

@@ -27,9 +27,15 @@ from collections.abc import Callable, Hashable
 from typing import Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
-import requests
-from requests.auth import AuthBase
-from urllib3 import HTTPHeaderDict, HTTPResponse
+try:
+    import requests
+    from requests.auth import AuthBase
+    from urllib3 import HTTPHeaderDict, HTTPResponse
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"credssp.winrm.requests needs {error.name}, which is missing: pip install 'credssp[requests]'",
+        name=error.name,
+    ) from None
 
 from credssp.context import ClientContext
 from credssp.credentials import DelegatedCredentials, LogonCredentials, PasswordCredentials

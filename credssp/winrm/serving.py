@@ -10,9 +10,15 @@ from contextlib import contextmanager
 from os import PathLike, fspath
 from typing import Any, Final
 
-import h11
-import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+try:
+    import h11
+    import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"credssp.winrm.serving needs {error.name}, which is missing: pip install 'credssp[winrm-server]'",
+        name=error.name,
+    ) from None
 
 from credssp.errors import LocalProtocolError
 from credssp.winrm.header import MAX_TOKEN_SIZE

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,12 +48,33 @@ def _json(capsys: pytest.CaptureFixture[str], data: bytes, *options: str) -> Any
         base64.b64encode(ERROR).decode(),
         base64.b64encode(ERROR).decode().rstrip("="),
         base64.encodebytes(ERROR).decode(),
+        f"CredSSP {base64.b64encode(ERROR).decode()}",
+        f"Authorization: Negotiate {base64.b64encode(ERROR).decode()}",
+        f"www-authenticate:NTLM {base64.b64encode(ERROR).decode()}",
     ],
 )
 def test_all_ways_to_write_octets(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["decode", text]) == 0
     out = capsys.readouterr().out
     assert out.startswith("TSRequest (15 octets)\n  version: 6\n  errorCode: STATUS_LOGON_FAILURE 0xC000006D\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("\u00e9", "neither hexadecimal nor base64"), ("300", "3 hexadecimal digits: octets have two each")],
+)
+def test_what_stands_for_no_octets_is_wrong_usage(text: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["decode", text]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_name_of_a_file_in_place_of_its_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "messages").write_bytes(ERROR)  # eight letters are base64 as well
+    monkeypatch.chdir(tmp_path)
+    assert main(["decode", "messages"]) == 1
+    assert "credssp decode < FILE" in capsys.readouterr().err
 
 
 @given(st.binary(min_size=1))

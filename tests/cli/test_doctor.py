@@ -54,6 +54,21 @@ def framed(message: bytes) -> bytes:
     return len(message).to_bytes(4, "big") + message
 
 
+def test_what_cannot_be_looked_at_is_no_good_news(capsys: pytest.CaptureFixture[str]) -> None:
+    code, findings = doctor(capsys, "--keytab", "server.keytab", "--ccache", "FILE:alice.ccache")
+    assert code == 1
+    assert [text for text, severity in findings.items() if severity == "bad"] == [
+        "the credential cache FILE:alice.ccache was not looked at: nothing here can read it",
+        "the keytab server.keytab was not looked at: nothing here can read it",
+    ]
+
+
+def test_realm_without_a_kdc_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    code, findings = doctor(capsys, "--realm", "NOWHERE.TEST")
+    assert code == 0
+    assert findings["krb5.conf names no KDC of NOWHERE.TEST, so none was asked for its time"] == "note"
+
+
 def test_machine_without_kerberos_is_fit_for_ntlm(capsys: pytest.CaptureFixture[str]) -> None:
     code, findings = doctor(capsys, "rdp://192.0.2.1")
     assert code == 0

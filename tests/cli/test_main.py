@@ -13,7 +13,7 @@ import pytest
 
 import credssp
 from credssp.cli import COMMANDS, main
-from credssp.errors import AuthenticationError, PeerRefusedError
+from credssp.errors import AuthenticationError, LocalProtocolError, PeerRefusedError
 
 
 def _run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -94,6 +94,58 @@ def test_closed_pipe_ends_quietly() -> None:
 
 
 @pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("status 0xC000006D >&-", 0),
+        ("status nope >&- 2>&-", 2),
+        ("--help >&-", 0),
+        ("decode <&-", 2),
+        ("probe --file - <&-", 2),
+        ("login rdp://127.0.0.1:1 -u alice --password-file - <&-", 3),
+    ],
+)
+def test_streams_that_are_closed_change_no_exit_code(command: str, code: int) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -m credssp {command}', sys.executable],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+
+
+def test_errors_do_not_go_to_standard_output_where_standard_error_is_closed() -> None:
+    command = ["sh", "-c", '"$0" -m credssp status nope 2>&-', sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is a thing of Linux")
+def test_full_disk_is_one_line() -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [sys.executable, "-m", "credssp", "status", "0"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "credssp: the output cannot be written: No space left on device\n")
+
+
+def test_other_failures_of_the_system_are_not_taken_for_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(arguments: argparse.Namespace) -> int:
+        raise OSError(5, "a bug")
+
+    monkeypatch.setattr("credssp.cli.status.run", fail)
+    with pytest.raises(OSError, match="a bug"):
+        main(["status", "0"])
+
+
+@pytest.mark.parametrize(
     ("error", "parts"),
     [
         (AuthenticationError("no such user"), ["no such user", "STATUS_LOGON_FAILURE 0xC000006D", "Check name"]),
@@ -114,6 +166,17 @@ def test_errors_are_one_line_with_number_name_and_advice(
     assert err.count("\n") == 1
     for part in parts:
         assert err.count(part) == 1
+
+
+def test_what_was_wrong_with_a_call_is_said_without_the_advice_for_programmers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(arguments: argparse.Namespace) -> int:
+        raise LocalProtocolError("there is no such file")
+
+    monkeypatch.setattr("credssp.cli.status.run", fail)
+    assert main(["status", "0"]) == 1
+    assert capsys.readouterr().err == "credssp status: there is no such file\n"
 
 
 def test_python_m_credssp_is_the_command() -> None:

@@ -231,6 +231,7 @@ def test_no_server_and_no_answer(capsys: pytest.CaptureFixture[str]) -> None:
         ["rdp://host", "--hash", "00" * 16],
         ["rdp://host", "-u", "alice", "--hash", "xyz"],
         ["rdp://host", "-u", "alice", "--password-file", "/no/such/file"],
+        ["rdp://host", "-u", "alice", "--fingerprint", "ab" * 20],
     ],
 )
 def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,10 +240,57 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
 
 
 def test_wrong_options() -> None:
-    for options in (["--timeout", "0"], ["--min-version", "7"], ["--cacert", "a", "--fingerprint", "b"]):
+    for options in (["--min-version", "7"], ["--cacert", "a", "--fingerprint", "b"]):
         with pytest.raises(SystemExit) as caught:
             main(["login", "rdp://host", "-u", "alice", *options])
         assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["login", "rdp://host", "--timeout", "0"],
+        ["login", "rdp://host", "--timeout", "nan"],
+        ["login", "rdp://host", "--timeout", "soon"],
+        ["doctor", "--timeout", "-1"],
+        ["probe", "host", "--concurrency", "0"],
+        ["serve", "rdp", "--workers", "1_0"],
+        ["serve", "rdp", "--deadline", "0"],
+        ["serve", "winrm", "--half-open", "99999"],
+    ],
+)
+def test_numbers_that_do_not_fit_are_told_with_what_would(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f"argument {arguments[-2]}: '{arguments[-1]}' is no " in last
+
+
+def test_login_that_cannot_begin_is_no_refusal_of_the_server(
+    server: RDPServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("credssp.nego.pyspnego.kerberos_missing", lambda: "Kerberos needs gssapi")
+    assert main(["login", url(server), "-u", "LAB\\alice", "--mechanism", "kerberos"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out.startswith(f"no login: {url(server)}\n")
+    assert "SEC_E_SECPKG_NOT_FOUND 0x80090305: Install what is missing" in captured.err
+
+
+def test_next_step_belongs_to_what_failed(server: RDPServer, capsys: pytest.CaptureFixture[str]) -> None:
+    # No connection is no question of service principal names, and neither is a certificate that is not the pinned one.
+    for scheme in ("rdp", "http"):
+        assert main(["login", f"{scheme}://127.0.0.1:1", "-u", "alice"]) == 3
+        assert "Check name and port" in capsys.readouterr().err
+    assert main(["login", url(server), "-u", "alice", "--fingerprint", "00" * 32]) == 4
+    assert "Compare it with the certificate on the server itself" in capsys.readouterr().err
+
+
+def test_next_step_is_told_once(server: RDPServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["login", url(server), "-u", "LAB\\alice", "--hash", "00" * 16]) == 1
+    assert capsys.readouterr().err.count("Check name, domain and password") == 1
 
 
 def test_nobody_to_ask_for_the_password(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -351,9 +399,14 @@ def _children(pid: int) -> list[int]:
         ["--cert", "/no/such/file"],
         ["--cert", "/no/such/file", "--key", "/no/such/file"],
         ["--users-file", "/no/such/file"],
+        ["--keytab", "/no/such/file"],
+        ["--keytab", "FILE:/no/such/file"],
     ],
 )
-def test_serve_wrong_usage(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_serve_wrong_usage(
+    options: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("credssp.nego.pyspnego.kerberos_missing", lambda: None)
     assert main(["serve", "rdp", *options]) == 2
     assert "credssp serve: " in capsys.readouterr().err
 
@@ -362,7 +415,17 @@ def test_serve_address_taken(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         assert main(["serve", "rdp", "--listen", address, "--user", "a:b"]) == 1
-    assert "Address already in use" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "Address already in use" in error
+    assert error.endswith("Choose another address or port, or stop what listens there.\n")
+
+
+def test_serve_with_a_keytab_that_nothing_can_read(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("credssp.nego.pyspnego.kerberos_missing", lambda: "Kerberos needs gssapi")
+    assert main(["serve", "rdp", "--keytab", "MEMORY:x"]) == 2
+    assert capsys.readouterr().err == "credssp serve: Kerberos needs gssapi\n"
 
 
 # probe

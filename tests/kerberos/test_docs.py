@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from tests.docs.test_examples import BLOCK, DOCS
+from tests.docs.pages import DOCS, run
 from tests.kerberos.conftest import Lab
 
 pytestmark = pytest.mark.interop
@@ -24,9 +24,7 @@ def test_examples_run(
     shutil.copy(lab.keytab, folder / "server.keytab")
     shutil.copy(lab.ccache.removeprefix("FILE:"), folder / "alice.ccache")
     monkeypatch.chdir(folder)
-    namespace: dict[str, object] = {"__name__": "example"}
-    for block in BLOCK.finditer((DOCS / "how-to" / page).read_text(encoding="utf-8")):
-        exec(compile(block[1], page, "exec"), namespace)  # noqa: S102
+    run((DOCS / "how-to" / page).read_text(encoding="utf-8"), page, {"__name__": "example"})
     output = capsys.readouterr().out
     if page == "kerberos.md":
         assert "alice EXAMPLE.TEST kerberos\nServerAuthentication.KERBEROS\nbob\n" in output

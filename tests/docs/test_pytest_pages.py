@@ -1,0 +1,42 @@
+"""The test modules that the manual shows pass, each in a pytest of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.docs.pages import blocks
+from tests.docs.test_examples import text_of
+
+pytest_plugins = ["pytester"]
+
+# What the page is about: a client that takes an address and credentials.
+MY_CLIENT = """
+from credssp import PasswordCredentials, PeerRefusedError, rdp
+
+class LogonFailed(Exception):
+    pass
+
+def connect(host, port, *, user, password, allow_old=False):
+    credentials = PasswordCredentials(user, password)
+    try:
+        rdp.connect(host, port, credentials=credentials, mechanism="ntlm", min_version=2 if allow_old else None).close()
+    except PeerRefusedError as error:
+        raise LogonFailed from error
+"""
+
+
+def passes(pytester: pytest.Pytester, modules: dict[str, str], *, tests: int) -> None:
+    pytester.makepyfile(**modules)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist")
+    result.assert_outcomes(passed=tests)
+
+
+def test_rdp_client(pytester: pytest.Pytester) -> None:
+    short, complete = (block.text for block in blocks(text_of("how-to/rdp-test-a-client.md"), "py"))
+    modules = {"test_short": f"import my_client\n\n{short}", "test_complete": complete, "my_client": MY_CLIENT}
+    passes(pytester, modules, tests=4)
+
+
+def test_double_hop(pytester: pytest.Pytester) -> None:
+    first, *_ = blocks(text_of("how-to/winrm-double-hop.md"), "python")
+    passes(pytester, {"test_double_hop": first.text}, tests=1)

@@ -1,0 +1,29 @@
+"""What is missing where an extra was not installed, and what to install."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("module", "missing", "extra"),
+    [
+        ("credssp.winrm.requests", "requests", "requests"),
+        ("credssp.winrm.httpx", "httpx", "httpx"),
+        ("credssp.winrm.httpx", "anyio", "httpx"),
+        ("credssp.winrm.serving", "uvicorn", "winrm-server"),
+        ("credssp.winrm.serving", "h11", "winrm-server"),
+    ],
+)
+def test_import_names_what_is_missing_and_the_extra(
+    module: str, missing: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    with pytest.raises(ModuleNotFoundError) as caught:
+        importlib.import_module(module)
+    assert caught.value.name == missing
+    assert f"{module} needs {missing}, which is missing: pip install 'credssp[{extra}]'" in str(caught.value)
