@@ -165,11 +165,15 @@ def _unsigned(run: ClientRun) -> Outcome:
          "errorCode STATUS_LOGON_FAILURE and a right pubKeyAuth in one message", "errorCode wins: no authInfo")
 )  # fmt: skip
 def _error_wins(run: ClientRun) -> Outcome:
+    _knows_error_code(run)
+    play = run.serve(key=lambda _, message: mutate.replaced(message, error_code=LOGON_FAILURE))
+    return run.stopped(play, "errorCode beside a right pubKeyAuth")
+
+
+def _knows_error_code(run: ClientRun) -> None:
     version = run.baseline().requests[0].version
     if version < 3:
         raise Skipped(f"the client speaks version {version}, which has no errorCode (<12>)")
-    play = run.serve(key=lambda _, message: mutate.replaced(message, error_code=LOGON_FAILURE))
-    return run.stopped(play, "errorCode beside a right pubKeyAuth")
 
 
 @CATALOGUE.client(
@@ -178,6 +182,7 @@ def _error_wins(run: ClientRun) -> Outcome:
          "stops, since the field is there (or takes it for no error: lenient)")
 )  # fmt: skip
 def _zero(run: ClientRun) -> Outcome:
+    _knows_error_code(run)
     play = run.serve(key=lambda _, message: mutate.replaced(message, error_code=0))
     if play.delegated_something:
         return lenient("errorCode 0 was taken for no error")
