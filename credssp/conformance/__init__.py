@@ -9,9 +9,9 @@ In a test suite of your own::
         report = check_server(target)
         assert report.ok, report.explain()
 
-A server or client without sockets needs an adapter of four methods (`MemoryPeer`) and a `MemoryServerTarget` or
-`MemoryClientTarget` around a function that makes one. The names are loaded when they are first used: reading fixtures
-needs none of it.
+A server or client without sockets needs an adapter of four methods (`MemoryPeer`). `check_server` and `check_client`
+take a function that makes one for a `Setup`, or a `MemoryServerTarget` or `MemoryClientTarget` around it. The names are
+loaded when they are first used: reading fixtures needs none of it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from credssp.conformance.expected import load_expected
     from credssp.conformance.http import HttpServerTarget
     from credssp.conformance.links import MemoryPeer
+    from credssp.conformance.memory import MemoryClientTarget, MemoryServerTarget
     from credssp.conformance.ntlm import Account
-    from credssp.conformance.peers import MemoryClientTarget, MemoryServerTarget
     from credssp.conformance.rdp import CommandTarget, RdpServerTarget
     from credssp.conformance.recorded import exchanges_in
-    from credssp.conformance.rule import Level, Outcome, Role, Rule, Verdict
+    from credssp.conformance.rule import Level, Outcome, Role, Rule, Skipped, Verdict
     from credssp.conformance.runner import Report, Result, check_client, check_exchanges, check_server
     from credssp.conformance.setup import Setup
     from credssp.conformance.vectors import all_vectors
@@ -49,6 +49,7 @@ __all__ = [
     "Role",
     "Rule",
     "Setup",
+    "Skipped",
     "Verdict",
     "all_vectors",
     "check_client",
@@ -64,10 +65,10 @@ _HOMES: Final = {
     "http": ("HttpServerTarget",),
     "links": ("MemoryPeer",),
     "ntlm": ("Account",),
-    "peers": ("MemoryClientTarget", "MemoryServerTarget"),
+    "memory": ("MemoryClientTarget", "MemoryServerTarget"),
     "rdp": ("CommandTarget", "RdpServerTarget"),
     "recorded": ("exchanges_in",),
-    "rule": ("Level", "Outcome", "Role", "Rule", "Verdict"),
+    "rule": ("Level", "Outcome", "Role", "Rule", "Skipped", "Verdict"),
     "runner": ("Report", "Result", "check_client", "check_exchanges", "check_server"),
     "setup": ("Setup",),
     "vectors": ("all_vectors",),

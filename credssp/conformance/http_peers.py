@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from credssp.conformance.http import HttpAnswer, HttpRequest, HttpServerLink
 from credssp.conformance.links import Link
+from credssp.conformance.memory import TEST_ACCOUNT
 from credssp.conformance.ntlm import Account
-from credssp.conformance.peers import TEST_ACCOUNT
 from credssp.conformance.rule import Skipped
 from credssp.conformance.setup import Front, Setup
 from credssp.credentials import PasswordCredentials

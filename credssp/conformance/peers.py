@@ -1,19 +1,17 @@
-"""Peers without sockets: this project's own contexts and RDP ends, and a base for those of others."""
+"""This project's own contexts and RDP ends as targets, without sockets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Sequence
 
 from credssp.accounts import MemoryAccounts
 from credssp.conformance.kerberos import TicketSource
-from credssp.conformance.links import Link, MemoryLink, MemoryPeer
+from credssp.conformance.links import MemoryPeer
+from credssp.conformance.memory import TARGET_NAME, TEST_ACCOUNT, MemoryClientTarget, MemoryServerTarget
 from credssp.conformance.ntlm import Account
 from credssp.conformance.play import NTLM_ONLY, certificate_of
 from credssp.conformance.rule import Skipped
-from credssp.conformance.setup import Front, Setup
-from credssp.conformance.x224 import answer_request, request_tls, take_request
+from credssp.conformance.setup import Setup
 from credssp.context import ClientContext, ServerContext
 from credssp.credentials import PasswordCredentials
 from credssp.errors import CredSSPError
@@ -25,9 +23,6 @@ from credssp.rdp.events import AuthorizationRequired
 from credssp.rdp.server import NLAServer
 
 __all__ = [
-    "TEST_ACCOUNT",
-    "MemoryClientTarget",
-    "MemoryServerTarget",
     "own_client",
     "own_kerberos_client",
     "own_kerberos_server",
@@ -35,11 +30,6 @@ __all__ = [
     "own_rdp_server",
     "own_server",
 ]
-
-TEST_ACCOUNT: Final = Account("alice", "made up for conformance", "LAB")
-"""The account of targets in memory; made up."""
-
-TARGET: Final = "TERMSRV/srv.lab.test"
 
 
 class _Context:
@@ -116,77 +106,6 @@ class _Endpoint:
         self._endpoint.receive_eof()
 
 
-@dataclass
-class MemoryServerTarget:
-    """A server without sockets.
-
-    Attributes:
-        name: for reports.
-        make: makes the peer for a set-up; may raise Skipped.
-        account: an account it knows.
-        features: see `credssp.conformance.setup`.
-        rdp: whether the peer begins with X.224.
-        timeout: of no account: nothing waits.
-        target_name: the SPN.
-        protocols: requestedProtocols, where it begins with X.224.
-        tickets: gives out Kerberos tickets for it, or None.
-    """
-
-    name: str
-    make: Callable[[Setup], MemoryPeer]
-    account: Account = TEST_ACCOUNT
-    features: frozenset[str] = frozenset({"report"})
-    rdp: bool = False
-    timeout: float = 1.0
-    target_name: str = TARGET
-    protocols: int = 0x3
-    tickets: TicketSource | None = None
-
-    def open(self, setup: Setup) -> Link:
-        """Open a connection at the point where TLS begins."""
-        link = MemoryLink(self.make(setup))
-        if self.rdp:
-            request_tls(link, self.protocols, self.timeout)
-        return link
-
-    def open_raw(self, setup: Setup) -> Link:
-        """Open a connection before anything was said."""
-        return MemoryLink(self.make(setup))
-
-    def accepted(self, link: Link) -> bool | None:
-        """Ask the peer."""
-        return bool(getattr(getattr(link, "peer", None), "complete", None))
-
-
-@dataclass
-class MemoryClientTarget:
-    """A client without sockets; attributes as `MemoryServerTarget`, and `service_keys` for Kerberos."""
-
-    name: str
-    make: Callable[[Setup], MemoryPeer]
-    account: Account = TEST_ACCOUNT
-    features: frozenset[str] = frozenset({"report"})
-    rdp: bool = False
-    timeout: float = 1.0
-    target_name: str = TARGET
-    service_keys: tuple[ServiceKey, ...] = ()
-    _requests: dict[int, bytes] = field(default_factory=dict)
-
-    def start(self, setup: Setup, front: Front) -> Link:
-        """Start a login."""
-        link = MemoryLink(self.make(setup))
-        if self.rdp:
-            self._requests[id(link)] = take_request(link, self.timeout)
-            answer_request(link, front)
-        elif front != Front():
-            raise Skipped("this client has no RDP negotiation")
-        return link
-
-    def request(self, link: Link) -> bytes:
-        """Return the client's Connection Request."""
-        return self._requests.get(id(link), b"")
-
-
 def own_server() -> MemoryServerTarget:
     """Return `credssp.ServerContext` as a target."""
 
@@ -211,7 +130,7 @@ def own_client() -> MemoryClientTarget:
             raise Skipped("Restricted Admin mode belongs to RDP")
         context = ClientContext(
             PasswordCredentials(TEST_ACCOUNT.username, TEST_ACCOUNT.password, domain=TEST_ACCOUNT.domain),
-            target_name=TARGET,
+            target_name=TARGET_NAME,
             mechanism="negotiate" if setup.form == "spnego" else "ntlm",
             min_version=setup.min_version,
             policy=DelegationPolicy.deny_all() if setup.deny else None,

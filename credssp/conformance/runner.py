@@ -11,11 +11,14 @@ import fnmatch
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from credssp.conformance.catalogue import CATALOGUE
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.exchange import Exchange, Observation
+from credssp.conformance.links import MemoryPeer
+from credssp.conformance.memory import TARGET_NAME, TEST_ACCOUNT, MemoryClientTarget, MemoryServerTarget
+from credssp.conformance.ntlm import Account
 from credssp.conformance.play import Play
 from credssp.conformance.rule import Case, Evidence, Level, Outcome, Role, Rule, Skipped, Verdict
 from credssp.conformance.run import ServerRun
@@ -112,6 +115,22 @@ class Report:
         )
 
 
+def _server_target(target: ServerTarget | Factory, account: Account | None, target_name: str) -> ServerTarget:
+    if not callable(target):
+        return target
+    return MemoryServerTarget(_name_of(target), target, account or TEST_ACCOUNT, target_name=target_name)
+
+
+def _client_target(target: ClientTarget | Factory, account: Account | None, target_name: str) -> ClientTarget:
+    if not callable(target):
+        return target
+    return MemoryClientTarget(_name_of(target), target, account or TEST_ACCOUNT, target_name=target_name)
+
+
+def _name_of(factory: object) -> str:
+    return str(getattr(factory, "__qualname__", type(factory).__name__))
+
+
 def _obstacle(target: ServerTarget) -> str:
     """Return what the target knows of the reason why no login works, if it can find out."""
     find = getattr(target, "obstacle", None)
@@ -140,9 +159,15 @@ def select(patterns: Iterable[str] = (), *, side: Role | None = None) -> list[Ca
     ]
 
 
+Factory: TypeAlias = Callable[[Setup], MemoryPeer]
+"""Makes a peer without sockets for a set-up; raises Skipped for one that is not to be had."""
+
+
 def check_server(
-    target: ServerTarget,
+    target: ServerTarget | Factory,
     *,
+    account: Account | None = None,
+    target_name: str = TARGET_NAME,
     rules: Iterable[str] = (),
     expected: dict[str, str] | None = None,
     on_result: OnResult | None = None,
@@ -150,23 +175,26 @@ def check_server(
     """Judge a server.
 
     Args:
-        target: how to reach it, and an account it knows.
+        target: how to reach it, and an account it knows; or a function that makes one without sockets.
+        account: with a function: an account that its servers know; None for `credssp.conformance.memory.TEST_ACCOUNT`.
+        target_name: with a function: the SPN under which they are spoken to.
         rules: patterns of rule ids; none for all.
         expected: reasons for rules that are known not to pass, by id.
         on_result: is told each result.
     """
+    judged = _server_target(target, account, target_name)
     known: dict[Any, Any] = {}
     cases = select(rules, side=Role.SERVER)
     trouble = ""
-    probe = ServerRun(target, known)
+    probe = ServerRun(judged, known)
     try:
-        if "kerberos" in target.features:
+        if "kerberos" in judged.features:
             probe.ticket()
         probe.baseline()
     except (Skipped, CredSSPError, OSError) as error:
-        trouble = f"no good login works: {_obstacle(target) or _reason(error)}"
+        trouble = f"no good login works: {_obstacle(judged) or _reason(error)}"
         # What an RDP server says before TLS can be judged all the same, if it is there.
-        heard = isinstance(error, Skipped) and "x224" in target.features
+        heard = isinstance(error, Skipped) and "x224" in judged.features
         cases = [case for case in cases if heard and not case.passive and case.rule.area == "NEG"]
     finally:
         probe.close()
@@ -174,7 +202,7 @@ def check_server(
     def observations() -> Iterator[Observation]:
         for form in probe.forms:
             for version in _VERSIONS:
-                run = ServerRun(target, known)
+                run = ServerRun(judged, known)
                 try:
                     yield run.observation(form, version)
                 except Skipped:
@@ -183,33 +211,36 @@ def check_server(
                     run.close()
 
     def run_case(case: Case) -> Outcome:
-        return _guarded(lambda: ServerRun(target, known), case)
+        return _guarded(lambda: ServerRun(judged, known), case)
 
-    report = _check(target.name, Role.SERVER, target.features, cases, expected, on_result, observations, run_case)
+    report = _check(judged.name, Role.SERVER, judged.features, cases, expected, on_result, observations, run_case)
     return replace(report, trouble=trouble)
 
 
 def check_client(
-    target: ClientTarget,
+    target: ClientTarget | Factory,
     *,
+    account: Account | None = None,
+    target_name: str = TARGET_NAME,
     rules: Iterable[str] = (),
     expected: dict[str, str] | None = None,
     on_result: OnResult | None = None,
 ) -> Report:
-    """Judge a client; arguments as `check_server`."""
+    """Judge a client; arguments as `check_server`: the account is the one that the clients log on with."""
+    judged = _client_target(target, account, target_name)
     known: dict[tuple[Any, ...], Play] = {}
-    probe = ClientRun(target, known)
+    probe = ClientRun(judged, known)
     try:
         probe.baseline()
     except (Skipped, CredSSPError, OSError) as error:
-        return Report(target.name, "client", (), trouble=f"no good login works: {_reason(error)}")
+        return Report(judged.name, "client", (), trouble=f"no good login works: {_reason(error)}")
     finally:
         probe.close()
 
     def observations() -> Iterator[Observation]:
         for setup in (Setup(), Setup(form="spnego")):
             for version in _VERSIONS:
-                run = ClientRun(target, known)
+                run = ClientRun(judged, known)
                 try:
                     yield run.observation(version, setup)
                 except Skipped:
@@ -218,10 +249,10 @@ def check_client(
                     run.close()
 
     def run_case(case: Case) -> Outcome:
-        return _guarded(lambda: ClientRun(target, known), case)
+        return _guarded(lambda: ClientRun(judged, known), case)
 
     cases = select(rules, side=Role.CLIENT)
-    return _check(target.name, Role.CLIENT, target.features, cases, expected, on_result, observations, run_case)
+    return _check(judged.name, Role.CLIENT, judged.features, cases, expected, on_result, observations, run_case)
 
 
 def check_exchanges(

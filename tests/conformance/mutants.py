@@ -12,7 +12,7 @@ from typing import Any
 from credssp import binding
 from credssp.accounts import MemoryAccounts
 from credssp.conformance.links import MemoryPeer
-from credssp.conformance.peers import TEST_ACCOUNT, MemoryClientTarget, MemoryServerTarget
+from credssp.conformance.memory import TEST_ACCOUNT, MemoryClientTarget, MemoryServerTarget
 from credssp.conformance.play import certificate_of
 from credssp.conformance.setup import Setup
 from credssp.context import ClientContext, ServerContext

@@ -20,8 +20,8 @@ import pytest
 from credssp.cli import main
 from credssp.conformance.http import HttpServerTarget, SocketRequests
 from credssp.conformance.links import SocketLink
+from credssp.conformance.memory import TEST_ACCOUNT
 from credssp.conformance.ntlm import Account
-from credssp.conformance.peers import TEST_ACCOUNT
 from credssp.conformance.rdp import CommandTarget, RdpServerTarget
 from credssp.conformance.rule import Skipped, Verdict
 from credssp.conformance.runner import Report, check_client, check_server

@@ -15,7 +15,8 @@ from credssp.conformance.exchange import Exchange
 from credssp.conformance.http import HttpRequest
 from credssp.conformance.http_peers import MemoryWinRMClientTarget
 from credssp.conformance.links import Link
-from credssp.conformance.peers import TEST_ACCOUNT, own_rdp_client, own_rdp_server, own_server
+from credssp.conformance.memory import TEST_ACCOUNT
+from credssp.conformance.peers import own_rdp_client, own_rdp_server, own_server
 from credssp.conformance.rule import Role, Verdict
 from credssp.conformance.run import ServerRun
 from credssp.conformance.runner import check_client, check_exchanges, check_server

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from credssp.conformance.peers import MemoryServerTarget
+from credssp.conformance.memory import MemoryServerTarget
 from credssp.conformance.rule import Verdict
 from credssp.conformance.runner import check_client, check_server
 from credssp.errors import AuthenticationError

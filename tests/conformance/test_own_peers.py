@@ -17,7 +17,8 @@ from credssp.conformance.catalogue import CATALOGUE
 from credssp.conformance.http import HttpServerTarget
 from credssp.conformance.http_peers import own_winrm_client
 from credssp.conformance.links import Link, SocketLink
-from credssp.conformance.peers import TEST_ACCOUNT, own_client, own_rdp_client, own_rdp_server, own_server
+from credssp.conformance.memory import TEST_ACCOUNT
+from credssp.conformance.peers import own_client, own_rdp_client, own_rdp_server, own_server
 from credssp.conformance.rdp import RdpServerTarget
 from credssp.conformance.recorded import exchanges_in
 from credssp.conformance.rule import Level, Verdict

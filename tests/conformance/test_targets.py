@@ -16,7 +16,7 @@ import credssp
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.http import HttpAnswer, HttpConnection, HttpRequest, HttpServerTarget, SocketRequests
 from credssp.conformance.links import MemoryLink, SocketLink
-from credssp.conformance.peers import TEST_ACCOUNT
+from credssp.conformance.memory import TEST_ACCOUNT
 from credssp.conformance.rdp import CommandTarget, RdpServerTarget
 from credssp.conformance.rule import Skipped, Verdict
 from credssp.conformance.runner import check_client, check_server

@@ -15,7 +15,8 @@ from credssp.conformance.exchange import Exchange
 from credssp.conformance.http import HttpAnswer, HttpConnection
 from credssp.conformance.http_peers import MemoryWinRMClientTarget, own_winrm_client
 from credssp.conformance.links import Link
-from credssp.conformance.peers import TEST_ACCOUNT, MemoryServerTarget, _Endpoint, own_rdp_client, own_rdp_server
+from credssp.conformance.memory import TEST_ACCOUNT, MemoryServerTarget
+from credssp.conformance.peers import _Endpoint, own_rdp_client, own_rdp_server
 from credssp.conformance.rule import Role, Skipped, Verdict
 from credssp.conformance.run import ServerRun
 from credssp.conformance.runner import SUITE_FAILED, Report, check_client, check_exchanges, check_server, select

@@ -18,6 +18,8 @@ from credssp.status import SecurityStatus
 from tests.kdc import REALM
 from tests.kerberos.conftest import PASSWORD, Lab
 
+pytestmark = pytest.mark.interop
+
 TARGET = Target("TERMSRV", "localhost")
 
 

@@ -27,6 +27,8 @@ from tests.kdc import REALM
 from tests.kerberos import mutants as m
 from tests.kerberos.conftest import PASSWORD, Lab
 
+pytestmark = pytest.mark.interop
+
 TARGET = "TERMSRV/localhost"
 ALICE = Account("alice", PASSWORD, REALM)
 BAD = {Verdict.FAIL, Verdict.HANG, Verdict.CRASH}

@@ -1,0 +1,94 @@
+"""Peers without sockets as targets: a function makes one for every login, and nothing ever waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+from credssp.conformance.kerberos import TicketSource
+from credssp.conformance.links import Link, MemoryLink, MemoryPeer
+from credssp.conformance.ntlm import Account
+from credssp.conformance.rule import Skipped
+from credssp.conformance.setup import Front, Setup
+from credssp.conformance.x224 import answer_request, request_tls, take_request
+from credssp.nego.tickets import ServiceKey
+
+__all__ = ["TARGET_NAME", "TEST_ACCOUNT", "MemoryClientTarget", "MemoryServerTarget"]
+
+TEST_ACCOUNT: Final = Account("alice", "made up for conformance", "LAB")
+"""The account of targets in memory; made up."""
+
+TARGET_NAME: Final = "TERMSRV/srv.lab.test"
+"""What they are spoken to as; made up."""
+
+
+@dataclass
+class MemoryServerTarget:
+    """A server without sockets.
+
+    Attributes:
+        name: for reports.
+        make: makes the peer for a set-up; may raise Skipped.
+        account: an account it knows.
+        features: see `credssp.conformance.setup`.
+        rdp: whether the peer begins with X.224.
+        timeout: of no account: nothing waits.
+        target_name: the SPN.
+        protocols: requestedProtocols, where it begins with X.224.
+        tickets: gives out Kerberos tickets for it, or None.
+    """
+
+    name: str
+    make: Callable[[Setup], MemoryPeer]
+    account: Account = TEST_ACCOUNT
+    features: Collection[str] = frozenset({"report"})
+    rdp: bool = False
+    timeout: float = 1.0
+    target_name: str = TARGET_NAME
+    protocols: int = 0x3
+    tickets: TicketSource | None = None
+
+    def open(self, setup: Setup) -> Link:
+        """Open a connection at the point where TLS begins."""
+        link = MemoryLink(self.make(setup))
+        if self.rdp:
+            request_tls(link, self.protocols, self.timeout)
+        return link
+
+    def open_raw(self, setup: Setup) -> Link:
+        """Open a connection before anything was said."""
+        return MemoryLink(self.make(setup))
+
+    def accepted(self, link: Link) -> bool | None:
+        """Ask the peer."""
+        return bool(getattr(getattr(link, "peer", None), "complete", None))
+
+
+@dataclass
+class MemoryClientTarget:
+    """A client without sockets; attributes as `MemoryServerTarget`, and `service_keys` for Kerberos."""
+
+    name: str
+    make: Callable[[Setup], MemoryPeer]
+    account: Account = TEST_ACCOUNT
+    features: Collection[str] = frozenset({"report"})
+    rdp: bool = False
+    timeout: float = 1.0
+    target_name: str = TARGET_NAME
+    service_keys: tuple[ServiceKey, ...] = ()
+    _requests: dict[int, bytes] = field(default_factory=dict)
+
+    def start(self, setup: Setup, front: Front) -> Link:
+        """Start a login."""
+        link = MemoryLink(self.make(setup))
+        if self.rdp:
+            self._requests[id(link)] = take_request(link, self.timeout)
+            answer_request(link, front)
+        elif front != Front():
+            raise Skipped("this client has no RDP negotiation")
+        return link
+
+    def request(self, link: Link) -> bytes:
+        """Return the client's Connection Request."""
+        return self._requests.get(id(link), b"")
