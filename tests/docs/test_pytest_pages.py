@@ -40,3 +40,8 @@ def test_rdp_client(pytester: pytest.Pytester) -> None:
 def test_double_hop(pytester: pytest.Pytester) -> None:
     first, *_ = blocks(text_of("how-to/winrm-double-hop.md"), "python")
     passes(pytester, {"test_double_hop": first.text}, tests=1)
+
+
+def test_conformance(pytester: pytest.Pytester) -> None:
+    *_, without_sockets = blocks(text_of("how-to/conformance.md"), "python")
+    passes(pytester, {"test_conformance": without_sockets.text}, tests=1)
