@@ -87,7 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the block as an interrupt would: the programs that were started are stopped."""
+    """Let SIGTERM end the block as an interrupt would, and leave none of the programs behind that were started."""
+    from credssp.conformance.program import stop_programs
 
     def end(*_: object) -> None:
         raise SystemExit(128 + signal.SIGTERM)
@@ -99,6 +100,7 @@ def _ended_by_sigterm() -> Iterator[None]:
     try:
         yield
     finally:
+        stop_programs()
         signal.signal(signal.SIGTERM, before)
 
 

@@ -15,15 +15,24 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Final
 
 from credssp.conformance.http import SocketRequests
 from credssp.conformance.links import SocketLink
 from credssp.conformance.rule import Skipped
 
-__all__ = ["EX_SOFTWARE", "Program", "ProgramError", "ProgramLink", "ProgramRequests", "without_proxies"]
+__all__ = [
+    "EX_SOFTWARE",
+    "Program",
+    "ProgramError",
+    "ProgramLink",
+    "ProgramRequests",
+    "stop_programs",
+    "without_proxies",
+]
 
 EX_SOFTWARE: Final = 70
 """Internal software error, in the numbers of sysexits.h."""
@@ -36,6 +45,36 @@ _LINE_SIZE: Final = 300
 _HIDDEN: Final = "********"
 _MAX_CONNECTIONS: Final = 16
 """Of one program before its login begins: a port scan and a few probes."""
+
+
+_started: set[Program] = set()
+
+
+def stop_programs() -> None:
+    """Stop all that still run: an interrupt may come between the start of a program and the link that owns it."""
+    for program in tuple(_started):
+        program.stop()
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hold SIGINT and SIGTERM back until the block is over: Popen forgets the child of a start that is interrupted."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in handlers.items():
+        if handler is not None:  # one that Python did not set could not be put back
+            signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            if handler is not None:
+                signal.signal(number, handler)
+        for late in came:
+            signal.raise_signal(late)
 
 
 class ProgramError(Exception):
@@ -66,21 +105,23 @@ class Program:
         """
         self._hidden = hidden
         self._reports = reports
+        self._stopped = False
         # Open as long as the program lives, and no pipe: nobody reads it before the end.
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         try:
-            self._process = subprocess.Popen(  # noqa: S603  # the user's own command line
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._errors,
-                env=dict(environment) if environment is not None else None,
-                start_new_session=True,
-            )
+            with _undisturbed():
+                self._process = subprocess.Popen(  # noqa: S603  # the user's own command line
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=self._errors,
+                    env=dict(environment) if environment is not None else None,
+                    start_new_session=True,
+                )
+                _started.add(self)
         except OSError:
             self._errors.close()
             raise
-        self._stopped = False
 
     @property
     def status(self) -> int | None:
@@ -121,6 +162,7 @@ class Program:
             if self.gone:
                 break
         self._errors.close()
+        _started.discard(self)
 
     @property
     def gone(self) -> bool:
