@@ -187,9 +187,12 @@ def check_server(
     cases = select(rules, side=Role.SERVER)
     trouble = ""
     probe = ServerRun(judged, known)
-    try:
-        if "kerberos" in judged.features:
+    if "kerberos" in judged.features:
+        try:
             probe.ticket()
+        except Skipped as error:  # nothing was asked of the server itself
+            return Report(judged.name, "server", (), trouble=f"no good login works: {error}")
+    try:
         probe.baseline()
     except (Skipped, CredSSPError, OSError) as error:
         trouble = f"no good login works: {_obstacle(judged) or _reason(error)}"

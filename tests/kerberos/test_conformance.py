@@ -147,12 +147,14 @@ def test_what_goes_wrong_before_anything_is_judged(
         named = f"{url.replace('127.0.0.1', 'localhost')}/wsman"
         for target, options, reason in (
             (f"{url}/wsman", ("--kerberos",), "IP address"),
+            ("rdp://127.0.0.1:1", ("--kerberos",), "IP address"),
             (named, ("--ccache", str(tmp_path / "none")), "ticket"),
             (named, ("--kerberos", "--spn", "HTTP/unknown.example.test"), "not found in Kerberos database"),
         ):
             code, out, error = run(capsys, "server", target, *who, *options)
             assert code == 2
             assert reason in out + error
+            assert "crash" not in out
         monkeypatch.setenv("CREDSSP_PASSWORD", "wrong")
         code, out, error = run(capsys, "server", named, *who, "--kerberos")
         assert code == 2
