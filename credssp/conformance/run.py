@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import Any
 
 from credssp import binding
@@ -43,13 +42,6 @@ def judge_refusal(reply: Reply | None, crash: str, *, accepted: Outcome) -> Outc
     if reply.refused:
         return passed(str(reply))
     return accepted if reply.end is End.MESSAGE else passed(str(reply))
-
-
-@dataclass(slots=True)
-class _Known:
-    """What was found out about a server once and for all."""
-
-    baselines: dict[tuple[str, int, Setup], Attempt]
 
 
 class ServerRun:

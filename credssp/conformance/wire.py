@@ -170,11 +170,6 @@ class Wire:
         self.evidence.append(Evidence(self._side, b"".join(writes), note))
         self._flush()
 
-    def send_raw(self, data: bytes, note: str) -> None:
-        """Send octets beside TLS."""
-        self.evidence.append(Evidence(self._side, data, note))
-        self.link.send(data)
-
     def _flush(self) -> None:
         output = self.channel.data_to_send()
         if output:
