@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from _pytest.outcomes import Failed, Skipped
 
+import tests.peers
 from tests.peers import require, require_module, require_program
 
 
@@ -31,3 +32,15 @@ def test_missing_peer_fails_where_peers_are_required(look: object, monkeypatch: 
     monkeypatch.setenv("CREDSSP_REQUIRE_PEERS", "1")
     with pytest.raises(Failed, match="no_such_peer"):
         look("no_such_peer")  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("release", "outcome"), [("12", Failed), ("13", Skipped)])
+def test_a_program_without_package_in_this_debian_is_never_required(
+    release: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CREDSSP_REQUIRE_PEERS", "1")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "os-release").write_text(f'NAME="Debian GNU/Linux"\nID=debian\nVERSION_ID="{release}"\n')
+    monkeypatch.setattr(tests.peers, "OS_RELEASE", tmp_path / "os-release")
+    with pytest.raises(outcome, match="freerdp-shadow-cli"):
+        require_program("freerdp-shadow-cli")

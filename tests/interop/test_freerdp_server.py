@@ -7,64 +7,33 @@ login, and closes without errorCode after a bad one.
 from __future__ import annotations
 
 import json
-import socket
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from credssp.nt_hash import nt_hash
-from tests.interop import x11
-from tests.kdc import free_port
+from tests.interop import freerdp, x11
 from tests.peers import require_program
 
 pytestmark = pytest.mark.interop
-
-PASSWORD = "Pa55-w0rd"
 
 
 @pytest.fixture(scope="module")
 def shadow(display: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a shadow server whose SAM file knows LABDOM\\alice."""
-    folder = tmp_path_factory.mktemp("shadow")
-    made = x11.run(
-        [require_program("winpr-hash"), *("-u", "alice", "-d", "LABDOM", "-p", PASSWORD, "-f", "sam")], environment={}
-    )
-    sam = folder / "sam"
-    sam.write_text(made.output + "\n")
-    sam.chmod(0o600)
-    port = free_port()
-    command = [require_program("freerdp-shadow-cli"), f"/port:{port}", "/bind-address:127.0.0.1", "/sec:nla"]
-    with x11.running(
-        [*command, f"/sam-file:{sam}", "-auth"], environment={"DISPLAY": display, "HOME": str(folder)}
-    ) as log:
-        end = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert time.monotonic() < end, log.read_text(errors="replace")
-                time.sleep(0.05)
+    with freerdp.shadow(2, display, tmp_path_factory.mktemp("shadow")) as port:
         yield port
 
 
-def login(port: int, *options: str, environment: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
-    command = [sys.executable, "-m", "credssp", "login", f"rdp://127.0.0.1:{port}", "--json", "--timeout", "20"]
-    outcome = x11.run([*command, *options], environment=environment or {"CREDSSP_PASSWORD": PASSWORD})
-    return outcome.code, json.loads(outcome.output)
-
-
 def test_winpr_hash_agrees_about_the_nt_hash() -> None:
-    made = x11.run([require_program("winpr-hash"), *("-u", "a", "-d", "D", "-p", PASSWORD)], environment={})
-    assert made.output.strip() == nt_hash(PASSWORD).hex()
+    made = x11.run([require_program("winpr-hash"), *("-u", "a", "-d", "D", "-p", freerdp.PASSWORD)], environment={})
+    assert made.output.strip() == nt_hash(freerdp.PASSWORD).hex()
 
 
 def test_a_right_password_is_accepted(shadow: int) -> None:
-    code, facts = login(shadow, "-u", "alice", "-d", "LABDOM")
+    code, facts = freerdp.login(shadow, "-u", "alice", "-d", "LABDOM")
     assert code == 0, facts
     assert facts["accepted"] is True
     assert facts["rdp"]["selected_protocol"] == "HYBRID"
@@ -77,15 +46,15 @@ def test_a_right_password_is_accepted(shadow: int) -> None:
 
 def test_a_right_hash_is_accepted(shadow: int, tmp_path: Path) -> None:
     file = tmp_path / "hash"
-    file.write_text(nt_hash(PASSWORD).hex())
-    code, facts = login(shadow, "-u", "LABDOM\\alice", "--hash-file", str(file))
+    file.write_text(nt_hash(freerdp.PASSWORD).hex())
+    code, facts = freerdp.login(shadow, "-u", "LABDOM\\alice", "--hash-file", str(file))
     assert code == 0, facts
     assert facts["delegated"] is False
 
 
 @pytest.mark.parametrize("user", ["alice", "nobody"])
 def test_a_wrong_password_and_an_unknown_user_are_refused(shadow: int, user: str) -> None:
-    code, facts = login(shadow, "-u", user, "-d", "LABDOM", environment={"CREDSSP_PASSWORD": "wrong"})
+    code, facts = freerdp.login(shadow, "-u", user, "-d", "LABDOM", password="wrong")
     assert code == 1, facts
     assert facts["accepted"] is False
     assert facts["status"]["name"] == "SEC_E_LOGON_DENIED"
@@ -94,13 +63,13 @@ def test_a_wrong_password_and_an_unknown_user_are_refused(shadow: int, user: str
 
 
 def test_spnego_is_refused_by_this_server(shadow: int) -> None:
-    code, facts = login(shadow, "-u", "alice", "-d", "LABDOM", "--mechanism", "negotiate")
+    code, facts = freerdp.login(shadow, "-u", "alice", "-d", "LABDOM", "--mechanism", "negotiate")
     assert code in (1, 3), facts
     assert facts["accepted"] is False
 
 
 def test_its_certificate_is_not_the_pinned_one(shadow: int) -> None:
-    code, facts = login(shadow, "-u", "alice", "-d", "LABDOM", "--fingerprint", "00" * 32)
+    code, facts = freerdp.login(shadow, "-u", "alice", "-d", "LABDOM", "--fingerprint", "00" * 32)
     assert code == 4, facts
     assert facts["delegated"] is False
     assert facts["tls"]["certificate_sha256"] in facts["status"]["text"]

@@ -1,0 +1,52 @@
+"""FreeRDP's shadow server, versions 2 and 3, and our command against it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.interop import x11
+from tests.kdc import free_port
+from tests.peers import require_program
+
+__all__ = ["PASSWORD", "login", "shadow"]
+
+PASSWORD = "Pa55-w0rd"
+
+
+@contextmanager
+def shadow(version: int, display: str, folder: Path) -> Iterator[int]:
+    """Run a shadow server whose SAM file knows LABDOM\\alice; yields its port."""
+    suffix, options = {2: ("", ("-auth",)), 3: ("3", ())}[version]  # "-auth" turns NLA off in version 3
+    arguments = ("-u", "alice", "-d", "LABDOM", "-p", PASSWORD, "-f", "sam")
+    made = x11.run([require_program(f"winpr-hash{suffix}"), *arguments], environment={})
+    sam = folder / "sam"
+    sam.write_text(made.output.splitlines()[-1] + "\n")
+    sam.chmod(0o600)
+    port = free_port()
+    command = [require_program(f"freerdp-shadow-cli{suffix}"), f"/port:{port}", "/bind-address:127.0.0.1", "/sec:nla"]
+    with x11.running(
+        [*command, f"/sam-file:{sam}", *options], environment={"DISPLAY": display, "HOME": str(folder)}
+    ) as log:
+        end = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                assert time.monotonic() < end, log.read_text(errors="replace")
+                time.sleep(0.05)
+        yield port
+
+
+def login(port: int, *options: str, password: str = PASSWORD) -> tuple[int, dict[str, Any]]:
+    """Run ``credssp login``; its exit code and what it reports."""
+    command = [sys.executable, "-m", "credssp", "login", f"rdp://127.0.0.1:{port}", "--json", "--timeout", "20"]
+    outcome = x11.run([*command, *options], environment={"CREDSSP_PASSWORD": password})
+    return outcome.code, json.loads(outcome.output)
