@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         TLSError,
         VersionError,
     )
-    from credssp.nego.mechanism import Identity
+    from credssp.identity import Identity
     from credssp.policy import CredentialSource, DelegationPolicy, EncryptionOracle, PolicyDecision, PolicySettings
     from credssp.secret import Secret
     from credssp.server_authentication import ServerAuthentication
@@ -90,7 +90,7 @@ _MODULES = {
         "TLSError",
         "VersionError",
     ),
-    "credssp.nego.mechanism": ("Identity",),
+    "credssp.mechanism": ("Identity",),
     "credssp.policy": (
         "CredentialSource",
         "DelegationPolicy",

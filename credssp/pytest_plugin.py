@@ -20,7 +20,7 @@ import pytest
 
 if TYPE_CHECKING:
     from credssp.testing import RDPServer
-    from credssp.winrm.testing import WinRMServer
+    from credssp.testing.winrm import WinRMServer
 
 __all__ = [
     "credssp_accounts",
@@ -66,8 +66,8 @@ def credssp_rdp_server(
 
 @pytest.fixture
 def make_credssp_winrm_server() -> Iterator[Callable[..., WinRMServer]]:
-    """A function that starts a `credssp.winrm.testing.WinRMServer`; all of them are stopped after the test."""
-    from credssp.winrm.testing import WinRMServer
+    """A function that starts a `credssp.testing.winrm.WinRMServer`; all of them are stopped after the test."""
+    from credssp.testing.winrm import WinRMServer
 
     running: list[WinRMServer] = []
 
@@ -85,5 +85,5 @@ def make_credssp_winrm_server() -> Iterator[Callable[..., WinRMServer]]:
 def credssp_winrm_server(
     make_credssp_winrm_server: Callable[..., WinRMServer], credssp_accounts: Mapping[tuple[str, str], Any]
 ) -> WinRMServer:
-    """A running `credssp.winrm.testing.WinRMServer` with the accounts of `credssp_accounts`."""
+    """A running `credssp.testing.winrm.WinRMServer` with the accounts of `credssp_accounts`."""
     return make_credssp_winrm_server(credssp_accounts)

@@ -10,11 +10,11 @@ import pytest
 
 from credssp.accounts import MemoryAccounts
 from credssp.conformance.fixture import Fixture, FixtureError, Message, load, load_all, save
+from credssp.context.acceptor import create_acceptor
+from credssp.context.initiator import create_initiator
 from credssp.credentials import PasswordCredentials
 from credssp.engine import ClientEngine, CredentialsReceived, Send, ServerEngine
-from credssp.nego.acceptor import create_acceptor
-from credssp.nego.initiator import create_initiator
-from credssp.nego.ntlm.target import NTLMTarget
+from credssp.ntlm.challenge import NTLMTarget
 from credssp.policy import DelegationPolicy
 from credssp.wire.ts_request import TSRequest
 from fixtures import make_all

@@ -16,13 +16,13 @@ from pyasn1.codec.ber import decoder as ber
 from credssp import binding
 from credssp.conformance.fixture import Fixture, load_all
 from credssp.credentials import PasswordCredentials, RemoteGuardCredentials, from_wire
-from credssp.nego.kerberos_crypto import KeyUsage, decrypt
-from credssp.nego.spnego import NegTokenInit, NegTokenResp
+from credssp.kerberos.cred import EncKrbCredPart
+from credssp.kerberos.crypto import KeyUsage, decrypt
+from credssp.kerberos.remote_guard_buffers import KerbRPCEncryptionKey, KerbTicketLogon
 from credssp.protocol_version import effective_version
 from credssp.secret import Secret
+from credssp.spnego import NegTokenInit, NegTokenResp
 from credssp.wire.der import Tag
-from credssp.wire.krb_cred import EncKrbCredPart
-from credssp.wire.remote_guard_buffers import KerbRPCEncryptionKey, KerbTicketLogon
 from credssp.wire.ts_credentials import TSCredentials
 from credssp.wire.ts_request import TSRequest
 

@@ -12,7 +12,7 @@ from credssp.accounts import MemoryAccounts
 from credssp.cli._loopback import GREETING, REPLY, Leg, Recorder, Transcript, run_login
 from credssp.context import ClientContext, ServerContext
 from credssp.credentials import PasswordCredentials
-from credssp.nego.initiator import MechanismChoice
+from credssp.mechanism_name import MechanismChoice
 from credssp.policy import CredentialSource, DelegationPolicy, PolicyDecision
 from credssp.status import SecurityStatus
 from credssp.tls.certificate import KeyType, generate_certificate

@@ -19,7 +19,7 @@ from credssp.errors import (
     PolicyError,
     VersionError,
 )
-from credssp.nego.initiator import MechanismChoice
+from credssp.mechanism_name import MechanismChoice
 from credssp.status import SecurityStatus, describe
 from credssp.tls.settings import ClientTLS
 

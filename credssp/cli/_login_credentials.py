@@ -119,7 +119,7 @@ def delegated(arguments: argparse.Namespace, target: Target) -> DelegatedCredent
         raise LocalProtocolError("Remote Credential Guard is a mode of RDP")
     if arguments.mechanism == "ntlm":
         raise LocalProtocolError("Remote Credential Guard needs Kerberos")
-    from credssp.nego.remote_guard import remote_guard_credentials
+    from credssp.kerberos.remote_guard import remote_guard_credentials
 
     tickets = None if arguments.ccache is None else CCacheCredentials(arguments.ccache)
     return remote_guard_credentials(f"TERMSRV/{target.host}", tickets=tickets)

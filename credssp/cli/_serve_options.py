@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from credssp.credentials import DelegatedCredentials
     from credssp.engine.events import Observer
     from credssp.errors import CredSSPError
-    from credssp.nego.ntlm.target import NTLMTarget
+    from credssp.ntlm.challenge import NTLMTarget
     from credssp.tls.certificate import ServerCertificate
 
 __all__ = [
@@ -135,7 +135,7 @@ def keytab(arguments: argparse.Namespace) -> str | None:
     from pathlib import Path
 
     from credssp.errors import LocalProtocolError
-    from credssp.nego.pyspnego import kerberos_missing
+    from credssp.kerberos.pyspnego import kerberos_missing
 
     name: str | None = arguments.keytab
     if name is None:
@@ -168,7 +168,7 @@ def ntlm_target(arguments: argparse.Namespace) -> NTLMTarget | None:
     """Return the names for NTLM, or None for those of this host. Raises LocalProtocolError."""
     import dataclasses
 
-    from credssp.nego.ntlm.target import NTLMTarget
+    from credssp.ntlm.challenge import NTLMTarget
 
     given = {name: getattr(arguments, name) for name in _NAMES if getattr(arguments, name) is not None}
     if not given:

@@ -10,7 +10,7 @@ from credssp.cli import _serve_options as common
 from credssp.cli._arguments import count, seconds
 
 if TYPE_CHECKING:
-    from credssp.winrm.asgi import WinRMApplication
+    from credssp.drivers.winrm_asgi import WinRMApplication
 
 __all__ = ["configure", "run"]
 
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     as_json = arguments.json or not sys.stdout.isatty()
     try:
-        from credssp.winrm import serving
+        from credssp.drivers import winrm_serving as serving
     except ImportError as error:
         print(f"credssp serve: {error}", file=sys.stderr)
         return 2
@@ -82,9 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _application(arguments: argparse.Namespace, *, as_json: bool) -> WinRMApplication:
     import socket
 
+    from credssp.drivers.winrm_asgi import Login, WinRMApplication, WinRMLimits
+    from credssp.testing.wsman import WSManResponder
     from credssp.tls.settings import ServerTLS
-    from credssp.winrm.asgi import Login, WinRMApplication, WinRMLimits
-    from credssp.winrm.wsman import WSManResponder
 
     def on_login(login: Login) -> None:
         head: dict[str, Any] = {"peer": "" if login.client is None else "{}:{}".format(*login.client)}

@@ -16,10 +16,10 @@ from credssp.drivers.handshake import Timeouts
 from credssp.drivers.winrm import WinRMConnection
 from credssp.drivers.winrm_probe import probe as probe_server
 from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError, PeerRefusedError, TLSAlertError
+from credssp.testing.soap import identify, read_identity
 from credssp.tls.settings import ClientTLS
 from credssp.winrm.client import ClientLogin, ClientSettings
 from credssp.winrm.errors import DelegationRefusedError, LoginError, WinRMError
-from credssp.winrm.soap import identify, read_identity
 
 __all__ = ["log_on", "probe"]
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from credssp.conformance import Account, Report, Result
     from credssp.conformance.kerberos import TicketSource
     from credssp.conformance.setup import ServerTarget
-    from credssp.nego.tickets import ServiceKey
+    from credssp.kerberos.tickets import ServiceKey
 
 __all__ = ["configure", "run"]
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from credssp.credentials import CCacheCredentials
     from credssp.finding import Finding
-    from credssp.nego.krb5_conf import Krb5Conf
-    from credssp.nego.target import Target
+    from credssp.kerberos.krb5_conf import Krb5Conf
+    from credssp.target import Target
 
 __all__ = ["configure", "run"]
 
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _target(text: str) -> Target:
     from credssp.cli._targets import parse_target
-    from credssp.nego.target import Target as Service
+    from credssp.target import Target as Service
 
     target = parse_target(text)
     return Service(_SERVICES.get(target.scheme, "host"), target.host)
@@ -75,9 +75,9 @@ def _target(text: str) -> Target:
 def _examine(
     arguments: argparse.Namespace, target: Target | None, tickets: CCacheCredentials | None
 ) -> Iterator[Finding]:
-    from credssp.nego import kerberos_check as kerberos
-    from credssp.nego import krb5_conf
-    from credssp.nego.pyspnego import kerberos_missing
+    from credssp.kerberos import check as kerberos
+    from credssp.kerberos import krb5_conf
+    from credssp.kerberos.pyspnego import kerberos_missing
     from credssp.tls.check import check_openssl, check_peers
 
     yield from check_openssl()
@@ -169,9 +169,9 @@ def _canonical(target: Target) -> str | None:
 
 def _ticket_for(target: Target, tickets: CCacheCredentials | None) -> Finding:
     """Get a ticket, which is what the login will do first."""
+    from credssp.context.initiator import create_initiator
     from credssp.errors import CredSSPError
     from credssp.finding import Finding, Severity
-    from credssp.nego.initiator import create_initiator
 
     name = f"{target.service}/{target.host}"
     try:

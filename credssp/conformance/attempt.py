@@ -20,9 +20,9 @@ from credssp.conformance.setup import WireForm
 from credssp.conformance.wire import End, Reply, Wire
 from credssp.credentials import PasswordCredentials
 from credssp.errors import CredSSPError
-from credssp.nego.spnego import OID, NegState, NegTokenInit, NegTokenResp
-from credssp.nego.tickets import ServiceTicket
+from credssp.kerberos.tickets import ServiceTicket
 from credssp.protocol_version import effective_version, has_hashed_binding
+from credssp.spnego import OID, NegState, NegTokenInit, NegTokenResp
 from credssp.wire.ts_request import TSRequest
 
 __all__ = ["Attempt", "Edit", "Plan", "Stage"]

@@ -14,12 +14,12 @@ from typing import Final
 from credssp.conformance.ntlm import Account
 from credssp.conformance.rule import MESSAGE_LIMIT, Role, Skipped
 from credssp.errors import CredSSPError
-from credssp.nego.ntlm import crypto
-from credssp.nego.ntlm.messages import Authenticate, Challenge, Negotiate
-from credssp.nego.ntlm.session import NTLMSession
-from credssp.nego.spnego import NegTokenInit, NegTokenResp, decode
+from credssp.kerberos.ap import AP_REQ, APReq, unframe
 from credssp.nt_hash import nt_hash
-from credssp.wire.krb_ap import AP_REQ, APReq, unframe
+from credssp.ntlm import crypto
+from credssp.ntlm.messages import Authenticate, Challenge, Negotiate
+from credssp.ntlm.session import NTLMSession
+from credssp.spnego import NegTokenInit, NegTokenResp, decode
 from credssp.wire.ts_request import TSRequest
 
 __all__ = ["Exchange", "Observation", "Opened", "inner_token"]

@@ -6,8 +6,8 @@ from typing import Protocol
 
 from credssp.conformance.kerberos import KerberosClient, KerberosSession
 from credssp.conformance.ntlm import NTLMClient
-from credssp.nego.ntlm.session import NTLMSession
-from credssp.nego.spnego import OID
+from credssp.ntlm.session import NTLMSession
+from credssp.spnego import OID
 
 __all__ = ["Inner", "KerberosInner", "NTLMInner"]
 

@@ -12,7 +12,7 @@ from credssp.conformance.ntlm import Account
 from credssp.conformance.rule import Skipped
 from credssp.conformance.setup import Front, Setup
 from credssp.conformance.x224 import answer_request, request_tls, take_request
-from credssp.nego.tickets import ServiceKey
+from credssp.kerberos.tickets import ServiceKey
 
 __all__ = ["TARGET_NAME", "TEST_ACCOUNT", "MemoryClientTarget", "MemoryServerTarget"]
 

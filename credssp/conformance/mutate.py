@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from credssp.nego.spnego import NegTokenInit, NegTokenResp
+from credssp.spnego import NegTokenInit, NegTokenResp
 from credssp.wire.der import Reader, write_explicit, write_octet_string, write_sequence, write_tlv
 from credssp.wire.ts_request import TSRequest
 

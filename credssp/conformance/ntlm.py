@@ -11,11 +11,11 @@ import struct
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from credssp.nego.ntlm import crypto
-from credssp.nego.ntlm.av_pairs import AV_FLAGS, AV_TARGET_NAME, AV_TIMESTAMP, encode_av_pair
-from credssp.nego.ntlm.messages import SIGNATURE, Challenge
-from credssp.nego.ntlm.session import NTLMSession
 from credssp.nt_hash import nt_hash
+from credssp.ntlm import crypto
+from credssp.ntlm.av_pairs import AV_FLAGS, AV_TARGET_NAME, AV_TIMESTAMP, encode_av_pair
+from credssp.ntlm.messages import SIGNATURE, Challenge
+from credssp.ntlm.session import NTLMSession
 from credssp.secret import Secret
 
 __all__ = ["NTLM_FLAGS", "Account", "NTLMClient"]

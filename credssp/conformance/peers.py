@@ -15,7 +15,7 @@ from credssp.conformance.setup import Setup
 from credssp.context import ClientContext, ServerContext
 from credssp.credentials import PasswordCredentials
 from credssp.errors import CredSSPError
-from credssp.nego.tickets import ServiceKey
+from credssp.kerberos.tickets import ServiceKey
 from credssp.policy import DelegationPolicy
 from credssp.rdp.client import NLAClient
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization

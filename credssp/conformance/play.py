@@ -20,14 +20,14 @@ from credssp.conformance.ntlm import Account
 from credssp.conformance.setup import Front
 from credssp.conformance.wire import End, Reply, Wire
 from credssp.errors import CredSSPError
-from credssp.nego.acceptor import create_acceptor_of
-from credssp.nego.mechanism import MechanismName
-from credssp.nego.ntlm.acceptor import NTLMAcceptor
-from credssp.nego.ntlm.target import NTLMTarget
-from credssp.nego.spnego import OID, Candidate
-from credssp.nego.tickets import ServiceKey
+from credssp.kerberos.tickets import ServiceKey
+from credssp.mechanism_name import MechanismName
 from credssp.nt_hash import nt_hash
+from credssp.ntlm.acceptor import NTLMAcceptor
+from credssp.ntlm.challenge import NTLMTarget
 from credssp.protocol_version import effective_version
+from credssp.spnego import OID, Candidate
+from credssp.spnego.first_token import create_acceptor_of
 from credssp.tls.certificate import ServerCertificate, generate_certificate, process_certificate
 from credssp.tls.settings import ServerTLS
 from credssp.wire.ts_credentials import TSCredentials, TSPasswordCreds

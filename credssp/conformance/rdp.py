@@ -17,7 +17,7 @@ from credssp.conformance.rule import Skipped
 from credssp.conformance.setup import VARIANTS, Front, Setup
 from credssp.conformance.x224 import answer_request, request_tls, take_request
 from credssp.errors import LocalProtocolError, RemoteProtocolError
-from credssp.nego.tickets import ServiceKey
+from credssp.kerberos.tickets import ServiceKey
 
 __all__ = ["CommandTarget", "RdpServerTarget"]
 

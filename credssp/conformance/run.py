@@ -13,7 +13,7 @@ from credssp.conformance.rule import Evidence, Outcome, Role, Skipped, Verdict, 
 from credssp.conformance.setup import FORMS, ServerTarget, Setup, WireForm
 from credssp.conformance.wire import End, Reply, Wire
 from credssp.errors import CredSSPError
-from credssp.nego.tickets import ServiceTicket
+from credssp.kerberos.tickets import ServiceTicket
 from credssp.tls.channel import TLSChannel, TLSSession
 from credssp.tls.settings import ClientTLS, client_context
 

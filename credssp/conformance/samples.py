@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from credssp.kerberos.remote_guard_buffers import KerbTicketLogon, NTLMRemoteSupplementalCredential
 from credssp.secret import Secret
-from credssp.wire.remote_guard_buffers import KerbTicketLogon, NTLMRemoteSupplementalCredential
 from credssp.wire.ts_credentials import TSCredentials, TSCspDataDetail, TSSmartCardCreds
 from credssp.wire.ts_remote_guard import TSRemoteGuardCreds, TSRemoteGuardPackageCred
 

@@ -7,8 +7,9 @@ from typing import Any, Final, Literal
 from credssp import binding
 from credssp.conformance.ntlm import NTLM_FLAGS, Account, NTLMClient
 from credssp.credentials import PasswordCredentials
-from credssp.nego.ntlm import crypto
-from credssp.nego.ntlm.av_pairs import (
+from credssp.nt_hash import nt_hash
+from credssp.ntlm import crypto
+from credssp.ntlm.av_pairs import (
     AV_CHANNEL_BINDINGS,
     AV_FLAGS,
     AV_NB_COMPUTER_NAME,
@@ -17,10 +18,9 @@ from credssp.nego.ntlm.av_pairs import (
     AV_TIMESTAMP,
     encode_av_pair,
 )
-from credssp.nego.ntlm.session import NTLMSession
-from credssp.nego.ntlm.target import NTLMTarget, build_challenge
-from credssp.nego.spnego import OID, NegTokenInit
-from credssp.nt_hash import nt_hash
+from credssp.ntlm.challenge import NTLMTarget, build_challenge
+from credssp.ntlm.session import NTLMSession
+from credssp.spnego import OID, NegTokenInit
 
 __all__ = ["NONCE", "PUBLIC_KEY", "SESSION_KEY", "logins", "sessions"]
 

@@ -10,12 +10,13 @@ from typing import Literal, TypeAlias
 
 from credssp.binding import subject_public_key
 from credssp.context.exchange import Context, encryption_oracle
+from credssp.context.initiator import create_initiator
 from credssp.credentials import DelegatedCredentials, LogonCredentials, PasswordCredentials
 from credssp.engine.base import DEFAULT_MAX_LEGS, DEFAULT_MAX_MESSAGE_SIZE
 from credssp.engine.client import ClientEngine
 from credssp.engine.events import Authenticated, Event, Observer
 from credssp.errors import LocalProtocolError
-from credssp.nego.initiator import MechanismChoice, create_initiator
+from credssp.mechanism_name import MechanismChoice
 from credssp.policy import CredentialSource, DelegationPolicy, PolicySettings
 from credssp.protocol_version import HIGHEST_VERSION
 from credssp.server_authentication import ServerAuthentication

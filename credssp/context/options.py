@@ -9,9 +9,8 @@ from typing import TypedDict
 from credssp.account import AccountStore
 from credssp.credentials import DelegatedCredentials
 from credssp.engine.events import Observer
-from credssp.nego.initiator import MechanismChoice
-from credssp.nego.mechanism import MechanismName
-from credssp.nego.ntlm.target import NTLMTarget
+from credssp.mechanism_name import MechanismChoice, MechanismName
+from credssp.ntlm.challenge import NTLMTarget
 from credssp.policy import CredentialSource, DelegationPolicy, PolicySettings
 from credssp.tls.certificate import ServerCertificate
 from credssp.tls.settings import ClientTLS, ServerTLS

@@ -11,14 +11,15 @@ from pathlib import Path
 from credssp.account import AccountStore
 from credssp.accounts import MemoryAccounts
 from credssp.binding import subject_public_key
+from credssp.context.acceptor import create_acceptor
 from credssp.context.exchange import Context, encryption_oracle
 from credssp.credentials import DelegatedCredentials
 from credssp.engine.base import DEFAULT_MAX_LEGS, DEFAULT_MAX_MESSAGE_SIZE
 from credssp.engine.events import Authenticated, CredentialsReceived, Event, Observer
 from credssp.engine.server import ServerEngine
-from credssp.nego.acceptor import create_acceptor
-from credssp.nego.mechanism import Identity, MechanismName
-from credssp.nego.ntlm.target import NTLMTarget
+from credssp.identity import Identity
+from credssp.mechanism_name import MechanismName
+from credssp.ntlm.challenge import NTLMTarget
 from credssp.policy import DelegationPolicy, PolicySettings
 from credssp.protocol_version import HIGHEST_VERSION
 from credssp.tls.certificate import ServerCertificate, load_certificate, process_certificate

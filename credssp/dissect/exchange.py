@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from credssp.dissect.kerberos import kerberos_fields, kerberos_name
 from credssp.dissect.model import Conversation, Event, Sender
 from credssp.errors import DecodeError, LimitExceededError
-from credssp.nego.ntlm.messages import SIGNATURE, Authenticate, Challenge, Negotiate, decode_message
-from credssp.nego.spnego import NegTokenInit, NegTokenResp, decode
+from credssp.kerberos.view import kerberos_fields, kerberos_name
+from credssp.ntlm.messages import SIGNATURE, Authenticate, Challenge, Negotiate, decode_message
 from credssp.protocol_version import effective_version
+from credssp.spnego import NegTokenInit, NegTokenResp, decode
 from credssp.wire.ts_request import TSRequest
 
 __all__ = ["Exchange", "NTLMMessages", "Request"]

@@ -15,8 +15,8 @@ from credssp.dissect.exchange import Exchange
 from credssp.dissect.tls.handshake import version_name
 from credssp.dissect.tls.suites import find_suite
 from credssp.dissect.unlock import Unlocked
-from credssp.nego.ntlm.flags import flag_names
-from credssp.nego.ntlm.session import SESSION_FLAGS
+from credssp.ntlm.flags import flag_names
+from credssp.ntlm.session import SESSION_FLAGS
 from credssp.policy import CredentialSource, DelegationPolicy, EncryptionOracle
 from credssp.protocol_version import LOWEST_VERSION, has_hashed_binding
 from credssp.server_authentication import ServerAuthentication

@@ -18,7 +18,7 @@ from credssp.dissect.tls.handshake import version_name
 from credssp.dissect.tls.suites import suite_name
 from credssp.dissect.unlock import LogonSecrets, Unlocked, unlock
 from credssp.dissect.views import Views, fields_of
-from credssp.nego.ntlm.session import SIGNATURE_SIZE
+from credssp.ntlm.session import SIGNATURE_SIZE
 from credssp.secret import MASK
 
 __all__ = ["FORMAT", "conversation_tree", "not_opened_tree"]

@@ -1,6 +1,6 @@
 """With a password, an NT hash or the session key: NTLM's proof and MIC, pubKeyAuth and authInfo.
 
-Everything is verified over the octets as they were captured ([MS-NLMP] 3.2.5.1.2; `credssp.nego.ntlm`). Each direction
+Everything is verified over the octets as they were captured ([MS-NLMP] 3.2.5.1.2; `credssp.ntlm`). Each direction
 has its own NTLM session here, fed in the order of the messages, since NTLM counts and its key stream goes on.
 """
 
@@ -15,11 +15,11 @@ from credssp.dissect.binding_check import Key, check_binding
 from credssp.dissect.exchange import Exchange, Request
 from credssp.dissect.model import Sender
 from credssp.errors import AuthenticationError, CredSSPError
-from credssp.nego.ntlm import crypto
-from credssp.nego.ntlm.flags import NTLMSSP_NEGOTIATE_KEY_EXCH
-from credssp.nego.ntlm.proof import verify_mic
-from credssp.nego.ntlm.session import NTLMSession
 from credssp.nt_hash import nt_hash
+from credssp.ntlm import crypto
+from credssp.ntlm.flags import NTLMSSP_NEGOTIATE_KEY_EXCH
+from credssp.ntlm.proof import verify_mic
+from credssp.ntlm.session import NTLMSession
 from credssp.secret import Secret
 from credssp.wire.ts_credentials import TSCredentials
 

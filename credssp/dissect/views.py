@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from credssp.dissect.kerberos import kerberos_fields, kerberos_name
 from credssp.errors import DecodeError, LimitExceededError
-from credssp.nego.ntlm.av_pairs import AvPairs, filetime_text
-from credssp.nego.ntlm.flags import flag_names
-from credssp.nego.ntlm.messages import SIGNATURE, Authenticate, Challenge, Negotiate, NTLMMessage, decode_message
-from credssp.nego.spnego import MECHANISM_NAMES
-from credssp.nego.spnego import tokens as spnego
+from credssp.kerberos.view import kerberos_fields, kerberos_name
+from credssp.ntlm.av_pairs import AvPairs, filetime_text
+from credssp.ntlm.flags import flag_names
+from credssp.ntlm.messages import SIGNATURE, Authenticate, Challenge, Negotiate, NTLMMessage, decode_message
 from credssp.secret import MASK
+from credssp.spnego import MECHANISM_NAMES
+from credssp.spnego import tokens as spnego
 from credssp.status import describe
 from credssp.wire.tolerant import Deviation
 from credssp.wire.ts_credentials import TSCredentials, TSPasswordCreds, TSSmartCardCreds

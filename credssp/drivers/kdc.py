@@ -8,7 +8,7 @@ from typing import Final
 
 from credssp.drivers.handshake import ConnectError
 from credssp.errors import LimitExceededError, PeerClosedError
-from credssp.wire.kdc_time import kdc_question, read_kdc_time
+from credssp.kerberos.kdc_time import kdc_question, read_kdc_time
 
 __all__ = ["ask_time"]
 

@@ -15,11 +15,11 @@ from credssp.drivers.rdp_blocking import BlockingServer, SessionHandler
 from credssp.drivers.rdp_service import Authorize, OnEvent, ServeOptions, ServerLimits, ServerSettings
 from credssp.engine.events import Observer
 from credssp.errors import CredSSPError, LocalProtocolError
-from credssp.nego.kerberos import kerberos_obstacle
-from credssp.nego.target import Target
+from credssp.kerberos.contexts import kerberos_obstacle
 from credssp.rdp.client import NLAClient
 from credssp.rdp.events import Approach
 from credssp.rdp.negotiation import Protocol
+from credssp.target import Target
 
 __all__ = ["DEFAULT_PORT", "NLAOptions", "ServeOptions", "connect", "open_connection", "serve", "start_server"]
 

@@ -19,14 +19,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+from credssp.context.initiator import create_initiator
 from credssp.credentials import PasswordCredentials
 from credssp.drivers.blocking import reason
 from credssp.drivers.handshake import ConnectError, DeadlineError, Timeouts, too_late
 from credssp.errors import CredSSPError, LimitExceededError, PeerClosedError, RemoteProtocolError
-from credssp.nego.initiator import create_initiator
-from credssp.nego.ntlm.messages import Challenge
-from credssp.nego.spnego import OID
-from credssp.nego.spnego.tokens import NegState, NegTokenInit, NegTokenResp
+from credssp.ntlm.messages import Challenge
 from credssp.protocol_version import HIGHEST_VERSION
 from credssp.rdp.negotiation import (
     CREDSSP_PROTOCOLS,
@@ -38,6 +36,8 @@ from credssp.rdp.negotiation import (
 )
 from credssp.rdp.tpkt import TPKTBuffer
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
+from credssp.spnego import OID
+from credssp.spnego.tokens import NegState, NegTokenInit, NegTokenResp
 from credssp.status import describe
 from credssp.tls.channel import TLSChannel
 from credssp.tls.settings import ClientTLS, TLSVersionName, client_context

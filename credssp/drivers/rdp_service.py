@@ -14,7 +14,7 @@ from credssp.credentials import DelegatedCredentials
 from credssp.drivers.handshake import Timeouts
 from credssp.engine.base import DEFAULT_MAX_LEGS, DEFAULT_MAX_MESSAGE_SIZE
 from credssp.errors import CredSSPError, LocalProtocolError
-from credssp.nego.mechanism import Identity
+from credssp.identity import Identity
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.rdp.events import Negotiated
 from credssp.rdp.negotiation import Protocol

@@ -1,6 +1,6 @@
 """WinRM over one connection of the standard library's HTTP client: for ``credssp login`` and ``credssp probe``.
 
-Programs use `credssp.winrm.requests` or `credssp.winrm.httpx`, which pool connections and know proxies.
+Programs use `credssp.drivers.winrm_requests` or `credssp.drivers.winrm_httpx`, which pool connections and know proxies.
 """
 
 from __future__ import annotations

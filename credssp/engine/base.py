@@ -10,7 +10,7 @@ from typing import ClassVar, Final, NoReturn
 from credssp.engine.events import Direction, Event, ExchangeObserver, Observer, Send
 from credssp.engine.state import INITIAL, TRANSITIONS, Role, State, Step
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, RemoteProtocolError, VersionError
-from credssp.nego.mechanism import Mechanism
+from credssp.mechanism import Mechanism
 from credssp.protocol_version import HIGHEST_VERSION, LOWEST_VERSION, effective_version, has_hashed_binding
 from credssp.wire.framing import TSRequestBuffer
 from credssp.wire.ts_request import TSRequest

@@ -23,7 +23,7 @@ from credssp.errors import (
     PeerRefusedError,
     RemoteProtocolError,
 )
-from credssp.nego.mechanism import Mechanism
+from credssp.mechanism import Mechanism
 from credssp.policy import CredentialSource, DelegationMode, DelegationPolicy, require_server_authentication
 from credssp.protocol_version import HIGHEST_VERSION, has_hashed_binding
 from credssp.server_authentication import ServerAuthentication

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from credssp.credentials import DelegatedCredentials
-from credssp.nego.mechanism import Identity
+from credssp.identity import Identity
 from credssp.server_authentication import ServerAuthentication
 from credssp.wire.ts_request import TSRequest
 

@@ -10,9 +10,9 @@ from credssp.engine.base import Engine
 from credssp.engine.events import Authenticated, CredentialsReceived, Direction, Event
 from credssp.engine.state import Role, Step
 from credssp.errors import BindingError, RemoteProtocolError
+from credssp.kerberos.remote_guard_buffers import check_logon_buffer
 from credssp.protocol_version import has_error_code, has_hashed_binding
 from credssp.status import describe
-from credssp.wire.remote_guard_buffers import check_logon_buffer
 from credssp.wire.ts_credentials import TSCredentials
 from credssp.wire.ts_request import TSRequest
 

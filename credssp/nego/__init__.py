@@ -1,1 +1,1 @@
-"""The inner authentication behind one small protocol: SPNEGO, NTLM, Kerberos (see `credssp.nego.mechanism`)."""
+"""Old paths of the inner authentication: see `credssp.context.initiator`, `credssp.ntlm`, `credssp.kerberos`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from credssp.credentials import DelegatedCredentials
-from credssp.nego.mechanism import Identity
+from credssp.identity import Identity
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.rdp.negotiation import Protocol, ResponseFlags
 from credssp.rdp.x224 import ConnectionRequest

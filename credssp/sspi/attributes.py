@@ -224,7 +224,7 @@ class SecPkgContext_ClientCreds:  # noqa: N801
     Attributes:
         auth_buffer: AuthBuffer. For CREDS a SEC_WINNT_AUTH_IDENTITY_EX2 (or a packed KERB_CERTIFICATE_LOGON), for
             CREDS_2 a packed KERB_INTERACTIVE_LOGON or KERB_CERTIFICATE_LOGON; see `credssp.sspi.packed`. With Remote
-            Credential Guard a KERB_TICKET_LOGON for both; see `credssp.wire.remote_guard_buffers`.
+            Credential Guard a KERB_TICKET_LOGON for both; see `credssp.kerberos.remote_guard_buffers`.
     """
 
     auth_buffer: ContextBuffer

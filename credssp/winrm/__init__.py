@@ -3,10 +3,10 @@
 This package and the modules named here know no HTTP library: `ClientLogin`, `ServerConnection`, `encrypt`, `decrypt`.
 The adapters are modules of their own, each with its extra:
 
-* `credssp.winrm.requests` (``credssp[requests]``), for requests, pywinrm and pypsrp,
-* `credssp.winrm.httpx` (``credssp[httpx]``),
-* `credssp.winrm.asgi`, an ASGI application, and `credssp.winrm.serving`, which runs it on uvicorn
-  (``credssp[winrm-server]``); `credssp.winrm.wsman` is a small responder for it.
+* `credssp.drivers.winrm_requests` (``credssp[requests]``), for requests, pywinrm and pypsrp,
+* `credssp.drivers.winrm_httpx` (``credssp[httpx]``),
+* `credssp.drivers.winrm_asgi`, an ASGI application, and `credssp.drivers.winrm_serving`, which runs it on uvicorn
+  (``credssp[winrm-server]``); `credssp.testing.wsman` is a small responder for it.
 """
 
 from credssp.context.options import ServerOptions

@@ -32,7 +32,7 @@ from credssp.errors import (
     PeerRefusedError,
     RemoteProtocolError,
 )
-from credssp.nego.initiator import MechanismChoice
+from credssp.mechanism_name import MechanismChoice
 from credssp.policy import CredentialSource, DelegationPolicy, PolicySettings
 from credssp.tls.settings import ClientTLS
 from credssp.winrm.errors import (

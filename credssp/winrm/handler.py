@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from credssp.credentials import DelegatedCredentials
-from credssp.nego.mechanism import Identity
+from credssp.identity import Identity
 from credssp.winrm.encryption import SOAP
 
 __all__ = ["Handler", "WinRMRequest", "WinRMResponse"]

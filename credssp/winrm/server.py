@@ -25,7 +25,7 @@ from credssp.context.options import ServerOptions
 from credssp.credentials import DelegatedCredentials
 from credssp.engine.base import DEFAULT_MAX_LEGS
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, RemoteProtocolError
-from credssp.nego.mechanism import Identity
+from credssp.identity import Identity
 from credssp.tls.settings import ServerTLS
 from credssp.winrm.encryption import DEFAULT_MAX_BODY, SOAP, Encrypted, Plaintext, decrypt, encrypt
 

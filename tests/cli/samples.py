@@ -6,7 +6,7 @@ import functools
 
 from credssp import ClientContext, MemoryAccounts, PasswordCredentials, ServerContext, generate_certificate
 from credssp.engine.events import Direction
-from credssp.nego.initiator import MechanismChoice
+from credssp.mechanism_name import MechanismChoice
 from credssp.wire.ts_request import TSRequest
 
 PASSWORD = "correct horse"

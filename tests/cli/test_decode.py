@@ -18,7 +18,7 @@ from credssp.cli._tree import render
 from credssp.cli._views import Views, fields_of, token_name
 from credssp.cli.decode import parse_octets
 from credssp.errors import RemoteProtocolError
-from credssp.nego.spnego.tokens import NegHints, NegState, NegTokenInit, NegTokenResp
+from credssp.spnego.tokens import NegHints, NegState, NegTokenInit, NegTokenResp
 from credssp.wire.ts_credentials import TSCredentials, TSPasswordCreds
 from credssp.wire.ts_request import TSRequest
 from tests.cli.samples import PASSWORD, exchange

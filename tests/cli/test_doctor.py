@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from credssp.cli import main
-from credssp.nego import pyspnego
-from tests.wire.test_kdc_time import krb_error
+from credssp.kerberos import pyspnego
+from tests.kerberos.test_kdc_time import krb_error
 
 
 @pytest.fixture(autouse=True)

@@ -272,7 +272,7 @@ def test_numbers_that_do_not_fit_are_told_with_what_would(
 def test_login_that_cannot_begin_is_no_refusal_of_the_server(
     server: RDPServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("credssp.nego.pyspnego.kerberos_missing", lambda: "Kerberos needs gssapi")
+    monkeypatch.setattr("credssp.kerberos.pyspnego.kerberos_missing", lambda: "Kerberos needs gssapi")
     assert main(["login", url(server), "-u", "LAB\\alice", "--mechanism", "kerberos"]) == 2
     captured = capsys.readouterr()
     assert captured.out.startswith(f"no login: {url(server)}\n")
@@ -406,7 +406,7 @@ def _children(pid: int) -> list[int]:
 def test_serve_wrong_usage(
     options: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("credssp.nego.pyspnego.kerberos_missing", lambda: None)
+    monkeypatch.setattr("credssp.kerberos.pyspnego.kerberos_missing", lambda: None)
     assert main(["serve", "rdp", *options]) == 2
     assert "credssp serve: " in capsys.readouterr().err
 
@@ -423,7 +423,7 @@ def test_serve_address_taken(capsys: pytest.CaptureFixture[str]) -> None:
 def test_serve_with_a_keytab_that_nothing_can_read(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("credssp.nego.pyspnego.kerberos_missing", lambda: "Kerberos needs gssapi")
+    monkeypatch.setattr("credssp.kerberos.pyspnego.kerberos_missing", lambda: "Kerberos needs gssapi")
     assert main(["serve", "rdp", "--keytab", "MEMORY:x"]) == 2
     assert capsys.readouterr().err == "credssp serve: Kerberos needs gssapi\n"
 

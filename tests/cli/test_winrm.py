@@ -211,7 +211,7 @@ def test_a_server_that_keeps_us_waiting_ends_with_the_deadline(
 
 
 def test_serve_emits_what_happens(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
-    from credssp.winrm import serving
+    from credssp.drivers import winrm_serving as serving
 
     ran: list[Any] = []
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
@@ -240,12 +240,13 @@ def test_serve_emits_what_happens(capsys: pytest.CaptureFixture[str], monkeypatc
 
 def test_serve_says_what_to_install(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     monkeypatch.setitem(sys.modules, "h11", None)
-    monkeypatch.delitem(sys.modules, "credssp.winrm.serving", raising=False)
-    monkeypatch.delattr("credssp.winrm.serving", raising=False)
+    monkeypatch.delitem(sys.modules, "credssp.drivers.winrm_serving", raising=False)
+    monkeypatch.delattr("credssp.drivers.winrm_serving", raising=False)
     code, _, error = run(capsys, "serve", "winrm", "--user", "a:b")
     assert (code, error) == (
         2,
-        "credssp serve: credssp.winrm.serving needs h11, which is missing: pip install 'credssp[winrm-server]'\n",
+        "credssp serve: credssp.drivers.winrm_serving needs h11, which is missing: "
+        "pip install 'credssp[winrm-server]'\n",
     )
 
 

@@ -22,19 +22,19 @@ from credssp.conformance.run import ServerRun
 from credssp.conformance.runner import check_client, check_exchanges, check_server
 from credssp.conformance.setup import Front, Setup
 from credssp.errors import CredSSPError, DecodeError
-from credssp.nego import ntlm_initiator
-from credssp.nego.ntlm import acceptor as ntlm_acceptor
-from credssp.nego.ntlm import crypto
-from credssp.nego.ntlm.proof import logon_failure
-from credssp.nego.ntlm.session import NTLMSession
-from credssp.nego.spnego import NegTokenInit, NegTokenResp
-from credssp.nego.spnego import acceptor as spnego_acceptor
-from credssp.nego.spnego import initiator as spnego_initiator
-from credssp.nego.spnego import tokens as spnego_tokens
+from credssp.ntlm import acceptor as ntlm_acceptor
+from credssp.ntlm import crypto
+from credssp.ntlm import initiator as ntlm_initiator
+from credssp.ntlm.proof import logon_failure
+from credssp.ntlm.session import NTLMSession
 from credssp.rdp.client import NLAClient
 from credssp.rdp.negotiation import NegotiationResponse, Protocol
 from credssp.rdp.server import NLAServer
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
+from credssp.spnego import NegTokenInit, NegTokenResp
+from credssp.spnego import acceptor as spnego_acceptor
+from credssp.spnego import initiator as spnego_initiator
+from credssp.spnego import tokens as spnego_tokens
 from tests.conformance import mutants as m
 from tests.conformance.test_mutants import caught, full
 from tests.conformance.test_own_peers import winrm_loopback

@@ -11,8 +11,8 @@ from credssp.conformance.memory import MemoryServerTarget
 from credssp.conformance.rule import Verdict
 from credssp.conformance.runner import check_client, check_server
 from credssp.errors import AuthenticationError
-from credssp.nego.ntlm import acceptor as ntlm_acceptor
-from credssp.nego.ntlm.session import NTLMSession
+from credssp.ntlm import acceptor as ntlm_acceptor
+from credssp.ntlm.session import NTLMSession
 from credssp.rdp.client import NLAClient
 from credssp.rdp.server import NLAServer
 from credssp.tls.settings import ServerTLS
@@ -120,7 +120,7 @@ def test_a_server_that_does_not_verify_the_mech_list(monkeypatch: pytest.MonkeyP
 
 
 def test_a_client_that_does_not_look_at_challenges(monkeypatch: pytest.MonkeyPatch) -> None:
-    from credssp.nego import ntlm_initiator
+    from credssp.ntlm import initiator as ntlm_initiator
 
     monkeypatch.setattr(ntlm_initiator, "_check_challenge", lambda _: False)
     monkeypatch.setattr(ntlm_initiator, "NTLMSession", lambda key, flags, *, role: NTLMSession(key, role=role))

@@ -104,8 +104,8 @@ class ThreadedClient:
 
 @contextmanager
 def winrm_loopback() -> Iterator[HttpServerTarget]:
-    serving = pytest.importorskip("credssp.winrm.serving")
-    from credssp.winrm.asgi import WinRMApplication, WinRMResponse
+    serving = pytest.importorskip("credssp.drivers.winrm_serving")
+    from credssp.drivers.winrm_asgi import WinRMApplication, WinRMResponse
 
     application = WinRMApplication(
         lambda request: WinRMResponse(b"<answer/>"), accounts=ACCOUNTS, mechanisms=("ntlm",), min_version=2

@@ -31,7 +31,7 @@ connect("{{host}}", {{port}}, credentials=credentials, mechanism="ntlm").close()
 """
 WINRM = f"""
 import requests, credssp
-from credssp.winrm.requests import HTTPCredSSPAuth
+from credssp.drivers.winrm_requests import HTTPCredSSPAuth
 credentials = credssp.PasswordCredentials("{TEST_ACCOUNT.username}", "{PASSWORD}", domain="{TEST_ACCOUNT.domain}")
 auth = HTTPCredSSPAuth(credentials=credentials, auth_mechanism="ntlm")
 requests.post("http://{{host}}:{{port}}/wsman", data=b"<soap/>", auth=auth, timeout=5,

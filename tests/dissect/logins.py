@@ -12,7 +12,7 @@ from typing import Any
 
 from credssp import ClientContext, MemoryAccounts, PasswordCredentials, ServerContext
 from credssp.errors import CredSSPError
-from credssp.nego.ntlm.target import NTLMTarget
+from credssp.ntlm.challenge import NTLMTarget
 from credssp.rdp.negotiation import NegotiationRequest, NegotiationResponse, Protocol
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
 from credssp.tls.certificate import ServerCertificate, generate_certificate

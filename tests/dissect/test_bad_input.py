@@ -20,13 +20,13 @@ from credssp.dissect.dissector import dissect
 from credssp.dissect.errors import CaptureError
 from credssp.dissect.html import page
 from credssp.dissect.http_layer import HTTPLayer
-from credssp.dissect.kerberos import kerberos_fields, kerberos_name
 from credssp.dissect.model import MAX_EVENTS, Conversation, Event, Sender
 from credssp.dissect.streams import Piece
 from credssp.dissect.tls.keylog import Secrets
 from credssp.dissect.tls.session import TLSSession
 from credssp.dissect.transcript import read_transcript
 from credssp.dissect.unlock import LogonSecrets
+from credssp.kerberos.view import kerberos_fields, kerberos_name
 from credssp.secret import Secret
 from tests.dissect.captures import Connection, Said, pcap, pcapng
 from tests.dissect.logins import PASSWORD, log_on

@@ -16,11 +16,11 @@ from credssp.dissect.certificate import certificate_tree, server_key
 from credssp.dissect.dissector import dissect
 from credssp.dissect.exchange import Exchange
 from credssp.dissect.judgement import Finding, judge
-from credssp.dissect.kerberos import kerberos_fields, kerberos_name
 from credssp.dissect.model import Conversation, Event, Sender, TLSInfo
 from credssp.dissect.tls.keylog import Secrets
 from credssp.dissect.unlock import LogonSecrets, Unlocked, unlock
-from credssp.nego.ntlm.session import NTLMSession
+from credssp.kerberos.view import kerberos_fields, kerberos_name
+from credssp.ntlm.session import NTLMSession
 from credssp.secret import Secret
 from credssp.tls.certificate import process_certificate
 from credssp.wire.ts_credentials import TSCredentials, TSCspDataDetail, TSPasswordCreds, TSSmartCardCreds
@@ -261,7 +261,7 @@ def test_what_is_no_token_is_passed_over() -> None:
 
 
 def test_challenges_without_timestamp() -> None:
-    from credssp.nego.ntlm.av_pairs import AV_TIMESTAMP
+    from credssp.ntlm.av_pairs import AV_TIMESTAMP
 
     made = case()
     token = ntlm_token(made, 2)

@@ -117,8 +117,8 @@ def test_winrm_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_winrm_service_over_https_is_started_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it but that it stays."""
     import credssp
-    from credssp.winrm import serving as module
-    from credssp.winrm.asgi import WinRMApplication, WinRMResponse
+    from credssp.drivers import winrm_serving as module
+    from credssp.drivers.winrm_asgi import WinRMApplication, WinRMResponse
 
     page = (DOCS / "how-to" / "winrm-server.md").read_text(encoding="utf-8")
     (block,) = blocks(page, "py")

@@ -11,7 +11,7 @@ import pytest
 from credssp import rdp
 from credssp.drivers import rdp_probe
 from credssp.drivers.handshake import DeadlineError, Timeouts
-from credssp.nego.spnego.tokens import NegState, NegTokenResp
+from credssp.spnego.tokens import NegState, NegTokenResp
 from credssp.testing import RDPServer
 from credssp.wire.ts_request import TSRequest
 

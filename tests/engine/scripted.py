@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from credssp.errors import AuthenticationError, CredSSPError, RemoteProtocolError
-from credssp.nego.mechanism import Identity, MechanismName, WireForm
+from credssp.identity import Identity
+from credssp.mechanism_name import MechanismName, WireForm
 from credssp.server_authentication import ServerAuthentication
 
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 import credssp
 from credssp.conformance.fixture import load_all
+from credssp.context.acceptor import create_acceptor
+from credssp.context.initiator import create_initiator
 from credssp.credentials import PasswordCredentials
 from credssp.engine import ClientEngine, CredentialsReceived, ServerEngine
-from credssp.nego.acceptor import create_acceptor
-from credssp.nego.initiator import create_initiator
 from credssp.policy import DelegationPolicy
 from credssp.wire.ts_request import TSRequest
 

@@ -25,7 +25,7 @@ pypsrp_shell = require_module("pypsrp.shell")
 requests = require_module("requests")
 requests_credssp = require_module("requests_credssp.exceptions")
 
-from credssp.winrm.requests import HTTPCredSSPAuth  # noqa: E402
+from credssp.drivers.winrm_requests import HTTPCredSSPAuth  # noqa: E402
 
 USER = f"{servers.DOMAIN}\\{servers.USER}"
 

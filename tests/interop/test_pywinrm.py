@@ -25,7 +25,7 @@ requests = require_module("requests")
 requests_credssp = require_module("requests_credssp.exceptions")
 import winrm.transport  # noqa: E402
 
-from credssp.winrm.requests import HTTPCredSSPAuth  # noqa: E402
+from credssp.drivers.winrm_requests import HTTPCredSSPAuth  # noqa: E402
 
 USER = f"{servers.DOMAIN}\\{servers.USER}"
 

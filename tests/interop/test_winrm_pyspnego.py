@@ -18,8 +18,8 @@ require_module("spnego")
 httpx = require_module("httpx")
 requests = require_module("requests")
 
-from credssp.winrm.httpx import CredSSPAuth  # noqa: E402
-from credssp.winrm.requests import HTTPCredSSPAuth  # noqa: E402
+from credssp.drivers.winrm_httpx import CredSSPAuth  # noqa: E402
+from credssp.drivers.winrm_requests import HTTPCredSSPAuth  # noqa: E402
 
 ALICE = PasswordCredentials(servers.USER, servers.PASSWORD, domain=servers.DOMAIN)
 SIZES = (1, 16384, 16385, 100_000)

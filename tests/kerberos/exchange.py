@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from credssp import ClientContext, CredSSPError, LogonCredentials, MemoryAccounts, ServerContext
+from credssp.context.acceptor import create_acceptor
+from credssp.context.initiator import create_initiator
 from credssp.engine import ServerEngine
-from credssp.nego.acceptor import create_acceptor
-from credssp.nego.initiator import create_initiator
 from credssp.wire.ts_request import TSRequest
 
 TARGET = "TERMSRV/localhost"

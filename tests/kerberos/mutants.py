@@ -15,12 +15,12 @@ from credssp.conformance.setup import Setup
 from credssp.context import ClientContext, ServerContext
 from credssp.credentials import PasswordCredentials
 from credssp.errors import CredSSPError
-from credssp.nego.acceptor import create_acceptor_of
-from credssp.nego.base import SecurityContext
-from credssp.nego.mechanism import Mechanism
-from credssp.nego.spnego import OID, Candidate, NegTokenResp, SpnegoAcceptor, SpnegoInitiator
-from credssp.nego.tickets import ServiceKey
+from credssp.kerberos.tickets import ServiceKey
+from credssp.mechanism import Mechanism
+from credssp.security_context import SecurityContext
 from credssp.server_authentication import ServerAuthentication
+from credssp.spnego import OID, Candidate, NegTokenResp, SpnegoAcceptor, SpnegoInitiator
+from credssp.spnego.first_token import create_acceptor_of
 from tests.conformance.mutants import Peer
 
 

@@ -9,12 +9,12 @@ import pytest
 from credssp.conformance.kerberos import KerberosClient, KerberosServer, WrapToken
 from credssp.credentials import CCacheCredentials, PasswordCredentials
 from credssp.errors import AuthenticationError, CredSSPError, RemoteProtocolError
-from credssp.nego import pyspnego
-from credssp.nego.kerberos import KerberosAcceptor, KerberosInitiator
-from credssp.nego.target import Target
-from credssp.nego.tickets import ServiceTicket, password_tickets, service_keys, service_ticket
+from credssp.kerberos import pyspnego
+from credssp.kerberos.contexts import KerberosAcceptor, KerberosInitiator
+from credssp.kerberos.tickets import ServiceTicket, password_tickets, service_keys, service_ticket
 from credssp.secret import Secret
 from credssp.status import SecurityStatus
+from credssp.target import Target
 from tests.kdc import REALM
 from tests.kerberos.conftest import PASSWORD, Lab
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from credssp import CCacheCredentials, CredSSPError, PasswordCredentials
-from credssp.nego.initiator import create_initiator
+from credssp.context.initiator import create_initiator
 from tests.kdc import REALM, Realm
 from tests.kerberos.conftest import PASSWORD, Lab
 from tests.kerberos.exchange import TARGET, first_token

@@ -17,9 +17,9 @@ from credssp.conformance.peers import own_kerberos_client, own_kerberos_server
 from credssp.conformance.rule import Role, Verdict
 from credssp.conformance.runner import SUITE_FAILED, Report
 from credssp.errors import AuthenticationError, LocalProtocolError
-from credssp.nego.tickets import service_ticket
+from credssp.kerberos.tickets import service_ticket
+from credssp.kerberos.values import EncryptionKey
 from credssp.secret import Secret
-from credssp.wire.krb_values import EncryptionKey
 from tests.cli.test_winrm import served as winrm
 from tests.conformance.mutants import Hanging
 from tests.conformance.test_own_peers import LENIENT

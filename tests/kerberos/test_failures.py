@@ -20,9 +20,9 @@ from credssp import (
     PasswordCredentials,
     ServerContext,
 )
+from credssp.context.initiator import create_initiator
 from credssp.drivers.handshake import DeadlineError, Timeouts
-from credssp.nego.initiator import create_initiator
-from credssp.nego.spnego import SpnegoInitiator
+from credssp.spnego import SpnegoInitiator
 from tests.kdc import REALM, SilentKDC, free_port
 from tests.kerberos.conftest import PASSWORD, Lab
 from tests.kerberos.exchange import TARGET, first_token, log_on, present

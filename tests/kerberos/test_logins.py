@@ -17,11 +17,11 @@ from credssp import (
     ServerAuthentication,
     ServerContext,
 )
-from credssp.nego.acceptor import create_acceptor
-from credssp.nego.initiator import create_initiator
-from credssp.nego.mechanism import Mechanism
-from credssp.nego.spnego import OID, NegTokenInit
+from credssp.context.acceptor import create_acceptor
+from credssp.context.initiator import create_initiator
+from credssp.mechanism import Mechanism
 from credssp.policy import DelegationList
+from credssp.spnego import OID, NegTokenInit
 from tests.kdc import REALM
 from tests.kerberos.conftest import PASSWORD, Lab
 from tests.kerberos.exchange import TARGET, Watch, log_on

@@ -24,9 +24,9 @@ from credssp import (
     ServerContext,
     SmartCardCredentials,
 )
-from credssp.nego.remote_guard import open_remote_guard, remote_guard_credentials
-from credssp.wire import krb_cred
-from credssp.wire.remote_guard_buffers import (
+from credssp.kerberos import cred as krb_cred
+from credssp.kerberos.remote_guard import open_remote_guard, remote_guard_credentials
+from credssp.kerberos.remote_guard_buffers import (
     KerbRPCEncryptionKey,
     KerbTicketLogon,
     NTLMRemoteSupplementalCredential,

@@ -9,7 +9,7 @@ import pytest
 import credssp.sspi as sspi
 from credssp import CCacheCredentials, KeytabCredentials, MemoryAccounts, Secret, SmartCardCredentials
 from credssp.credentials import RemoteGuardCredentials
-from credssp.nego.remote_guard import open_remote_guard, remote_guard_credentials
+from credssp.kerberos.remote_guard import open_remote_guard, remote_guard_credentials
 from credssp.sspi import attributes
 from credssp.sspi.packed import unpack_logon
 from tests.kdc import REALM

@@ -20,6 +20,7 @@ from credssp.errors import (
     TLSError,
     VersionError,
 )
+from credssp.kerberos.remote_guard_buffers import KerbTicketLogon
 from credssp.rdp import (
     Approach,
     AuthorizationDeniedError,
@@ -37,7 +38,6 @@ from credssp.rdp import (
     State,
 )
 from credssp.status import NTStatus, SecurityStatus
-from credssp.wire.remote_guard_buffers import KerbTicketLogon
 from credssp.wire.ts_request import TSRequest
 
 ACCOUNTS = credssp.MemoryAccounts({("LAB", "alice"): "secret"})

@@ -9,12 +9,12 @@ import pytest
 
 from credssp.accounts import MemoryAccounts
 from credssp.conformance.fixture import Fixture, load_all
+from credssp.context.acceptor import create_acceptor
+from credssp.context.initiator import create_initiator
 from credssp.credentials import PasswordCredentials
 from credssp.engine import ClientEngine, CredentialsReceived, Send, ServerEngine
 from credssp.errors import AuthenticationError
-from credssp.nego.acceptor import create_acceptor
-from credssp.nego.initiator import create_initiator
-from credssp.nego.ntlm.target import NTLMTarget
+from credssp.ntlm.challenge import NTLMTarget
 from credssp.policy import DelegationPolicy
 from credssp.rdp import ConnectionConfirm, ConnectionRequest, NegotiationResponse, NLAClient, NLAServer, Protocol, State
 from credssp.rdp.tpkt import TPKTBuffer

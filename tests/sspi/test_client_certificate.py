@@ -10,9 +10,9 @@ import pytest
 import credssp
 import credssp.sspi as sspi
 from credssp.binding import subject_public_key
+from credssp.context.acceptor import create_acceptor
 from credssp.engine.events import CredentialsReceived, Send
 from credssp.engine.server import ServerEngine
-from credssp.nego.acceptor import create_acceptor
 from credssp.sspi import SecurityStatus, SSPIError
 from credssp.tls.certificate_request import CertificateRequest, find_in_clear
 from tests.peers import require_module

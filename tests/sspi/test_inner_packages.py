@@ -9,8 +9,8 @@ import pytest
 import credssp
 import credssp.sspi as sspi
 from credssp.errors import LocalProtocolError
-from credssp.nego.base import SecurityContext
 from credssp.policy import EncryptionOracle, PolicySettings
+from credssp.security_context import SecurityContext
 from credssp.server_authentication import ServerAuthentication
 from credssp.sspi import SecBuffer, SecBufferDesc, SecurityStatus, SSPIError
 from credssp.sspi.packed import unpack_auth_identity_ex2, unpack_logon
@@ -219,7 +219,7 @@ def test_negotiate_takes_bare_ntlm_and_ntlm_takes_no_spnego() -> None:
 def test_negotiate_can_be_told_to_use_kerberos_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     identity = sspi.SecWinntAuthIdentity("alice", "LAB.TEST", "x", package_list="!ntlm")
     both = inner("Negotiate", identity)
-    monkeypatch.setattr("credssp.nego.pyspnego.kerberos_missing", lambda: "not installed")
+    monkeypatch.setattr("credssp.kerberos.pyspnego.kerberos_missing", lambda: "not installed")
     assert refused(call, both.client).status is S.SEC_E_SECPKG_NOT_FOUND
 
 

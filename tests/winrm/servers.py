@@ -16,9 +16,9 @@ import spnego
 import spnego.tls
 
 from credssp import MemoryAccounts, generate_certificate
-from credssp.winrm.asgi import WinRMApplication
-from credssp.winrm.serving import serving
-from credssp.winrm.wsman import WSManResponder
+from credssp.drivers.winrm_asgi import WinRMApplication
+from credssp.drivers.winrm_serving import serving
+from credssp.testing.wsman import WSManResponder
 
 USER, DOMAIN, PASSWORD = "alice", "LAB", "correct horse battery staple"
 ACCOUNTS = MemoryAccounts({(DOMAIN, USER): PASSWORD, ("", "bob"): "hunter2"})

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from credssp import CredSSPError, LocalProtocolError, NTStatus, PasswordCredentials
+from credssp.drivers.winrm_asgi import Login, WinRMApplication, WinRMLimits, WinRMRequest, WinRMResponse
+from credssp.drivers.winrm_connections import CONNECTION, connection_object
 from credssp.winrm import ClientLogin, ServerConnection, format_token
-from credssp.winrm.asgi import Login, WinRMApplication, WinRMLimits, WinRMRequest, WinRMResponse
-from credssp.winrm.connections import CONNECTION, connection_object
 from credssp.winrm.encryption import ENCRYPTED, SOAP, decrypt, encrypt
 from tests.winrm.memory import login
 from tests.winrm.servers import ACCOUNTS, application

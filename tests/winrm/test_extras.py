@@ -11,11 +11,11 @@ import pytest
 @pytest.mark.parametrize(
     ("module", "missing", "extra"),
     [
-        ("credssp.winrm.requests", "requests", "requests"),
-        ("credssp.winrm.httpx", "httpx", "httpx"),
-        ("credssp.winrm.httpx", "anyio", "httpx"),
-        ("credssp.winrm.serving", "uvicorn", "winrm-server"),
-        ("credssp.winrm.serving", "h11", "winrm-server"),
+        ("credssp.drivers.winrm_requests", "requests", "requests"),
+        ("credssp.drivers.winrm_httpx", "httpx", "httpx"),
+        ("credssp.drivers.winrm_httpx", "anyio", "httpx"),
+        ("credssp.drivers.winrm_serving", "uvicorn", "winrm-server"),
+        ("credssp.drivers.winrm_serving", "h11", "winrm-server"),
     ],
 )
 def test_import_names_what_is_missing_and_the_extra(

@@ -12,10 +12,10 @@ import pytest
 httpx = pytest.importorskip("httpx")
 
 from credssp import ClientTLS, LocalProtocolError, PasswordCredentials  # noqa: E402
+from credssp.drivers.winrm_asgi import Login, WinRMApplication, WinRMRequest, WinRMResponse  # noqa: E402
+from credssp.drivers.winrm_httpx import CredSSPAuth  # noqa: E402
 from credssp.errors import LimitExceededError, RemoteProtocolError  # noqa: E402
 from credssp.winrm import DelegationRefusedError, HTTPStatusError, LoginError, NotOfferedError  # noqa: E402
-from credssp.winrm.asgi import Login, WinRMApplication, WinRMRequest, WinRMResponse  # noqa: E402
-from credssp.winrm.httpx import CredSSPAuth  # noqa: E402
 from tests.winrm import proxies, servers  # noqa: E402
 from tests.winrm.memory import ALICE  # noqa: E402
 

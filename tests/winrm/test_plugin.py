@@ -12,11 +12,11 @@ requests = pytest.importorskip("requests")
 
 from credssp import LocalProtocolError, NTStatus, PasswordCredentials  # noqa: E402
 from credssp.credentials import SmartCardCredentials  # noqa: E402
+from credssp.drivers.winrm_asgi import Login  # noqa: E402
+from credssp.drivers.winrm_requests import HTTPCredSSPAuth  # noqa: E402
 from credssp.testing import DEFAULT_ACCOUNTS  # noqa: E402
+from credssp.testing.winrm import WinRMServer  # noqa: E402
 from credssp.winrm import LoginError, WinRMRequest, WinRMResponse  # noqa: E402
-from credssp.winrm.asgi import Login  # noqa: E402
-from credssp.winrm.requests import HTTPCredSSPAuth  # noqa: E402
-from credssp.winrm.testing import WinRMServer  # noqa: E402
 
 ((DOMAIN, USER), PASSWORD) = next(iter(DEFAULT_ACCOUNTS.items()))
 

@@ -20,12 +20,12 @@ from credssp import (  # noqa: E402
     PasswordCredentials,
     ServerTLS,
 )
+from credssp.drivers.winrm_asgi import Login, WinRMApplication, WinRMRequest, WinRMResponse  # noqa: E402
+from credssp.drivers.winrm_requests import HTTPCredSSPAuth  # noqa: E402
 from credssp.errors import LimitExceededError, RemoteProtocolError  # noqa: E402
 from credssp.nt_hash import nt_hash  # noqa: E402
 from credssp.winrm import DelegationRefusedError, HTTPStatusError, Leg, LoginError, NotOfferedError  # noqa: E402
-from credssp.winrm.asgi import Login, WinRMApplication, WinRMRequest, WinRMResponse  # noqa: E402
 from credssp.winrm.encryption import encrypt  # noqa: E402
-from credssp.winrm.requests import HTTPCredSSPAuth  # noqa: E402
 from tests.winrm import proxies, servers  # noqa: E402
 
 USER = "LAB\\alice"

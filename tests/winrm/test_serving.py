@@ -17,12 +17,14 @@ import pytest
 
 uvicorn = pytest.importorskip("uvicorn")
 
+from credssp.drivers import winrm_connections as connections  # noqa: E402
+from credssp.drivers import winrm_serving as serving  # noqa: E402
 from credssp.drivers.winrm import WinRMConnection  # noqa: E402
+from credssp.drivers.winrm_asgi import WinRMApplication, WinRMLimits  # noqa: E402
 from credssp.errors import LocalProtocolError  # noqa: E402
+from credssp.testing.soap import read_identity  # noqa: E402
 from credssp.tls.settings import ClientTLS  # noqa: E402
-from credssp.winrm import ClientLogin, connections, format_token, serving  # noqa: E402
-from credssp.winrm.asgi import WinRMApplication, WinRMLimits  # noqa: E402
-from credssp.winrm.soap import read_identity  # noqa: E402
+from credssp.winrm import ClientLogin, format_token  # noqa: E402
 from tests.winrm import servers  # noqa: E402
 from tests.winrm.memory import login  # noqa: E402
 
@@ -143,8 +145,8 @@ def _run_echo(connection: WinRMConnection, side: ClientLogin, text: str) -> int:
     import base64
     import re
 
-    from credssp.winrm.soap import ACTION, NS
-    from credssp.winrm.wsman import CMD
+    from credssp.testing.soap import ACTION, NS
+    from credssp.testing.wsman import CMD
 
     def call(action: str, body: str, shell: str = "") -> str:
         selectors = f'<w:SelectorSet><w:Selector Name="ShellId">{shell}</w:Selector></w:SelectorSet>' if shell else ""

@@ -12,12 +12,12 @@ import pytest
 
 from credssp import NTStatus, PasswordCredentials
 from credssp.conformance.fixture import Fixture, load_all
-from credssp.nego.mechanism import Identity
+from credssp.identity import Identity
+from credssp.testing.wsman import WSManResponder
 from credssp.tls.record import measure_record
 from credssp.winrm import WinRMRequest
 from credssp.winrm.encryption import encrypted_parts, is_encrypted_type, trailer_length
 from credssp.winrm.header import challenge_token, request_token
-from credssp.winrm.wsman import WSManResponder
 from credssp.wire.ts_request import TSRequest
 
 FIXTURES = [

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from credssp import PasswordCredentials
 from credssp.credentials import SmartCardCredentials
 from credssp.errors import RemoteProtocolError
-from credssp.nego.mechanism import Identity
+from credssp.identity import Identity
+from credssp.testing.soap import ACTION, NS, identify, parse_envelope, read_identity
+from credssp.testing.wsman import CMD, WSManResponder
 from credssp.winrm import WinRMRequest
-from credssp.winrm.soap import ACTION, NS, identify, parse_envelope, read_identity
-from credssp.winrm.wsman import CMD, WSManResponder
 
 PREFIXES = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in NS.items())
 ALICE = Identity(username="alice", domain="LAB", mechanism="ntlm")

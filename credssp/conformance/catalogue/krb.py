@@ -25,7 +25,7 @@ from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient,
 from credssp.conformance.run import ServerRun, describe_end, judge_refusal
 from credssp.conformance.wire import End
 from credssp.errors import CredSSPError
-from credssp.nego.spnego import OID, NegTokenResp
+from credssp.spnego import OID, NegTokenResp
 
 rule = CATALOGUE.rule
 NEEDS = "kerberos"

@@ -16,8 +16,8 @@ from credssp.conformance.kerberos.session import SENT_BY_ACCEPTOR
 from credssp.conformance.play import Play
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.errors import CredSSPError
-from credssp.nego.spnego import NegState, NegTokenResp
-from credssp.wire.krb_ap import APReq, Ticket
+from credssp.kerberos.ap import APReq, Ticket
+from credssp.spnego import NegState, NegTokenResp
 
 rule = CATALOGUE.rule
 

@@ -13,10 +13,10 @@ from credssp.conformance.ntlm import NTLM_FLAGS
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.errors import CredSSPError
-from credssp.nego.ntlm.av_pairs import AV_CHANNEL_BINDINGS, encode_av_pair
-from credssp.nego.ntlm.messages import SIGNATURE, Authenticate, Challenge, NTLMv2Response
-from credssp.nego.ntlm.session import SESSION_FLAGS
-from credssp.nego.spnego import NegTokenResp
+from credssp.ntlm.av_pairs import AV_CHANNEL_BINDINGS, encode_av_pair
+from credssp.ntlm.messages import SIGNATURE, Authenticate, Challenge, NTLMv2Response
+from credssp.ntlm.session import SESSION_FLAGS
+from credssp.spnego import NegTokenResp
 
 rule = CATALOGUE.rule
 VERSION_FLAG = 0x02000000

@@ -23,7 +23,7 @@ from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.conformance.setup import Setup
 from credssp.conformance.wire import End
 from credssp.errors import CredSSPError
-from credssp.nego.spnego import OID, NegHints, NegState, NegTokenInit, NegTokenResp
+from credssp.spnego import OID, NegHints, NegState, NegTokenInit, NegTokenResp
 from credssp.wire.der import write_explicit, write_octet_string, write_oid, write_tlv
 from credssp.wire.ts_request import TSRequest
 

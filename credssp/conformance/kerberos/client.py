@@ -13,10 +13,8 @@ from typing import Final, Literal
 
 from credssp.conformance.kerberos.session import KerberosSession
 from credssp.errors import RemoteProtocolError
-from credssp.nego import kerberos_crypto as crypto
-from credssp.nego.kerberos_crypto import KeyUsage
-from credssp.nego.tickets import ServiceTicket
-from credssp.wire.krb_ap import (
+from credssp.kerberos import crypto as crypto
+from credssp.kerberos.ap import (
     AP_REP,
     AP_REQ,
     KRB_ERROR,
@@ -29,7 +27,9 @@ from credssp.wire.krb_ap import (
     frame,
     unframe,
 )
-from credssp.wire.krb_values import EncryptedData, EncryptionKey, Principal
+from credssp.kerberos.crypto import KeyUsage
+from credssp.kerberos.tickets import ServiceTicket
+from credssp.kerberos.values import EncryptedData, EncryptionKey, Principal
 
 __all__ = ["GSS_FLAGS", "KerberosClient"]
 

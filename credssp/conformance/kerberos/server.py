@@ -10,13 +10,9 @@ from typing import Final, Literal, TypeAlias
 
 from credssp.conformance.kerberos.session import KerberosSession
 from credssp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
-from credssp.nego import kerberos_crypto as crypto
-from credssp.nego.base import SecurityContext
-from credssp.nego.kerberos_crypto import KeyUsage
-from credssp.nego.mechanism import Identity
-from credssp.nego.tickets import ServiceKey
-from credssp.status import SecurityStatus
-from credssp.wire.krb_ap import (
+from credssp.identity import Identity
+from credssp.kerberos import crypto as crypto
+from credssp.kerberos.ap import (
     AP_REP,
     AP_REQ,
     KRB_ERROR,
@@ -31,7 +27,11 @@ from credssp.wire.krb_ap import (
     read_ticket_contents,
     unframe,
 )
-from credssp.wire.krb_values import EncryptedData, EncryptionKey
+from credssp.kerberos.crypto import KeyUsage
+from credssp.kerberos.tickets import ServiceKey
+from credssp.kerberos.values import EncryptedData, EncryptionKey
+from credssp.security_context import SecurityContext
+from credssp.status import SecurityStatus
 
 __all__ = ["APReqFacts", "KerberosAnswer", "KerberosServer"]
 
@@ -68,7 +68,7 @@ class APReqFacts:
 
 
 class KerberosServer(SecurityContext):
-    """Serves one login; a `credssp.nego.mechanism.SpnegoMechanism`.
+    """Serves one login; a `credssp.mechanism.SpnegoMechanism`.
 
     It does not judge the client: replays and clocks are not looked at.
 
@@ -97,7 +97,7 @@ class KerberosServer(SecurityContext):
 
     @property
     def mech_list_mic_required(self) -> bool:
-        """False: see `credssp.nego.kerberos`."""
+        """False: see `credssp.kerberos.contexts`."""
         return False
 
     def make_mech_list_mic(self, mech_types: bytes) -> bytes:

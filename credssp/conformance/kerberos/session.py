@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from credssp.errors import RemoteProtocolError
-from credssp.nego import kerberos_crypto as crypto
-from credssp.nego.kerberos_crypto import KeyUsage
-from credssp.wire.krb_values import EncryptionKey
+from credssp.kerberos import crypto as crypto
+from credssp.kerberos.crypto import KeyUsage
+from credssp.kerberos.values import EncryptionKey
 
 __all__ = ["KerberosSession", "WrapToken"]
 

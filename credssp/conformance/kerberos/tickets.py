@@ -5,10 +5,10 @@ from __future__ import annotations
 from credssp.conformance.ntlm import Account
 from credssp.credentials import CCacheCredentials
 from credssp.errors import LocalProtocolError
-from credssp.nego import kerberos_crypto as crypto
-from credssp.nego import pyspnego
-from credssp.nego.target import Target
-from credssp.nego.tickets import ServiceKey, ServiceTicket, password_tickets, service_keys, service_ticket
+from credssp.kerberos import crypto as crypto
+from credssp.kerberos import pyspnego
+from credssp.kerberos.tickets import ServiceKey, ServiceTicket, password_tickets, service_keys, service_ticket
+from credssp.target import Target
 
 __all__ = ["TicketSource", "read_service_keys"]
 

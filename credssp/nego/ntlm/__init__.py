@@ -1,1 +1,1 @@
-"""NTLMv2 for servers ([MS-NLMP]): messages, session security and an acceptor."""
+"""The old path of `credssp.ntlm`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from credssp.credentials import DelegatedCredentials, PasswordCredentials, RemoteGuardCredentials
-from credssp.nego.mechanism import Identity
+from credssp.identity import Identity
 from credssp.server_authentication import ServerAuthentication
 from credssp.sspi import attributes as a
 from credssp.sspi.buffers import ContextBuffer

@@ -16,8 +16,8 @@ from credssp.credentials import (
     SmartCardCredentials,
 )
 from credssp.errors import CredSSPError
-from credssp.nego.initiator import MechanismChoice
-from credssp.nego.pyspnego import kerberos_missing
+from credssp.kerberos.pyspnego import kerberos_missing
+from credssp.mechanism_name import MechanismChoice
 from credssp.policy import CredentialSource
 from credssp.sspi import constants as c
 from credssp.sspi.auth_data import (

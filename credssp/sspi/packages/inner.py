@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from credssp.account import AccountStore
 from credssp.accounts import MemoryAccounts
-from credssp.nego.mechanism import Mechanism
+from credssp.mechanism import Mechanism
 from credssp.policy import CredentialSource
 from credssp.server_authentication import ServerAuthentication
 from credssp.sspi import attributes as a

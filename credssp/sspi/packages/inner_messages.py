@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from credssp.errors import CredSSPError
-from credssp.nego.base import SecurityContext
+from credssp.security_context import SecurityContext
 from credssp.sspi.attributes import SECPKG_ATTR_SIZES, SecPkgContext_Sizes
 from credssp.sspi.buffers import (
     SECBUFFER_ATTRMASK,

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from credssp.account import AccountStore
-from credssp.nego.initiator import create_initiator
-from credssp.nego.kerberos import KerberosAcceptor
-from credssp.nego.mechanism import Mechanism
-from credssp.nego.pyspnego import kerberos_missing
+from credssp.context.initiator import create_initiator
+from credssp.kerberos.contexts import KerberosAcceptor
+from credssp.kerberos.pyspnego import kerberos_missing
+from credssp.mechanism import Mechanism
 from credssp.sspi.attributes import SecPkgContext_Sizes
 from credssp.sspi.errors import SSPIError
 from credssp.sspi.packages.inner import InnerCredential, InnerPackage

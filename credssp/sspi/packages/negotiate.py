@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from credssp.account import AccountStore
-from credssp.nego.acceptor import create_acceptor
-from credssp.nego.initiator import MechanismChoice, create_initiator
-from credssp.nego.mechanism import Mechanism
+from credssp.context.acceptor import create_acceptor
+from credssp.context.initiator import create_initiator
+from credssp.mechanism import Mechanism
+from credssp.mechanism_name import MechanismChoice
 from credssp.sspi.attributes import SecPkgContext_Sizes
 from credssp.sspi.packages.inner import InnerCredential, InnerPackage
 from credssp.sspi.packages.inner_info import NEGOTIATE

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import ClassVar, Final, Literal
 
 from credssp.account import AccountStore
-from credssp.nego.initiator import create_initiator
-from credssp.nego.mechanism import Mechanism
-from credssp.nego.ntlm.acceptor import NTLMAcceptor
-from credssp.nego.ntlm.session import SIGNATURE_SIZE, NTLMSession
+from credssp.context.initiator import create_initiator
+from credssp.mechanism import Mechanism
+from credssp.ntlm.acceptor import NTLMAcceptor
+from credssp.ntlm.session import SIGNATURE_SIZE, NTLMSession
 from credssp.sspi import constants as c
 from credssp.sspi.attributes import SecPkgContext_Sizes
 from credssp.sspi.errors import SSPIError, refuse

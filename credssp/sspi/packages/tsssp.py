@@ -15,14 +15,13 @@ from typing import Any, ClassVar, Final
 
 from credssp.accounts import MemoryAccounts
 from credssp.binding import subject_public_key
+from credssp.context.acceptor import create_acceptor
+from credssp.context.initiator import create_initiator
 from credssp.credentials import PasswordCredentials
 from credssp.engine.client import ClientEngine
 from credssp.engine.events import Authenticated, CredentialsReceived, Event, Send
 from credssp.engine.server import ServerEngine
 from credssp.errors import CredSSPError
-from credssp.nego.acceptor import create_acceptor
-from credssp.nego.initiator import create_initiator
-from credssp.nego.target import Target
 from credssp.policy import DEFAULT_ENCRYPTION_ORACLE, DelegationPolicy, EncryptionOracle, PolicySettings
 from credssp.server_authentication import ServerAuthentication
 from credssp.sspi import attributes as a
@@ -38,6 +37,7 @@ from credssp.sspi.packages.shipped import ShippedPackage
 from credssp.sspi.tables import INTERFACE_VERSION, NO_EXPIRY, LegResult, SecpkgFunctionTable, SecPkgInfo
 from credssp.sspi.timestamps import timestamp
 from credssp.status import SecurityStatus
+from credssp.target import Target
 from credssp.tls.trust import judge
 from credssp.wire.framing import TSRequestBuffer
 

@@ -1,0 +1,305 @@
+"""A WinRM server as an ASGI application, for uvicorn and hypercorn.
+
+::
+
+    from credssp import MemoryAccounts
+    from credssp.drivers.winrm_asgi import WinRMApplication, WinRMRequest, WinRMResponse
+
+    def handle(request: WinRMRequest) -> WinRMResponse:
+        return WinRMResponse(b"<soap/>")
+
+    app = WinRMApplication(handle, accounts=MemoryAccounts({("LAB", "alice"): "secret"}))
+
+A login counts for one TCP connection (`credssp.drivers.winrm_connections`), so the application must be the end of it:
+no proxy in front that shares connections among clients. Workers need nothing in common.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Final, TypeAlias, Unpack
+
+from credssp.context.options import ServerOptions
+from credssp.credentials import DelegatedCredentials
+from credssp.drivers._winrm_http import Answer, Call, Disconnected, Receive, Refusal, Scope, Sender
+from credssp.drivers.winrm_connections import Connections, connection_object
+from credssp.engine.base import DEFAULT_MAX_LEGS, DEFAULT_MAX_MESSAGE_SIZE
+from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError
+from credssp.identity import Identity
+from credssp.status import NTStatus
+from credssp.tls.certificate import load_certificate, process_certificate
+from credssp.winrm.encryption import DEFAULT_MAX_BODY, is_encrypted_type
+from credssp.winrm.handler import Handler, WinRMRequest, WinRMResponse
+from credssp.winrm.header import format_token, request_token
+from credssp.winrm.server import LoginState, ServerConnection
+from credssp.winrm.session import Encryption, encrypts
+
+__all__ = ["Login", "WinRMApplication", "WinRMLimits", "WinRMRequest", "WinRMResponse"]
+
+logger = logging.getLogger("credssp.winrm")
+
+_MAX_HEADERS: Final = 100
+_PLAIN_TYPES: Final = frozenset({"application/soap+xml", "text/xml", "application/xml"})
+
+Authorize: TypeAlias = Callable[[Identity, DelegatedCredentials], bool | Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A login that is over.
+
+    Attributes:
+        client: the client's address and port, or None.
+        identity: who logged on; None where nobody did. Whoever may not use the service is named and has an `error`.
+        credentials: what was delegated, where somebody logged on.
+        error: why there was no login, or None.
+        version: the CredSSP version that was used, or None.
+    """
+
+    client: tuple[str, int] | None
+    identity: Identity | None = None
+    credentials: DelegatedCredentials | None = None
+    error: CredSSPError | None = None
+    version: int | None = None
+
+
+LoginObserver: TypeAlias = Callable[[Login], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WinRMLimits:
+    """What clients may cost.
+
+    Attributes:
+        half_open: logins under way; one more, and the oldest is dropped (as in the RDP server, and for its reason).
+        deadline: seconds for a whole login.
+        body_timeout: seconds for the body of one request.
+        body_size: octets of one body.
+        failures: failed logins on one connection, after which it is closed.
+        legs: messages of CredSSP in one login.
+        message_size: octets of one of them.
+    """
+
+    half_open: int = 512
+    deadline: float = 20.0
+    body_timeout: float = 30.0
+    body_size: int = DEFAULT_MAX_BODY
+    failures: int = 3
+    legs: int = DEFAULT_MAX_LEGS
+    message_size: int = DEFAULT_MAX_MESSAGE_SIZE
+
+
+class WinRMApplication:
+    """Lets clients log on over HTTP and hands their messages to a handler."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        path: str = "/wsman",
+        encryption: Encryption = "auto",
+        authorize: Authorize | None = None,
+        on_login: LoginObserver | None = None,
+        limits: WinRMLimits | None = None,
+        **options: Unpack[ServerOptions],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            handler: answers messages; a coroutine function is awaited, a function is called in a thread.
+            path: where the service is.
+            encryption: ``auto`` demands encrypted messages over http and not over https, ``always`` over both,
+                ``never`` over none (AllowUnencrypted). An encrypted message is always taken, and answered encrypted.
+            authorize: says whether a user may use the service; without one, everybody who can authenticate may.
+            on_login: is told of every login that is over.
+            limits: what clients may cost.
+            options: for `credssp.ServerContext`: accounts, certificate, tls and so on.
+
+        Raises:
+            LocalProtocolError: settings that make no sense, or a certificate that cannot be used.
+        """
+        encrypts(encryption, "http")
+        self.limits = limits or WinRMLimits()
+        self._handler = handler
+        self.path = path
+        self._encryption: Encryption = encryption
+        self._authorize = authorize
+        self._on_login = on_login
+        self._complained = False
+        source = options.get("certificate")
+        if isinstance(source, str | PathLike):
+            source = Path(source)
+        # Loaded once, and whatever is wrong with the settings shows now and not when the first client comes.
+        options["certificate"] = process_certificate() if source is None else load_certificate(source)
+        options.setdefault("max_legs", self.limits.legs)
+        options.setdefault("max_message_size", self.limits.message_size)
+        self._options = options
+        self._make().receive(b"")
+        if self.limits.half_open < 1:
+            raise LocalProtocolError("half_open is 1 or more: every login is half open for a while")
+        self.connections = Connections(self._make, half_open=self.limits.half_open, deadline=self.limits.deadline)
+
+    def _make(self) -> ServerConnection:
+        return ServerConnection(max_body=self.limits.body_size, **self._options)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Sender) -> None:
+        """Serve; called by the ASGI server."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            raise LocalProtocolError(f"this application speaks HTTP, not {scope['type']}")
+        try:
+            answer = await self._serve(Call(scope, receive), connection_object(scope, receive, send))
+        except Refusal as refusal:
+            answer = refusal.answer
+        except Disconnected:
+            return
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers()})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _serve(self, call: Call, key: object | None) -> Answer:
+        if len(call.scope["headers"]) > _MAX_HEADERS:
+            raise Refusal(431, f"at most {_MAX_HEADERS} headers", close=True)
+        if call.scope.get("http_version", "1.1") not in ("1.0", "1.1"):
+            raise Refusal(400, "a login counts for one connection: HTTP/1.1 is needed", close=True)
+        if key is None:
+            if not self._complained:
+                self._complained = True
+                logger.error(
+                    "this ASGI server does not tell its connections apart: see credssp.drivers.winrm_connections"
+                )
+            raise Refusal(500, "the server is not set up for CredSSP", close=True)
+        body = await call.body(max_size=self.limits.body_size, timeout=self.limits.body_timeout)
+        if call.scope["path"].rstrip("/") != self.path.rstrip("/"):
+            raise Refusal(404, f"the service is at {self.path}")
+        if call.scope["method"] != "POST":
+            raise Refusal(405, "only POST")
+        connection = self.connections.of(key)
+        try:
+            token = request_token(call.headers.get("authorization", ()))
+        except CredSSPError as error:
+            connection.refuse()
+            self.connections.note(connection)
+            self._tell(Login(call.client, error=error))
+            raise Refusal(400, error.message, close=True) from None
+        if token is not None:
+            answer = await self._leg(call, connection, token)
+            if answer is not None or not body:
+                return answer or Answer(200)
+        if not connection.ready:
+            return Answer(401, challenge=format_token(b""))
+        return await self._message(call, connection, body) if body else Answer(200)
+
+    # The login
+
+    async def _leg(self, call: Call, connection: ServerConnection, token: bytes) -> Answer | None:
+        """Take a leg; returns None when the client is in."""
+        # In a thread: an account store may ask a database, and Kerberos its files.
+        result = await asyncio.to_thread(connection.receive, token)
+        if connection.state is LoginState.DECIDE:
+            return await self._decide(call, connection)
+        self.connections.note(connection)
+        if result.error is not None:
+            self._tell(Login(call.client, error=result.error))
+            return self._refused(401, connection, result.token)
+        return Answer(401, challenge=format_token(result.token))
+
+    async def _decide(self, call: Call, connection: ServerConnection) -> Answer | None:
+        identity, credentials = connection.identity, connection.delegated_credentials
+        login = Login(call.client, identity, credentials, version=connection.version)
+        if await self._is_authorized(identity, credentials):
+            connection.authorize()
+            self.connections.note(connection)
+            self._tell(login)
+            return None
+        connection.refuse()
+        self.connections.note(connection)
+        self._tell(dataclasses.replace(login, error=_not_authorized()))
+        return self._refused(403, connection, b"")
+
+    async def _is_authorized(self, identity: Identity, credentials: DelegatedCredentials) -> bool:
+        if self._authorize is None:
+            return True
+        try:
+            verdict = self._authorize(identity, credentials)
+            if inspect.isawaitable(verdict):
+                verdict = await verdict
+        except Exception as error:  # noqa: BLE001  # by its kind alone: its text may hold what was delegated
+            logger.error("the authorize callback failed (%s); the login is denied", type(error).__name__)
+            return False
+        return verdict is True
+
+    def _refused(self, status: int, connection: ServerConnection, token: bytes) -> Answer:
+        challenge = format_token(token) if status == 401 else None
+        return Answer(status, challenge=challenge, close=connection.failures >= self.limits.failures)
+
+    def _tell(self, login: Login) -> None:
+        if self._on_login is None:
+            return
+        try:
+            self._on_login(login)
+        except Exception as failure:  # noqa: BLE001  # a listener harms nobody
+            logger.error("the on_login callback failed (%s)", type(failure).__name__)
+
+    # Messages
+
+    async def _message(self, call: Call, connection: ServerConnection, body: bytes) -> Answer:
+        content_type = call.header("content-type")
+        encrypted = is_encrypted_type(content_type)
+        if encrypted:
+            try:
+                message = connection.decrypt(content_type, body)
+            except CredSSPError as error:
+                raise Refusal(400, error.message, close=True) from None
+            data, content_type = message.data, message.content_type
+        else:
+            if encrypts(self._encryption, call.scope.get("scheme", "http")):
+                raise Refusal(403, "unencrypted messages are not taken here")
+            if content_type.partition(";")[0].strip().lower() not in _PLAIN_TYPES:
+                raise Refusal(415, "the content type is application/soap+xml, or encrypted with CredSSP")
+            data = body
+        request = WinRMRequest(connection.identity, connection.delegated_credentials, data, content_type, call.client)
+        response = await self._handle(request)
+        if not encrypted:
+            return Answer(response.status, response.data, response.content_type)
+        try:
+            sealed = connection.encrypt(response.data, response.content_type)
+        except CredSSPError as error:
+            raise Refusal(400, error.message, close=True) from None
+        return Answer(response.status, sealed.body, sealed.content_type)
+
+    async def _handle(self, request: WinRMRequest) -> WinRMResponse:
+        try:
+            if inspect.iscoroutinefunction(self._handler) or inspect.iscoroutinefunction(
+                getattr(self._handler, "__call__", None)  # noqa: B004  # an object with an async __call__
+            ):
+                response = self._handler(request)
+            else:
+                response = await asyncio.to_thread(self._handler, request)
+            return await response if inspect.isawaitable(response) else response
+        except Exception as error:  # noqa: BLE001  # by its kind alone, as for authorize
+            logger.error("the handler failed (%s)", type(error).__name__)
+            raise Refusal(500, "the handler failed", close=True) from None
+
+
+def _not_authorized() -> CredSSPError:
+    return AuthenticationError(
+        "the user was authenticated, but is not authorized to use the service",
+        ntstatus=NTStatus.STATUS_ACCESS_DENIED,
+    )
+
+
+async def _lifespan(receive: Receive, send: Sender) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

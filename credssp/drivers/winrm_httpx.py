@@ -1,0 +1,230 @@
+r"""CredSSP for httpx, sync and async.
+
+::
+
+    import httpx
+    from credssp import PasswordCredentials
+    from credssp.drivers.winrm_httpx import CredSSPAuth
+
+    auth = CredSSPAuth(PasswordCredentials("alice", "secret", domain="LAB"))
+    with httpx.Client(auth=auth) as client:
+        response = client.post("http://srv.lab.test:5985/wsman", content=soap)
+
+A login counts for one TCP connection, so one `CredSSPAuth` sends one request at a time to a server: others of the same
+object wait. For more at a time, use more of them, each with a client of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncGenerator, Generator, Hashable
+from typing import Final, Unpack
+
+try:
+    import anyio
+    import httpx
+    from anyio.lowlevel import RunVar
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"credssp.drivers.winrm_httpx needs {error.name}, which is missing: pip install 'credssp[httpx]'",
+        name=error.name,
+    ) from None
+
+from credssp.context import ClientContext
+from credssp.credentials import LogonCredentials
+from credssp.errors import LimitExceededError
+from credssp.winrm.client import ClientOptions, ClientSettings
+from credssp.winrm.encryption import DEFAULT_MAX_BODY, is_encrypted_body, is_encrypted_type
+from credssp.winrm.session import ClientSession, Encryption, Incoming, Outgoing, encrypts
+
+__all__ = ["CredSSPAuth"]
+
+_LEG_BODY: Final = 64 * 1024
+"""Octets of a body beside a leg; nothing of interest is in it."""
+
+Origin = tuple[str, str, int | None]
+
+
+class CredSSPAuth(httpx.Auth):
+    """Authenticates requests of httpx with CredSSP."""
+
+    requires_request_body = True
+
+    def __init__(
+        self,
+        credentials: LogonCredentials | None = None,
+        *,
+        encryption: Encryption = "auto",
+        max_body: int = DEFAULT_MAX_BODY,
+        **options: Unpack[ClientOptions],
+    ) -> None:
+        """Prepare; nothing is sent before the first request.
+
+        Args:
+            credentials: what to authenticate with; None for the Kerberos credential cache.
+            encryption: ``auto`` encrypts messages over http, ``always``, or ``never``.
+            max_body: octets of one encrypted response to take.
+            options: see `credssp.winrm.ClientSettings`.
+
+        Raises:
+            LocalProtocolError: arguments that make no sense.
+        """
+        encrypts(encryption, "http")
+        self._settings = ClientSettings(credentials=credentials, **options)
+        self._encryption: Encryption = encryption
+        self._max_body = max_body
+        self._sessions: dict[Origin, ClientSession] = {}
+        self._lock = threading.Lock()
+        # One for each event loop: `asyncio.run` may be called again and again with the same object.
+        self._async_lock: RunVar[anyio.Lock] = RunVar(f"credssp.drivers.winrm_httpx {id(self)}")
+
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Send a request with everything it needs; called by `httpx.Client`."""
+        request.read()
+        with self._lock:
+            exchange = _Exchange(self._session(request.url), request)
+            outgoing = exchange.begin()
+            while outgoing is not None:
+                response = yield outgoing
+                limit = exchange.limit(response)
+                body = None if limit is None else _joined(response, limit)
+                outgoing = exchange.answer(response, body)
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """Send a request with everything it needs; called by `httpx.AsyncClient`."""
+        await request.aread()
+        try:
+            lock = self._async_lock.get()
+        except LookupError:
+            lock = anyio.Lock()
+            self._async_lock.set(lock)
+        async with lock:
+            exchange = _Exchange(self._session(request.url), request)
+            outgoing = exchange.begin()
+            while outgoing is not None:
+                response = yield outgoing
+                limit = exchange.limit(response)
+                body = None if limit is None else await _ajoined(response, limit)
+                outgoing = exchange.answer(response, body)
+
+    def _session(self, url: httpx.URL) -> ClientSession:
+        origin = _origin(url)
+        session = self._sessions.get(origin)
+        if session is None:
+            session = self._sessions[origin] = ClientSession(
+                self._settings, url.host, encrypt=encrypts(self._encryption, url.scheme), max_body=self._max_body
+            )
+        return session
+
+
+class _Exchange:
+    """One request of the caller with everything that is sent for it."""
+
+    def __init__(self, session: ClientSession, request: httpx.Request) -> None:
+        self._session = session
+        self._request = request
+        self._flow = session.send(request.content, request.headers.get("Content-Type"))
+        self._foreign = is_encrypted_body(request.content)
+
+    def begin(self) -> httpx.Request | None:
+        """Return the first request."""
+        return self._made(next(self._flow))
+
+    def limit(self, response: httpx.Response) -> int | None:
+        """Return how much of a response to read now, or None where that is for the caller."""
+        if response.status_code == 401:
+            return _LEG_BODY
+        return self._session.max_body if self._is_encrypted(response) else None
+
+    def _is_encrypted(self, response: httpx.Response) -> bool:
+        return not self._foreign and is_encrypted_type(response.headers.get("Content-Type"))
+
+    def answer(self, response: httpx.Response, body: bytes | None) -> httpx.Request | None:
+        """Look at a response and return the next request, or None: the response is the caller's."""
+        if body is not None:
+            # Before anything else: httpx reads what the caller does not get, too.
+            response.stream = httpx.ByteStream(body)
+        if _origin(response.request.url) != _origin(self._request.url):
+            return None  # a redirect to another server, which gets neither a login nor credentials
+        try:
+            return self._made(self._flow.send(_incoming(response)))
+        except StopIteration as end:
+            context: ClientContext | None = end.value
+        if body is not None and context is not None and self._is_encrypted(response):
+            message = self._session.open(context, response.headers["Content-Type"], body)
+            response.stream = httpx.ByteStream(message.data)
+            response.headers["Content-Type"] = message.content_type
+            response.headers["Content-Length"] = str(len(message.data))
+        return None
+
+    def _made(self, outgoing: Outgoing) -> httpx.Request:
+        original = self._request
+        headers = original.headers.copy()
+        for name in ("Content-Length", "Transfer-Encoding", "Authorization"):
+            headers.pop(name, None)
+        headers["Connection"] = "keep-alive"
+        # What is encrypted cannot be read by whoever would compress it, but what stands beside it could be.
+        headers["Accept-Encoding"] = "identity"
+        if outgoing.content_type is not None:
+            headers["Content-Type"] = outgoing.content_type
+        if outgoing.authorization is not None:
+            headers["Authorization"] = outgoing.authorization
+        return httpx.Request(
+            original.method, original.url, headers=headers, content=outgoing.body, extensions=original.extensions
+        )
+
+
+def _origin(url: httpx.URL) -> Origin:
+    return url.scheme, url.host, url.port
+
+
+def _incoming(response: httpx.Response) -> Incoming:
+    return Incoming(response.status_code, response.headers.get_list("WWW-Authenticate"), _connection(response))
+
+
+def _connection(response: httpx.Response) -> Hashable | None:
+    """Return what tells the TCP connection of a response, or None."""
+    stream = response.extensions.get("network_stream")
+    if stream is None:
+        return None
+    try:
+        ends = stream.get_extra_info("client_addr"), stream.get_extra_info("server_addr")
+    except OSError:
+        return object()  # closed with this response: the next one comes on another
+    return None if ends[0] is None or ends[1] is None else tuple(map(tuple, ends))
+
+
+def _joined(response: httpx.Response, limit: int) -> bytes:
+    """Read the body, as it is on the wire, to its end."""
+    stream = response.stream
+    assert isinstance(stream, httpx.SyncByteStream)  # noqa: S101  # a sync client has no other
+    pieces = _Pieces(limit)
+    try:
+        for piece in stream:
+            pieces.add(piece)
+    finally:
+        stream.close()
+    return bytes(pieces.data)
+
+
+async def _ajoined(response: httpx.Response, limit: int) -> bytes:
+    stream = response.stream
+    assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101  # an async client has no other
+    pieces = _Pieces(limit)
+    try:
+        async for piece in stream:
+            pieces.add(piece)
+    finally:
+        await stream.aclose()
+    return bytes(pieces.data)
+
+
+class _Pieces:
+    def __init__(self, limit: int) -> None:
+        self.data = bytearray()
+        self._limit = limit
+
+    def add(self, piece: bytes) -> None:
+        self.data += piece
+        if len(self.data) > self._limit:
+            raise LimitExceededError(f"the server sent a body of more than {self._limit} octets")

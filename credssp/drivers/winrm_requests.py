@@ -1,0 +1,361 @@
+r"""CredSSP for requests, pywinrm and pypsrp: a drop-in for requests-credssp.
+
+::
+
+    import requests
+    from credssp.drivers.winrm_requests import HTTPCredSSPAuth
+
+    auth = HTTPCredSSPAuth("LAB\\alice", "secret")
+    response = requests.post("http://srv.lab.test:5985/wsman", data=soap, auth=auth)
+
+The body is encrypted over http (``encryption="auto"``), and `response` holds the decrypted answer. How to use it in
+pywinrm and pypsrp stands in docs/how-to/winrm-clients.md.
+
+A login counts for one TCP connection, and requests does not tell which one of its pool it will use. So a session that
+is shared by threads logs on again whenever it meets another connection: correct, but slow. Use a session for each.
+"""
+
+from __future__ import annotations
+
+import datetime
+import io
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Hashable
+from typing import Any, Final, Literal, cast
+from urllib.parse import urlsplit
+
+try:
+    import requests
+    from requests.auth import AuthBase
+    from urllib3 import HTTPHeaderDict, HTTPResponse
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"credssp.drivers.winrm_requests needs {error.name}, which is missing: pip install 'credssp[requests]'",
+        name=error.name,
+    ) from None
+
+from credssp.context import ClientContext
+from credssp.credentials import DelegatedCredentials, LogonCredentials, PasswordCredentials
+from credssp.engine.events import Observer
+from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError
+from credssp.mechanism_name import MechanismChoice
+from credssp.policy import CredentialSource, DelegationPolicy, PolicySettings
+from credssp.secret import Secret
+from credssp.tls.settings import ClientTLS
+from credssp.winrm.client import ClientSettings
+from credssp.winrm.encryption import DEFAULT_MAX_BODY, is_encrypted_body, is_encrypted_type, trailer_length
+from credssp.winrm.session import ClientSession, Encryption, Exchange, Incoming, Outgoing, encrypts
+
+__all__ = ["HTTPCredSSPAuth", "HostContext"]
+
+_LEG_BODY: Final = 64 * 1024
+"""Octets of a body beside a leg; nothing of interest is in it."""
+
+Origin = tuple[str, str, int | None]
+
+
+class HTTPCredSSPAuth(AuthBase):
+    """Authenticates requests with CredSSP.
+
+    The first five arguments are those of requests-credssp's ``HttpCredSSPAuth``.
+
+    Attributes:
+        contexts: by host name, what pywinrm and pypsrp encrypt and decrypt with.
+    """
+
+    def __init__(
+        self,
+        username: str | None = None,
+        password: str | Secret[str] | None = None,
+        auth_mechanism: MechanismChoice = "auto",
+        disable_tlsv1_2: bool = False,
+        minimum_version: int | None = None,
+        *,
+        credentials: LogonCredentials | None = None,
+        encryption: Encryption = "auto",
+        service: str = "HTTP",
+        spn_host: str | None = None,
+        policy_service: str = "WSMAN",
+        delegate: bool = True,
+        delegated_credentials: DelegatedCredentials | None = None,
+        policy: DelegationPolicy | PolicySettings | None = None,
+        source: CredentialSource = CredentialSource.FRESH,
+        mutual_auth: bool = False,
+        tls: ClientTLS | None = None,
+        max_body: int = DEFAULT_MAX_BODY,
+        random: Callable[[int], bytes] = os.urandom,
+        observer: Observer | None = None,
+    ) -> None:
+        r"""Prepare; nothing is sent before the first request.
+
+        Args:
+            username: ``DOMAIN\user`` or ``user@realm``; None for the Kerberos credential cache.
+            password: the password.
+            auth_mechanism: ``auto``, ``negotiate``, ``ntlm`` or ``kerberos``.
+            disable_tlsv1_2: taken for compatibility; TLS below 1.2 is not spoken.
+            minimum_version: lowest CredSSP version to accept; 5 by default (below it, CVE-2018-0886).
+            credentials: credentials of another kind, in place of user name and password.
+            encryption: ``auto`` encrypts messages over http, ``always``, or ``never``. A body that pywinrm or pypsrp
+                encrypted already is left as it is.
+            service: service class of the SPN to authenticate.
+            spn_host: host of the SPN, where it is not the host of the URL.
+            policy_service: service class of the SPN that the policy is asked about.
+            delegate: whether credentials go to the server at all.
+            delegated_credentials: credentials to delegate in place of those to authenticate with.
+            policy: who may be given the credentials; by default this server.
+            source: where the credentials come from, for the policy.
+            mutual_auth: fail unless the server is authenticated by its certificate or by Kerberos.
+            tls: settings of the TLS session inside.
+            max_body: octets of one encrypted response to take.
+            random: source of clientNonce.
+            observer: sees every TSRequest.
+
+        Raises:
+            LocalProtocolError: arguments that make no sense.
+        """
+        if disable_tlsv1_2:
+            warnings.warn("disable_tlsv1_2 has no effect: TLS below 1.2 is not spoken", UserWarning, stacklevel=2)
+        encrypts(encryption, "http")
+        if username is not None and credentials is None:
+            credentials = PasswordCredentials(username, password or "")
+        self.username = username
+        self.auth_mechanism = auth_mechanism
+        self.minimum_version = minimum_version
+        self.contexts: dict[str, HostContext] = {}
+        self._encryption: Encryption = encryption
+        self._max_body = max_body
+        self._sessions: dict[Origin, ClientSession] = {}
+        self._lock = threading.Lock()
+        self._settings = ClientSettings(
+            credentials=credentials,
+            service=service,
+            spn_host=spn_host,
+            policy_service=policy_service,
+            mechanism=auth_mechanism,
+            delegate=delegate,
+            delegated_credentials=delegated_credentials,
+            policy=policy,
+            source=source,
+            mutual_auth=mutual_auth,
+            min_version=minimum_version,
+            tls=tls,
+            random=random,
+            observer=observer,
+        )
+
+    def __repr__(self) -> str:
+        return f"HTTPCredSSPAuth({self.username!r})"
+
+    def session(self, url: str) -> ClientSession:
+        """Return what is known about the server of this URL."""
+        origin = _origin(url)
+        scheme, host, _ = origin
+        with self._lock:
+            session = self._sessions.get(origin)
+            if session is None:
+                session = ClientSession(
+                    self._settings, host, encrypt=encrypts(self._encryption, scheme), max_body=self._max_body
+                )
+                self._sessions[origin] = session
+            self.contexts[host] = HostContext(session)
+            return session
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Prepare a request; called by requests."""
+        request.headers["Connection"] = "Keep-Alive"
+        exchange = _Exchange(self.session(cast(str, request.url)), request)
+        exchange.begin(request)
+        request.register_hook("response", exchange.answer)
+        return request
+
+
+class _Exchange:
+    """One request of the caller with everything that is sent for it."""
+
+    def __init__(self, session: ClientSession, request: requests.PreparedRequest) -> None:
+        self._session = session
+        self._origin = _origin(cast(str, request.url))
+        self._body = _octets(request.body)
+        content_type = request.headers.get("Content-Type")
+        self._content_type = content_type.decode("latin-1") if isinstance(content_type, bytes) else content_type
+        self._foreign = is_encrypted_body(self._body)
+        self._flow: Exchange | None = None
+
+    def begin(self, request: requests.PreparedRequest) -> None:
+        """Make the request what it is to be at first."""
+        self._flow = self._session.send(self._body, self._content_type)
+        _apply(request, next(self._flow))
+
+    def answer(self, response: requests.Response, **kwargs: Any) -> requests.Response:
+        """Look at the response, send what else is needed, and return the one for the caller; a hook of requests."""
+        if _origin(response.url) != self._origin:
+            return response  # a redirect to another server, which gets neither a login nor credentials
+        begin = time.monotonic()
+        sent = response
+        context: ClientContext | None = None
+        flow, self._flow = self._flow, None
+        try:
+            if flow is None:
+                # A prepared request that is sent a second time, holding what was for the first.
+                if response.request.body == self._body and response.status_code != 401:
+                    return response
+                flow = self._session.send(self._body, self._content_type)
+                sent = self._send(sent, next(flow), kwargs)
+            while True:
+                sent = self._send(sent, flow.send(_incoming(sent)), kwargs)
+        except StopIteration as end:
+            context = end.value
+        except CredSSPError:
+            sent.close()
+            raise
+        if sent is not response:
+            sent.elapsed = response.elapsed + datetime.timedelta(seconds=time.monotonic() - begin)
+        if context is not None and not self._foreign and is_encrypted_type(sent.headers.get("Content-Type")):
+            return self._decrypted(sent, context)
+        return sent
+
+    def _send(self, last: requests.Response, outgoing: Outgoing, kwargs: dict[str, Any]) -> requests.Response:
+        # The response must be read to its end, or its connection does not go back for the next leg.
+        _read(last, _LEG_BODY)
+        last.raw.release_conn()
+        request = last.request.copy()
+        _apply(request, outgoing)
+        response = last.connection.send(request, **kwargs)
+        response.request = request
+        response.history = [*last.history, last]
+        return response
+
+    def _decrypted(self, response: requests.Response, context: ClientContext) -> requests.Response:
+        """Return the response as it would be without encryption."""
+        message = self._session.open(context, response.headers["Content-Type"], _read(response, self._session.max_body))
+        headers = HTTPHeaderDict(response.headers)
+        headers["Content-Type"] = message.content_type
+        headers["Content-Length"] = str(len(message.data))
+        raw = HTTPResponse(
+            io.BytesIO(message.data),
+            headers=headers,
+            status=response.status_code,
+            reason=response.reason,
+            preload_content=False,
+        )
+        result = response.connection.build_response(response.request, raw)
+        result.history = response.history
+        result.elapsed = response.elapsed
+        return result
+
+
+class HostContext:
+    """One server as pywinrm and pypsrp see it: they encrypt and decrypt themselves, whatever connection is in use."""
+
+    def __init__(self, session: ClientSession) -> None:
+        self._session = session
+
+    def wrap(self, data: bytes) -> bytes:
+        """Encrypt; returns TLS records."""
+        return self._session.wrap(data)
+
+    def unwrap(self, data: bytes) -> bytes:
+        """Decrypt TLS records."""
+        return self._session.unwrap(data)
+
+    def wrap_winrm(self, data: bytes) -> tuple[bytes, bytes, int]:
+        """Encrypt; returns the first octets, as many as the trailer has, the others, and the padding, which is 0.
+
+        The three go into the body as pyspnego has it: length of the first, the first, the second.
+        """
+        records = self._session.wrap(data)
+        context = self._session.context
+        assert context is not None  # noqa: S101  # it encrypted
+        trailer = trailer_length(records, len(data), context.tls_version, context.tls_cipher)
+        return records[:trailer], records[trailer:], 0
+
+    def unwrap_winrm(self, header: bytes, data: bytes) -> bytes:
+        """Decrypt what `wrap_winrm` of the other side made."""
+        return self._session.unwrap(header + data)
+
+    @property
+    def tls_connection(self) -> HostContext:
+        """What tells about the TLS session: `get_cipher_name`."""
+        return self
+
+    def get_cipher_name(self) -> str:
+        """Return the cipher suite in OpenSSL's spelling."""
+        context = self._session.context
+        return "" if context is None else context.tls_cipher
+
+
+def _origin(url: str) -> Origin:
+    parts = urlsplit(url)
+    default: dict[str, Literal[80, 443]] = {"http": 80, "https": 443}
+    return parts.scheme, parts.hostname or "", parts.port or default.get(parts.scheme)
+
+
+def _octets(body: Any) -> bytes:
+    """Return the whole body, whatever requests allows it to be."""
+    if body is None:
+        return b""
+    if isinstance(body, str):
+        return body.encode("utf-8")
+    if isinstance(body, bytes | bytearray | memoryview):
+        return bytes(body)
+    try:
+        if hasattr(body, "read"):
+            return _octets(body.read())
+        return b"".join(_octets(piece) for piece in body)
+    except TypeError:
+        raise LocalProtocolError(f"a body of type {type(body).__name__} cannot be sent") from None
+
+
+def _apply(request: requests.PreparedRequest, outgoing: Outgoing) -> None:
+    """Put body and headers into a request."""
+    request.headers.pop("Transfer-Encoding", None)
+    request.headers.pop("Authorization", None)
+    request.body = outgoing.body
+    if outgoing.body or request.method not in {"GET", "HEAD"}:
+        request.headers["Content-Length"] = str(len(outgoing.body))
+    if outgoing.content_type is not None:
+        request.headers["Content-Type"] = outgoing.content_type
+    if outgoing.authorization is not None:
+        request.headers["Authorization"] = outgoing.authorization
+
+
+def _incoming(response: requests.Response) -> Incoming:
+    return Incoming(response.status_code, _challenges(response), _connection(response))
+
+
+def _challenges(response: requests.Response) -> list[str]:
+    # urllib3 keeps header lines apart, which requests joins with commas.
+    headers = getattr(response.raw, "headers", None)
+    if isinstance(headers, HTTPHeaderDict):
+        return headers.getlist("WWW-Authenticate")
+    value = response.headers.get("WWW-Authenticate")
+    return [] if value is None else [value]
+
+
+def _connection(response: requests.Response) -> Hashable | None:
+    """Return what tells the TCP connection of a response that was not read yet, or None."""
+    connection = getattr(response.raw, "connection", None)
+    if connection is None:
+        return None
+    if connection.sock is None:
+        return object()  # closed with this response: the next one comes on another
+    try:
+        return connection.sock.getsockname(), connection.sock.getpeername()
+    except OSError:
+        return object()
+
+
+def _read(response: requests.Response, limit: int) -> bytes:
+    """Read a body to its end."""
+    pieces: list[bytes] = []
+    size = 0
+    for piece in response.iter_content(65536):
+        size += len(piece)
+        if size > limit:
+            response.close()
+            raise LimitExceededError(f"the server sent a body of more than {limit} octets")
+        pieces.append(piece)
+    return b"".join(pieces)

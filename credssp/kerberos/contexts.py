@@ -1,0 +1,281 @@
+"""Kerberos, initiator and acceptor, over GSS-API or SSPI through pyspnego (RFC 4121, [MS-KILE] 3.4.5.4).
+
+Both ends demand confidentiality, integrity and mutual authentication: CredSSP sends a password through the context.
+Making the initiator and its first step may ask a KDC, and so may block.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Final
+
+from credssp.credentials import LogonCredentials, NTHashCredentials, PasswordCredentials
+from credssp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
+from credssp.identity import Identity
+from credssp.kerberos import krb5_conf, pyspnego
+from credssp.kerberos.gss_errors import failure
+from credssp.security_context import SecurityContext
+from credssp.server_authentication import ServerAuthentication
+from credssp.status import NTStatus, SecurityStatus
+from credssp.target import Target
+
+if TYPE_CHECKING:
+    import spnego
+
+__all__ = ["KerberosAcceptor", "KerberosInitiator", "kerberos_obstacle", "realm_obstacle"]
+
+# Values of spnego.ContextReq, which are those of GSS-API (RFC 2744 3.9.5).
+_REQUIRED: Final = {0x02: "mutual authentication", 0x10: "confidentiality", 0x20: "integrity"}
+
+
+class _KerberosContext(SecurityContext):
+    """What both roles share; a `credssp.mechanism.SpnegoMechanism`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = "kerberos"
+        self.wire_form = "kerberos"
+        self._context: spnego.ContextProxy | None = None
+
+    def _open(self) -> spnego.ContextProxy:
+        raise NotImplementedError
+
+    @property
+    def session_key(self) -> bytes:
+        """The key of the context as GSS-API tells it; the subkey where there is one."""
+        self._check_can_wrap()
+        context = self._established()
+        return pyspnego.call("asking for the Kerberos session key", lambda: context.session_key)
+
+    @property
+    def mech_list_mic_required(self) -> bool:
+        """False: with Kerberos as first choice of both, the mechListMIC is exchanged only on demand (RFC 4178 5)."""
+        return False
+
+    def make_mech_list_mic(self, mech_types: bytes) -> bytes:
+        """Sign SPNEGO's MechTypeList (GSS_GetMIC)."""
+        return self._run(self._call, "signing with Kerberos", self._established().sign, mech_types)
+
+    def verify_mech_list_mic(self, mech_types: bytes, mic: bytes) -> None:
+        """Check the peer's signature over it (GSS_VerifyMIC)."""
+        self._run(self._call, "verifying with Kerberos", self._established().verify, mech_types, mic)
+
+    def _established(self) -> spnego.ContextProxy:
+        if self._context is None or not self.complete:
+            raise LocalProtocolError("the Kerberos context is not complete")
+        return self._context
+
+    @staticmethod
+    def _call(doing: str, function: Callable[..., object], *args: object) -> bytes:
+        result = pyspnego.call(doing, function, *args)
+        return result if isinstance(result, bytes) else b""
+
+    def _step(self, token: bytes | None) -> bytes | None:
+        if self._context is None:
+            self._context = self._open()
+        context = self._context
+        reply: bytes | None = pyspnego.call("taking a Kerberos token", pyspnego.kerberos_step, context, token)
+        if context.complete:
+            self._check_flags(int(context.context_attr))
+            self._establish(context)
+        elif not reply:
+            raise RemoteProtocolError("Kerberos waits for a token but has none to send", section="RFC 4121 4")
+        return reply or None
+
+    def _check_flags(self, granted: int) -> None:
+        missing = [what for flag, what in _REQUIRED.items() if not granted & flag]
+        if missing:
+            raise RemoteProtocolError(
+                f"the Kerberos context is without {', '.join(missing)}, which CredSSP needs",
+                status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION,
+                section="RFC 4121 4.1.1.1",
+            )
+
+    def _establish(self, context: spnego.ContextProxy) -> None:  # noqa: ARG002 - the acceptor wants it
+        self.complete = self.can_wrap = True
+        self.server_authentication = ServerAuthentication.KERBEROS
+
+    def _sign(self, data: bytes) -> bytes:
+        return self._call("signing with Kerberos", self._established().sign, data)
+
+    def _verify(self, data: bytes, signature: bytes) -> None:
+        self._call("verifying with Kerberos", self._established().verify, data, signature)
+
+    def _wrap(self, data: bytes) -> bytes:
+        context = self._established()
+        if context.iov_available():
+            # Header, then data, as SSPI does it: some peers refuse the plain gss_wrap token (RRC 0) where they
+            # expect a security trailer in front ([MS-KILE] 3.4.5.4.1).
+            sealed = pyspnego.call("wrapping with Kerberos", context.wrap_winrm, data)
+            return sealed.header + sealed.data
+        return pyspnego.call("wrapping with Kerberos", context.wrap, data).data
+
+    def _unwrap(self, data: bytes) -> bytes:
+        result = pyspnego.call("unwrapping with Kerberos", self._established().unwrap, data)
+        if not result.encrypted:
+            raise RemoteProtocolError(
+                "a Kerberos message that is signed but not encrypted",
+                status=SecurityStatus.SEC_E_MESSAGE_ALTERED,
+                section="RFC 4121 4.2.4",
+            )
+        return result.data
+
+
+class KerberosInitiator(_KerberosContext):
+    """Logs on with Kerberos.
+
+    Args:
+        credentials: a password or a keytab, to get a ticket with, or a credential cache that has one; None takes the
+            tickets of the default credential cache.
+        target: the service to get a ticket for.
+        channel_bindings: application data of channel bindings, or None; CredSSP has none.
+    """
+
+    def __init__(
+        self, credentials: LogonCredentials | None, target: Target, *, channel_bindings: bytes | None = None
+    ) -> None:
+        super().__init__()
+        self._credentials = credentials
+        self._target = target
+        self._channel_bindings = channel_bindings
+
+    def _open(self) -> spnego.ContextProxy:
+        credentials = self._credentials
+        obstacle = kerberos_obstacle(credentials, self._target)
+        if obstacle is not None:
+            raise obstacle
+        assert not isinstance(credentials, NTHashCredentials)  # noqa: S101  # that is an obstacle
+        return pyspnego.call(
+            "getting a Kerberos ticket",
+            pyspnego.kerberos_client,
+            credentials,
+            _principal(credentials) if isinstance(credentials, PasswordCredentials) else "",
+            service=self._target.service,
+            host=self._target.host,
+            application_data=self._channel_bindings,
+        )
+
+
+def kerberos_obstacle(credentials: LogonCredentials | None, target: Target) -> AuthenticationError | None:
+    """Return why Kerberos cannot work whatever a KDC would say, or None where it is worth trying."""
+    missing = pyspnego.kerberos_missing()
+    if missing:
+        return pyspnego.kerberos_unavailable(missing)
+    if isinstance(credentials, NTHashCredentials):
+        return failure(
+            "an NT hash logs on with NTLM only; Kerberos needs the password", SecurityStatus.SEC_E_NO_CREDENTIALS
+        )
+    if isinstance(credentials, PasswordCredentials) and not credentials.username:
+        return failure("Kerberos needs a user name", SecurityStatus.SEC_E_NO_CREDENTIALS)
+    if target.is_address:
+        return failure(
+            "Kerberos knows hosts by name, and the target is an IP address", SecurityStatus.SEC_E_TARGET_UNKNOWN
+        )
+    return None
+
+
+def realm_obstacle(credentials: LogonCredentials | None) -> AuthenticationError | None:
+    """Return why a password is most likely not one of a Kerberos realm, or None where it is worth asking a KDC.
+
+    A domain without a dot is a NetBIOS name (``LAB\\alice``). libkrb5 takes it for a realm and looks for its KDC in
+    DNS, for seconds where nobody answers, and there is none but where krb5.conf knows a realm of that name.
+    """
+    if not isinstance(credentials, PasswordCredentials) or sys.platform == "win32":
+        return None
+    realm = _account(credentials)[1]
+    if not realm or "." in realm or realm in krb5_conf.load().realms:
+        return None
+    return failure(
+        f"{realm} is a NetBIOS name and no realm of krb5.conf; Kerberos wants the user as NAME@EXAMPLE.COM",
+        SecurityStatus.SEC_E_NO_AUTHENTICATING_AUTHORITY,
+    )
+
+
+def _principal(credentials: PasswordCredentials) -> str:
+    """Return the principal whose password this is.
+
+    The realm of an Active Directory domain is its DNS name in capitals, and MIT Kerberos compares exactly; without a
+    domain the default realm is taken.
+    """
+    user, realm = _account(credentials)
+    name = user.replace("\\", "\\\\").replace("@", "\\@")
+    return f"{name}@{realm}" if realm else name
+
+
+def _account(credentials: PasswordCredentials) -> tuple[str, str]:
+    """Return the user's name, and the realm in capitals or nothing."""
+    user, domain = credentials.username, credentials.domain
+    if not domain and "@" in user:
+        user, _, domain = user.rpartition("@")
+    return user, domain.upper()
+
+
+_REPAIRABLE: Final[dict[SecurityStatus, int | None]] = {
+    SecurityStatus.SEC_E_TIME_SKEW: NTStatus.STATUS_TIME_DIFFERENCE_AT_DC,
+    SecurityStatus.SEC_E_CONTEXT_EXPIRED: None,
+}
+"""What a client is told about its ticket, since it can repair that: its clock, and a ticket that has expired."""
+
+
+class KerberosAcceptor(_KerberosContext):
+    """Accepts a Kerberos login with a key of a keytab.
+
+    What is wrong with a client's token stands in the error's `status` and text. The client learns less of it
+    (`error_code`): which services the keytab has keys for is none of its business, so whatever does not open, does not
+    fit or came before is STATUS_LOGON_FAILURE.
+
+    Args:
+        names: the services of which the client must have asked for one (``TERMSRV/host``, ``TERMSRV/host@REALM``), or
+            none for every key in the keytab.
+        keytab: ``TYPE:residual`` or a path; None for the default keytab of the process (``KRB5_KTNAME``).
+        channel_bindings: application data of the channel bindings that the client must use, or None.
+    """
+
+    def __init__(
+        self, *, names: Collection[str] = (), keytab: str | None = None, channel_bindings: bytes | None = None
+    ) -> None:
+        super().__init__()
+        self._names = tuple(names)
+        self._keytab = keytab
+        self._channel_bindings = channel_bindings
+
+    def _open(self) -> spnego.ContextProxy:
+        missing = pyspnego.kerberos_missing()
+        if missing:
+            raise pyspnego.kerberos_unavailable(missing)
+        try:
+            return pyspnego.call(
+                "opening the Kerberos keytab",
+                pyspnego.kerberos_server,
+                self._names,
+                self._channel_bindings,
+                keytab=self._keytab,
+            )
+        except AuthenticationError as error:
+            # A file that is not there, or is something else: whatever it is, there is no key.
+            if error.status in (SecurityStatus.SEC_E_NO_CREDENTIALS, SecurityStatus.SEC_E_INTERNAL_ERROR):
+                error.status = SecurityStatus.SEC_E_NO_KERB_KEY
+            raise
+
+    def _step(self, token: bytes | None) -> bytes | None:
+        # What is wrong with the keytab is not the client's fault, and is not judged here.
+        self._context = self._context or self._open()
+        try:
+            return super()._step(token)
+        except AuthenticationError as error:
+            # The text ends with what the client is told, so the true status goes in here.
+            told = _REPAIRABLE.get(error.status, NTStatus.STATUS_LOGON_FAILURE)
+            raise failure(f"{error.message} ({error.status.name})", error.status, told) from None
+
+    def _establish(self, context: spnego.ContextProxy) -> None:
+        principal = pyspnego.call("asking for the Kerberos principal", lambda: context.client_principal) or ""
+        name, _, realm = principal.rpartition("@")
+        super()._establish(context)
+        self.identity = Identity(
+            username=name or realm,
+            domain=realm if name else "",
+            mechanism="kerberos",
+            sent_username=name or realm,
+            sent_domain=realm if name else "",
+        )

@@ -1,0 +1,211 @@
+"""The one door to pyspnego (and through it to GSS-API): loaded late, kept quiet, its exceptions turned into ours.
+
+* ``import spnego`` takes 70 ms and pulls gssapi in where that is installed, so it happens with the first initiator.
+* pyspnego logs every token at DEBUG level, and an NTLM AUTHENTICATE is an offline-crackable proof of the password.
+  A filter on its loggers drops what they say below WARNING *while one of our calls runs in this thread*: nothing else
+  that the program does with pyspnego loses a record.
+* Everything it raises becomes one of our errors, without the cause: a foreign text or traceback may hold a token.
+  The texts of GSS-API and Kerberos are kept, since they come from the local library and say what to repair.
+
+Only public names of pyspnego are used, but for the names of its loggers and one argument, see `kerberos_server`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import logging
+import sys
+import threading
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+
+from credssp.credentials import CCacheCredentials, KerberosCredentials, KeytabCredentials
+from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError
+from credssp.kerberos import acceptor_key, gss_errors
+from credssp.kerberos.gss_errors import failure
+from credssp.status import SecurityStatus
+
+if TYPE_CHECKING:
+    import spnego
+    from spnego.channel_bindings import GssChannelBindings
+
+__all__ = ["call", "kerberos_client", "kerberos_missing", "kerberos_server", "kerberos_step", "ntlm_client"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_LOGGERS: Final = ("spnego._ntlm", "spnego._gss", "spnego._sspi")
+
+
+class _Running(threading.local):
+    """Whether one of our calls is running in this thread."""
+
+    active = False
+
+
+_running = _Running()
+
+
+class _Quiet(logging.Filter):
+    """Drops what pyspnego says below WARNING on our behalf."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not _running.active or record.levelno >= logging.WARNING
+
+
+@functools.cache
+def _prepare() -> None:
+    """Import pyspnego and silence it."""
+    import spnego  # noqa: F401
+
+    quiet = _Quiet()
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(quiet)
+
+
+@functools.cache
+def kerberos_missing() -> str | None:
+    """Return what is not installed for Kerberos to work, or None where everything is there."""
+    # pyspnego uses SSPI on Windows, elsewhere GSS-API.
+    needed = ("sspilib",) if sys.platform == "win32" else ("gssapi", "krb5")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if not missing:
+        return None
+    return f"Kerberos needs {' and '.join(missing)}: pip install 'credssp[kerberos]'"
+
+
+def kerberos_unavailable(reason: str) -> AuthenticationError:
+    """Make the error for a Kerberos that is not there at all."""
+    return failure(
+        reason, SecurityStatus.SEC_E_SECPKG_NOT_FOUND, advice="Install what is missing, or log on with NTLM instead."
+    )
+
+
+def call(doing: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a function that uses pyspnego: quietly, and with our errors.
+
+    Args:
+        doing: what it is about, such as ``reading the NTLM CHALLENGE``; the error's text starts with it.
+        function: the function.
+        *args: passed on.
+        **kwargs: passed on.
+    """
+    _prepare()
+    _running.active = True
+    try:
+        return function(*args, **kwargs)
+    except CredSSPError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a foreign library at work on a peer's input: anything may come
+        problem = _translate(doing, error)
+    finally:
+        _running.active = False
+    raise problem
+
+
+def ntlm_client(
+    username: str, nt_hash: bytes, *, service: str, host: str, application_data: bytes | None
+) -> tuple[spnego.ContextProxy, bytes]:
+    """Make an NTLM initiator and its NEGOTIATE.
+
+    With the hash instead of the password pyspnego skips the LM hash (DES), which nobody needs.
+    """
+    import spnego
+
+    context = spnego.client(
+        [spnego.NTLMHash(username, nt_hash=nt_hash.hex())],
+        hostname=host,
+        service=service,
+        channel_bindings=_bindings(application_data),
+        protocol="ntlm",
+        options=spnego.NegotiateOptions.use_ntlm,
+    )
+    return context, context.step() or b""
+
+
+def kerberos_client(
+    credentials: KerberosCredentials | None, principal: str, *, service: str, host: str, application_data: bytes | None
+) -> spnego.ContextProxy:
+    """Make a Kerberos initiator. May ask a KDC, so it may block.
+
+    Args:
+        credentials: None takes the tickets of the default credential cache.
+        principal: whose password it is; of no account for the other kinds, which name theirs.
+        service: the service class of the target.
+        host: the host of the target.
+        application_data: for channel bindings.
+    """
+    import spnego
+
+    credential: spnego.CredentialCache | spnego.KerberosCCache | spnego.KerberosKeytab | spnego.Password
+    if credentials is None:
+        credential = spnego.CredentialCache()
+    elif isinstance(credentials, CCacheCredentials):
+        credential = spnego.KerberosCCache(credentials.ccache, credentials.principal)
+    elif isinstance(credentials, KeytabCredentials):
+        credential = spnego.KerberosKeytab(credentials.keytab, credentials.principal)
+    else:
+        credential = spnego.Password(principal, credentials.password.reveal())
+    return spnego.client(
+        credential,
+        hostname=host,
+        service=service,
+        channel_bindings=_bindings(application_data),
+        protocol="kerberos",
+    )
+
+
+def kerberos_server(
+    names: Collection[str], application_data: bytes | None, *, keytab: str | None = None
+) -> spnego.ContextProxy:
+    """Make a Kerberos acceptor with the keys of these services, or with any key of the keytab.
+
+    pyspnego has no credential for acceptors but the default keytab of the process. GSS-API has one
+    (`credssp.kerberos.acceptor_key`), and it goes in through the argument with which pyspnego makes a context like
+    another: ``_gssapi_credential``, a private name, held by tests/kerberos/test_pyspnego_contract.py.
+    """
+    import spnego
+
+    if sys.platform == "win32":
+        if keytab is not None:
+            raise LocalProtocolError("Windows has no keytabs: it takes the keys of the account that runs the server")
+        service, _, host = next(iter(names), "").partition("/")
+        return spnego.server(
+            credentials=spnego.CredentialCache(f"{service}@{host}" if names else None),
+            channel_bindings=_bindings(application_data),
+            protocol="kerberos",
+        )
+    return spnego.server(
+        credentials=spnego.CredentialCache(),
+        channel_bindings=_bindings(application_data),
+        protocol="kerberos",
+        _gssapi_credential=acceptor_key.acceptor_credential(keytab, names),
+    )
+
+
+def kerberos_step(context: spnego.ContextProxy, token: bytes | None) -> bytes | None:
+    """Give a Kerberos context the peer's token and return the one to send.
+
+    Where GSS-API refuses a token and has a KRB-ERROR for the peer, gssapi returns that and keeps its exception until
+    somebody asks for more; pyspnego 0.12 asks for the flags of a context that does not exist, and stumbles.
+    """
+    try:
+        return context.step(token)
+    except AttributeError:
+        bool(context.complete)  # raises what was kept
+        raise
+
+
+def _bindings(application_data: bytes | None) -> GssChannelBindings | None:
+    if application_data is None:
+        return None
+    from spnego.channel_bindings import GssChannelBindings
+
+    return GssChannelBindings(application_data=application_data)
+
+
+def _translate(doing: str, error: Exception) -> CredSSPError:
+    if isinstance(error, ImportError):
+        return kerberos_unavailable(kerberos_missing() or f"{doing}: a library for it is missing")
+    return gss_errors.translate(doing, error)

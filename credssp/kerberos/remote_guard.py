@@ -1,0 +1,162 @@
+"""Remote Credential Guard from Kerberos tickets: made by a client, opened by a server ([MS-CSSP] 2.2.1.2.3).
+
+The client asks for a service ticket to the server's computer account and for a forwarded ticket-granting ticket, and
+sends both as KERB_TICKET_LOGON. libkrb5 makes such a pair whenever it delegates: the service ticket is in the AP-REQ,
+the KRB-CRED in its authenticator (RFC 4121 4.1.1). They are taken from there. The KRB-CRED is written anew, because in
+Remote Credential Guard the session key of the forwarded ticket stays on the client: a handle in the form of
+KERB_RPC_ENCRYPTION_KEY takes its place, with which the server has the client do what needs the key ([MS-RDPEAR],
+which is not in this library).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from credssp.credentials import CCacheCredentials, RemoteGuardCredentials
+from credssp.errors import DecodeError, LocalProtocolError, RemoteProtocolError
+from credssp.kerberos import crypto as crypto
+from credssp.kerberos import pyspnego
+from credssp.kerberos.ap import APReq, Authenticator, Checksum, Ticket, read_ticket_contents, unframe
+from credssp.kerberos.cred import EncKrbCredPart, KrbCred
+from credssp.kerberos.crypto import KeyUsage
+from credssp.kerberos.gss_errors import failure
+from credssp.kerberos.remote_guard_buffers import (
+    KERB_LOGON_FLAG_REDIRECTED,
+    KerbRPCEncryptionKey,
+    KerbTicketLogon,
+    NTLMRemoteSupplementalCredential,
+)
+from credssp.kerberos.tickets import service_keys, service_ticket
+from credssp.kerberos.values import EncryptedData, EncryptionKey
+from credssp.secret import Secret
+from credssp.status import SecurityStatus
+from credssp.target import Target
+
+__all__ = ["open_remote_guard", "remote_guard_credentials"]
+
+_DELEGATION_AT: Final = 28  # behind length, bindings, flags, DlgOpt and Dlgth
+_HANDLE_SIZE: Final = 16
+
+
+def remote_guard_credentials(
+    target_name: str,
+    *,
+    tickets: CCacheCredentials | None = None,
+    supplemental: Sequence[NTLMRemoteSupplementalCredential] = (),
+    keep_key: bool = True,
+    random: Callable[[int], bytes] = os.urandom,
+) -> RemoteGuardCredentials:
+    """Make the credentials of Remote Credential Guard from a ticket-granting ticket. Asks a KDC, so it may block.
+
+    Args:
+        target_name: SPN or name of the server; the ticket is for ``host/`` and this name.
+        tickets: the credential cache; None for the default one. Its ticket-granting ticket must be forwardable.
+        supplemental: for NTLM on the server.
+        keep_key: whether the session key of the forwarded ticket stays here, as it should. False sends it, as FreeRDP
+            does: with it the server can do all that the user can, until the ticket expires.
+        random: source of the handle and of confounders.
+
+    Raises:
+        AuthenticationError: Kerberos is not there, there is no ticket, or it may not be forwarded.
+        LocalProtocolError: the target is not named by a host name.
+    """
+    missing = pyspnego.kerberos_missing()
+    if missing:
+        raise pyspnego.kerberos_unavailable(missing)
+    target = Target.parse(target_name)
+    if target.is_address:
+        raise LocalProtocolError("Remote Credential Guard needs the server's name, not its address")
+    granted = pyspnego.call(
+        "getting a forwarded ticket", service_ticket, Target("host", target.host), tickets, delegate=True
+    )
+    session_key = granted.key
+    ticket, cred, part = _take_apart(granted.token, session_key)
+    if keep_key:
+        part = EncKrbCredPart(
+            tuple(
+                dataclasses.replace(
+                    info, key=KerbRPCEncryptionKey(info.key_type, Secret(random(_HANDLE_SIZE))).encode()
+                )
+                for info in part.ticket_info
+            )
+        )
+    sealed = crypto.encrypt(session_key.etype, session_key.value, KeyUsage.KRB_CRED, part.encode(), random=random)
+    tgt = KrbCred(cred.tickets, EncryptedData(session_key.etype, sealed)).encode()
+    logon = KerbTicketLogon(
+        service_ticket=Secret(ticket),
+        ticket_granting_ticket=Secret(tgt),
+        flags=KERB_LOGON_FLAG_REDIRECTED if keep_key else 0,
+    )
+    return RemoteGuardCredentials(
+        package_name="Kerberos",
+        buffer=logon.encode(),
+        supplemental=tuple(("NTLM", each.encode()) for each in supplemental),
+    )
+
+
+def open_remote_guard(credentials: RemoteGuardCredentials, *, keytab: str | None = None) -> EncKrbCredPart:
+    """Open what a client sent, with the key of this computer's account.
+
+    Args:
+        credentials: as they were received.
+        keytab: ``TYPE:residual`` or a path; None for the default keytab of the process.
+
+    Raises:
+        DecodeError: they are no Kerberos logon, or there is no ticket-granting ticket in it.
+        AuthenticationError: the keytab has no key for the service ticket.
+        RemoteProtocolError: a ticket does not open.
+    """
+    logon = KerbTicketLogon.decode(credentials.buffer.reveal())
+    cred = logon.krb_cred()
+    if cred is None:
+        raise RemoteProtocolError("there is no ticket-granting ticket in the logon", section="[MS-CSSP] note <22>")
+    ticket = Ticket.decode(logon.service_ticket.reveal())
+    missing = pyspnego.kerberos_missing()
+    if missing:
+        raise pyspnego.kerberos_unavailable(missing)
+    keys = [
+        each.key
+        for each in pyspnego.call("reading the Kerberos keytab", service_keys, keytab)
+        if each.service == ticket.service and each.key.etype == ticket.enc_part.etype
+    ]
+    if not keys:
+        raise failure("the keytab has no key for the service ticket", SecurityStatus.SEC_E_NO_KERB_KEY)
+    key = _session_key(ticket, keys)
+    if key.etype != cred.enc_part.etype:
+        raise RemoteProtocolError("KRB-CRED is not encrypted with the session key", section="[MS-CSSP] note <22>")
+    return EncKrbCredPart.decode(crypto.decrypt(key.etype, key.value, KeyUsage.KRB_CRED, cred.enc_part.cipher))
+
+
+# What is inside
+
+
+def _session_key(ticket: Ticket, keys: Sequence[EncryptionKey]) -> EncryptionKey:
+    """Open a ticket with one of these keys."""
+    problem: RemoteProtocolError | None = None
+    for key in keys:
+        try:
+            plain = crypto.decrypt(key.etype, key.value, KeyUsage.TICKET, ticket.enc_part.cipher)
+        except RemoteProtocolError as error:
+            problem = error
+            continue
+        return read_ticket_contents(plain)[0]
+    assert problem is not None  # noqa: S101  # there is a key
+    raise problem
+
+
+def _take_apart(token: bytes, session_key: EncryptionKey) -> tuple[bytes, KrbCred, EncKrbCredPart]:
+    """Return the service ticket, the KRB-CRED and its contents."""
+    request = APReq.decode(unframe(token)[1])
+    key = session_key.value
+    plain = crypto.decrypt(session_key.etype, key, KeyUsage.AP_REQ_AUTHENTICATOR, request.authenticator.cipher)
+    checksum = Authenticator.decode(plain).checksum
+    if checksum is None or checksum.kind != Checksum.GSS_API or len(checksum.value) < _DELEGATION_AT:
+        raise DecodeError("no checksum that delegates", field="Authenticator.cksum", section="RFC 4121 4.1.1")
+    size = int.from_bytes(checksum.value[_DELEGATION_AT - 2 : _DELEGATION_AT], "little")
+    cred = KrbCred.decode(checksum.value[_DELEGATION_AT : _DELEGATION_AT + size])
+    # With the session key, says RFC 4121 4.1.1, and not with the subkey as RFC 4120 5.8.1 allows.
+    plain = crypto.decrypt(cred.enc_part.etype, key, KeyUsage.KRB_CRED, cred.enc_part.cipher)
+    return request.ticket, cred, EncKrbCredPart.decode(plain)

@@ -1,0 +1,201 @@
+"""The server side of an NTLMv2 login, for a server that can be trusted with a port ([MS-NLMP] 3.2).
+
+Two tokens come in, one goes out: NEGOTIATE is answered with CHALLENGE, AUTHENTICATE with nothing, and the login is
+complete. Anything that goes wrong on the way ends it for good (`credssp.security_context.SecurityContext`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from credssp.account import Account, AccountStore
+from credssp.errors import AuthenticationError, LocalProtocolError
+from credssp.identity import Identity
+from credssp.ntlm import crypto
+from credssp.ntlm.challenge import NTLMTarget, build_challenge
+from credssp.ntlm.messages import Authenticate, Negotiate, Version
+from credssp.ntlm.proof import prove, verify_mic
+from credssp.ntlm.rules import Rules, check_authenticate, check_flags
+from credssp.ntlm.session import NTLMSession
+from credssp.security_context import SecurityContext
+from credssp.server_authentication import ServerAuthentication
+from credssp.status import describe, security_status_from_ntstatus
+
+__all__ = ["NTLMAcceptor"]
+
+_log = logging.getLogger("credssp.ntlm")
+
+WINDOWS_SERVER_2022 = Version(10, 0, 20348)
+
+_EPOCH_AS_FILETIME = 116_444_736_000_000_000
+
+
+class NTLMAcceptor(SecurityContext):
+    """Accepts one NTLMv2 login; a `credssp.mechanism.SpnegoMechanism`.
+
+    Args:
+        accounts: who may log on.
+        target: the server's names; by default those of this host.
+        spn: the SPN, or those, of which the client must name one (``TERMSRV/host``, any case). None takes any.
+        channel_bindings: application data of the channel bindings that the client must use
+            (``tls-server-end-point:`` and a hash). None takes any; CredSSP clients send none.
+        require_mic: refuse a login without MIC. Our CHALLENGE always carries a timestamp, so every client newer
+            than Windows XP sends one; impacket and asyauth (aardwolf) do not. A MIC that is there is always verified.
+        max_clock_skew: seconds that the client's timestamp may differ from ours, or None for any. The server
+            challenge is fresh for every login, so age proves nothing more, and clients with a wrong clock are common;
+            Windows stopped looking after 2008 R2 ([MS-NLMP] <39>).
+        version: what to call ourselves in CHALLENGE.
+        clock: nanoseconds since 1970, as `time.time_ns`.
+        random: n random octets, as `os.urandom`.
+    """
+
+    def __init__(
+        self,
+        accounts: AccountStore,
+        *,
+        target: NTLMTarget | None = None,
+        spn: str | Iterable[str] | None = None,
+        channel_bindings: bytes | None = None,
+        require_mic: bool = True,
+        max_clock_skew: float | None = None,
+        version: Version = WINDOWS_SERVER_2022,
+        clock: Callable[[], int] = time.time_ns,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        super().__init__()
+        self.name = "ntlm"
+        self.wire_form = "ntlm"
+        self._accounts = accounts
+        self._target = NTLMTarget.of_this_host() if target is None else target
+        self._rules = Rules(
+            spn=spn, channel_bindings=channel_bindings, require_mic=require_mic, max_clock_skew=max_clock_skew
+        )
+        self._version = version
+        self._clock = clock
+        self._random = random
+        self._negotiate = b""
+        self._challenge = b""
+        self._server_challenge = b""
+        self._filetime = 0
+        self._flags = 0
+        self._mic_received = False
+        self._session: NTLMSession  # set when the login is complete; every use runs behind `can_wrap`
+
+    @property
+    def session_key(self) -> bytes:
+        """ExportedSessionKey, 16 octets."""
+        self._check_can_wrap()
+        return self._run(lambda: self._session.exported_session_key)
+
+    @property
+    def mech_list_mic_required(self) -> bool:
+        """Whether AUTHENTICATE carried a MIC; SPNEGO must then exchange mechListMICs ([MS-SPNG] 3.1.5.1)."""
+        return self._mic_received
+
+    def make_mech_list_mic(self, mech_types: bytes) -> bytes:
+        """Sign SPNEGO's MechTypeList; see `NTLMSession.make_mech_list_mic`."""
+        self._check_can_wrap()
+        return self._run(lambda: self._session.make_mech_list_mic(mech_types))
+
+    def verify_mech_list_mic(self, mech_types: bytes, mic: bytes) -> None:
+        """Check the client's signature over it; see `NTLMSession.verify_mech_list_mic`."""
+        self._check_can_wrap()
+        self._run(lambda: self._session.verify_mech_list_mic(mech_types, mic))
+
+    def _step(self, token: bytes | None) -> bytes | None:
+        """Take NEGOTIATE and return CHALLENGE; take AUTHENTICATE and return None.
+
+        Raises:
+            DecodeError: the message does not decode.
+            RemoteProtocolError: it breaks the protocol, lacks a flag that CredSSP needs, or its MIC does not match.
+            AuthenticationError: unknown user or wrong password (always the same text and STATUS_LOGON_FAILURE), an
+                account that must not log on, or a login that our settings forbid.
+        """
+        if token is None:
+            raise LocalProtocolError("an NTLM acceptor needs the client's token")
+        if not self._challenge:
+            return self._accept_negotiate(token)
+        self._accept_authenticate(token)
+        return None
+
+    def _sign(self, data: bytes) -> bytes:
+        return self._session.get_mic(data)
+
+    def _verify(self, data: bytes, signature: bytes) -> None:
+        self._session.verify_mic(data, signature)
+
+    def _wrap(self, data: bytes) -> bytes:
+        return self._session.wrap(data)
+
+    def _unwrap(self, data: bytes) -> bytes:
+        return self._session.unwrap(data)
+
+    def _accept_negotiate(self, token: bytes) -> bytes:
+        client_flags = Negotiate.decode(token).flags
+        check_flags(client_flags, "NEGOTIATE")
+        self._negotiate = token
+        self._server_challenge = self._random(8)
+        self._filetime = self._clock() // 100 + _EPOCH_AS_FILETIME
+        self._challenge, self._flags = build_challenge(
+            client_flags,
+            self._target,
+            server_challenge=self._server_challenge,
+            filetime=self._filetime,
+            version=self._version.encode(),
+        )
+        return self._challenge
+
+    def _accept_authenticate(self, token: bytes) -> None:
+        message = Authenticate.decode(token)
+        # What holds is what both said; a client must not drop in AUTHENTICATE what it asked for in NEGOTIATE.
+        check_flags(message.flags, "AUTHENTICATE")
+        flags = message.flags & self._flags
+        response = check_authenticate(message, target=self._target, filetime=self._filetime, rules=self._rules)
+        candidates = self._find(message.domain, message.username)
+        account, session_base_key = prove(message, response, candidates, self._server_challenge)
+        exported_session_key = crypto.rc4(session_base_key, message.encrypted_session_key)
+        if message.mic is not None:
+            verify_mic(exported_session_key, self._negotiate, self._challenge, token)
+            self._mic_received = True
+        _check_status(account)
+        self._session = NTLMSession(exported_session_key, flags, role="acceptor")
+        self.identity = Identity(
+            username=account.username,
+            domain=account.domain,
+            mechanism="ntlm",
+            sent_username=message.username,
+            sent_domain=message.domain,
+            workstation=message.workstation,
+            target_name=response.target_info.target_name,
+            account=account,
+        )
+        self.server_authentication = ServerAuthentication.NTLM
+        self.complete = self.can_wrap = True
+
+    def _find(self, domain: str, username: str) -> Sequence[Account]:
+        """Ask the store; whatever goes wrong in there looks to the client like an unknown user.
+
+        The store is the application's code: its exceptions may quote names or hashes, so only their type is logged.
+        """
+        try:
+            return tuple(self._accounts.find(domain, username))
+        except Exception as error:  # noqa: BLE001  the application's code may raise anything
+            _log.error("the account store raised %s; the login is refused", type(error).__name__)
+            return ()
+
+    def __repr__(self) -> str:
+        return f"NTLMAcceptor(complete={self.complete}, failed={self._failed})"
+
+
+def _check_status(account: Account) -> None:
+    """Refuse a locked, disabled or expired account, now that the client has proved to know its password."""
+    if account.status is not None:
+        raise AuthenticationError(
+            f"the password is right, but the account may not log on: {describe(account.status).meaning}",
+            status=security_status_from_ntstatus(account.status),
+            ntstatus=account.status,
+            section="[MS-NLMP] 3.2.5.1.2",
+        )

@@ -1,0 +1,153 @@
+"""What the security contexts of this package share: a context that failed stays failed.
+
+After a token that did not verify nothing that the peer sends may bring the context back to life, so the first
+exception in an operation, whatever it is, closes the door. `step`, `wrap` and `unwrap` do so themselves, being the hot
+path; other operations run through `SecurityContext._run`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from credssp.errors import LocalProtocolError
+from credssp.identity import Identity
+from credssp.mechanism_name import MechanismName, WireForm
+from credssp.server_authentication import ServerAuthentication
+
+__all__ = ["SecurityContext"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class SecurityContext(ABC):
+    """Base of the initiators and acceptors; implements `credssp.mechanism.Mechanism`.
+
+    Attributes:
+        name: the mechanism at work, once known.
+        wire_form: how the tokens look on the wire, once known.
+        complete: whether no further token is expected.
+        can_wrap: whether `wrap` works (and `unwrap`, see there).
+        server_authentication: what was proved about the server so far.
+        identity: who logged on, for an acceptor that is complete.
+    """
+
+    def __init__(self) -> None:
+        self.name: MechanismName = ""
+        self.wire_form: WireForm = ""
+        self.complete = False
+        self.can_wrap = False
+        self.server_authentication = ServerAuthentication.NONE
+        self.identity: Identity | None = None
+        self._failed = False
+
+    @property
+    @abstractmethod
+    def session_key(self) -> bytes:
+        """The session key. Raises LocalProtocolError before there is one."""
+
+    def step(self, token: bytes | None) -> bytes | None:
+        """Take the peer's token (None for an initiator's first call) and return the one to send, if any.
+
+        Raises:
+            AuthenticationError: the authentication failed.
+            RemoteProtocolError: the peer broke the protocol (DecodeError: its token does not decode).
+            LocalProtocolError: no token is due, or the context failed before.
+        """
+        if self._failed or self.complete:
+            raise self._out_of_turn()
+        try:
+            return self._step(token)
+        except BaseException:
+            self._fail()
+            raise
+
+    def wrap(self, data: bytes) -> bytes:
+        """Encrypt and sign; returns signature, then ciphertext. Raises LocalProtocolError before `can_wrap`."""
+        if not self.can_wrap:
+            raise self._out_of_turn()
+        try:
+            return self._wrap(data)
+        except BaseException:
+            self._fail()
+            raise
+
+    def unwrap(self, data: bytes) -> bytes:
+        """Check and decrypt what the peer's `wrap` made. Raises RemoteProtocolError where it does not verify."""
+        if not self.can_wrap:
+            raise self._out_of_turn()
+        try:
+            return self._unwrap(data)
+        except BaseException:
+            self._fail()
+            raise
+
+    def sign(self, data: bytes) -> bytes:
+        """Return a signature over `data`, which stays readable (GSS_GetMIC, RFC 2743 2.3.1; SSPI's MakeSignature)."""
+        self._check_can_wrap()
+        return self._run(self._sign, data)
+
+    def verify(self, data: bytes, signature: bytes) -> None:
+        """Check what the peer's `sign` made (GSS_VerifyMIC). Raises RemoteProtocolError where it does not match."""
+        self._check_can_wrap()
+        self._run(self._verify, data, signature)
+
+    def finish(self) -> None:
+        """Say that the peer sends no further token although one was possible; see the SPNEGO initiator.
+
+        Raises:
+            RemoteProtocolError: the exchange may not end here.
+            LocalProtocolError: the authentication is not that far.
+        """
+        self._run(self._finish)
+
+    def _run(self, operation: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run any other operation; an exception is the end of the context."""
+        if self._failed:
+            raise self._out_of_turn()
+        try:
+            return operation(*args, **kwargs)
+        except BaseException:
+            self._fail()
+            raise
+
+    def _fail(self) -> None:
+        self._failed = True
+        self.complete = self.can_wrap = False
+        self.server_authentication = ServerAuthentication.NONE
+        self.identity = None
+
+    def _out_of_turn(self) -> LocalProtocolError:
+        """Make the error for a call that comes too late, or too early."""
+        if self._failed:
+            return LocalProtocolError("this security context failed before; make a new one")
+        if self.complete:
+            self._fail()
+            return LocalProtocolError("the security context is complete, no token is due")
+        return LocalProtocolError("nothing can be wrapped before the authentication is that far")
+
+    def _check_can_wrap(self) -> None:
+        """Raise where there is no session (yet, or any more)."""
+        if not self.can_wrap:
+            raise self._out_of_turn()
+
+    def _finish(self) -> None:
+        if not self.complete:
+            raise LocalProtocolError("the authentication is not over")
+
+    @abstractmethod
+    def _step(self, token: bytes | None) -> bytes | None: ...
+
+    @abstractmethod
+    def _wrap(self, data: bytes) -> bytes: ...
+
+    @abstractmethod
+    def _unwrap(self, data: bytes) -> bytes: ...
+
+    def _sign(self, data: bytes) -> bytes:  # noqa: ARG002 - for mechanisms that can
+        raise LocalProtocolError("this mechanism does not sign")
+
+    def _verify(self, data: bytes, signature: bytes) -> None:  # noqa: ARG002
+        raise LocalProtocolError("this mechanism does not sign")

@@ -1,0 +1,184 @@
+"""SPNEGO for servers (RFC 4178 4, 5; [MS-SPNG] 3.1, 3.3).
+
+::
+
+    NegTokenInit(mechTypes, mechToken)               ->
+                      <-  NegTokenResp(accept-incomplete | request-mic, supportedMech, [responseToken])
+    NegTokenResp(responseToken, [mechListMIC])       ->          as often as the mechanism needs
+                      <-  NegTokenResp(accept-completed, [mechListMIC])
+
+The acceptor's own order decides between the mechanisms both sides have. The optimistic mechToken is used only if it
+belongs to the mechanism chosen; otherwise it is dropped, the answer is request-mic, and the mechListMIC must prove that
+nobody changed the client's list on the way.
+
+Nothing is unwrapped before the client's mechListMIC is verified: `can_wrap` and `complete` are one thing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from credssp.errors import AuthenticationError, LimitExceededError, LocalProtocolError, RemoteProtocolError
+from credssp.mechanism import SpnegoMechanism
+from credssp.security_context import SecurityContext
+from credssp.spnego.candidate import Candidate
+from credssp.spnego.mech_types import mechanism_of
+from credssp.spnego.tokens import NegState, NegTokenInit, NegTokenResp
+from credssp.status import SecurityStatus
+
+__all__ = ["MAX_LEGS", "SpnegoAcceptor"]
+
+MAX_LEGS: Final = 10
+"""Tokens of the client that are taken: NTLM needs two, three where it is not the client's first choice."""
+
+_REPLY: Final = "RFC 4178 4.2.2"
+_MIC: Final = "RFC 4178 5"
+
+
+class SpnegoAcceptor(SecurityContext):
+    """Negotiates one of several mechanisms with a client.
+
+    Args:
+        candidates: what to accept, best first.
+        require_mic: insist on the client's mechListMIC where NTLM's AUTHENTICATE carries a MIC ([MS-SPNG] <8>).
+            Windows 2000 to 2003 neither send nor check it; False takes such clients, but only where NTLM was their
+            first choice: after request-mic the mechListMIC is never optional.
+    """
+
+    def __init__(self, candidates: Sequence[Candidate], *, require_mic: bool = True) -> None:
+        super().__init__()
+        self.wire_form = "spnego"
+        self._candidates = tuple(candidates)
+        self._require_mic = require_mic
+        self._mechanism: SpnegoMechanism | None = None
+        self._mech_types = b""
+        self._legs = 0
+        self._first_choice = True
+        self._mic_sent = False
+        self._mic_received = False
+
+    @property
+    def session_key(self) -> bytes:
+        """The session key of the mechanism."""
+        self._check_can_wrap()
+        return self._chosen().session_key
+
+    @property
+    def reject_token(self) -> bytes:
+        """A NegTokenResp with negState reject, for callers who want to tell the client in SPNEGO's own words.
+
+        CredSSP says it with errorCode instead ([MS-CSSP] 2.2.1).
+        """
+        return NegTokenResp(NegState.REJECT).encode()
+
+    def _chosen(self) -> SpnegoMechanism:
+        if self._mechanism is None:
+            raise LocalProtocolError("no mechanism was chosen")
+        return self._mechanism
+
+    def _step(self, token: bytes | None) -> bytes | None:
+        if token is None:
+            raise LocalProtocolError("an acceptor needs the client's token")
+        self._legs += 1
+        if self._legs > MAX_LEGS:
+            raise LimitExceededError(f"the client did not come to an end in {MAX_LEGS} tokens", section=_REPLY)
+        if self._mechanism is None:
+            return self._first(NegTokenInit.decode(token))
+        return self._later(NegTokenResp.decode(token), self._mechanism).encode()
+
+    def _first(self, init: NegTokenInit) -> bytes:
+        # negHints of a client that sends NegTokenInit2 is ignored ([MS-SPNG] 3.2.5).
+        candidate, oid = self._choose(init.mech_types)
+        self._mech_types = init.mech_types_der
+        mechanism = self._mechanism = candidate.make()
+        self.name = candidate.name
+        self._first_choice = mechanism_of(init.mech_types[0]) == candidate.name
+        if not self._first_choice:
+            if init.mech_list_mic is not None:
+                raise RemoteProtocolError("mechListMIC before a mechanism was chosen", section=_MIC)
+            return NegTokenResp(NegState.REQUEST_MIC, oid).encode()
+        token = mechanism.step(init.mech_token) if init.mech_token else None
+        return self._answer(mechanism, token, init.mech_list_mic, supported_mech=oid).encode()
+
+    def _choose(self, offered: tuple[str, ...]) -> tuple[Candidate, str]:
+        """Return the first of our mechanisms that the client has, and the OID by which it calls it.
+
+        The answer must repeat that very OID: Windows lists Kerberos twice, its own OID first, and fails if it gets
+        the other one back ([MS-SPNG] 3.2.5, note <10>).
+        """
+        for candidate in self._candidates:
+            for oid in offered:
+                if mechanism_of(oid) == candidate.name:
+                    return candidate, oid
+        raise AuthenticationError(
+            f"none of the {len(offered)} mechanisms the client offers is available here; "
+            f"we have {', '.join(candidate.name for candidate in self._candidates) or 'none'}",
+            status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND,
+            section="RFC 4178 4.2.1",
+        )
+
+    def _later(self, resp: NegTokenResp, mechanism: SpnegoMechanism) -> NegTokenResp:
+        if resp.neg_state is NegState.REJECT:
+            raise AuthenticationError("the client gives up (negState reject)", section=_REPLY)
+        if resp.supported_mech is not None and mechanism_of(resp.supported_mech) != self.name:
+            raise RemoteProtocolError("supportedMech is the acceptor's to choose", section=_REPLY)
+        token = None
+        if not mechanism.complete:
+            if not resp.response_token:
+                raise RemoteProtocolError(f"no token for {self.name}, which is not complete", section=_REPLY)
+            token = mechanism.step(resp.response_token)
+        elif resp.response_token and resp.response_token != resp.mech_list_mic:
+            raise RemoteProtocolError(f"a token for {self.name}, which is complete", section=_REPLY)
+        return self._answer(mechanism, token, resp.effective_mic())
+
+    def _answer(
+        self, mechanism: SpnegoMechanism, token: bytes | None, mic: bytes | None, *, supported_mech: str | None = None
+    ) -> NegTokenResp:
+        """Verify the client's mechListMIC, decide whether that is all, and make the reply."""
+        if not mechanism.complete:
+            if mic is not None:
+                raise RemoteProtocolError(f"mechListMIC before {self.name} is complete", section=_MIC)
+            return NegTokenResp(NegState.ACCEPT_INCOMPLETE, supported_mech, token)
+        if mic is not None:
+            mechanism.verify_mech_list_mic(self._mech_types, mic)
+            self._mic_received = True
+        own = None
+        if self._mic_received or self._mic_demanded(mechanism):
+            if not self._mic_received and (token is None or self._mic_sent):
+                raise RemoteProtocolError(
+                    "the client's last token comes without mechListMIC: somebody may have changed its list",
+                    status=SecurityStatus.SEC_E_MESSAGE_ALTERED,
+                    section="RFC 4178 5; [MS-SPNG] 3.1.5.1",
+                )
+            if not self._mic_sent:
+                own = mechanism.make_mech_list_mic(self._mech_types)
+                self._mic_sent = True
+            if not self._mic_received:
+                # The mechanism's last token is ours: our MIC goes with it, the client's comes alone.
+                return NegTokenResp(NegState.ACCEPT_INCOMPLETE, supported_mech, token, own)
+        self._establish(mechanism)
+        return NegTokenResp(NegState.ACCEPT_COMPLETED, supported_mech, token, own)
+
+    def _mic_demanded(self, mechanism: SpnegoMechanism) -> bool:
+        return not self._first_choice or (self._require_mic and mechanism.mech_list_mic_required)
+
+    def _establish(self, mechanism: SpnegoMechanism) -> None:
+        self.complete = self.can_wrap = True
+        self.identity = mechanism.identity
+        self.server_authentication = mechanism.server_authentication
+
+    def _sign(self, data: bytes) -> bytes:
+        return self._chosen().sign(data)
+
+    def _verify(self, data: bytes, signature: bytes) -> None:
+        self._chosen().verify(data, signature)
+
+    def _wrap(self, data: bytes) -> bytes:
+        return self._chosen().wrap(data)
+
+    def _unwrap(self, data: bytes) -> bytes:
+        return self._chosen().unwrap(data)
+
+    def __repr__(self) -> str:
+        return f"SpnegoAcceptor({self.name or 'not started'}, complete={self.complete}, failed={self._failed})"

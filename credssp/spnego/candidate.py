@@ -1,0 +1,40 @@
+"""A mechanism that SPNEGO may use, before it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from credssp.errors import CredSSPError
+from credssp.mechanism import SpnegoMechanism
+from credssp.mechanism_name import MechanismName
+
+__all__ = ["Candidate", "Skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One mechanism to offer or to accept.
+
+    Attributes:
+        name: ``ntlm`` or ``kerberos``.
+        oid: how it is called in mechTypes.
+        make: makes the security context; called when the mechanism is chosen and not before.
+    """
+
+    name: MechanismName
+    oid: str
+    make: Callable[[], SpnegoMechanism]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A mechanism that could not start.
+
+    Attributes:
+        name: which.
+        error: why; ``str(error)`` is fit to be shown.
+    """
+
+    name: MechanismName
+    error: CredSSPError

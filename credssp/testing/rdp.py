@@ -1,0 +1,351 @@
+"""Endpoints for the tests of CredSSP clients: a server in a thread that remembers who logged on and with what.
+
+::
+
+    with RDPServer({("LAB", "alice"): "secret"}) as server:
+        my_client.connect(*server.address, user="LAB\\\\alice", password="secret")
+        server.assert_delegated(username="alice", domain="LAB", password="secret")
+
+`credssp.pytest_plugin` makes fixtures of it. Everything listens on loopback only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self, Unpack
+
+from credssp.accounts import MemoryAccounts
+from credssp.credentials import DelegatedCredentials, PasswordCredentials
+from credssp.drivers.aio import Session
+from credssp.drivers.rdp import start_server
+from credssp.drivers.rdp_service import (
+    Authorize,
+    Client,
+    Closed,
+    Delegated,
+    Refused,
+    ServeOptions,
+    ServerEvent,
+    ServerLimits,
+)
+from credssp.errors import CredSSPError, LocalProtocolError
+from credssp.identity import Identity
+from credssp.rdp.events import Negotiated
+from credssp.rdp.server import NLAServer
+from credssp.status import describe
+
+__all__ = ["DEFAULT_ACCOUNTS", "Delegation", "RDPServer", "Refusal"]
+
+DEFAULT_ACCOUNTS: Final[Mapping[tuple[str, str], str]] = {("LAB", "alice"): "correct horse battery staple"}
+"""Who may log on unless a test says otherwise."""
+
+_START: Final = 10.0
+_PATIENCE: Final = 10.0
+"""Seconds that an assertion waits for what a client is still doing. A login on loopback takes thousandths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """A login.
+
+    Attributes:
+        identity: who logged on.
+        credentials: what was delegated; secrets show with `.reveal()` only.
+        mechanism: ``ntlm`` or ``kerberos``.
+        version: the CredSSP version that was used.
+        peer_version: the version that the client says it has.
+        negotiated: what was negotiated: protocol, the client's Connection Request.
+        received: what the client sent right after the login, up to 64 KiB; filled when the connection is closed.
+    """
+
+    identity: Identity
+    credentials: DelegatedCredentials
+    mechanism: str
+    version: int
+    peer_version: int
+    negotiated: Negotiated
+    received: bytearray
+
+    @property
+    def username(self) -> str:
+        """The delegated user name; empty for an empty set, a smart card or Remote Credential Guard."""
+        return self.credentials.username if isinstance(self.credentials, PasswordCredentials) else ""
+
+    @property
+    def domain(self) -> str:
+        """The delegated domain, as `username`."""
+        return self.credentials.domain if isinstance(self.credentials, PasswordCredentials) else ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether an empty set was delegated (no delegation, Restricted Admin)."""
+        return isinstance(self.credentials, PasswordCredentials) and self.credentials.is_empty
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A connection without a login.
+
+    Attributes:
+        error: why.
+    """
+
+    error: CredSSPError
+
+    @property
+    def ntstatus(self) -> int | None:
+        """What the client was told where its version can be told; None if it was no logon failure."""
+        return self.error.ntstatus
+
+
+class RDPServer:
+    """An RDP endpoint with network level authentication, for tests.
+
+    After the login it reads what the client sends, answers nothing and closes when the client does, or after `hold`
+    seconds.
+
+    Attributes:
+        delegations: logins, in their order.
+        refusals: connections without one, in their order.
+    """
+
+    def __init__(
+        self,
+        who: Mapping[tuple[str, str], Any] | None = None,
+        /,
+        *,
+        authorize: Authorize | None = None,
+        limits: ServerLimits | None = None,
+        port: int = 0,
+        hold: float = 0.2,
+        **options: Unpack[ServeOptions],
+    ) -> None:
+        """Prepare; `start` or ``with`` starts it.
+
+        Args:
+            who: accounts, as `credssp.MemoryAccounts` takes them; by default `DEFAULT_ACCOUNTS`.
+            authorize: as in `credssp.rdp.serve`.
+            limits: as in `credssp.rdp.serve`.
+            port: TCP port on 127.0.0.1; 0 for any that is free.
+            hold: seconds to keep a session open for a client that goes on talking.
+            options: as in `credssp.rdp.serve`: `accounts` in place of `who`, `protocols`, `min_version`, ...
+        """
+        if who is not None or options.get("accounts") is None:
+            options["accounts"] = MemoryAccounts(DEFAULT_ACCOUNTS if who is None else who)
+        self.delegations: list[Delegation] = []
+        self.refusals: list[Refusal] = []
+        self._authorize = authorize
+        self._limits = limits
+        self._port = port
+        self._hold = hold
+        self._options = options
+        self._changed = threading.Condition()
+        self._open: dict[Client, Delegation | None] = {}
+        self._received: dict[NLAServer, bytearray] = {}
+        self._address: tuple[str, int] | None = None
+        self._failure: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread = threading.Thread(target=self._run, name="credssp test server", daemon=True)
+
+    # Running
+
+    def start(self) -> Self:
+        """Start it; returns when it listens. Raises what keeps it from listening."""
+        self._thread.start()
+        with self._changed:
+            listening = self._changed.wait_for(lambda: self._address or self._failure, _START)
+        if self._failure is not None:
+            raise self._failure
+        if not listening:  # pragma: no cover  # a machine that stands still
+            raise LocalProtocolError("the test server did not start in time")
+        return self
+
+    def stop(self) -> None:
+        """Stop it and close what is open. Calling it again does nothing."""
+        loop, stop = self._loop, self._stop
+        if loop is not None and stop is not None and self._thread.is_alive():
+            loop.call_soon_threadsafe(stop.set)
+        if self._thread.ident is not None:
+            self._thread.join(_START)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        if self._address is None:
+            raise LocalProtocolError("the test server was not started")
+        return self._address
+
+    @property
+    def host(self) -> str:
+        """The address alone."""
+        return self.address[0]
+
+    @property
+    def port(self) -> int:
+        """The port alone."""
+        return self.address[1]
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:  # noqa: BLE001  # it belongs to whoever called start()
+            with self._changed:
+                self._failure = error
+                self._changed.notify_all()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        async with await start_server(
+            self._handle,
+            "127.0.0.1",
+            self._port,
+            authorize=self._authorize,
+            on_event=self._note,
+            limits=self._limits,
+            **self._options,
+        ) as server:
+            with self._changed:
+                self._address = server.address
+                self._changed.notify_all()
+            await self._stop.wait()
+
+    async def _handle(self, session: Session[NLAServer]) -> None:
+        received = self._received.get(session.endpoint, bytearray())
+        try:
+            async with asyncio.timeout(self._hold):
+                while len(received) < 65536 and (data := await session.read()):
+                    received += data
+        except TimeoutError:
+            pass
+
+    def _note(self, client: Client, event: ServerEvent) -> None:
+        with self._changed:
+            if isinstance(event, Delegated):
+                self._open[client] = self._delegation(client, event)
+            elif isinstance(event, Refused):
+                self._open.pop(client, None)
+                self.refusals.append(Refusal(event.error))
+            elif isinstance(event, Closed):
+                delegation = self._open.pop(client, None)
+                self._received.pop(client.endpoint, None)
+                if delegation is not None:
+                    self.delegations.append(delegation)
+            else:
+                self._open[client] = None
+            self._changed.notify_all()
+
+    def _delegation(self, client: Client, event: Delegated) -> Delegation:
+        context, negotiated = client.endpoint.context, client.endpoint.negotiated
+        assert context is not None  # noqa: S101  # the login is over
+        assert negotiated is not None  # noqa: S101
+        received = self._received[client.endpoint] = bytearray()
+        return Delegation(
+            event.identity,
+            event.credentials,
+            context.mechanism,
+            context.version or 0,
+            context.peer_version or 0,
+            negotiated,
+            received,
+        )
+
+    # Asking
+
+    def wait(self, *, delegations: int = 0, refusals: int = 0, timeout: float = _PATIENCE) -> bool:
+        """Wait for so many logins and refusals; returns whether they came.
+
+        A login counts when its connection is closed, so that `Delegation.received` is whole.
+        """
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: len(self.delegations) >= delegations and len(self.refusals) >= refusals, timeout
+            )
+
+    def clear(self) -> None:
+        """Forget what happened."""
+        with self._changed:
+            self.delegations.clear()
+            self.refusals.clear()
+
+    def assert_delegated(
+        self,
+        *,
+        username: str | None = None,
+        domain: str | None = None,
+        password: str | None = None,
+        empty: bool | None = None,
+        timeout: float = _PATIENCE,
+    ) -> Delegation:
+        """Assert that exactly one login came and delegated this; returns it.
+
+        Args:
+            username: the delegated user name, if it matters.
+            domain: the delegated domain, if it matters.
+            password: the delegated password, if it matters; never shown in a failure.
+            empty: whether an empty set was delegated, if it matters.
+            timeout: seconds to wait for it.
+
+        Raises:
+            AssertionError: it was otherwise; the text says how, without secrets.
+        """
+        __tracebackhide__ = True
+        with self._changed:
+            self._changed.wait_for(lambda: self.delegations or self.refusals, timeout)
+        if len(self.delegations) != 1:
+            raise AssertionError(f"expected one delegation, there are {len(self.delegations)}; {self._refused_text()}")
+        found = self.delegations[0]
+        for name, wanted, got in (
+            ("username", username, found.username),
+            ("domain", domain, found.domain),
+            ("empty", empty, found.is_empty),
+        ):
+            if wanted is not None and wanted != got:
+                raise AssertionError(f"delegated {name} is {got!r}, expected {wanted!r}")
+        if password is not None:
+            credentials = found.credentials
+            if not isinstance(credentials, PasswordCredentials):
+                raise AssertionError(f"no password was delegated but {type(credentials).__name__}")
+            if credentials.password.reveal() != password:
+                raise AssertionError("the delegated password is not the expected one (neither is shown)")
+        return found
+
+    def assert_refused(self, ntstatus: int | None = None, *, timeout: float = _PATIENCE) -> Refusal:
+        """Assert that nobody logged on and exactly one connection was refused; returns why.
+
+        Args:
+            ntstatus: the NTSTATUS of the refusal, such as `NTStatus.STATUS_LOGON_FAILURE`, if it matters.
+            timeout: seconds to wait for it.
+
+        Raises:
+            AssertionError: it was otherwise.
+        """
+        __tracebackhide__ = True
+        with self._changed:
+            self._changed.wait_for(lambda: self.delegations or self.refusals, timeout)
+        if self.delegations or len(self.refusals) != 1:
+            raise AssertionError(
+                f"expected one refusal and no login; there are {len(self.delegations)} logins; {self._refused_text()}"
+            )
+        refusal = self.refusals[0]
+        if ntstatus is not None and refusal.ntstatus != ntstatus:
+            raise AssertionError(f"refused with {self._refused_text()}, expected {describe(ntstatus).summary}")
+        return refusal
+
+    def _refused_text(self) -> str:
+        if not self.refusals:
+            return "nothing was refused"
+        return "refused: " + "; ".join(str(refusal.error) for refusal in self.refusals)

@@ -1,0 +1,349 @@
+import pytest
+import spnego
+from spnego.exceptions import (
+    BadMICError,
+    BadNameError,
+    CredentialsExpiredError,
+    InvalidCredentialError,
+    InvalidTokenError,
+    NoCredentialError,
+    SpnegoError,
+)
+
+from credssp.credentials import CCacheCredentials, KeytabCredentials, NTHashCredentials, PasswordCredentials
+from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError, RemoteProtocolError
+from credssp.kerberos import pyspnego
+from credssp.kerberos.contexts import KerberosAcceptor, KerberosInitiator, kerberos_obstacle
+from credssp.server_authentication import ServerAuthentication
+from credssp.status import NTStatus, SecurityStatus
+from credssp.target import Target
+from tests.kerberos.scripted_gss import GOOD_FLAGS, GSSError, Krb5Error, ScriptedKerberos, gss_failure
+
+ALICE = PasswordCredentials("alice", "secret", domain="lab.test")
+TARGET = Target("TERMSRV", "srv.lab.test")
+
+
+@pytest.fixture
+def gss(monkeypatch):
+    """Pretend that the libraries are there; `gss.client` and `gss.server` are the contexts they make."""
+
+    class Libraries:
+        client = server = None
+        asked = None
+
+    libraries = Libraries()
+
+    def new_client(credential, **kwargs):
+        libraries.asked = credential, kwargs
+        if isinstance(libraries.client, Exception):
+            raise libraries.client
+        return libraries.client
+
+    def new_server(**kwargs):
+        libraries.asked = kwargs
+        if isinstance(libraries.server, Exception):
+            raise libraries.server
+        return libraries.server
+
+    monkeypatch.setattr(pyspnego, "kerberos_missing", lambda: None)
+    monkeypatch.setattr(pyspnego.acceptor_key, "acceptor_credential", lambda keytab, names: (keytab, names))
+    monkeypatch.setattr(spnego, "client", new_client)
+    monkeypatch.setattr(spnego, "server", new_server)
+    return libraries
+
+
+@pytest.mark.parametrize("iov", [True, False])
+def test_login_completes_and_seals_both_ways(gss, iov):
+    gss.client = ScriptedKerberos([b"AP-REQ", None], "initiator", iov=iov)
+    gss.server = ScriptedKerberos([b"AP-REP"], "acceptor", principal="alice@LAB.TEST", iov=iov)
+    client, server = KerberosInitiator(ALICE, TARGET), KerberosAcceptor()
+    assert client.step(None) == b"AP-REQ"
+    assert not client.can_wrap
+    assert client.server_authentication is ServerAuthentication.NONE
+    assert server.step(b"AP-REQ") == b"AP-REP"
+    assert client.step(b"AP-REP") is None
+    assert client.complete
+    assert server.complete
+    assert client.server_authentication is ServerAuthentication.KERBEROS
+    assert (server.identity.username, server.identity.domain) == ("alice", "LAB.TEST")
+    assert server.identity.mechanism == "kerberos"
+    assert client.session_key == server.session_key == b"\x77" * 16
+    assert not client.mech_list_mic_required
+    server.verify_mech_list_mic(b"list", client.make_mech_list_mic(b"list"))
+    assert server.unwrap(client.wrap(b"ping")) == b"ping"
+    assert client.unwrap(server.wrap(b"pong")) == b"pong"
+    assert (client.name, client.wire_form) == ("kerberos", "kerberos")
+
+
+@pytest.mark.parametrize(
+    ("credentials", "principal"),
+    [
+        (ALICE, "alice@LAB.TEST"),
+        (PasswordCredentials("alice@lab.test", "secret"), "alice@LAB.TEST"),
+        (PasswordCredentials("alice", "secret"), "alice"),
+        (PasswordCredentials("a@b", "secret", domain="LAB.TEST"), "a\\@b@LAB.TEST"),
+        (PasswordCredentials("a\\b", "secret", domain="LAB.TEST"), "a\\\\b@LAB.TEST"),
+    ],
+)
+def test_principal_is_made_of_user_and_domain(gss, credentials, principal):
+    gss.client = ScriptedKerberos([b"AP-REQ", None], "initiator")
+    KerberosInitiator(credentials, Target("LDAP", "dc.lab.test/LAB.TEST")).step(None)
+    credential, arguments = gss.asked
+    assert credential == spnego.Password(principal, "secret")
+    assert (arguments["service"], arguments["hostname"], arguments["protocol"]) == ("LDAP", "dc.lab.test", "kerberos")
+
+
+def test_credential_cache_is_taken_without_credentials(gss):
+    gss.client = ScriptedKerberos([b"AP-REQ", None], "initiator")
+    KerberosInitiator(None, TARGET, channel_bindings=b"tls-server-end-point:x").step(None)
+    assert gss.asked[0] == spnego.CredentialCache()
+    assert gss.asked[1]["channel_bindings"].application_data == b"tls-server-end-point:x"
+
+
+@pytest.mark.parametrize(
+    ("credentials", "expected"),
+    [
+        (CCacheCredentials("FILE:/c", "a@LAB.TEST"), spnego.KerberosCCache("FILE:/c", "a@LAB.TEST")),
+        (CCacheCredentials("KCM:7"), spnego.KerberosCCache("KCM:7", None)),
+        (KeytabCredentials("/k", "a@LAB.TEST"), spnego.KerberosKeytab("/k", "a@LAB.TEST")),
+        (KeytabCredentials("MEMORY:k"), spnego.KerberosKeytab("MEMORY:k", None)),
+    ],
+)
+def test_tickets_and_keytabs_are_named_for_one_context(gss, credentials, expected):
+    gss.client = ScriptedKerberos([b"AP-REQ", None], "initiator")
+    KerberosInitiator(credentials, TARGET).step(None)
+    assert gss.asked[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key"),
+    [
+        ({}, (None, ())),
+        ({"names": ["TERMSRV/srv"]}, (None, ("TERMSRV/srv",))),
+        ({"keytab": "/etc/server.keytab"}, ("/etc/server.keytab", ())),
+    ],
+)
+def test_acceptor_takes_the_key_it_was_told(gss, arguments, key):
+    gss.server = ScriptedKerberos([b"AP-REP"], "acceptor", principal="alice")
+    server = KerberosAcceptor(**arguments)
+    server.step(b"AP-REQ")
+    assert gss.asked["_gssapi_credential"] == key
+    assert gss.asked["protocol"] == "kerberos"
+    assert (server.identity.username, server.identity.domain) == ("alice", "")
+
+
+@pytest.mark.parametrize("name", [None, "TERMSRV/srv"])
+def test_windows_acceptor_takes_the_key_of_its_account(gss, monkeypatch, name):
+    monkeypatch.setattr(pyspnego.sys, "platform", "win32")
+    gss.server = ScriptedKerberos([b"AP-REP"], "acceptor", principal="alice")
+    KerberosAcceptor(names=[name] if name else []).step(b"AP-REQ")
+    assert gss.asked["credentials"] == spnego.CredentialCache("TERMSRV@srv" if name else None)
+    assert "_gssapi_credential" not in gss.asked
+    with pytest.raises(LocalProtocolError, match="no keytabs"):
+        KerberosAcceptor(keytab="/k").step(b"AP-REQ")
+
+
+@pytest.mark.parametrize(
+    ("offset", "status", "told"),
+    [
+        (35, "SEC_E_WRONG_PRINCIPAL", 0xC000006D),
+        (31, "SEC_E_LOGON_DENIED", 0xC000006D),
+        (34, "SEC_E_OUT_OF_SEQUENCE", 0xC000006D),
+        (45, "SEC_E_NO_KERB_KEY", 0xC000006D),
+        (255, "SEC_E_INTERNAL_ERROR", 0xC000006D),
+        (32, "SEC_E_CONTEXT_EXPIRED", 0x80090317),
+        (37, "SEC_E_TIME_SKEW", 0xC0000133),
+    ],
+)
+def test_a_client_learns_of_its_clock_and_its_ticket_and_nothing_of_our_keys(gss, offset, status, told):
+    gss.server = ScriptedKerberos([gss_failure(offset)], "acceptor")
+    with pytest.raises(AuthenticationError) as caught:
+        KerberosAcceptor().step(b"AP-REQ")
+    assert caught.value.status.name == status
+    assert caught.value.error_code == told
+
+
+def test_a_bad_keytab_is_not_the_clients_fault(gss):
+    gss.server = gss_failure(181)
+    with pytest.raises(AuthenticationError, match="opening the Kerberos keytab: a text of the local") as caught:
+        KerberosAcceptor().step(b"AP-REQ")
+    assert caught.value.error_code == SecurityStatus.SEC_E_NO_KERB_KEY
+
+
+def test_an_error_that_gssapi_keeps_back_is_not_lost(gss):
+    class Deferring(ScriptedKerberos):
+        def step(self, _):
+            raise AttributeError("Cannot read flags from a security context")
+
+        @property
+        def complete(self):
+            raise GSSError(35)
+
+    gss.server = Deferring([None], "acceptor")
+    with pytest.raises(AuthenticationError, match="token: a text of the local library") as caught:
+        KerberosAcceptor().step(b"AP-REQ")
+    assert caught.value.status is SecurityStatus.SEC_E_WRONG_PRINCIPAL
+    assert "Minor" not in caught.value.message
+    gss.server = ScriptedKerberos([AttributeError("of another kind")], "acceptor")
+    with pytest.raises(RemoteProtocolError, match="AttributeError"):
+        KerberosAcceptor().step(b"AP-REQ")
+
+
+@pytest.mark.parametrize(
+    ("flag", "what"), [(0x02, "mutual authentication"), (0x10, "confidentiality"), (0x20, "integrity")]
+)
+def test_context_without_what_credssp_needs_is_refused(gss, flag, what):
+    gss.client = ScriptedKerberos([b"AP-REQ", None], "initiator", flags=GOOD_FLAGS & ~flag)
+    client = KerberosInitiator(ALICE, TARGET)
+    client.step(None)
+    with pytest.raises(RemoteProtocolError, match=what) as caught:
+        client.step(b"AP-REP")
+    assert caught.value.status is SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION
+    assert not client.can_wrap
+
+
+def test_message_that_is_signed_only_is_refused(gss):
+    gss.client = ScriptedKerberos([b"AP-REQ", None], "initiator", encrypted=False)
+    peer = ScriptedKerberos([], "acceptor")
+    client = KerberosInitiator(ALICE, TARGET)
+    client.step(None)
+    client.step(b"AP-REP")
+    with pytest.raises(RemoteProtocolError, match="not encrypted"):
+        client.unwrap(peer.session.wrap(b"pubKeyAuth"))
+    with pytest.raises(LocalProtocolError, match="failed before"):
+        client.wrap(b"credentials")
+
+
+def test_context_that_waits_without_a_token_is_refused(gss):
+    gss.client = ScriptedKerberos([b"AP-REQ", b"", None], "initiator")
+    client = KerberosInitiator(ALICE, TARGET)
+    client.step(None)
+    with pytest.raises(RemoteProtocolError, match="none to send"):
+        client.step(b"AP-REP")
+
+
+def test_calls_out_of_turn_are_the_callers_fault(gss):
+    gss.client = ScriptedKerberos([b"AP-REQ", None], "initiator")
+    client = KerberosInitiator(ALICE, TARGET)
+    client.step(None)
+    for call in (lambda: client.session_key, lambda: client.wrap(b""), lambda: client.make_mech_list_mic(b"")):
+        with pytest.raises(LocalProtocolError):
+            call()
+
+
+# What stands in the way
+
+
+@pytest.mark.parametrize("make", [lambda: KerberosInitiator(ALICE, TARGET), KerberosAcceptor])
+def test_missing_libraries_are_named(monkeypatch, make):
+    monkeypatch.setattr(pyspnego.importlib.util, "find_spec", lambda _: None)
+    pyspnego.kerberos_missing.cache_clear()
+    try:
+        with pytest.raises(AuthenticationError, match="gssapi and krb5: pip install") as caught:
+            make().step(None)
+    finally:
+        pyspnego.kerberos_missing.cache_clear()
+    assert caught.value.status is SecurityStatus.SEC_E_SECPKG_NOT_FOUND
+    assert caught.value.ntstatus is None
+
+
+def test_windows_needs_sspilib(monkeypatch):
+    monkeypatch.setattr(pyspnego.sys, "platform", "win32")
+    monkeypatch.setattr(pyspnego.importlib.util, "find_spec", lambda _: None)
+    pyspnego.kerberos_missing.cache_clear()
+    try:
+        assert "sspilib" in pyspnego.kerberos_missing()
+        monkeypatch.setattr(pyspnego.importlib.util, "find_spec", lambda _: object())
+        pyspnego.kerberos_missing.cache_clear()
+        assert pyspnego.kerberos_missing() is None
+    finally:
+        pyspnego.kerberos_missing.cache_clear()
+
+
+def test_import_error_inside_is_a_missing_library(gss):
+    gss.client = ImportError("GSSAPIProxy requires the Python gssapi library: no libgssapi_krb5.so.2")
+    with pytest.raises(AuthenticationError, match="library for it is missing"):
+        KerberosInitiator(ALICE, TARGET).step(None)
+
+
+@pytest.mark.usefixtures("gss")
+@pytest.mark.parametrize(
+    ("credentials", "target", "message"),
+    [
+        (NTHashCredentials("alice", bytes(16)), TARGET, "NT hash"),
+        (PasswordCredentials("", "secret"), TARGET, "user name"),
+        (ALICE, Target("TERMSRV", "192.0.2.7"), "IP address"),
+        (None, Target("TERMSRV", "2001:db8::7"), "IP address"),
+    ],
+)
+def test_kerberos_is_not_tried_where_it_cannot_work(credentials, target, message):
+    assert message in str(kerberos_obstacle(credentials, target))
+    with pytest.raises(AuthenticationError, match=message):
+        KerberosInitiator(credentials, target).step(None)
+    assert kerberos_obstacle(ALICE, TARGET) is None
+
+
+# Errors of the libraries
+
+
+@pytest.mark.parametrize(
+    ("offset", "status", "ntstatus"),
+    [
+        (6, "SEC_E_LOGON_DENIED", NTStatus.STATUS_LOGON_FAILURE),
+        (7, "SEC_E_TARGET_UNKNOWN", None),
+        (14, "SEC_E_KDC_UNKNOWN_ETYPE", None),
+        (18, "SEC_E_LOGON_DENIED", NTStatus.STATUS_ACCOUNT_DISABLED),
+        (23, "SEC_E_LOGON_DENIED", NTStatus.STATUS_PASSWORD_EXPIRED),
+        (24, "SEC_E_LOGON_DENIED", NTStatus.STATUS_LOGON_FAILURE),
+        (32, "SEC_E_CONTEXT_EXPIRED", None),
+        (37, "SEC_E_TIME_SKEW", None),
+        (41, "SEC_E_WRONG_PRINCIPAL", None),
+        (144, "SEC_E_WRONG_PRINCIPAL", None),
+        (154, "SEC_E_NO_AUTHENTICATING_AUTHORITY", None),
+        (156, "SEC_E_NO_AUTHENTICATING_AUTHORITY", None),
+        (195, "SEC_E_NO_CREDENTIALS", None),
+        (255, "SEC_E_INTERNAL_ERROR", None),
+    ],
+)
+@pytest.mark.parametrize("make", [gss_failure, Krb5Error])
+def test_kerberos_errors_become_security_statuses(gss, make, offset, status, ntstatus):
+    gss.client = make(offset)
+    with pytest.raises(AuthenticationError, match="text of") as caught:
+        KerberosInitiator(ALICE, TARGET).step(None)
+    assert (caught.value.status.name, caught.value.ntstatus) == (status, ntstatus)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "status"),
+    [
+        (NoCredentialError(), AuthenticationError, "SEC_E_NO_CREDENTIALS"),
+        (InvalidCredentialError(), AuthenticationError, "SEC_E_NO_CREDENTIALS"),
+        (CredentialsExpiredError(), AuthenticationError, "SEC_E_CONTEXT_EXPIRED"),
+        (BadNameError(), AuthenticationError, "SEC_E_TARGET_UNKNOWN"),
+        (BadMICError(), RemoteProtocolError, "SEC_E_MESSAGE_ALTERED"),
+        (InvalidTokenError(context_msg="token 4e544c4d"), RemoteProtocolError, "SEC_E_INVALID_TOKEN"),
+        (SpnegoError(13, context_msg="token 4e544c4d"), AuthenticationError, "SEC_E_INTERNAL_ERROR"),
+        (ValueError("token 4e544c4d"), RemoteProtocolError, "SEC_E_INVALID_TOKEN"),
+    ],
+)
+def test_pyspnego_errors_become_ours_without_their_text(gss, error, kind, status):
+    gss.client = ScriptedKerberos([b"AP-REQ", error, None], "initiator")
+    client = KerberosInitiator(ALICE, TARGET)
+    client.step(None)
+    with pytest.raises(kind) as caught:
+        client.step(b"AP-REP")
+    assert caught.value.status.name == status
+    assert "4e544c4d" not in str(caught.value)
+    assert caught.value.__context__ is None
+    with pytest.raises(LocalProtocolError, match="failed before"):
+        client.step(b"AP-REP")
+
+
+def test_our_own_errors_pass(gss):
+    gss.client = ScriptedKerberos([b"AP-REQ", LocalProtocolError("ours"), None], "initiator")
+    client = KerberosInitiator(ALICE, TARGET)
+    client.step(None)
+    with pytest.raises(CredSSPError, match="ours"):
+        client.step(b"AP-REP")
