@@ -23,7 +23,7 @@ except ModuleNotFoundError as error:
 from credssp.errors import LocalProtocolError
 from credssp.winrm.header import MAX_TOKEN_SIZE
 
-__all__ = ["BoundedProtocol", "serve", "serving", "uvicorn_server"]
+__all__ = ["BoundedProtocol", "listen", "serve", "serving", "uvicorn_server"]
 
 _HEADERS_SIZE: Final = MAX_TOKEN_SIZE * 4 // 3 + 16 * 1024
 """Octets of all headers of a request: the largest token in base64, and what http.sys allows for the others."""

@@ -6,7 +6,7 @@ import binascii
 import datetime
 import functools
 import ipaddress
-import socket
+import platform
 import ssl
 import tempfile
 from dataclasses import dataclass, field
@@ -136,7 +136,7 @@ def generate_certificate(
     else:
         raise LocalProtocolError(f"unknown key type {key_type!r}: rsa, p256, p384 or ed25519")
 
-    host = socket.gethostname() or "localhost"
+    host = platform.node() or "localhost"
     # X.520 allows 64 characters for a common name.
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, (common_name or f"CREDSSP-{host}")[:64])])
     now = datetime.datetime.now(datetime.UTC)

@@ -1,0 +1,3 @@
+"""The old path of `credssp.kerberos.contexts`."""
+
+from credssp.kerberos.contexts import *  # noqa: F403

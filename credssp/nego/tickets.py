@@ -1,0 +1,3 @@
+"""The old path of `credssp.kerberos.tickets`."""
+
+from credssp.kerberos.tickets import *  # noqa: F403
