@@ -11,8 +11,8 @@
         credential,
     )
 
-The functions are in `credssp.sspi.api`, the packages behind them in `credssp.sspi.packages`, and
-docs/explanation/security-packages.md says how the two meet.
+The functions are the methods of `LocalSecurityAuthority` (`credssp.sspi.dispatcher`), on the one of this process; the
+packages are in `credssp.sspi.packages`, and docs/explanation/security-packages.md says how the two meet.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from credssp.sspi.attributes import *  # noqa: F403
 from credssp.sspi.auth_data import *  # noqa: F403
 from credssp.sspi.buffers import *  # noqa: F403
 from credssp.sspi.constants import *  # noqa: F403
+from credssp.sspi.dispatcher import LocalSecurityAuthority
 from credssp.sspi.errors import SSPIError
 from credssp.sspi.handles import CredHandle, CtxtHandle, SecHandle
-from credssp.sspi.lsa import AcquireResult, ContextResult, DecryptResult, LocalSecurityAuthority
+from credssp.sspi.records import AcquireResult, ContextResult, DecryptResult
 from credssp.sspi.registry import ENTRY_POINT_GROUP, PackageProblem
 from credssp.sspi.support import Machine
 from credssp.sspi.tables import (

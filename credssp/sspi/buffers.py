@@ -119,9 +119,7 @@ class SecBuffer:
     def __init__(
         self, buffer_type: int = SECBUFFER_EMPTY, buffer: Memory | None = None, size: int | None = None
     ) -> None:
-        self.buffer_type = buffer_type
-        self.buffer = buffer
-        self.size = (0 if buffer is None else len(buffer)) if size is None else size
+        self.fill(buffer_type, buffer, size)
 
     @property
     def data(self) -> bytes:
@@ -178,9 +176,14 @@ class SecBuffer:
             raise refuse(parameter, "pvBuffer is read-only: use a bytearray", SecurityStatus.SEC_E_INVALID_TOKEN)
         return view
 
+    def fill(self, buffer_type: int, buffer: Memory | None, size: int | None = None) -> None:
+        """Make it another type of buffer with other memory; `size` is for types that are a number without any."""
+        self.buffer_type, self.buffer = buffer_type, buffer
+        self.size = (0 if buffer is None else len(buffer)) if size is None else size
+
     def clear(self) -> None:
         """Make it EMPTY, without memory."""
-        self.buffer_type, self.buffer, self.size = SECBUFFER_EMPTY, None, 0
+        self.fill(SECBUFFER_EMPTY, None)
 
     def __repr__(self) -> str:
         return f"SecBuffer({buffer_type_name(self.buffer_type)}, {self.size} octets)"

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Generic, TypeVar
 
 from credssp.sspi.errors import SSPIError, refuse
@@ -159,25 +161,24 @@ class Turn:
         self._sending = threading.Lock()
         self._receiving = threading.Lock()
 
-    def take(self, kind: str) -> None:
-        """Begin a call.
+    @contextmanager
+    def take(self, kind: str) -> Iterator[None]:
+        """Hold the context for one call.
 
         Raises:
             SSPIError: SEC_E_OUT_OF_SEQUENCE, another thread is in a call that excludes this one.
         """
-        if kind != self.DECRYPT and not self._sending.acquire(blocking=False):
-            raise self._busy(kind)
-        if kind != self.ENCRYPT and not self._receiving.acquire(blocking=False):
-            if kind != self.DECRYPT:
-                self._sending.release()
-            raise self._busy(kind)
-
-    def give_back(self, kind: str) -> None:
-        """End a call."""
-        if kind != self.ENCRYPT:
-            self._receiving.release()
-        if kind != self.DECRYPT:
-            self._sending.release()
+        held = []
+        try:
+            for lock, other in ((self._sending, self.DECRYPT), (self._receiving, self.ENCRYPT)):
+                if kind != other:
+                    if not lock.acquire(blocking=False):
+                        raise self._busy(kind)
+                    held.append(lock)
+            yield
+        finally:
+            for lock in held:
+                lock.release()
 
     @staticmethod
     def _busy(kind: str) -> SSPIError:

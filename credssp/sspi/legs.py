@@ -1,7 +1,8 @@
-"""The buffers of a leg: where its token goes, and how EXTRA and MISSING are told."""
+"""One leg of an exchange: what it gets, where its token goes, and how EXTRA and MISSING are told."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from credssp.sspi import constants as c
@@ -16,57 +17,122 @@ from credssp.sspi.buffers import (
     SecBufferDesc,
     buffers_of,
 )
-from credssp.sspi.errors import refuse
+from credssp.sspi.errors import normalise, refuse
+from credssp.sspi.records import COMPLETE, DEAD, HALF_BUILT, ContextRecord, ContextResult
 from credssp.sspi.tables import LegResult
 from credssp.status import SecurityStatus
 
-__all__ = ["DREPS", "check_request", "deliver", "given", "report_rest", "token_buffer"]
+__all__ = ["check_request", "finish_leg", "run_leg", "token_buffer"]
 
 _S = SecurityStatus
 
-DREPS: Final = (c.SECURITY_NATIVE_DREP, c.SECURITY_NETWORK_DREP)
+_DREPS: Final = (c.SECURITY_NATIVE_DREP, c.SECURITY_NETWORK_DREP)
 
 
 def check_request(context_req: object, target_data_rep: object) -> None:
     """Refuse flags that are no number, and a representation that does not exist."""
     if not isinstance(context_req, int) or context_req < 0:
         raise refuse("fContextReq", "flags are a number", _S.SEC_E_UNSUPPORTED_FUNCTION)
-    if target_data_rep not in DREPS:
+    if target_data_rep not in _DREPS:
         raise refuse("TargetDataRep", "SECURITY_NATIVE_DREP or SECURITY_NETWORK_DREP", _S.SEC_E_INVALID_PARAMETER)
 
 
 def token_buffer(output: object, allocate: bool) -> SecBuffer:
     """Return the TOKEN buffer of pOutput, which must be writable unless the package allocates."""
-    buffers = buffers_of(output, "pOutput")
-    if allocate and buffers and buffers[0].buffer_type == SECBUFFER_TOKEN:
-        return buffers[0]
-    for number, buffer in enumerate(buffers):
-        if buffer.buffer_type & ~SECBUFFER_ATTRMASK == SECBUFFER_TOKEN:
+    for number, buffer in enumerate(buffers_of(output, "pOutput")):
+        if _is_token(buffer):
             if not allocate:
                 buffer.writable(f"pOutput[{number}]")
             return buffer
     raise refuse("pOutput", "there is no SECBUFFER_TOKEN among its buffers", _S.SEC_E_INVALID_TOKEN)
 
 
-def given(inputs: list[SecBuffer]) -> bytes:
+def run_leg(
+    record: ContextRecord, call: Callable[[], object], inputs: list[SecBuffer], target: SecBuffer, allocate: bool
+) -> LegResult:
+    """Run a leg of the package, or fetch the one whose token did not fit the last time: its input has been consumed.
+
+    Raises:
+        SSPIError: the leg failed. Unless an argument is to blame, that is the end of the context, and its token is in
+            the output.
+    """
+    if record.undelivered is not None:
+        taken, waiting = record.undelivered
+        if _given(inputs) != taken:
+            raise refuse(
+                "pInput",
+                "the last call's token is still to be fetched: repeat it with the same input and a larger pOutput",
+                _S.SEC_E_INVALID_TOKEN,
+            )
+        record.undelivered = None
+        return waiting
+    try:
+        leg = call()
+        if not isinstance(leg, LegResult):
+            raise TypeError("a leg returns a LegResult")
+    except Exception as error:  # noqa: BLE001 - whatever a package raises becomes a status
+        failure = normalise(error)
+        if failure.parameter is None:
+            record.state, record.failure = DEAD, failure
+            # Told to the peer if there is room; a program that gave too little hears of the failure first.
+            if allocate or len(failure.token) <= target.size:
+                _deliver(target, failure.token, allocate)
+            else:
+                target.size = 0
+        raise failure from failure.__cause__
+    return leg
+
+
+def finish_leg(
+    record: ContextRecord,
+    leg: LegResult,
+    inputs: list[SecBuffer],
+    output: SecBufferDesc,
+    target: SecBuffer,
+    allocate: bool,
+) -> ContextResult:
+    """Hand out the token, EXTRA and MISSING, and note how far the context is.
+
+    Raises:
+        SSPIError: SEC_E_INSUFFICIENT_MEMORY, the TOKEN buffer is too small; its size says what is needed.
+    """
+    if not allocate and len(leg.token) > target.size:
+        record.undelivered = (_given(inputs), leg)
+        room, target.size = target.size, len(leg.token)
+        raise refuse(
+            "pOutput",
+            f"the TOKEN buffer has {room} octets, {len(leg.token)} are needed: repeat the call",
+            _S.SEC_E_INSUFFICIENT_MEMORY,
+        )
+    _deliver(target, leg.token, allocate)
+    if leg.missing or leg.extra:
+        # The EMPTY buffer of pInput, and that of pOutput where there is one.
+        kind, number = (SECBUFFER_MISSING, leg.missing) if leg.missing else (SECBUFFER_EXTRA, leg.extra)
+        for buffers in (inputs, output.buffers):
+            empty = next((buffer for buffer in buffers if buffer.buffer_type == SECBUFFER_EMPTY), None)
+            if empty is not None:
+                empty.fill(kind, None, number)
+    if leg.status is _S.SEC_E_OK:
+        record.state = COMPLETE
+    elif leg.status is not _S.SEC_E_INCOMPLETE_MESSAGE:
+        record.state = HALF_BUILT
+        record.completing = leg.status is _S.SEC_I_COMPLETE_NEEDED
+    return ContextResult(leg.status, leg.attributes, leg.expiry)
+
+
+def _is_token(buffer: SecBuffer) -> bool:
+    return buffer.buffer_type & ~SECBUFFER_ATTRMASK == SECBUFFER_TOKEN
+
+
+def _given(inputs: list[SecBuffer]) -> bytes:
     """Return the input token of a call, to know it again."""
-    return b"".join(buffer.data for buffer in inputs if buffer.buffer_type & ~SECBUFFER_ATTRMASK == SECBUFFER_TOKEN)
+    return b"".join(buffer.data for buffer in inputs if _is_token(buffer))
 
 
-def deliver(target: SecBuffer, token: bytes, allocate: bool) -> None:
+def _deliver(target: SecBuffer, token: bytes, allocate: bool) -> None:
     """Put a token into its buffer, which is large enough, or allocate memory for it."""
     if allocate:
         target.buffer = ContextBuffer(token) if token else None
     elif token:
         memoryview(target.buffer)[: len(token)] = token  # type: ignore[arg-type]  # token_buffer saw to it
     target.size = len(token)
-
-
-def report_rest(inputs: list[SecBuffer], output: SecBufferDesc, leg: LegResult) -> None:
-    """Turn the EMPTY buffer of pInput (and of pOutput, where there is one) into EXTRA or MISSING."""
-    kind, number = (SECBUFFER_MISSING, leg.missing) if leg.missing else (SECBUFFER_EXTRA, leg.extra)
-    for buffers in (inputs, output.buffers):
-        for buffer in buffers:
-            if buffer.buffer_type == SECBUFFER_EMPTY:
-                buffer.buffer_type, buffer.buffer, buffer.size = kind, None, number
-                break

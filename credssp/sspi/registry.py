@@ -11,14 +11,16 @@ anything.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib
 import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from credssp.sspi import constants as c
 from credssp.sspi.errors import SSPIError, normalise, refuse
@@ -29,6 +31,7 @@ from credssp.sspi.tables import (
     Parameters,
     SecpkgFunctionTable,
     SecPkgInfo,
+    entry_of,
 )
 from credssp.status import SecurityStatus
 
@@ -91,54 +94,77 @@ class LoadedPackage:
     shipped: bool
     user_mode: object = field(default=None)
 
-    def entry(self, name: str, what: str) -> Callable[..., object]:
+    def entry(self, member: str) -> Callable[..., object]:
         """Return a member of the LSA-mode table.
 
         Raises:
             SSPIError: SEC_E_UNSUPPORTED_FUNCTION, the package has none.
         """
-        function: Callable[..., object] | None = getattr(self.table, name)
-        if function is None:
-            raise SSPIError(f"package {self.info.name} has no {what}", status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION)
-        return function
+        return entry_of(self.table, member, self.info.name)
 
 
 Source = Callable[[], PackageModule]
 
 
-class Registry:
-    """The packages of one LSA.
+class Announced(NamedTuple):
+    """A package that can be loaded.
 
     Attributes:
-        problems: what could not be loaded, and why.
+        name: its name.
+        origin: where it was announced.
+        load: imports its module.
+        shipped: whether it comes with this library.
     """
 
+    name: str
+    origin: str
+    load: Source
+    shipped: bool
+
+
+class Registry:
+    """The packages of one LSA."""
+
     def __init__(self, support: LsaSupport) -> None:
-        self.problems: list[PackageProblem] = []
+        self._problems: list[PackageProblem] = []
         self._support = support
         self._lock = threading.RLock()
         self._loaded: dict[str, LoadedPackage] = {}
         self._failed: dict[str, SSPIError] = {}
         self._next_id = 1
-        # By the name to look up: (name, origin, source, shipped)
-        self._announced: dict[str, tuple[str, str, Source, bool]] = {}
-        for name, module in _SHIPPED.items():
-            self._announced[name.casefold()] = (name, f"module {module}", _importer(module), True)
-        for point in entry_points(group=ENTRY_POINT_GROUP):
-            self._announce(point)
 
-    def _announce(self, point: EntryPoint) -> None:
-        key = point.name.casefold()
-        origin = f"entry point {point.value}"
-        if key in self._announced:
+    @functools.cached_property
+    def _announced(self) -> dict[str, Announced]:
+        """What can be loaded, by the name to look up; entry points are looked for when the first package is."""
+        announced = {
+            name.casefold(): Announced(name, f"module {module}", _importer(module), True)
+            for name, module in _SHIPPED.items()
+        }
+        for point in entry_points(group=ENTRY_POINT_GROUP):
+            found = Announced(point.name, f"entry point {point.value}", point.load, False)
             # A third party does not replace a package of ours (as Windows does not let it since 2017), nor one another.
-            self._report(point.name, origin, "there is a package of that name already")
-            return
-        self._announced[key] = (point.name, origin, point.load, False)
+            if announced.setdefault(point.name.casefold(), found) is not found:
+                self._report(found.name, found.origin, "there is a package of that name already")
+        return announced
+
+    @property
+    def problems(self) -> list[PackageProblem]:
+        """What could not be loaded, and why."""
+        return self._problems if self._announced else []
 
     def _report(self, name: str, origin: str, reason: str) -> None:
-        self.problems.append(PackageProblem(name, origin, reason))
+        self._problems.append(PackageProblem(name, origin, reason))
         _log.warning("security package %s (%s) is not available: %s", name, origin, reason)
+
+    def notify(
+        self, package: LoadedPackage, what: str, function: Callable[..., object] | None, args: tuple[object, ...] = ()
+    ) -> None:
+        """Call a package where it may fail without consequences: that is reported, and stops nothing."""
+        if function is not None:
+            try:
+                function(*args)
+            except Exception as error:  # noqa: BLE001 - foreign code
+                self._report(package.info.name, what, type(error).__name__)
 
     def find(self, name: object) -> LoadedPackage:
         """Return a package by its name, in any case; loads it if need be.
@@ -165,9 +191,8 @@ class Registry:
         announced = self._announced.get(key)
         if announced is None:
             raise refuse("pszPackage", f"there is no security package {name!r}", SecurityStatus.SEC_E_SECPKG_NOT_FOUND)
-        title, origin, source, shipped = announced
         try:
-            self._register(source(), shipped=shipped)
+            self._register(announced.load(), shipped=announced.shipped)
             if key not in self._loaded:
                 raise SSPIError(
                     "the module does not hold a package of that name", status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND
@@ -176,10 +201,10 @@ class Registry:
             reason = normalise(error)
             if not isinstance(error, SSPIError):
                 reason = SSPIError(f"{type(error).__name__}: {error}", status=reason.status)
-            self._report(title, origin, reason.message)
+            self._report(announced.name, announced.origin, reason.message)
             self._failed[key] = refuse(
                 "pszPackage",
-                f"package {title} ({origin}) cannot be loaded: {reason.message}",
+                f"package {announced.name} ({announced.origin}) cannot be loaded: {reason.message}",
                 SecurityStatus.SEC_E_SECPKG_NOT_FOUND,
             )
             raise self._failed[key] from None
@@ -250,22 +275,16 @@ class Registry:
                 )
             del self._loaded[package.info.name.casefold()]
             self._announced.pop(package.info.name.casefold(), None)
-            if package.table.shutdown is not None:
-                try:
-                    package.table.shutdown()
-                except Exception as error:  # noqa: BLE001 - foreign code
-                    self._report(package.info.name, "SpShutdown", type(error).__name__)
+            self.notify(package, "SpShutdown", package.table.shutdown)
             return package
 
     def all(self) -> list[LoadedPackage]:
         """Load everything that is announced; what cannot be loaded is left out."""
         with self._lock:
-            for key, (name, *_) in list(self._announced.items()):
+            for key, announced in list(self._announced.items()):
                 if key not in self._loaded and key not in self._failed:
-                    try:
-                        self._load(key, name)
-                    except SSPIError:
-                        continue  # reported
+                    with contextlib.suppress(SSPIError):  # it was reported
+                        self._load(key, announced.name)
             return sorted(self._loaded.values(), key=lambda package: package.id)
 
 

@@ -19,9 +19,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias
 
 from credssp.sspi.buffers import SecBuffer
+from credssp.sspi.errors import SSPIError
 from credssp.status import SecurityStatus
 
 __all__ = [
@@ -221,6 +223,31 @@ class PackageModule(Protocol):
 def members(table: type) -> tuple[str, ...]:
     """Return the names of a table's members in order."""
     return tuple(item.name for item in dataclasses.fields(table))
+
+
+_SERVES: Final = MappingProxyType(
+    {
+        "seal_message": "EncryptMessage",
+        "unseal_message": "DecryptMessage",
+        "make_signature": "MakeSignature",
+        "verify_signature": "VerifySignature",
+        "export_context": "SpExportSecurityContext",
+        "import_context": "SpImportSecurityContext",
+    }
+)
+
+
+def entry_of(table: object, member: str, package: str) -> Callable[..., object]:
+    """Return a member of either table of a package.
+
+    Raises:
+        SSPIError: SEC_E_UNSUPPORTED_FUNCTION, there is none; the text names the function of Windows.
+    """
+    function: Callable[..., object] | None = getattr(table, member)
+    if function is None:
+        what = _SERVES.get(member) or "Sp" + member.title().replace("_", "")
+        raise SSPIError(f"package {package} has no {what}", status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION)
+    return function
 
 
 Parameters: TypeAlias = Mapping[str, object]

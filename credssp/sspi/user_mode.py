@@ -8,7 +8,7 @@ from collections.abc import Callable
 from credssp.sspi.errors import SSPIError
 from credssp.sspi.registry import LoadedPackage
 from credssp.sspi.support import DllFunctions
-from credssp.sspi.tables import INTERFACE_VERSION, SecpkgUserFunctionTable
+from credssp.sspi.tables import INTERFACE_VERSION, SecpkgUserFunctionTable, entry_of
 from credssp.status import SecurityStatus
 
 __all__ = ["UserMode"]
@@ -42,18 +42,13 @@ class UserMode:
         package.user_mode = found
         return found
 
-    def entry(self, package: LoadedPackage, name: str, what: str) -> Callable[..., object]:
+    def entry(self, package: LoadedPackage, member: str) -> Callable[..., object]:
         """Return a member of the user-mode table.
 
         Raises:
             SSPIError: SEC_E_UNSUPPORTED_FUNCTION, there is none.
         """
-        function: Callable[..., object] | None = getattr(self.table(package), name)
-        if function is None:
-            raise SSPIError(
-                f"package {package.info.name} has no {what}", status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION
-            )
-        return function
+        return entry_of(self.table(package), member, package.info.name)
 
     def new_context(self) -> int:
         """Return a number for a context of the user-mode halves."""
@@ -63,7 +58,7 @@ class UserMode:
         """Map a context: hand its data to the user-mode half, once, and wipe it; returns the context's number."""
         number = self.new_context()
         try:
-            self.entry(package, "init_user_mode_context", "SpInitUserModeContext")(number, packed)
+            self.entry(package, "init_user_mode_context")(number, packed)
         finally:
             packed[:] = bytes(len(packed))
         return number

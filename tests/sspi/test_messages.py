@@ -468,14 +468,13 @@ def test_second_thread_is_refused_and_the_context_lives(both: Pair, running: str
         "delete": lambda: client.authority.delete_security_context(client.context),
     }
     allowed = {"encrypt": "decrypt", "decrypt": "encrypt"}
-    record.turn.take(running)  # as if another thread were in such a call
-    for name, call in calls.items():
-        if allowed.get(running) == name:
-            continue
-        error = refused(call)
-        assert (error.status, error.parameter) == (S.SEC_E_OUT_OF_SEQUENCE, "phContext")
-        assert "another thread" in error.message
-    record.turn.give_back(running)
+    with record.turn.take(running):  # as if another thread were in such a call
+        for name, call in calls.items():
+            if allowed.get(running) == name:
+                continue
+            error = refused(call)
+            assert (error.status, error.parameter) == (S.SEC_E_OUT_OF_SEQUENCE, "phContext")
+            assert "another thread" in error.message
     client.rest = b""
     assert both.server.decrypt(client.encrypt(b"alive")) == b"alive"
 

@@ -1,0 +1,569 @@
+"""The dispatcher: every SSPI call, turned into calls of the two halves of a package.
+
+What it does itself is what does not depend on the package: handles, one call at a time on a context, the memory of
+output buffers, the state of a context (half-built, complete, dead), MappedContext, and statuses. What a package raises
+comes out as `SSPIError`; the rule that decides about the context is:
+
+* an SSPIError that names a **parameter** is the caller's mistake: nothing happened, the context is as it was;
+* anything else that happens in an exchange is the end of the context. It then answers every call but
+  DeleteSecurityContext with SEC_E_INVALID_HANDLE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from credssp.sspi import constants as c
+from credssp.sspi.attributes import SECPKG_ATTR_THUNK_ALL
+from credssp.sspi.buffers import ContextBuffer, SecBuffer, SecBufferDesc, buffers_of
+from credssp.sspi.errors import SSPIError, normalise, refuse
+from credssp.sspi.handles import CredHandle, CtxtHandle, HandleTable, Turn
+from credssp.sspi.legs import check_request, finish_leg, run_leg, token_buffer
+from credssp.sspi.records import (
+    COMPLETE,
+    DEAD,
+    AcquireResult,
+    ContextRecord,
+    ContextResult,
+    CredentialRecord,
+    DecryptResult,
+    call_package,
+)
+from credssp.sspi.registry import LoadedPackage, Registry
+from credssp.sspi.support import DllFunctions, LsaSupport, Machine, SharedMemory
+from credssp.sspi.tables import LegResult, SecPkgInfo
+from credssp.sspi.user_mode import UserMode
+from credssp.status import SecurityStatus
+
+__all__ = ["LocalSecurityAuthority"]
+
+_S = SecurityStatus
+
+
+class LocalSecurityAuthority:
+    """One LSA with its packages, credentials and contexts; `credssp.sspi` works on one for the whole process.
+
+    Attributes:
+        machine: what it knows about the machine it runs on.
+        registry: its packages.
+        support: what packages get from it.
+        memory: what is on its way from LSA-mode to user-mode halves.
+    """
+
+    def __init__(self, machine: Machine | None = None) -> None:
+        self.machine = Machine() if machine is None else machine
+        self.memory = SharedMemory()
+        self.support = LsaSupport(self.machine, self.memory)
+        self.registry = Registry(self.support)
+        self._user_mode = UserMode(DllFunctions(self.memory))
+        self._credentials: HandleTable[CredentialRecord] = HandleTable(CredHandle)
+        self._contexts: HandleTable[ContextRecord] = HandleTable(CtxtHandle)
+
+    # Packages
+
+    def enumerate_security_packages(self) -> tuple[SecPkgInfo, ...]:
+        """EnumerateSecurityPackages: describe all packages; loads those that were not used yet.
+
+        A package that cannot be loaded is left out and shows up in `package_problems`.
+        """
+        return tuple(package.info for package in self.registry.all())
+
+    def query_security_package_info(self, package: str) -> SecPkgInfo:
+        """QuerySecurityPackageInfo: describe one package.
+
+        Raises:
+            SSPIError: SEC_E_SECPKG_NOT_FOUND.
+        """
+        return self.registry.find(package).info
+
+    def add_security_package(self, package_name: object, options: None = None) -> SecurityStatus:
+        """AddSecurityPackage: load the packages of a module at run time.
+
+        Args:
+            package_name: pszPackageName: where Windows has the name of a DLL, ``module`` or ``module:object``, or the
+                object itself, with the two entry functions of `credssp.sspi.tables.PackageModule`.
+            options: pOptions, must be None: signed packages and permanent installation are matters of Windows.
+
+        Raises:
+            SSPIError: SEC_E_SECPKG_NOT_FOUND, SEC_E_CANNOT_INSTALL.
+        """
+        if options is not None:
+            raise refuse("pOptions", "must be None", _S.SEC_E_UNSUPPORTED_FUNCTION)
+        self.registry.add(package_name)
+        return _S.SEC_E_OK
+
+    def delete_security_package(self, package_name: str) -> SecurityStatus:
+        """DeleteSecurityPackage: take a package out again; its handles become invalid.
+
+        Raises:
+            SSPIError: SEC_E_SECPKG_NOT_FOUND; SEC_E_UNSUPPORTED_FUNCTION for a package that comes with this library.
+        """
+        removed = self.registry.remove(package_name)
+        for record in self._contexts.drop_package(removed.id):
+            self._dispose(record)
+        self._credentials.drop_package(removed.id)
+        return _S.SEC_E_OK
+
+    def accept_credentials(
+        self, logon_type: int, account_name: str, primary: object, supplemental: object = None
+    ) -> None:
+        """Tell every package that somebody logged on (SpAcceptCredentials)."""
+        for package in self.registry.all():
+            self.registry.notify(
+                package,
+                "SpAcceptCredentials",
+                package.table.accept_credentials,
+                (logon_type, account_name, primary, supplemental),
+            )
+
+    # Credentials
+
+    def acquire_credentials_handle(
+        self,
+        principal: str | None,
+        package: str,
+        credential_use: int,
+        logon_id: int | None,
+        auth_data: object,
+        get_key_fn: None,
+        get_key_argument: None,
+        credential: CredHandle,
+    ) -> AcquireResult:
+        """AcquireCredentialsHandle: refer to credentials; nobody logs on here.
+
+        Args:
+            principal: pszPrincipal: whose credentials; None for those of pAuthData or the current user's.
+            package: pszPackage, in any case.
+            credential_use: fCredentialUse: SECPKG_CRED_INBOUND for a server, SECPKG_CRED_OUTBOUND for a client, or
+                both.
+            logon_id: pvLogonId: LUID of a logon session, None for this process's own.
+            auth_data: pAuthData: `CredsspCred` or `CredsspCredEx` for CREDSSP and TSSSP, `SchannelCred` for Schannel,
+                `SecWinntAuthIdentity` for the others; None for the default credentials.
+            get_key_fn: pGetKeyFn, reserved, None.
+            get_key_argument: pvGetKeyArgument, reserved, None.
+            credential: phCredential, filled in; give it back with `free_credentials_handle`.
+
+        Raises:
+            SSPIError: SEC_E_SECPKG_NOT_FOUND, SEC_E_UNKNOWN_CREDENTIALS, SEC_E_NO_CREDENTIALS, SEC_E_NOT_OWNER, ...
+        """
+        found = self.registry.find(package)
+        if principal is not None and not isinstance(principal, str):
+            raise refuse("pszPrincipal", "a name is a str, or None", _S.SEC_E_UNKNOWN_CREDENTIALS)
+        if not isinstance(credential_use, int) or credential_use & c.SECPKG_CRED_BOTH not in (1, 2, 3):
+            raise refuse(
+                "fCredentialUse",
+                "SECPKG_CRED_INBOUND, SECPKG_CRED_OUTBOUND or SECPKG_CRED_BOTH",
+                _S.SEC_E_UNSUPPORTED_FUNCTION,
+            )
+        if get_key_fn is not None or get_key_argument is not None:
+            raise refuse("pGetKeyFn", "reserved, must be None", _S.SEC_E_INVALID_PARAMETER)
+        if not isinstance(credential, CredHandle):
+            raise refuse("phCredential", "a CredHandle to fill in is needed", _S.SEC_E_INVALID_HANDLE)
+        acquire = found.entry("acquire_credentials_handle")
+        made, expiry = call_package(acquire, principal, credential_use, logon_id, auth_data, None, None)
+        self._credentials.add(credential, CredentialRecord(found, made), found.id)
+        return AcquireResult(_S.SEC_E_OK, expiry)
+
+    def query_credentials_attributes(self, credential: CredHandle, attribute: int) -> object:
+        """QueryCredentialsAttributes: SECPKG_CRED_ATTR_NAMES, SECPKG_CRED_ATTR_CERT.
+
+        Raises:
+            SSPIError: SEC_E_INVALID_HANDLE, SEC_E_UNSUPPORTED_FUNCTION.
+        """
+        record = self._credentials.get(credential, "phCredential")
+        query = record.package.entry("query_credentials_attributes")
+        return call_package(query, record.credential, attribute)
+
+    def free_credentials_handle(self, credential: CredHandle) -> SecurityStatus:
+        """FreeCredentialsHandle: contexts that were made with it live on.
+
+        Raises:
+            SSPIError: SEC_E_INVALID_HANDLE.
+        """
+        record = self._credentials.get(credential, "phCredential")
+        self._credentials.remove(credential, "phCredential")
+        free = record.package.table.free_credentials_handle
+        if free is not None:
+            call_package(free, record.credential)
+        return _S.SEC_E_OK
+
+    # Exchanges
+
+    def initialize_security_context(
+        self,
+        credential: CredHandle | None,
+        context: CtxtHandle | None,
+        target_name: str | None,
+        context_req: int,
+        reserved1: int,
+        target_data_rep: int,
+        input: SecBufferDesc | None,  # noqa: A002 - the parameter's name is pInput
+        reserved2: int,
+        new_context: CtxtHandle | None,
+        output: SecBufferDesc,
+    ) -> ContextResult:
+        """InitializeSecurityContext: the client's side of an exchange, one leg per call.
+
+        Args:
+            credential: phCredential, an outbound one.
+            context: phContext: None on the first call, then the handle that it filled in. On a context that is complete
+                a call with an empty or no input begins a re-authentication.
+            target_name: pszTargetName: SPN of the server (CREDSSP: ``TERMSRV/host``), for the policy, for TLS, and for
+                the session cache. Looked at on the first call.
+            context_req: fContextReq, ``ISC_REQ_...`` flags; see docs/reference/sspi.md for what each of them does.
+            reserved1: Reserved1, 0.
+            target_data_rep: TargetDataRep: SECURITY_NATIVE_DREP or SECURITY_NETWORK_DREP, which TLS does not tell
+                apart.
+            input: pInput: None on the first call; later exactly two buffers, TOKEN with the octets from the server and
+                EMPTY without memory. Afterwards the second may be EXTRA (octets at the end of TOKEN that were not
+                consumed) or, with SEC_E_INCOMPLETE_MESSAGE, MISSING. With ISC_REQ_USE_SUPPLIED_CREDS a PKG_PARAMS
+                on the first call.
+            reserved2: Reserved2, 0.
+            new_context: phNewContext: filled in on the first call; later the same handle, or None.
+            output: pOutput: a TOKEN buffer, with memory of the caller, or with ISC_REQ_ALLOCATE_MEMORY without.
+
+        Returns:
+            The status and the attributes. With SEC_E_OK a token may still have to be sent.
+
+        Raises:
+            SSPIError: any other status.
+        """
+        if reserved1 != 0 or reserved2 != 0:
+            name = "Reserved1" if reserved1 != 0 else "Reserved2"
+            raise refuse(name, "reserved, must be 0", _S.SEC_E_INVALID_PARAMETER)
+        if target_name is not None and (not isinstance(target_name, str) or "\0" in target_name):
+            raise refuse("pszTargetName", "a name is a str without NUL, or None", _S.SEC_E_TARGET_UNKNOWN)
+        return self._leg(
+            "init_lsa_mode_context",
+            (credential, context, new_context),
+            (context_req, target_data_rep),
+            (input, output),
+            lambda made, own, inputs: (made, own, target_name, context_req, target_data_rep, inputs),
+        )
+
+    def accept_security_context(
+        self,
+        credential: CredHandle | None,
+        context: CtxtHandle | None,
+        input: SecBufferDesc | None,  # noqa: A002 - the parameter's name is pInput
+        context_req: int,
+        target_data_rep: int,
+        new_context: CtxtHandle | None,
+        output: SecBufferDesc,
+    ) -> ContextResult:
+        """AcceptSecurityContext: the server's side of an exchange, one leg per call.
+
+        Args:
+            credential: phCredential, an inbound one.
+            context: phContext: None until a call has filled in phNewContext (not with SEC_E_INCOMPLETE_MESSAGE).
+            input: pInput: TOKEN with the octets from the client, and EMPTY, which becomes EXTRA or MISSING.
+            context_req: fContextReq, ``ASC_REQ_...`` flags; **their numbers differ** from ``ISC_REQ_``.
+            target_data_rep: TargetDataRep.
+            new_context: phNewContext.
+            output: pOutput, as for `initialize_security_context`; a further EMPTY buffer becomes EXTRA as well.
+
+        Raises:
+            SSPIError: any status that is a failure, but SEC_E_INCOMPLETE_MESSAGE.
+        """
+        return self._leg(
+            "accept_lsa_mode_context",
+            (credential, context, new_context),
+            (context_req, target_data_rep),
+            (input, output),
+            lambda made, own, inputs: (made, own, inputs, context_req, target_data_rep),
+        )
+
+    def _leg(
+        self,
+        member: str,
+        handles: tuple[CredHandle | None, CtxtHandle | None, CtxtHandle | None],
+        request: tuple[int, int],
+        descs: tuple[SecBufferDesc | None, SecBufferDesc],
+        arguments: Callable[[object, object, list[SecBuffer]], tuple[object, ...]],
+    ) -> ContextResult:
+        """Make a call of either role.
+
+        Args:
+            member: the member of the package's table.
+            handles: phCredential, phContext, phNewContext.
+            request: fContextReq and TargetDataRep.
+            descs: pInput and pOutput.
+            arguments: puts the member's arguments together from the package's credential, its context and the inputs.
+        """
+        credential, context, new_context = handles
+        made, record, unfilled = self._parties(credential, context, new_context)
+        check_request(*request)
+        # ISC_REQ_ALLOCATE_MEMORY and ASC_REQ_ALLOCATE_MEMORY are the same bit.
+        allocate = bool(request[0] & c.ISC_REQ_ALLOCATE_MEMORY)
+        function = record.package.entry(member)
+        given, output = descs
+        inputs = [] if given is None else buffers_of(given, "pInput")
+        with record.turn.take(Turn.EXCHANGE):
+            target = token_buffer(output, allocate)
+            call = partial(function, *arguments(made, record.context, inputs))
+            leg = run_leg(record, call, inputs, target, allocate)
+            if unfilled is not None:
+                if leg.status is not _S.SEC_E_INCOMPLETE_MESSAGE or leg.context is not None:
+                    record.context = leg.context
+                    self._contexts.add(unfilled, record, record.package.id)
+            elif new_context is not None and context is not None:
+                new_context.lower, new_context.upper = context.lower, context.upper
+            if leg.mapped and record.user is None:
+                self._map(record, leg)
+            elif leg.context_data is not None:
+                leg.context_data[:] = bytes(len(leg.context_data))  # handed over once, and this was not the time
+            return finish_leg(record, leg, inputs, output, target, allocate)
+
+    def _parties(
+        self, credential: CredHandle | None, context: CtxtHandle | None, new_context: CtxtHandle | None
+    ) -> tuple[object, ContextRecord, CtxtHandle | None]:
+        """Return the package's credential, the record of the context, and on a first call the handle to fill in."""
+        if new_context is not None and not isinstance(new_context, CtxtHandle):
+            raise refuse("phNewContext", "a CtxtHandle to fill in, or None", _S.SEC_E_INVALID_HANDLE)
+        if context is None:
+            if new_context is None:
+                raise refuse("phNewContext", "the first call needs one to fill in", _S.SEC_E_INVALID_HANDLE)
+            held = self._credentials.get(credential, "phCredential")
+            return held.credential, ContextRecord(held.package), new_context
+        record = self._alive(context)
+        if credential is None:
+            return None, record, None
+        held = self._credentials.get(credential, "phCredential")
+        if held.package is not record.package:
+            raise refuse(
+                "phCredential",
+                f"a credential of {held.package.info.name} with a context of {record.package.info.name}",
+                _S.SEC_E_INVALID_HANDLE,
+            )
+        return held.credential, record, None
+
+    def _map(self, record: ContextRecord, leg: LegResult) -> None:
+        """MappedContext: the user-mode half takes over. Seen by nobody but the two of us."""
+        try:
+            record.user = self._user_mode.take_over(record.package, leg.context_data or bytearray())
+        except Exception as error:  # noqa: BLE001 - a package's code
+            record.state, record.failure = DEAD, normalise(error)
+            raise record.failure from None
+
+    def _alive(self, context: CtxtHandle) -> ContextRecord:
+        record = self._contexts.get(context, "phContext")
+        record.check_alive()
+        return record
+
+    def apply_control_token(self, context: CtxtHandle, input: SecBufferDesc) -> SecurityStatus:  # noqa: A002
+        """ApplyControlToken: with SCHANNEL_SHUTDOWN (a DWORD in a TOKEN), the next ISC or ASC returns close_notify.
+
+        Raises:
+            SSPIError: SEC_E_UNSUPPORTED_FUNCTION, SEC_E_INVALID_TOKEN, SEC_E_INVALID_HANDLE.
+        """
+        record = self._alive(context)
+        apply = record.package.entry("apply_control_token")
+        return self._exclusive(record, apply, record.context, buffers_of(input, "pInput"))
+
+    def complete_auth_token(self, context: CtxtHandle, token: SecBufferDesc) -> SecurityStatus:
+        """CompleteAuthToken: finish the token of a leg that ended with SEC_I_COMPLETE_NEEDED or COMPLETE_AND_CONTINUE.
+
+        Raises:
+            SSPIError: SEC_E_UNSUPPORTED_FUNCTION for packages that never ask for it, as all that come with this
+                library.
+        """
+        record = self._alive(context)
+        complete = self._user_mode.entry(record.package, "complete_auth_token")
+        if record.user is None:
+            raise refuse("phContext", "no token of this context waits for completion", _S.SEC_E_INVALID_HANDLE)
+        self._exclusive(record, complete, record.user, buffers_of(token, "pToken"))
+        if record.completing:
+            record.completing, record.state = False, COMPLETE
+        return _S.SEC_E_OK
+
+    @staticmethod
+    def _exclusive(record: ContextRecord, function: Callable[..., object], *args: object) -> SecurityStatus:
+        with record.turn.take(Turn.EXCHANGE):
+            call_package(function, *args)
+        return _S.SEC_E_OK
+
+    def delete_security_context(self, context: CtxtHandle) -> SecurityStatus:
+        """DeleteSecurityContext: for every context that a call filled in: finished, failed or half-built.
+
+        A second time is fine.
+
+        Raises:
+            SSPIError: SEC_E_INVALID_HANDLE, it never was a context.
+        """
+        try:
+            record = self._contexts.get(context, "phContext")
+        except SSPIError:
+            # Deleted before is fine; made up is not.
+            self._contexts.remove(context, "phContext")
+            return _S.SEC_E_OK
+        with record.turn.take(Turn.EXCHANGE):
+            self._contexts.remove(context, "phContext")
+            self._dispose(record)
+        return _S.SEC_E_OK
+
+    def _dispose(self, record: ContextRecord) -> None:
+        """Delete both halves, the user-mode one first; a package that fails at it does not keep the handle alive."""
+        record.state = DEAD
+        package = record.package
+        if record.user is not None:
+            delete = self._user_mode.table(package).delete_user_mode_context
+            self.registry.notify(package, "deleting a context", delete, (record.user,))
+        if record.context is not None:
+            self.registry.notify(package, "deleting a context", package.table.delete_context, (record.context,))
+
+    # Attributes
+
+    def query_context_attributes(self, context: CtxtHandle, attribute: int) -> object:
+        """QueryContextAttributes: ask for one of the ``SECPKG_ATTR_...`` things (`credssp.sspi.attributes`).
+
+        Returns:
+            The structure of the attribute.
+
+        Raises:
+            SSPIError: SEC_E_INVALID_HANDLE for a context that is not complete; SEC_E_UNSUPPORTED_FUNCTION.
+        """
+        record = self._alive(context)
+        if not isinstance(attribute, int):
+            raise refuse("ulAttribute", "one of the SECPKG_ATTR_... numbers", _S.SEC_E_UNSUPPORTED_FUNCTION)
+        # An imported context has no LSA-mode half.
+        imported = record.context is None
+        if record.user is not None and (imported or not self._is_thunked(record.package, attribute)):
+            query = self._user_mode.table(record.package).query_context_attributes
+            if query is not None:
+                return call_package(query, record.user, attribute)
+        return call_package(record.package.entry("query_context_attributes"), record.context, attribute)
+
+    @staticmethod
+    def _is_thunked(package: LoadedPackage, attribute: int) -> bool:
+        tell = package.table.get_extended_information
+        if tell is None:
+            return False
+        thunks = call_package(tell, "ContextThunks")
+        return isinstance(thunks, tuple | list | frozenset) and (attribute in thunks or SECPKG_ATTR_THUNK_ALL in thunks)
+
+    def set_context_attributes(self, context: CtxtHandle, attribute: int, value: object) -> SecurityStatus:
+        """SetContextAttributes.
+
+        Raises:
+            SSPIError: SEC_E_UNSUPPORTED_FUNCTION where the package has none, as all that come with this library.
+        """
+        record = self._alive(context)
+        apply = record.package.entry("set_context_attributes")
+        return self._exclusive(record, apply, record.context, attribute, value)
+
+    # Messages
+
+    def encrypt_message(
+        self, context: CtxtHandle, qop: int, message: SecBufferDesc, message_seq_no: int
+    ) -> SecurityStatus:
+        """EncryptMessage: encrypt in place.
+
+        Stream packages: STREAM_HEADER, DATA, STREAM_TRAILER, EMPTY, sized by SECPKG_ATTR_STREAM_SIZES; send the first
+        three with their new counts. Others: TOKEN of cbSecurityTrailer octets and DATA.
+
+        Raises:
+            SSPIError: SEC_E_BUFFER_TOO_SMALL, SEC_E_CONTEXT_EXPIRED, SEC_E_INVALID_TOKEN, SEC_E_QOP_NOT_SUPPORTED, ...
+        """
+        status = self._message(context, "seal_message", Turn.ENCRYPT, message, message_seq_no, qop)
+        return status if isinstance(status, SecurityStatus) else _S.SEC_E_OK
+
+    def decrypt_message(self, context: CtxtHandle, message: SecBufferDesc, message_seq_no: int) -> DecryptResult:
+        """DecryptMessage: decrypt in place.
+
+        Stream packages: DATA with all that was received and three EMPTY; they become STREAM_HEADER, DATA,
+        STREAM_TRAILER and, if something is left, EXTRA. With SEC_E_INCOMPLETE_MESSAGE the second is MISSING and nothing
+        has changed. Others: TOKEN and DATA.
+
+        Raises:
+            SSPIError: SEC_E_MESSAGE_ALTERED, SEC_E_OUT_OF_SEQUENCE, SEC_E_CONTEXT_EXPIRED, SEC_E_INVALID_TOKEN, ...
+        """
+        status, qop = self._message(context, "unseal_message", Turn.DECRYPT, message, message_seq_no)
+        return DecryptResult(status, qop)
+
+    def make_signature(
+        self, context: CtxtHandle, qop: int, message: SecBufferDesc, message_seq_no: int
+    ) -> SecurityStatus:
+        """MakeSignature: sign DATA into TOKEN, of cbMaxSignature octets.
+
+        Raises:
+            SSPIError: SEC_E_UNSUPPORTED_FUNCTION for stream packages; SEC_E_BUFFER_TOO_SMALL, SEC_E_INVALID_TOKEN.
+        """
+        self._message(context, "make_signature", Turn.ENCRYPT, message, message_seq_no, qop)
+        return _S.SEC_E_OK
+
+    def verify_signature(self, context: CtxtHandle, message: SecBufferDesc, message_seq_no: int) -> int:
+        """VerifySignature: check the signature in TOKEN over DATA; returns pfQOP.
+
+        Raises:
+            SSPIError: SEC_E_MESSAGE_ALTERED, SEC_E_OUT_OF_SEQUENCE, SEC_E_UNSUPPORTED_FUNCTION, SEC_E_INVALID_TOKEN.
+        """
+        qop = self._message(context, "verify_signature", Turn.DECRYPT, message, message_seq_no)
+        return qop if isinstance(qop, int) else 0
+
+    def _message(
+        self, context: CtxtHandle, member: str, kind: str, message: SecBufferDesc, sequence: int, *qop: int
+    ) -> Any:
+        """Protect a message or open one, which has no `qop` to give."""
+        record = self._contexts.get(context, "phContext")
+        record.check_complete()
+        function = self._user_mode.entry(record.package, member)
+        if record.user is None:
+            raise refuse("phContext", "this context does not protect messages", _S.SEC_E_UNSUPPORTED_FUNCTION)
+        buffers = buffers_of(message, "pMessage")
+        if not isinstance(sequence, int):
+            raise refuse("MessageSeqNo", "a number", _S.SEC_E_INVALID_PARAMETER)
+        with record.turn.take(kind):
+            return call_package(function, record.user, *qop, buffers, sequence)
+
+    # Export and import
+
+    def export_security_context(self, context: CtxtHandle, flags: int) -> ContextBuffer:
+        """ExportSecurityContext: pack a context for another process; the octets hold its keys.
+
+        Args:
+            context: phContext.
+            flags: SECPKG_CONTEXT_EXPORT_RESET_NEW (the new one counts from the start),
+                SECPKG_CONTEXT_EXPORT_DELETE_OLD.
+
+        Raises:
+            SSPIError: SEC_E_UNSUPPORTED_FUNCTION where the package cannot (all but NTLM).
+        """
+        record = self._contexts.get(context, "phContext")
+        record.check_complete()
+        export = self._user_mode.entry(record.package, "export_context")
+        if not isinstance(flags, int) or flags & ~0x3:
+            raise refuse(
+                "fFlags", "there is no kernel to export to; RESET_NEW and DELETE_OLD", _S.SEC_E_UNSUPPORTED_FUNCTION
+            )
+        if record.user is None:
+            raise refuse("phContext", "this context cannot be exported", _S.SEC_E_UNSUPPORTED_FUNCTION)
+        with record.turn.take(Turn.EXCHANGE):
+            packed = ContextBuffer(call_package(export, record.user, flags))
+        if flags & c.SECPKG_CONTEXT_EXPORT_DELETE_OLD:
+            self.delete_security_context(context)
+        return packed
+
+    def import_security_context(
+        self, package: str, packed_context: bytes | bytearray, token: None, context: CtxtHandle
+    ) -> SecurityStatus:
+        """ImportSecurityContext: make a context of what ExportSecurityContext packed.
+
+        Raises:
+            SSPIError: SEC_E_UNSUPPORTED_FUNCTION, SEC_E_INVALID_TOKEN.
+        """
+        found = self.registry.find(package)
+        if token is not None:
+            raise refuse("Token", "there are no access tokens off Windows: None", _S.SEC_E_UNSUPPORTED_FUNCTION)
+        if not isinstance(context, CtxtHandle):
+            raise refuse("phContext", "a CtxtHandle to fill in is needed", _S.SEC_E_INVALID_HANDLE)
+        if not isinstance(packed_context, bytes | bytearray):
+            raise refuse("pPackedContext", "octets from ExportSecurityContext", _S.SEC_E_INVALID_TOKEN)
+        take = self._user_mode.entry(found, "import_context")
+        record = ContextRecord(found)
+        record.user = self._user_mode.new_context()
+        call_package(take, record.user, bytes(packed_context))
+        record.state = COMPLETE
+        self._contexts.add(context, record, found.id)
+        return _S.SEC_E_OK
