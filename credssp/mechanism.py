@@ -8,13 +8,17 @@ with SPNEGO and NTLM a context can wrap (`Mechanism.can_wrap`) before the last m
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from credssp.identity import Identity
 from credssp.mechanism_name import MechanismName, WireForm
 from credssp.server_authentication import ServerAuthentication
 
-__all__ = ["Mechanism", "SpnegoMechanism"]
+__all__ = ["MAX_LEGS", "Mechanism", "SpnegoMechanism"]
+
+MAX_LEGS: Final = 10
+"""Tokens that are taken from a peer. NTLM needs two, three where it is not the first choice in SPNEGO; Kerberos one or
+two. CredSSP adds a message for the credentials."""
 
 
 class Mechanism(Protocol):

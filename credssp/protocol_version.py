@@ -11,6 +11,8 @@ from typing import Final
 __all__ = [
     "HIGHEST_VERSION",
     "LOWEST_VERSION",
+    "UPDATED_VERSION",
+    "VERSIONS",
     "effective_version",
     "has_error_code",
     "has_hashed_binding",
@@ -22,11 +24,15 @@ LOWEST_VERSION: Final = 2
 HIGHEST_VERSION: Final = 6
 """The highest version we implement; a peer that says more is treated as if it said this ([MS-CSSP] 2.2.1)."""
 
+VERSIONS: Final = range(LOWEST_VERSION, HIGHEST_VERSION + 1)
+"""All of them."""
+
+UPDATED_VERSION: Final = 5
+"""The first version with the update for CVE-2018-0886: pubKeyAuth carries hashes, and not the key itself."""
+
 # The errorCode field came with version 3; version 5 is the CVE-2018-0886 update of the version-2 line, which has none
 # ([MS-CSSP] 2.2.1). FreeRDP and pyspnego draw the line in the same place.
 _WITH_ERROR_CODE: Final = frozenset({3, 4, 6})
-
-_FIRST_HASHED: Final = 5
 
 
 def effective_version(own: int, peer: int) -> int:
@@ -41,4 +47,4 @@ def has_error_code(version: int) -> bool:
 
 def has_hashed_binding(version: int) -> bool:
     """Whether pubKeyAuth carries SHA-256 hashes over clientNonce (5, 6) instead of the key itself (2 to 4)."""
-    return version >= _FIRST_HASHED
+    return version >= UPDATED_VERSION

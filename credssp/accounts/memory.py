@@ -35,7 +35,7 @@ class Entry:
         self.domain = domain
         self.username = username
         self._account: Account | None = None
-        self._password: Secret[str] | None = None
+        self._password = Secret("")
         if isinstance(value, Account):
             self._account = value
         elif isinstance(plain := value.reveal() if isinstance(value, Secret) else value, str):
@@ -50,11 +50,11 @@ class Entry:
 
     def account(self) -> Account:
         """Return the account; hashes the password the first time and forgets it."""
-        if self._account is None:
-            assert self._password is not None  # noqa: S101  one of the two is always set
-            self._account = Account(self.domain, self.username, hash_of(self._password))
-            self._password = None
-        return self._account
+        account = self._account
+        if account is None:
+            account = self._account = Account(self.domain, self.username, hash_of(self._password))
+            self._password = Secret("")
+        return account
 
 
 class AccountIndex:

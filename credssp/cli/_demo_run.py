@@ -14,6 +14,7 @@ from credssp.context import ClientContext, ServerContext
 from credssp.credentials import PasswordCredentials
 from credssp.mechanism_name import MechanismChoice
 from credssp.policy import CredentialSource, DelegationPolicy, PolicyDecision
+from credssp.protocol_version import UPDATED_VERSION
 from credssp.status import SecurityStatus
 from credssp.tls.certificate import KeyType, generate_certificate
 from credssp.tls.settings import ClientTLS, ServerTLS, TLSVersionName
@@ -92,7 +93,7 @@ def log_on(*, tls: TLSVersionName | None, version: int, key: str, mechanism: Mec
     )
     policy = DelegationPolicy.for_target(_TARGET)
     minimum, maximum = tls or "1.2", tls or "1.3"
-    lowest = min(version, 5)
+    lowest = min(version, UPDATED_VERSION)
     legs: list[Leg] = []
     client_recorder, server_recorder = Recorder("client", legs), Recorder("server", legs)
     client = ClientContext(

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from credssp.protocol_version import VERSIONS
+
 if TYPE_CHECKING:
     from credssp.account import Account, AccountStore
     from credssp.credentials import DelegatedCredentials
@@ -58,7 +60,7 @@ def add_account_arguments(parser: argparse.ArgumentParser, *, port: int) -> None
     parser.add_argument("--key", metavar="F", help="PEM file with its key, where --cert has none")
     parser.add_argument("--keytab", metavar="F", help="Kerberos keytab (default: that of KRB5_KTNAME)")
     parser.add_argument(
-        "--min-version", type=int, choices=range(2, 7), metavar="N", help="lowest CredSSP version to accept"
+        "--min-version", type=int, choices=VERSIONS, metavar="N", help="lowest CredSSP version to accept"
     )
     parser.add_argument("--reveal", action="store_true", help="print the secrets that were delegated")
     parser.add_argument(

@@ -90,10 +90,9 @@ def _application(arguments: argparse.Namespace, *, as_json: bool) -> WinRMApplic
         head: dict[str, Any] = {"peer": "" if login.client is None else "{}:{}".format(*login.client)}
         if login.error is not None:
             common.emit("refused", head | common.status_facts(login.error), as_json=as_json)
-            return
         who, credentials = login.identity, login.credentials
-        assert who is not None  # noqa: S101  # there is no error
-        assert credentials is not None  # noqa: S101
+        if who is None or credentials is None:  # there was an error
+            return
         facts = common.credential_facts(credentials, reveal=arguments.reveal) | {
             "logon": {"domain": who.domain, "user": who.username, "mechanism": who.mechanism},
             "target_name": who.target_name,

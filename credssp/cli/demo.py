@@ -6,10 +6,10 @@ import argparse
 import sys
 from typing import Final
 
+from credssp.protocol_version import HIGHEST_VERSION, UPDATED_VERSION, VERSIONS
+
 __all__ = ["configure", "run"]
 
-# As [MS-CSSP] 2.2.1 and CVE-2018-0886 have it: below 5, pubKeyAuth carries the key itself.
-_SAFE_VERSION: Final = 5
 _KEYS: Final = ("rsa", "ec", "ed25519")
 _MECHANISMS: Final = ("auto", "negotiate", "ntlm")
 
@@ -21,7 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Exit code 0 means that it received exactly the credentials that the client sent."
     )
     parser.add_argument("--tls", choices=("1.2", "1.3"), help="the TLS version (default: the highest)")
-    parser.add_argument("--version", type=int, choices=range(2, 7), default=6, help="the CredSSP version (default: 6)")
+    parser.add_argument(
+        "--version", type=int, choices=VERSIONS, default=HIGHEST_VERSION, help="the CredSSP version (default: 6)"
+    )
     parser.add_argument("--key", choices=_KEYS, default="rsa", help="the server's key (default: rsa)")
     parser.add_argument("--mechanism", choices=_MECHANISMS, default="auto", help="how to authenticate (default: auto)")
     parser.add_argument("--reveal", action="store_true", help="show the password that was delegated")
@@ -34,10 +36,10 @@ def run(arguments: argparse.Namespace) -> int:
     from credssp.cli._demo_run import log_on
 
     warnings = []
-    if arguments.version < _SAFE_VERSION:
+    if arguments.version < UPDATED_VERSION:
         warnings.append(
             f"CredSSP version {arguments.version} is open to CVE-2018-0886; the lowest version accepted was brought "
-            f"down from {_SAFE_VERSION} to {arguments.version} for this demonstration"
+            f"down from {UPDATED_VERSION} to {arguments.version} for this demonstration"
         )
     for warning in warnings:
         print(f"credssp demo: warning: {warning}", file=sys.stderr)

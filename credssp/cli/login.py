@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from credssp.cli import _login_credentials, _transcript
 from credssp.cli._arguments import seconds
+from credssp.protocol_version import VERSIONS
 
 if TYPE_CHECKING:
     from credssp.cli._login import LoginOutcome, LoginRequest
@@ -35,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="how to authenticate (default: auto, as Windows chooses)",
     )
     how.add_argument(
-        "--min-version", type=int, choices=range(2, 7), metavar="N", help="lowest CredSSP version to accept, 2 to 6"
+        "--min-version", type=int, choices=VERSIONS, metavar="N", help="lowest CredSSP version to accept, 2 to 6"
     )
     check = how.add_mutually_exclusive_group()
     check.add_argument("--cacert", metavar="F", help="PEM file with the roots that the certificate must chain to")

@@ -152,9 +152,8 @@ class ClientContext(Context):
         self._observer = observer
 
     def _start(self) -> ClientEngine:
-        certificate = self._channel.peer_certificate
+        certificate = self._channel.server_certificate
         self.certificate_check = self._tls.check(certificate)
-        assert certificate is not None  # noqa: S101  # check() refuses none
         if (
             self._tls.judge
             and self.certificate_check is CertificateCheck.NOT_CHECKED

@@ -105,23 +105,22 @@ class Context(TLSFacts, ABC):
         channel.receive(token)
         if not channel.handshake():
             return self._result()
-        if self._engine is None and not self.complete:
+        engine = self._engine
+        if engine is None and not self.complete:
             if self._flights_alone and (flight := channel.data_to_send()):
                 return StepResult(SecurityStatus.SEC_I_CONTINUE_NEEDED, flight)
-            self._engine = self._start()
+            engine = self._engine = self._start()
         plaintext = channel.read()
-        if self.complete:
+        if engine is None:
             # Late octets of a stream that was read beyond the last message.
             self.unused_data += plaintext
         elif plaintext:
-            self._receive(plaintext)
+            self._receive(engine, plaintext)
         if channel.peer_closed and not self.complete:
             raise PeerClosedError("the peer closed the TLS channel in the middle of the exchange")
         return self._result()
 
-    def _receive(self, plaintext: bytes) -> None:
-        engine = self._engine
-        assert engine is not None  # noqa: S101  # _step made it
+    def _receive(self, engine: Engine, plaintext: bytes) -> None:
         try:
             self._handle(engine.receive(plaintext))
         finally:

@@ -54,19 +54,15 @@ class Connections:
     def feed(self, segment: Segment, time: int | None) -> None:
         """Take a segment."""
         key = segment.key
+        entry = self._table.get(key)
         if key in self._table:
-            entry = self._table[key]
             if segment.flags & SYN and self._is_new(entry, segment):
                 self._forget(key, entry)
                 entry = self._open(segment)
-            elif entry is None:
-                return
         elif segment.payload or segment.lost or segment.flags & SYN:
             entry = self._open(segment)
-        else:
-            return
-        assert entry is not None  # noqa: S101  # _open makes one
-        self._take(*entry, segment, time)
+        if entry is not None:
+            self._take(*entry, segment, time)
 
     def finish(self) -> None:
         """Say that the capture is over."""

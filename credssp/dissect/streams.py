@@ -47,10 +47,11 @@ class Stream:
         offset: octets of the stream so far, those that are missing included.
     """
 
-    __slots__ = ("_end", "_held", "_latest", "_next", "_order", "_stuck", "_waiting", "offset")
+    __slots__ = ("_end", "_held", "_latest", "_next", "_order", "_started", "_stuck", "_waiting", "offset")
 
     def __init__(self) -> None:
-        self._next: int | None = None
+        self._next = 0
+        self._started = False
         self._end: int | None = None
         # By the place in the stream, which unlike the sequence number never begins anew; and the places as a heap.
         self._waiting: dict[int, tuple[bytes, int, int | None]] = {}
@@ -62,8 +63,9 @@ class Stream:
 
     def start(self, seq: int) -> None:
         """Say which sequence number the first octet has (SYN, plus one)."""
-        if self._next is None:
+        if not self._started:
             self._next = seq % _MODULUS
+            self._started = True
 
     def end(self, seq: int) -> None:
         """Say which sequence number comes behind the last octet (FIN)."""
@@ -76,7 +78,7 @@ class Stream:
 
     def reaches(self, seq: int) -> bool:
         """Whether all octets in front of a sequence number were there."""
-        return not self._waiting and (self._next is None or (self._next - seq) % _MODULUS < _HALF)
+        return not self._waiting and (not self._started or (self._next - seq) % _MODULUS < _HALF)
 
     @property
     def held(self) -> int:
@@ -92,8 +94,7 @@ class Stream:
             lost: octets behind them that the capture cut off.
             time: when it was captured.
         """
-        if self._next is None:
-            self._next = seq  # the capture began in the middle of the connection
+        self.start(seq)  # unless it was: the capture began in the middle of the connection
         ahead = (seq - self._next) % _MODULUS
         if ahead == 0 and not self._waiting:
             return self._deliver([], payload, lost, time)
@@ -123,7 +124,7 @@ class Stream:
         while self._waiting:
             pieces += self._skip()
         if self._end is not None and not self.reaches(self._end):
-            missing = (self._end - (self._next or 0)) % _MODULUS
+            missing = (self._end - self._next) % _MODULUS
             self._next = self._end
             pieces.append(Piece(missing, b"", None))
         return pieces
@@ -137,7 +138,6 @@ class Stream:
             self._waiting[place] = (payload, lost, time)
 
     def _deliver(self, pieces: list[Piece], payload: bytes, lost: int, time: int | None) -> list[Piece]:
-        assert self._next is not None  # noqa: S101  # feed and start set it
         if time is not None:
             # Octets are there when all before them are.
             time = self._latest = max(self._latest, time)

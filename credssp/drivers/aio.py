@@ -40,8 +40,7 @@ class _Reading(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was read."""
-        assert self._buffer is not None  # noqa: S101  # it was read into
-        self.data_received(bytes(memoryview(self._buffer)[:nbytes]))
+        self.data_received(bytes(memoryview(self.get_buffer(nbytes))[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         """Take what was read."""
@@ -163,12 +162,11 @@ class LoginProtocol(_Reading, Generic[H]):
 
     def advance(self) -> None:
         """Look whether the login is over; for those who moved the endpoint themselves."""
-        if self._over or not self.endpoint.complete:
+        transport = self._transport
+        if self._over or transport is None or not self.endpoint.complete:
             return
         self._over = True
         self._stop_timer()
-        transport = self._transport
-        assert transport is not None  # noqa: S101  # the login ran over it
         self._hand_over(transport)
 
     def _hand_over(self, transport: asyncio.Transport) -> None:

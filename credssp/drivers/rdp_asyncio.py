@@ -21,7 +21,7 @@ from credssp.drivers.rdp_service import (
     failed_authorize,
     logger,
 )
-from credssp.errors import CredSSPError, LimitExceededError
+from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.rdp.events import AuthorizationRequired, Negotiated
 from credssp.rdp.server import NLAServer
@@ -70,14 +70,17 @@ class AsyncServer:
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens, with the real port where 0 was asked for."""
-        assert self._server is not None  # noqa: S101  # start_server gives nobody one without
-        host, port = self._server.sockets[0].getsockname()[:2]
+        host, port = self._listening().sockets[0].getsockname()[:2]
         return host, port
 
     async def serve_forever(self) -> None:
         """Serve until cancelled."""
-        assert self._server is not None  # noqa: S101  # as above
-        await self._server.serve_forever()
+        await self._listening().serve_forever()
+
+    def _listening(self) -> asyncio.Server:
+        if self._server is None:
+            raise LocalProtocolError("this server was not started")
+        return self._server
 
     async def close(self) -> None:
         """Stop listening, close half-open connections, cancel handlers and wait for them."""
@@ -123,7 +126,7 @@ class _Login(LoginProtocol[NLAServer]):
     def __init__(self, server: AsyncServer) -> None:
         self._service = server
         settings = server.settings
-        self._client: Client | None = None
+        self.client: Client  # from connection_made on, before which nothing happens
         super().__init__(
             settings.endpoint(),
             timeouts=settings.limits.timeouts,
@@ -141,17 +144,12 @@ class _Login(LoginProtocol[NLAServer]):
             del half_open[oldest]  # now: its transport reports the end later, and others may come before that
             oldest.drop("too many logins at once, and this was the oldest")
         half_open[self] = None
-        self._client = service.settings.client(transport.get_extra_info("peername"), self.endpoint)
+        self.client = service.settings.client(transport.get_extra_info("peername"), self.endpoint)
         super().connection_made(transport)
 
     def drop(self, why: str) -> None:
         """End it at once."""
         self.abort(LimitExceededError(why))
-
-    @property
-    def client(self) -> Client:
-        assert self._client is not None  # noqa: S101  # nothing happens before connection_made
-        return self._client
 
     def _take(self, events: Sequence[object]) -> None:
         for event in events:
@@ -194,8 +192,8 @@ class _Login(LoginProtocol[NLAServer]):
     def _logged_on(self, session: Session[NLAServer]) -> None:
         service = self._service
         service.half_open.pop(self, None)
-        assert service.handler is not None  # noqa: S101  # _hand_over looked
-        service.spawn(service.serve(service.handler, self.client, session))
+        if service.handler is not None:
+            service.spawn(service.serve(service.handler, self.client, session))
 
     def _hand_over(self, transport: asyncio.Transport) -> None:
         if self._service.handler is not None:

@@ -267,8 +267,7 @@ class HostContext:
         The three go into the body as pyspnego has it: length of the first, the first, the second.
         """
         records = self._session.wrap(data)
-        context = self._session.context
-        assert context is not None  # noqa: S101  # it encrypted
+        context = self._session.live()
         trailer = trailer_length(records, len(data), context.tls_version, context.tls_cipher)
         return records[:trailer], records[trailer:], 0
 

@@ -10,21 +10,28 @@ from typing import ClassVar, Final, NoReturn
 from credssp.engine.events import Direction, Event, ExchangeObserver, Observer, Send
 from credssp.engine.state import INITIAL, TRANSITIONS, Role, State, Step
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, RemoteProtocolError, VersionError
-from credssp.mechanism import Mechanism
-from credssp.protocol_version import HIGHEST_VERSION, LOWEST_VERSION, effective_version, has_hashed_binding
+from credssp.mechanism import MAX_LEGS, Mechanism
+from credssp.protocol_version import (
+    HIGHEST_VERSION,
+    LOWEST_VERSION,
+    UPDATED_VERSION,
+    effective_version,
+    has_hashed_binding,
+)
 from credssp.wire.framing import TSRequestBuffer
+from credssp.wire.tolerant import MAX_MESSAGE_SIZE
 from credssp.wire.ts_request import TSRequest
 
 __all__ = ["DEFAULT_MAX_LEGS", "DEFAULT_MAX_MESSAGE_SIZE", "DEFAULT_MIN_VERSION", "Engine"]
 
-DEFAULT_MIN_VERSION: Final = 5
+DEFAULT_MIN_VERSION: Final = UPDATED_VERSION
 """Below it, pubKeyAuth is open to CVE-2018-0886."""
 
-DEFAULT_MAX_MESSAGE_SIZE: Final = 65536
-"""Octets of one TSRequest: what FreeRDP reads at most, and well above Kerberos tokens with large PACs."""
+DEFAULT_MAX_MESSAGE_SIZE: Final = MAX_MESSAGE_SIZE
+"""Octets of one TSRequest."""
 
-DEFAULT_MAX_LEGS: Final = 10
-"""Messages taken from a peer. NTLM needs three, Kerberos in SPNEGO two or three."""
+DEFAULT_MAX_LEGS: Final = MAX_LEGS
+"""Messages taken from a peer."""
 
 Random = Callable[[int], bytes]
 
@@ -129,13 +136,56 @@ class Engine(ABC):
             self._advance(Step.RECV_ERROR_CODE)
             self._peer_failed(message.error_code)
         self._note_version(message.version)
-        step = _classify(message)
-        self._advance(step)
-        self._handle(step, message, events)
+        self._note_nonce(message.client_nonce)
+        self._take(message, events)
+
+    def _take(self, message: TSRequest, events: list[Event]) -> None:
+        """Tell the step from the fields of a message, and act on it if it is legal now."""
+        tokens, key, auth_info = message.nego_tokens, message.pub_key_auth, message.auth_info
+        if auth_info is not None:
+            if key is not None or tokens is not None:
+                raise RemoteProtocolError(
+                    "authInfo together with negoTokens or pubKeyAuth in one TSRequest",
+                    section="[MS-CSSP] 3.1.5 step 5",
+                )
+            self._advance(Step.RECV_AUTH_INFO)
+            self._receive_auth_info(auth_info, events)
+        elif tokens is not None:
+            if not tokens:
+                raise RemoteProtocolError("negoTokens is there but holds no token", section="[MS-CSSP] 2.2.1.1")
+            if key is None:
+                self._advance(Step.RECV_NEGO)
+                self._receive_nego(tokens[0], events)
+            else:
+                self._advance(Step.RECV_NEGO_AND_KEY)
+                self._receive_nego_and_key(tokens[0], key, events)
+        elif key is not None:
+            self._advance(Step.RECV_KEY)
+            self._receive_key(key, events)
+        else:
+            raise RemoteProtocolError(
+                "a TSRequest without negoTokens, pubKeyAuth, authInfo or errorCode", section="[MS-CSSP] 2.2.1"
+            )
 
     @abstractmethod
-    def _handle(self, step: Step, message: TSRequest, events: list[Event]) -> None:
-        """Act on a message that is legal now."""
+    def _receive_nego(self, token: bytes, events: list[Event]) -> None:
+        """Act on negoTokens, which are legal now."""
+
+    @abstractmethod
+    def _receive_nego_and_key(self, token: bytes, key: bytes, events: list[Event]) -> None:
+        """Act on negoTokens and pubKeyAuth in one message."""
+
+    @abstractmethod
+    def _receive_key(self, key: bytes, events: list[Event]) -> None:
+        """Act on pubKeyAuth."""
+
+    @abstractmethod
+    def _receive_auth_info(self, auth_info: bytes, events: list[Event]) -> None:
+        """Act on authInfo."""
+
+    @abstractmethod
+    def _note_nonce(self, nonce: bytes | None) -> None:
+        """Look at clientNonce, with which any message may come."""
 
     @abstractmethod
     def _peer_failed(self, error_code: int) -> NoReturn:
@@ -196,23 +246,3 @@ class Engine(ABC):
         if self._observer is not None:
             self._observer(Direction.SENT, message, data)
         events.append(Send(data))
-
-
-def _classify(message: TSRequest) -> Step:
-    """Name a message by the fields it carries."""
-    key = message.pub_key_auth is not None
-    if message.auth_info is not None:
-        if key or message.nego_tokens is not None:
-            raise RemoteProtocolError(
-                "authInfo together with negoTokens or pubKeyAuth in one TSRequest", section="[MS-CSSP] 3.1.5 step 5"
-            )
-        return Step.RECV_AUTH_INFO
-    if message.nego_tokens is not None:
-        if not message.nego_tokens:
-            raise RemoteProtocolError("negoTokens is there but holds no token", section="[MS-CSSP] 2.2.1.1")
-        return Step.RECV_NEGO_AND_KEY if key else Step.RECV_NEGO
-    if key:
-        return Step.RECV_KEY
-    raise RemoteProtocolError(
-        "a TSRequest without negoTokens, pubKeyAuth, authInfo or errorCode", section="[MS-CSSP] 2.2.1"
-    )

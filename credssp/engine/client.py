@@ -142,44 +142,49 @@ class ClientEngine(Engine):
             self._fail(error)
         return events
 
-    def _handle(self, step: Step, message: TSRequest, events: list[Event]) -> None:
-        if step is Step.RECV_NEGO:
-            self._answer(message, events)
-        else:
-            self._finish(message, events)
-
-    def _answer(self, message: TSRequest, events: list[Event]) -> None:
+    def _receive_nego(self, token: bytes, events: list[Event]) -> None:
         """Step 2 and 3: go on with the mechanism; bind as soon as it can protect messages."""
         if not self._public_key:
             raise LocalProtocolError("the server's public key is not known, so nothing can be bound to it")
-        assert message.nego_tokens is not None  # noqa: S101  # by the step
-        token = self.mechanism.step(message.nego_tokens[0])
+        answer = self.mechanism.step(token)
         if not self.mechanism.can_wrap:
-            if not token:
+            if not answer:
                 raise RemoteProtocolError("the mechanism waits for a token although the server sent the last one")
-            self._send(Step.SEND_NEGO, TSRequest(self._own_version, nego_tokens=(token,)), events)
+            self._send(Step.SEND_NEGO, TSRequest(self._own_version, nego_tokens=(answer,)), events)
             return
         nonce = None
         if has_hashed_binding(self._effective):
             nonce = self._nonce = self._random(binding.NONCE_SIZE)
         value = binding.client_value(self._effective, self._nonce, self._public_key)
         self._own_key_auth = self.mechanism.wrap(value)
-        self._last_token = token
+        self._last_token = answer
         self._send(
-            Step.SEND_NEGO_AND_KEY if token else Step.SEND_KEY,
+            Step.SEND_NEGO_AND_KEY if answer else Step.SEND_KEY,
             TSRequest(
                 self._own_version,
-                nego_tokens=(token,) if token else None,
+                nego_tokens=(answer,) if answer else None,
                 pub_key_auth=self._own_key_auth,
                 client_nonce=nonce,
             ),
             events,
         )
 
-    def _finish(self, message: TSRequest, events: list[Event]) -> None:
+    def _receive_key(self, key: bytes, events: list[Event]) -> None:
+        self._finish(None, key, events)
+
+    def _receive_nego_and_key(self, token: bytes, key: bytes, events: list[Event]) -> None:
+        self._finish(token, key, events)
+
+    def _receive_auth_info(self, auth_info: bytes, events: list[Event]) -> None:
+        """Do nothing: the table has no such step for a client."""
+
+    def _note_nonce(self, nonce: bytes | None) -> None:
+        """Do nothing: the nonce is this side's own."""
+
+    def _finish(self, token: bytes | None, key: bytes, events: list[Event]) -> None:
         """Step 5: check the server's binding, ask the policy, delegate."""
-        self._finish_mechanism(message)
-        self._verify_server(message)
+        self._finish_mechanism(token)
+        self._verify_server(key)
         self._advance(Step.SERVER_KEY_VERIFIED)
         events.append(
             Authenticated(self._effective, self.mechanism.name, server_authentication=self.server_authentication)
@@ -190,18 +195,16 @@ class ClientEngine(Engine):
         self._send(Step.SEND_AUTH_INFO, TSRequest(self._own_version, auth_info=auth_info), events)
         events.append(CredentialsDelegated(empty=self._mode is DelegationMode.NO_DELEGATION))
 
-    def _finish_mechanism(self, message: TSRequest) -> None:
+    def _finish_mechanism(self, token: bytes | None) -> None:
         """Give the mechanism its last token, if it waits for one and one came (SPNEGO's accept-completed)."""
         if self.mechanism.complete:
             return  # some servers repeat our own token beside their pubKeyAuth
-        token = message.nego_tokens[0] if message.nego_tokens else None
         if token and token != self._last_token:
             self.mechanism.step(token)
         else:
             self.mechanism.finish()
 
-    def _verify_server(self, message: TSRequest) -> None:
-        received = message.pub_key_auth or b""
+    def _verify_server(self, received: bytes) -> None:
         if received == self._own_key_auth:
             raise BindingError(
                 "the server sent our own pubKeyAuth back (a reflection, or an error reply without errorCode)",

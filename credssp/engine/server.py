@@ -24,18 +24,7 @@ class ServerEngine(Engine):
 
     role: ClassVar[Role] = Role.SERVER
 
-    _nonce: bytes | None = None
-
-    def _handle(self, step: Step, message: TSRequest, events: list[Event]) -> None:
-        self._note_nonce(message.client_nonce)
-        if step is Step.RECV_NEGO:
-            self._answer(message, events)
-        elif step is Step.RECV_NEGO_AND_KEY:
-            self._answer_with_key(message, events)
-        elif step is Step.RECV_KEY:
-            self._bind(message, None, events)
-        else:
-            self._receive_credentials(message, events)
+    _nonce = b""  # the client's, once it has sent one
 
     def _note_nonce(self, nonce: bytes | None) -> None:
         """Hold the client to its nonce; FreeRDP sends it in every message, others only beside pubKeyAuth."""
@@ -46,63 +35,61 @@ class ServerEngine(Engine):
                 f"clientNonce has {len(nonce)} octets, not {binding.NONCE_SIZE}",
                 section="[MS-CSSP] 2.2.1 clientNonce",
             )
-        if self._nonce is None:
+        if not self._nonce:
             self._nonce = nonce
         elif nonce != self._nonce:
             raise RemoteProtocolError("clientNonce changed in the exchange", section="[MS-CSSP] 2.2.1 clientNonce")
 
-    def _step(self, message: TSRequest) -> bytes | None:
-        assert message.nego_tokens is not None  # noqa: S101  # by the step
-        return self.mechanism.step(message.nego_tokens[0])
-
-    def _answer(self, message: TSRequest, events: list[Event]) -> None:
-        token = self._step(message)
+    def _receive_nego(self, token: bytes, events: list[Event]) -> None:
+        answer = self.mechanism.step(token)
         ready = self.mechanism.can_wrap
-        if token:
+        if answer:
             step = Step.SEND_LAST_NEGO if ready else Step.SEND_NEGO
-            self._send(step, TSRequest(self._own_version, nego_tokens=(token,)), events)
+            self._send(step, TSRequest(self._own_version, nego_tokens=(answer,)), events)
         elif ready:
             self._advance(Step.WAIT_FOR_KEY)
         else:
             raise RemoteProtocolError("the mechanism has no answer and is not complete")
 
-    def _answer_with_key(self, message: TSRequest, events: list[Event]) -> None:
+    def _receive_nego_and_key(self, token: bytes, key: bytes, events: list[Event]) -> None:
         """Step 3: the client's last token and its pubKeyAuth in one message."""
-        token = None
+        answer = None
         if not self.mechanism.complete:
-            token = self._step(message)
+            answer = self.mechanism.step(token)
             if not self.mechanism.can_wrap:
                 raise RemoteProtocolError(
                     "pubKeyAuth came before the mechanism is ready", section="[MS-CSSP] 3.1.5 step 3"
                 )
         self._advance(Step.MECHANISM_READY)
-        self._bind(message, token, events)
+        self._bind(key, answer, events)
 
-    def _bind(self, message: TSRequest, token: bytes | None, events: list[Event]) -> None:
+    def _receive_key(self, key: bytes, events: list[Event]) -> None:
+        self._bind(key, None, events)
+
+    def _bind(self, key: bytes, token: bytes | None, events: list[Event]) -> None:
         """Step 4: check the client's binding, answer with ours."""
-        if has_hashed_binding(self._effective) and self._nonce is None:
+        if has_hashed_binding(self._effective) and not self._nonce:
             raise RemoteProtocolError(
                 f"pubKeyAuth of version {self._effective} without clientNonce", section="[MS-CSSP] 2.2.1 clientNonce"
             )
-        nonce = self._nonce or b""
         try:
-            received = self.mechanism.unwrap(message.pub_key_auth or b"")
+            received = self.mechanism.unwrap(key)
         except RemoteProtocolError as error:
             raise BindingError(
                 f"pubKeyAuth of the client does not open with the session key: {error.message}", status=error.status
             ) from None
-        binding.verify(received, binding.client_value(self._effective, nonce, self._public_key), whose="client")
+        binding.verify(received, binding.client_value(self._effective, self._nonce, self._public_key), whose="client")
         self._advance(Step.CLIENT_KEY_VERIFIED)
         events.append(Authenticated(self._effective, self.mechanism.name, self.mechanism.identity))
-        answer = self.mechanism.wrap(binding.server_value(self._effective, nonce, self._public_key))
+        answer = self.mechanism.wrap(binding.server_value(self._effective, self._nonce, self._public_key))
         self._send(
             Step.SEND_NEGO_AND_KEY if token else Step.SEND_KEY,
             TSRequest(self._own_version, nego_tokens=(token,) if token else None, pub_key_auth=answer),
             events,
         )
 
-    def _receive_credentials(self, message: TSRequest, events: list[Event]) -> None:
-        credentials = from_wire(TSCredentials.decode(self.mechanism.unwrap(message.auth_info or b"")))
+    def _receive_auth_info(self, auth_info: bytes, events: list[Event]) -> None:
+        credentials = from_wire(TSCredentials.decode(self.mechanism.unwrap(auth_info)))
         if isinstance(credentials, RemoteGuardCredentials):
             check_logon_buffer(credentials.package_name, credentials.buffer)
         self._advance(Step.CREDENTIALS_OPENED)

@@ -255,7 +255,7 @@ class Authenticator:
             cname=Principal.read(reader, reader.required(cname, f"{path}.cname"), f"{path}.cname"),
             checksum=None if cksum is None else _read_checksum(reader, cksum, f"{path}.cksum"),
             cusec=reader.integer(cusec, f"{path}.cusec"),
-            ctime=_required_time(reader, ctime, f"{path}.ctime"),
+            ctime=read_time(reader, ctime, f"{path}.ctime"),
             subkey=None if subkey is None else read_key(reader, subkey, f"{path}.subkey"),
             seq_number=_sequence_number(reader, seq_number, path),
         )
@@ -318,7 +318,7 @@ class EncAPRepPart:
         names = ("ctime", "cusec", "subkey", "seq-number")
         ctime, cusec, subkey, seq_number = _members(reader, _ENC_AP_REP_PART, names, path)
         return cls(
-            ctime=_required_time(reader, ctime, f"{path}.ctime"),
+            ctime=read_time(reader, ctime, f"{path}.ctime"),
             cusec=reader.integer(cusec, f"{path}.cusec"),
             subkey=None if subkey is None else read_key(reader, subkey, f"{path}.subkey"),
             seq_number=_sequence_number(reader, seq_number, path),
@@ -358,7 +358,7 @@ class KrbError:
         found = _members(reader, _KRB_ERROR, (*names, "sname", "e-text", "e-data"), path)
         return cls(
             reader.integer(found[6], f"{path}.error-code"),
-            _required_time(reader, found[4], f"{path}.stime"),
+            read_time(reader, found[4], f"{path}.stime"),
             read_realm(reader, reader.required(found[9], f"{path}.realm"), f"{path}.realm") or "",
             Principal.read(reader, reader.required(found[10], f"{path}.sname"), f"{path}.sname"),
         )
@@ -378,12 +378,6 @@ def _explicit(values: tuple[bytes | None, ...] | list[bytes | None]) -> bytes:
 
 def _message(tag: int, kind: int, *values: bytes) -> bytes:
     return write_tlv(tag, _explicit((write_integer(_PVNO), write_integer(kind), *values)))
-
-
-def _required_time(reader: Reader, span: Span | None, path: str) -> datetime:
-    time = read_time(reader, reader.required(span, path), path)
-    assert time is not None  # noqa: S101  # it is there
-    return time
 
 
 def _sequence_number(reader: Reader, span: Span | None, path: str) -> int | None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
-from credssp.credentials import LogonCredentials, NTHashCredentials, PasswordCredentials
+from credssp.credentials import KerberosCredentials, LogonCredentials, NTHashCredentials, PasswordCredentials
 from credssp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
 from credssp.identity import Identity
 from credssp.kerberos import krb5_conf, pyspnego
@@ -141,11 +141,7 @@ class KerberosInitiator(_KerberosContext):
         self._channel_bindings = channel_bindings
 
     def _open(self) -> spnego.ContextProxy:
-        credentials = self._credentials
-        obstacle = kerberos_obstacle(credentials, self._target)
-        if obstacle is not None:
-            raise obstacle
-        assert not isinstance(credentials, NTHashCredentials)  # noqa: S101  # that is an obstacle
+        credentials = _usable(self._credentials, self._target)
         return pyspnego.call(
             "getting a Kerberos ticket",
             pyspnego.kerberos_client,
@@ -159,20 +155,28 @@ class KerberosInitiator(_KerberosContext):
 
 def kerberos_obstacle(credentials: LogonCredentials | None, target: Target) -> AuthenticationError | None:
     """Return why Kerberos cannot work whatever a KDC would say, or None where it is worth trying."""
+    try:
+        _usable(credentials, target)
+    except AuthenticationError as error:
+        return error.with_traceback(None)  # its frames hold the credentials
+    return None
+
+
+def _usable(credentials: LogonCredentials | None, target: Target) -> KerberosCredentials | None:
     missing = pyspnego.kerberos_missing()
     if missing:
-        return pyspnego.kerberos_unavailable(missing)
+        raise pyspnego.kerberos_unavailable(missing)
     if isinstance(credentials, NTHashCredentials):
-        return failure(
+        raise failure(
             "an NT hash logs on with NTLM only; Kerberos needs the password", SecurityStatus.SEC_E_NO_CREDENTIALS
         )
     if isinstance(credentials, PasswordCredentials) and not credentials.username:
-        return failure("Kerberos needs a user name", SecurityStatus.SEC_E_NO_CREDENTIALS)
+        raise failure("Kerberos needs a user name", SecurityStatus.SEC_E_NO_CREDENTIALS)
     if target.is_address:
-        return failure(
+        raise failure(
             "Kerberos knows hosts by name, and the target is an IP address", SecurityStatus.SEC_E_TARGET_UNKNOWN
         )
-    return None
+    return credentials
 
 
 def realm_obstacle(credentials: LogonCredentials | None) -> AuthenticationError | None:

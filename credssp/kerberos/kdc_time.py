@@ -52,4 +52,4 @@ def read_kdc_time(answer: bytes) -> datetime | None:
         raise reader.error(f"tag 0x{tag:02X} where 0x{_KRB_ERROR:02X} belongs", path, 0)
     names = ("pvno", "msg-type", "ctime", "cusec", "stime", "susec", "error-code", "crealm", "cname", "realm", "sname")
     stime = reader.sequence((start, stop), (*names, "e-text", "e-data"), path)[4]
-    return read_time(reader, reader.required(stime, f"{path}.stime"), f"{path}.stime")
+    return read_time(reader, stime, f"{path}.stime")

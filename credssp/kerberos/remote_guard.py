@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from credssp.credentials import CCacheCredentials, RemoteGuardCredentials
-from credssp.errors import DecodeError, LocalProtocolError, RemoteProtocolError
+from credssp.errors import CredSSPError, DecodeError, LocalProtocolError, RemoteProtocolError
 from credssp.kerberos import crypto as crypto
 from credssp.kerberos import pyspnego
 from credssp.kerberos.ap import APReq, Authenticator, Checksum, Ticket, read_ticket_contents, unframe
@@ -122,8 +122,6 @@ def open_remote_guard(credentials: RemoteGuardCredentials, *, keytab: str | None
         for each in pyspnego.call("reading the Kerberos keytab", service_keys, keytab)
         if each.service == ticket.service and each.key.etype == ticket.enc_part.etype
     ]
-    if not keys:
-        raise failure("the keytab has no key for the service ticket", SecurityStatus.SEC_E_NO_KERB_KEY)
     key = _session_key(ticket, keys)
     if key.etype != cred.enc_part.etype:
         raise RemoteProtocolError("KRB-CRED is not encrypted with the session key", section="[MS-CSSP] note <22>")
@@ -135,7 +133,7 @@ def open_remote_guard(credentials: RemoteGuardCredentials, *, keytab: str | None
 
 def _session_key(ticket: Ticket, keys: Sequence[EncryptionKey]) -> EncryptionKey:
     """Open a ticket with one of these keys."""
-    problem: RemoteProtocolError | None = None
+    problem: CredSSPError = failure("the keytab has no key for the service ticket", SecurityStatus.SEC_E_NO_KERB_KEY)
     for key in keys:
         try:
             plain = crypto.decrypt(key.etype, key.value, KeyUsage.TICKET, ticket.enc_part.cipher)
@@ -143,7 +141,6 @@ def _session_key(ticket: Ticket, keys: Sequence[EncryptionKey]) -> EncryptionKey
             problem = error
             continue
         return read_ticket_contents(plain)[0]
-    assert problem is not None  # noqa: S101  # there is a key
     raise problem
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "read_encrypted_data",
     "read_flags",
     "read_key",
+    "read_optional_time",
     "read_realm",
     "read_time",
     "write_flags",
@@ -153,10 +154,13 @@ def write_time(time: datetime | None) -> bytes | None:
     return None if time is None else write_tlv(_TIME, time.astimezone(UTC).strftime("%Y%m%d%H%M%SZ").encode())
 
 
-def read_time(reader: Reader, span: Span | None, path: str) -> datetime | None:
+def read_optional_time(reader: Reader, span: Span | None, path: str) -> datetime | None:
     """Read KerberosTime, or None where it is absent."""
-    if span is None:
-        return None
+    return None if span is None else read_time(reader, span, path)
+
+
+def read_time(reader: Reader, span: Span | None, path: str) -> datetime:
+    """Read KerberosTime, which must be there."""
     start, stop = reader.only(span, _TIME, path)
     text = reader.data[start:stop].decode("latin-1")
     if len(text) == 15 and text.endswith("Z") and text[:14].isdecimal() and text.isascii():

@@ -27,6 +27,7 @@ Policy CSP "ADMX_CredSsp". Our choices, where no source is clear:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 from credssp.errors import LocalProtocolError
 from credssp.policy._toml_text import Scalar, Table, dump_toml
@@ -126,9 +127,7 @@ class DelegationPolicy:
 
     def list_of(self, setting: ListSetting) -> DelegationList:
         """Return what this policy says about one of the nine settings."""
-        found = getattr(self, setting.attribute)
-        assert isinstance(found, DelegationList)  # noqa: S101 - the table and the fields are ours
-        return found
+        return cast(DelegationList, getattr(self, setting.attribute))
 
     def defaults_of(self, setting: ListSetting) -> tuple[SPNPattern, ...]:
         """Return what the operating system lists for a setting, on a machine in a domain or outside, as this one is."""

@@ -9,12 +9,9 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-from credssp.protocol_version import LOWEST_VERSION
+from credssp.protocol_version import LOWEST_VERSION, UPDATED_VERSION
 
 __all__ = ["DEFAULT_ENCRYPTION_ORACLE", "EncryptionOracle"]
-
-_UPDATED: Final = 5
-"""The first version with the update ([MS-CSSP] 2.2.1)."""
 
 
 class EncryptionOracle(enum.IntEnum):
@@ -30,12 +27,12 @@ class EncryptionOracle(enum.IntEnum):
     @property
     def client_min_version(self) -> int:
         """The lowest version that a client accepts from its server."""
-        return LOWEST_VERSION if self is EncryptionOracle.VULNERABLE else _UPDATED
+        return LOWEST_VERSION if self is EncryptionOracle.VULNERABLE else UPDATED_VERSION
 
     @property
     def server_min_version(self) -> int:
         """The lowest version that a server accepts from its client."""
-        return _UPDATED if self is EncryptionOracle.FORCE_UPDATED_CLIENTS else LOWEST_VERSION
+        return UPDATED_VERSION if self is EncryptionOracle.FORCE_UPDATED_CLIENTS else LOWEST_VERSION
 
     @property
     def title(self) -> str:

@@ -155,10 +155,11 @@ class NLAClient(Endpoint[ClientContext]):
         if approach is Approach.DIRECT:
             # No Early User Authorization Result there (5.4.2.2), so HYBRID_EX makes no sense.
             protocols = protocols & ~Protocol.HYBRID_EX | Protocol.HYBRID
+        self._asked = NegotiationRequest(protocols, flags)
         self._request = ConnectionRequest(
             cookie=cookie or None,
             routing_token=routing_token,
-            negotiation=NegotiationRequest(protocols, flags),
+            negotiation=self._asked,
             correlation=None if correlation_id is None else CorrelationInfo(correlation_id),
         )
         self._encoded_request = self._request.encode()
@@ -239,7 +240,7 @@ class NLAClient(Endpoint[ClientContext]):
         return True
 
     def _after_credssp(self, data: bytes, events: list[Event]) -> None:
-        plaintext = self._inside_tls(data)
+        plaintext = self._inside_tls(self._context, data)
         early = self._early
         if self._state is State.EXPECT_AUTHORIZATION and len(early) >= SIZE:
             self.authorization = EarlyUserAuthorization.decode(early[:SIZE])
@@ -281,8 +282,7 @@ class NLAClient(Endpoint[ClientContext]):
         events.append(self.negotiated)
 
     def _check(self, answer: NegotiationResponse) -> None:
-        request = self._request.negotiation
-        assert request is not None  # noqa: S101  # made in __init__
+        request = self._asked
         selected = answer.selected
         if selected not in request.protocols and selected is not Protocol.RDP:
             raise NegotiationError(

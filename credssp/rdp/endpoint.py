@@ -113,10 +113,8 @@ class Endpoint(ABC, Generic[Context]):
         self._state = State.FAILED
         return better
 
-    def _inside_tls(self, data: bytes) -> bytes | None:
+    def _inside_tls(self, context: Context, data: bytes) -> bytes | None:
         """Take data of a completed context and return the plaintext, None if the peer closed and sent nothing more."""
-        context = self.context
-        assert context is not None  # noqa: S101  # the states that come here follow CredSSP
         if data:
             self._early += context.unwrap(data)
             reply = context.data_to_send()

@@ -108,7 +108,8 @@ class NLAServer(Endpoint[ServerContext]):
         """Do nothing: the client speaks first."""
 
     def _receive(self, data: bytes, events: list[Event]) -> None:
-        if self._state is State.EXPECT_X224:
+        context = self._context
+        if context is None:
             if data[:1] == b"\x16" and self._direct and not len(self._buffer):
                 self._approach = Approach.DIRECT
                 self._negotiated(Negotiated(Protocol.HYBRID, Approach.DIRECT), events)
@@ -118,16 +119,16 @@ class NLAServer(Endpoint[ServerContext]):
                     return
                 self._requested(tpdu, events)
                 data = self._buffer.take_rest()
-            self._context = ServerContext(**self._options)
+            context = self._context = ServerContext(**self._options)
             self._state = State.EXPECT_CREDSSP
             if not data:
                 return
         if self._state is State.EXPECT_CREDSSP:
-            self._credssp(data, events)
+            self._credssp(context, data, events)
         elif self._state is State.DECIDE_AUTHORIZATION:
-            self._wait(data)
+            self._wait(context, data)
         else:
-            self._request_inside(data, events)
+            self._request_inside(context, data, events)
 
     def _requested(self, tpdu: bytes, events: list[Event]) -> None:
         """Answer the Connection Request (3.3.5.3.1, 3.3.5.3.2)."""
@@ -162,18 +163,14 @@ class NLAServer(Endpoint[ServerContext]):
         self.negotiated = negotiated
         events.append(negotiated)
 
-    def _credssp(self, data: bytes, events: list[Event]) -> None:
-        context = self._context
-        assert context is not None  # noqa: S101  # made with the state
+    def _credssp(self, context: ServerContext, data: bytes, events: list[Event]) -> None:
         token = context.step(data).token
         if token:
             self._output.append(token)
-        if not context.complete:
+        credentials, identity = context.delegated_credentials, context.identity
+        if credentials is None or identity is None:  # both are there once the context is complete
             return
         self._early = context.unused_data
-        credentials, identity = context.delegated_credentials, context.identity
-        assert credentials is not None  # noqa: S101  # the context is complete
-        assert identity is not None  # noqa: S101
         if isinstance(credentials, RemoteGuardCredentials) and not self._remote_guard:
             raise RemoteProtocolError(
                 "the client delegated Remote Credential Guard buffers although that mode was not agreed on",
@@ -183,13 +180,13 @@ class NLAServer(Endpoint[ServerContext]):
         self._state = State.DECIDE_AUTHORIZATION
         events.append(AuthorizationRequired(identity, credentials))
 
-    def _wait(self, data: bytes) -> None:
+    def _wait(self, context: ServerContext, data: bytes) -> None:
         """Keep what the client sends before it knows whether it may log on."""
-        self._inside_tls(data)
+        self._inside_tls(context, data)
         if len(self._early) > _MAX_EARLY:
             raise LimitExceededError(
                 f"more than {_MAX_EARLY} octets before the authorization was decided",
-                token=self._completed_context().shutdown(),
+                token=context.shutdown(),
             )
 
     def authorize(self, result: EarlyUserAuthorization) -> list[Event]:
@@ -214,23 +211,22 @@ class NLAServer(Endpoint[ServerContext]):
                 )
             if self._approach is Approach.DIRECT:
                 self._state = State.EXPECT_X224_INSIDE
-                self._request_inside(b"", events)
+                self._request_inside(context, b"", events)
             else:
                 self._complete(self._early, events)
         except CredSSPError as error:
             raise self._failed(error) from None
         return events
 
-    def _request_inside(self, data: bytes, events: list[Event]) -> None:
+    def _request_inside(self, context: ServerContext, data: bytes, events: list[Event]) -> None:
         """Direct approach: the Connection Request must ask for HYBRID (5.4.2.2)."""
-        plaintext = self._inside_tls(data)
+        plaintext = self._inside_tls(context, data)
         early, self._early = self._early, b""
         tpdu = self._buffer.feed(early)
         if tpdu is None:
             if plaintext is None:
                 raise PeerClosedError("the client closed the TLS channel before its Connection Request")
             return
-        context = self._completed_context()
         request = self.request = ConnectionRequest.decode(tpdu)
         asked = request.negotiation
         if asked is None or Protocol.HYBRID not in asked.protocols:
@@ -244,10 +240,6 @@ class NLAServer(Endpoint[ServerContext]):
         self._output.append(context.wrap(ConnectionConfirm(NegotiationResponse(Protocol.HYBRID, flags)).encode()))
         self.negotiated = Negotiated(Protocol.HYBRID, Approach.DIRECT, flags, request)
         self._complete(self._buffer.take_rest(), events)
-
-    def _completed_context(self) -> ServerContext:
-        assert self._context is not None  # noqa: S101  # the state says so
-        return self._context
 
     def _complete(self, unused: bytes, events: list[Event]) -> None:
         self.unused_data = unused

@@ -20,17 +20,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from credssp.errors import AuthenticationError, LimitExceededError, LocalProtocolError, RemoteProtocolError
-from credssp.mechanism import SpnegoMechanism
+from credssp.mechanism import MAX_LEGS, SpnegoMechanism
 from credssp.security_context import SecurityContext
 from credssp.spnego.candidate import Candidate
 from credssp.spnego.mech_types import mechanism_of
 from credssp.spnego.tokens import NegState, NegTokenInit, NegTokenResp
 from credssp.status import SecurityStatus
 
-__all__ = ["MAX_LEGS", "SpnegoAcceptor"]
-
-MAX_LEGS: Final = 10
-"""Tokens of the client that are taken: NTLM needs two, three where it is not the client's first choice."""
+__all__ = ["SpnegoAcceptor"]
 
 _REPLY: Final = "RFC 4178 4.2.2"
 _MIC: Final = "RFC 4178 5"

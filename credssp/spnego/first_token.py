@@ -15,10 +15,10 @@ writes them longer than need be; the mechanism itself judges the rest.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
+from typing import Final, TypeAlias
 
 from credssp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
-from credssp.mechanism import Mechanism
+from credssp.mechanism import Mechanism, SpnegoMechanism
 from credssp.mechanism_name import MechanismName
 from credssp.security_context import SecurityContext
 from credssp.spnego.acceptor import SpnegoAcceptor
@@ -28,6 +28,8 @@ from credssp.status import SecurityStatus
 from credssp.wire.der import write_oid
 
 __all__ = ["FirstTokenAcceptor", "create_acceptor_of"]
+
+_Acceptor: TypeAlias = SpnegoAcceptor | SpnegoMechanism
 
 _NTLMSSP: Final = b"NTLMSSP\0"
 _SPNEGO: Final = write_oid(OID.SPNEGO)
@@ -47,7 +49,7 @@ class FirstTokenAcceptor(SecurityContext):
         self._candidates = candidates
         self._require_mic = require_mic
         self._kerberos_missing = kerberos_missing
-        self._acceptor: Mechanism | None = None
+        self._acceptor: _Acceptor | None = None
 
     @property
     def session_key(self) -> bytes:
@@ -55,7 +57,7 @@ class FirstTokenAcceptor(SecurityContext):
         self._check_can_wrap()
         return self._chosen().session_key
 
-    def _chosen(self) -> Mechanism:
+    def _chosen(self) -> _Acceptor:
         if self._acceptor is None:
             raise LocalProtocolError("no token has come yet")
         return self._acceptor
@@ -74,7 +76,7 @@ class FirstTokenAcceptor(SecurityContext):
         self.server_authentication = acceptor.server_authentication
         return reply
 
-    def _dispatch(self, token: bytes) -> Mechanism:
+    def _dispatch(self, token: bytes) -> _Acceptor:
         if token.startswith(_NTLMSSP):
             return self._bare("ntlm")
         if token[:1] == b"\x60":
@@ -95,10 +97,10 @@ class FirstTokenAcceptor(SecurityContext):
             section="[MS-CSSP] 2.2.1.1",
         )
 
-    def _spnego(self) -> Mechanism:
+    def _spnego(self) -> SpnegoAcceptor:
         return SpnegoAcceptor(self._candidates, require_mic=self._require_mic)
 
-    def _bare(self, name: MechanismName) -> Mechanism:
+    def _bare(self, name: MechanismName) -> SpnegoMechanism:
         for candidate in self._candidates:
             if candidate.name == name:
                 return candidate.make()
@@ -108,14 +110,10 @@ class FirstTokenAcceptor(SecurityContext):
         )
 
     def _sign(self, data: bytes) -> bytes:
-        acceptor = self._chosen()
-        assert isinstance(acceptor, SecurityContext)  # noqa: S101  # _dispatch makes no other
-        return acceptor.sign(data)
+        return self._chosen().sign(data)
 
     def _verify(self, data: bytes, signature: bytes) -> None:
-        acceptor = self._chosen()
-        assert isinstance(acceptor, SecurityContext)  # noqa: S101
-        acceptor.verify(data, signature)
+        self._chosen().verify(data, signature)
 
     def _wrap(self, data: bytes) -> bytes:
         return self._chosen().wrap(data)

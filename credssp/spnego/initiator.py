@@ -28,7 +28,7 @@ from credssp.errors import (
     LocalProtocolError,
     RemoteProtocolError,
 )
-from credssp.mechanism import SpnegoMechanism
+from credssp.mechanism import MAX_LEGS, SpnegoMechanism
 from credssp.mechanism_name import MechanismName
 from credssp.security_context import SecurityContext
 from credssp.spnego.candidate import Candidate, Skipped
@@ -36,10 +36,7 @@ from credssp.spnego.mech_types import mechanism_of
 from credssp.spnego.tokens import NegState, NegTokenInit, NegTokenResp
 from credssp.status import SecurityStatus
 
-__all__ = ["MAX_LEGS", "SpnegoInitiator"]
-
-MAX_LEGS = 10
-"""Replies of the server that are taken: NTLM needs two, Kerberos one or two."""
+__all__ = ["SpnegoInitiator"]
 
 _REPLY = "RFC 4178 4.2.2"
 _MIC = "RFC 4178 5"

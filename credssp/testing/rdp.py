@@ -248,10 +248,10 @@ class RDPServer:
                 self._open[client] = None
             self._changed.notify_all()
 
-    def _delegation(self, client: Client, event: Delegated) -> Delegation:
+    def _delegation(self, client: Client, event: Delegated) -> Delegation | None:
         context, negotiated = client.endpoint.context, client.endpoint.negotiated
-        assert context is not None  # noqa: S101  # the login is over
-        assert negotiated is not None  # noqa: S101
+        if context is None or negotiated is None:  # both are there before the event
+            return None
         received = self._received[client.endpoint] = bytearray()
         return Delegation(
             event.identity,

@@ -21,7 +21,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from credssp.errors import CredSSPError, LocalProtocolError, TLSError
+from credssp.errors import CertificateError, CredSSPError, LocalProtocolError, TLSError
+from credssp.status import SecurityStatus
 from credssp.tls.alerts import translate
 from credssp.tls.certificate_request import CertificateRequest, is_settled, take_request
 from credssp.tls.record import MAX_PLAINTEXT, RecordTracker
@@ -313,6 +314,18 @@ class TLSChannel:
             except ValueError:  # the channel broke before anybody asked
                 return None
         return self._peer_certificate
+
+    @property
+    def server_certificate(self) -> bytes:
+        """The server's leaf certificate in DER, on a client.
+
+        Raises:
+            CertificateError: the server sent none.
+        """
+        certificate = self.peer_certificate
+        if certificate is None:
+            raise CertificateError("the server sent no certificate", status=SecurityStatus.SEC_E_CERT_UNKNOWN)
+        return certificate
 
     @property
     def protocol(self) -> str:

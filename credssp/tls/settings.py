@@ -93,14 +93,12 @@ class ClientTLS:
         """Whether the certificate must chain to a trusted root and name the host, else the handshake fails."""
         return not self.judge and (self.verify or self.cafile is not None or self.cadata is not None)
 
-    def check(self, certificate: bytes | None) -> CertificateCheck:
+    def check(self, certificate: bytes) -> CertificateCheck:
         """Judge the leaf certificate (DER) of a finished handshake.
 
         Raises:
-            CertificateError: it is not the pinned one, or there is none.
+            CertificateError: it is not the pinned one.
         """
-        if certificate is None:
-            raise CertificateError("the server sent no certificate", status=SecurityStatus.SEC_E_CERT_UNKNOWN)
         if self.fingerprint is not None:
             wanted = _plain(self.fingerprint)
             found = hashlib.sha256(certificate).hexdigest()

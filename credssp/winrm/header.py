@@ -14,13 +14,14 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from credssp.errors import DecodeError, LimitExceededError, RemoteProtocolError
+from credssp.wire.tolerant import MAX_MESSAGE_SIZE
 
 __all__ = ["MAX_TOKEN_SIZE", "SCHEME", "challenge_token", "format_token", "request_token", "schemes"]
 
 SCHEME: Final = "CredSSP"
 
-MAX_TOKEN_SIZE: Final = 96 * 1024
-"""Octets of one token: a TSRequest at its limit (65,536) in TLS records, and a handshake flight in front of it."""
+MAX_TOKEN_SIZE: Final = MAX_MESSAGE_SIZE + 32 * 1024
+"""Octets of one token: a TSRequest at its limit in TLS records, and a handshake flight in front of it."""
 
 _MAX_BASE64: Final = (MAX_TOKEN_SIZE + 2) // 3 * 4
 _MAX_CHALLENGES: Final = 32

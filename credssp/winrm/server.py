@@ -98,12 +98,11 @@ class ServerConnection:
         """
         if self.state is LoginState.DECIDE:
             raise LocalProtocolError("authorize() or refuse() is due")
-        if self.state is not LoginState.EXPECT_LEG:
-            self.reset()
-            self._context = ServerContext(**self._options)
-            self.state = LoginState.EXPECT_LEG
         context = self._context
-        assert context is not None  # noqa: S101  # by the state
+        if context is None or self.state is not LoginState.EXPECT_LEG:
+            self.reset()
+            context = self._context = ServerContext(**self._options)
+            self.state = LoginState.EXPECT_LEG
         try:
             self._legs += 1
             if self._legs > self._max_legs:
@@ -152,21 +151,23 @@ class ServerConnection:
 
     def _completed(self) -> ServerContext:
         if self._context is None or self.state not in {LoginState.DECIDE, LoginState.READY}:
-            raise LocalProtocolError("nobody is logged on over this connection")
+            raise _not_logged_on()
         return self._context
 
     @property
     def identity(self) -> Identity:
         """Who logged on."""
         identity = self._completed().identity
-        assert identity is not None  # noqa: S101  # the context is complete
+        if identity is None:
+            raise _not_logged_on()
         return identity
 
     @property
     def delegated_credentials(self) -> DelegatedCredentials:
         """What was delegated; three empty strings are an empty set."""
         credentials = self._completed().delegated_credentials
-        assert credentials is not None  # noqa: S101  # the context is complete
+        if credentials is None:
+            raise _not_logged_on()
         return credentials
 
     @property
@@ -197,3 +198,7 @@ class ServerConnection:
             LocalProtocolError: nobody is logged on.
         """
         return encrypt(self._completed(), data, content_type)
+
+
+def _not_logged_on() -> LocalProtocolError:
+    return LocalProtocolError("nobody is logged on over this connection")

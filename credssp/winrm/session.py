@@ -120,7 +120,7 @@ class ClientSession:
 
     def wrap(self, data: bytes) -> bytes:
         """Encrypt, and remember the plaintext until the next answer, in case the connection is lost."""
-        records = self._live().wrap(data)
+        records = self.live().wrap(data)
         self._wrapped[_digest(records)] = data
         if len(self._wrapped) > _REMEMBERED:
             self._wrapped.popitem(last=False)
@@ -128,9 +128,10 @@ class ClientSession:
 
     def unwrap(self, data: bytes) -> bytes:
         """Decrypt."""
-        return self._live().unwrap(data)
+        return self.live().unwrap(data)
 
-    def _live(self) -> ClientContext:
+    def live(self) -> ClientContext:
+        """Return the context that messages are protected with. Raises LocalProtocolError where there is none."""
         if self.context is None:
             raise LocalProtocolError("not logged on (any more): send a request, an empty one will do, to log on")
         return self.context

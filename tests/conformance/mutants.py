@@ -105,12 +105,11 @@ def client(engine_class: type | None = None, *, peer: type[Peer] = Peer, **optio
 class NoVerification(ServerEngine):
     """Takes whatever the client's pubKeyAuth says."""
 
-    def _bind(self, message: TSRequest, token: bytes | None, events: list[Event]) -> None:
-        nonce = self._nonce or b""
+    def _bind(self, key: bytes, token: bytes | None, events: list[Event]) -> None:
         with contextlib.suppress(CredSSPError):
-            self.mechanism.unwrap(message.pub_key_auth or b"")
+            self.mechanism.unwrap(key)
         self._advance(Step.CLIENT_KEY_VERIFIED)
-        answer = self.mechanism.wrap(binding.server_value(self._effective, nonce, self._public_key))
+        answer = self.mechanism.wrap(binding.server_value(self._effective, self._nonce, self._public_key))
         step = Step.SEND_NEGO_AND_KEY if token else Step.SEND_KEY
         self._send(
             step, TSRequest(self._own_version, nego_tokens=(token,) if token else None, pub_key_auth=answer), events
@@ -122,7 +121,7 @@ class FormByNonce(ServerEngine):
 
     @property
     def _effective(self) -> int:
-        return 6 if self._nonce is not None else 4
+        return 6 if self._nonce else 4
 
     def _note_nonce(self, nonce: bytes | None) -> None:
         self._nonce = nonce if nonce is not None else self._nonce
@@ -149,9 +148,9 @@ class Echo(ServerEngine):
 
     _last = TSRequest(6)
 
-    def _handle(self, step: Step, message: TSRequest, events: list[Event]) -> None:
+    def _take(self, message: TSRequest, events: list[Event]) -> None:
         self._last = message
-        super()._handle(step, message, events)
+        super()._take(message, events)
 
     def _failure_message(self, error_code: int) -> bytes:
         last = self._last
@@ -178,11 +177,11 @@ class Mute(ServerEngine):
 class SameHash(ServerEngine):
     """Answers with the client's hash."""
 
-    def _bind(self, message: TSRequest, token: bytes | None, events: list[Event]) -> None:
+    def _bind(self, key: bytes, token: bytes | None, events: list[Event]) -> None:
         real = binding.server_value
         binding.server_value = binding.client_value  # type: ignore[assignment]
         try:
-            super()._bind(message, token, events)
+            super()._bind(key, token, events)
         finally:
             binding.server_value = real
 
@@ -190,14 +189,14 @@ class SameHash(ServerEngine):
 class AnyCredentials(ServerEngine):
     """Does not look at what was delegated."""
 
-    def _receive_credentials(self, message: TSRequest, events: list[Event]) -> None:
+    def _receive_auth_info(self, auth_info: bytes, events: list[Event]) -> None:
         self._advance(Step.CREDENTIALS_OPENED)
         events.append(CredentialsReceived(PasswordCredentials.empty()))
 
     def _message(self, data: bytes, events: list[Event]) -> None:
         if self._state.name == "EXPECT_CREDENTIALS":
             self._advance(Step.RECV_AUTH_INFO)
-            self._receive_credentials(TSRequest(6), events)
+            self._receive_auth_info(b"", events)
             return
         super()._message(data, events)
 
@@ -285,7 +284,7 @@ class LongLengths(Peer):
 class Trusting(ClientEngine):
     """Does not look at the server's pubKeyAuth."""
 
-    def _verify_server(self, message: TSRequest) -> None:
+    def _verify_server(self, received: bytes) -> None:
         pass
 
     def _decide(self) -> None:
@@ -295,9 +294,9 @@ class Trusting(ClientEngine):
 class Mirror(ClientEngine):
     """Takes its own octets back."""
 
-    def _verify_server(self, message: TSRequest) -> None:
-        if message.pub_key_auth != self._own_key_auth:
-            super()._verify_server(message)
+    def _verify_server(self, received: bytes) -> None:
+        if received != self._own_key_auth:
+            super()._verify_server(received)
 
     def _decide(self) -> None:
         pass
@@ -306,8 +305,8 @@ class Mirror(ClientEngine):
 class EitherForm(ClientEngine):
     """Takes the key plus 1 in every version, and its own hash, too."""
 
-    def _verify_server(self, message: TSRequest) -> None:
-        received = self._unwrap(message.pub_key_auth or b"")
+    def _verify_server(self, received: bytes) -> None:
+        received = self._unwrap(received)
         wanted = [make(v, self._nonce, self._public_key) for v in (2, 6) for make in VALUES]
         assert received in wanted or len(received) == len(self._public_key)
 
@@ -318,9 +317,9 @@ VALUES: tuple[Callable[[int, bytes, bytes], bytes], ...] = (binding.server_value
 class SameNonce(ClientEngine):
     """Always has the same nonce."""
 
-    def _answer(self, message: TSRequest, events: list[Event]) -> None:
+    def _receive_nego(self, token: bytes, events: list[Event]) -> None:
         self._random = bytes
-        super()._answer(message, events)
+        super()._receive_nego(token, events)
 
 
 class Deaf(ClientEngine):
@@ -348,13 +347,13 @@ class Hasty(ClientEngine):
 class Terminated(ClientEngine):
     """Ends texts in U+0000."""
 
-    def _finish(self, message: TSRequest, events: list[Event]) -> None:
+    def _finish(self, token: bytes | None, key: bytes, events: list[Event]) -> None:
         credentials = self._credentials
         assert isinstance(credentials, PasswordCredentials)
         self._credentials = PasswordCredentials(
             credentials.username + "\0", credentials.password.reveal() + "\0", domain=credentials.domain + "\0"
         )
-        super()._finish(message, events)
+        super()._finish(token, key, events)
 
 
 class OldFriend(ClientEngine):
@@ -384,30 +383,29 @@ class Alone(ClientEngine):
 class ForeignNonce(ClientEngine):
     """Takes the server's nonce for its own."""
 
-    def _finish(self, message: TSRequest, events: list[Event]) -> None:
-        self._nonce = message.client_nonce or self._nonce
-        super()._finish(message, events)
+    def _note_nonce(self, nonce: bytes | None) -> None:
+        self._nonce = nonce or self._nonce
 
 
 class WholeCertificateKey(ClientEngine):
     """Binds to the BIT STRING with its first octet, as a careless reading of "SubjectPublicKey" has it."""
 
-    def _answer(self, message: TSRequest, events: list[Event]) -> None:
+    def _receive_nego(self, token: bytes, events: list[Event]) -> None:
         key = self._public_key
         self._public_key = b"\0" + key
-        super()._answer(message, events)
+        super()._receive_nego(token, events)
         self._public_key = key
 
 
 class SpareTuple(ClientEngine):
     """Sends two sets of credentials."""
 
-    def _finish(self, message: TSRequest, events: list[Event]) -> None:
+    def _finish(self, token: bytes | None, key: bytes, events: list[Event]) -> None:
         real = self.mechanism.wrap
         mechanism: Any = self.mechanism
         mechanism.wrap = lambda data: real(write_sequence(data[4:] if data[1] >= 0x80 else data[2:], _extra()))
         try:
-            super()._finish(message, events)
+            super()._finish(token, key, events)
         finally:
             del mechanism.wrap
 

@@ -1,9 +1,9 @@
 import pytest
 
 from credssp.errors import AuthenticationError, LimitExceededError, LocalProtocolError, RemoteProtocolError
+from credssp.mechanism import MAX_LEGS
 from credssp.ntlm.session import NTLMSession
 from credssp.spnego import OID, NegHints, NegState, NegTokenInit, NegTokenResp, SpnegoAcceptor, SpnegoInitiator
-from credssp.spnego.acceptor import MAX_LEGS
 from credssp.spnego.mech_types import encode_mech_types
 from credssp.status import SecurityStatus
 from tests.spnego import recorded_spnego as recorded

@@ -7,10 +7,10 @@ from credssp.errors import (
     LocalProtocolError,
     RemoteProtocolError,
 )
+from credssp.mechanism import MAX_LEGS
 from credssp.ntlm.session import NTLMSession
 from credssp.server_authentication import ServerAuthentication
 from credssp.spnego import OID, Candidate, NegState, NegTokenInit, NegTokenResp, SpnegoInitiator
-from credssp.spnego.initiator import MAX_LEGS
 from credssp.spnego.mech_types import encode_mech_types
 from credssp.status import SecurityStatus
 from tests.spnego import recorded_spnego as recorded

@@ -211,9 +211,14 @@ def test_a_pinned_fingerprint() -> None:
     assert ClientTLS(fingerprint=colons).check(der) is CertificateCheck.PINNED
     with pytest.raises(CertificateError, match=digest):
         ClientTLS(fingerprint="00" * 32).check(der)
-    with pytest.raises(CertificateError, match="no certificate"):
-        ClientTLS().check(None)
     assert ClientTLS().check(der) is CertificateCheck.NOT_CHECKED
+
+
+def test_a_server_without_a_certificate_is_refused() -> None:
+    channel = TLSChannel(client_context(ClientTLS()), server_side=False)
+    with pytest.raises(CertificateError, match="no certificate") as caught:
+        _ = channel.server_certificate
+    assert caught.value.status is SecurityStatus.SEC_E_CERT_UNKNOWN
 
 
 # Settings

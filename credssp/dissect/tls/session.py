@@ -99,6 +99,7 @@ class TLSSession:
         self._server_hello: hs.ServerHello | None = None
         self._transcript = b""
         self._key_exchange = b""
+        self._suite: Suite  # from the first opener on
         self._block: dict[Sender, DirectionKeys] | None = None
         self._pumping = False
         self._order = 0
@@ -206,12 +207,15 @@ class TLSSession:
 
     def _advance(self, side: _Side) -> bool:
         """Handle the record at the head of a queue; returns whether it could be handled."""
-        protected = self._is_protected(side, side.queue[0])
-        if protected and not self._has_keys(side):
-            return False
-        record = side.queue.popleft()
+        record = side.queue[0]
+        opener = None
+        if self._is_protected(side, record):
+            opener = self._find_opener(side)
+            if opener is None:
+                return False
+        side.queue.popleft()
         self._hold(side, -_HEADER - len(record.body))
-        opened = self._open(side, record) if protected else (record.kind, record.body)
+        opened = (record.kind, record.body) if opener is None else self._open(side, opener, record)
         if opened is not None:
             try:
                 self._handle(side, *opened, record)
@@ -228,9 +232,7 @@ class TLSSession:
         # Before the ServerHello nobody can say what this is; with TLS 1.3 all that is protected looks like this.
         return record.kind == APPLICATION_DATA
 
-    def _open(self, side: _Side, record: _Record) -> tuple[int, bytes] | None:
-        opener = side.opener
-        assert opener is not None  # noqa: S101  # _has_keys
+    def _open(self, side: _Side, opener: Opener, record: _Record) -> tuple[int, bytes] | None:
         tries = _MAX_SKIP if side.after_gap else 1
         start = opener.sequence
         for skip in range(tries):
@@ -310,48 +312,43 @@ class TLSSession:
 
     # Keys
 
-    def _has_keys(self, side: _Side) -> bool:
-        """Find the keys of a direction, if they are not there yet."""
+    def _find_opener(self, side: _Side) -> Opener | None:
+        """Return what opens the records of a direction; finds its keys, if they are not there yet."""
         if side.opener is not None:
-            return True
+            return side.opener
         hello, client = self._server_hello, self._client_hello
-        if hello is None or client is None or find_suite(hello.suite) is None:
-            return False
+        suite = None if hello is None else find_suite(hello.suite)
+        if hello is None or client is None or suite is None:
+            return None
+        self._suite = suite
         if hello.version >= _TLS13:
-            return self._find_traffic_secret(side, client.random)
+            self._find_traffic_secret(side, client.random)
+            return side.opener
         if self._block is None:
             master = find_master_secret(
-                self._secrets, client, hello, self._suite, self._key_exchange, self._transcript, self.info.certificate
+                self._secrets, client, hello, suite, self._key_exchange, self._transcript, self.info.certificate
             )
             if isinstance(master, str):
-                return False
-            own, peer = key_block(hello.version, self._suite, master, client.random, hello.random)
+                return None
+            own, peer = key_block(hello.version, suite, master, client.random, hello.random)
             self._block = {"client": own, "server": peer}
         side.opener = make_opener(
-            hello.version, self._suite, self._block[side.sender], encrypt_then_mac=hello.encrypt_then_mac
+            hello.version, suite, self._block[side.sender], encrypt_then_mac=hello.encrypt_then_mac
         )
-        return True
+        return side.opener
 
-    def _find_traffic_secret(self, side: _Side, random: bytes) -> bool:
+    def _find_traffic_secret(self, side: _Side, random: bytes) -> None:
         secret = self._secrets.find(random, side.label)
         if secret is None and "HANDSHAKE" in side.label:
             # Some key logs leave the handshake out: the first record that opens is then the first of the application.
             secret = self._secrets.find(random, f"{side.sender.upper()}_TRAFFIC_SECRET_0")
             side.probing = secret is not None
-        if secret is None:
-            return False
-        self._use_secret(side, secret)
-        return True
+        if secret is not None:
+            self._use_secret(side, secret)
 
     def _use_secret(self, side: _Side, secret: bytes) -> None:
         side.secret = secret
         side.opener = make_opener(_TLS13, self._suite, traffic_keys(self._suite, secret), encrypt_then_mac=False)
-
-    @property
-    def _suite(self) -> Suite:
-        suite = find_suite(self.info.suite)
-        assert suite is not None  # noqa: S101  # _has_keys asked
-        return suite
 
     # What goes wrong
 
