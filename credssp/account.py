@@ -5,6 +5,7 @@ It stands below both, since they may not import one another.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,7 +13,31 @@ from typing import Protocol
 from credssp.errors import LocalProtocolError
 from credssp.secret import Secret
 
-__all__ = ["Account", "AccountStore"]
+__all__ = ["Account", "AccountStore", "upper_case"]
+
+
+def upper_case(name: str) -> str:
+    """Return a name in upper case as Windows has it: to compare names, and for NTOWFv2 ([MS-NLMP] 3.3.2).
+
+    Windows maps one UTF-16 unit to one unit, and only between letters that are a pair: ``ß``, ``ŉ``, ``ǰ``, ``ﬁ``,
+    ``ΐ``, ``ı``, ``ſ`` and ``µ`` stay as they are. The one exception is the final sigma: ``νικος`` and ``νικοσ`` are
+    the same name.
+    """
+    return name.upper() if name.isascii() else "".join(map(_upper_letter, name))
+
+
+@functools.lru_cache(maxsize=1024)
+def _upper_letter(letter: str) -> str:
+    if letter == "ς":
+        return "Σ"
+    if letter > "\uffff":
+        return letter  # two UTF-16 units
+    upper = letter.upper()
+    if len(upper) != 1:
+        upper = letter.title()  # ᾳ is ΑΙ in full, and ᾼ one to one
+    # Georgian letters have capitals, but never at the start of a word, and Windows does not know them.
+    pair = len(upper) == 1 and upper.lower() == letter and letter.title() != letter
+    return upper if pair else letter
 
 
 @dataclass(frozen=True, slots=True, init=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +69,8 @@ def test_there_are_captures_of_both_roles_in_every_version_and_form() -> None:
 
 
 @pytest.mark.parametrize("fixture", CLIENTS, ids=ids(CLIENTS))
-def test_our_client_replayed(fixture: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_client_replayed(fixture: Fixture) -> None:
     draws = Draws(fixture)
-    # pyspnego, which makes our client's NTLM messages, draws from os.urandom and asks for the machine's name.
-    monkeypatch.setattr(os, "urandom", draws)
-    monkeypatch.setenv("NETBIOS_COMPUTER_NAME", fixture.manifest["account"]["workstation"])
     exchange = fixture.manifest["exchange"]
     target = exchange["target_name"]
     engine = ClientEngine(
@@ -82,6 +78,8 @@ def test_our_client_replayed(fixture: Fixture, monkeypatch: pytest.MonkeyPatch) 
             account(fixture),
             target_name=target,
             mechanism="negotiate" if exchange["wire_form"] == "spnego" else "ntlm",
+            workstation=fixture.manifest["account"].get("workstation", ""),
+            random=draws,
         ),
         public_key=fixture.public_key,
         credentials=account(fixture),

@@ -2,7 +2,7 @@
 
 Each server has its own store; nothing here is global or read from the environment.
 
-How the names a client sends find an account (user names and domains in any case):
+How the names a client sends find an account (user names and domains in any case, as Windows compares them):
 
 1. Accounts with exactly this domain and this user name. If there are any, nothing else is looked at.
 2. An account stored **without** a domain takes any domain: clients put their own machine's name there, the server's,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from credssp.account import Account
+from credssp.account import Account, upper_case
 from credssp.errors import LocalProtocolError
 from credssp.nt_hash import nt_hash
 from credssp.secret import Secret
@@ -70,15 +70,15 @@ class AccountIndex:
         self._by_user: dict[str, list[Entry]] = {}
         self._line: list[Entry] = []
         for entry in entries:
-            user = entry.username.lower()
-            self._by_name.setdefault((entry.domain.lower(), user), []).append(entry)
+            user = upper_case(entry.username)
+            self._by_name.setdefault((upper_case(entry.domain), user), []).append(entry)
             self._by_user.setdefault(user, []).append(entry)
             if entry.waiting:
                 self._line.append(entry)
 
     def find(self, domain: str, username: str) -> Sequence[Account]:
         """Return the accounts that these names may mean, best first."""
-        entries = self._match(domain.lower(), username.lower())
+        entries = self._match(upper_case(domain), upper_case(username))
         if not any(entry.waiting for entry in entries):
             self._hash_one()
         return tuple(entry.account() for entry in entries)

@@ -18,6 +18,7 @@ from credssp.kerberos.ap import AP_REQ, APReq, unframe
 from credssp.nt_hash import nt_hash
 from credssp.ntlm import crypto
 from credssp.ntlm.messages import Authenticate, Challenge, Negotiate
+from credssp.ntlm.proof import check_response
 from credssp.ntlm.session import NTLMSession
 from credssp.spnego import NegTokenInit, NegTokenResp, decode
 from credssp.wire.ts_request import TSRequest
@@ -152,13 +153,8 @@ class Exchange:
         if message.ntlmv2 is None:
             return None
         hashed = nt_hash(self.account.password.reveal())
-        for upper in crypto.upper_forms(message.username):
-            for domain in dict.fromkeys((message.domain, "")):
-                key = crypto.ntowfv2(hashed, upper, domain)
-                covered = challenge.server_challenge + message.nt_response[16:]
-                if crypto.hmac_md5(key, covered) == message.ntlmv2.proof:
-                    return crypto.rc4(crypto.hmac_md5(key, message.ntlmv2.proof), message.encrypted_session_key)
-        return None
+        proved = check_response(message, challenge.server_challenge, hashed)
+        return None if proved is None else crypto.rc4(proved.session_base_key, message.encrypted_session_key)
 
     @functools.cached_property
     def opened(self) -> Opened:

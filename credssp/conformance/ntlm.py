@@ -11,22 +11,24 @@ import struct
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from credssp.account import upper_case
 from credssp.nt_hash import nt_hash
 from credssp.ntlm import crypto
-from credssp.ntlm.av_pairs import AV_FLAGS, AV_TARGET_NAME, AV_TIMESTAMP, encode_av_pair
-from credssp.ntlm.messages import SIGNATURE, Challenge
+from credssp.ntlm import flags as f
+from credssp.ntlm.av_pairs import AV_FLAG_MIC_PRESENT, AV_FLAGS, AV_TARGET_NAME, AV_TIMESTAMP, encode_av_pair
+from credssp.ntlm.initiator import CLIENT_FLAGS
+from credssp.ntlm.messages import Challenge, Version, encode_authenticate, encode_negotiate
+from credssp.ntlm.proof import make_mic, make_response
 from credssp.ntlm.session import NTLMSession
 from credssp.secret import Secret
 
 __all__ = ["NTLM_FLAGS", "Account", "NTLMClient"]
 
-NTLM_FLAGS: Final = 0xE2088237
-"""What current Windows and pyspnego ask for, without LM_KEY: 56, KEY_EXCH, 128, VERSION, ESS, ALWAYS_SIGN, NTLM,
-SEAL, SIGN, REQUEST_TARGET, OEM, UNICODE ([MS-NLMP] 2.2.2.5)."""
+NTLM_FLAGS: Final = CLIENT_FLAGS
+"""NegotiateFlags of the suite's client: those of our own initiator, and pyspnego's."""
 
-_VERSION: Final = bytes.fromhex("0a00614a0000000f")
-_FIELDS: Final = struct.Struct("<HHI")
-_AV_MIC: Final = 2
+CLIENT_VERSION: Final = Version(10, 0, 19041).encode()
+WORKSTATION: Final = "CONFORMANCE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,7 @@ class NTLMClient:
 
     def negotiate(self) -> bytes:
         """Return NEGOTIATE."""
-        message = SIGNATURE + struct.pack("<II", 1, self.flags) + bytes(16)
-        self._negotiate = (message + _VERSION)[: self.size].ljust(self.size, b"\0")
+        self._negotiate = encode_negotiate(self.flags, CLIENT_VERSION)[: self.size].ljust(self.size, b"\0")
         return self._negotiate
 
     def authenticate(self, token: bytes) -> bytes:
@@ -102,7 +103,7 @@ class NTLMClient:
         if self.spoil_timestamp:
             pairs = [(i, bytes(8) if i == AV_TIMESTAMP else value) for i, value in pairs]
         if self.mic != "none":
-            pairs.append((AV_FLAGS, struct.pack("<I", _AV_MIC)))
+            pairs.append((AV_FLAGS, struct.pack("<I", AV_FLAG_MIC_PRESENT)))
         if self.target_name:
             pairs.append((AV_TARGET_NAME, self.target_name.encode("utf-16-le")))
         pairs.append((10, bytes(16)))
@@ -111,36 +112,21 @@ class NTLMClient:
         user = "" if self.anonymous else self.account.username
         domain = "" if self.anonymous else self.account.domain
         hashed = nt_hash(self.account.password.reveal())
-        key = crypto.ntowfv2(hashed, crypto.upper_forms(user)[0], "" if self.without_domain else domain)
-        proof = crypto.hmac_md5(key, challenge.server_challenge + temp)
-        base_key = crypto.hmac_md5(key, proof)
+        key = crypto.ntowfv2(hashed, upper_case(user), "" if self.without_domain else domain)
+        response, base_key = make_response(key, challenge.server_challenge, temp)
         exported = base_key if self.without_key else os.urandom(16)
-        encrypted = b"" if self.without_key else crypto.rc4(base_key, exported)
         if self.spoil_proof:
-            proof = bytes(16)
-        response = b"" if self.anonymous else bytes(24) if self.v1 else proof + temp
-        flags = challenge.flags & ~self.clear_flags
-        if self.anonymous:
-            flags |= 0x800
-        message = self._authenticate(flags, response, domain, user, encrypted)
-        if self.mic != "none":
-            value = crypto.hmac_md5(exported, self._negotiate + token + message)
-            message = message[:72] + (value if self.mic == "good" else bytes(16)) + message[88:]
+            response = bytes(16) + temp
+        message = encode_authenticate(
+            flags=challenge.flags & ~self.clear_flags | (f.NTLMSSP_NEGOTIATE_ANONYMOUS if self.anonymous else 0),
+            nt_response=b"" if self.anonymous else bytes(24) if self.v1 else response,
+            domain=domain,
+            username=user,
+            workstation=WORKSTATION,
+            session_key=b"" if self.without_key else crypto.rc4(base_key, exported),
+            version=CLIENT_VERSION,
+        )
+        if self.mic == "good":
+            message = message[:72] + make_mic(exported, self._negotiate, token, message) + message[88:]
         self.session = NTLMSession(exported, role="initiator")
         return message
-
-    @staticmethod
-    def _authenticate(flags: int, response: bytes, domain: str, user: str, encrypted: bytes) -> bytes:
-        fields = (
-            bytes(24),
-            response,
-            domain.encode("utf-16-le"),
-            user.encode("utf-16-le"),
-            "CONFORMANCE".encode("utf-16-le"),
-            encrypted,
-        )
-        header, payload = SIGNATURE + struct.pack("<I", 3), b""
-        for field in fields:
-            header += _FIELDS.pack(len(field), len(field), 88 + len(payload))
-            payload += field
-        return header + struct.pack("<I", flags) + _VERSION + bytes(16) + payload

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 from credssp import binding
-from credssp.conformance.ntlm import NTLM_FLAGS, Account, NTLMClient
+from credssp.account import upper_case
+from credssp.conformance.ntlm import CLIENT_VERSION, NTLM_FLAGS, WORKSTATION, Account, NTLMClient
 from credssp.credentials import PasswordCredentials
 from credssp.nt_hash import nt_hash
 from credssp.ntlm import crypto
@@ -19,6 +20,8 @@ from credssp.ntlm.av_pairs import (
     encode_av_pair,
 )
 from credssp.ntlm.challenge import NTLMTarget, build_challenge
+from credssp.ntlm.messages import encode_authenticate
+from credssp.ntlm.proof import make_mic, make_response
 from credssp.ntlm.session import NTLMSession
 from credssp.spnego import OID, NegTokenInit
 
@@ -32,7 +35,6 @@ PUBLIC_KEY: Final = bytes.fromhex("3082010a0282010100") + b"\xc5" * 256 + bytes.
 _CHALLENGE: Final = bytes.fromhex("0123456789abcdef")
 _CLIENT_CHALLENGE: Final = b"\xaa" * 8
 _FILETIME: Final = 0x01DA00000000_0000
-_VERSION: Final = bytes.fromhex("0a00614a0000000f")
 
 
 def logins() -> list[dict[str, Any]]:
@@ -47,7 +49,11 @@ def _login(name: str, user: str, domain: str, password: str) -> dict[str, Any]:
     client = NTLMClient(account=Account(user, password, domain))
     negotiate = client.negotiate()
     challenge, flags = build_challenge(
-        NTLM_FLAGS, NTLMTarget("SERVER", "DOMAIN"), server_challenge=_CHALLENGE, filetime=_FILETIME, version=_VERSION
+        NTLM_FLAGS,
+        NTLMTarget("SERVER", "DOMAIN"),
+        server_challenge=_CHALLENGE,
+        filetime=_FILETIME,
+        version=CLIENT_VERSION,
     )
     stamp = _FILETIME.to_bytes(8, "little")
     pairs = b"".join(
@@ -63,12 +69,19 @@ def _login(name: str, user: str, domain: str, password: str) -> dict[str, Any]:
     )
     temp = b"\1\1" + bytes(6) + stamp + _CLIENT_CHALLENGE + bytes(4) + pairs + bytes(8)
     hashed = nt_hash(password)
-    key = crypto.ntowfv2(hashed, user.upper(), domain)
-    proof = crypto.hmac_md5(key, _CHALLENGE + temp)
-    base_key = crypto.hmac_md5(key, proof)
+    key = crypto.ntowfv2(hashed, upper_case(user), domain)
+    response, base_key = make_response(key, _CHALLENGE, temp)
     encrypted = crypto.rc4(base_key, SESSION_KEY)
-    message = NTLMClient._authenticate(flags, proof + temp, domain, user, encrypted)
-    mic = crypto.hmac_md5(SESSION_KEY, negotiate + challenge + message)
+    message = encode_authenticate(
+        flags=flags,
+        nt_response=response,
+        domain=domain,
+        username=user,
+        workstation=WORKSTATION,
+        session_key=encrypted,
+        version=CLIENT_VERSION,
+    )
+    mic = make_mic(SESSION_KEY, negotiate, challenge, message)
     return {
         "name": name,
         "about": "NTLMv2 from password to MIC; authenticate holds the MIC, which is over it with 16 zero octets there",
@@ -79,7 +92,7 @@ def _login(name: str, user: str, domain: str, password: str) -> dict[str, Any]:
         "ntowfv2": key.hex(),
         "serverChallenge": _CHALLENGE.hex(),
         "temp": temp.hex(),
-        "ntProofStr": proof.hex(),
+        "ntProofStr": response[:16].hex(),
         "sessionBaseKey": base_key.hex(),
         "exportedSessionKey": SESSION_KEY.hex(),
         "encryptedRandomSessionKey": encrypted.hex(),

@@ -62,6 +62,7 @@ class ClientContext(Context):
         delegated_credentials: DelegatedCredentials | None = None,
         policy: DelegationPolicy | PolicySettings | None = None,
         source: CredentialSource = CredentialSource.FRESH,
+        workstation: str = "",
         mutual_auth: bool = False,
         min_version: int | None = None,
         max_version: int = HIGHEST_VERSION,
@@ -91,6 +92,8 @@ class ClientContext(Context):
             delegated_credentials: credentials to delegate in place of those to authenticate with.
             policy: who may be given the credentials; by default exactly this target, whatever authenticated it.
             source: where the credentials come from, for the policy.
+            workstation: name of this machine that NTLM tells the server, which may demand one of a list; empty (the
+                default) tells none.
             mutual_auth: fail unless the server is authenticated by its certificate or by Kerberos.
             min_version: lowest CredSSP version to accept; by default what the policy's encryption-oracle level
                 says, and 5 without a policy.
@@ -99,7 +102,7 @@ class ClientContext(Context):
             tls_session: a session to resume, from `tls_session` of an earlier context with the same settings.
             max_message_size: octets of one TSRequest.
             max_legs: messages to take from the server.
-            random: source of clientNonce.
+            random: n random bytes, for clientNonce and NTLM.
             observer: sees every TSRequest.
 
         Raises:
@@ -141,6 +144,7 @@ class ClientContext(Context):
         self._delegated = delegated_credentials
         self._mechanism_choice = mechanism
         self._wire_form = wire_form
+        self._workstation = workstation
         self._policy = policy
         self._source = source
         self._mutual_auth = mutual_auth
@@ -166,6 +170,8 @@ class ClientContext(Context):
                 target_name=self.target_name or _UNSPECIFIED,
                 mechanism=self._mechanism_choice,
                 wire_form=self._wire_form,
+                workstation=self._workstation,
+                random=self._random,
             ),
             public_key=subject_public_key(certificate),
             credentials=self._delegated,

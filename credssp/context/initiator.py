@@ -18,6 +18,7 @@ user whose domain is not a realm (`credssp.kerberos.contexts.realm_obstacle`; ``
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Final, Literal
 
 from credssp.credentials import LogonCredentials, NTHashCredentials, PasswordCredentials
@@ -42,6 +43,8 @@ def create_initiator(
     mechanism: MechanismChoice = "auto",
     wire_form: Literal["spnego", "kerberos"] = "spnego",
     channel_bindings: bytes | None = None,
+    workstation: str = "",
+    random: Callable[[int], bytes] | None = None,
 ) -> Mechanism:
     """Make the inner authentication of a client.
 
@@ -53,6 +56,8 @@ def create_initiator(
         wire_form: ``kerberos`` sends Kerberos tokens without SPNEGO, with ``mechanism="kerberos"`` only. Windows
             clients never do ([MS-CSSP] <7>), rdesktop does.
         channel_bindings: application data of channel bindings, or None; CredSSP has none.
+        workstation: the name of this machine that NTLM tells the server; empty tells none.
+        random: n random octets for NTLM, by default `os.urandom`.
 
     Raises:
         LocalProtocolError: arguments that make no sense.
@@ -72,7 +77,9 @@ def create_initiator(
                 "NTLM needs a user name and a password or NT hash", status=SecurityStatus.SEC_E_NO_CREDENTIALS
             )
         return SpnegoInitiator([kerberos])
-    make_ntlm = functools.partial(NTLMInitiator, credentials, target, channel_bindings=channel_bindings)
+    make_ntlm = functools.partial(
+        NTLMInitiator, credentials, target, channel_bindings=channel_bindings, workstation=workstation, random=random
+    )
     if mechanism == "ntlm":
         return make_ntlm()
     candidates = [Candidate("ntlm", OID.NTLM, make_ntlm)]

@@ -27,6 +27,7 @@ class ClientOptions(TypedDict, total=False):
     delegated_credentials: DelegatedCredentials | None
     policy: DelegationPolicy | PolicySettings | None
     source: CredentialSource
+    workstation: str
     mutual_auth: bool
     min_version: int | None
     max_version: int

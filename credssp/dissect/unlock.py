@@ -6,7 +6,6 @@ has its own NTLM session here, fed in the order of the messages, since NTLM coun
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -18,7 +17,7 @@ from credssp.errors import AuthenticationError, CredSSPError
 from credssp.nt_hash import nt_hash
 from credssp.ntlm import crypto
 from credssp.ntlm.flags import NTLMSSP_NEGOTIATE_KEY_EXCH
-from credssp.ntlm.proof import verify_mic
+from credssp.ntlm.proof import check_response, verify_mic
 from credssp.ntlm.session import NTLMSession
 from credssp.secret import Secret
 from credssp.wire.ts_credentials import TSCredentials
@@ -168,21 +167,17 @@ def _prove(exchange: Exchange, secrets: LogonSecrets, result: Unlocked) -> bytes
     message, challenge = exchange.ntlm.authenticate_message, exchange.ntlm.challenge_message
     assert message is not None and challenge is not None  # noqa: S101, PT018  # _obstacle
     account = f"{message.domain}\\{message.username}" if message.domain else message.username
-    response = message.ntlmv2
-    if response is None:
+    if message.ntlmv2 is None:
         what = "an anonymous login" if not message.nt_response else "NTLMv1, or LM"
         result.checks.append(Check("NTProofStr", "unknown", f"there is none: this is {what}, which is not opened"))
         return None
-    covered = challenge.server_challenge + message.nt_response[16:]
     for hashed in secrets.nt_hashes():
-        for upper in crypto.upper_forms(message.username):
-            for domain in dict.fromkeys((message.domain, "")):
-                key = crypto.ntowfv2(hashed, upper, domain)
-                if hmac.compare_digest(crypto.hmac_md5(key, covered), response.proof):
-                    note = "" if domain == message.domain else ", made with an empty domain"
-                    text = f"the client knows the secret of {account} that was given{note}"
-                    result.checks.append(Check("NTProofStr", "ok", text))
-                    return crypto.hmac_md5(key, response.proof)
+        proved = check_response(message, challenge.server_challenge, hashed)
+        if proved is not None:
+            note = "" if proved.domain == message.domain else ", made with an empty domain"
+            text = f"the client knows the secret of {account} that was given{note}"
+            result.checks.append(Check("NTProofStr", "ok", text))
+            return proved.session_base_key
     result.checks.append(
         Check("NTProofStr", "failed", f"was not made with what was given: the secret of {account} is another")
     )
@@ -221,7 +216,8 @@ def _check_mic(exchange: Exchange, session_key: bytes, result: Unlocked) -> None
         result.checks.append(Check("MIC", "unknown", "not verified: NEGOTIATE is not in the capture"))
     else:
         try:
-            verify_mic(session_key, ntlm.negotiate, ntlm.challenge, ntlm.authenticate)
+            offset = ntlm.authenticate_message.mic_offset
+            verify_mic(session_key, ntlm.negotiate, ntlm.challenge, ntlm.authenticate, offset)
         except CredSSPError as error:
             result.checks.append(Check("MIC", "failed", error.message))
         else:

@@ -1,7 +1,8 @@
-"""The one door to pyspnego (and through it to GSS-API): loaded late, kept quiet, its exceptions turned into ours.
+"""The one door to pyspnego (and through it to GSS-API), for Kerberos: loaded late, kept quiet, its exceptions turned
+into ours.
 
-* ``import spnego`` takes 70 ms and pulls gssapi in where that is installed, so it happens with the first initiator.
-* pyspnego logs every token at DEBUG level, and an NTLM AUTHENTICATE is an offline-crackable proof of the password.
+* ``import spnego`` takes 70 ms and pulls gssapi in, so it happens with the first Kerberos context.
+* pyspnego logs every token at DEBUG level, and an AP-REQ may hold what can be cracked offline.
   A filter on its loggers drops what they say below WARNING *while one of our calls runs in this thread*: nothing else
   that the program does with pyspnego loses a record.
 * Everything it raises becomes one of our errors, without the cause: a foreign text or traceback may hold a token.
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     import spnego
     from spnego.channel_bindings import GssChannelBindings
 
-__all__ = ["call", "kerberos_client", "kerberos_missing", "kerberos_server", "kerberos_step", "ntlm_client"]
+__all__ = ["call", "kerberos_client", "kerberos_missing", "kerberos_server", "kerberos_step"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -86,7 +87,7 @@ def call(doing: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwa
     """Run a function that uses pyspnego: quietly, and with our errors.
 
     Args:
-        doing: what it is about, such as ``reading the NTLM CHALLENGE``; the error's text starts with it.
+        doing: what it is about, such as ``getting a Kerberos ticket``; the error's text starts with it.
         function: the function.
         *args: passed on.
         **kwargs: passed on.
@@ -102,26 +103,6 @@ def call(doing: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwa
     finally:
         _running.active = False
     raise problem
-
-
-def ntlm_client(
-    username: str, nt_hash: bytes, *, service: str, host: str, application_data: bytes | None
-) -> tuple[spnego.ContextProxy, bytes]:
-    """Make an NTLM initiator and its NEGOTIATE.
-
-    With the hash instead of the password pyspnego skips the LM hash (DES), which nobody needs.
-    """
-    import spnego
-
-    context = spnego.client(
-        [spnego.NTLMHash(username, nt_hash=nt_hash.hex())],
-        hostname=host,
-        service=service,
-        channel_bindings=_bindings(application_data),
-        protocol="ntlm",
-        options=spnego.NegotiateOptions.use_ntlm,
-    )
-    return context, context.step() or b""
 
 
 def kerberos_client(

@@ -15,8 +15,9 @@ from credssp.account import Account, AccountStore
 from credssp.errors import AuthenticationError, LocalProtocolError
 from credssp.identity import Identity
 from credssp.ntlm import crypto
+from credssp.ntlm.av_pairs import filetime
 from credssp.ntlm.challenge import NTLMTarget, build_challenge
-from credssp.ntlm.messages import Authenticate, Negotiate, Version
+from credssp.ntlm.messages import VERSION, Authenticate, Negotiate, Version
 from credssp.ntlm.proof import prove, verify_mic
 from credssp.ntlm.rules import Rules, check_authenticate, check_flags
 from credssp.ntlm.session import NTLMSession
@@ -27,10 +28,6 @@ from credssp.status import describe, security_status_from_ntstatus
 __all__ = ["NTLMAcceptor"]
 
 _log = logging.getLogger("credssp.ntlm")
-
-WINDOWS_SERVER_2022 = Version(10, 0, 20348)
-
-_EPOCH_AS_FILETIME = 116_444_736_000_000_000
 
 
 class NTLMAcceptor(SecurityContext):
@@ -61,7 +58,7 @@ class NTLMAcceptor(SecurityContext):
         channel_bindings: bytes | None = None,
         require_mic: bool = True,
         max_clock_skew: float | None = None,
-        version: Version = WINDOWS_SERVER_2022,
+        version: Version = VERSION,
         clock: Callable[[], int] = time.time_ns,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
@@ -138,7 +135,7 @@ class NTLMAcceptor(SecurityContext):
         check_flags(client_flags, "NEGOTIATE")
         self._negotiate = token
         self._server_challenge = self._random(8)
-        self._filetime = self._clock() // 100 + _EPOCH_AS_FILETIME
+        self._filetime = filetime(self._clock())
         self._challenge, self._flags = build_challenge(
             client_flags,
             self._target,
@@ -155,10 +152,10 @@ class NTLMAcceptor(SecurityContext):
         flags = message.flags & self._flags
         response = check_authenticate(message, target=self._target, filetime=self._filetime, rules=self._rules)
         candidates = self._find(message.domain, message.username)
-        account, session_base_key = prove(message, response, candidates, self._server_challenge)
+        account, session_base_key = prove(message, candidates, self._server_challenge)
         exported_session_key = crypto.rc4(session_base_key, message.encrypted_session_key)
         if message.mic is not None:
-            verify_mic(exported_session_key, self._negotiate, self._challenge, token)
+            verify_mic(exported_session_key, self._negotiate, self._challenge, token, message.mic_offset)
             self._mic_received = True
         _check_status(account)
         self._session = NTLMSession(exported_session_key, flags, role="acceptor")

@@ -26,6 +26,7 @@ __all__ = [
     "MAX_AV_PAIRS",
     "AvPairs",
     "encode_av_pair",
+    "filetime",
     "filetime_text",
 ]
 
@@ -69,6 +70,11 @@ _HEADER: Final = struct.Struct("<HH")
 def encode_av_pair(av_id: int, value: bytes) -> bytes:
     """Return one AV_PAIR."""
     return _HEADER.pack(av_id, len(value)) + value
+
+
+def filetime(nanoseconds: int) -> int:
+    """Return the FILETIME (100 ns since 1601, UTC) of a time as `time.time_ns` tells it."""
+    return nanoseconds // 100 + 116_444_736_000_000_000
 
 
 def filetime_text(filetime: int) -> str:

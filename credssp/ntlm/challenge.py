@@ -33,11 +33,11 @@ _ANSWERED: Final = (
     | f.NTLMSSP_NEGOTIATE_ALWAYS_SIGN
     | f.NTLMSSP_NEGOTIATE_EXTENDED_SESSIONSECURITY
     | f.NTLMSSP_NEGOTIATE_IDENTIFY
-    | f.NTLMSSP_NEGOTIATE_VERSION
     | f.NTLMSSP_NEGOTIATE_128
     | f.NTLMSSP_NEGOTIATE_KEY_EXCH
     | f.NTLMSSP_NEGOTIATE_56
 )
+_ALWAYS: Final = f.NTLMSSP_NEGOTIATE_NTLM | f.NTLMSSP_NEGOTIATE_TARGET_INFO | f.NTLMSSP_NEGOTIATE_VERSION
 _HEADER: Final = struct.Struct("<8sIHHII8s8xHHI8s")
 _EOL: Final = encode_av_pair(AV_EOL, b"")
 
@@ -112,16 +112,14 @@ def build_challenge(
         target: the server's names.
         server_challenge: 8 fresh random octets.
         filetime: now, as FILETIME; its presence is what obliges the client to send a MIC.
-        version: VERSION, 8 octets, sent where the client sends its own.
+        version: VERSION, 8 octets; sent whether the client sends its own or not, as Windows does.
     """
-    flags = client_flags & _ANSWERED | f.NTLMSSP_NEGOTIATE_NTLM | f.NTLMSSP_NEGOTIATE_TARGET_INFO
+    flags = client_flags & _ANSWERED | _ALWAYS
     name = b""
     if flags & f.NTLMSSP_REQUEST_TARGET:
         flags |= f.NTLMSSP_TARGET_TYPE_DOMAIN if target.is_domain else f.NTLMSSP_TARGET_TYPE_SERVER
         name = target.encoded_name
     info = target.encoded_av_pairs + encode_av_pair(AV_TIMESTAMP, filetime.to_bytes(8, "little")) + _EOL
     size, start, end = len(info), _HEADER.size, _HEADER.size + len(name)
-    if not flags & f.NTLMSSP_NEGOTIATE_VERSION:
-        version = bytes(8)
     header = _HEADER.pack(SIGNATURE, 2, len(name), len(name), start, flags, server_challenge, size, size, end, version)
     return header + name + info, flags

@@ -1,6 +1,8 @@
 """The functions of NTLMv2 and of its session security ([MS-NLMP] 3.3.2, 3.4.5, 6).
 
 All of them are MD5, HMAC-MD5 and RC4 because the protocol says so; inside CredSSP, TLS protects the same octets too.
+So MD5 is asked for with ``usedforsecurity=False``, which FIPS mode admits, and where OpenSSL has no RC4 (no legacy
+provider, or FIPS mode) the one below takes its place. MD4 is `credssp.nt_hash.md4` everywhere.
 """
 
 from __future__ import annotations
@@ -8,8 +10,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
+import itertools
 from collections.abc import Callable
 from typing import Final
+
+from credssp.account import upper_case
 
 __all__ = [
     "CLIENT_SEALING",
@@ -20,7 +25,9 @@ __all__ = [
     "channel_bindings_hash",
     "derive_key",
     "hmac_md5",
+    "md5",
     "ntowfv2",
+    "own_rc4",
     "rc4",
     "rc4_stream",
     "upper_forms",
@@ -35,21 +42,58 @@ SERVER_SEALING: Final = b"session key to server-to-client sealing key magic cons
 
 def hmac_md5(key: bytes, data: bytes) -> bytes:
     """Return HMAC_MD5(key, data), 16 octets."""
-    return hmac.digest(key, data, "md5")
+    try:
+        return hmac.digest(key, data, "md5")
+    except ValueError:  # FIPS mode: HMAC over OpenSSL's MD5 is refused, MD5 itself is not
+        return hmac.new(key, data, md5).digest()
+
+
+def md5(data: bytes = b"") -> hashlib._Hash:
+    """Return an MD5 object; the protocol leaves no choice, so this works in FIPS mode."""
+    return hashlib.md5(data, usedforsecurity=False)
 
 
 def derive_key(exported_session_key: bytes, magic: bytes) -> bytes:
     """Return SIGNKEY or SEALKEY for extended session security and 128 bits ([MS-NLMP] 3.4.5.2, 3.4.5.3)."""
-    return hashlib.md5(exported_session_key + magic, usedforsecurity=False).digest()
+    return md5(exported_session_key + magic).digest()
 
 
 @functools.cache
 def _arc4() -> Callable[[bytes], Callable[[bytes], bytes]]:
     # Loaded at the first login: this brings OpenSSL in, which costs 10 ms that `import credssp` need not pay.
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4
     from cryptography.hazmat.primitives.ciphers import Cipher
 
+    try:
+        Cipher(ARC4(bytes(16)), None).encryptor().update(b"\0")
+    except (UnsupportedAlgorithm, ValueError):
+        return own_rc4
     return lambda key: Cipher(ARC4(key), None).encryptor().update
+
+
+def own_rc4(key: bytes) -> Callable[[bytes], bytes]:
+    """Return an RC4 handle in plain Python, for where OpenSSL has none: 0.1 ms, and 8 MB/s."""
+    state = list(range(256))
+    j = 0
+    for i, octet in enumerate(itertools.islice(itertools.cycle(key), 256)):
+        j = j + state[i] + octet & 255
+        state[i], state[j] = state[j], state[i]
+    i = j = 0
+
+    def update(data: bytes) -> bytes:
+        nonlocal i, j
+        stream = bytearray(len(data))
+        for position in range(len(data)):
+            i = i + 1 & 255
+            a = state[i]
+            j = j + a & 255
+            state[i] = b = state[j]
+            state[j] = a
+            stream[position] = state[a + b & 255]
+        return _xor(data, bytes(stream))
+
+    return update
 
 
 def rc4_stream(key: bytes) -> Callable[[bytes], bytes]:
@@ -95,17 +139,19 @@ def rc4(key: bytes, data: bytes) -> bytes:
 
 
 def upper_forms(name: str) -> tuple[str, ...]:
-    """Return the user name in upper case, in the forms that clients compute.
+    """Return the user name in upper case, in the forms that clients compute; Windows' first (`upper_case`).
 
-    Windows maps each UTF-16 unit to one unit; Python (and so pyspnego and impacket) also applies the mappings that
-    make a name longer (``ß`` to ``SS``). Where the two differ both are returned, Windows' first. What comes out depends
+    The C library's ``towupper``, which FreeRDP uses, maps more letters one to one than Windows does, and Python (so
+    pyspnego and impacket) also applies the mappings that make a name longer (``ß`` to ``SS``). What comes out depends
     on what the client sent alone, never on the accounts.
     """
-    full = name.upper()
-    if len(full) == len(name):
-        return (full,)
+    if name.isascii():
+        return (name.upper(),)
+    windows, full = upper_case(name), name.upper()
     simple = "".join(upper if len(upper := char.upper()) == 1 else char for char in name)
-    return simple, full
+    # Windows 7 and later leave the final sigma as it is (RtlUpcaseUnicodeChar), all others make it a capital.
+    final_sigma = "ς".join(map(upper_case, name.split("ς")))
+    return tuple(dict.fromkeys((windows, final_sigma, simple, full)))
 
 
 def ntowfv2(nt_hash: bytes, upper_user: str, domain: str) -> bytes:
@@ -113,10 +159,10 @@ def ntowfv2(nt_hash: bytes, upper_user: str, domain: str) -> bytes:
 
     Args:
         nt_hash: NTOWFv1, see `credssp.nt_hash.nt_hash`.
-        upper_user: the user name in upper case, see `upper_forms`.
+        upper_user: the user name in upper case, see `credssp.account.upper_case` and `upper_forms`.
         domain: the domain as it is sent, not in upper case.
     """
-    return hmac_md5(nt_hash, (upper_user + domain).encode("utf-16-le"))
+    return hmac_md5(nt_hash, (upper_user + domain).encode("utf-16-le", "surrogatepass"))
 
 
 def channel_bindings_hash(application_data: bytes) -> bytes:
@@ -126,4 +172,4 @@ def channel_bindings_hash(application_data: bytes) -> bytes:
         application_data: ``tls-server-end-point:`` and the hash of the certificate, say (RFC 5929 section 4).
     """
     header = bytes(16) + len(application_data).to_bytes(4, "little")
-    return hashlib.md5(header + application_data, usedforsecurity=False).digest()
+    return md5(header + application_data).digest()

@@ -1,35 +1,62 @@
-"""NTLMv2 for clients: pyspnego writes the messages, our own session protects what follows ([MS-NLMP] 3.1).
+"""The client side of an NTLMv2 login ([MS-NLMP] 3.1).
 
-pyspnego answers whatever CHALLENGE it is given. CredSSP sends a password through the session, so a server (or whoever
-stands in between) must not talk us out of sealing: the CHALLENGE is read and checked here before pyspnego sees it.
+CredSSP sends a password through the session, so a server (or somebody between) must not talk us out of sealing:
+`_check_challenge` refuses a CHALLENGE that offers less. There is no LM and no NTLMv1.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import os
+import time
+from collections.abc import Callable
+from typing import Final
 
+from credssp.account import upper_case
 from credssp.credentials import NTHashCredentials, NTLMCredentials
 from credssp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
-from credssp.kerberos import pyspnego
 from credssp.nt_hash import nt_hash
+from credssp.ntlm import crypto
 from credssp.ntlm import flags as f
-from credssp.ntlm.av_pairs import AV_NB_COMPUTER_NAME, AV_NB_DOMAIN_NAME
-from credssp.ntlm.messages import Challenge
+from credssp.ntlm.av_pairs import (
+    AV_CHANNEL_BINDINGS,
+    AV_EOL,
+    AV_FLAG_MIC_PRESENT,
+    AV_FLAGS,
+    AV_NB_COMPUTER_NAME,
+    AV_NB_DOMAIN_NAME,
+    AV_TARGET_NAME,
+    AvPairs,
+    encode_av_pair,
+    filetime,
+)
+from credssp.ntlm.messages import (
+    MIC_OFFSET,
+    MIC_SIZE,
+    VERSION,
+    Challenge,
+    Version,
+    encode_authenticate,
+    encode_negotiate,
+)
+from credssp.ntlm.proof import make_mic, make_response
 from credssp.ntlm.session import SESSION_FLAGS, NTLMSession
 from credssp.security_context import SecurityContext
 from credssp.server_authentication import ServerAuthentication
 from credssp.status import SecurityStatus
 from credssp.target import Target
 
-if TYPE_CHECKING:
-    import spnego
+__all__ = ["CLIENT_FLAGS", "NTLMInitiator"]
 
-__all__ = ["NTLMInitiator"]
+CLIENT_FLAGS: Final = 0xE2088237
+"""What current Windows asks for, without LM_KEY: 56, KEY_EXCH, 128, VERSION, ESS, ALWAYS_SIGN, NTLM, SEAL, SIGN,
+REQUEST_TARGET, OEM, UNICODE ([MS-NLMP] 2.2.2.5)."""
 
+# Of what CHALLENGE says; UNICODE is chosen, so OEM is not.
+_ANSWERED: Final = (CLIENT_FLAGS | f.NTLMSSP_NEGOTIATE_TARGET_INFO) & ~f.NTLMSSP_NEGOTIATE_OEM
 _REQUIRED: Final = SESSION_FLAGS | f.NTLMSSP_NEGOTIATE_UNICODE | f.NTLMSSP_NEGOTIATE_TARGET_INFO
-
-# An NTLMv1 response has 24 octets; NTLMv2 is what is longer ([MS-NLMP] 2.2.1.3).
-_NTLMV1_SIZE: Final = 24
+_NO_BINDINGS: Final = bytes(16)
+_LONGEST_NAME: Final = 1024
+"""UTF-16 units of a name; a message holds four, and acceptors refuse what is far larger than real ones."""
 
 
 class NTLMInitiator(SecurityContext):
@@ -40,19 +67,50 @@ class NTLMInitiator(SecurityContext):
     `server_authentication` says so.
 
     Args:
-        credentials: who logs on.
+        credentials: who logs on. Not kept after AUTHENTICATE is made.
         target: the server, for MsvAvTargetName.
         channel_bindings: application data of channel bindings, or None; CredSSP has none.
+        workstation: the name of this machine to tell the server; empty tells none.
+        version: what to call ourselves.
+        clock: nanoseconds since 1970, as `time.time_ns`; asked where CHALLENGE has no timestamp.
+        random: n random octets, as `os.urandom`: 8 for ChallengeFromClient, then 16 for ExportedSessionKey.
+
+    Raises:
+        LocalProtocolError: a name is longer than 1024 characters.
     """
 
-    def __init__(self, credentials: NTLMCredentials, target: Target, *, channel_bindings: bytes | None = None) -> None:
+    def __init__(
+        self,
+        credentials: NTLMCredentials,
+        target: Target,
+        *,
+        channel_bindings: bytes | None = None,
+        workstation: str = "",
+        version: Version = VERSION,
+        clock: Callable[[], int] = time.time_ns,
+        random: Callable[[int], bytes] | None = None,
+    ) -> None:
         super().__init__()
         self.name = "ntlm"
         self.wire_form = "ntlm"
-        self._credentials = credentials
-        self._target = target
+        if not isinstance(workstation, str):
+            raise LocalProtocolError("workstation is a name, empty for none")
+        self._credentials: NTLMCredentials | None = credentials
+        self._target_name = f"{target.service}/{target.name}"
+        for what, name in (
+            ("user name", credentials.username),
+            ("domain", credentials.domain),
+            ("target name", self._target_name),
+            ("workstation", workstation),
+        ):
+            if len(name) > _LONGEST_NAME:
+                raise LocalProtocolError(f"the {what} has more than {_LONGEST_NAME} characters")
         self._channel_bindings = channel_bindings
-        self._context: spnego.ContextProxy | None = None
+        self._workstation = workstation
+        self._version = version.encode()
+        self._clock = clock
+        self._random = os.urandom if random is None else random
+        self._negotiate = b""
         self._session: NTLMSession | None = None
         self._has_mic = False
 
@@ -82,49 +140,75 @@ class NTLMInitiator(SecurityContext):
         return self._session
 
     def _step(self, token: bytes | None) -> bytes | None:
-        if self._context is None:
+        credentials = self._credentials
+        if not self._negotiate:
             if token is not None:
                 raise LocalProtocolError("an initiator's first step takes no token")
-            return self._negotiate()
-        if token is None:
+            if credentials is None or not credentials.username:
+                raise LocalProtocolError(
+                    "NTLM needs a user name; anonymous logins cannot protect credentials",
+                    status=SecurityStatus.SEC_E_NO_CREDENTIALS,
+                )
+            self._negotiate = encode_negotiate(CLIENT_FLAGS, self._version)
+            return self._negotiate
+        if token is None or credentials is None:
             raise LocalProtocolError("an NTLM initiator needs the server's CHALLENGE")
-        return self._authenticate(token, self._context)
-
-    def _negotiate(self) -> bytes:
-        credentials = self._credentials
-        if isinstance(credentials, NTHashCredentials):
-            secret = credentials.nt_hash.reveal()
-        else:
-            secret = nt_hash(credentials.password.reveal())
-        if not credentials.username:
-            raise LocalProtocolError(
-                "NTLM needs a user name; anonymous logins cannot protect credentials",
-                status=SecurityStatus.SEC_E_NO_CREDENTIALS,
-            )
-        self._context, token = pyspnego.call(
-            "starting NTLM",
-            pyspnego.ntlm_client,
-            _qualified(credentials.domain, credentials.username),
-            secret,
-            service=self._target.service,
-            host=self._target.name,
-            application_data=self._channel_bindings,
-        )
-        return token
-
-    def _authenticate(self, challenge: bytes, context: spnego.ContextProxy) -> bytes:
-        self._has_mic = _check_challenge(challenge)
-        token = pyspnego.call("answering NTLM CHALLENGE", context.step, challenge) or b""
-        if int.from_bytes(token[20:22], "little") <= _NTLMV1_SIZE:
-            raise LocalProtocolError(
-                "pyspnego answered with NTLMv1, which CredSSP must not use: unset LM_COMPAT_LEVEL in the environment",
-                status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION,
-            )
-        flags = int.from_bytes(token[60:64], "little")
-        self._session = NTLMSession(context.session_key, flags, role="initiator")
-        self._context = None  # it holds the account's hash, and nobody needs that any more
+        message, self._session = self._authenticate(token, credentials)
+        self._credentials = None
         self.complete = self.can_wrap = True
-        return token
+        return message
+
+    def _authenticate(self, token: bytes, credentials: NTLMCredentials) -> tuple[bytes, NTLMSession]:
+        """Return AUTHENTICATE for this CHALLENGE, and the session that it begins ([MS-NLMP] 3.1.5.1.2)."""
+        challenge, info = _check_challenge(token)
+        timestamp = info.timestamp
+        self._has_mic = timestamp is not None
+        if timestamp is None:
+            timestamp = filetime(self._clock())
+        temp = b"".join(
+            (
+                b"\1\1\0\0\0\0\0\0",
+                timestamp.to_bytes(8, "little"),
+                self._random(8),
+                bytes(4),
+                self._target_info(info),
+                bytes(4),
+            )
+        )
+        key = crypto.ntowfv2(_hash_of(credentials), upper_case(credentials.username), credentials.domain)
+        response, base_key = make_response(key, challenge.server_challenge, temp)
+        exported_session_key = self._random(16)
+        flags = challenge.flags & _ANSWERED
+        message = encode_authenticate(
+            flags=flags,
+            nt_response=response,
+            domain=credentials.domain,
+            username=credentials.username,
+            workstation=self._workstation,
+            session_key=crypto.rc4(base_key, exported_session_key),
+            version=self._version if flags & f.NTLMSSP_NEGOTIATE_VERSION else bytes(8),
+            with_mic=self._has_mic,
+        )
+        if self._has_mic:
+            mic = make_mic(exported_session_key, self._negotiate, token, message)
+            message = message[:MIC_OFFSET] + mic + message[MIC_OFFSET + MIC_SIZE :]
+        return message, NTLMSession(exported_session_key, flags, role="initiator")
+
+    def _target_info(self, info: AvPairs) -> bytes:
+        """Return the server's list with our additions, which take the place of what the server says there."""
+        own = {
+            AV_FLAGS: info.flags.to_bytes(4, "little"),
+            AV_CHANNEL_BINDINGS: _NO_BINDINGS
+            if self._channel_bindings is None
+            else crypto.channel_bindings_hash(self._channel_bindings),
+            AV_TARGET_NAME: self._target_name.encode("utf-16-le", "surrogatepass"),
+        }
+        if self._has_mic:
+            own[AV_FLAGS] = (info.flags | AV_FLAG_MIC_PRESENT).to_bytes(4, "little")
+        elif info.get(AV_FLAGS) is None:
+            del own[AV_FLAGS]
+        pairs = [(av_id, value) for av_id, value in info.pairs if av_id not in own]
+        return b"".join([encode_av_pair(*pair) for pair in (*pairs, *own.items(), (AV_EOL, b""))])
 
     def _sign(self, data: bytes) -> bytes:
         return self._established().get_mic(data)
@@ -141,20 +225,25 @@ class NTLMInitiator(SecurityContext):
         self.server_authentication = ServerAuthentication.NTLM
         return plain
 
+    def _fail(self) -> None:
+        super()._fail()
+        self._credentials = None
+
     def __repr__(self) -> str:
         return f"NTLMInitiator(complete={self.complete}, failed={self._failed})"
 
 
-def _qualified(domain: str, username: str) -> str:
-    """Return ``DOMAIN\\user``, which pyspnego splits at the first backslash."""
-    return f"{domain}\\{username}" if domain or "\\" in username else username
+def _hash_of(credentials: NTLMCredentials) -> bytes:
+    if isinstance(credentials, NTHashCredentials):
+        return credentials.nt_hash.reveal()
+    return nt_hash(credentials.password.reveal())
 
 
-def _check_challenge(token: bytes) -> bool:
-    """Refuse a CHALLENGE that offers less than CredSSP needs; return whether AUTHENTICATE will carry a MIC.
+def _check_challenge(token: bytes) -> tuple[Challenge, AvPairs]:
+    """Read CHALLENGE and refuse one that offers less than CredSSP needs.
 
     Raises:
-        DecodeError: it is no CHALLENGE.
+        DecodeError: it is not a CHALLENGE.
         RemoteProtocolError: SEC_E_UNSUPPORTED_FUNCTION, it offers too little.
         AuthenticationError: its target information lacks both mandatory names ([MS-NLMP] 3.1.5.1.2).
     """
@@ -178,5 +267,4 @@ def _check_challenge(token: bytes) -> bool:
             "CHALLENGE names neither the server nor its domain, so integrity cannot be had",
             section="[MS-NLMP] 3.1.5.1.2",
         )
-    # A timestamp obliges the client to send a MIC, and pyspnego does.
-    return info.timestamp is not None
+    return challenge, info

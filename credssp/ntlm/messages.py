@@ -1,8 +1,8 @@
-"""NEGOTIATE, CHALLENGE and AUTHENTICATE as they are read ([MS-NLMP] 2.2.1).
+"""NEGOTIATE, CHALLENGE and AUTHENTICATE as they are read and written ([MS-NLMP] 2.2.1).
 
-Read only: nothing here is ever encoded again, since proof and MIC cover the octets as received. All payload is found by
-its offsets, never by assumption. These readers take what foreign implementations send as long as its lengths add up;
-what the acceptor demands beyond that is in `credssp.ntlm.rules`.
+What was read is never encoded again, since proof and MIC cover the octets as received. All payload is found by its
+offsets, never by assumption. These readers take what foreign implementations send as long as its lengths add up; what
+the acceptor demands beyond that is in `credssp.ntlm.rules`. CHALLENGE is written in `credssp.ntlm.challenge`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from credssp.ntlm.av_pairs import AvPairs
 __all__ = [
     "MAX_MESSAGE_SIZE",
     "SIGNATURE",
+    "VERSION",
     "Authenticate",
     "Challenge",
     "NTLMMessage",
@@ -26,6 +27,8 @@ __all__ = [
     "Negotiate",
     "Version",
     "decode_message",
+    "encode_authenticate",
+    "encode_negotiate",
 ]
 
 SIGNATURE: Final = b"NTLMSSP\0"
@@ -34,7 +37,8 @@ MAX_MESSAGE_SIZE: Final = 16384
 """Larger messages are refused unread. Real ones stay below 1 KiB; user, domain and SPN have room for 2 KiB each."""
 
 MIC_OFFSET: Final = 72
-MIC_END: Final = 88
+"""Where the MIC of AUTHENTICATE begins; see `Authenticate.mic_offset`."""
+MIC_SIZE: Final = 16
 
 _FIELDS: Final = struct.Struct("<HHI")
 _U32: Final = struct.Struct("<I")
@@ -42,6 +46,7 @@ _VERSION: Final = struct.Struct("<BBH3xB")
 # LmChallengeResponse, NtChallengeResponse, DomainName, UserName, Workstation, EncryptedRandomSessionKey (Len, Offset
 # each), NegotiateFlags: octets 12 to 64 of AUTHENTICATE.
 _AUTHENTICATE: Final = struct.Struct("<H2xIH2xIH2xIH2xIH2xIH2xII")
+_AUTHENTICATE_OUT: Final = struct.Struct("<8sI" + "HHI" * 6 + "I8s")
 _AUTHENTICATE_FIELDS: Final = (
     "LmChallengeResponse",
     "NtChallengeResponse",
@@ -50,6 +55,8 @@ _AUTHENTICATE_FIELDS: Final = (
     "Workstation",
     "EncryptedRandomSessionKey",
 )
+# Their order in the payload, Windows': Unicode first, where every offset is even ([MS-NLMP] 2.2.1.3).
+_PAYLOAD_ORDER: Final = (2, 3, 4, 0, 1, 5)
 _BLOB_HEADER: Final = struct.Struct("<16sBB6xQ8s4x")
 
 
@@ -75,6 +82,10 @@ class Version:
 
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}.{self.build}"
+
+
+VERSION: Final = Version(10, 0, 20348)
+"""What both roles call themselves: Windows Server 2022."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +203,12 @@ class Authenticate:
         ntlmv2: what is in `nt_response`, or None where it is no NTLMv2 response (24 octets or fewer).
         lm_response: LmChallengeResponse as received.
         encrypted_session_key: EncryptedRandomSessionKey as received.
-        payload_offset: where the first payload octet stands; below 88 there is no MIC, below 72 no Version.
+        payload_offset: where the payload begins; below 72 there is no Version.
         overlapping: whether payload fields share octets, or stand in the fixed part.
         version: Version, or None.
         mic: MIC if MsvAvFlags says that it is there, else None.
+        mic_offset: where it begins: after Version, or at 64 where a client leaves Version out (pyspnego 0.12 does,
+            after a CHALLENGE without NEGOTIATE_VERSION; Windows, FreeRDP and this library write zeros there).
     """
 
     flags: int
@@ -210,6 +223,7 @@ class Authenticate:
     overlapping: bool
     version: Version | None
     mic: bytes | None = field(repr=False)
+    mic_offset: int = MIC_OFFSET
 
     @classmethod
     def decode(cls, data: bytes) -> Authenticate:
@@ -234,7 +248,10 @@ class Authenticate:
         payload_offset = spans[0][0] if spans else total
         ntlmv2 = NTLMv2Response.decode(nt_response, offset=header[3]) if len(nt_response) > 24 else None
         has_mic = ntlmv2 is not None and ntlmv2.target_info.flags & 0x2
-        if has_mic and payload_offset < MIC_END:
+        # With 80 to 87 octets before the payload there is room for a MIC, or for Version and half of one.
+        no_version = not flags & f.NTLMSSP_NEGOTIATE_VERSION and payload_offset < MIC_OFFSET + MIC_SIZE
+        mic_offset = MIC_OFFSET - _VERSION.size if no_version else MIC_OFFSET
+        if has_mic and payload_offset < mic_offset + MIC_SIZE:
             raise DecodeError(
                 f"MsvAvFlags announces a MIC, but the payload begins at {payload_offset}",
                 field="AUTHENTICATE.MIC",
@@ -254,8 +271,49 @@ class Authenticate:
             payload_offset,
             payload_offset < 64 or any(end > start for (_, end), (start, _) in itertools.pairwise(spans)),
             _version(data, 64) if has_version else None,
-            data[MIC_OFFSET:MIC_END] if has_mic else None,
+            data[mic_offset : mic_offset + MIC_SIZE] if has_mic else None,
+            mic_offset,
         )
+
+
+def encode_negotiate(flags: int, version: bytes) -> bytes:
+    """Return NEGOTIATE without domain and workstation, which only OEM clients send ([MS-NLMP] 2.2.1.1)."""
+    return SIGNATURE + struct.pack("<II16x", 1, flags) + version
+
+
+def encode_authenticate(
+    *,
+    flags: int,
+    nt_response: bytes,
+    domain: str,
+    username: str,
+    workstation: str = "",
+    session_key: bytes = b"",
+    version: bytes = bytes(8),
+    with_mic: bool = True,
+) -> bytes:
+    """Return AUTHENTICATE, its MIC zero ([MS-NLMP] 2.2.1.3).
+
+    Args:
+        flags: NegotiateFlags.
+        nt_response: NtChallengeResponse. LmChallengeResponse is 24 zero octets ([MS-NLMP] 3.1.5.1.2).
+        domain: DomainName.
+        username: UserName.
+        workstation: Workstation.
+        session_key: EncryptedRandomSessionKey.
+        version: VERSION, 8 octets; zero where NEGOTIATE_VERSION is not negotiated.
+        with_mic: whether there is room for the MIC.
+    """
+    encode = _utf16
+    values = (bytes(24), nt_response, encode(domain), encode(username), encode(workstation), session_key)
+    start = MIC_OFFSET + MIC_SIZE if with_mic else MIC_OFFSET
+    fields: list[int] = [0] * 18
+    payload = [values[index] for index in _PAYLOAD_ORDER]
+    for index, value in zip(_PAYLOAD_ORDER, payload, strict=True):
+        fields[3 * index : 3 * index + 3] = len(value), len(value), start
+        start += len(value)
+    header = _AUTHENTICATE_OUT.pack(SIGNATURE, 3, *fields, flags, version)
+    return b"".join((header, bytes(MIC_SIZE) if with_mic else b"", *payload))
 
 
 NTLMMessage: TypeAlias = Negotiate | Challenge | Authenticate
@@ -314,6 +372,11 @@ def _text(raw: bytes, flags: int, name: str) -> str:
     except UnicodeDecodeError as error:
         offset = error.start
     raise DecodeError("no UTF-16LE text", field=name, offset=offset, section="[MS-NLMP] 2.2.1")
+
+
+def _utf16(text: str) -> bytes:
+    # A lone surrogate is a name like any other for Windows.
+    return text.encode("utf-16-le", "surrogatepass")
 
 
 def _version(data: bytes, at: int) -> Version:

@@ -1,4 +1,4 @@
-"""Who knows the secret: NTProofStr, the keys and the MIC ([MS-NLMP] 3.2.5.1.2, 3.3.2).
+"""Who knows the secret: NTProofStr, the keys and the MIC, made and checked ([MS-NLMP] 3.1.5.1.2, 3.2.5.1.2, 3.3.2).
 
 Nothing here tells an unknown user from a wrong password: both compute the same HMACs over the same octets, with a
 random hash standing in where there is no account, and leave through the same exception.
@@ -9,15 +9,16 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from credssp.account import Account
 from credssp.errors import AuthenticationError, RemoteProtocolError
 from credssp.ntlm import crypto
-from credssp.ntlm.messages import MIC_END, MIC_OFFSET, Authenticate, NTLMv2Response
+from credssp.ntlm.messages import MIC_OFFSET, MIC_SIZE, Authenticate
+from credssp.secret import Secret
 from credssp.status import NTStatus, SecurityStatus
 
-__all__ = ["logon_failure", "prove", "verify_mic"]
+__all__ = ["Proved", "check_response", "logon_failure", "make_mic", "make_response", "prove", "verify_mic"]
 
 _DUMMY_HASH: Final = os.urandom(16)
 _SECTION: Final = "[MS-NLMP] 3.2.5.1.2"
@@ -30,47 +31,93 @@ def logon_failure() -> AuthenticationError:
     )
 
 
-def prove(
-    message: Authenticate, response: NTLMv2Response, candidates: Sequence[Account], server_challenge: bytes
-) -> tuple[Account, bytes]:
-    """Return the account whose secret the client knows, and the SessionBaseKey.
+def make_response(ntowfv2: bytes, server_challenge: bytes, temp: bytes) -> tuple[bytes, bytes]:
+    """Return NtChallengeResponse and SessionBaseKey ([MS-NLMP] 3.3.2).
 
-    The proof is checked over the octets as received, with the client's own spelling of user and domain, and once more
-    with an empty domain, which some clients use instead of the one they send.
+    Args:
+        ntowfv2: the key, see `credssp.ntlm.crypto.ntowfv2`.
+        server_challenge: ServerChallenge.
+        temp: NTLMv2_CLIENT_CHALLENGE ([MS-NLMP] 2.2.2.7) and four zero octets.
+    """
+    proof = crypto.hmac_md5(ntowfv2, server_challenge + temp)
+    return proof + temp, crypto.hmac_md5(ntowfv2, proof)
+
+
+class Proved(NamedTuple):
+    """What a response was made with.
+
+    Attributes:
+        session_base_key: SessionBaseKey.
+        domain: the domain that went into NTOWFv2: that of the message, or an empty one.
+    """
+
+    session_base_key: bytes
+    domain: str
+
+
+def check_response(message: Authenticate, server_challenge: bytes, nt_hash: bytes) -> Proved | None:
+    """Return what follows if NTProofStr was made with this NT hash, else None.
+
+    It is checked over the octets as received, with the client's own spelling of user and domain, and once more with an
+    empty domain, which some clients use instead of the one they send. All forms are tried even after a match.
+    """
+    received, covered = message.nt_response[:16], server_challenge + message.nt_response[16:]
+    domains = (message.domain, "") if message.domain else ("",)
+    proved = None
+    for upper in crypto.upper_forms(message.username):
+        for domain in domains:
+            key = crypto.ntowfv2(nt_hash, upper, domain)
+            if hmac.compare_digest(crypto.hmac_md5(key, covered), received) and proved is None:
+                proved = Proved(crypto.hmac_md5(key, received), domain)
+    return proved
+
+
+def prove(message: Authenticate, candidates: Sequence[Account], server_challenge: bytes) -> tuple[Account, bytes]:
+    """Return the account whose secret the client knows, and the SessionBaseKey.
 
     Raises:
         AuthenticationError: no candidate fits (`logon_failure`).
     """
-    covered = server_challenge + message.nt_response[16:]
-    received = response.proof
-    domains = (message.domain, "") if message.domain else ("",)
-    forms = [(upper, domain) for upper in crypto.upper_forms(message.username) for domain in domains]
-    proved: tuple[Account, bytes] | None = None
+    found: tuple[Account, bytes] | None = None
     # All of them even after a match: how long it takes says how many accounts share a name, not which one it was.
     for account in candidates or (None,):
-        nt_hash = _DUMMY_HASH if account is None else account.nt_hash.reveal()
-        for upper, domain in forms:
-            key = crypto.ntowfv2(nt_hash, upper, domain)
-            matches = hmac.compare_digest(crypto.hmac_md5(key, covered), received)
-            if matches and account is not None and proved is None:
-                proved = account, key
-    if proved is None:
+        secret = Secret(_DUMMY_HASH) if account is None else account.nt_hash
+        proved = check_response(message, server_challenge, secret.reveal())
+        if proved is not None and account is not None and found is None:
+            found = account, proved.session_base_key
+    if found is None:
         raise logon_failure()
-    account, key = proved
-    return account, crypto.hmac_md5(key, received)
+    return found
 
 
-def verify_mic(exported_session_key: bytes, negotiate: bytes, challenge: bytes, authenticate: bytes) -> None:
-    """Check the MIC over the three messages as they went over the wire ([MS-NLMP] 3.1.5.1.2).
+def make_mic(
+    exported_session_key: bytes, negotiate: bytes, challenge: bytes, authenticate: bytes, offset: int = MIC_OFFSET
+) -> bytes:
+    """Return the MIC over the three messages as they go over the wire ([MS-NLMP] 3.1.5.1.2).
+
+    Args:
+        exported_session_key: ExportedSessionKey.
+        negotiate: NEGOTIATE.
+        challenge: CHALLENGE.
+        authenticate: AUTHENTICATE; what is in place of its MIC does not matter.
+        offset: where the MIC begins.
+    """
+    covered = b"".join(
+        (negotiate, challenge, authenticate[:offset], bytes(MIC_SIZE), authenticate[offset + MIC_SIZE :])
+    )
+    return crypto.hmac_md5(exported_session_key, covered)
+
+
+def verify_mic(
+    exported_session_key: bytes, negotiate: bytes, challenge: bytes, authenticate: bytes, offset: int = MIC_OFFSET
+) -> None:
+    """Check the MIC; the arguments are those of `make_mic`.
 
     Raises:
         RemoteProtocolError: SEC_E_MESSAGE_ALTERED.
     """
-    covered = b"".join(
-        (negotiate, challenge, authenticate[:MIC_OFFSET], bytes(MIC_END - MIC_OFFSET), authenticate[MIC_END:])
-    )
-    expected = crypto.hmac_md5(exported_session_key, covered)
-    if not hmac.compare_digest(expected, authenticate[MIC_OFFSET:MIC_END]):
+    expected = make_mic(exported_session_key, negotiate, challenge, authenticate, offset)
+    if not hmac.compare_digest(expected, authenticate[offset : offset + MIC_SIZE]):
         raise RemoteProtocolError(
             "the MIC does not match: NEGOTIATE, CHALLENGE or AUTHENTICATE was altered on the way",
             status=SecurityStatus.SEC_E_MESSAGE_ALTERED,

@@ -43,7 +43,7 @@ class _Direction:
     def signature(self, data: bytes, seal: Callable[[bytes], bytes]) -> bytes:
         """Return the signature over `data` at this sequence number and count it ([MS-NLMP] 3.4.4.2)."""
         number = _U32.pack(self.sequence)
-        checksum = hmac.digest(self._signing_key, number + data, "md5")[:8]
+        checksum = crypto.hmac_md5(self._signing_key, number + data)[:8]
         self.used = True
         self.sequence = (self.sequence + 1) & 0xFFFFFFFF
         return _VERSION + seal(checksum) + number

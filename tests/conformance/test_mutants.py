@@ -12,6 +12,7 @@ from credssp.conformance.rule import Verdict
 from credssp.conformance.runner import check_client, check_server
 from credssp.errors import AuthenticationError
 from credssp.ntlm import acceptor as ntlm_acceptor
+from credssp.ntlm.messages import Challenge
 from credssp.ntlm.session import NTLMSession
 from credssp.rdp.client import NLAClient
 from credssp.rdp.server import NLAServer
@@ -122,7 +123,11 @@ def test_a_server_that_does_not_verify_the_mech_list(monkeypatch: pytest.MonkeyP
 def test_a_client_that_does_not_look_at_challenges(monkeypatch: pytest.MonkeyPatch) -> None:
     from credssp.ntlm import initiator as ntlm_initiator
 
-    monkeypatch.setattr(ntlm_initiator, "_check_challenge", lambda _: False)
+    def unchecked(token: bytes) -> Any:
+        challenge = Challenge.decode(token)
+        return challenge, challenge.target_info
+
+    monkeypatch.setattr(ntlm_initiator, "_check_challenge", unchecked)
     monkeypatch.setattr(ntlm_initiator, "NTLMSession", lambda key, flags, *, role: NTLMSession(key, role=role))
     sealing = check_client(m.client(), rules=["CSSP-SPNEGO-19"])
     assert sealing.verdict_of("CSSP-SPNEGO-19") is Verdict.LENIENT

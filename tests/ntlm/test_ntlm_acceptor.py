@@ -121,7 +121,7 @@ def test_recorded_logins_of_another_client_verify():
     for login in (recorded.BARE, recorded.IN_SPNEGO):
         message = Authenticate.decode(login.authenticate)
         account = Account("Domain", "User", HASH)
-        found, key = proof.prove(message, message.ntlmv2, [account], login.challenge[24:32])
+        found, key = proof.prove(message, [account], login.challenge[24:32])
         assert (found, key) == (account, login.session_base_key)
         proof.verify_mic(login.exported_session_key, recorded.NEGOTIATE, login.challenge, login.authenticate)
 

@@ -305,9 +305,8 @@ def test_built_challenge_follows_the_request():
     data, _ = build_challenge(0x60080031, target, server_challenge=bytes(8), filetime=0, version=b"version!")
     message = Challenge.decode(data)
     assert message.target_name == ""  # REQUEST_TARGET was not set
-    assert message.version is None
-    assert data[48:56] == bytes(8)
-    assert message.flags == 0x60080031 | 0x200 | 0x800000
+    assert data[48:56] == b"version!"  # whether the client sends its own or not
+    assert message.flags == 0x60080031 | 0x200 | 0x800000 | 0x2000000
     assert [av_id for av_id, _ in message.target_info.pairs] == [2, 1, 7]
 
 

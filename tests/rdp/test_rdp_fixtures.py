@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -130,14 +129,17 @@ def test_our_server_replayed(fixture: Fixture) -> None:
 
 
 @pytest.mark.parametrize("fixture", OUR_CLIENT, ids=name)
-def test_our_client_replayed(fixture: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_client_replayed(fixture: Fixture) -> None:
     draws = Draws(fixture)
-    # pyspnego, which makes our client's NTLM messages, draws from os.urandom and asks for the machine's name.
-    monkeypatch.setattr(os, "urandom", draws)
-    monkeypatch.setenv("NETBIOS_COMPUTER_NAME", fixture.manifest["account"]["workstation"])
     target = fixture.manifest["exchange"]["target_name"]
     engine = ClientEngine(
-        create_initiator(account(fixture), target_name=target, mechanism="ntlm"),
+        create_initiator(
+            account(fixture),
+            target_name=target,
+            mechanism="ntlm",
+            workstation=fixture.manifest["account"]["workstation"],
+            random=draws,
+        ),
         public_key=fixture.public_key,
         credentials=account(fixture),
         policy=DelegationPolicy.for_target(target),
