@@ -17,7 +17,7 @@ packages are in `credssp.sspi.packages`, and docs/explanation/security-packages.
 
 from __future__ import annotations
 
-from credssp.sspi import api, attributes, auth_data, buffers, constants
+from credssp.sspi import api, attributes, auth_data, buffers, constants, structures
 from credssp.sspi.api import *  # noqa: F403
 from credssp.sspi.attributes import *  # noqa: F403
 from credssp.sspi.auth_data import *  # noqa: F403
@@ -28,6 +28,7 @@ from credssp.sspi.errors import SSPIError
 from credssp.sspi.handles import CredHandle, CtxtHandle, SecHandle
 from credssp.sspi.records import AcquireResult, ContextResult, DecryptResult
 from credssp.sspi.registry import ENTRY_POINT_GROUP, PackageProblem
+from credssp.sspi.structures import *  # noqa: F403
 from credssp.sspi.support import Machine
 from credssp.sspi.tables import (
     INTERFACE_VERSION,
@@ -62,3 +63,4 @@ __all__ += attributes.__all__
 __all__ += auth_data.__all__
 __all__ += buffers.__all__
 __all__ += constants.__all__
+__all__ += structures.__all__

@@ -1,19 +1,47 @@
-"""SECPKG_ATTR_...: what can be asked of a context or a credential, and the structures that answer (sspi.h, credssp.h).
+"""SECPKG_ATTR_...: what can be asked of a context or a credential, one row for each.
 
-The CredSSP page and the header disagree about SUBJECT_SECURITY_ATTRIBUTES (124 and 128); the header's number stands.
+A row says the number (sspi.h, schannel.h, credssp.h), which packages answer, and where the answer comes from; its
+structure is the type of what `query_context_attributes` returns. A plain number is an attribute that no package here
+answers. Most rows are answered by the LSA-mode half, from its context; `user_mode` names the packages whose user-mode
+half does, from the session that protects messages.
+
+The CredSSP page and the header disagree about SUBJECT_SECURITY_ATTRIBUTES (124 and 128); the header's number is here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
+from credssp.credentials import DelegatedCredentials, PasswordCredentials, RemoteGuardCredentials
+from credssp.server_authentication import ServerAuthentication
+from credssp.sspi import constants as c
 from credssp.sspi.buffers import ContextBuffer
-from credssp.sspi.tables import SecPkgInfo
-from credssp.tls.trust import TrustError, TrustInfo
+from credssp.sspi.errors import SSPIError, refuse
+from credssp.sspi.packages.inner_info import PACKAGE_INFO
+from credssp.sspi.packed import pack_auth_identity_ex2, pack_logon
+from credssp.sspi.structures import (
+    CertContext,
+    SecPkgContext_ClientCreds,
+    SecPkgContext_Flags,
+    SecPkgContext_Lifespan,
+    SecPkgContext_Names,
+    SecPkgContext_PackageInfo,
+    SecPkgContext_SessionKey,
+    SecPkgContext_Sizes,
+    SecPkgCredentials_Names,
+)
+from credssp.sspi.timestamps import timestamp
+from credssp.status import SecurityStatus
+
+if TYPE_CHECKING:
+    from credssp.sspi.packages.inner import InnerContext
+    from credssp.sspi.packages.lsa_mode import Credential, LsaContext
+    from credssp.sspi.packages.stream_messages import StreamSession
+    from credssp.sspi.packages.tls_context import TLSContext, TLSPackageCredential
 
 __all__ = [
-    "CERT_TRUST_STATUS",
     "CREDSSP_SERVER_AUTH_CERTIFICATE",
     "CREDSSP_SERVER_AUTH_LOOPBACK",
     "CREDSSP_SERVER_AUTH_NEGOTIATE",
@@ -53,243 +81,216 @@ __all__ = [
     "SECPKG_CRED_ATTR_KDC_PROXY_SETTINGS",
     "SECPKG_CRED_ATTR_NAMES",
     "SECPKG_CRED_ATTR_SSI_PROVIDER",
-    "CertContext",
-    "SecPkgContext_ClientCreds",
-    "SecPkgContext_ConnectionInfo",
-    "SecPkgContext_Flags",
-    "SecPkgContext_IssuerListInfoEx",
-    "SecPkgContext_Lifespan",
-    "SecPkgContext_Names",
-    "SecPkgContext_PackageInfo",
-    "SecPkgContext_SessionKey",
-    "SecPkgContext_Sizes",
-    "SecPkgContext_StreamSizes",
-    "SecPkgCredentials_Names",
 ]
 
-SECPKG_ATTR_SIZES: Final = 0
-SECPKG_ATTR_NAMES: Final = 1
-SECPKG_ATTR_LIFESPAN: Final = 2
+_S = SecurityStatus
+
+T = TypeVar("T")
+F = TypeVar("F")
+
+
+class LogonFacts(Protocol):
+    """A context in which somebody logged on."""
+
+    @property
+    def user_name(self) -> str:
+        """Who: ``DOMAIN\\user``."""
+
+    @property
+    def mechanism_name(self) -> str:
+        """With which mechanism: ``ntlm`` or ``kerberos``."""
+
+
+class DelegationFacts(Protocol):
+    """A context that delegates credentials."""
+
+    @property
+    def server_authentication(self) -> ServerAuthentication:
+        """What proved the server's identity."""
+
+    @property
+    def delegated(self) -> DelegatedCredentials | None:
+        """What the client delegated, if it is something, and if ASC_REQ_DELEGATE asked for it."""
+
+
+class MessageFacts(Protocol):
+    """What knows the sizes of messages."""
+
+    @property
+    def message_sizes(self) -> SecPkgContext_Sizes:
+        """Octets of a token and around a message."""
+
+
+class Packages(frozenset[str], Generic[F]):
+    """Names of packages whose contexts (credentials, sessions) have the facts of the type F."""
+
+
+class Attribute(int, Generic[T]):
+    """A number of an attribute that is answered with a T.
+
+    Attributes:
+        of: the packages that answer.
+        answer: makes the structure from the context, the credential, or the session of the user-mode half.
+        client: for which role: True, False, or None for both.
+        early: whether it is answered before the exchange is over.
+        user_mode: the packages whose user-mode half answers.
+    """
+
+    def __new__(
+        cls,
+        number: int,
+        of: Packages[F],
+        answer: Callable[[F], T],
+        *,
+        client: bool | None = None,
+        early: bool = False,
+        user_mode: Iterable[str] = (),
+    ) -> Attribute[T]:
+        """Make a row."""
+        self = super().__new__(cls, number)
+        self.of, self.answer, self.client, self.early = of, answer, client, early
+        self.user_mode = frozenset(user_mode)
+        return self
+
+    of: Packages[Any]
+    answer: Callable[[Any], T]
+    client: bool | None
+    early: bool
+    user_mode: frozenset[str]
+
+    def __reduce__(self) -> tuple[type[int], tuple[int]]:
+        # A copy is the number.
+        return int, (int(self),)
+
+
+_TLS: Final = (c.CREDSSP_NAME, c.SCHANNEL_NAME)
+_INNER: Final = (c.NEGOSSP_NAME, c.NTLMSP_NAME, c.MICROSOFT_KERBEROS_NAME)
+_EVERY: Final = (*_TLS, c.TS_SSP_NAME, *_INNER)
+
+ALL: Final[Packages[LsaContext]] = Packages(_EVERY)
+TLS: Final[Packages[TLSContext]] = Packages(_TLS)
+INNER: Final[Packages[InnerContext]] = Packages(_INNER)
+LOGON: Final[Packages[LogonFacts]] = Packages((c.CREDSSP_NAME, c.TS_SSP_NAME, *_INNER))
+DELEGATION: Final[Packages[DelegationFacts]] = Packages((c.CREDSSP_NAME, c.TS_SSP_NAME))
+MESSAGES: Final[Packages[MessageFacts]] = Packages(_EVERY)
+STREAM: Final[Packages[StreamSession]] = Packages(_TLS)
+CREDENTIALS: Final[Packages[Credential]] = Packages(_EVERY)
+CERTIFICATES: Final[Packages[TLSPackageCredential]] = Packages(_TLS)
+
+CREDSSP_SERVER_AUTH_NEGOTIATE: Final = 1
+CREDSSP_SERVER_AUTH_CERTIFICATE: Final = 2
+CREDSSP_SERVER_AUTH_LOOPBACK: Final = 4
+
+SECPKG_ATTR_SIZES: Final = Attribute(0, MESSAGES, lambda x: x.message_sizes, user_mode=(*_TLS, *_INNER))
+SECPKG_ATTR_NAMES: Final = Attribute(1, LOGON, lambda x: SecPkgContext_Names(x.user_name))
+SECPKG_ATTR_LIFESPAN: Final = Attribute(2, ALL, lambda x: SecPkgContext_Lifespan(timestamp(x.started), x.expiry))
 SECPKG_ATTR_DCE_INFO: Final = 3
-SECPKG_ATTR_STREAM_SIZES: Final = 4
+SECPKG_ATTR_STREAM_SIZES: Final = Attribute(4, STREAM, lambda x: x.stream_sizes, user_mode=_TLS)
 SECPKG_ATTR_KEY_INFO: Final = 5
 SECPKG_ATTR_AUTHORITY: Final = 6
-SECPKG_ATTR_SESSION_KEY: Final = 9
-SECPKG_ATTR_PACKAGE_INFO: Final = 10
+SECPKG_ATTR_SESSION_KEY: Final = Attribute(9, INNER, lambda x: SecPkgContext_SessionKey(ContextBuffer(x.session_key)))
+SECPKG_ATTR_PACKAGE_INFO: Final = Attribute(10, ALL, lambda x: SecPkgContext_PackageInfo(x.info), early=True)
 SECPKG_ATTR_NEGOTIATION_INFO: Final = 12
 SECPKG_ATTR_NATIVE_NAMES: Final = 13
-SECPKG_ATTR_FLAGS: Final = 14
+SECPKG_ATTR_FLAGS: Final = Attribute(14, ALL, lambda x: SecPkgContext_Flags(x.granted))
 SECPKG_ATTR_TARGET_INFORMATION: Final = 17
 SECPKG_ATTR_ACCESS_TOKEN: Final = 18
 SECPKG_ATTR_TARGET: Final = 19
 SECPKG_ATTR_UNIQUE_BINDINGS: Final = 25
 SECPKG_ATTR_ENDPOINT_BINDINGS: Final = 26
 SECPKG_ATTR_CLIENT_SPECIFIED_TARGET: Final = 27
-SECPKG_ATTR_REMOTE_CERT_CONTEXT: Final = 0x53
-SECPKG_ATTR_LOCAL_CERT_CONTEXT: Final = 0x54
-SECPKG_ATTR_ISSUER_LIST_EX: Final = 0x59
-SECPKG_ATTR_CONNECTION_INFO: Final = 0x5A
+SECPKG_ATTR_REMOTE_CERT_CONTEXT: Final = Attribute(0x53, TLS, lambda x: _present(x.peer_certificate))
+SECPKG_ATTR_LOCAL_CERT_CONTEXT: Final = Attribute(0x54, TLS, lambda x: _present(x.own_certificate))
+SECPKG_ATTR_ISSUER_LIST_EX: Final = Attribute(0x59, TLS, lambda x: x.issuer_list, early=True)
+SECPKG_ATTR_CONNECTION_INFO: Final = Attribute(0x5A, TLS, lambda x: x.connection)
 SECPKG_ATTR_SUBJECT_SECURITY_ATTRIBUTES: Final = 128
 
 SECPKG_ATTR_C_ACCESS_TOKEN: Final = 0x80000012
-SECPKG_ATTR_CREDS: Final = 0x80000080
-SECPKG_ATTR_NEGOTIATION_PACKAGE: Final = 0x80000081
+SECPKG_ATTR_CREDS: Final = Attribute(0x80000080, DELEGATION, lambda x: _creds(x.delegated, ex2=True), client=False)
+SECPKG_ATTR_NEGOTIATION_PACKAGE: Final = Attribute(
+    0x80000081, LOGON, lambda x: SecPkgContext_PackageInfo(PACKAGE_INFO[x.mechanism_name])
+)
 SECPKG_ATTR_C_FULL_ACCESS_TOKEN: Final = 0x80000082
-SECPKG_ATTR_SERVER_AUTH_FLAGS: Final = 0x80000083
-SECPKG_ATTR_CERT_TRUST_STATUS: Final = 0x80000084
+SECPKG_ATTR_SERVER_AUTH_FLAGS: Final = Attribute(
+    0x80000083, DELEGATION, lambda x: _server_auth_flags(x.server_authentication), client=True
+)
+SECPKG_ATTR_CERT_TRUST_STATUS: Final = Attribute(0x80000084, TLS, lambda x: x.trust_status, client=True)
 SECPKG_ATTR_C_FULL_IDENT_TOKEN: Final = 0x80000085
-SECPKG_ATTR_CREDS_2: Final = 0x80000086
+SECPKG_ATTR_CREDS_2: Final = Attribute(0x80000086, DELEGATION, lambda x: _creds(x.delegated, ex2=False), client=False)
 
 SECPKG_ATTR_THUNK_ALL: Final = 0x10000
 """First entry of the ContextThunks: every attribute goes to the LSA-mode half."""
 
-SECPKG_CRED_ATTR_NAMES: Final = 1
+SECPKG_CRED_ATTR_NAMES: Final = Attribute(1, CREDENTIALS, lambda x: SecPkgCredentials_Names(x.user_name))
 SECPKG_CRED_ATTR_SSI_PROVIDER: Final = 2
 SECPKG_CRED_ATTR_KDC_PROXY_SETTINGS: Final = 3
-SECPKG_CRED_ATTR_CERT: Final = 4
-
-CREDSSP_SERVER_AUTH_NEGOTIATE: Final = 1
-CREDSSP_SERVER_AUTH_CERTIFICATE: Final = 2
-CREDSSP_SERVER_AUTH_LOOPBACK: Final = 4
+SECPKG_CRED_ATTR_CERT: Final = Attribute(4, CERTIFICATES, lambda x: x.certificate)
 
 
-@dataclass(frozen=True, slots=True)
-class SecPkgContext_Sizes:  # noqa: N801 - the header's name
-    """SECPKG_ATTR_SIZES.
+def _numbers(family: str) -> Mapping[int, Attribute[object] | None]:
+    """Return the attributes of a family by their number, None for those that no package here answers."""
+    return MappingProxyType(
+        {
+            int(number): number if isinstance(number, Attribute) else None
+            for name, number in globals().items()
+            if name.startswith(family) and number is not SECPKG_ATTR_THUNK_ALL
+        }
+    )
 
-    Attributes:
-        max_token: cbMaxToken, octets of one token of the exchange at most.
-        max_signature: cbMaxSignature, octets of a MakeSignature; 0 where there is none.
-        block_size: cbBlockSize, what messages are padded to.
-        security_trailer: cbSecurityTrailer, octets that EncryptMessage adds at most.
+
+CONTEXT_ATTRIBUTES: Final = _numbers("SECPKG_ATTR_")
+CREDENTIAL_ATTRIBUTES: Final = _numbers("SECPKG_CRED_ATTR_")
+
+
+def row_of(
+    rows: Mapping[int, Attribute[object] | None], attribute: object, package: str, *, user_mode: bool = False
+) -> Attribute[object] | None:
+    """Return the row of an attribute if the half of a package answers it."""
+    row = rows.get(attribute) if isinstance(attribute, int) else None
+    return row if row is not None and package in (row.user_mode if user_mode else row.of - row.user_mode) else None
+
+
+def thunks(package: str) -> tuple[int, ...]:
+    """Return the ContextThunks of a package: every attribute that its user-mode half does not answer."""
+    return tuple(number for number, row in CONTEXT_ATTRIBUTES.items() if row is None or package not in row.user_mode)
+
+
+def unknown(attribute: str) -> SSPIError:
+    """Return the error for an attribute that a package does not answer."""
+    return refuse("ulAttribute", f"{attribute} is not known here", _S.SEC_E_UNSUPPORTED_FUNCTION)
+
+
+def _present(certificate: bytes | None) -> CertContext:
+    if certificate is None:
+        raise refuse("ulAttribute", "there is no such certificate", _S.SEC_E_NO_CREDENTIALS)
+    return CertContext(certificate)
+
+
+def _server_auth_flags(server: ServerAuthentication) -> SecPkgContext_Flags:
+    """Return the CREDSSP_SERVER_AUTH_... bits. NEGOTIATE says that the inner package authenticated the server."""
+    flags = 0
+    if server & (ServerAuthentication.NTLM | ServerAuthentication.KERBEROS):
+        flags |= CREDSSP_SERVER_AUTH_NEGOTIATE
+    if server & ServerAuthentication.CERTIFICATE:
+        flags |= CREDSSP_SERVER_AUTH_CERTIFICATE
+    return SecPkgContext_Flags(flags)
+
+
+def _creds(credentials: DelegatedCredentials | None, *, ex2: bool) -> SecPkgContext_ClientCreds:
+    """Pack delegated credentials, a password for `ex2` as SEC_WINNT_AUTH_IDENTITY_EX2.
+
+    For Remote Credential Guard that is the KERB_TICKET_LOGON.
     """
-
-    max_token: int
-    max_signature: int
-    block_size: int
-    security_trailer: int
-
-
-@dataclass(frozen=True, slots=True)
-class SecPkgContext_StreamSizes:  # noqa: N801
-    """SECPKG_ATTR_STREAM_SIZES.
-
-    Attributes:
-        header: cbHeader, size of the STREAM_HEADER buffer.
-        trailer: cbTrailer, size of the STREAM_TRAILER buffer.
-        maximum_message: cbMaximumMessage, size of the DATA buffer at most.
-        buffers: cBuffers, 4.
-        block_size: cbBlockSize, of the cipher.
-    """
-
-    header: int
-    trailer: int
-    maximum_message: int
-    buffers: int
-    block_size: int
-
-
-@dataclass(frozen=True, slots=True)
-class SecPkgContext_PackageInfo:  # noqa: N801
-    """SECPKG_ATTR_PACKAGE_INFO and SECPKG_ATTR_NEGOTIATION_PACKAGE.
-
-    Attributes:
-        package_info: PackageInfo.
-    """
-
-    package_info: SecPkgInfo
-
-
-@dataclass(frozen=True, slots=True)
-class SecPkgContext_Names:  # noqa: N801
-    """SECPKG_ATTR_NAMES.
-
-    Attributes:
-        user_name: sUserName, ``DOMAIN\\user``: on a server who logged on, on a client as whom.
-    """
-
-    user_name: str
-
-
-@dataclass(frozen=True, slots=True)
-class SecPkgCredentials_Names:  # noqa: N801
-    """SECPKG_CRED_ATTR_NAMES.
-
-    Attributes:
-        user_name: sUserName; empty for a credential of a server.
-    """
-
-    user_name: str
-
-
-@dataclass(frozen=True, slots=True)
-class SecPkgContext_Lifespan:  # noqa: N801
-    """SECPKG_ATTR_LIFESPAN; TimeStamps, 100 ns since 1601 in local time.
-
-    Attributes:
-        start: tsStart.
-        expiry: tsExpiry.
-    """
-
-    start: int
-    expiry: int
-
-
-@dataclass(frozen=True, slots=True)
-class SecPkgContext_Flags:  # noqa: N801
-    """SECPKG_ATTR_FLAGS (the context's attributes) and SECPKG_ATTR_SERVER_AUTH_FLAGS (``CREDSSP_SERVER_AUTH_...``).
-
-    Attributes:
-        flags: Flags.
-    """
-
-    flags: int
-
-
-@dataclass(frozen=True, slots=True)
-class SecPkgContext_SessionKey:  # noqa: N801
-    """SECPKG_ATTR_SESSION_KEY; give the memory back with `free_context_buffer`.
-
-    Attributes:
-        session_key: SessionKey.
-    """
-
-    session_key: ContextBuffer
-
-
-@dataclass(frozen=True, slots=True)
-class SecPkgContext_ClientCreds:  # noqa: N801
-    """SECPKG_ATTR_CREDS and SECPKG_ATTR_CREDS_2; give the memory back with `free_context_buffer`, it holds a password.
-
-    Attributes:
-        auth_buffer: AuthBuffer. For CREDS a SEC_WINNT_AUTH_IDENTITY_EX2 (or a packed KERB_CERTIFICATE_LOGON), for
-            CREDS_2 a packed KERB_INTERACTIVE_LOGON or KERB_CERTIFICATE_LOGON; see `credssp.sspi.packed`. With Remote
-            Credential Guard a KERB_TICKET_LOGON for both; see `credssp.kerberos.remote_guard_buffers`.
-    """
-
-    auth_buffer: ContextBuffer
-
-    @property
-    def auth_buffer_len(self) -> int:
-        """AuthBufferLen."""
-        return len(self.auth_buffer)
-
-
-@dataclass(frozen=True, slots=True)
-class SecPkgContext_ConnectionInfo:  # noqa: N801
-    """SECPKG_ATTR_CONNECTION_INFO.
-
-    Attributes:
-        protocol: dwProtocol, one ``SP_PROT_...`` bit.
-        cipher: aiCipher, an ALG_ID; 0 for ChaCha20, which has none.
-        cipher_strength: dwCipherStrength, bits.
-        hash: aiHash, an ALG_ID; 0 where the cipher authenticates by itself.
-        hash_strength: dwHashStrength, bits.
-        exchange: aiExch, an ALG_ID.
-        exchange_strength: dwExchStrength, bits; 0, since OpenSSL in Python does not tell the group.
-        suite: the cipher suite in OpenSSL's spelling (szCipherSuite of SECPKG_ATTR_CIPHER_INFO).
-    """
-
-    protocol: int
-    cipher: int
-    cipher_strength: int
-    hash: int
-    hash_strength: int
-    exchange: int
-    exchange_strength: int
-    suite: str
-
-
-@dataclass(frozen=True, slots=True)
-class CertContext:
-    """SECPKG_ATTR_REMOTE_CERT_CONTEXT and SECPKG_ATTR_LOCAL_CERT_CONTEXT: CERT_CONTEXT.
-
-    Attributes:
-        cert_encoded: pbCertEncoded, the certificate in DER.
-    """
-
-    cert_encoded: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class SecPkgContext_IssuerListInfoEx:  # noqa: N801
-    """SECPKG_ATTR_ISSUER_LIST_EX.
-
-    Attributes:
-        issuers: aIssuers, distinguished names (DER) of the authorities that the server takes; empty for any.
-    """
-
-    issuers: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CERT_TRUST_STATUS:  # noqa: N801
-    """SECPKG_ATTR_CERT_TRUST_STATUS.
-
-    Attributes:
-        error_status: dwErrorStatus.
-        info_status: dwInfoStatus.
-    """
-
-    error_status: TrustError
-    info_status: TrustInfo
+    if credentials is None:
+        raise refuse(
+            "ulAttribute",
+            "the client delegated no password and no PIN, or ASC_REQ_DELEGATE was not given",
+            _S.SEC_E_NO_CREDENTIALS,
+        )
+    if isinstance(credentials, RemoteGuardCredentials):
+        packed = bytearray(credentials.buffer.reveal())
+    elif ex2 and isinstance(credentials, PasswordCredentials):
+        packed = pack_auth_identity_ex2(credentials)
+    else:
+        packed = pack_logon(credentials)
+    return SecPkgContext_ClientCreds(ContextBuffer(packed))

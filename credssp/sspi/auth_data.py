@@ -62,12 +62,21 @@ class SecWinntAuthIdentity:
     """
 
     user: str
-    domain: str = ""
-    password: Secret[str] | Secret[bytes] = field(default_factory=lambda: Secret(""))
-    package_list: str = ""
+    domain: str
+    password: Secret[str] | Secret[bytes]
+    package_list: str
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "password", Secret(self.password))
+    def __init__(
+        self,
+        user: str,
+        domain: str = "",
+        password: str | bytes | Secret[str] | Secret[bytes] = "",
+        package_list: str = "",
+    ) -> None:
+        object.__setattr__(self, "user", user)
+        object.__setattr__(self, "domain", domain)
+        object.__setattr__(self, "password", Secret(password))
+        object.__setattr__(self, "package_list", package_list)
 
     def credentials(self) -> PasswordCredentials | NTHashCredentials:
         """Return what the contexts take.

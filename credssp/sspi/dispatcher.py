@@ -13,14 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from credssp.sspi import constants as c
-from credssp.sspi.attributes import SECPKG_ATTR_THUNK_ALL
+from credssp.sspi.attributes import SECPKG_ATTR_THUNK_ALL, Attribute
 from credssp.sspi.buffers import ContextBuffer, SecBuffer, SecBufferDesc, buffers_of
 from credssp.sspi.errors import SSPIError, normalise, refuse
 from credssp.sspi.handles import CredHandle, CtxtHandle, HandleTable, Turn
 from credssp.sspi.legs import check_request, finish_leg, run_leg, token_buffer
+from credssp.sspi.mapping import UserMode
 from credssp.sspi.records import (
     COMPLETE,
     DEAD,
@@ -34,12 +35,13 @@ from credssp.sspi.records import (
 from credssp.sspi.registry import LoadedPackage, Registry
 from credssp.sspi.support import DllFunctions, LsaSupport, Machine, SharedMemory
 from credssp.sspi.tables import LegResult, SecPkgInfo
-from credssp.sspi.user_mode import UserMode
 from credssp.status import SecurityStatus
 
 __all__ = ["LocalSecurityAuthority"]
 
 _S = SecurityStatus
+
+T = TypeVar("T")
 
 
 class LocalSecurityAuthority:
@@ -166,6 +168,10 @@ class LocalSecurityAuthority:
         self._credentials.add(credential, CredentialRecord(found, made), found.id)
         return AcquireResult(_S.SEC_E_OK, expiry)
 
+    @overload
+    def query_credentials_attributes(self, credential: CredHandle, attribute: Attribute[T]) -> T: ...
+    @overload
+    def query_credentials_attributes(self, credential: CredHandle, attribute: int) -> object: ...
     def query_credentials_attributes(self, credential: CredHandle, attribute: int) -> object:
         """QueryCredentialsAttributes: SECPKG_CRED_ATTR_NAMES, SECPKG_CRED_ATTR_CERT.
 
@@ -415,6 +421,10 @@ class LocalSecurityAuthority:
 
     # Attributes
 
+    @overload
+    def query_context_attributes(self, context: CtxtHandle, attribute: Attribute[T]) -> T: ...
+    @overload
+    def query_context_attributes(self, context: CtxtHandle, attribute: int) -> object: ...
     def query_context_attributes(self, context: CtxtHandle, attribute: int) -> object:
         """QueryContextAttributes: ask for one of the ``SECPKG_ATTR_...`` things (`credssp.sspi.attributes`).
 

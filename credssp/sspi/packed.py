@@ -88,7 +88,7 @@ def _csp_info(credentials: SmartCardCredentials) -> bytes:
     return _CSP.pack(_CSP.size + len(tail), 1, 0, 0, credentials.key_spec, *offsets) + tail
 
 
-def unpack_logon(data: bytes) -> PasswordCredentials | SmartCardCredentials:
+def unpack_logon(data: bytes | bytearray) -> PasswordCredentials | SmartCardCredentials:
     """Read what `pack_logon` writes.
 
     Raises:
@@ -142,7 +142,7 @@ def pack_auth_identity_ex2(credentials: PasswordCredentials, package_list: str =
     return bytearray(head + b"".join(parts) + packages)
 
 
-def unpack_auth_identity_ex2(data: bytes) -> tuple[PasswordCredentials, str]:
+def unpack_auth_identity_ex2(data: bytes | bytearray) -> tuple[PasswordCredentials, str]:
     """Read a SEC_WINNT_AUTH_IDENTITY_EX2; returns the credentials and the list of packages.
 
     Raises:

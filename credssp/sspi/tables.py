@@ -20,7 +20,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from credssp.sspi.buffers import SecBuffer
 from credssp.sspi.errors import SSPIError
@@ -35,6 +35,8 @@ __all__ = [
     "SecpkgFunctionTable",
     "SecpkgUserFunctionTable",
 ]
+
+T = TypeVar("T")
 
 INTERFACE_VERSION: Final = 0x04000000
 """SECPKG_INTERFACE_VERSION_11, the newest; a package answers with the one it was written for."""
@@ -223,6 +225,11 @@ class PackageModule(Protocol):
 def members(table: type) -> tuple[str, ...]:
     """Return the names of a table's members in order."""
     return tuple(item.name for item in dataclasses.fields(table))
+
+
+def table_of(kind: type[T], half: object) -> T:
+    """Return the table of a half: each member is the method of its name, None where there is none."""
+    return kind(**{name: getattr(half, name, None) for name in members(kind)})
 
 
 _SERVES: Final = MappingProxyType(

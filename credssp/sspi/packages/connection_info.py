@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from credssp.sspi import constants as c
-from credssp.sspi.attributes import SecPkgContext_ConnectionInfo
+from credssp.sspi.structures import SecPkgContext_ConnectionInfo
 
 __all__ = ["connection_info"]
 

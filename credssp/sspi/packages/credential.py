@@ -1,68 +1,58 @@
-"""The credential of CREDSSP and TSSSP, and how it is acquired."""
+"""The credential of CREDSSP and TSSSP, and what they tell alike of their contexts."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
-from credssp.account import AccountStore
+from credssp.credentials import DelegatedCredentials, PasswordCredentials
+from credssp.identity import Identity
+from credssp.policy import DelegationPolicy
 from credssp.sspi import constants as c
-from credssp.sspi.errors import refuse
-from credssp.sspi.packages.identities import Logon, LogonSessions, from_auth_data
+from credssp.sspi.packages.identities import from_auth_data
+from credssp.sspi.packages.lsa_mode import LogonPackage, LsaContext
 from credssp.sspi.packages.tls_context import TLSPackageCredential
 from credssp.sspi.packages.tls_settings import TLSCredential
-from credssp.sspi.support import LsaSupport
-from credssp.status import SecurityStatus
 
-__all__ = ["CredSSPCredential", "acquire", "default_logon"]
+__all__ = ["WINDOWS_POLICY", "CredSSPCredential", "CredSSPLogon", "full_name", "usable"]
 
-_S = SecurityStatus
+WINDOWS_POLICY: Final = DelegationPolicy.windows_defaults()
+
+X = TypeVar("X", bound=LsaContext)
 
 
+@dataclass(slots=True, eq=False, repr=False, kw_only=True)
 class CredSSPCredential(TLSPackageCredential):
-    """Both halves of a CREDSSP_CRED.
+    """Both halves of a CREDSSP_CRED."""
 
-    Attributes:
-        logon: who logs on, of a client.
-        accounts: who may log on, of a server; None for the machine's accounts.
-    """
-
-    def __init__(
-        self, use: int, tls: TLSCredential, logon_id: int, *, logon: Logon, accounts: AccountStore | None
-    ) -> None:
-        super().__init__(use, tls, logon_id)
-        self.logon = logon
-        self.accounts = accounts
+    @property
+    def user_name(self) -> str:
+        """Whom it stands for; empty for a server's."""
+        return self.logon.user_name if self.use & c.SECPKG_CRED_OUTBOUND else ""
 
 
-def default_logon(logon: Logon | None, principal: str | None, use: int, sessions: LogonSessions) -> Logon:
-    """Return the logon of pAuthData, or the default one; the principal must fit.
+class CredSSPLogon(LogonPackage[CredSSPCredential, X]):
+    """A package whose pAuthData is a CREDSSP_CRED."""
 
-    Raises:
-        SSPIError: SEC_E_NO_CREDENTIALS, SEC_E_UNKNOWN_CREDENTIALS.
-    """
-    if logon is None:
-        if use & c.SECPKG_CRED_OUTBOUND and use & c.SECPKG_CRED_AUTOLOGON_RESTRICTED:
-            raise refuse(
-                "pAuthData",
-                "SECPKG_CRED_AUTOLOGON_RESTRICTED: the default credentials are not to be used",
-                _S.SEC_E_NO_CREDENTIALS,
-            )
-        return sessions.find(principal)
-    own = logon.user_name.casefold()
-    if principal is not None and principal.casefold() not in (own, own.rpartition("\\")[2]):
-        raise refuse("pszPrincipal", "not the user of pAuthData", _S.SEC_E_UNKNOWN_CREDENTIALS)
-    return logon
+    def make_credential(self, principal: str | None, use: int, logon_id: int, auth_data: object) -> CredSSPCredential:
+        """Return both halves."""
+        data = from_auth_data(auth_data)
+        return CredSSPCredential(
+            use=use & c.SECPKG_CRED_BOTH,
+            logon=self.sessions.choose(data.logon, principal, use),
+            accounts=data.accounts,
+            tls=TLSCredential(data.schannel, use=use),
+            logon_id=logon_id,
+        )
 
 
-def acquire(
-    support: LsaSupport, sessions: LogonSessions, principal: str | None, use: int, logon_id: Any, auth_data: Any
-) -> CredSSPCredential:
-    """SpAcquireCredentialsHandle.
+def usable(received: DelegatedCredentials | None, *, wanted: bool) -> DelegatedCredentials | None:
+    """Return what the client delegated, if it is something, and if ASC_REQ_DELEGATE asked for it."""
+    if not wanted or (isinstance(received, PasswordCredentials) and received.is_empty):
+        return None
+    return received
 
-    Raises:
-        SSPIError: SEC_E_NOT_OWNER, SEC_E_NO_CREDENTIALS, SEC_E_UNKNOWN_CREDENTIALS, SEC_E_UNSUPPORTED_FUNCTION.
-    """
-    session = support.check_logon_session(logon_id)
-    data = from_auth_data(auth_data)
-    logon = default_logon(data.logon, principal, use, sessions)
-    return CredSSPCredential(use, TLSCredential(data.schannel, use=use), session, logon=logon, accounts=data.accounts)
+
+def full_name(identity: Identity) -> str:
+    """Return ``DOMAIN\\user`` of who logged on."""
+    return f"{identity.domain}\\{identity.username}" if identity.domain else identity.username

@@ -110,6 +110,25 @@ class LogonSessions:
             raise refuse("pszPrincipal", "nobody of that name has logged on here", _S.SEC_E_UNKNOWN_CREDENTIALS)
         return found
 
+    def choose(self, logon: Logon | None, principal: str | None, use: int) -> Logon:
+        """Return the logon of pAuthData, or the default one; the principal must fit.
+
+        Raises:
+            SSPIError: SEC_E_NO_CREDENTIALS, SEC_E_UNKNOWN_CREDENTIALS.
+        """
+        if logon is None:
+            if use & c.SECPKG_CRED_OUTBOUND and use & c.SECPKG_CRED_AUTOLOGON_RESTRICTED:
+                raise refuse(
+                    "pAuthData",
+                    "SECPKG_CRED_AUTOLOGON_RESTRICTED: the default credentials are not to be used",
+                    _S.SEC_E_NO_CREDENTIALS,
+                )
+            return self.find(principal)
+        own = logon.user_name.casefold()
+        if principal is not None and principal.casefold() not in (own, own.rpartition("\\")[2]):
+            raise refuse("pszPrincipal", "not the user of pAuthData", _S.SEC_E_UNKNOWN_CREDENTIALS)
+        return logon
+
 
 def from_identity(identity: Identity | None, source: CredentialSource) -> Logon | None:
     """Return the logon that an identity stands for; None for the default credentials.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from credssp.errors import CredSSPError
 from credssp.security_context import SecurityContext
-from credssp.sspi.attributes import SECPKG_ATTR_SIZES, SecPkgContext_Sizes
 from credssp.sspi.buffers import (
     SECBUFFER_ATTRMASK,
     SECBUFFER_DATA,
@@ -18,87 +17,78 @@ from credssp.sspi.buffers import (
     buffer_type_name,
 )
 from credssp.sspi.errors import SSPIError, refuse
-from credssp.sspi.support import DllFunctions
-from credssp.sspi.tables import SecpkgUserFunctionTable
+from credssp.sspi.packages.user_mode import UserModePackage
+from credssp.sspi.structures import SecPkgContext_Sizes
+from credssp.sspi.tables import SecPkgInfo
 from credssp.status import SecurityStatus
 
-__all__ = ["InnerMessages", "Protection"]
+__all__ = ["InnerMessages", "InnerSession"]
 
 _S = SecurityStatus
 
 
-class Protection(Protocol):
-    """What protects messages: a mechanism, or NTLM's session."""
+@dataclass(slots=True, eq=False, repr=False, kw_only=True)
+class InnerSession:
+    """What protects the messages of a context: functions of a mechanism, or of NTLM's session.
 
-    def wrap(self, data: bytes) -> bytes:
-        """Return signature and ciphertext."""
+    Attributes:
+        message_sizes: what SECPKG_ATTR_SIZES says.
+        wrap: returns signature and ciphertext.
+        unwrap: returns the plaintext.
+        sign: returns a signature.
+        verify: checks a signature.
+        packed: what a packed context holds; empty if it cannot be packed.
+        used: whether messages were protected.
+    """
 
-    def unwrap(self, data: bytes) -> bytes:
-        """Return the plaintext."""
+    message_sizes: SecPkgContext_Sizes
+    wrap: Callable[[bytes], bytes]
+    unwrap: Callable[[bytes], bytes]
+    sign: Callable[[bytes], bytes]
+    verify: Callable[[bytes, bytes], None]
+    packed: bytes = b""
+    used: bool = False
 
-    def sign(self, data: bytes) -> bytes:
-        """Return a signature."""
 
-    def verify(self, data: bytes, signature: bytes) -> None:
-        """Check a signature."""
-
-
-class InnerMessages:
+class InnerMessages(UserModePackage[InnerSession]):
     """SECPKG_USER_FUNCTION_TABLE.
 
     Args:
-        sizes: what SECPKG_ATTR_SIZES says.
+        info: the package.
+        signature: octets of a signature (cbMaxSignature).
+        trailer: octets that sealing adds (cbSecurityTrailer).
+        block: what messages are padded to (cbBlockSize).
     """
 
-    def __init__(self, sizes: SecPkgContext_Sizes) -> None:
-        self._sizes = sizes
-        self._functions: DllFunctions | None = None
-        self._contexts: dict[int, Protection] = {}
+    def __init__(self, info: SecPkgInfo, *, signature: int, trailer: int, block: int) -> None:
+        super().__init__(info)
+        self.sizes = SecPkgContext_Sizes(info.max_token, signature, block, trailer)
 
-    def table(self) -> SecpkgUserFunctionTable:
-        """Return the table."""
-        return SecpkgUserFunctionTable(
-            instance_init=self.instance_init,
-            init_user_mode_context=self.init_user_mode_context,
-            make_signature=self.make_signature,
-            verify_signature=self.verify_signature,
-            seal_message=self.seal_message,
-            unseal_message=self.unseal_message,
-            query_context_attributes=self.query_context_attributes,
-            delete_user_mode_context=self.delete_user_mode_context,
+    def unpack(self, packed: bytes | bytearray) -> InnerSession:
+        """Return what protects the messages of a context."""
+        mechanism = self.functions.claim(packed)
+        if not isinstance(mechanism, SecurityContext):
+            raise self.not_ours()
+        return InnerSession(
+            message_sizes=self.sizes,
+            wrap=mechanism.wrap,
+            unwrap=mechanism.unwrap,
+            sign=mechanism.sign,
+            verify=mechanism.verify,
         )
 
-    def instance_init(self, version: int, functions: DllFunctions) -> None:  # noqa: ARG002 - one version only
-        """SpInstanceInit."""
-        self._functions = functions
-
-    def init_user_mode_context(self, context: int, packed: bytearray) -> None:
-        """SpInitUserModeContext."""
-        self._contexts[context] = self.unpack(packed)
-
-    def unpack(self, packed: bytearray) -> Protection:
-        """Return what protects the messages of a context."""
-        protection = self._functions.claim(packed) if self._functions is not None else None
-        if not isinstance(protection, SecurityContext):
-            raise SSPIError("no context data of this package", status=_S.SEC_E_INVALID_TOKEN)
-        return protection
-
-    def delete_user_mode_context(self, context: int) -> None:
-        """SpDeleteUserModeContext."""
-        self._contexts.pop(context, None)
-
-    def query_context_attributes(self, context: int, attribute: int) -> object:  # noqa: ARG002 - all alike
-        """SpQueryContextAttributes, for the sizes."""
-        if attribute == SECPKG_ATTR_SIZES:
-            return self._sizes
-        raise refuse("ulAttribute", f"{attribute:#x} is not known here", _S.SEC_E_UNSUPPORTED_FUNCTION)
+    def _session(self, context: int) -> InnerSession:
+        """Return a session that is about to be used."""
+        session = self.contexts[context]
+        session.used = True
+        return session
 
     def seal_message(self, context: int, qop: int, buffers: Sequence[SecBuffer], sequence: int) -> SecurityStatus:  # noqa: ARG002
         """SpSealMessage: the signature goes into TOKEN, the ciphertext over DATA. The mechanism counts by itself."""
         token, data = _pair(buffers, qop)
-        room = self._room(token, self._sizes.security_trailer, "cbSecurityTrailer")
+        room = self._room(token, self.sizes.security_trailer, "cbSecurityTrailer")
         octets = data.writable("DATA")
-        sealed = self._contexts[context].wrap(bytes(octets))
+        sealed = self._session(context).wrap(bytes(octets))
         head = len(sealed) - len(octets)
         if head > len(room):
             raise SSPIError(f"a trailer of {head} octets does not fit", status=_S.SEC_E_ENCRYPT_FAILURE)
@@ -116,7 +106,7 @@ class InnerMessages:
         """SpUnsealMessage."""
         token, data = _pair(buffers, 0)
         octets = data.writable("DATA")
-        plain = self._contexts[context].unwrap(token.data + bytes(octets))
+        plain = self._session(context).unwrap(token.data + bytes(octets))
         octets[: len(plain)] = plain
         data.size = len(plain)
         return _S.SEC_E_OK, 0
@@ -124,8 +114,8 @@ class InnerMessages:
     def make_signature(self, context: int, qop: int, buffers: Sequence[SecBuffer], sequence: int) -> None:  # noqa: ARG002
         """SpMakeSignature."""
         token, data = _pair(buffers, qop)
-        room = self._room(token, self._sizes.max_signature, "cbMaxSignature")
-        signature = self._contexts[context].sign(data.data)
+        room = self._room(token, self.sizes.max_signature, "cbMaxSignature")
+        signature = self._session(context).sign(data.data)
         if len(signature) > len(room):
             raise SSPIError(f"a signature of {len(signature)} octets does not fit", status=_S.SEC_E_BUFFER_TOO_SMALL)
         room[: len(signature)] = signature
@@ -135,7 +125,7 @@ class InnerMessages:
         """SpVerifySignature."""
         token, data = _pair(buffers, 0)
         try:
-            self._contexts[context].verify(data.data, token.data)
+            self._session(context).verify(data.data, token.data)
         except CredSSPError as error:
             if error.status is _S.SEC_E_INVALID_TOKEN:  # too short, or not a signature at all
                 raise SSPIError(error.message, status=_S.SEC_E_MESSAGE_ALTERED) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from credssp.account import AccountStore
@@ -10,20 +9,15 @@ from credssp.context.initiator import create_initiator
 from credssp.kerberos.contexts import KerberosAcceptor
 from credssp.kerberos.pyspnego import kerberos_missing
 from credssp.mechanism import Mechanism
-from credssp.sspi.attributes import SecPkgContext_Sizes
 from credssp.sspi.errors import SSPIError
-from credssp.sspi.packages.inner import InnerCredential, InnerPackage
+from credssp.sspi.packages.identities import Logon
+from credssp.sspi.packages.inner import InnerPackage
 from credssp.sspi.packages.inner_info import KERBEROS
-from credssp.sspi.packages.inner_messages import InnerMessages
-from credssp.sspi.packages.negotiate import KERBEROS_SIGNATURE, KERBEROS_TRAILER
+from credssp.sspi.packages.lsa_mode import lsa_mode_entry
+from credssp.sspi.packages.negotiate import kerberos_sized
+from credssp.sspi.packages.user_mode import user_mode_entry
 from credssp.sspi.support import LsaSupport
-from credssp.sspi.tables import (
-    INTERFACE_VERSION,
-    Parameters,
-    SecpkgFunctionTable,
-    SecPkgInfo,
-    SecpkgUserFunctionTable,
-)
+from credssp.sspi.tables import Parameters, SecPkgInfo
 from credssp.status import SecurityStatus
 
 __all__ = ["sp_lsa_mode_initialize", "sp_user_mode_initialize"]
@@ -45,23 +39,14 @@ class KerberosPackage(InnerPackage):
             raise SSPIError(missing, status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND)
         super().initialize(package_id, parameters, support)
 
-    def initiator(self, credential: InnerCredential, target: str) -> Mechanism:
+    def initiator(self, logon: Logon, target: str) -> Mechanism:
         """Return the mechanism of a client."""
-        return create_initiator(
-            credential.logon.credentials, target_name=target, mechanism="kerberos", wire_form="kerberos"
-        )
+        return create_initiator(logon.credentials, target_name=target, mechanism="kerberos", wire_form="kerberos")
 
     def acceptor(self, accounts: AccountStore) -> Mechanism:  # noqa: ARG002 - the keytab says who may
         """Return the mechanism of a server."""
         return KerberosAcceptor(keytab=self.support.machine.keytab)
 
 
-def sp_lsa_mode_initialize(lsa_version: int) -> tuple[int, Sequence[SecpkgFunctionTable]]:  # noqa: ARG001
-    """SpLsaModeInitialize."""
-    return INTERFACE_VERSION, (KerberosPackage().table(),)
-
-
-def sp_user_mode_initialize(lsa_version: int) -> tuple[int, Sequence[SecpkgUserFunctionTable]]:  # noqa: ARG001
-    """SpUserModeInitialize."""
-    sizes = SecPkgContext_Sizes(KERBEROS.max_token, KERBEROS_SIGNATURE, 1, KERBEROS_TRAILER)
-    return INTERFACE_VERSION, (InnerMessages(sizes).table(),)
+sp_lsa_mode_initialize = lsa_mode_entry(KerberosPackage)
+sp_user_mode_initialize = user_mode_entry(lambda: kerberos_sized(KERBEROS))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final
 
 from credssp.account import AccountStore
 from credssp.context.initiator import create_initiator
@@ -12,12 +10,14 @@ from credssp.mechanism import Mechanism
 from credssp.ntlm.acceptor import NTLMAcceptor
 from credssp.ntlm.session import SIGNATURE_SIZE, NTLMSession
 from credssp.sspi import constants as c
-from credssp.sspi.attributes import SecPkgContext_Sizes
-from credssp.sspi.errors import SSPIError, refuse
-from credssp.sspi.packages.inner import InnerContext, InnerCredential, InnerPackage
+from credssp.sspi.errors import refuse
+from credssp.sspi.packages.identities import Logon
+from credssp.sspi.packages.inner import InnerContext, InnerPackage
 from credssp.sspi.packages.inner_info import NTLM
-from credssp.sspi.packages.inner_messages import InnerMessages, Protection
-from credssp.sspi.tables import INTERFACE_VERSION, SecpkgFunctionTable, SecPkgInfo, SecpkgUserFunctionTable
+from credssp.sspi.packages.inner_messages import InnerMessages, InnerSession
+from credssp.sspi.packages.lsa_mode import lsa_mode_entry
+from credssp.sspi.packages.user_mode import user_mode_entry
+from credssp.sspi.tables import SecPkgInfo
 from credssp.status import SecurityStatus
 
 __all__ = ["sp_lsa_mode_initialize", "sp_user_mode_initialize"]
@@ -36,9 +36,9 @@ class NTLMPackage(InnerPackage):
 
     info: ClassVar[SecPkgInfo] = NTLM
 
-    def initiator(self, credential: InnerCredential, target: str) -> Mechanism:
+    def initiator(self, logon: Logon, target: str) -> Mechanism:
         """Return the mechanism of a client."""
-        return create_initiator(credential.logon.credentials, target_name=target, mechanism="ntlm")
+        return create_initiator(logon.credentials, target_name=target, mechanism="ntlm")
 
     def acceptor(self, accounts: AccountStore) -> Mechanism:
         """Return the mechanism of a server."""
@@ -49,50 +49,23 @@ class NTLMPackage(InnerPackage):
         return bytearray((_INITIATOR if context.client else _ACCEPTOR) + context.mechanism.session_key)
 
 
-class _Session:
-    """NTLM's session, made from nothing but its key."""
-
-    def __init__(self, data: bytes) -> None:
-        role: Literal["initiator", "acceptor"] = "initiator" if data[:1] == _INITIATOR else "acceptor"
-        self.data = data
-        self.used = False
-        self._session = NTLMSession(data[1:], role=role)
-
-    def wrap(self, data: bytes) -> bytes:
-        self.used = True
-        return self._session.wrap(data)
-
-    def unwrap(self, data: bytes) -> bytes:
-        self.used = True
-        return self._session.unwrap(data)
-
-    def sign(self, data: bytes) -> bytes:
-        self.used = True
-        return self._session.get_mic(data)
-
-    def verify(self, data: bytes, signature: bytes) -> None:
-        self.used = True
-        self._session.verify_mic(data, signature)
-
-
 class NTLMMessages(InnerMessages):
-    """The user-mode half."""
+    """The user-mode half: a session made from nothing but its key."""
 
-    def __init__(self) -> None:
-        # No padding: RC4 is a stream cipher.
-        super().__init__(SecPkgContext_Sizes(NTLM.max_token, SIGNATURE_SIZE, 0, SIGNATURE_SIZE))
-
-    def table(self) -> SecpkgUserFunctionTable:
-        """Return the table."""
-        return dataclasses.replace(
-            super().table(), export_context=self.export_context, import_context=self.import_context
-        )
-
-    def unpack(self, packed: bytes | bytearray) -> Protection:
+    def unpack(self, packed: bytes | bytearray) -> InnerSession:
         """Return the session."""
         if len(packed) != 1 + _KEY_SIZE or packed[:1] not in (_INITIATOR, _ACCEPTOR):
             raise refuse("pPackedContext", "no packed NTLM context", _S.SEC_E_INVALID_TOKEN)
-        return _Session(bytes(packed))
+        data = bytes(packed)
+        session = NTLMSession(data[1:], role="initiator" if data[:1] == _INITIATOR else "acceptor")
+        return InnerSession(
+            message_sizes=self.sizes,
+            wrap=session.wrap,
+            unwrap=session.unwrap,
+            sign=session.get_mic,
+            verify=session.verify_mic,
+            packed=_PACKED + data,
+        )
 
     def export_context(self, context: int, flags: int) -> bytes:
         """SpExportSecurityContext.
@@ -101,28 +74,26 @@ class NTLMMessages(InnerMessages):
             SSPIError: SEC_E_UNSUPPORTED_FUNCTION, messages have been protected already: the state of RC4 cannot be
                 written down, so only SECPKG_CONTEXT_EXPORT_RESET_NEW is possible then.
         """
-        session = self._contexts[context]
-        assert isinstance(session, _Session)  # noqa: S101  # unpack makes no others
+        session = self.contexts[context]
         if session.used and not flags & c.SECPKG_CONTEXT_EXPORT_RESET_NEW:
-            raise SSPIError(
+            raise refuse(
+                "fFlags",
                 "messages were protected already: only with SECPKG_CONTEXT_EXPORT_RESET_NEW",
-                status=_S.SEC_E_UNSUPPORTED_FUNCTION,
-                parameter="fFlags",
+                _S.SEC_E_UNSUPPORTED_FUNCTION,
             )
-        return _PACKED + session.data
+        return session.packed
 
     def import_context(self, context: int, packed: bytes) -> None:
         """SpImportSecurityContext."""
         if not packed.startswith(_PACKED):
             raise refuse("pPackedContext", "no packed NTLM context", _S.SEC_E_INVALID_TOKEN)
-        self._contexts[context] = self.unpack(packed[len(_PACKED) :])
+        self.contexts[context] = self.unpack(packed[len(_PACKED) :])
 
 
-def sp_lsa_mode_initialize(lsa_version: int) -> tuple[int, Sequence[SecpkgFunctionTable]]:  # noqa: ARG001
-    """SpLsaModeInitialize."""
-    return INTERFACE_VERSION, (NTLMPackage().table(),)
+def _messages() -> NTLMMessages:
+    # No padding: RC4 is a stream cipher.
+    return NTLMMessages(NTLM, signature=SIGNATURE_SIZE, trailer=SIGNATURE_SIZE, block=0)
 
 
-def sp_user_mode_initialize(lsa_version: int) -> tuple[int, Sequence[SecpkgUserFunctionTable]]:  # noqa: ARG001
-    """SpUserModeInitialize."""
-    return INTERFACE_VERSION, (NTLMMessages().table(),)
+sp_lsa_mode_initialize = lsa_mode_entry(NTLMPackage)
+sp_user_mode_initialize = user_mode_entry(_messages)

@@ -16,12 +16,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from credssp.errors import CredSSPError
-from credssp.sspi.attributes import (
-    SECPKG_ATTR_SIZES,
-    SECPKG_ATTR_STREAM_SIZES,
-    SecPkgContext_Sizes,
-    SecPkgContext_StreamSizes,
-)
+from credssp.sspi.attributes import SECPKG_ATTR_STREAM_SIZES, unknown
 from credssp.sspi.buffers import (
     SECBUFFER_DATA,
     SECBUFFER_EMPTY,
@@ -33,8 +28,8 @@ from credssp.sspi.buffers import (
     buffer_type_name,
 )
 from credssp.sspi.errors import SSPIError, refuse
-from credssp.sspi.support import DllFunctions
-from credssp.sspi.tables import SecpkgUserFunctionTable
+from credssp.sspi.packages.user_mode import UserModePackage
+from credssp.sspi.structures import SecPkgContext_Sizes, SecPkgContext_StreamSizes
 from credssp.status import SecurityStatus
 from credssp.tls.record import HEADER_SIZE, measure_record
 from credssp.tls.sizes import StreamSizes
@@ -48,6 +43,7 @@ _DECRYPT: Final = [SECBUFFER_DATA, SECBUFFER_EMPTY, SECBUFFER_EMPTY, SECBUFFER_E
 _REMEMBERED: Final = 64
 """Records whose end is remembered, to tell a repeated one from an altered one."""
 _TAIL: Final = 16
+_NOTHING: Final = memoryview(b"")
 
 
 class Protected(Protocol):
@@ -94,53 +90,45 @@ class StreamSession:
         self.unsent = b""
         self.lock = threading.Lock()
 
+    @property
+    def message_sizes(self) -> SecPkgContext_Sizes:
+        """SECPKG_ATTR_SIZES."""
+        sizes = self.sizes
+        return SecPkgContext_Sizes(self.max_token, 0, sizes.block, sizes.header + sizes.trailer)
 
-class StreamMessages:
-    """SECPKG_USER_FUNCTION_TABLE of a stream package."""
+    @property
+    def stream_sizes(self) -> SecPkgContext_StreamSizes:
+        """SECPKG_ATTR_STREAM_SIZES. Raises SSPIError (SEC_E_UNSUPPORTED_FUNCTION): messages are not formatted."""
+        if not self.formats:
+            raise unknown(f"{SECPKG_ATTR_STREAM_SIZES:#x}")
+        sizes = self.sizes
+        return SecPkgContext_StreamSizes(sizes.header, sizes.trailer, sizes.maximum, 4, sizes.block)
 
-    def __init__(self) -> None:
-        self._functions: DllFunctions | None = None
-        self._contexts: dict[int, StreamSession] = {}
+    def check_open(self) -> None:
+        """Raise SEC_E_CONTEXT_EXPIRED after the peer's close_notify."""
+        if self.protected.peer_closed:
+            raise SSPIError("the peer has closed the stream", status=_S.SEC_E_CONTEXT_EXPIRED)
 
-    def table(self) -> SecpkgUserFunctionTable:
-        """Return the table: no signatures in a stream, and no export, since OpenSSL's state cannot be written down."""
-        return SecpkgUserFunctionTable(
-            instance_init=self.instance_init,
-            init_user_mode_context=self.init_user_mode_context,
-            seal_message=self.seal_message,
-            unseal_message=self.unseal_message,
-            query_context_attributes=self.query_context_attributes,
-            delete_user_mode_context=self.delete_user_mode_context,
-        )
+    def take_unsent(self) -> bytes:
+        """Return what TLS wants sent."""
+        with self.lock:
+            token, self.unsent = self.unsent, b""
+        return token
 
-    def instance_init(self, version: int, functions: DllFunctions) -> None:  # noqa: ARG002 - one version only
-        """SpInstanceInit."""
-        self._functions = functions
 
-    def init_user_mode_context(self, context: int, packed: bytearray) -> None:
-        """SpInitUserModeContext."""
-        session = self._functions.claim(packed) if self._functions is not None else None
+class StreamMessages(UserModePackage[StreamSession]):
+    """SECPKG_USER_FUNCTION_TABLE: no signatures in a stream, and no export, since OpenSSL's state cannot be packed."""
+
+    def unpack(self, packed: bytes | bytearray) -> StreamSession:
+        """Return what protects the messages of a context."""
+        session = self.functions.claim(packed)
         if not isinstance(session, StreamSession):
-            raise SSPIError("no context data of a stream package", status=_S.SEC_E_INVALID_TOKEN)
-        self._contexts[context] = session
-
-    def delete_user_mode_context(self, context: int) -> None:
-        """SpDeleteUserModeContext."""
-        self._contexts.pop(context, None)
-
-    def query_context_attributes(self, context: int, attribute: int) -> object:
-        """SpQueryContextAttributes, for the sizes; the rest goes to the LSA-mode half."""
-        session = self._contexts[context]
-        sizes = session.sizes
-        if attribute == SECPKG_ATTR_SIZES:
-            return SecPkgContext_Sizes(session.max_token, 0, sizes.block, sizes.header + sizes.trailer)
-        if attribute == SECPKG_ATTR_STREAM_SIZES and session.formats:
-            return SecPkgContext_StreamSizes(sizes.header, sizes.trailer, sizes.maximum, 4, sizes.block)
-        raise refuse("ulAttribute", f"{attribute:#x} is not known here", _S.SEC_E_UNSUPPORTED_FUNCTION)
+            raise self.not_ours()
+        return session
 
     def seal_message(self, context: int, qop: int, buffers: Sequence[SecBuffer], sequence: int) -> SecurityStatus:
         """SpSealMessage: EncryptMessage."""
-        session = self._contexts[context]
+        session = self.contexts[context]
         _check(session, buffers, _ENCRYPT, sequence)
         if qop:
             raise refuse("fQOP", "0, a stream is always encrypted", _S.SEC_E_QOP_NOT_SUPPORTED)
@@ -180,32 +168,26 @@ class StreamMessages:
 
     def unseal_message(self, context: int, buffers: Sequence[SecBuffer], sequence: int) -> tuple[SecurityStatus, int]:
         """SpUnsealMessage: DecryptMessage."""
-        session = self._contexts[context]
+        session = self.contexts[context]
         _check(session, buffers, _DECRYPT, sequence)
         received = buffers[0].writable("pMessage[0]")
         with session.lock:
             if session.unread:
-                _give_unread(session, buffers, received)
+                # What the exchange left over; the caller's octets are all EXTRA, so that the order is kept.
+                unread, session.unread = memoryview(bytearray(session.unread)), b""
+                _hand_out(buffers, _NOTHING, unread, _NOTHING, received)
                 return _S.SEC_E_OK, 0
-            _check_open(session)
+            session.check_open()
             size = measure_record(received)
             if not size or size > len(received):
-                _say(buffers[1], SECBUFFER_MISSING, (size or HEADER_SIZE) - len(received))
+                buffers[1].fill(SECBUFFER_MISSING, None, (size or HEADER_SIZE) - len(received))
                 return _S.SEC_E_INCOMPLETE_MESSAGE, 0
             plaintext = self._open(session, bytes(received[:size]))
             closed = session.protected.peer_closed
         start = min(session.sizes.header, size)
         end = start + len(plaintext)
         received[start:end] = plaintext
-        for buffer, kind, octets in (
-            (buffers[0], SECBUFFER_STREAM_HEADER, received[:start]),
-            (buffers[1], SECBUFFER_DATA, received[start:end]),
-            (buffers[2], SECBUFFER_STREAM_TRAILER, received[end:size]),
-        ):
-            buffer.buffer_type, buffer.buffer, buffer.size = kind, octets, len(octets)
-        if len(received) > size:
-            rest = received[size:]
-            buffers[3].buffer_type, buffers[3].buffer, buffers[3].size = SECBUFFER_EXTRA, rest, len(rest)
+        _hand_out(buffers, received[:start], received[start:end], received[end:size], received[size:])
         return (_S.SEC_I_CONTEXT_EXPIRED if closed and not plaintext else _S.SEC_E_OK), 0
 
     @staticmethod
@@ -237,24 +219,9 @@ def _check(session: StreamSession, buffers: Sequence[SecBuffer], kinds: list[int
         raise refuse("pMessage", f"the buffers are {wanted}, in this order, not {found}", _S.SEC_E_INVALID_TOKEN)
 
 
-def _check_open(session: StreamSession) -> None:
-    if session.protected.peer_closed:
-        raise SSPIError("the peer has closed the stream", status=_S.SEC_E_CONTEXT_EXPIRED)
-
-
-def _say(buffer: SecBuffer, kind: int, number: int) -> None:
-    buffer.buffer_type, buffer.buffer, buffer.size = kind, None, number
-
-
-def _give_unread(session: StreamSession, buffers: Sequence[SecBuffer], received: memoryview) -> None:
-    """Hand out what the exchange left over; the caller's octets are all EXTRA, so that the order is kept."""
-    unread, session.unread = bytearray(session.unread), b""
-    empty = memoryview(b"")
-    for buffer, kind, octets in (
-        (buffers[0], SECBUFFER_STREAM_HEADER, empty),
-        (buffers[1], SECBUFFER_DATA, memoryview(unread)),
-        (buffers[2], SECBUFFER_STREAM_TRAILER, empty),
-    ):
-        buffer.buffer_type, buffer.buffer, buffer.size = kind, octets, len(octets)
-    if received:
-        buffers[3].buffer_type, buffers[3].buffer, buffers[3].size = SECBUFFER_EXTRA, received, len(received)
+def _hand_out(buffers: Sequence[SecBuffer], *parts: memoryview) -> None:
+    """Fill header, data, trailer and what is left over into the buffers; the last only where something is left."""
+    kinds = (SECBUFFER_STREAM_HEADER, SECBUFFER_DATA, SECBUFFER_STREAM_TRAILER, SECBUFFER_EXTRA)
+    for buffer, kind, part in zip(buffers, kinds, parts, strict=True):
+        if part or kind != SECBUFFER_EXTRA:
+            buffer.fill(kind, part)

@@ -2,92 +2,178 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any
+import functools
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from credssp.sspi import constants as c
+from credssp.sspi.attributes import SECPKG_CRED_ATTR_CERT, unknown
+from credssp.sspi.errors import refuse
+from credssp.sspi.packages.connection_info import connection_info
+from credssp.sspi.packages.lsa_mode import Credential, LsaContext
 from credssp.sspi.packages.session_cache import SessionCache
 from credssp.sspi.packages.stream_messages import StreamSession
 from credssp.sspi.packages.tls_settings import TLSCredential
+from credssp.sspi.structures import (
+    CERT_TRUST_STATUS,
+    CertContext,
+    SecPkgContext_ConnectionInfo,
+    SecPkgContext_IssuerListInfoEx,
+)
+from credssp.sspi.tables import NO_EXPIRY
+from credssp.sspi.timestamps import timestamp
+from credssp.status import SecurityStatus
 from credssp.tls.certificate_request import CertificateRequest
+from credssp.tls.channel import TLSSession
+from credssp.tls.trust import expiry_of
 
 __all__ = ["TLSContext", "TLSPackageCredential"]
 
+# Granted at the end only, when it is known whether they hold.
+_EARNED: Final = c.ISC_RET_MUTUAL_AUTH | c.ISC_RET_DELEGATE
 
-class TLSPackageCredential:
+
+@dataclass(slots=True, eq=False, repr=False, kw_only=True)
+class TLSPackageCredential(Credential):
     """A credential of such a package.
 
     Attributes:
-        use: SECPKG_CRED_INBOUND, OUTBOUND or both.
         tls: the TLS half.
         logon_id: the logon session it belongs to.
-        sessions: TLS sessions to resume.
+        resumable: TLS sessions to resume.
     """
 
-    def __init__(self, use: int, tls: TLSCredential, logon_id: int) -> None:
-        self.use = use & c.SECPKG_CRED_BOTH
-        self.tls = tls
-        self.logon_id = logon_id
-        self.sessions = SessionCache(tls.lifespan)
+    tls: TLSCredential
+    logon_id: int
+    resumable: SessionCache = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.resumable = SessionCache(self.tls.lifespan)
+
+    @property
+    def certificate(self) -> CertContext:
+        """The certificate. Raises SSPIError (SEC_E_UNSUPPORTED_FUNCTION): it has none."""
+        if self.tls.certificate is None:
+            raise unknown(repr(SECPKG_CRED_ATTR_CERT))
+        return CertContext(self.tls.certificate.der)
+
+    def session_for(self, target: str | None) -> TLSSession | None:
+        """Return the TLS session to resume, or None."""
+        return self.resumable.get(target or "", logon_id=self.logon_id, credential=id(self))
+
+    def remember(self, target: str | None, session: TLSSession | None) -> None:
+        """Keep a TLS session, if that was asked for."""
+        self.resumable.put(target or "", session, logon_id=self.logon_id, credential=id(self))
 
 
-class TLSContext:
+@dataclass(slots=True, eq=False, repr=False, kw_only=True)
+class TLSContext(LsaContext):
     """A context in LSA mode.
 
     Attributes:
-        inner: the context of the core.
-        client: which role.
-        credential: with which it was started.
-        target: pszTargetName.
-        request: fContextReq of the first call.
-        started: seconds since 1970.
-        logon_name: as whom a client logs on.
+        inner: the context of the core, or TLS alone.
         issuers: the server's wish for a client certificate, once seen.
         session: what the user-mode half works with, once complete.
+        closing: the session, from SCHANNEL_SHUTDOWN until close_notify goes out.
         reauthentication: whether this is a further exchange on a context that was complete.
+        asked: whether the caller need not be asked (any more) for a client certificate.
+        held: input whose beginning was consumed before SEC_I_INCOMPLETE_CREDENTIALS, and how much of it.
+        supplied: whether the program supplied credentials (ISC_REQ_USE_SUPPLIED_CREDS).
+        opening: whether it is a client's turn to say the first word.
     """
 
-    __slots__ = (
-        "asked",
-        "client",
-        "closing",
-        "credential",
-        "granted",
-        "held",
-        "held_at",
-        "inner",
-        "issuers",
-        "logon_name",
-        "opening",
-        "reauthentication",
-        "request",
-        "session",
-        "started",
-        "supplied",
-        "target",
-    )
+    credential: TLSPackageCredential
+    inner: Any
+    issuers: CertificateRequest | None = None
+    session: StreamSession | None = None
+    closing: StreamSession | None = None
+    reauthentication: bool = False
+    asked: bool = field(init=False)
+    held: tuple[bytes, int] | None = None
+    opening: bool = field(init=False)
+    supplied: bool = False
+    _before_end: int = field(init=False, default=0)
 
-    def __init__(
-        self, inner: Any, *, client: bool, credential: TLSPackageCredential, target: str | None, request: int
-    ) -> None:
-        self.inner = inner
-        self.client = client
-        self.credential = credential
-        self.target = target
-        self.request = request
-        self.started = time.time()
-        self.issuers: CertificateRequest | None = None
-        self.session: StreamSession | None = None
-        self.reauthentication = False
-        self.supplied = False
-        self.logon_name = ""
-        # Whether the caller may still be asked for a client certificate.
-        self.asked = not client or credential.tls.certificate is not None
-        # Input whose beginning was consumed before SEC_I_INCOMPLETE_CREDENTIALS, and how much of it.
-        self.held: bytes | None = None
-        self.held_at = 0
-        self.closing = False
-        # What is granted before the end; 0 for not worked out yet.
-        self.granted = 0
-        # Whether it is a client's turn to say the first word.
-        self.opening = client
+    def __post_init__(self) -> None:
+        self.asked = not self.client or self.credential.tls.certificate is not None
+        self.opening = self.client
+
+    @property
+    def complete(self) -> bool:
+        """Whether the exchange is over."""
+        return bool(self.inner.complete)
+
+    @property
+    def granted(self) -> int:
+        """What was asked for, and of the things that must be earned what was."""
+        granted = self._before_end
+        if not granted:
+            granted = self.request & ~_EARNED & ~c.ISC_REQ_USE_SUPPLIED_CREDS
+            if self.client:
+                if self.supplied:
+                    granted |= c.ISC_RET_USED_SUPPLIED_CREDS
+                if self.reauthentication:
+                    granted |= c.ISC_RET_REAUTHENTICATION
+            self._before_end = granted
+        return granted | self.request & self.earned if self.inner.complete else granted
+
+    @property
+    def earned(self) -> int:
+        """Which of MUTUAL_AUTH and DELEGATE hold, in a context that is complete."""
+        if self.client:
+            return c.ISC_RET_MUTUAL_AUTH if self.inner.certificate_trust.trusted else 0
+        return c.ASC_RET_MUTUAL_AUTH if self.inner.client_certificate else 0
+
+    @property
+    def expiry(self) -> int:
+        """When the context ends: with the server's certificate, seen by the client."""
+        certificate = self.inner.server_certificate if self.client else None
+        return _expiry(certificate) if certificate else NO_EXPIRY
+
+    @property
+    def connection(self) -> SecPkgContext_ConnectionInfo:
+        """What TLS negotiated."""
+        inner = self.inner
+        return connection_info(inner.tls_version, inner.tls_cipher, inner.tls_bits, client=self.client)
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The peer's certificate in DER."""
+        found: bytes | None = self.inner.server_certificate if self.client else self.inner.client_certificate
+        return found
+
+    @property
+    def own_certificate(self) -> bytes | None:
+        """The own certificate in DER."""
+        tls = self.credential.tls
+        own = tls.certificate if self.client else tls.server_certificate
+        return None if own is None else own.der
+
+    @property
+    def trust_status(self) -> CERT_TRUST_STATUS:
+        """How far the server's certificate can be trusted."""
+        trust = self.inner.certificate_trust
+        return CERT_TRUST_STATUS(trust.errors, trust.info)
+
+    @property
+    def issuer_list(self) -> SecPkgContext_IssuerListInfoEx:
+        """The authorities that the server named. Raises SSPIError (SEC_E_UNSUPPORTED_FUNCTION): it did not ask."""
+        if self.issuers is None:
+            raise refuse(
+                "ulAttribute",
+                "the server has not asked for a client certificate",
+                SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION,
+            )
+        return SecPkgContext_IssuerListInfoEx(self.issuers.issuers)
+
+    def restart(self) -> None:
+        """Begin another exchange on the context."""
+        self.inner.restart()
+        self.reauthentication = True
+        self.opening = self.client
+        self._before_end = 0
+
+
+@functools.lru_cache(maxsize=256)
+def _expiry(certificate: bytes) -> int:
+    return timestamp(expiry_of(certificate))

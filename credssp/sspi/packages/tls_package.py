@@ -12,33 +12,29 @@ and a credential with a certificate, or the old one to go on without.
 
 from __future__ import annotations
 
-import functools
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 from credssp.errors import CredSSPError
-from credssp.sspi import attributes as a
 from credssp.sspi import constants as c
-from credssp.sspi.buffers import SecBuffer
-from credssp.sspi.errors import SSPIError, normalise, refuse
-from credssp.sspi.packages.connection_info import connection_info
-from credssp.sspi.packages.inputs import check_flags, split_params, token_and_empty
-from credssp.sspi.packages.shipped import ShippedPackage
+from credssp.sspi.buffers import SECBUFFER_TOKEN, SecBuffer
+from credssp.sspi.errors import SSPIError, refuse
+from credssp.sspi.packages.identities import Logon
+from credssp.sspi.packages.inputs import token_and_empty
+from credssp.sspi.packages.lsa_mode import LsaModePackage
 from credssp.sspi.packages.stream_messages import StreamSession
 from credssp.sspi.packages.tls_context import TLSContext, TLSPackageCredential
-from credssp.sspi.tables import NO_EXPIRY, LegResult, SecpkgFunctionTable
-from credssp.sspi.timestamps import timestamp
+from credssp.sspi.tables import LegResult
 from credssp.status import SecurityStatus
 from credssp.tls.certificate_request import find_in_clear
 from credssp.tls.record import HEADER_SIZE, end_of_records, measure_record
-from credssp.tls.trust import expiry_of
 
-__all__ = ["TLSPackage"]
+__all__ = ["STREAM_ASC", "STREAM_ISC", "TLSPackage"]
 
 _S = SecurityStatus
 
-_ISC_ALWAYS: Final = (
+STREAM_ISC: Final = (
     c.ISC_REQ_REPLAY_DETECT
     | c.ISC_REQ_SEQUENCE_DETECT
     | c.ISC_REQ_CONFIDENTIALITY
@@ -51,7 +47,7 @@ _ISC_ALWAYS: Final = (
     | c.ISC_REQ_USE_SUPPLIED_CREDS
     | c.ISC_REQ_MUTUAL_AUTH
 )
-_ASC_ALWAYS: Final = (
+STREAM_ASC: Final = (
     c.ASC_REQ_REPLAY_DETECT
     | c.ASC_REQ_SEQUENCE_DETECT
     | c.ASC_REQ_CONFIDENTIALITY
@@ -70,157 +66,97 @@ _NO_ROOM_FOR_REQUEST: Final = 40
 """A record of this size holds EncryptedExtensions, but no CertificateRequest behind it: header 5, content type and tag
 17, and the two messages have at least 6 and 15 octets."""
 
-_ISC_KIND: Final = c.ISC_REQ_STREAM | c.ISC_REQ_CONNECTION
-_ASC_KIND: Final = c.ASC_REQ_STREAM | c.ASC_REQ_CONNECTION
 _DETECT: Final = c.ISC_REQ_REPLAY_DETECT | c.ISC_REQ_SEQUENCE_DETECT
-# Granted at the end only, when it is known whether they hold.
-_EARNED: Final = c.ISC_RET_MUTUAL_AUTH | c.ISC_RET_DELEGATE
+
+K = TypeVar("K", bound=TLSPackageCredential)
 
 
-class TLSPackage(ShippedPackage, ABC):
+class TLSPackage(LsaModePackage[K, TLSContext]):
     """SECPKG_FUNCTION_TABLE of a package that speaks TLS."""
 
     ends_with_handshake: ClassVar[bool] = False
-    isc_flags: ClassVar[int] = _ISC_ALWAYS
-    asc_flags: ClassVar[int] = _ASC_ALWAYS
-
-    def table(self) -> SecpkgFunctionTable:
-        """Return the table."""
-        return SecpkgFunctionTable(
-            initialize=self.initialize,
-            shutdown=self.shutdown,
-            get_info=self.get_info,
-            acquire_credentials_handle=self.acquire_credentials_handle,
-            query_credentials_attributes=self.query_credentials_attributes,
-            free_credentials_handle=self.free_credentials_handle,
-            init_lsa_mode_context=self.init_lsa_mode_context,
-            accept_lsa_mode_context=self.accept_lsa_mode_context,
-            delete_context=self.delete_context,
-            apply_control_token=self.apply_control_token,
-            get_extended_information=self.get_extended_information,
-            query_context_attributes=self.query_context_attributes,
-        )
-
-    def get_extended_information(self, information_class: str) -> object:
-        """SpGetExtendedInformation: every attribute but the sizes is answered here (ContextThunks)."""
-        if information_class == "ContextThunks":
-            return _THUNKS
-        raise SSPIError(f"no information of class {information_class}", status=_S.SEC_E_UNSUPPORTED_FUNCTION)
+    isc_flags: ClassVar[int] = STREAM_ISC
+    asc_flags: ClassVar[int] = STREAM_ASC
+    isc_kinds: ClassVar[int] = c.ISC_REQ_STREAM | c.ISC_REQ_CONNECTION
+    asc_kinds: ClassVar[int] = c.ASC_REQ_STREAM | c.ASC_REQ_CONNECTION
+    context: ClassVar[type[TLSContext]] = TLSContext
 
     @abstractmethod
-    def acquire_credentials_handle(
-        self, principal: str | None, use: int, logon_id: Any, auth_data: Any, get_key_fn: Any, get_key_argument: Any
-    ) -> tuple[object, int]:
-        """SpAcquireCredentialsHandle."""
-
-    @abstractmethod
-    def make_client(self, context: TLSContext, credential: Any, supplied: bytes | None) -> Any:
+    def make_client(self, credential: K, logon: Logon, target: str | None, request: int) -> Any:
         """Return the inner context of a client."""
 
     @abstractmethod
-    def make_server(self, context: TLSContext, credential: Any) -> Any:
+    def make_server(self, credential: K, request: int) -> Any:
         """Return the inner context of a server."""
 
-    def query_credentials_attributes(self, credential: TLSPackageCredential, attribute: int) -> object:
-        """SpQueryCredentialsAttributes."""
-        certificate = credential.tls.certificate
-        if attribute == a.SECPKG_CRED_ATTR_NAMES:
-            return a.SecPkgCredentials_Names(self.user_name(credential))
-        if attribute == a.SECPKG_CRED_ATTR_CERT and certificate is not None:
-            return a.CertContext(certificate.der)
-        raise refuse("ulAttribute", f"{attribute!r} is not known here", _S.SEC_E_UNSUPPORTED_FUNCTION)
-
-    def user_name(self, credential: Any) -> str:  # noqa: ARG002 - TLS knows no users
-        """Return the name that a credential stands for."""
-        return ""
-
-    def free_credentials_handle(self, credential: TLSPackageCredential) -> None:
-        """SpFreeCredentialsHandle: contexts made from it live on, its sessions do not."""
-        credential.sessions.clear()
+    def free_credentials_handle(self, credential: K) -> None:
+        """SpFreeCredentialsHandle: contexts made from it live on, its TLS sessions do not."""
+        credential.resumable.clear()
 
     # Legs
 
-    def init_lsa_mode_context(
-        self,
-        credential: Any,
-        context: TLSContext | None,
-        target_name: str | None,
-        context_req: int,
-        data_rep: int,  # noqa: ARG002 - TLS has one representation
-        inputs: Sequence[SecBuffer],
-    ) -> LegResult:
-        """SpInitLsaModeContext."""
-        if context_req & ~self.isc_flags or not context_req & _ISC_KIND:
-            check_flags(context_req, self.isc_flags, need_one_of=_ISC_KIND)
-        supplied = None
-        if len(inputs) != 2:  # nothing, or with SECBUFFER_PKG_PARAMS
-            inputs, supplied = split_params(inputs, wanted=bool(context_req & c.ISC_REQ_USE_SUPPLIED_CREDS))
-        if context is not None:
-            return self._go_on(context, credential, client=True, inputs=inputs)
-        if not credential.use & c.SECPKG_CRED_OUTBOUND:
-            raise refuse("phCredential", "made for inbound use", _S.SEC_E_NO_CREDENTIALS)
-        if inputs and token_and_empty(inputs):
-            raise refuse("pInput", "the client speaks first: no TOKEN yet", _S.SEC_E_INVALID_TOKEN)
-        context = TLSContext(None, client=True, credential=credential, target=target_name, request=context_req)
-        context.supplied = supplied is not None
-        context.inner = self.make_client(context, credential, supplied)
+    def start_client(self, credential: K, logon: Logon, target: str | None, request: int) -> LegResult:
+        """Make a context and the ClientHello."""
+        context = self.context(
+            info=self.info,
+            client=True,
+            credential=credential,
+            logon=logon,
+            target=target,
+            request=request,
+            inner=self.make_client(credential, logon, target, request),
+            supplied=logon is not credential.logon,
+        )
         return self._consume(context, b"", 0)
 
-    def accept_lsa_mode_context(
-        self,
-        credential: Any,
-        context: TLSContext | None,
-        inputs: Sequence[SecBuffer],
-        context_req: int,
-        data_rep: int,  # noqa: ARG002
-    ) -> LegResult:
-        """SpAcceptLsaModeContext."""
-        check_flags(context_req, self.asc_flags, need_one_of=c.ASC_REQ_STREAM | c.ASC_REQ_CONNECTION, family="ASC_REQ")
-        if context is not None:
-            return self._go_on(context, credential, client=False, inputs=inputs)
-        if not credential.use & c.SECPKG_CRED_INBOUND:
-            raise refuse("phCredential", "made for outbound use", _S.SEC_E_NO_CREDENTIALS)
+    def start_server(self, credential: K, request: int, inputs: Sequence[SecBuffer]) -> LegResult:
+        """Make a context and answer the ClientHello."""
         data = token_and_empty(inputs)
-        context = TLSContext(None, client=False, credential=credential, target=None, request=context_req)
         missing = _missing(data)
         if missing:
             return LegResult(status=_S.SEC_E_INCOMPLETE_MESSAGE, missing=missing)
-        context.inner = self.make_server(context, credential)
+        context = self.context(
+            info=self.info,
+            client=False,
+            credential=credential,
+            logon=credential.logon,
+            request=request,
+            inner=self.make_server(credential, request),
+        )
         return self._consume(context, data, 0)
 
-    def _go_on(self, context: TLSContext, credential: Any, *, client: bool, inputs: Sequence[SecBuffer]) -> LegResult:
-        if context.client is not client:
-            raise refuse("phContext", "this context belongs to the other role", _S.SEC_E_INVALID_HANDLE)
-        session = context.session
-        if context.closing:
-            context.closing = False
-            assert session is not None  # noqa: S101  # apply_control_token saw to it
-            with session.lock:
-                session.send_closed = True
-                return self._result(context, context.inner.shutdown(), 0)
-        if session is not None and session.unsent:
-            with session.lock:
-                token, session.unsent = session.unsent, b""
-            return self._result(context, token, 0)
-        if context.inner.complete:
-            return self._reauthenticate(context, inputs)
+    def go_on(self, context: TLSContext, credential: K | None, inputs: Sequence[SecBuffer]) -> LegResult:
+        """Consume further records."""
+        if context.session is not None and context.session.unsent:
+            return self._result(context, context.session.take_unsent(), 0)
         data = token_and_empty(inputs)
-        start = 0
         if context.held is not None:
-            data, start = self._take_up(context, credential, data)
-        elif credential is not None and credential is not context.credential:
+            return self._consume(context, *self._take_up(context, context.held, credential, data))
+        if credential is not None and credential is not context.credential:
             raise refuse(
                 "phCredential",
                 "another one than before; it may change after SEC_I_INCOMPLETE_CREDENTIALS only",
                 _S.SEC_E_WRONG_CREDENTIAL_HANDLE,
             )
-        return self._consume(context, data, start)
+        return self._consume(context, data, 0)
 
-    def _take_up(self, context: TLSContext, credential: Any, data: bytes) -> tuple[bytes, int]:
+    def after_end(self, context: TLSContext, inputs: Sequence[SecBuffer]) -> LegResult:
+        """Return close_notify after SCHANNEL_SHUTDOWN, or what TLS has to send, or begin another exchange."""
+        closing = context.closing
+        if closing is not None:
+            context.closing = None
+            with closing.lock:
+                closing.send_closed = True
+                return self._result(context, context.inner.shutdown(), 0)
+        if context.session is not None and context.session.unsent:
+            return self._result(context, context.session.take_unsent(), 0)
+        return self._reauthenticate(context, inputs)
+
+    @staticmethod
+    def _take_up(context: TLSContext, held: tuple[bytes, int], credential: K | None, data: bytes) -> tuple[bytes, int]:
         """Go on after SEC_I_INCOMPLETE_CREDENTIALS, perhaps with another credential."""
-        held = context.held
-        assert held is not None  # noqa: S101  # by the caller
-        if data and not data.startswith(held):
+        before, at = held
+        if data and not data.startswith(before):
             raise refuse(
                 "pInput", "after SEC_I_INCOMPLETE_CREDENTIALS the same input is due again", _S.SEC_E_INVALID_TOKEN
             )
@@ -230,7 +166,7 @@ class TLSPackage(ShippedPackage, ABC):
                 raise refuse("phCredential", "this one has no certificate either", _S.SEC_E_NO_CREDENTIALS)
             context.inner.use_client_certificate(certificate)
             context.credential = credential
-        return (data or held), context.held_at
+        return (data or before), at
 
     def _reauthenticate(self, context: TLSContext, inputs: Sequence[SecBuffer]) -> LegResult:
         """Begin another exchange on a context that is complete."""
@@ -244,20 +180,14 @@ class TLSPackage(ShippedPackage, ABC):
             if missing:
                 return LegResult(status=_S.SEC_E_INCOMPLETE_MESSAGE, context=context, missing=missing)
         try:
-            context.inner.restart()
+            context.restart()
         except CredSSPError as error:
             # Not possible here, or not any more: the context is as it was.
             raise SSPIError(error.message, status=error.status, parameter="phContext") from None
-        context.reauthentication = True
-        context.opening = context.client
-        context.granted = 0
         return self._consume(context, data, 0)
 
     def _consume(self, context: TLSContext, data: bytes, at: int) -> LegResult:
-        """Give whole records to the inner context until it is complete.
-
-        Without EXTENDED_ERROR the peer is not told what went wrong.
-        """
+        """Give whole records to the inner context until it is complete."""
         inner = context.inner
         token = b""
         size = len(data)
@@ -271,12 +201,12 @@ class TLSPackage(ShippedPackage, ABC):
             context.held = None
             while end > at:
                 if not context.asked and not inner.handshake_complete and self._is_asked(context, data, at):
-                    context.held, context.held_at = data, at
+                    context.held = data, at
                     return LegResult(
                         status=_S.SEC_I_INCOMPLETE_CREDENTIALS,
                         context=context,
                         token=token,
-                        attributes=self._attributes(context),
+                        attributes=context.granted,
                     )
                 token += inner.step(data if not at and end == size else data[at:end]).token
                 at = end
@@ -284,9 +214,7 @@ class TLSPackage(ShippedPackage, ABC):
                     break
                 end = self._next_piece(context, data, at)
         except CredSSPError as error:
-            tell = c.ISC_REQ_EXTENDED_ERROR if context.client else c.ASC_REQ_EXTENDED_ERROR
-            failure = normalise(error)
-            failure.token = token + failure.token if context.request & tell else b""
+            failure = context.failure(error, token)
             raise failure from failure.__cause__
         return self._result(context, token, size - at)
 
@@ -326,12 +254,12 @@ class TLSPackage(ShippedPackage, ABC):
             context=context,
             token=token,
             extra=extra,
-            attributes=self._attributes(context),
+            attributes=context.granted,
         )
         if not inner.complete:
             return result
         result.status = _S.SEC_E_OK
-        result.expiry = self.expiry(context)
+        result.expiry = context.expiry
         if context.session is None:
             detect = bool(context.request & _DETECT)
             stream = c.ISC_REQ_STREAM if context.client else c.ASC_REQ_STREAM
@@ -344,126 +272,28 @@ class TLSPackage(ShippedPackage, ABC):
             )
             result.mapped = True
             result.context_data = self.support.share(context.session)
-            self.completed(context)
+            if context.client and context.credential.tls.lifespan:
+                context.credential.remember(context.target, inner.tls_session)
         elif context.reauthentication:
             context.session.unread += inner.unused_data
         return result
-
-    def completed(self, context: TLSContext) -> None:
-        """Remember the TLS session of a client, if that is asked for."""
-        if context.client and context.credential.tls.lifespan:
-            credential = context.credential
-            credential.sessions.put(
-                context.target or "",
-                context.inner.tls_session,
-                logon_id=credential.logon_id,
-                credential=id(credential),
-            )
-
-    def session_for(self, context: TLSContext) -> Any:
-        """Return the TLS session to resume, or None."""
-        credential = context.credential
-        return credential.sessions.get(context.target or "", logon_id=credential.logon_id, credential=id(credential))
-
-    def _attributes(self, context: TLSContext) -> int:
-        """Return what is granted: what was asked for, and of the things that must be earned what was."""
-        granted = context.granted
-        if not granted:
-            granted = context.request & ~_EARNED & ~c.ISC_REQ_USE_SUPPLIED_CREDS
-            if context.client:
-                if context.supplied:
-                    granted |= c.ISC_RET_USED_SUPPLIED_CREDS
-                if context.reauthentication:
-                    granted |= c.ISC_RET_REAUTHENTICATION
-            context.granted = granted
-        if context.inner.complete:
-            granted |= context.request & self.earned(context)
-        return granted
-
-    def earned(self, context: TLSContext) -> int:
-        """Return which of MUTUAL_AUTH and DELEGATE hold, in a context that is complete."""
-        if context.client:
-            return c.ISC_RET_MUTUAL_AUTH if context.inner.certificate_trust.trusted else 0
-        return c.ASC_RET_MUTUAL_AUTH if context.inner.client_certificate else 0
-
-    def expiry(self, context: TLSContext) -> int:
-        """Return when the context ends: with the server's certificate, seen by the client."""
-        if not context.client:
-            return NO_EXPIRY
-        certificate = context.inner.server_certificate
-        return _expiry(certificate) if certificate else NO_EXPIRY
 
     # Everything else
 
     def delete_context(self, context: TLSContext) -> None:
         """SpDeleteContext."""
-        context.inner = None
-        context.session = None
+        context.inner = context.session = None
 
     def apply_control_token(self, context: TLSContext, inputs: Sequence[SecBuffer]) -> None:
         """SpApplyControlToken: SCHANNEL_SHUTDOWN; the next ISC or ASC returns close_notify."""
         data = inputs[0].data if len(inputs) == 1 else b""
-        if len(data) != 4 or inputs[0].buffer_type != 2:
+        if len(data) != 4 or inputs[0].buffer_type != SECBUFFER_TOKEN:
             raise refuse("pInput", "one TOKEN with a DWORD (SCHANNEL_SHUTDOWN)", _S.SEC_E_INVALID_TOKEN)
         if int.from_bytes(data, "little") != c.SCHANNEL_SHUTDOWN:
             raise refuse("pInput", "SCHANNEL_SHUTDOWN is the only control token", _S.SEC_E_UNSUPPORTED_FUNCTION)
         if context.session is None or not context.inner.complete:
             raise refuse("phContext", "the exchange is not over; delete the context instead", _S.SEC_E_INVALID_HANDLE)
-        context.closing = True
-
-    def query_context_attributes(self, context: TLSContext, attribute: int) -> object:
-        """SpQueryContextAttributes."""
-        inner = context.inner
-        if attribute == a.SECPKG_ATTR_ISSUER_LIST_EX:
-            if context.issuers is None:
-                raise refuse(
-                    "ulAttribute", "the server has not asked for a client certificate", _S.SEC_E_UNSUPPORTED_FUNCTION
-                )
-            return a.SecPkgContext_IssuerListInfoEx(context.issuers.issuers)
-        if attribute == a.SECPKG_ATTR_PACKAGE_INFO:
-            return a.SecPkgContext_PackageInfo(self.info)
-        if not inner.complete:
-            raise refuse("phContext", "the exchange on this context is not over", _S.SEC_E_INVALID_HANDLE)
-        if attribute == a.SECPKG_ATTR_FLAGS:
-            return a.SecPkgContext_Flags(self._attributes(context))
-        if attribute == a.SECPKG_ATTR_LIFESPAN:
-            return a.SecPkgContext_Lifespan(timestamp(context.started), self.expiry(context))
-        if attribute == a.SECPKG_ATTR_CONNECTION_INFO:
-            return connection_info(inner.tls_version, inner.tls_cipher, inner.tls_bits, client=context.client)
-        if attribute == a.SECPKG_ATTR_REMOTE_CERT_CONTEXT:
-            return self._certificate(inner.server_certificate if context.client else inner.client_certificate)
-        if attribute == a.SECPKG_ATTR_LOCAL_CERT_CONTEXT:
-            tls = context.credential.tls
-            own = tls.certificate if context.client else tls.server_certificate
-            return self._certificate(None if own is None else own.der)
-        if attribute == a.SECPKG_ATTR_CERT_TRUST_STATUS and context.client:
-            trust = inner.certificate_trust
-            return a.CERT_TRUST_STATUS(trust.errors, trust.info)
-        return self.query_more(context, attribute)
-
-    def query_more(self, context: TLSContext, attribute: int) -> object:  # noqa: ARG002
-        """Answer what a package knows beyond TLS."""
-        raise refuse("ulAttribute", f"{attribute:#x} is not known here", _S.SEC_E_UNSUPPORTED_FUNCTION)
-
-    @staticmethod
-    def _certificate(der: bytes | None) -> a.CertContext:
-        if der is None:
-            raise refuse("ulAttribute", "there is no such certificate", _S.SEC_E_NO_CREDENTIALS)
-        return a.CertContext(der)
-
-
-# Every attribute that is asked for goes to the LSA-mode half, but for the two sizes.
-_THUNKS: Final = tuple(
-    number
-    for name, number in vars(a).items()
-    if name.startswith("SECPKG_ATTR_")
-    and number not in (a.SECPKG_ATTR_SIZES, a.SECPKG_ATTR_STREAM_SIZES, a.SECPKG_ATTR_THUNK_ALL)
-)
-
-
-@functools.lru_cache(maxsize=256)
-def _expiry(certificate: bytes) -> int:
-    return timestamp(expiry_of(certificate))
+        context.closing = context.session
 
 
 def _missing(data: bytes) -> int:

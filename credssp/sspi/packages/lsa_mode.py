@@ -1,0 +1,266 @@
+"""The LSA-mode half of the packages that come with this library: what all of them share.
+
+A package says which flags it takes, makes its credentials (`make_credential`) and contexts (`start_client`,
+`start_server`), and goes on with a context that has begun (`go_on`). What its contexts tell is in the table of
+`credssp.sspi.attributes`.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+from credssp.account import AccountStore
+from credssp.errors import CredSSPError
+from credssp.sspi import constants as c
+from credssp.sspi.attributes import CONTEXT_ATTRIBUTES, CREDENTIAL_ATTRIBUTES, row_of, thunks, unknown
+from credssp.sspi.buffers import SecBuffer
+from credssp.sspi.errors import SSPIError, normalise, refuse
+from credssp.sspi.packages.identities import Logon, LogonSessions, from_supplied
+from credssp.sspi.packages.inputs import check_flags, split_params, token_and_empty
+from credssp.sspi.support import LsaSupport
+from credssp.sspi.tables import (
+    INTERFACE_VERSION,
+    NO_EXPIRY,
+    LegResult,
+    Parameters,
+    SecpkgFunctionTable,
+    SecPkgInfo,
+    table_of,
+)
+from credssp.status import SecurityStatus
+
+__all__ = ["Credential", "LogonPackage", "LsaContext", "LsaModePackage", "lsa_mode_entry"]
+
+_S = SecurityStatus
+
+
+@dataclass(slots=True, eq=False, repr=False, kw_only=True)
+class Credential:
+    """A credential.
+
+    Attributes:
+        use: SECPKG_CRED_INBOUND, OUTBOUND or both.
+        logon: who logs on, of a client.
+        accounts: who may log on, of a server; None for the machine's accounts.
+    """
+
+    use: int
+    logon: Logon = field(default_factory=Logon)
+    accounts: AccountStore | None = None
+
+    @property
+    def user_name(self) -> str:
+        """Whom it stands for."""
+        return self.logon.user_name
+
+
+@dataclass(slots=True, eq=False, repr=False, kw_only=True)
+class LsaContext(ABC):
+    """A context in LSA mode.
+
+    Attributes:
+        info: the package.
+        client: which role.
+        credential: with which it was started.
+        logon: as whom a client logs on.
+        target: pszTargetName.
+        request: fContextReq of the first call.
+        started: seconds since 1970.
+    """
+
+    info: SecPkgInfo
+    client: bool
+    credential: Credential
+    logon: Logon
+    target: str | None = None
+    request: int
+    started: float = field(default_factory=time.time)
+
+    @property
+    @abstractmethod
+    def complete(self) -> bool:
+        """Whether the exchange is over."""
+
+    @property
+    @abstractmethod
+    def granted(self) -> int:
+        """The ``ISC_RET_...`` or ``ASC_RET_...`` bits."""
+
+    @property
+    def expiry(self) -> int:
+        """When the context ends, a TimeStamp."""
+        return NO_EXPIRY
+
+    def failure(self, error: CredSSPError, token: bytes = b"") -> SSPIError:
+        """Return how a leg fails; without EXTENDED_ERROR the peer is not told what went wrong."""
+        failure = normalise(error)
+        tell = c.ISC_REQ_EXTENDED_ERROR if self.client else c.ASC_REQ_EXTENDED_ERROR
+        failure.token = token + failure.token if self.request & tell else b""
+        return failure
+
+
+K = TypeVar("K", bound=Credential)
+X = TypeVar("X", bound=LsaContext)
+
+
+class LsaModePackage(ABC, Generic[K, X]):
+    """SECPKG_FUNCTION_TABLE of a package: its members are the methods of their names.
+
+    Attributes:
+        info: what SpGetInfo says.
+        isc_flags: which ISC_REQ_... it takes.
+        asc_flags: which ASC_REQ_... it takes.
+        isc_kinds: of which of them a client needs one; 0 for none.
+        asc_kinds: the same for a server.
+        support: what the LSA offers, from SpInitialize on.
+    """
+
+    info: ClassVar[SecPkgInfo]
+    isc_flags: ClassVar[int]
+    asc_flags: ClassVar[int]
+    isc_kinds: ClassVar[int] = 0
+    asc_kinds: ClassVar[int] = 0
+    support: LsaSupport
+
+    def initialize(self, package_id: int, parameters: Parameters, support: LsaSupport) -> None:  # noqa: ARG002
+        """SpInitialize."""
+        self.support = support
+
+    def get_info(self) -> SecPkgInfo:
+        """SpGetInfo."""
+        return self.info
+
+    def get_extended_information(self, information_class: str) -> object:
+        """SpGetExtendedInformation: which attributes are answered here (ContextThunks)."""
+        if information_class == "ContextThunks":
+            return thunks(self.info.name)
+        raise SSPIError(f"no information of class {information_class}", status=_S.SEC_E_UNSUPPORTED_FUNCTION)
+
+    # Credentials
+
+    def acquire_credentials_handle(
+        self,
+        principal: str | None,
+        use: int,
+        logon_id: int | None,
+        auth_data: object,
+        get_key_fn: None,  # noqa: ARG002 - the dispatcher lets None pass only
+        get_key_argument: None,  # noqa: ARG002
+    ) -> tuple[K, int]:
+        """SpAcquireCredentialsHandle."""
+        session = self.support.check_logon_session(logon_id)
+        return self.make_credential(principal, use, session, auth_data), NO_EXPIRY
+
+    @abstractmethod
+    def make_credential(self, principal: str | None, use: int, logon_id: int, auth_data: object) -> K:
+        """Return the credential for pAuthData."""
+
+    def query_credentials_attributes(self, credential: K, attribute: int) -> object:
+        """SpQueryCredentialsAttributes."""
+        row = row_of(CREDENTIAL_ATTRIBUTES, attribute, self.info.name)
+        if row is None:
+            raise unknown(repr(attribute))
+        return row.answer(credential)
+
+    # Legs
+
+    def init_lsa_mode_context(
+        self,
+        credential: K,
+        context: X | None,
+        target_name: str | None,
+        context_req: int,
+        data_rep: int,  # noqa: ARG002 - the tokens have one representation
+        inputs: Sequence[SecBuffer],
+    ) -> LegResult:
+        """SpInitLsaModeContext."""
+        check_flags(context_req, self.isc_flags, need_one_of=self.isc_kinds)
+        supplied = None
+        if self.isc_flags & c.ISC_REQ_USE_SUPPLIED_CREDS:
+            inputs, supplied = split_params(inputs, wanted=bool(context_req & c.ISC_REQ_USE_SUPPLIED_CREDS))
+        if context is not None:
+            return self._continue(context, credential, inputs, client=True)
+        if not credential.use & c.SECPKG_CRED_OUTBOUND:
+            raise refuse("phCredential", "made for inbound use", _S.SEC_E_NO_CREDENTIALS)
+        self.check_first(inputs)
+        logon = self.logon(credential, context_req, supplied)
+        return self.start_client(credential, logon, target_name, context_req)
+
+    def accept_lsa_mode_context(
+        self,
+        credential: K,
+        context: X | None,
+        inputs: Sequence[SecBuffer],
+        context_req: int,
+        data_rep: int,  # noqa: ARG002
+    ) -> LegResult:
+        """SpAcceptLsaModeContext."""
+        check_flags(context_req, self.asc_flags, need_one_of=self.asc_kinds, family="ASC_REQ")
+        if context is not None:
+            return self._continue(context, credential, inputs, client=False)
+        if not credential.use & c.SECPKG_CRED_INBOUND:
+            raise refuse("phCredential", "made for outbound use", _S.SEC_E_NO_CREDENTIALS)
+        return self.start_server(credential, context_req, inputs)
+
+    def _continue(self, context: X, credential: K | None, inputs: Sequence[SecBuffer], *, client: bool) -> LegResult:
+        if context.client is not client:
+            raise refuse("phContext", "this context belongs to the other role", _S.SEC_E_INVALID_HANDLE)
+        if context.complete:
+            return self.after_end(context, inputs)
+        return self.go_on(context, credential, inputs)
+
+    def check_first(self, inputs: Sequence[SecBuffer]) -> None:
+        """Refuse what does not belong into the first call of a client."""
+        if inputs and token_and_empty(inputs):
+            raise refuse("pInput", "the client speaks first: no TOKEN yet", _S.SEC_E_INVALID_TOKEN)
+
+    def logon(self, credential: K, context_req: int, supplied: bytes | None) -> Logon:
+        """Return as whom a client logs on."""
+        return from_supplied(supplied) if context_req & c.ISC_REQ_USE_SUPPLIED_CREDS else credential.logon
+
+    @abstractmethod
+    def start_client(self, credential: K, logon: Logon, target: str | None, request: int) -> LegResult:
+        """Make a context and its first token."""
+
+    @abstractmethod
+    def start_server(self, credential: K, request: int, inputs: Sequence[SecBuffer]) -> LegResult:
+        """Make a context and answer the first token."""
+
+    @abstractmethod
+    def go_on(self, context: X, credential: K | None, inputs: Sequence[SecBuffer]) -> LegResult:
+        """Answer a further token."""
+
+    def after_end(self, context: X, inputs: Sequence[SecBuffer]) -> LegResult:  # noqa: ARG002
+        """Go on with a context that is complete."""
+        raise refuse("phContext", "the exchange on this context is over", _S.SEC_E_OUT_OF_SEQUENCE)
+
+    def query_context_attributes(self, context: X, attribute: int) -> object:
+        """SpQueryContextAttributes."""
+        row = row_of(CONTEXT_ATTRIBUTES, attribute, self.info.name)
+        if not context.complete and (row is None or not row.early):
+            raise refuse("phContext", "the exchange on this context is not over", _S.SEC_E_INVALID_HANDLE)
+        if row is None or row.client not in (None, context.client):
+            raise unknown(f"{attribute:#x}")
+        return row.answer(context)
+
+
+class LogonPackage(LsaModePackage[K, X]):
+    """A package with users: credentials of a logon are its default credentials."""
+
+    def __init__(self) -> None:
+        self.sessions = LogonSessions()
+
+    def accept_credentials(self, logon_type: int, account_name: str, primary: Any, supplemental: Any) -> None:  # noqa: ARG002
+        """SpAcceptCredentials."""
+        self.sessions.accept(account_name, primary)
+
+
+def lsa_mode_entry(
+    package: Callable[[], LsaModePackage[Any, Any]],
+) -> Callable[[int], tuple[int, tuple[SecpkgFunctionTable]]]:
+    """Return the SpLsaModeInitialize of a module with one package."""
+    return lambda lsa_version: (INTERFACE_VERSION, (table_of(SecpkgFunctionTable, package()),))  # noqa: ARG005

@@ -1,0 +1,207 @@
+"""The structures that answer QueryContextAttributes and QueryCredentialsAttributes (sspi.h, schannel.h, credssp.h)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from credssp.sspi.buffers import ContextBuffer
+from credssp.sspi.tables import SecPkgInfo
+from credssp.tls.trust import TrustError, TrustInfo
+
+__all__ = [
+    "CERT_TRUST_STATUS",
+    "CertContext",
+    "SecPkgContext_ClientCreds",
+    "SecPkgContext_ConnectionInfo",
+    "SecPkgContext_Flags",
+    "SecPkgContext_IssuerListInfoEx",
+    "SecPkgContext_Lifespan",
+    "SecPkgContext_Names",
+    "SecPkgContext_PackageInfo",
+    "SecPkgContext_SessionKey",
+    "SecPkgContext_Sizes",
+    "SecPkgContext_StreamSizes",
+    "SecPkgCredentials_Names",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SecPkgContext_Sizes:  # noqa: N801 - the header's name
+    """SECPKG_ATTR_SIZES.
+
+    Attributes:
+        max_token: cbMaxToken, octets of one token of the exchange at most.
+        max_signature: cbMaxSignature, octets of a MakeSignature; 0 where there is none.
+        block_size: cbBlockSize, what messages are padded to.
+        security_trailer: cbSecurityTrailer, octets that EncryptMessage adds at most.
+    """
+
+    max_token: int
+    max_signature: int
+    block_size: int
+    security_trailer: int
+
+
+@dataclass(frozen=True, slots=True)
+class SecPkgContext_StreamSizes:  # noqa: N801
+    """SECPKG_ATTR_STREAM_SIZES.
+
+    Attributes:
+        header: cbHeader, size of the STREAM_HEADER buffer.
+        trailer: cbTrailer, size of the STREAM_TRAILER buffer.
+        maximum_message: cbMaximumMessage, size of the DATA buffer at most.
+        buffers: cBuffers, 4.
+        block_size: cbBlockSize, of the cipher.
+    """
+
+    header: int
+    trailer: int
+    maximum_message: int
+    buffers: int
+    block_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SecPkgContext_PackageInfo:  # noqa: N801
+    """SECPKG_ATTR_PACKAGE_INFO and SECPKG_ATTR_NEGOTIATION_PACKAGE.
+
+    Attributes:
+        package_info: PackageInfo.
+    """
+
+    package_info: SecPkgInfo
+
+
+@dataclass(frozen=True, slots=True)
+class SecPkgContext_Names:  # noqa: N801
+    """SECPKG_ATTR_NAMES.
+
+    Attributes:
+        user_name: sUserName, ``DOMAIN\\user``: on a server who logged on, on a client as whom.
+    """
+
+    user_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecPkgCredentials_Names:  # noqa: N801
+    """SECPKG_CRED_ATTR_NAMES.
+
+    Attributes:
+        user_name: sUserName; empty for a credential of a server.
+    """
+
+    user_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecPkgContext_Lifespan:  # noqa: N801
+    """SECPKG_ATTR_LIFESPAN; TimeStamps, 100 ns since 1601 in local time.
+
+    Attributes:
+        start: tsStart.
+        expiry: tsExpiry.
+    """
+
+    start: int
+    expiry: int
+
+
+@dataclass(frozen=True, slots=True)
+class SecPkgContext_Flags:  # noqa: N801
+    """SECPKG_ATTR_FLAGS (the context's attributes) and SECPKG_ATTR_SERVER_AUTH_FLAGS (``CREDSSP_SERVER_AUTH_...``).
+
+    Attributes:
+        flags: Flags.
+    """
+
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class SecPkgContext_SessionKey:  # noqa: N801
+    """SECPKG_ATTR_SESSION_KEY; give the memory back with `free_context_buffer`.
+
+    Attributes:
+        session_key: SessionKey.
+    """
+
+    session_key: ContextBuffer
+
+
+@dataclass(frozen=True, slots=True)
+class SecPkgContext_ClientCreds:  # noqa: N801
+    """SECPKG_ATTR_CREDS and SECPKG_ATTR_CREDS_2; give the memory back with `free_context_buffer`, it holds a password.
+
+    Attributes:
+        auth_buffer: AuthBuffer. For CREDS a SEC_WINNT_AUTH_IDENTITY_EX2 (or a packed KERB_CERTIFICATE_LOGON), for
+            CREDS_2 a packed KERB_INTERACTIVE_LOGON or KERB_CERTIFICATE_LOGON; see `credssp.sspi.packed`. With Remote
+            Credential Guard a KERB_TICKET_LOGON for both; see `credssp.kerberos.remote_guard_buffers`.
+    """
+
+    auth_buffer: ContextBuffer
+
+    @property
+    def auth_buffer_len(self) -> int:
+        """AuthBufferLen."""
+        return len(self.auth_buffer)
+
+
+@dataclass(frozen=True, slots=True)
+class SecPkgContext_ConnectionInfo:  # noqa: N801
+    """SECPKG_ATTR_CONNECTION_INFO.
+
+    Attributes:
+        protocol: dwProtocol, one ``SP_PROT_...`` bit.
+        cipher: aiCipher, an ALG_ID; 0 for ChaCha20, which has none.
+        cipher_strength: dwCipherStrength, bits.
+        hash: aiHash, an ALG_ID; 0 where the cipher authenticates by itself.
+        hash_strength: dwHashStrength, bits.
+        exchange: aiExch, an ALG_ID.
+        exchange_strength: dwExchStrength, bits; 0, since OpenSSL in Python does not tell the group.
+        suite: the cipher suite in OpenSSL's spelling (szCipherSuite of SECPKG_ATTR_CIPHER_INFO).
+    """
+
+    protocol: int
+    cipher: int
+    cipher_strength: int
+    hash: int
+    hash_strength: int
+    exchange: int
+    exchange_strength: int
+    suite: str
+
+
+@dataclass(frozen=True, slots=True)
+class CertContext:
+    """SECPKG_ATTR_REMOTE_CERT_CONTEXT and SECPKG_ATTR_LOCAL_CERT_CONTEXT: CERT_CONTEXT.
+
+    Attributes:
+        cert_encoded: pbCertEncoded, the certificate in DER.
+    """
+
+    cert_encoded: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SecPkgContext_IssuerListInfoEx:  # noqa: N801
+    """SECPKG_ATTR_ISSUER_LIST_EX.
+
+    Attributes:
+        issuers: aIssuers, distinguished names (DER) of the authorities that the server takes; empty for any.
+    """
+
+    issuers: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CERT_TRUST_STATUS:  # noqa: N801
+    """SECPKG_ATTR_CERT_TRUST_STATUS.
+
+    Attributes:
+        error_status: dwErrorStatus.
+        info_status: dwInfoStatus.
+    """
+
+    error_status: TrustError
+    info_status: TrustInfo
