@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from credssp.accounts import MemoryAccounts
-from credssp.conformance.fixture import Fixture, FixtureError, Message, load, load_all, save
 from credssp.context.acceptor import create_acceptor
 from credssp.context.initiator import create_initiator
 from credssp.credentials import PasswordCredentials
 from credssp.engine import ClientEngine, CredentialsReceived, Send, ServerEngine
+from credssp.exchange.fixture import Fixture, FixtureError, Message, load, load_all, save
 from credssp.ntlm.challenge import NTLMTarget
 from credssp.policy import DelegationPolicy
 from credssp.wire.ts_request import TSRequest

@@ -14,8 +14,8 @@ from impacket.krb5.asn1 import AP_REP, AP_REQ, Authenticator, EncAPRepPart, EncT
 from pyasn1.codec.ber import decoder as ber
 
 from credssp import binding
-from credssp.conformance.fixture import Fixture, load_all
 from credssp.credentials import PasswordCredentials, RemoteGuardCredentials, from_wire
+from credssp.exchange.fixture import Fixture, load_all
 from credssp.kerberos.cred import EncKrbCredPart
 from credssp.kerberos.crypto import KeyUsage, decrypt
 from credssp.kerberos.remote_guard_buffers import KerbRPCEncryptionKey, KerbTicketLogon

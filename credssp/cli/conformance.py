@@ -150,14 +150,12 @@ def _vectors() -> int:
 
 def _judge(arguments: argparse.Namespace) -> Report:
     from credssp.conformance.expected import load_expected
-    from credssp.conformance.runner import check_client, check_exchanges, check_server
+    from credssp.conformance.runner import check_client, check_exchanges, check_server, exchanges_in
     from credssp.errors import LocalProtocolError
 
     expected = load_expected(Path(arguments.expected)) if arguments.expected else {}
     told = _Progress(quiet=arguments.json, verbose=arguments.verbose)
     if arguments.what == "fixtures":
-        from credssp.conformance.recorded import exchanges_in
-
         folder = Path(arguments.target or "fixtures")
         exchanges = exchanges_in(folder)
         if not exchanges:
@@ -224,7 +222,7 @@ def _service_keys(arguments: argparse.Namespace) -> tuple[ServiceKey, ...]:
 
 def _account(arguments: argparse.Namespace) -> Account:
     from credssp.cli._secrets import password
-    from credssp.conformance.ntlm import Account
+    from credssp.conformance import Account
     from credssp.errors import LocalProtocolError
 
     if not arguments.user:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from credssp.dissect.tls.keylog import Secrets
-    from credssp.dissect.unlock import LogonSecrets
+    from credssp.exchange.opening import LogonSecrets
 
 __all__ = ["configure", "run"]
 
@@ -118,7 +118,7 @@ def _write(path: Path, report: dict[str, Any], arguments: argparse.Namespace) ->
 
 
 def _logon_secrets(arguments: argparse.Namespace) -> LogonSecrets:
-    from credssp.dissect.unlock import LogonSecrets
+    from credssp.exchange.opening import LogonSecrets
     from credssp.secret import Secret
 
     return LogonSecrets(

@@ -25,13 +25,19 @@ if TYPE_CHECKING:
     from credssp.conformance.http import HttpServerTarget
     from credssp.conformance.links import MemoryPeer
     from credssp.conformance.memory import MemoryClientTarget, MemoryServerTarget
-    from credssp.conformance.ntlm import Account
     from credssp.conformance.rdp import CommandTarget, RdpServerTarget
-    from credssp.conformance.recorded import exchanges_in
     from credssp.conformance.rule import Level, Outcome, Role, Rule, Skipped, Verdict
-    from credssp.conformance.runner import Report, Result, check_client, check_exchanges, check_server
+    from credssp.conformance.runner import (
+        Report,
+        Result,
+        check_client,
+        check_exchanges,
+        check_server,
+        exchanges_in,
+    )
     from credssp.conformance.setup import Setup
     from credssp.conformance.vectors import all_vectors
+    from credssp.exchange.account import LogonAccount as Account
 
 __all__ = [
     "CATALOGUE",
@@ -64,12 +70,10 @@ _HOMES: Final = {
     "expected": ("load_expected",),
     "http": ("HttpServerTarget",),
     "links": ("MemoryPeer",),
-    "ntlm": ("Account",),
     "memory": ("MemoryClientTarget", "MemoryServerTarget"),
     "rdp": ("CommandTarget", "RdpServerTarget"),
-    "recorded": ("exchanges_in",),
     "rule": ("Level", "Outcome", "Role", "Rule", "Skipped", "Verdict"),
-    "runner": ("Report", "Result", "check_client", "check_exchanges", "check_server"),
+    "runner": ("Report", "Result", "check_client", "check_exchanges", "check_server", "exchanges_in"),
     "setup": ("Setup",),
     "vectors": ("all_vectors",),
 }
@@ -78,6 +82,10 @@ _MODULES: Final = {name: module for module, names in _HOMES.items() for name in 
 
 def __getattr__(name: str) -> object:
     """Load a name when it is first used."""
+    if name == "Account":
+        from credssp.exchange.account import LogonAccount
+
+        return LogonAccount
     module = _MODULES.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

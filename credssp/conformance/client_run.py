@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, TypeAlias
 
 from credssp import binding
-from credssp.conformance.exchange import Observation
+from credssp.conformance.connection import Connection, End
 from credssp.conformance.links import Link
-from credssp.conformance.play import Play, Script, certificate_of
-from credssp.conformance.rule import Evidence, Outcome, Role, Skipped, Verdict, failed, passed
+from credssp.conformance.observation import Observation
+from credssp.conformance.rule import Evidence, Outcome, Skipped, Verdict, failed, passed
 from credssp.conformance.run import describe_end, judge_refusal
-from credssp.conformance.setup import ClientTarget, Front, Setup
-from credssp.conformance.wire import End, Wire
+from credssp.conformance.scripted_server import ScriptedServer, ServerScript, certificate_of
+from credssp.conformance.setup import ClientTarget, RdpAnswer, Setup
+from credssp.protocol_version import HIGHEST_VERSION
 from credssp.tls.channel import TLSChannel
 from credssp.tls.settings import server_context
 
-__all__ = ["ClientRun"]
+__all__ = ["ClientRun", "KnownLogins"]
+
+KnownLogins: TypeAlias = dict[tuple[int, Setup], ScriptedServer]
+"""Good logins of a client, by version and set-up."""
 
 
 class ClientRun:
-    """Plays a server against a client; one for each case.
+    """Serves a client; one for each case.
 
     Attributes:
         target: the client.
         last: the last connection.
     """
 
-    def __init__(self, target: ClientTarget, known: dict[tuple[Any, ...], Play]) -> None:
+    def __init__(self, target: ClientTarget, known: KnownLogins) -> None:
         self.target = target
-        self.last: Wire | None = None
+        self.last: Connection | None = None
         self._known = known
         self._open: list[Link] = []
 
@@ -43,53 +47,53 @@ class ClientRun:
         for link in self._open:
             link.close()
 
-    def start(self, setup: Setup | None = None, front: Front | None = None) -> Link:
+    def start(self, setup: Setup | None = None, rdp: RdpAnswer | None = None) -> Link:
         """Let the client begin a login."""
-        link = self.target.start(setup or Setup(), front or Front())
+        link = self.target.start(setup or Setup(), rdp or RdpAnswer())
         self._open.append(link)
         return link
 
-    def connect(self, setup: Setup | None = None, script: Script | None = None) -> Wire:
+    def connect(self, setup: Setup | None = None, script: ServerScript | None = None) -> Connection:
         """Let the client begin a login, and put TLS on it; the handshake is still to be done."""
-        script = script or Script()
-        link = self.start(setup, script.front)
+        script = script or ServerScript()
+        link = self.start(setup, script.rdp)
         # Over HTTP every leg wants an answer; clients built on pyspnego take one without octets for a refusal.
         tls = dataclasses.replace(script.tls, tickets=True) if "http" in self.target.features else script.tls
         channel = TLSChannel(server_context(tls, certificate_of(script.key_type)), server_side=True)
-        self.last = Wire(link, channel, side="server", timeout=self.target.timeout)
+        self.last = Connection(link, channel, side="server", timeout=self.target.timeout)
         return self.last
 
-    def serve(self, setup: Setup | None = None, **script: Any) -> Play:
-        """Serve one login; the arguments beyond are those of `Script`.
+    def serve(self, setup: Setup | None = None, **script: Any) -> ScriptedServer:
+        """Serve one login; the arguments beyond are those of `ServerScript`.
 
         Raises:
             Skipped: a good login with this version or form does not work, so nothing can be learnt.
         """
-        plan = Script(**script)
-        self.baseline(setup, min(plan.version, 6))
-        return self.try_serve(setup, **script)
+        wanted = ServerScript(**script)
+        self.baseline(setup, min(wanted.version, HIGHEST_VERSION))
+        return self._serve(setup, wanted)
 
-    def try_serve(self, setup: Setup | None = None, **script: Any) -> Play:
+    def try_serve(self, setup: Setup | None = None, **script: Any) -> ScriptedServer:
         """Serve one login whatever came of a good one."""
-        plan = Script(**script)
-        wire = self.connect(setup, plan)
-        end = wire.handshake()
-        key = binding.subject_public_key(certificate_of(plan.key_type).der)
-        play = Play(
-            wire,
-            plan,
+        return self._serve(setup, ServerScript(**script))
+
+    def _serve(self, setup: Setup | None, script: ServerScript) -> ScriptedServer:
+        connection = self.connect(setup, script)
+        end = connection.handshake()
+        served = ScriptedServer(
+            connection,
+            script,
             self.target.account,
-            public_key=key,
-            target_name=self.target.target_name,
-            service_keys=getattr(self.target, "service_keys", ()),
+            public_key=binding.subject_public_key(certificate_of(script.key_type).der),
+            service_keys=self.target.service_keys,
         )
         if end is not None:
-            play.end = end
+            served.end = end
         else:
-            play.run()
-        return play
+            served.run()
+        return served
 
-    def baseline(self, setup: Setup | None = None, version: int = 6) -> Play:
+    def baseline(self, setup: Setup | None = None, version: int = HIGHEST_VERSION) -> ScriptedServer:
         """Return a good login.
 
         Raises:
@@ -98,51 +102,51 @@ class ClientRun:
         key = version, setup or Setup()
         if key not in self._known:
             self._known[key] = self.try_serve(setup, version=version)
-        play = self._known[key]
-        if not play.delegated_something:
-            told = "" if play.report is None else f", and told its caller: {play.report}"
+        served = self._known[key]
+        if not served.delegated_something:
+            told = "" if served.report is None else f", and told its caller: {served.report}"
             raise Skipped(
                 f"the client does not complete a good login with version {version}: "
-                f"{describe_end(play.end)} {play.stage}{told}"
+                f"{describe_end(served.end)} {served.stage}{told}"
             )
-        return play
+        return served
 
-    def observation(self, version: int = 6, setup: Setup | None = None) -> Observation:
+    def observation(self, version: int = HIGHEST_VERSION, setup: Setup | None = None) -> Observation:
         """Return a good login as a recorded exchange, judged as the client's."""
-        return Observation(self.baseline(setup, version).exchange(), Role.CLIENT)
+        return self.baseline(setup, version).observed()
 
     # Judgements
 
-    def stopped(self, play: Play, what: str) -> Outcome:
+    def stopped(self, served: ScriptedServer, what: str) -> Outcome:
         """Judge a client that must not send authInfo."""
-        if play.delegated_something:
+        if served.delegated_something:
             return failed(f"{what}: the client sent its credentials")
-        return self._ended(play, what)
+        return self._ended(served, what)
 
-    def stopped_early(self, play: Play, what: str) -> Outcome:
+    def stopped_early(self, served: ScriptedServer, what: str) -> Outcome:
         """Judge a client that must not answer the server's first token."""
-        if play.answers:
+        if served.answers:
             return failed(f"{what}: the client went on")
-        return self._ended(play, what)
+        return self._ended(served, what)
 
-    def _ended(self, play: Play, what: str) -> Outcome:
-        return judge_refusal(play.end, play.crash, accepted=failed(f"{what}: the client went on"))
+    def _ended(self, served: ScriptedServer, what: str) -> Outcome:
+        return judge_refusal(served.end, served.crash, accepted=failed(f"{what}: the client went on"))
 
-    def completed(self, play: Play, what: str) -> Outcome:
+    def completed(self, served: ScriptedServer, what: str) -> Outcome:
         """Judge a client that must complete the login."""
-        if play.crash:
-            return Outcome(Verdict.CRASH, play.crash)
-        if play.delegated_something:
+        if served.crash:
+            return Outcome(Verdict.CRASH, served.crash)
+        if served.delegated_something:
             return passed()
-        if play.end is not None and play.end.end is End.SILENT:
+        if served.end is not None and served.end.end is End.SILENT:
             return Outcome(Verdict.HANG, f"{what}: neither an answer nor a close")
-        return failed(f"{what}: the client gave up ({describe_end(play.end)})")
+        return failed(f"{what}: the client gave up ({describe_end(served.end)})")
 
-    def either(self, play: Play, what: str, *, at_first: bool = True) -> Outcome:
+    def either(self, served: ScriptedServer, what: str, *, at_first: bool = True) -> Outcome:
         """Judge a client that may go on or stop, but not hang."""
-        if play.crash:
-            return Outcome(Verdict.CRASH, play.crash)
-        went_on = play.answers > 0 if at_first else play.delegated_something
-        if not went_on and play.end is not None and play.end.end is End.SILENT:
+        if served.crash:
+            return Outcome(Verdict.CRASH, served.crash)
+        went_on = served.answers > 0 if at_first else served.delegated_something
+        if not went_on and served.end is not None and served.end.end is End.SILENT:
             return Outcome(Verdict.HANG, f"{what}: neither an answer nor a close")
-        return passed("went on" if went_on else f"stopped: {describe_end(play.end)}")
+        return passed("went on" if went_on else f"stopped: {describe_end(served.end)}")

@@ -1,6 +1,6 @@
 """WinRM: tokens in HTTP headers, one leg a request ([MS-WSMV] 3.1.4.1.28); both sides, and a link over each.
 
-What is a TLS record and what a TSRequest is for `credssp.conformance.wire`: here they are base64 in a header.
+What is a TLS record and what a TSRequest is for `credssp.conformance.connection`: here they are base64 in a header.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Protocol
 
 from credssp.conformance.kerberos import TicketSource
 from credssp.conformance.links import Link
-from credssp.conformance.ntlm import Account
 from credssp.conformance.rule import Skipped
 from credssp.conformance.setup import Setup
 from credssp.errors import CredSSPError
+from credssp.exchange.account import LogonAccount
 from credssp.winrm.header import challenge_token, format_token, request_token
 
 __all__ = [
@@ -387,15 +387,17 @@ class HttpServerTarget:
         features: what it offers.
         target_name: the SPN.
         tickets: gives out Kerberos tickets for it, or None.
+        settle: has no effect: the status of an answer says what the server made of a login.
     """
 
     url: str = field(repr=False)
-    account: Account
+    account: LogonAccount
     name: str = ""
     timeout: float = 5.0
     features: Collection[str] = ("http",)
     target_name: str = ""
     tickets: TicketSource | None = None
+    settle: float | None = None
 
     def __post_init__(self) -> None:
         if self.tickets is not None:

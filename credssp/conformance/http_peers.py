@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from credssp.conformance.http import HttpAnswer, HttpRequest, HttpServerLink
 from credssp.conformance.links import Link
 from credssp.conformance.memory import TEST_ACCOUNT
-from credssp.conformance.ntlm import Account
 from credssp.conformance.rule import Skipped
-from credssp.conformance.setup import Front, Setup
+from credssp.conformance.setup import RdpAnswer, Setup
 from credssp.credentials import PasswordCredentials
 from credssp.errors import CredSSPError
+from credssp.exchange.account import LogonAccount
+from credssp.kerberos.tickets import ServiceKey
 from credssp.policy import DelegationPolicy
 from credssp.winrm.client import ClientSettings
 from credssp.winrm.encryption import is_encrypted_type
@@ -63,14 +64,15 @@ class MemoryWinRMClientTarget:
     """`credssp.winrm.ClientSession` as a target; attributes as `MemoryClientTarget`."""
 
     name: str = "credssp.winrm.ClientSession"
-    account: Account = TEST_ACCOUNT
+    account: LogonAccount = TEST_ACCOUNT
     features: frozenset[str] = frozenset({"http", "report"})
     timeout: float = 1.0
     target_name: str = "HTTP/srv.lab.test"
+    service_keys: tuple[ServiceKey, ...] = ()
 
-    def start(self, setup: Setup, front: Front) -> Link:
+    def start(self, setup: Setup, answer: RdpAnswer) -> Link:
         """Start a login with an encrypted message behind it."""
-        if front != Front() or setup.restricted_admin:
+        if answer != RdpAnswer() or setup.restricted_admin:
             raise Skipped("this belongs to RDP")
         settings = ClientSettings(
             credentials=PasswordCredentials(TEST_ACCOUNT.username, TEST_ACCOUNT.password, domain=TEST_ACCOUNT.domain),

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from credssp.__about__ import __version__
-from credssp.conformance.finding import describe_result
 from credssp.conformance.rule import AREAS, Rule, Verdict
 from credssp.conformance.runner import Report, Result
 
@@ -83,7 +82,7 @@ class _Findings:
                     continue
                 anchor = f"f{len(self._parts) + 1}"
                 self._anchors.setdefault((number, result.rule.id), anchor)
-                text = _escape("\n".join(describe_result(result, reveal=reveal)))
+                text = _escape("\n".join(result.describe(reveal=reveal)))
                 self._parts.append(
                     f'<section id="{anchor}" class="{result.rule.area}"><h3>{_escape(report.peer)}, {report.side}: '
                     f"{result.rule.id}</h3><pre>{text}</pre></section>"

@@ -8,15 +8,15 @@ from typing import Final
 
 from credssp.conformance.kerberos import TicketSource
 from credssp.conformance.links import Link, MemoryLink, MemoryPeer
-from credssp.conformance.ntlm import Account
 from credssp.conformance.rule import Skipped
-from credssp.conformance.setup import Front, Setup
+from credssp.conformance.setup import RdpAnswer, Setup
 from credssp.conformance.x224 import answer_request, request_tls, take_request
+from credssp.exchange.account import LogonAccount
 from credssp.kerberos.tickets import ServiceKey
 
 __all__ = ["TARGET_NAME", "TEST_ACCOUNT", "MemoryClientTarget", "MemoryServerTarget"]
 
-TEST_ACCOUNT: Final = Account("alice", "made up for conformance", "LAB")
+TEST_ACCOUNT: Final = LogonAccount("alice", "made up for conformance", "LAB")
 """The account of targets in memory; made up."""
 
 TARGET_NAME: Final = "TERMSRV/srv.lab.test"
@@ -33,21 +33,23 @@ class MemoryServerTarget:
         account: an account it knows.
         features: see `credssp.conformance.setup`.
         rdp: whether the peer begins with X.224.
-        timeout: of no account: nothing waits.
+        timeout: has no effect: nothing waits.
         target_name: the SPN.
         protocols: requestedProtocols, where it begins with X.224.
         tickets: gives out Kerberos tickets for it, or None.
+        settle: has no effect: the peer itself is asked.
     """
 
     name: str
     make: Callable[[Setup], MemoryPeer]
-    account: Account = TEST_ACCOUNT
+    account: LogonAccount = TEST_ACCOUNT
     features: Collection[str] = frozenset({"report"})
     rdp: bool = False
     timeout: float = 1.0
     target_name: str = TARGET_NAME
     protocols: int = 0x3
     tickets: TicketSource | None = None
+    settle: float | None = None
 
     def open(self, setup: Setup) -> Link:
         """Open a connection at the point where TLS begins."""
@@ -64,6 +66,10 @@ class MemoryServerTarget:
         """Ask the peer."""
         return bool(getattr(getattr(link, "peer", None), "complete", None))
 
+    def obstacle(self) -> str:
+        """Return nothing: the peer says no more than a login does."""
+        return ""
+
 
 @dataclass
 class MemoryClientTarget:
@@ -71,7 +77,7 @@ class MemoryClientTarget:
 
     name: str
     make: Callable[[Setup], MemoryPeer]
-    account: Account = TEST_ACCOUNT
+    account: LogonAccount = TEST_ACCOUNT
     features: Collection[str] = frozenset({"report"})
     rdp: bool = False
     timeout: float = 1.0
@@ -79,13 +85,13 @@ class MemoryClientTarget:
     service_keys: tuple[ServiceKey, ...] = ()
     _requests: dict[int, bytes] = field(default_factory=dict)
 
-    def start(self, setup: Setup, front: Front) -> Link:
+    def start(self, setup: Setup, answer: RdpAnswer) -> Link:
         """Start a login."""
         link = MemoryLink(self.make(setup))
         if self.rdp:
             self._requests[id(link)] = take_request(link, self.timeout)
-            answer_request(link, front)
-        elif front != Front():
+            answer_request(link, answer)
+        elif answer != RdpAnswer():
             raise Skipped("this client has no RDP negotiation")
         return link
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from credssp.account import upper_case
+from credssp.exchange.account import LogonAccount
 from credssp.nt_hash import nt_hash
 from credssp.ntlm import crypto
 from credssp.ntlm import flags as f
@@ -20,35 +21,14 @@ from credssp.ntlm.initiator import CLIENT_FLAGS
 from credssp.ntlm.messages import Challenge, Version, encode_authenticate, encode_negotiate
 from credssp.ntlm.proof import make_mic, make_response
 from credssp.ntlm.session import NTLMSession
-from credssp.secret import Secret
 
-__all__ = ["NTLM_FLAGS", "Account", "NTLMClient"]
+__all__ = ["NTLM_FLAGS", "NTLMClient"]
 
 NTLM_FLAGS: Final = CLIENT_FLAGS
 """NegotiateFlags of the suite's client: those of our own initiator, and pyspnego's."""
 
 CLIENT_VERSION: Final = Version(10, 0, 19041).encode()
 WORKSTATION: Final = "CONFORMANCE"
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """An account of the peer under test.
-
-    Attributes:
-        username: its name.
-        password: its password.
-        domain: its domain.
-    """
-
-    username: str
-    password: Secret[str]
-    domain: str = ""
-
-    def __init__(self, username: str, password: str | Secret[str], domain: str = "") -> None:
-        object.__setattr__(self, "username", username)
-        object.__setattr__(self, "password", Secret(password))
-        object.__setattr__(self, "domain", domain)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,7 +53,7 @@ class NTLMClient:
         session: the keys, after `authenticate`.
     """
 
-    account: Account
+    account: LogonAccount
     target_name: str = ""
     flags: int = NTLM_FLAGS
     size: int = 40

@@ -8,13 +8,13 @@ from credssp.accounts import MemoryAccounts
 from credssp.conformance.kerberos import TicketSource
 from credssp.conformance.links import MemoryPeer
 from credssp.conformance.memory import TARGET_NAME, TEST_ACCOUNT, MemoryClientTarget, MemoryServerTarget
-from credssp.conformance.ntlm import Account
-from credssp.conformance.play import NTLM_ONLY, certificate_of
 from credssp.conformance.rule import Skipped
+from credssp.conformance.scripted_server import NTLM_ONLY, certificate_of
 from credssp.conformance.setup import Setup
 from credssp.context import ClientContext, ServerContext
 from credssp.credentials import PasswordCredentials
 from credssp.errors import CredSSPError
+from credssp.exchange.account import LogonAccount
 from credssp.kerberos.tickets import ServiceKey
 from credssp.policy import DelegationPolicy
 from credssp.rdp.client import NLAClient
@@ -158,7 +158,7 @@ def own_rdp_server() -> MemoryServerTarget:
 
 
 def own_kerberos_server(
-    account: Account, *, keytab: str, tickets: TicketSource, target_name: str
+    account: LogonAccount, *, keytab: str, tickets: TicketSource, target_name: str
 ) -> MemoryServerTarget:
     """Return `credssp.ServerContext` with a keytab as a target.
 
@@ -190,7 +190,7 @@ def own_kerberos_server(
 
 
 def own_kerberos_client(
-    account: Account, *, service_keys: Sequence[ServiceKey], target_name: str, bare: bool = False
+    account: LogonAccount, *, service_keys: Sequence[ServiceKey], target_name: str, bare: bool = False
 ) -> MemoryClientTarget:
     """Return `credssp.ClientContext` with Kerberos as a target.
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from credssp.conformance.http import HttpServerLink
 from credssp.conformance.kerberos import TicketSource
 from credssp.conformance.links import Link, SocketLink
-from credssp.conformance.ntlm import Account
 from credssp.conformance.program import Program, ProgramLink, ProgramRequests, without_proxies
 from credssp.conformance.rule import Skipped
-from credssp.conformance.setup import VARIANTS, Front, Setup
+from credssp.conformance.setup import VARIANTS, RdpAnswer, Setup
 from credssp.conformance.x224 import answer_request, request_tls, take_request
 from credssp.errors import LocalProtocolError, RemoteProtocolError
+from credssp.exchange.account import LogonAccount
 from credssp.kerberos.tickets import ServiceKey
 
 __all__ = ["CommandTarget", "RdpServerTarget"]
@@ -46,12 +46,12 @@ class RdpServerTarget:
 
     host: str
     port: int
-    account: Account
+    account: LogonAccount
     name: str = ""
     timeout: float = 5.0
     features: Collection[str] = ("x224", "clock")
     target_name: str = ""
-    settle: float = _SETTLE
+    settle: float | None = _SETTLE
     tickets: TicketSource | None = None
 
     def __post_init__(self) -> None:
@@ -80,6 +80,10 @@ class RdpServerTarget:
         """Leave it to what comes within `settle` seconds."""
         return None
 
+    def obstacle(self) -> str:
+        """Return nothing: what the server says, it says in a login."""
+        return ""
+
 
 @dataclass
 class CommandTarget:
@@ -100,7 +104,7 @@ class CommandTarget:
     """
 
     command: str = field(repr=False)
-    account: Account
+    account: LogonAccount
     name: str = ""
     timeout: float = 5.0
     features: Collection[str] = ("x224",)
@@ -124,7 +128,7 @@ class CommandTarget:
         if unknown:
             raise LocalProtocolError(f"no such set-up: {unknown[0]}; there are {', '.join(VARIANTS)}")
 
-    def start(self, setup: Setup, front: Front) -> Link:
+    def start(self, setup: Setup, answer: RdpAnswer) -> Link:
         """Start the program and wait for its connection."""
         words = _words(self._command(setup))
         listener = socket.create_server(("127.0.0.1", 0))
@@ -148,7 +152,7 @@ class CommandTarget:
             link.settle(self.timeout)
             link.stop_listening()
             self._requests[id(link)] = take_request(link, self.timeout)
-            answer_request(link, front)
+            answer_request(link, answer)
         except BaseException:  # an interrupt as well: nothing of ours may stay behind
             link.close()
             raise

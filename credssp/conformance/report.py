@@ -1,6 +1,6 @@
 """Reports as text, JSON and JUnit XML, and a table of counts; the HTML page is `credssp.conformance.matrix`.
 
-How much of the octets they show is decided in `credssp.conformance.finding`.
+How much of the octets they show is decided in `credssp.conformance.rule.Evidence`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from typing import Final
 from xml.etree import ElementTree  # written here, never read
 
 from credssp.__about__ import __version__
-from credssp.conformance.finding import SHOWN, describe_result, shown
 from credssp.conformance.matrix import as_html
-from credssp.conformance.rule import Verdict
+from credssp.conformance.rule import SHOWN, Verdict
 from credssp.conformance.runner import Report
 
-__all__ = ["REPORT_FORMAT", "SHOWN", "as_html", "as_json", "as_junit", "as_text", "describe_result", "summary_table"]
+__all__ = ["REPORT_FORMAT", "SHOWN", "as_html", "as_json", "as_junit", "as_text", "summary_table"]
 
 REPORT_FORMAT: Final = 1
 """Of `as_json`; docs/reference/conformance-formats.md says what may be added without a new number."""
@@ -31,7 +30,7 @@ def as_text(report: Report, *, reveal: bool = False, verbose: bool = False) -> s
     lines: list[str] = []
     for result in report.results:
         if not result.verdict.is_good or (verbose and result.verdict is not Verdict.PASS):
-            lines += [*describe_result(result, reveal=reveal), ""]
+            lines += [*result.describe(reveal=reveal), ""]
     if report.trouble:
         lines += [report.trouble, ""]
     counts = ", ".join(f"{report.count(verdict)} {verdict.value}" for verdict in Verdict if report.count(verdict))
@@ -68,7 +67,7 @@ def as_json(report: Report, *, reveal: bool = False) -> str:
                 "evidence": [
                     {
                         "from": item.sender,
-                        "octets": shown(item, reveal=reveal).hex(),
+                        "octets": item.shown(reveal=reveal).hex(),
                         "size": len(item.data),
                         "note": item.note,
                     }
@@ -89,7 +88,7 @@ def as_junit(report: Report, *, reveal: bool = False) -> str:
     for result in report.results:
         name = f"{result.rule.id} {result.rule.title}" + (f" [{result.subject}]" if result.subject else "")
         case = _case(suite, f"{report.peer}.{result.rule.area}", name, result.seconds)
-        text = "\n".join(describe_result(result, reveal=reveal))
+        text = "\n".join(result.describe(reveal=reveal))
         if result.matters:
             _child(case, "failure", text, type=result.verdict.value, message=result.outcome.detail)
         elif result.expected or result.verdict is Verdict.SKIP:

@@ -24,9 +24,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from credssp.errors import LocalProtocolError
+from credssp.exchange.recorded_login import Sender
 
 __all__ = [
     "AREAS",
+    "SHOWN",
     "Case",
     "CaseFunction",
     "Catalogue",
@@ -41,6 +43,11 @@ __all__ = [
     "lenient",
     "passed",
 ]
+
+
+SHOWN: Final = 64
+"""Octets of a message that are shown: enough for header, version, flags and fields, and short of the proof in an NTLM
+AUTHENTICATE, against which passwords can be guessed."""
 
 
 class Level(enum.Enum):
@@ -130,9 +137,13 @@ class Evidence:
         note: what is worth knowing about it, such as ``closed`` for an end without octets.
     """
 
-    sender: str
+    sender: Sender
     data: bytes
     note: str = ""
+
+    def shown(self, *, reveal: bool = False) -> bytes:
+        """Return the octets that may be shown: those up to `SHOWN`, or all with `reveal`."""
+        return self.data if reveal else self.data[:SHOWN]
 
 
 @dataclass(frozen=True, slots=True)

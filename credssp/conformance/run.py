@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, TypeAlias
 
 from credssp import binding
-from credssp.conformance.attempt import Attempt, Plan
-from credssp.conformance.exchange import Exchange, Observation
+from credssp.conformance.connection import Connection, End, Reply
 from credssp.conformance.links import Link
-from credssp.conformance.rule import Evidence, Outcome, Role, Skipped, Verdict, failed, lenient, passed
+from credssp.conformance.observation import Observation
+from credssp.conformance.rule import Evidence, Outcome, Skipped, Verdict, failed, lenient, passed
+from credssp.conformance.scripted_client import ClientScript, ScriptedClient
 from credssp.conformance.setup import FORMS, ServerTarget, Setup, WireForm
-from credssp.conformance.wire import End, Reply, Wire
 from credssp.errors import CredSSPError
 from credssp.kerberos.tickets import ServiceTicket
+from credssp.protocol_version import HIGHEST_VERSION
 from credssp.tls.channel import TLSChannel, TLSSession
 from credssp.tls.settings import ClientTLS, client_context
 
-__all__ = ["ServerRun", "describe_end", "judge_refusal"]
+__all__ = ["KnownLogins", "ServerRun", "describe_end", "judge_refusal"]
+
+KnownLogins: TypeAlias = dict[tuple[WireForm, int, Setup], ScriptedClient]
+"""Good logins at a server, by form, version and set-up."""
 
 
 def describe_end(reply: Reply | None) -> str:
@@ -45,18 +49,18 @@ def judge_refusal(reply: Reply | None, crash: str, *, accepted: Outcome) -> Outc
 
 
 class ServerRun:
-    """Plays a client against a server; one for each case.
+    """Logs on to a server; one for each case.
 
     Attributes:
         target: the server.
         evidence: what went over in the last connection.
     """
 
-    def __init__(self, target: ServerTarget, known: dict[tuple[str, int, Setup], Attempt]) -> None:
+    def __init__(self, target: ServerTarget, known: KnownLogins) -> None:
         self.target = target
         self._known = known
         self._open: list[Link] = []
-        self.last: Wire | None = None
+        self.last: Connection | None = None
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
@@ -72,7 +76,7 @@ class ServerRun:
 
     def connect(
         self, setup: Setup | None = None, *, tls: ClientTLS | None = None, session: TLSSession | None = None
-    ) -> Wire:
+    ) -> Connection:
         """Open a connection; the TLS handshake is still to be done."""
         return self.wrap(self._keep(self.target.open(setup or Setup())), tls=tls, session=session)
 
@@ -84,13 +88,13 @@ class ServerRun:
         """Open a connection at the point where TLS begins, without a TLS of ours."""
         return self._keep(self.target.open(setup or Setup()))
 
-    def wrap(self, link: Link, *, tls: ClientTLS | None = None, session: TLSSession | None = None) -> Wire:
+    def wrap(self, link: Link, *, tls: ClientTLS | None = None, session: TLSSession | None = None) -> Connection:
         """Put TLS on a link."""
         host = self.target.target_name.rpartition("/")[2] or None
         channel = TLSChannel(
             client_context(tls or ClientTLS()), server_side=False, server_hostname=host, session=session
         )
-        self.last = Wire(link, channel, side="client", timeout=self.target.timeout)
+        self.last = Connection(link, channel, side="client", timeout=self.target.timeout)
         return self.last
 
     def _keep(self, link: Link) -> Link:
@@ -100,38 +104,45 @@ class ServerRun:
     # Logins
 
     def login(
-        self, setup: Setup | None = None, *, tls: ClientTLS | None = None, wire: Wire | None = None, **plan: Any
-    ) -> Attempt:
-        """Try a login; the arguments beyond are those of `Plan`.
+        self,
+        setup: Setup | None = None,
+        *,
+        tls: ClientTLS | None = None,
+        connection: Connection | None = None,
+        **script: Any,
+    ) -> ScriptedClient:
+        """Try a login; the arguments beyond are those of `ClientScript`.
 
         Raises:
             Skipped: a good login with this version or form is refused as well, so nothing can be learnt.
         """
         setup = setup or Setup()
-        wanted = self._with_form(Plan(**plan))
-        self.baseline(wanted.form, min(wanted.version, 6), setup)
-        return self._attempt(wanted, setup, tls=tls, wire=wire)
+        wanted = self._with_form(ClientScript(**script))
+        self.baseline(wanted.form, min(wanted.version, HIGHEST_VERSION), setup)
+        return self._attempt(wanted, setup, tls=tls, connection=connection)
 
-    def kerberos_login(self, **plan: Any) -> Attempt:
+    def kerberos_login(self, **script: Any) -> ScriptedClient:
         """Try a login with Kerberos, as `login`."""
-        return self.login(form=self._first_form(self.kerberos_forms), **plan)
+        return self.login(form=self._first_form(self.kerberos_forms), **script)
 
-    def try_login(self, setup: Setup | None = None, *, tls: ClientTLS | None = None, **plan: Any) -> Attempt:
+    def try_login(self, setup: Setup | None = None, *, tls: ClientTLS | None = None, **script: Any) -> ScriptedClient:
         """Try a login whatever came of a good one."""
-        return self._attempt(self._with_form(Plan(**plan)), setup or Setup(), tls=tls)
+        return self._attempt(self._with_form(ClientScript(**script)), setup or Setup(), tls=tls)
 
-    def _with_form(self, plan: Plan) -> Plan:
-        """Give a plan the form that the server takes, of those in which it makes sense."""
-        if plan.form:
-            return plan
-        if plan.kerberos:
-            return dataclasses.replace(plan, form=self._first_form(self.kerberos_forms))
-        if plan.ntlm or plan.password is not None or plan.username is not None:
+    def _with_form(self, script: ClientScript) -> ClientScript:
+        """Give a script the form that the server takes, of those in which it makes sense."""
+        if script.form:
+            return script
+        if script.kerberos:
+            return dataclasses.replace(script, form=self._first_form(self.kerberos_forms))
+        if script.ntlm or script.password is not None or script.username is not None:
             # With Kerberos a KDC judges names and passwords, and nothing is left for the server to refuse.
-            return dataclasses.replace(plan, form=self._first_form(self.ntlm_forms))
-        return dataclasses.replace(plan, form=self.form)
+            return dataclasses.replace(script, form=self._first_form(self.ntlm_forms))
+        return dataclasses.replace(script, form=self.form)
 
-    def baseline(self, form: WireForm = "", version: int = 6, setup: Setup | None = None) -> Attempt:
+    def baseline(
+        self, form: WireForm = "", version: int = HIGHEST_VERSION, setup: Setup | None = None
+    ) -> ScriptedClient:
         """Return a good login.
 
         Raises:
@@ -140,13 +151,13 @@ class ServerRun:
         setup = setup or Setup()
         key = form or self.form, max(version, 0), setup
         if key not in self._known:
-            self._known[key] = self._attempt(Plan(form=key[0], version=key[1]), setup)
-        attempt = self._known[key]
-        if not attempt.key_answered or attempt.accepted is False:
+            self._known[key] = self._attempt(ClientScript(form=key[0], version=key[1]), setup)
+        login = self._known[key]
+        if not login.key_answered or login.accepted is False:
             raise Skipped(
-                f"a good login with {FORMS[key[0]]} and version {version} is not taken: {describe_end(attempt.end)}"
+                f"a good login with {FORMS[key[0]]} and version {version} is not taken: {describe_end(login.end)}"
             )
-        return attempt
+        return login
 
     @property
     def form(self) -> WireForm:
@@ -176,9 +187,9 @@ class ServerRun:
         raise Skipped(f"the server takes neither {wanted}" if forms else f"this needs {wanted}")
 
     def _takes(self, form: WireForm) -> bool:
-        key = form, 6, Setup()
+        key = form, HIGHEST_VERSION, Setup()
         if key not in self._known:
-            self._known[key] = self._attempt(Plan(form=form), Setup())
+            self._known[key] = self._attempt(ClientScript(form=form), Setup())
         return self._known[key].key_answered
 
     def ticket(self) -> ServiceTicket:
@@ -187,105 +198,101 @@ class ServerRun:
         Raises:
             Skipped: there is none to be had.
         """
-        source = getattr(self.target, "tickets", None)
+        source = self.target.tickets
         if source is None:
             raise Skipped("there are no Kerberos tickets for this server")
         try:
-            found: ServiceTicket = source(self.target.target_name)
+            return source(self.target.target_name)
         except CredSSPError as error:
-            raise Skipped(f"no Kerberos ticket: {getattr(error, 'message', error)}") from None
-        return found
+            raise Skipped(f"no Kerberos ticket: {error.message}") from None
 
-    def _attempt(self, plan: Plan, setup: Setup, *, tls: ClientTLS | None = None, wire: Wire | None = None) -> Attempt:
-        if wire is None:
-            wire = self.connect(setup, tls=tls)
-        self.last = wire
-        end = None if wire.channel.handshake_complete else wire.handshake()
-        certificate = wire.channel.peer_certificate
+    def _attempt(
+        self, script: ClientScript, setup: Setup, *, tls: ClientTLS | None = None, connection: Connection | None = None
+    ) -> ScriptedClient:
+        if connection is None:
+            connection = self.connect(setup, tls=tls)
+        self.last = connection
+        end = None if connection.channel.handshake_complete else connection.handshake()
+        certificate = connection.channel.peer_certificate
         key = binding.subject_public_key(certificate) if certificate is not None else b""
-        attempt = Attempt(
-            wire,
-            plan,
+        login = ScriptedClient(
+            connection,
+            script,
             self.target.account,
             public_key=key,
             target_name=self.target.target_name,
-            ticket=self.ticket() if plan.is_kerberos else None,
+            ticket=self.ticket() if script.is_kerberos else None,
         )
         if end is not None:
-            attempt.end = end
-            return attempt
-        attempt.run()
-        if attempt.stage == "done":
-            self._settle(attempt)
-        return attempt
+            login.end = end
+            return login
+        login.run()
+        if login.stage == "done":
+            self._settle(login)
+        return login
 
-    def _settle(self, attempt: Attempt) -> None:
+    def _settle(self, login: ScriptedClient) -> None:
         """Find out whether the server took the credentials."""
-        wire = attempt.wire
-        attempt.accepted = self.target.accepted(wire.link)
-        settle = getattr(self.target, "settle", None)
-        if attempt.accepted is None and settle is not None:
+        connection = login.connection
+        login.accepted = self.target.accepted(connection.link)
+        settle = self.target.settle
+        if login.accepted is None and settle is not None:
             # RDP: a server that took them waits for MCS, or sends the Early User Authorization Result.
-            reply = wire.receive(settle)
-            plan = attempt.plan
-            good = plan == Plan(form=plan.form, version=plan.version)
+            reply = connection.receive(settle)
+            script = login.script
+            good = script == ClientScript(form=script.form, version=script.version)
             if reply.end is End.CLOSED and (good or self._closes_after_a_login()):
                 # A test endpoint that is content with the login: a close says nothing there.
                 return
-            attempt.accepted = reply.end is End.SILENT or reply.end is End.OTHER
+            login.accepted = reply.end is End.SILENT or reply.end is End.OTHER
             if reply.end is End.OTHER:
-                wire.unread(reply.data)
-            elif not attempt.accepted:
-                attempt.end = reply
-        elif attempt.accepted is False or wire.link.crash:
-            attempt.end = wire.receive(0.05)
+                connection.unread(reply.data)
+            elif not login.accepted:
+                login.end = reply
+        elif login.accepted is False or connection.link.crash:
+            login.end = connection.receive(0.05)
 
     def _closes_after_a_login(self) -> bool:
         return any(known.stage == "done" and known.accepted is None for known in self._known.values())
 
-    def observation(self, form: WireForm = "", version: int = 6) -> Observation:
+    def observation(self, form: WireForm = "", version: int = HIGHEST_VERSION) -> Observation:
         """Return a good login as a recorded exchange, judged as the server's."""
-        exchange: Exchange = self.baseline(form, version).exchange()
-        return Observation(exchange, Role.SERVER)
+        return self.baseline(form, version).observed()
 
     # Judgements
 
-    def refused(self, attempt: Attempt, what: str, *, or_lenient: bool = False) -> Outcome:
+    def refused(self, login: ScriptedClient, what: str, *, or_lenient: bool = False) -> Outcome:
         """Judge a login that must not get a pubKeyAuth of the server, or must not be taken after authInfo."""
-        taken = (
-            attempt.accepted is not False if attempt.stage == "done" and attempt.end is None else attempt.key_answered
-        )
+        taken = login.accepted is not False if login.stage == "done" and login.end is None else login.key_answered
         verdict = lenient(f"{what} was taken") if or_lenient else failed(f"{what} was taken")
-        if attempt.stage == "done" and attempt.accepted is None and attempt.end is None:
+        if login.stage == "done" and login.accepted is None and login.end is None:
             raise Skipped("this server does not show whether it took the credentials")
-        if taken and attempt.end is None:
-            return Outcome(Verdict.CRASH, attempt.crash) if attempt.crash else verdict
-        return judge_refusal(attempt.end, attempt.crash, accepted=verdict)
+        if taken and login.end is None:
+            return Outcome(Verdict.CRASH, login.crash) if login.crash else verdict
+        return judge_refusal(login.end, login.crash, accepted=verdict)
 
-    def key_refused(self, attempt: Attempt, what: str) -> Outcome:
+    def key_refused(self, login: ScriptedClient, what: str) -> Outcome:
         """Judge a login that must not get a pubKeyAuth of the server."""
-        if attempt.key_answered:
+        if login.key_answered:
             return failed(f"{what} was answered with the server's pubKeyAuth")
-        return judge_refusal(attempt.end, attempt.crash, accepted=failed(f"{what} was taken"))
+        return judge_refusal(login.end, login.crash, accepted=failed(f"{what} was taken"))
 
-    def taken(self, attempt: Attempt, what: str) -> Outcome:
+    def taken(self, login: ScriptedClient, what: str) -> Outcome:
         """Judge a login that must be taken."""
-        if attempt.crash:
-            return Outcome(Verdict.CRASH, attempt.crash)
-        if attempt.accepted is None and attempt.plan.credentials is not None and attempt.stage == "done":
+        if login.crash:
+            return Outcome(Verdict.CRASH, login.crash)
+        if login.accepted is None and login.script.credentials is not None and login.stage == "done":
             raise Skipped("this server does not show whether it took the credentials")
-        if attempt.key_answered and attempt.accepted is not False:
-            return (
-                passed() if attempt.server_is_right else failed(f"{what}: taken, but the server's pubKeyAuth is wrong")
-            )
-        if attempt.end is not None and attempt.end.end is End.SILENT:
+        if login.key_answered and login.accepted is not False:
+            return passed() if login.server_is_right else failed(f"{what}: taken, but the server's pubKeyAuth is wrong")
+        if login.end is not None and login.end.end is End.SILENT:
             return Outcome(Verdict.HANG, f"{what}: neither an answer nor a close")
-        return failed(f"{what} was refused: {describe_end(attempt.end)}")
+        return failed(f"{what} was refused: {describe_end(login.end)}")
 
-    def either(self, attempt: Attempt, what: str) -> Outcome:
+    def either(self, login: ScriptedClient, what: str) -> Outcome:
         """Judge a login that may be taken or refused, but not left hanging."""
-        if attempt.crash:
-            return Outcome(Verdict.CRASH, attempt.crash)
-        if attempt.end is not None and attempt.end.end is End.SILENT:
+        if login.crash:
+            return Outcome(Verdict.CRASH, login.crash)
+        if login.end is not None and login.end.end is End.SILENT:
             return Outcome(Verdict.HANG, f"{what}: neither an answer nor a close")
-        return passed("taken" if attempt.key_answered else f"refused: {describe_end(attempt.end)}")
+        return passed("taken" if login.key_answered else f"refused: {describe_end(login.end)}")

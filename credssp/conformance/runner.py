@@ -11,23 +11,29 @@ import fnmatch
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeAlias
+from pathlib import Path
+from typing import Final, TypeAlias
 
 from credssp.conformance.catalogue import CATALOGUE
 from credssp.conformance.client_run import ClientRun
-from credssp.conformance.exchange import Exchange, Observation
+from credssp.conformance.client_run import KnownLogins as ClientLogins
 from credssp.conformance.links import MemoryPeer
 from credssp.conformance.memory import TARGET_NAME, TEST_ACCOUNT, MemoryClientTarget, MemoryServerTarget
-from credssp.conformance.ntlm import Account
-from credssp.conformance.play import Play
+from credssp.conformance.observation import Observation
 from credssp.conformance.rule import Case, Evidence, Level, Outcome, Role, Rule, Skipped, Verdict
+from credssp.conformance.run import KnownLogins as ServerLogins
 from credssp.conformance.run import ServerRun
 from credssp.conformance.setup import FEATURES, ClientTarget, ServerTarget, Setup
 from credssp.errors import CredSSPError
+from credssp.exchange.account import LogonAccount
+from credssp.exchange.fixture import load_all, login_of
+from credssp.exchange.recorded_login import RecordedLogin
+from credssp.protocol_version import HIGHEST_VERSION, LOWEST_VERSION
 
-__all__ = ["Report", "Result", "check_client", "check_exchanges", "check_server", "select"]
+__all__ = ["Report", "Result", "check_client", "check_exchanges", "check_server", "exchanges_in", "select"]
 
-_VERSIONS: Final = (6, 5, 4, 2)
+_VERSIONS: Final = (HIGHEST_VERSION, 5, 4, LOWEST_VERSION)
+"""Those that are told apart: with errorCode or without, with hashes or without."""
 _EVIDENCE: Final = 8
 
 SUITE_FAILED: Final = "the suite itself failed"
@@ -64,8 +70,28 @@ class Result:
 
     @property
     def matters(self) -> bool:
-        """Whether somebody has to act on it: it is not good, and nobody expected that."""
+        """Whether somebody has to act on it: it is not good, and was not expected."""
         return not self.verdict.is_good and not self.expected
+
+    def describe(self, *, reveal: bool = False) -> list[str]:
+        """Return what there is to say: rule, section, expectation, what was seen, and octets (`Evidence.shown`)."""
+        rule = self.rule
+        lines = [f"{rule.id} [{rule.level.value}] {self.verdict.value.upper()}: {rule.title}"]
+        if self.subject:
+            lines.append(f"  exchange  {self.subject} ({self.side.value})")
+        lines += [
+            f"  section   {rule.section}",
+            f"  stimulus  {rule.stimulus}",
+            f"  expected  {rule.expected}",
+            f"  seen      {self.outcome.detail or self.verdict.value}",
+        ]
+        if self.expected:
+            lines.append(f"  known     {self.expected}")
+        for item in self.outcome.evidence:
+            data = item.shown(reveal=reveal)
+            more = "" if len(data) == len(item.data) else f"... ({len(item.data)} octets)"
+            lines.append(f"  {item.sender:<9} {data.hex()}{more}{f'  ({item.note})' if item.note else ''}")
+        return lines
 
 
 @dataclass(frozen=True)
@@ -115,13 +141,13 @@ class Report:
         )
 
 
-def _server_target(target: ServerTarget | Factory, account: Account | None, target_name: str) -> ServerTarget:
+def _server_target(target: ServerTarget | Factory, account: LogonAccount | None, target_name: str) -> ServerTarget:
     if not callable(target):
         return target
     return MemoryServerTarget(_name_of(target), target, account or TEST_ACCOUNT, target_name=target_name)
 
 
-def _client_target(target: ClientTarget | Factory, account: Account | None, target_name: str) -> ClientTarget:
+def _client_target(target: ClientTarget | Factory, account: LogonAccount | None, target_name: str) -> ClientTarget:
     if not callable(target):
         return target
     return MemoryClientTarget(_name_of(target), target, account or TEST_ACCOUNT, target_name=target_name)
@@ -133,9 +159,8 @@ def _name_of(factory: object) -> str:
 
 def _obstacle(target: ServerTarget) -> str:
     """Return what the target knows of the reason why no login works, if it can find out."""
-    find = getattr(target, "obstacle", None)
     try:
-        return str(find()) if find is not None else ""
+        return target.obstacle()
     except OSError:
         return ""
 
@@ -166,7 +191,7 @@ Factory: TypeAlias = Callable[[Setup], MemoryPeer]
 def check_server(
     target: ServerTarget | Factory,
     *,
-    account: Account | None = None,
+    account: LogonAccount | None = None,
     target_name: str = TARGET_NAME,
     rules: Iterable[str] = (),
     expected: dict[str, str] | None = None,
@@ -183,7 +208,7 @@ def check_server(
         on_result: is told each result.
     """
     judged = _server_target(target, account, target_name)
-    known: dict[Any, Any] = {}
+    known: ServerLogins = {}
     cases = select(rules, side=Role.SERVER)
     trouble = ""
     probe = ServerRun(judged, known)
@@ -223,7 +248,7 @@ def check_server(
 def check_client(
     target: ClientTarget | Factory,
     *,
-    account: Account | None = None,
+    account: LogonAccount | None = None,
     target_name: str = TARGET_NAME,
     rules: Iterable[str] = (),
     expected: dict[str, str] | None = None,
@@ -231,7 +256,7 @@ def check_client(
 ) -> Report:
     """Judge a client; arguments as `check_server`: the account is the one that the clients log on with."""
     judged = _client_target(target, account, target_name)
-    known: dict[tuple[Any, ...], Play] = {}
+    known: ClientLogins = {}
     probe = ClientRun(judged, known)
     try:
         probe.baseline()
@@ -258,8 +283,17 @@ def check_client(
     return _check(judged.name, Role.CLIENT, judged.features, cases, expected, on_result, observations, run_case)
 
 
+def exchanges_in(folder: Path) -> list[tuple[RecordedLogin, tuple[Role, ...]]]:
+    """Return the logins of all fixtures below a folder, both sides of each.
+
+    Raises:
+        FixtureError: one does not keep to the format.
+    """
+    return [(login_of(fixture), (Role.CLIENT, Role.SERVER)) for fixture in load_all(folder)]
+
+
 def check_exchanges(
-    exchanges: Sequence[tuple[Exchange, Sequence[Role]]],
+    exchanges: Sequence[tuple[RecordedLogin, Sequence[Role]]],
     *,
     rules: Iterable[str] = (),
     expected: dict[str, str] | None = None,
@@ -363,6 +397,6 @@ def _look(case: Case, observations: Sequence[Observation]) -> Outcome:
         except CredSSPError as error:
             outcome = _unreadable(error)
         if _ORDER.index(outcome.verdict) > _ORDER.index(worst.verdict) or worst.detail == "no exchange to look at":
-            evidence = tuple(Evidence(sender, data) for sender, data in seen.exchange.messages)
+            evidence = tuple(Evidence(sender, data) for sender, data in seen.login.messages)
             worst = replace(outcome, evidence=evidence[-_EVIDENCE:])
     return worst

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias
 
+from credssp.conformance.kerberos import TicketSource
 from credssp.conformance.links import Link
-from credssp.conformance.ntlm import Account
+from credssp.exchange.account import LogonAccount
+from credssp.kerberos.tickets import ServiceKey
 
-__all__ = ["FEATURES", "FORMS", "VARIANTS", "ClientTarget", "Front", "ServerTarget", "Setup", "WireForm"]
+__all__ = ["FEATURES", "FORMS", "VARIANTS", "ClientTarget", "RdpAnswer", "ServerTarget", "Setup", "WireForm"]
 
 WireForm: TypeAlias = Literal["", "ntlm", "spnego", "kerberos", "spnego-kerberos"]
 
@@ -68,7 +70,7 @@ VARIANTS: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Front:
+class RdpAnswer:
     """What a server says before TLS, where there is such a thing (RDP).
 
     Attributes:
@@ -91,15 +93,18 @@ class ServerTarget(Protocol):
         features: of `FEATURES`.
         timeout: seconds to wait for an answer of it.
         target_name: the SPN under which it is spoken to.
-
-    It may have an attribute `tickets` as well, which gives out Kerberos tickets for it: a `TicketSource`.
+        tickets: gives out Kerberos tickets for it, or None.
+        settle: seconds in which it refuses authInfo, for one that does not show otherwise what it makes of it; None for
+            one that does.
     """
 
     name: str
-    account: Account
+    account: LogonAccount
     features: Collection[str]
     timeout: float
     target_name: str
+    tickets: TicketSource | None
+    settle: float | None
 
     def open(self, setup: Setup) -> Link:
         """Open a connection at the point where TLS begins. Raises Skipped where the set-up is not to be had."""
@@ -109,6 +114,9 @@ class ServerTarget(Protocol):
 
     def accepted(self, link: Link) -> bool | None:
         """Whether the login on this connection went well, as far as the server shows it; None if it does not."""
+
+    def obstacle(self) -> str:
+        """Return why no login works, as far as the server says it without one; an empty string if it does not."""
 
 
 class ClientTarget(Protocol):
@@ -120,18 +128,20 @@ class ClientTarget(Protocol):
         features: of `FEATURES`.
         timeout: seconds to wait for an answer of it.
         target_name: the SPN it believes to talk to, or empty where that is not known.
-
-    It may have an attribute `service_keys` as well: the keys of the services it gets Kerberos tickets for.
     """
 
     name: str
-    account: Account
+    account: LogonAccount
     features: Collection[str]
     timeout: float
     target_name: str
 
-    def start(self, setup: Setup, front: Front) -> Link:
-        """Start a login and return the connection at the point where TLS begins, or where `front` ended it.
+    @property
+    def service_keys(self) -> Sequence[ServiceKey]:
+        """The keys of the services it gets Kerberos tickets for; none without Kerberos."""
+
+    def start(self, setup: Setup, answer: RdpAnswer) -> Link:
+        """Start a login and return the connection at the point where TLS begins, or where `answer` ended it.
 
         Raises:
             Skipped: the set-up is not to be had.

@@ -6,8 +6,9 @@ from typing import Any, Final, Literal
 
 from credssp import binding
 from credssp.account import upper_case
-from credssp.conformance.ntlm import CLIENT_VERSION, NTLM_FLAGS, WORKSTATION, Account, NTLMClient
+from credssp.conformance.ntlm import CLIENT_VERSION, NTLM_FLAGS, WORKSTATION, NTLMClient
 from credssp.credentials import PasswordCredentials
+from credssp.exchange.account import LogonAccount
 from credssp.nt_hash import nt_hash
 from credssp.ntlm import crypto
 from credssp.ntlm.av_pairs import (
@@ -46,7 +47,7 @@ def logins() -> list[dict[str, Any]]:
 
 
 def _login(name: str, user: str, domain: str, password: str) -> dict[str, Any]:
-    client = NTLMClient(account=Account(user, password, domain))
+    client = NTLMClient(account=LogonAccount(user, password, domain))
     negotiate = client.negotiate()
     challenge, flags = build_challenge(
         NTLM_FLAGS,

@@ -6,7 +6,7 @@ import time
 
 from credssp.conformance.links import Link
 from credssp.conformance.rule import Skipped
-from credssp.conformance.setup import Front
+from credssp.conformance.setup import RdpAnswer
 from credssp.errors import RemoteProtocolError
 from credssp.rdp.negotiation import NegotiationRequest, NegotiationResponse, Protocol, RequestFlags, ResponseFlags
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
@@ -67,11 +67,11 @@ def take_request(link: Link, timeout: float) -> bytes:
     return take_frame(link, timeout)
 
 
-def answer_request(link: Link, front: Front) -> None:
+def answer_request(link: Link, rdp: RdpAnswer) -> None:
     """Answer it."""
-    answer = front.answer
+    answer = rdp.answer
     if answer is None:
-        response = NegotiationResponse(Protocol(front.selected), ResponseFlags(front.flags))
+        response = NegotiationResponse(Protocol(rdp.selected), ResponseFlags(rdp.flags))
         answer = ConnectionConfirm(response).encode()
     if answer:
         link.send(answer)

@@ -6,9 +6,9 @@ import hashlib
 from typing import Any
 
 from credssp.binding import subject_public_key
-from credssp.dissect.binding_check import Key
 from credssp.dissect.model import Conversation
 from credssp.errors import CredSSPError
+from credssp.exchange.binding_check import Key
 from credssp.tls.parsing import UnreadableCertificateError, reading
 
 __all__ = ["certificate_tree", "server_key"]

@@ -14,8 +14,10 @@ from credssp.dissect.model import Conversation
 from credssp.dissect.packet import find_ip, find_segment
 from credssp.dissect.report import FORMAT, conversation_tree, not_opened_tree
 from credssp.dissect.tls.keylog import Secrets
-from credssp.dissect.transcript import MAX_SIZE, Account, is_transcript, read_fixture, read_transcript
-from credssp.dissect.unlock import LogonSecrets
+from credssp.dissect.transcript import is_transcript, read_fixture, read_transcript
+from credssp.exchange.account import LogonAccount
+from credssp.exchange.fixture import MAX_SIZE
+from credssp.exchange.opening import LogonSecrets
 
 __all__ = ["MAX_CONVERSATIONS", "MAX_NOT_OPENED", "Found", "Trees", "dissect", "examine", "read", "read_stream"]
 
@@ -63,7 +65,7 @@ class Found:
     packets: int = 0
     octets: int = 0
     problems: list[str] = field(default_factory=list)
-    account: Account | None = None
+    account: LogonAccount | None = None
 
     def take(self, conversation: Conversation) -> None:
         """Sort in a conversation that is over."""
@@ -281,7 +283,7 @@ def examine(
     }
 
 
-def _with_account(logon: LogonSecrets, account: Account | None) -> LogonSecrets:
+def _with_account(logon: LogonSecrets, account: LogonAccount | None) -> LogonSecrets:
     if account is None:
         return logon
     return LogonSecrets((*logon.passwords, account.password), logon.hashes, logon.session_keys)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-__all__ = ["MAX_EVENTS", "Conversation", "Event", "Layer", "Sender", "TLSInfo", "other"]
+from credssp.exchange.recorded_login import RecordedLogin, Sender
 
-Sender = Literal["client", "server"]
+__all__ = ["MAX_EVENTS", "Conversation", "Event", "Layer", "Sender", "TLSInfo", "other", "recorded_login"]
+
 Layer = Literal["x224", "http", "tls", "tsrequest", "application", "gap"]
 Transport = Literal["rdp", "winrm", "tls", "transcript"]
 
@@ -133,3 +134,8 @@ class Conversation:
     def certificate(self) -> bytes | None:
         """The certificate that CredSSP binds to: that of the innermost TLS connection."""
         return self.tls[-1].certificate if self.tls else self.server_certificate
+
+
+def recorded_login(conversation: Conversation) -> RecordedLogin:
+    """Return the TSRequests of a conversation as a login; those that could not be read keep their places, empty."""
+    return RecordedLogin((event.sender, b"" if event.error else event.data) for event in conversation.requests)

@@ -11,13 +11,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from credssp.dissect.certificate import certificate_tree, server_key
-from credssp.dissect.exchange import Exchange, Request
 from credssp.dissect.judgement import judge
-from credssp.dissect.model import Conversation, Event, TLSInfo
+from credssp.dissect.model import Conversation, Event, TLSInfo, recorded_login
 from credssp.dissect.tls.handshake import version_name
 from credssp.dissect.tls.suites import suite_name
-from credssp.dissect.unlock import LogonSecrets, Unlocked, unlock
 from credssp.dissect.views import Views, fields_of
+from credssp.exchange.opening import LogonSecrets, Opened, open_login
+from credssp.exchange.recorded_login import RecordedLogin, Request
 from credssp.ntlm.session import SIGNATURE_SIZE
 from credssp.secret import MASK
 
@@ -39,8 +39,8 @@ Tree = dict[str, Any]
 
 def conversation_tree(number: int, conversation: Conversation, secrets: LogonSecrets, *, reveal: bool) -> Tree:
     """Return what there is to say about one conversation."""
-    exchange = Exchange(conversation)
-    unlocked = unlock(exchange, secrets, server_key(conversation))
+    login = recorded_login(conversation)
+    opened = open_login(login, secrets, server_key(conversation))
     first = next((event.time for event in conversation.events if event.time is not None), None)
     return {
         "number": number,
@@ -51,11 +51,11 @@ def conversation_tree(number: int, conversation: Conversation, secrets: LogonSec
         "started": _moment(first),
         "recorded_outcome": conversation.outcome or None,
         "tls": [_tls_tree(info) for info in conversation.tls] or _transcript_tls(conversation),
-        "negotiated": _negotiated(exchange),
-        "timeline": _timeline(exchange, unlocked, first, reveal=reveal),
-        "checks": [asdict(check) for check in unlocked.checks],
-        "session_key": _session_key(unlocked, reveal=reveal),
-        "judgement": [asdict(finding) for finding in judge(exchange, unlocked)],
+        "negotiated": _negotiated(login),
+        "timeline": _timeline(conversation, login, opened, first, reveal=reveal),
+        "checks": [asdict(check) for check in opened.checks],
+        "session_key": _session_key(opened, reveal=reveal),
+        "judgement": [asdict(remark) for remark in judge(conversation, login, opened)],
         "problems": [*conversation.problems, *(text for info in conversation.tls for text in info.problems)],
     }
 
@@ -111,34 +111,36 @@ def _transcript_tls(conversation: Conversation) -> list[Tree]:
     ]
 
 
-def _negotiated(exchange: Exchange) -> Tree:
-    message = exchange.ntlm.authenticate_message
+def _negotiated(login: RecordedLogin) -> Tree:
+    message = login.ntlm.authenticate_message
     return {
-        "client_version": exchange.version_of("client"),
-        "server_version": exchange.version_of("server"),
-        "version": exchange.version,
-        "mechanism": exchange.mechanism or None,
-        "wire_form": exchange.wire_form or None,
+        "client_version": login.version_of("client"),
+        "server_version": login.version_of("server"),
+        "version": login.version,
+        "mechanism": login.mechanism or None,
+        "wire_form": login.wire_form or None,
         "domain": None if message is None else message.domain,
         "user_name": None if message is None else message.username,
         "workstation": None if message is None else message.workstation,
-        "target_name": exchange.target_name,
+        "target_name": login.target_name,
     }
 
 
-def _session_key(unlocked: Unlocked, *, reveal: bool) -> str | None:
-    if unlocked.session_key is None:
+def _session_key(opened: Opened, *, reveal: bool) -> str | None:
+    if opened.session_key is None:
         return None
-    return unlocked.session_key.reveal().hex() if reveal else MASK
+    return opened.session_key.reveal().hex() if reveal else MASK
 
 
-def _timeline(exchange: Exchange, unlocked: Unlocked, first: int | None, *, reveal: bool) -> list[Tree]:
-    by_event = {id(request.event): request for request in exchange.requests}
+def _timeline(
+    conversation: Conversation, login: RecordedLogin, opened: Opened, first: int | None, *, reveal: bool
+) -> list[Tree]:
+    by_event = {id(event): request for event, request in zip(conversation.requests, login.requests, strict=True)}
     views = Views(reveal=reveal)
-    return [_entry(event, by_event.get(id(event)), unlocked, views, first) for event in exchange.conversation.events]
+    return [_entry(event, by_event.get(id(event)), opened, views, first) for event in conversation.events]
 
 
-def _entry(event: Event, request: Request | None, unlocked: Unlocked, views: Views, first: int | None) -> Tree:
+def _entry(event: Event, request: Request | None, opened: Opened, views: Views, first: int | None) -> Tree:
     seconds = None if event.time is None or first is None else round((event.time - first) / _NS, 6)
     tree: Tree = {
         "time": seconds,
@@ -155,19 +157,19 @@ def _entry(event: Event, request: Request | None, unlocked: Unlocked, views: Vie
         tree["summary"] = "TSRequest that cannot be read"
         return tree
     tree["summary"] = "; ".join(fields_of(request.message)) or "nothing but the version"
-    tree["message"] = _open(views.ts_request(request.message, event.size), request.leg, unlocked, views)
+    tree["message"] = _open(views.ts_request(request.message, event.size), request.leg, opened, views)
     if views.reveal:
         tree["data"] = event.data.hex()
     return tree
 
 
-def _open(tree: Tree, leg: int, unlocked: Unlocked, views: Views) -> Tree:
+def _open(tree: Tree, leg: int, opened: Opened, views: Views) -> Tree:
     """Put what was opened beside what is encrypted."""
-    if leg in unlocked.bindings:
-        plain = unlocked.bindings[leg]
+    if leg in opened.bindings:
+        plain = opened.bindings[leg]
         # A public key, or a hash over one: nothing that needs a mask.
         tree["pubKeyAuth"] |= {"opened": {"type": "key binding", "octets": len(plain), "value": plain.hex()}}
-    if leg in unlocked.credentials:
-        credentials = unlocked.credentials[leg]
+    if leg in opened.credentials:
+        credentials = opened.credentials[leg]
         tree["authInfo"] |= {"opened": views.ts_credentials(credentials, tree["authInfo"]["octets"] - SIGNATURE_SIZE)}
     return tree

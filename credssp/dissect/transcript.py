@@ -1,7 +1,7 @@
 """Transcripts: exchanges that were written down in plaintext, where no capture is needed to read them.
 
 A transcript is a text file with one JSON object a line. The messages have the form of a fixture's ``messages.jsonl``
-(`credssp.conformance.fixture`), with the time::
+(`credssp.exchange.fixture`), with the time::
 
     {"credssp_transcript": 1, "role": "client", "program": "credssp 0.1.0", "peer": "srv.lab.test:3389"}
     {"exchange": 1, "public_key": "<hex>"}
@@ -21,53 +21,29 @@ import itertools
 import json
 import os
 import time
-import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, Literal
 
 from credssp.binding import subject_public_key
 from credssp.dissect.errors import CaptureError
-from credssp.dissect.model import Conversation, Event, Layer, Sender, other
+from credssp.dissect.model import Conversation, Event, other
 from credssp.engine.events import Direction, Observer
 from credssp.errors import CredSSPError, LocalProtocolError
-from credssp.secret import Secret
+from credssp.exchange.account import LogonAccount
+from credssp.exchange.fixture import FixtureError, Message, account_of, load_line, message_of, read_folder, text_of
+from credssp.exchange.recorded_login import Sender
 from credssp.wire.ts_request import TSRequest
 
-__all__ = ["MAX_SIZE", "Account", "TranscriptWriter", "is_transcript", "read_fixture", "read_transcript"]
+__all__ = ["TranscriptWriter", "is_transcript", "read_fixture", "read_transcript"]
 
 FORMAT: Final = 1
-MAX_SIZE: Final = 16 << 20
-"""Octets of a transcript; an exchange with the largest TSRequests has a tenth of it."""
-
 MAX_EXCHANGES: Final = 10_000
 """Logins in one transcript."""
 
 _MARK: Final = b'{"credssp_transcript"'
-_LAYERS: Final[dict[str, Layer]] = {
-    "tsrequest": "tsrequest",
-    "x224": "x224",
-    "http": "http",
-    "application": "application",
-}
 _FACTS: Final = ("outcome", "tls", "certificate", "public_key")
 _NS: Final = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The account of a fixture, whose secrets were made up for it.
-
-    Attributes:
-        username: user name.
-        domain: domain.
-        password: password.
-    """
-
-    username: str
-    domain: str
-    password: Secret[str] = field(hash=False)
 
 
 class TranscriptWriter:
@@ -184,22 +160,22 @@ def read_transcript(text: str) -> list[Conversation]:
         CaptureError: the first line does not say that this is one, in a format known here.
     """
     lines = text.splitlines()
-    head = _load(lines[0]) if lines else None
+    head = load_line(lines[0]) if lines else None
     if head is None or head.get("credssp_transcript") != FORMAT:
         raise CaptureError(f"this is no transcript of format {FORMAT}")
-    own, peer = _text(head, "program") or "unknown program", _text(head, "peer") or "unknown peer"
+    own, peer = text_of(head, "program") or "unknown program", text_of(head, "peer") or "unknown peer"
     names = (peer, own) if head.get("role") == "server" else (own, peer)
     exchanges: dict[str, Conversation] = {}
     whole: dict[str, Any] = {}
     damaged: list[int] = []
     whole_damaged = False
     for number, line in enumerate(lines[1:], 2):
-        entry = _load(line)
+        entry = load_line(line)
         if entry is not None and "exchange" not in entry and "from" not in entry:
             # About the file, and so about all exchanges in it. Only the last word counts, so that many such lines and
             # many exchanges do not multiply.
             if _take_line(Conversation(*names), entry):
-                whole |= {name: text for name in _FACTS if (text := _text(entry, name))}
+                whole |= {name: text for name in _FACTS if (text := text_of(entry, name))}
             else:
                 whole_damaged = True
             continue
@@ -221,27 +197,14 @@ def read_transcript(text: str) -> list[Conversation]:
     return conversations
 
 
-def _load(line: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _text(entry: dict[str, Any], name: str) -> str:
-    value = entry.get(name)
-    return value if isinstance(value, str) else ""
-
-
 def _take_line(conversation: Conversation, entry: dict[str, Any]) -> bool:
     if "from" in entry:
         return _take_message(conversation, entry)
-    conversation.outcome = _text(entry, "outcome") or conversation.outcome
-    conversation.tls_version = _text(entry, "tls") or conversation.tls_version
+    conversation.outcome = text_of(entry, "outcome") or conversation.outcome
+    conversation.tls_version = text_of(entry, "tls") or conversation.tls_version
     try:
-        certificate = bytes.fromhex(_text(entry, "certificate"))
-        conversation.public_key = bytes.fromhex(_text(entry, "public_key")) or conversation.public_key
+        certificate = bytes.fromhex(text_of(entry, "certificate"))
+        conversation.public_key = bytes.fromhex(text_of(entry, "public_key")) or conversation.public_key
         if certificate:
             conversation.server_certificate = certificate
             conversation.public_key = conversation.public_key or subject_public_key(certificate)
@@ -250,17 +213,11 @@ def _take_line(conversation: Conversation, entry: dict[str, Any]) -> bool:
     return True
 
 
-def _take_message(conversation: Conversation, entry: dict[str, Any]) -> bool:
-    sender = entry["from"]
-    # By the text: JSON has lists too, which no set takes.
-    layer = _LAYERS.get(_text(entry, "layer")) if "layer" in entry else "tsrequest"
-    try:
-        data = bytes.fromhex(_text(entry, "data"))
-    except ValueError:
+def _take_message(conversation: Conversation, entry: dict[str, Any] | None) -> bool:
+    message = message_of(entry)
+    if entry is None or message is None:
         return False
-    if sender not in ("client", "server") or layer is None or not data:
-        return False
-    conversation.add(_event(sender, layer, data, _time(entry.get("time"))))
+    conversation.add(_event(message, _time(entry.get("time"))))
     return True
 
 
@@ -269,11 +226,12 @@ def _time(seconds: object) -> int | None:
     return int(seconds * _NS) if isinstance(seconds, int | float) and 0 <= seconds < 1 << 36 else None
 
 
-def _event(sender: Sender, layer: Layer, data: bytes, moment: int | None) -> Event:
+def _event(message: Message, moment: int | None) -> Event:
+    sender, layer, data = message.sender, message.layer, message.data
     if layer == "tsrequest":
         error = ""
         try:
-            TSRequest.decode(data, max_size=max(len(data), 1))
+            TSRequest.decode(data, max_size=len(data))
         except CredSSPError as problem:
             error = str(problem)
         return Event(sender, layer, len(data), moment, "TSRequest", data, error)
@@ -281,49 +239,35 @@ def _event(sender: Sender, layer: Layer, data: bytes, moment: int | None) -> Eve
     return Event(sender, layer, len(data), moment, summary, data if layer == "x224" else b"")
 
 
-def read_fixture(folder: Path) -> tuple[Conversation, Account | None]:
-    """Read a fixture's folder (`credssp.conformance.fixture` says what is in it) and the account in its manifest.
+def read_fixture(folder: Path) -> tuple[Conversation, LogonAccount | None]:
+    """Read a fixture's folder (`credssp.exchange.fixture` says what is in it) and the account in its manifest.
+
+    What is damaged in it is noted, and the rest is shown.
 
     Raises:
-        CaptureError: it is none.
+        CaptureError: a file is missing or cannot be read.
     """
     try:
-        manifest = tomllib.loads(_read(folder / "manifest.toml"))
-        messages = _read(folder / "messages.jsonl")
-    except (OSError, ValueError, RecursionError) as error:
-        missing = isinstance(error, FileNotFoundError)
-        what = "manifest.toml or messages.jsonl is missing" if missing else type(error).__name__
-        raise CaptureError(f"the folder is no fixture that can be read ({what})") from None
+        manifest, messages = read_folder(folder)
+    except FixtureError as error:
+        raise CaptureError(f"the folder is no fixture that can be read ({error.message})") from None
     programs, exchange, server = (_table(manifest, name) for name in ("programs", "exchange", "server"))
-    conversation = Conversation(_text(programs, "client") or "client", _text(programs, "server") or "server")
+    conversation = Conversation(text_of(programs, "client") or "client", text_of(programs, "server") or "server")
     conversation.transport = "transcript"
-    conversation.outcome = _text(manifest, "outcome")
-    conversation.tls_version = _text(exchange, "tls")
-    for number, line in enumerate(messages.splitlines(), 1):
-        entry = _load(line)
-        if entry is None or "from" not in entry or not _take_message(conversation, entry):
+    conversation.outcome = text_of(manifest, "outcome")
+    conversation.tls_version = text_of(exchange, "tls")
+    for number, message in enumerate(messages, 1):
+        if message is None:
             conversation.note(f"line {number} of messages.jsonl cannot be read")
+        else:
+            conversation.add(_event(message, None))
     try:
-        conversation.public_key = bytes.fromhex(_text(server, "public_key"))
+        conversation.public_key = bytes.fromhex(text_of(server, "public_key"))
     except ValueError:
         conversation.note("the public key in the manifest is not hexadecimal")
-    return conversation, read_account(manifest)
-
-
-def read_account(manifest: dict[str, Any]) -> Account | None:
-    """Return the account in a manifest, or None."""
-    account = _table(manifest, "account")
-    if not _text(account, "password"):
-        return None
-    return Account(_text(account, "username"), _text(account, "domain"), Secret(_text(account, "password")))
+    return conversation, account_of(manifest)
 
 
 def _table(manifest: dict[str, Any], name: str) -> dict[str, Any]:
     value = manifest.get(name)
     return value if isinstance(value, dict) else {}
-
-
-def _read(path: Path) -> str:
-    if path.stat().st_size > MAX_SIZE:
-        raise ValueError("too large")
-    return path.read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from credssp import binding
 from credssp.accounts import MemoryAccounts
 from credssp.conformance.links import MemoryPeer
 from credssp.conformance.memory import TEST_ACCOUNT, MemoryClientTarget, MemoryServerTarget
-from credssp.conformance.play import certificate_of
+from credssp.conformance.scripted_server import certificate_of
 from credssp.conformance.setup import Setup
 from credssp.context import ClientContext, ServerContext
 from credssp.credentials import PasswordCredentials

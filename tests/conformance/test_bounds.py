@@ -18,14 +18,14 @@ from pathlib import Path
 import pytest
 
 from credssp.cli import main
+from credssp.conformance import Account
 from credssp.conformance.http import HttpServerTarget, SocketRequests
 from credssp.conformance.links import SocketLink
 from credssp.conformance.memory import TEST_ACCOUNT
-from credssp.conformance.ntlm import Account
 from credssp.conformance.rdp import CommandTarget, RdpServerTarget
 from credssp.conformance.rule import Skipped, Verdict
 from credssp.conformance.runner import Report, check_client, check_server
-from credssp.conformance.setup import Front, Setup
+from credssp.conformance.setup import RdpAnswer, Setup
 from credssp.rdp import serve
 from tests.conformance.test_own_peers import ACCOUNTS
 
@@ -219,7 +219,7 @@ def test_children_of_a_program_that_has_ended_are_stopped(tmp_path: Path) -> Non
         f"open({str(note)!r}, 'w').write(str(child.pid))\n"
     )
     with pytest.raises(Skipped):
-        CommandTarget(program(text), TEST_ACCOUNT).start(Setup(), Front())
+        CommandTarget(program(text), TEST_ACCOUNT).start(Setup(), RdpAnswer())
     assert gone(int(note.read_text()))
 
 

@@ -11,7 +11,6 @@ import pytest
 
 from credssp.accounts import MemoryAccounts
 from credssp.conformance import mutate
-from credssp.conformance.exchange import Exchange
 from credssp.conformance.http import HttpRequest
 from credssp.conformance.http_peers import MemoryWinRMClientTarget
 from credssp.conformance.links import Link
@@ -20,8 +19,9 @@ from credssp.conformance.peers import own_rdp_client, own_rdp_server, own_server
 from credssp.conformance.rule import Role, Verdict
 from credssp.conformance.run import ServerRun
 from credssp.conformance.runner import check_client, check_exchanges, check_server
-from credssp.conformance.setup import Front, Setup
+from credssp.conformance.setup import RdpAnswer, Setup
 from credssp.errors import CredSSPError, DecodeError
+from credssp.exchange.recorded_login import RecordedLogin
 from credssp.ntlm import acceptor as ntlm_acceptor
 from credssp.ntlm import crypto
 from credssp.ntlm import initiator as ntlm_initiator
@@ -147,10 +147,10 @@ def test_a_client_that_does_not_need_names(monkeypatch: Patch) -> None:
 def judged_as_client(edit: Callable[[bytes], bytes] = bytes, **ntlm: Any) -> Callable[[str], Verdict]:
     """Judge a login of the suite's own client, made wrong, as if somebody had recorded it."""
     run = ServerRun(own_server(), {})
-    made: Exchange = run.try_login(ntlm=ntlm).exchange()
+    made = run.try_login(ntlm=ntlm).observed().login
     run.close()
-    exchange = dataclasses.replace(made, messages=tuple((sender, edit(data)) for sender, data in made.messages))
-    report = check_exchanges([(exchange, (Role.CLIENT,))], rules=["CSSP-SPNEGO-*"])
+    login = RecordedLogin(((sender, edit(data)) for sender, data in made.messages), account=made.account)
+    report = check_exchanges([(login, (Role.CLIENT,))], rules=["CSSP-SPNEGO-*"])
     return lambda rule: report.verdict_of(f"CSSP-SPNEGO-{rule}")
 
 
@@ -380,7 +380,7 @@ def test_an_rdp_server_with_negotiation_data_for_nobody(monkeypatch: Patch) -> N
 
 def test_a_winrm_client_that_begins_with_a_token() -> None:
     class Hasty(MemoryWinRMClientTarget):
-        def start(self, setup: Setup, front: Front) -> Link:
+        def start(self, setup: Setup, front: RdpAnswer) -> Link:
             link: Any = super().start(setup, front)
             following = link.source.next
 

@@ -20,10 +20,9 @@ from credssp.conformance.links import Link, SocketLink
 from credssp.conformance.memory import TEST_ACCOUNT
 from credssp.conformance.peers import own_client, own_rdp_client, own_rdp_server, own_server
 from credssp.conformance.rdp import RdpServerTarget
-from credssp.conformance.recorded import exchanges_in
 from credssp.conformance.rule import Level, Verdict
-from credssp.conformance.runner import SUITE_FAILED, Report, check_client, check_exchanges, check_server
-from credssp.conformance.setup import Front, Setup
+from credssp.conformance.runner import SUITE_FAILED, Report, check_client, check_exchanges, check_server, exchanges_in
+from credssp.conformance.setup import RdpAnswer, Setup
 from credssp.conformance.x224 import answer_request, take_request
 from credssp.drivers.handshake import Timeouts
 from credssp.drivers.rdp_service import ServerLimits
@@ -76,8 +75,9 @@ class ThreadedClient:
     features = ("x224", "clock")
     timeout = 3.0
     target_name = "TERMSRV/127.0.0.1"
+    service_keys = ()
 
-    def start(self, setup: Setup, front: Front) -> Link:
+    def start(self, setup: Setup, front: RdpAnswer) -> Link:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             listener.settimeout(5)
             thread = threading.Thread(target=self._log_on, args=(listener.getsockname()[1],), daemon=True)

@@ -20,7 +20,7 @@ from credssp.conformance.memory import TEST_ACCOUNT
 from credssp.conformance.rdp import CommandTarget, RdpServerTarget
 from credssp.conformance.rule import Skipped, Verdict
 from credssp.conformance.runner import check_client, check_server
-from credssp.conformance.setup import Front, Setup
+from credssp.conformance.setup import RdpAnswer, Setup
 
 PASSWORD = TEST_ACCOUNT.password.reveal()
 LOGIN = f"""
@@ -154,7 +154,7 @@ def test_a_program_has_command_lines_for_other_set_ups(tmp_path: Path) -> None:
 
 def test_a_program_takes_no_other_set_up() -> None:
     with pytest.raises(Skipped):
-        CommandTarget("true {port}", TEST_ACCOUNT).start(Setup(min_version=5), Front())
+        CommandTarget("true {port}", TEST_ACCOUNT).start(Setup(min_version=5), RdpAnswer())
     with pytest.raises(Skipped):
         RdpServerTarget("127.0.0.1", 1, TEST_ACCOUNT).open(Setup(deny=True))
     with pytest.raises(Skipped):

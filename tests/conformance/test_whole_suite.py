@@ -11,7 +11,6 @@ import pytest
 
 import credssp
 from credssp.conformance.client_run import ClientRun
-from credssp.conformance.exchange import Exchange
 from credssp.conformance.http import HttpAnswer, HttpConnection
 from credssp.conformance.http_peers import MemoryWinRMClientTarget, own_winrm_client
 from credssp.conformance.links import Link
@@ -20,7 +19,8 @@ from credssp.conformance.peers import _Endpoint, own_rdp_client, own_rdp_server
 from credssp.conformance.rule import Role, Skipped, Verdict
 from credssp.conformance.run import ServerRun
 from credssp.conformance.runner import SUITE_FAILED, Report, check_client, check_exchanges, check_server, select
-from credssp.conformance.setup import Front, Setup
+from credssp.conformance.setup import RdpAnswer, Setup
+from credssp.exchange.recorded_login import RecordedLogin
 from credssp.rdp.negotiation import NegotiationFailure, NegotiationRequest, NegotiationResponse, Protocol
 from credssp.rdp.server import NLAServer
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
@@ -133,7 +133,7 @@ def test_contexts(behaviour: str) -> None:
 
 def test_a_winrm_client_that_encrypts_nothing() -> None:
     class Clear(MemoryWinRMClientTarget):
-        def start(self, setup: Setup, front: Front) -> Link:
+        def start(self, setup: Setup, front: RdpAnswer) -> Link:
             link = super().start(setup, front)
             session = link.source._session  # type: ignore[attr-defined]
             session._encrypt = False
@@ -353,8 +353,8 @@ def test_a_client_whose_request_cannot_be_read() -> None:
 # Exchanges that passive rules see through
 
 
-def exchange(*messages: tuple[str, bytes], **options: Any) -> Exchange:
-    return Exchange(messages, **options)
+def exchange(*messages: tuple[str, bytes], **options: Any) -> RecordedLogin:
+    return RecordedLogin(messages, **options)
 
 
 def core_data(protocol: int) -> bytes:
@@ -422,9 +422,15 @@ class StubTarget:
     features = ("report",)
     timeout = 0.1
     target_name = "TERMSRV/srv.lab.test"
+    tickets = None
+    settle = None
+    service_keys = ()
 
     def __init__(self, *answers: bytes | None) -> None:
         self.answers = answers
+
+    def obstacle(self) -> str:
+        return ""
 
     def open_raw(self, setup: Setup) -> StubLink:
         return StubLink(*self.answers)
@@ -432,7 +438,7 @@ class StubTarget:
     def open(self, setup: Setup) -> StubLink:
         return self.open_raw(setup)
 
-    def start(self, setup: Setup, front: Front) -> StubLink:
+    def start(self, setup: Setup, front: RdpAnswer) -> StubLink:
         return StubLink(*self.answers)
 
     def accepted(self, link: Link) -> bool | None:

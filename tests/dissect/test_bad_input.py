@@ -25,7 +25,7 @@ from credssp.dissect.streams import Piece
 from credssp.dissect.tls.keylog import Secrets
 from credssp.dissect.tls.session import TLSSession
 from credssp.dissect.transcript import read_transcript
-from credssp.dissect.unlock import LogonSecrets
+from credssp.exchange.opening import LogonSecrets
 from credssp.kerberos.view import kerberos_fields, kerberos_name
 from credssp.secret import Secret
 from tests.dissect.captures import Connection, Said, pcap, pcapng

@@ -15,7 +15,7 @@ from credssp.dissect.container import MAX_BLOCK
 from credssp.dissect.dissector import dissect
 from credssp.dissect.errors import CaptureError
 from credssp.dissect.tls.keylog import Secrets
-from credssp.dissect.unlock import LogonSecrets
+from credssp.exchange.opening import LogonSecrets
 from credssp.nt_hash import nt_hash
 from credssp.secret import Secret
 from tests.dissect.captures import (

@@ -1,4 +1,4 @@
-"""Messages that do not fit: what `unlock` and `judge` say of logins that were made to be wrong."""
+"""Messages that do not fit: what `open_login` and `judge` say of logins that were made to be wrong."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 
 from credssp import binding
 from credssp.binding import subject_public_key
-from credssp.dissect.binding_check import Key
 from credssp.dissect.certificate import certificate_tree, server_key
 from credssp.dissect.dissector import dissect
-from credssp.dissect.exchange import Exchange
-from credssp.dissect.judgement import Finding, judge
-from credssp.dissect.model import Conversation, Event, Sender, TLSInfo
+from credssp.dissect.judgement import Remark, judge
+from credssp.dissect.model import Conversation, Event, TLSInfo, recorded_login
 from credssp.dissect.tls.keylog import Secrets
-from credssp.dissect.unlock import LogonSecrets, Unlocked, unlock
+from credssp.exchange.binding_check import Key
+from credssp.exchange.opening import LogonSecrets, Opened, open_login
+from credssp.exchange.recorded_login import Sender
 from credssp.kerberos.view import kerberos_fields, kerberos_name
 from credssp.ntlm.session import NTLMSession
 from credssp.secret import Secret
@@ -60,10 +60,9 @@ class Case:
         conversation = conversation_of(*self.messages)
         for name, value in changes.items():
             setattr(conversation, name, value)
-        exchange = Exchange(conversation)
-        unlocked = unlock(exchange, logon, key or Key(self.key, "the key"))
-        self.unlocked = unlocked
-        return [f"{each.level} {each.topic}: {each.text}" for each in judge(exchange, unlocked)]
+        recorded = recorded_login(conversation)
+        self.opened = open_login(recorded, logon, key or Key(self.key, "the key"))
+        return [f"{each.level} {each.topic}: {each.text}" for each in judge(conversation, recorded, self.opened)]
 
     def change(self, leg: int, **changes: Any) -> Case:
         sender, message = self.messages[leg - 1]
@@ -73,10 +72,9 @@ class Case:
 
 def case(version: int = 6) -> Case:
     messages = login(version=version)
-    conversation = conversation_of(*messages)
-    exchange = Exchange(conversation)
+    recorded = recorded_login(conversation_of(*messages))
     key = subject_public_key(certificate().der)
-    session_key = unlock(exchange, LOGON, Key(key, "the key")).session_key
+    session_key = open_login(recorded, LOGON, Key(key, "the key")).session_key
     assert session_key is not None
     sessions = [NTLMSession(session_key.reveal(), role=role) for role in ("initiator", "acceptor")]  # type: ignore[arg-type]
     return Case(messages, key, *sessions)
@@ -141,7 +139,7 @@ def test_auth_info_of_a_server_and_of_nobody() -> None:
     assert any("a server sends no authInfo" in text for text in wrong.judge())
     wrong = case().change(5, auth_info=b"x" * 40)
     wrong.judge()
-    assert [check.verdict for check in wrong.unlocked.checks if check.name == "authInfo"] == ["failed"]
+    assert [check.verdict for check in wrong.opened.checks if check.name == "authInfo"] == ["failed"]
 
 
 def test_auth_info_with_something_else_inside() -> None:
@@ -196,7 +194,7 @@ def test_fragments_and_deviations_are_told() -> None:
     made = case()
     conversation = conversation_of(*made.messages[:1], ("server", bytes.fromhex("3081_05a003020106".replace("_", ""))))
     conversation.events[0] = dataclasses.replace(conversation.events[0], pieces=2)
-    said = [f.text for f in judge(Exchange(conversation), Unlocked())]
+    said = [f.text for f in judge(conversation, recorded_login(conversation), Opened())]
     assert any("in 2 TLS records" in text for text in said)
     assert any("leg 2 (server): TSRequest" in text for text in said)
 
@@ -226,7 +224,7 @@ def test_ntlm_is_judged() -> None:
     token[20:22] = b"\x18\0"  # the response is 24 octets: NTLMv1
     said = made.change(3, nego_tokens=(bytes(token),)).judge()
     assert any("danger ntlm: NTLMv1" in text for text in said)
-    assert made.unlocked.checks[0].text.startswith("there is none")
+    assert made.opened.checks[0].text.startswith("there is none")
     assert any("AUTHENTICATE has no MIC" in text for text in said)
     token[20:22] = b"\0\0"
     assert "an anonymous login" in case_checks(case().change(3, nego_tokens=(bytes(token),)))
@@ -234,7 +232,7 @@ def test_ntlm_is_judged() -> None:
 
 def case_checks(made: Case, **options: Any) -> str:
     made.judge(**options)
-    return " ".join(check.text for check in made.unlocked.checks)
+    return " ".join(check.text for check in made.opened.checks)
 
 
 def test_a_mic_without_negotiate_is_not_verified() -> None:
@@ -319,7 +317,7 @@ def test_kerberos_tokens_tell_what_they_can() -> None:
 
 
 def test_findings_are_plain_data() -> None:
-    assert dataclasses.asdict(Finding("ok", "tls", "x")) == {"level": "ok", "topic": "tls", "text": "x", "section": ""}
+    assert dataclasses.asdict(Remark("ok", "tls", "x")) == {"level": "ok", "topic": "tls", "text": "x", "section": ""}
 
 
 def test_the_server_is_known_by_the_ticket_for_it() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from credssp.dissect.dissector import dissect
 from credssp.dissect.tls.keylog import Secrets
-from credssp.dissect.unlock import LogonSecrets
+from credssp.exchange.opening import LogonSecrets
 from credssp.secret import Secret
 from credssp.testing import RDPServer
 from credssp.tls.settings import ServerTLS, server_context

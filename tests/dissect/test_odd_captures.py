@@ -23,7 +23,7 @@ from credssp.dissect.streams import Piece, Stream
 from credssp.dissect.tls.handshake import client_hello_random
 from credssp.dissect.tls.keylog import Secrets
 from credssp.dissect.tls.session import _is_header, _next_record
-from credssp.dissect.unlock import LogonSecrets
+from credssp.exchange.opening import LogonSecrets
 from credssp.secret import Secret
 from tests.dissect.captures import (
     ETHERNET,

@@ -20,9 +20,9 @@ from credssp.dissect import transcript
 from credssp.dissect.dissector import dissect
 from credssp.dissect.errors import CaptureError
 from credssp.dissect.transcript import TranscriptWriter, read_fixture, read_transcript
-from credssp.dissect.unlock import LogonSecrets
 from credssp.engine import Direction, ExchangeObserver
 from credssp.errors import LocalProtocolError
+from credssp.exchange.opening import LogonSecrets
 from credssp.secret import Secret
 from credssp.testing import RDPServer
 from credssp.wire.ts_request import TSRequest
@@ -232,7 +232,7 @@ def test_transcripts_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert len(report["conversations"]) > 10
     assert not [problem for each in report["conversations"] for problem in each["problems"]]
     (tmp_path / "manifest.toml").write_text("#" * 2000)
-    monkeypatch.setattr(transcript, "MAX_SIZE", 1000)
+    monkeypatch.setattr("credssp.exchange.fixture.MAX_SIZE", 1000)
     with pytest.raises(CaptureError, match="no fixture"):
         read_fixture(tmp_path)
 

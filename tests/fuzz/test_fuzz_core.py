@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import credssp
-from credssp.conformance.fixture import load_all
 from credssp.context.acceptor import create_acceptor
 from credssp.context.initiator import create_initiator
 from credssp.credentials import PasswordCredentials
 from credssp.engine import ClientEngine, CredentialsReceived, ServerEngine
+from credssp.exchange.fixture import load_all
 from credssp.policy import DelegationPolicy
 from credssp.wire.ts_request import TSRequest
 

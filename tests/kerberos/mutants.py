@@ -10,7 +10,7 @@ from credssp.conformance import Account
 from credssp.conformance.kerberos import KerberosClient, KerberosServer, KerberosSession, TicketSource, WrapToken
 from credssp.conformance.links import MemoryPeer
 from credssp.conformance.memory import MemoryClientTarget, MemoryServerTarget
-from credssp.conformance.play import certificate_of
+from credssp.conformance.scripted_server import certificate_of
 from credssp.conformance.setup import Setup
 from credssp.context import ClientContext, ServerContext
 from credssp.credentials import PasswordCredentials

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from credssp.accounts import MemoryAccounts
-from credssp.conformance.fixture import Fixture, load_all
 from credssp.context.acceptor import create_acceptor
 from credssp.context.initiator import create_initiator
 from credssp.credentials import PasswordCredentials
 from credssp.engine import ClientEngine, CredentialsReceived, Send, ServerEngine
 from credssp.errors import AuthenticationError
+from credssp.exchange.fixture import Fixture, load_all
 from credssp.ntlm.challenge import NTLMTarget
 from credssp.policy import DelegationPolicy
 from credssp.rdp import ConnectionConfirm, ConnectionRequest, NegotiationResponse, NLAClient, NLAServer, Protocol, State

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from credssp import NTStatus, PasswordCredentials
-from credssp.conformance.fixture import Fixture, load_all
+from credssp.exchange.fixture import Fixture, load_all
 from credssp.identity import Identity
 from credssp.testing.wsman import WSManResponder
 from credssp.tls.record import measure_record

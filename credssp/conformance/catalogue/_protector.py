@@ -1,10 +1,10 @@
-"""The channel of a wire, in the form in which `credssp.winrm.encryption` wants it."""
+"""The channel of a connection, in the form in which `credssp.winrm.encryption` wants it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from credssp.conformance.wire import Wire
+from credssp.conformance.connection import Connection
 
 __all__ = ["Protector"]
 
@@ -14,30 +14,30 @@ class Protector:
     """What encrypts for a connection of the suite; see `credssp.winrm.encryption.Protector`.
 
     Attributes:
-        wire: the connection.
+        connection: the connection.
     """
 
-    wire: Wire
+    connection: Connection
 
     @property
     def tls_version(self) -> str:
         """``TLSv1.2`` or ``TLSv1.3``."""
-        return self.wire.channel.protocol
+        return self.connection.channel.protocol
 
     @property
     def tls_cipher(self) -> str:
         """The cipher suite."""
-        return self.wire.channel.cipher
+        return self.connection.channel.cipher
 
     @property
     def peer_closed(self) -> bool:
         """Whether the peer sent close_notify."""
-        return self.wire.channel.peer_closed
+        return self.connection.channel.peer_closed
 
     def wrap(self, data: bytes) -> bytes:
         """Encrypt."""
-        return self.wire.channel.encrypt(data)
+        return self.connection.channel.encrypt(data)
 
     def unwrap(self, data: bytes) -> bytes:
         """Decrypt."""
-        return self.wire.channel.decrypt(data)
+        return self.connection.channel.decrypt(data)

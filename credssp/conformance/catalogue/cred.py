@@ -12,12 +12,12 @@ from credssp.conformance.catalogue._base import (
     SERVER,
 )
 from credssp.conformance.client_run import ClientRun
-from credssp.conformance.exchange import Observation
-from credssp.conformance.play import nothing_delegated
+from credssp.conformance.observation import Observation
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.conformance.samples import SMART_CARD_SAMPLE, remote_guard, smart_card
-from credssp.conformance.setup import Front, Setup
+from credssp.conformance.scripted_server import nothing_delegated
+from credssp.conformance.setup import RdpAnswer, Setup
 from credssp.conformance.x224 import ask
 from credssp.credentials import PasswordCredentials
 from credssp.errors import CredSSPError
@@ -41,11 +41,11 @@ def _nothing_unverified(run: ClientRun) -> Outcome:
     tried = 0
     for version in (6, 4):
         try:
-            play = run.serve(version=version, key_octets=lambda _, data: bytes(len(data)))
+            served = run.serve(version=version, key_octets=lambda _, data: bytes(len(data)))
         except Skipped:
             continue
         tried += 1
-        outcome = run.stopped(play, f"version {version}: a pubKeyAuth of zeros")
+        outcome = run.stopped(served, f"version {version}: a pubKeyAuth of zeros")
         if outcome.verdict is not Verdict.PASS:
             return outcome
     if not tried:
@@ -59,19 +59,19 @@ def _nothing_unverified(run: ClientRun) -> Outcome:
 )  # fmt: skip
 def _not_early(seen: Observation) -> Outcome:
     verified = False
-    for sender, request in seen.exchange.requests:
+    for sender, request in ((each.sender, each.message) for each in seen.login.requests):
         if request is None:
             continue
         verified = verified or (sender == "server" and request.pub_key_auth is not None)
         if sender == "client" and request.auth_info is not None and not verified:
             return failed("authInfo before the server's pubKeyAuth")
-    if not any(request.auth_info for request in seen.exchange.of("client")):
+    if not any(request.auth_info for request in seen.login.of("client")):
         raise Skipped("no authInfo in this exchange")
     return passed()
 
 
 def _auth_info(seen: Observation) -> bytes:
-    plain = seen.exchange.opened.auth_info
+    plain = seen.plain.auth_info
     if plain is None:
         raise Skipped("no authInfo that opens")
     return plain
@@ -117,10 +117,10 @@ def _alone(seen: Observation) -> Outcome:
          "the client asks for Restricted Admin, the server has it", "three empty strings"), "x224",
 )  # fmt: skip
 def _restricted_admin(run: ClientRun) -> Outcome:
-    play = run.try_serve(Setup(restricted_admin=True), front=Front(flags=RESTRICTED_ADMIN_SUPPORTED))
-    if play.delegated is None:
-        return run.completed(play, "Restricted Admin")
-    return passed() if nothing_delegated(play.delegated) else failed("credentials that are not empty")
+    served = run.try_serve(Setup(restricted_admin=True), rdp=RdpAnswer(flags=RESTRICTED_ADMIN_SUPPORTED))
+    if served.delegated is None:
+        return run.completed(served, "Restricted Admin")
+    return passed() if nothing_delegated(served.delegated) else failed("credentials that are not empty")
 
 
 @CATALOGUE.client(
@@ -129,8 +129,8 @@ def _restricted_admin(run: ClientRun) -> Outcome:
 )  # fmt: skip
 def _policy(run: ClientRun) -> Outcome:
     run.baseline()
-    play = run.try_serve(Setup(deny=True))
-    return run.stopped(play, "a policy that allows nobody")
+    served = run.try_serve(Setup(deny=True))
+    return run.stopped(served, "a policy that allows nobody")
 
 
 def _server_refuses(run: ServerRun, credentials: bytes, what: str, *, or_lenient: bool = False) -> Outcome:
@@ -170,8 +170,8 @@ def _unknown_type(run: ServerRun) -> Outcome:
          "a TSRequest with nothing but a version in place of authInfo", "refused")
 )  # fmt: skip
 def _nothing_delegated(run: ServerRun) -> Outcome:
-    attempt = run.login(auth=lambda _, message: TSRequest(message.version))
-    return run.refused(attempt, "a last message without authInfo")
+    login = run.login(auth=lambda _, message: TSRequest(message.version))
+    return run.refused(login, "a last message without authInfo")
 
 
 @CATALOGUE.server(
@@ -195,8 +195,8 @@ def _trailing(run: ServerRun) -> Outcome:
          "user@realm with an empty domain", "taken")
 )  # fmt: skip
 def _upn(run: ServerRun) -> Outcome:
-    attempt = run.login(credentials=_password(run.target.account.password.reveal(), username="alice@lab.test"))
-    return run.taken(attempt, "a UPN with an empty domain")
+    login = run.login(credentials=_password(run.target.account.password.reveal(), username="alice@lab.test"))
+    return run.taken(login, "a UPN with an empty domain")
 
 
 @CATALOGUE.server(
@@ -252,8 +252,8 @@ def _password_in_guard_mode(run: ServerRun) -> Outcome:
     chosen = answer.negotiation if isinstance(answer, ConnectionConfirm) else None
     if not isinstance(chosen, NegotiationResponse) or not int(chosen.flags) & REMOTE_GUARD_SUPPORTED:
         raise Skipped("the server does not have the mode")
-    attempt = run.login(wire=run.wrap(link))
-    return run.refused(attempt, "a password in place of Remote Credential Guard buffers", or_lenient=True)
+    login = run.login(connection=run.wrap(link))
+    return run.refused(login, "a password in place of Remote Credential Guard buffers", or_lenient=True)
 
 
 @CATALOGUE.server(
@@ -270,14 +270,14 @@ def _unasked_guard(run: ServerRun) -> Outcome:
          "authInfo beside pubKeyAuth", "refused, or ignored; never sent back")
 )  # fmt: skip
 def _early(run: ServerRun) -> Outcome:
-    attempt = run.login(key=lambda _, message: mutate.replaced(message, auth_info=bytes(64)))
-    if attempt.key_reply is not None:
-        echoed = attempt.key_reply.auth_info is not None
+    login = run.login(key=lambda _, message: mutate.replaced(message, auth_info=bytes(64)))
+    if login.key_reply is not None:
+        echoed = login.key_reply.auth_info is not None
         return failed("authInfo came back") if echoed else lenient("the early authInfo was ignored")
-    request = attempt.end.request if attempt.end is not None else None
+    request = login.end.request if login.end is not None else None
     if request is not None and request.auth_info is not None:
         return failed("authInfo came back")
-    return judge_refusal(attempt.end, attempt.crash, accepted=failed("the server went on"))
+    return judge_refusal(login.end, login.crash, accepted=failed("the server went on"))
 
 
 @CATALOGUE.observe(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 
 from credssp.conformance import mutate
-from credssp.conformance.attempt import Attempt
 from credssp.conformance.catalogue._base import (
     CATALOGUE,
     CLIENT,
@@ -16,11 +15,12 @@ from credssp.conformance.catalogue._base import (
     SHOULD,
 )
 from credssp.conformance.client_run import ClientRun
-from credssp.conformance.exchange import Observation
-from credssp.conformance.play import Play
+from credssp.conformance.connection import End
+from credssp.conformance.observation import Observation
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, describe_end, judge_refusal
-from credssp.conformance.wire import End
+from credssp.conformance.scripted_client import ScriptedClient
+from credssp.conformance.scripted_server import ScriptedServer
 from credssp.wire.ts_request import TSRequest
 
 rule = CATALOGUE.rule
@@ -29,11 +29,11 @@ LOGON_FAILURE = 0xC000006D
 REASONS = (0xC0000071, 0xC0000224, 0xC0000234, 0xC0000072, LOGON_FAILURE)
 
 
-def _wrong_password(run: ServerRun, version: int = 6) -> Attempt:
-    attempt = run.login(version=version, password=secrets.token_hex(8))
-    if attempt.key_answered:
+def _wrong_password(run: ServerRun, version: int = 6) -> ScriptedClient:
+    login = run.login(version=version, password=secrets.token_hex(8))
+    if login.key_answered:
         raise Skipped("the server takes any password")
-    return attempt
+    return login
 
 
 @CATALOGUE.server(
@@ -41,15 +41,15 @@ def _wrong_password(run: ServerRun, version: int = 6) -> Attempt:
          "a wrong password, version 6", "a TSRequest with errorCode STATUS_LOGON_FAILURE")
 )  # fmt: skip
 def _told(run: ServerRun) -> Outcome:
-    attempt = _wrong_password(run)
-    if attempt.error_code == LOGON_FAILURE:
+    login = _wrong_password(run)
+    if login.error_code == LOGON_FAILURE:
         return passed()
-    if attempt.error_code is not None:
-        return lenient(f"errorCode 0x{attempt.error_code:08X} in place of STATUS_LOGON_FAILURE")
+    if login.error_code is not None:
+        return lenient(f"errorCode 0x{login.error_code:08X} in place of STATUS_LOGON_FAILURE")
     return judge_refusal(
-        None if attempt.end is not None and attempt.end.refused else attempt.end,
-        attempt.crash,
-        accepted=failed(f"no errorCode: {describe_end(attempt.end)}"),
+        None if login.end is not None and login.end.refused else login.end,
+        login.crash,
+        accepted=failed(f"no errorCode: {describe_end(login.end)}"),
     )
 
 
@@ -59,13 +59,13 @@ def _told(run: ServerRun) -> Outcome:
 )  # fmt: skip
 def _told_to_old(run: ServerRun) -> Outcome:
     for version in (3, 4):
-        attempt = _wrong_password(run, version)
-        if attempt.crash:
-            return Outcome(Verdict.CRASH, attempt.crash)
-        if attempt.end is not None and attempt.end.end is End.SILENT:
+        login = _wrong_password(run, version)
+        if login.crash:
+            return Outcome(Verdict.CRASH, login.crash)
+        if login.end is not None and login.end.end is End.SILENT:
             return Outcome(Verdict.HANG, f"version {version}: neither an answer nor a close")
-        if attempt.error_code is None:
-            return failed(f"version {version}: no errorCode: {describe_end(attempt.end)}")
+        if login.error_code is None:
+            return failed(f"version {version}: no errorCode: {describe_end(login.end)}")
     return passed()
 
 
@@ -75,8 +75,8 @@ def _told_to_old(run: ServerRun) -> Outcome:
          "refused; with errorCode as step 2 says, or without as 2.2.1 does: the two sections do not agree")
 )  # fmt: skip
 def _told_to_5_or_not(run: ServerRun) -> Outcome:
-    attempt = _wrong_password(run, 5)
-    return judge_refusal(attempt.end, attempt.crash, accepted=failed("the server went on"))
+    login = _wrong_password(run, 5)
+    return judge_refusal(login.end, login.crash, accepted=failed("the server went on"))
 
 
 @CATALOGUE.server(
@@ -84,10 +84,10 @@ def _told_to_5_or_not(run: ServerRun) -> Outcome:
          "a wrong password, version 2", "refused without errorCode")
 )  # fmt: skip
 def _not_told_to_2(run: ServerRun) -> Outcome:
-    attempt = _wrong_password(run, 2)
-    if attempt.error_code is not None:
-        return failed(f"errorCode 0x{attempt.error_code:08X} to a client of version 2")
-    return judge_refusal(attempt.end, attempt.crash, accepted=failed("the server went on"))
+    login = _wrong_password(run, 2)
+    if login.error_code is not None:
+        return failed(f"errorCode 0x{login.error_code:08X} to a client of version 2")
+    return judge_refusal(login.end, login.crash, accepted=failed("the server went on"))
 
 
 ENCODING = rule(
@@ -106,24 +106,24 @@ def _four_octets(data: bytes) -> Outcome:
 
 @CATALOGUE.server(ENCODING)
 def _encoding(run: ServerRun) -> Outcome:
-    attempt = _wrong_password(run)
-    if attempt.error_code is None or attempt.end is None:
+    login = _wrong_password(run)
+    if login.error_code is None or login.end is None:
         raise Skipped("the server sends no errorCode")
-    return _four_octets(attempt.end.data)
+    return _four_octets(login.end.data)
 
 
 @CATALOGUE.observe(ENCODING)
 def _encoding_seen(seen: Observation) -> Outcome:
-    for (sender, data), (_, request) in zip(seen.exchange.messages, seen.exchange.requests, strict=True):
-        if sender == seen.who and request is not None and request.error_code is not None:
-            return _four_octets(data)
+    found = seen.login.with_field("error_code", seen.who)
+    if found is not None:
+        return _four_octets(seen.login.messages[found.leg - 1][1])
     raise Skipped("no errorCode in this exchange")
 
 
-def _reported(play: Play, code: int) -> Outcome | None:
+def _reported(served: ScriptedServer, code: int) -> Outcome | None:
     """Check what the client told its caller, where that can be known."""
-    ntstatus = getattr(play.report, "ntstatus", None)
-    if play.report is not None and isinstance(ntstatus, int) and ntstatus & 0xFFFFFFFF != code:
+    ntstatus = getattr(served.report, "ntstatus", None)
+    if served.report is not None and isinstance(ntstatus, int) and ntstatus & 0xFFFFFFFF != code:
         return failed(f"reported as 0x{ntstatus & 0xFFFFFFFF:08X}")
     return None
 
@@ -153,11 +153,11 @@ def _error_code(run: ClientRun) -> Outcome:
          "02 05 00 C0 00 00 6D", "stops, and reports the same NTSTATUS")
 )  # fmt: skip
 def _unsigned(run: ClientRun) -> Outcome:
-    play = run.serve(
+    served = run.serve(
         key=lambda _, message: mutate.raw_error_code(TSRequest(message.version), bytes.fromhex("00c000006d"))
     )
-    outcome = run.stopped(play, "errorCode in five octets")
-    return outcome if outcome.verdict is not Verdict.PASS else _reported(play, LOGON_FAILURE) or outcome
+    outcome = run.stopped(served, "errorCode in five octets")
+    return outcome if outcome.verdict is not Verdict.PASS else _reported(served, LOGON_FAILURE) or outcome
 
 
 @CATALOGUE.client(
@@ -166,8 +166,8 @@ def _unsigned(run: ClientRun) -> Outcome:
 )  # fmt: skip
 def _error_wins(run: ClientRun) -> Outcome:
     _knows_error_code(run)
-    play = run.serve(key=lambda _, message: mutate.replaced(message, error_code=LOGON_FAILURE))
-    return run.stopped(play, "errorCode beside a right pubKeyAuth")
+    served = run.serve(key=lambda _, message: mutate.replaced(message, error_code=LOGON_FAILURE))
+    return run.stopped(served, "errorCode beside a right pubKeyAuth")
 
 
 def _knows_error_code(run: ClientRun) -> None:
@@ -183,10 +183,10 @@ def _knows_error_code(run: ClientRun) -> None:
 )  # fmt: skip
 def _zero(run: ClientRun) -> Outcome:
     _knows_error_code(run)
-    play = run.serve(key=lambda _, message: mutate.replaced(message, error_code=0))
-    if play.delegated_something:
+    served = run.serve(key=lambda _, message: mutate.replaced(message, error_code=0))
+    if served.delegated_something:
         return lenient("errorCode 0 was taken for no error")
-    return run.stopped(play, "errorCode 0")
+    return run.stopped(served, "errorCode 0")
 
 
 @CATALOGUE.client(
@@ -196,11 +196,11 @@ def _zero(run: ClientRun) -> Outcome:
 def _reasons(run: ClientRun) -> Outcome:
     texts = set()
     for code in REASONS:
-        play = run.serve(challenge=lambda _, message, c=code: _error(c, message.version))
-        outcome = run.stopped_early(play, f"errorCode 0x{code:08X}")
+        served = run.serve(challenge=lambda _, message, c=code: _error(c, message.version))
+        outcome = run.stopped_early(served, f"errorCode 0x{code:08X}")
         if outcome.verdict is not Verdict.PASS:
             return outcome
-        texts.add(f"{getattr(play.report, 'ntstatus', None)} {play.report}")
+        texts.add(f"{getattr(served.report, 'ntstatus', None)} {served.report}")
     return (
         passed() if len(texts) == len(REASONS) else failed(f"{len(texts)} different errors for {len(REASONS)} reasons")
     )
@@ -211,9 +211,9 @@ def _reasons(run: ClientRun) -> Outcome:
          "errorCode 0xC00700EA", "stops; the number is kept")
 )  # fmt: skip
 def _unknown(run: ClientRun) -> Outcome:
-    play = run.serve(challenge=lambda _, message: _error(0xC00700EA, message.version))
-    outcome = run.stopped_early(play, "an unknown errorCode")
-    return outcome if outcome.verdict is not Verdict.PASS else _reported(play, 0xC00700EA) or outcome
+    served = run.serve(challenge=lambda _, message: _error(0xC00700EA, message.version))
+    outcome = run.stopped_early(served, "an unknown errorCode")
+    return outcome if outcome.verdict is not Verdict.PASS else _reported(served, 0xC00700EA) or outcome
 
 
 @CATALOGUE.client(
@@ -222,8 +222,8 @@ def _unknown(run: ClientRun) -> Outcome:
 )  # fmt: skip
 def _from_old(run: ClientRun) -> Outcome:
     for version in (5, 2):
-        play = run.try_serve(version=version, challenge=lambda _, message: _error(LOGON_FAILURE, message.version))
-        outcome = run.stopped_early(play, f"errorCode from version {version}")
+        served = run.try_serve(version=version, challenge=lambda _, message: _error(LOGON_FAILURE, message.version))
+        outcome = run.stopped_early(served, f"errorCode from version {version}")
         if outcome.verdict is not Verdict.PASS:
             return outcome
     return passed()
@@ -234,15 +234,15 @@ def _from_old(run: ClientRun) -> Outcome:
          "close_notify in place of the fourth message", "the login failed; no hang")
 )  # fmt: skip
 def _closed(run: ClientRun) -> Outcome:
-    def close(play: Play, _: TSRequest) -> None:
-        play.wire.close_notify()
+    def close(served: ScriptedServer, _: TSRequest) -> None:
+        served.connection.close_notify()
 
-    play = run.serve(key=close)
-    if play.crash:
-        return Outcome(Verdict.CRASH, play.crash)
-    if "report" in run.target.features and play.report is None:
+    served = run.serve(key=close)
+    if served.crash:
+        return Outcome(Verdict.CRASH, served.crash)
+    if "report" in run.target.features and served.report is None:
         return failed("the client does not notice")
-    return run.stopped(play, "close_notify") if play.end is None or play.end.end is not End.SILENT else passed()
+    return run.stopped(served, "close_notify") if served.end is None or served.end.end is not End.SILENT else passed()
 
 
 @CATALOGUE.server(
@@ -250,8 +250,8 @@ def _closed(run: ClientRun) -> Outcome:
          "errorCode in place of the third message", "the login ends")
 )  # fmt: skip
 def _client_error(run: ServerRun) -> Outcome:
-    attempt = run.login(key=lambda _, message: _error(0x8009030C, message.version))
-    return run.key_refused(attempt, "errorCode of the client")
+    login = run.login(key=lambda _, message: _error(0x8009030C, message.version))
+    return run.key_refused(login, "errorCode of the client")
 
 
 @CATALOGUE.server(
@@ -259,10 +259,10 @@ def _client_error(run: ServerRun) -> Outcome:
          "a TSRequest with nothing but errorCode", "the login ends; the answer, if any, is no larger than a refusal")
 )  # fmt: skip
 def _first_error(run: ServerRun) -> Outcome:
-    attempt = run.login(first=lambda _, message: _error(0x8009030C, message.version))
-    if attempt.end is not None and len(attempt.end.data) > 512:
-        return failed(f"an answer of {len(attempt.end.data)} octets")
-    return run.key_refused(attempt, "errorCode as the first message")
+    login = run.login(first=lambda _, message: _error(0x8009030C, message.version))
+    if login.end is not None and len(login.end.data) > 512:
+        return failed(f"an answer of {len(login.end.data)} octets")
+    return run.key_refused(login, "errorCode as the first message")
 
 
 @CATALOGUE.server(
@@ -270,12 +270,12 @@ def _first_error(run: ServerRun) -> Outcome:
          "a wrong password", "errorCode alone: neither the client's pubKeyAuth nor its token")
 )  # fmt: skip
 def _no_echo(run: ServerRun) -> Outcome:
-    attempt = _wrong_password(run)
-    request = attempt.end.request if attempt.end is not None else None
+    login = _wrong_password(run)
+    request = login.end.request if login.end is not None else None
     if request is None:
-        return judge_refusal(attempt.end, attempt.crash, accepted=failed("the server went on"))
+        return judge_refusal(login.end, login.crash, accepted=failed("the server went on"))
     if request.pub_key_auth is not None:
-        own = request.pub_key_auth == attempt.own_key_auth
+        own = request.pub_key_auth == login.own_key_auth
         return failed("the client's own pubKeyAuth came back" if own else "pubKeyAuth beside errorCode")
     return failed("negoTokens beside errorCode") if request.nego_tokens is not None else passed()
 
@@ -289,9 +289,9 @@ def _same_answer(run: ServerRun) -> Outcome:
     unknown_user = run.login(username=f"nobody{secrets.token_hex(4)}")
     if unknown_user.key_answered:
         raise Skipped("the server takes any user")
-    for attempt in (wrong, unknown_user):
-        if attempt.crash:
-            return Outcome(Verdict.CRASH, attempt.crash)
+    for login in (wrong, unknown_user):
+        if login.crash:
+            return Outcome(Verdict.CRASH, login.crash)
     one, other = wrong.end, unknown_user.end
     if one is None or other is None:
         return failed("not refused")
@@ -306,8 +306,8 @@ def _same_answer(run: ServerRun) -> Outcome:
          "nothing at all after the TLS handshake", "closed within the server's deadline"), "clock",
 )  # fmt: skip
 def _silent(run: ServerRun) -> Outcome:
-    wire = run.connect()
-    if wire.handshake() is not None:
+    connection = run.connect()
+    if connection.handshake() is not None:
         return failed("the TLS handshake failed")
-    reply = wire.receive()
-    return judge_refusal(reply, wire.link.crash, accepted=failed("an unasked message"))
+    reply = connection.receive()
+    return judge_refusal(reply, connection.link.crash, accepted=failed("an unasked message"))

@@ -5,36 +5,36 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from credssp.conformance.attempt import Attempt
 from credssp.conformance.catalogue._base import CATALOGUE, CLIENT, MUST, ROBUSTNESS, SERVER, SHOULD
 from credssp.conformance.client_run import ClientRun
-from credssp.conformance.play import Play
+from credssp.conformance.connection import Connection, End
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
 from credssp.conformance.run import ServerRun, describe_end, judge_refusal
-from credssp.conformance.setup import Front, Setup
-from credssp.conformance.wire import End, Wire
+from credssp.conformance.scripted_client import ScriptedClient
+from credssp.conformance.scripted_server import ScriptedServer
+from credssp.conformance.setup import RdpAnswer, Setup
 from credssp.conformance.x224 import ask
 from credssp.rdp.negotiation import NegotiationResponse
 from credssp.rdp.x224 import ConnectionConfirm
 
 rule = CATALOGUE.rule
 SSL, HYBRID, HYBRID_EX = 1, 2, 8
-EX = Front(selected=HYBRID_EX)
+EX = RdpAnswer(selected=HYBRID_EX)
 SUCCESS, DENIED = b"\0\0\0\0", b"\5\0\0\0"
 
 
-def _result(run: ClientRun, data: bytes) -> Play:
+def _result(run: ClientRun, data: bytes) -> ScriptedServer:
     """Serve a good login with HYBRID_EX and send this behind it."""
-    play = run.try_serve(front=EX)
-    if not play.delegated_something:
-        raise Skipped(f"no good login with HYBRID_EX: {describe_end(play.end)}")
+    served = run.try_serve(rdp=EX)
+    if not served.delegated_something:
+        raise Skipped(f"no good login with HYBRID_EX: {describe_end(served.end)}")
     if data:
-        play.wire.send(data)
-    return play
+        served.connection.send(data)
+    return served
 
 
-def _complete(play: Play) -> bool:
-    peer = getattr(play.wire.link, "peer", None)
+def _complete(served: ScriptedServer) -> bool:
+    peer = getattr(served.connection.link, "peer", None)
     if peer is None:
         raise Skipped("this client does not show whether it went on")
     return bool(getattr(peer, "complete", False))
@@ -53,12 +53,12 @@ def _authorized(run: ClientRun) -> Outcome:
          "HYBRID_EX and 00000005", "the client stops, with an error of its own"), "x224",
 )  # fmt: skip
 def _denied(run: ClientRun) -> Outcome:
-    play = _result(run, DENIED)
-    if play.crash:
-        return Outcome(Verdict.CRASH, play.crash)
-    if _complete(play):
+    served = _result(run, DENIED)
+    if served.crash:
+        return Outcome(Verdict.CRASH, served.crash)
+    if _complete(served):
         return failed("the client went on")
-    return passed(type(play.report).__name__) if play.report is not None else failed("no error")
+    return passed(type(served.report).__name__) if served.report is not None else failed("no error")
 
 
 @CATALOGUE.client(
@@ -66,10 +66,10 @@ def _denied(run: ClientRun) -> Outcome:
          "HYBRID_EX and 00000007", "the client stops"), "x224",
 )  # fmt: skip
 def _unknown(run: ClientRun) -> Outcome:
-    play = _result(run, b"\7\0\0\0")
-    if play.crash:
-        return Outcome(Verdict.CRASH, play.crash)
-    return failed("the client went on") if _complete(play) else passed()
+    served = _result(run, b"\7\0\0\0")
+    if served.crash:
+        return Outcome(Verdict.CRASH, served.crash)
+    return failed("the client went on") if _complete(served) else passed()
 
 
 @CATALOGUE.client(
@@ -78,10 +78,10 @@ def _unknown(run: ClientRun) -> Outcome:
 )  # fmt: skip
 def _half(run: ClientRun) -> Outcome:
     for data in (b"\0\0", b""):
-        play = _result(run, data)
-        if play.crash:
-            return Outcome(Verdict.CRASH, play.crash)
-        if _complete(play):
+        served = _result(run, data)
+        if served.crash:
+            return Outcome(Verdict.CRASH, served.crash)
+        if _complete(served):
             return failed(f"the client went on after {len(data)} octets")
     return passed()
 
@@ -91,24 +91,26 @@ def _half(run: ClientRun) -> Outcome:
          "HYBRID_EX; the result and the next PDU in one record", "the next PDU is not lost"), "x224",
 )  # fmt: skip
 def _coalesced(run: ClientRun) -> Outcome:
-    play = _result(run, SUCCESS + b"\x03\x00\x00\x0c")
-    if not _complete(play):
+    served = _result(run, SUCCESS + b"\x03\x00\x00\x0c")
+    if not _complete(served):
         return failed("the client did not go on")
-    endpoint = getattr(getattr(play.wire.link, "peer", None), "unused_data", None)
+    endpoint = getattr(getattr(served.connection.link, "peer", None), "unused_data", None)
     if endpoint is None:
         raise Skipped("this client does not show what it keeps")
     return passed() if endpoint == b"\x03\x00\x00\x0c" else failed(f"{len(endpoint)} octets were kept")
 
 
-def _login(run: ServerRun, protocols: int, setup: Setup | None = None, **plan: Any) -> tuple[int, Wire, Attempt]:
+def _login(
+    run: ServerRun, protocols: int, setup: Setup | None = None, **plan: Any
+) -> tuple[int, Connection, ScriptedClient]:
     """Log on after a negotiation; returns what was selected, the connection and the login."""
     link = run.raw(setup)
     answer = ask(link, protocols, run.target.timeout)
     if not isinstance(answer, ConnectionConfirm) or not isinstance(answer.negotiation, NegotiationResponse):
         raise Skipped("no protocol was selected")
-    wire = run.wrap(link)
-    attempt = run.login(wire=wire, **plan)
-    return int(answer.negotiation.selected), wire, attempt
+    connection = run.wrap(link)
+    login = run.login(connection=connection, **plan)
+    return int(answer.negotiation.selected), connection, login
 
 
 @CATALOGUE.server(
@@ -116,10 +118,10 @@ def _login(run: ServerRun, protocols: int, setup: Setup | None = None, **plan: A
          "a good login with HYBRID", "nothing comes behind it"), "x224",
 )  # fmt: skip
 def _no_result(run: ServerRun) -> Outcome:
-    _, wire, attempt = _login(run, SSL | HYBRID)
-    if not attempt.key_answered:
+    _, connection, login = _login(run, SSL | HYBRID)
+    if not login.key_answered:
         raise Skipped("no good login")
-    extra = wire.plaintext(4, min(0.5, run.target.timeout))
+    extra = connection.plaintext(4, min(0.5, run.target.timeout))
     return failed(f"{len(extra)} octets: {extra.hex()}") if extra else passed()
 
 
@@ -128,12 +130,12 @@ def _no_result(run: ServerRun) -> Outcome:
          "a good login with HYBRID_EX", "00000000 behind authInfo, before anything else"), "x224",
 )  # fmt: skip
 def _four_octets(run: ServerRun) -> Outcome:
-    selected, wire, attempt = _login(run, SSL | HYBRID | HYBRID_EX)
+    selected, connection, login = _login(run, SSL | HYBRID | HYBRID_EX)
     if selected != HYBRID_EX:
         raise Skipped("the server does not have HYBRID_EX")
-    if not attempt.key_answered:
+    if not login.key_answered:
         raise Skipped("no good login")
-    result = wire.plaintext(4)
+    result = connection.plaintext(4)
     return passed() if result == SUCCESS else failed(f"{len(result)} octets: {result.hex()}")
 
 
@@ -142,12 +144,12 @@ def _four_octets(run: ServerRun) -> Outcome:
          "a wrong password with HYBRID_EX", "errorCode or an end; no result"), "x224",
 )  # fmt: skip
 def _refused(run: ServerRun) -> Outcome:
-    selected, wire, attempt = _login(run, SSL | HYBRID | HYBRID_EX, password=secrets.token_hex(8))
+    selected, connection, login = _login(run, SSL | HYBRID | HYBRID_EX, password=secrets.token_hex(8))
     if selected != HYBRID_EX:
         raise Skipped("the server does not have HYBRID_EX")
-    if attempt.key_answered:
+    if login.key_answered:
         raise Skipped("the server takes any password")
-    extra = wire.plaintext(4, min(0.5, run.target.timeout))
+    extra = connection.plaintext(4, min(0.5, run.target.timeout))
     return failed(f"{extra.hex()} after a refusal") if extra else passed()
 
 
@@ -156,12 +158,12 @@ def _refused(run: ServerRun) -> Outcome:
          "HYBRID_EX; a right password of a user who may not log on", "00000005, then an end"), "x224",
 )  # fmt: skip
 def _not_authorized(run: ServerRun) -> Outcome:
-    selected, wire, attempt = _login(run, SSL | HYBRID | HYBRID_EX, Setup(authorized=False))
-    if selected != HYBRID_EX or not attempt.key_answered:
+    selected, connection, login = _login(run, SSL | HYBRID | HYBRID_EX, Setup(authorized=False))
+    if selected != HYBRID_EX or not login.key_answered:
         raise Skipped("no good login with HYBRID_EX")
     # A server whose end shows at once has been read already.
-    early = attempt.end is not None and attempt.end.end is End.OTHER
-    result = attempt.end.data if early and attempt.end is not None else wire.plaintext(4)
+    early = login.end is not None and login.end.end is End.OTHER
+    result = login.end.data if early and login.end is not None else connection.plaintext(4)
     if result != DENIED:
         return failed(f"{len(result)} octets: {result.hex()}")
-    return judge_refusal(wire.receive(), wire.link.crash, accepted=failed("the connection stayed open"))
+    return judge_refusal(connection.receive(), connection.link.crash, accepted=failed("the connection stayed open"))

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from credssp.conformance.attempt import Attempt
 from credssp.conformance.catalogue._base import (
     CATALOGUE,
     MAY,
@@ -18,12 +17,13 @@ from credssp.conformance.catalogue._base import (
     SERVER,
     SHOULD,
 )
+from credssp.conformance.connection import End
 from credssp.conformance.inner import KerberosInner
 from credssp.conformance.kerberos import KerberosClient, KerberosSession, WrapToken
 from credssp.conformance.kerberos.client import CONF, INTEG
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, describe_end, judge_refusal
-from credssp.conformance.wire import End
+from credssp.conformance.scripted_client import ScriptedClient
 from credssp.errors import CredSSPError
 from credssp.spnego import OID, NegTokenResp
 
@@ -34,15 +34,15 @@ TURNS: tuple[Mapping[str, int], ...] = ({"rrc": 0}, {"rrc": 28}, {"rrc": 5}, {"e
 """EC and RRC of Wrap tokens: MIT's and Heimdal's, Windows', none in particular, and with filler."""
 
 
-def _client(attempt: Attempt) -> KerberosClient:
-    client = attempt.kerberos
+def _client(login: ScriptedClient) -> KerberosClient:
+    client = login.kerberos
     assert client is not None  # noqa: S101  # it was asked for
     return client
 
 
-def _session(attempt: Attempt) -> KerberosSession:
-    assert isinstance(attempt.inner, KerberosInner)  # noqa: S101
-    return attempt.inner.session
+def _session(login: ScriptedClient) -> KerberosSession:
+    assert isinstance(login.inner, KerberosInner)  # noqa: S101
+    return login.inner.session
 
 
 @CATALOGUE.server(
@@ -68,10 +68,10 @@ def _bare(run: ServerRun) -> Outcome:
          "AP-REQ with mutual-required", "AP-REP that repeats the time of the authenticator"), NEEDS,
 )  # fmt: skip
 def _proof(run: ServerRun) -> Outcome:
-    attempt = run.kerberos_login()
-    if not attempt.key_answered:
-        return run.taken(attempt, "Kerberos")
-    return passed() if _client(attempt).mutual_proof else failed("AP-REP repeats another time")
+    login = run.kerberos_login()
+    if not login.key_answered:
+        return run.taken(login, "Kerberos")
+    return passed() if _client(login).mutual_proof else failed("AP-REP repeats another time")
 
 
 def _faulty(rule_id: str, title: str, level: Any, section: str, stimulus: str, *faults: Mapping[str, Any]) -> None:
@@ -110,9 +110,9 @@ _faulty("CSSP-KRB-07", "a ticket that was changed", SECURITY, "RFC 4120 3.2.3",
 def _replay(run: ServerRun) -> Outcome:
     run.kerberos_login()
     recorded = run.evidence[0].data
-    attempt = run.kerberos_login(first=lambda _, __: recorded)
-    end = attempt.end if attempt.stage == "first" else None
-    return judge_refusal(end, attempt.crash, accepted=lenient("answered"))
+    login = run.kerberos_login(first=lambda _, __: recorded)
+    end = login.end if login.stage == "first" else None
+    return judge_refusal(end, login.crash, accepted=lenient("answered"))
 
 
 @CATALOGUE.server(
@@ -120,12 +120,12 @@ def _replay(run: ServerRun) -> Outcome:
          "an authenticator with a checksum of type 7", "refused (or taken: lenient)"), NEEDS,
 )  # fmt: skip
 def _foreign_checksum(run: ServerRun) -> Outcome:
-    attempt = run.kerberos_login(kerberos={"checksum": "other"})
-    return _or_lenient(run, attempt, "a checksum of another type")
+    login = run.kerberos_login(kerberos={"checksum": "other"})
+    return _or_lenient(run, login, "a checksum of another type")
 
 
-def _or_lenient(run: ServerRun, attempt: Attempt, what: str) -> Outcome:
-    return lenient(f"{what} was taken") if attempt.key_answered else run.key_refused(attempt, what)
+def _or_lenient(run: ServerRun, login: ScriptedClient, what: str) -> Outcome:
+    return lenient(f"{what} was taken") if login.key_answered else run.key_refused(login, what)
 
 
 @CATALOGUE.server(
@@ -135,8 +135,8 @@ def _or_lenient(run: ServerRun, attempt: Attempt, what: str) -> Outcome:
 )  # fmt: skip
 def _no_confidentiality(run: ServerRun) -> Outcome:
     for flag in (CONF, INTEG):
-        attempt = run.kerberos_login(kerberos={"flags": 0x3E & ~flag})
-        outcome = _or_lenient(run, attempt, "a session without CONF or INTEG")
+        login = run.kerberos_login(kerberos={"flags": 0x3E & ~flag})
+        outcome = _or_lenient(run, login, "a session without CONF or INTEG")
         if outcome.verdict is not Verdict.PASS:
             return outcome
     return passed()
@@ -148,8 +148,8 @@ def _no_confidentiality(run: ServerRun) -> Outcome:
     NEEDS,
 )  # fmt: skip
 def _signed_key(run: ServerRun) -> Outcome:
-    attempt = run.kerberos_login(seal_key=lambda a, value: _session(a).wrap(value, seal=False, rrc=0))
-    return _or_lenient(run, attempt, "a pubKeyAuth in clear")
+    login = run.kerberos_login(seal_key=lambda a, value: _session(a).wrap(value, seal=False, rrc=0))
+    return _or_lenient(run, login, "a pubKeyAuth in clear")
 
 
 @CATALOGUE.server(
@@ -157,8 +157,8 @@ def _signed_key(run: ServerRun) -> Outcome:
          "the credentials in a Wrap token without encryption", "refused (or taken: lenient, the harm is done)"), NEEDS,
 )  # fmt: skip
 def _signed_credentials(run: ServerRun) -> Outcome:
-    attempt = run.kerberos_login(seal_auth=lambda a, value: _session(a).wrap(value, seal=False, rrc=0))
-    return run.refused(attempt, "authInfo in clear", or_lenient=True)
+    login = run.kerberos_login(seal_auth=lambda a, value: _session(a).wrap(value, seal=False, rrc=0))
+    return run.refused(login, "authInfo in clear", or_lenient=True)
 
 
 @CATALOGUE.server(
@@ -167,8 +167,8 @@ def _signed_credentials(run: ServerRun) -> Outcome:
 )  # fmt: skip
 def _changed(run: ServerRun) -> Outcome:
     for at in (-1, 15):
-        attempt = run.kerberos_login(key_octets=lambda sealed, at=at: _flipped(sealed, at))
-        outcome = run.key_refused(attempt, "a changed pubKeyAuth")
+        login = run.kerberos_login(key_octets=lambda sealed, at=at: _flipped(sealed, at))
+        outcome = run.key_refused(login, "a changed pubKeyAuth")
         if outcome.verdict is not Verdict.PASS:
             return outcome
     return passed()
@@ -186,8 +186,8 @@ def _flipped(data: bytes, at: int) -> bytes:
 )  # fmt: skip
 def _turned(run: ServerRun) -> Outcome:
     for turn in TURNS:
-        attempt = run.kerberos_login(seal_key=lambda a, value, turn=turn: _session(a).wrap(value, **turn))
-        outcome = run.taken(attempt, f"RRC {turn['rrc']}, EC {turn.get('ec', 0)}")
+        login = run.kerberos_login(seal_key=lambda a, value, turn=turn: _session(a).wrap(value, **turn))
+        outcome = run.taken(login, f"RRC {turn['rrc']}, EC {turn.get('ec', 0)}")
         if outcome.verdict is not Verdict.PASS:
             return outcome
     return passed()
@@ -198,8 +198,8 @@ def _turned(run: ServerRun) -> Outcome:
          "pubKeyAuth with the flag and the key usage of the acceptor", "refused: a reflection"), NEEDS,
 )  # fmt: skip
 def _reflected(run: ServerRun) -> Outcome:
-    attempt = run.kerberos_login(seal_key=lambda a, value: _session(a).wrap(value, reflect=True))
-    return run.key_refused(attempt, "a token of the acceptor")
+    login = run.kerberos_login(seal_key=lambda a, value: _session(a).wrap(value, reflect=True))
+    return run.key_refused(login, "a token of the acceptor")
 
 
 @CATALOGUE.server(
@@ -207,8 +207,8 @@ def _reflected(run: ServerRun) -> Outcome:
          "authInfo with the sequence number of pubKeyAuth", "refused (or taken: lenient)"), NEEDS,
 )  # fmt: skip
 def _repeated_number(run: ServerRun) -> Outcome:
-    def seal(attempt: Attempt, value: bytes) -> bytes:
-        session = _session(attempt)
+    def seal(login: ScriptedClient, value: bytes) -> bytes:
+        session = _session(login)
         return session.wrap(value, sequence=session.sequence - 1)
 
     return run.refused(run.kerberos_login(seal_auth=seal), "a sequence number that was used", or_lenient=True)
@@ -219,16 +219,16 @@ def _repeated_number(run: ServerRun) -> Outcome:
          "a good login", "pubKeyAuth is sealed, sent by the acceptor, with its subkey where AP-REP has one"), NEEDS,
 )  # fmt: skip
 def _server_flags(run: ServerRun) -> Outcome:
-    attempt = run.kerberos_login()
-    if attempt.key_reply is None or attempt.key_reply.pub_key_auth is None:
-        return run.taken(attempt, "Kerberos")
-    chosen = _client(attempt).acceptor_subkey
+    login = run.kerberos_login()
+    if login.key_reply is None or login.key_reply.pub_key_auth is None:
+        return run.taken(login, "Kerberos")
+    chosen = _client(login).acceptor_subkey
     wanted = 0x03 | (0x04 if chosen else 0)
     try:
-        flags = WrapToken.decode(attempt.key_reply.pub_key_auth).flags
+        flags = WrapToken.decode(login.key_reply.pub_key_auth).flags
     except CredSSPError as error:
         return failed(getattr(error, "message", str(error)))
-    if flags != wanted or attempt.server_key is None:
+    if flags != wanted or login.server_key is None:
         return failed(f"flags 0x{flags:02X} where 0x{wanted:02X} belong")
     return passed("with the acceptor's subkey" if chosen else "the acceptor chose no subkey")
 
@@ -240,13 +240,13 @@ def _server_flags(run: ServerRun) -> Outcome:
 )  # fmt: skip
 def _microsoft_oid(run: ServerRun) -> Outcome:
     run.baseline("spnego-kerberos")
-    attempt = run.try_login(form="spnego-kerberos", mech_types=(OID.MS_KERBEROS, OID.KERBEROS, OID.NTLM))
-    answers = attempt.exchange().of("server")
-    if attempt.key_answered and answers and answers[0].nego_tokens:
+    login = run.try_login(form="spnego-kerberos", mech_types=(OID.MS_KERBEROS, OID.KERBEROS, OID.NTLM))
+    answers = login.observed().login.of("server")
+    if login.key_answered and answers and answers[0].nego_tokens:
         mech = NegTokenResp.decode(answers[0].nego_tokens[0]).supported_mech
         if mech not in (None, OID.MS_KERBEROS):
             return failed(f"supportedMech is {mech}")
-    return run.taken(attempt, "Kerberos by its Microsoft OID")
+    return run.taken(login, "Kerberos by its Microsoft OID")
 
 
 @CATALOGUE.server(
@@ -267,8 +267,8 @@ def _mic(rule_id: str, title: str, stimulus: str, mic: str) -> None:
         good = run.try_login(form="spnego-kerberos", mech_types=SECOND)
         if not good.key_answered:
             raise Skipped(f"Kerberos as the second mechanism is not taken: {describe_end(good.end)}")
-        attempt = run.try_login(form="spnego-kerberos", mech_types=SECOND, mic=mic)
-        return run.key_refused(attempt, stimulus)
+        login = run.try_login(form="spnego-kerberos", mech_types=SECOND, mic=mic)
+        return run.key_refused(login, stimulus)
 
 
 _mic("CSSP-KRB-20", "a mechListMIC that does not verify", "Kerberos second; one bit of the mechListMIC flipped", "bad")
@@ -290,11 +290,11 @@ def _unasked_mic(run: ServerRun) -> Outcome:
          "an authenticator under another key, version 6", "errorCode, or KRB-ERROR"), NEEDS,
 )  # fmt: skip
 def _refusal_told(run: ServerRun) -> Outcome:
-    attempt = run.kerberos_login(kerberos={"spoil_key": True})
-    if attempt.key_answered:
+    login = run.kerberos_login(kerberos={"spoil_key": True})
+    if login.key_answered:
         return failed("taken")
-    if attempt.error_code is not None or _client(attempt).error is not None:
-        return passed(describe_end(attempt.end))
-    if attempt.end is not None and attempt.end.end is End.SILENT:
+    if login.error_code is not None or _client(login).error is not None:
+        return passed(describe_end(login.end))
+    if login.end is not None and login.end.end is End.SILENT:
         return Outcome(Verdict.HANG, "neither an answer nor a close")
-    return Outcome(Verdict.CRASH, attempt.crash) if attempt.crash else failed(f"not told: {describe_end(attempt.end)}")
+    return Outcome(Verdict.CRASH, login.crash) if login.crash else failed(f"not told: {describe_end(login.end)}")

@@ -8,13 +8,13 @@ from __future__ import annotations
 from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SHOULD
 from credssp.conformance.catalogue.krb import NEEDS, TURNS
 from credssp.conformance.client_run import ClientRun
-from credssp.conformance.exchange import Observation
 from credssp.conformance.kerberos import APReqFacts, KerberosSession, WrapToken
 from credssp.conformance.kerberos.client import CONF, INTEG, MUTUAL
 from credssp.conformance.kerberos.server import KerberosAnswer
 from credssp.conformance.kerberos.session import SENT_BY_ACCEPTOR
-from credssp.conformance.play import Play
+from credssp.conformance.observation import Observation
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
+from credssp.conformance.scripted_server import ScriptedServer
 from credssp.errors import CredSSPError
 from credssp.kerberos.ap import APReq, Ticket
 from credssp.spnego import NegState, NegTokenResp
@@ -22,12 +22,12 @@ from credssp.spnego import NegState, NegTokenResp
 rule = CATALOGUE.rule
 
 
-def _play(run: ClientRun) -> Play:
+def _play(run: ClientRun) -> ScriptedServer:
     """Return a good login with Kerberos."""
-    play = run.baseline()
-    if play.kerberos is None:
+    served = run.baseline()
+    if served.kerberos is None:
         raise Skipped("the client does not speak Kerberos here")
-    return play
+    return served
 
 
 def _facts(run: ClientRun) -> APReqFacts:
@@ -37,10 +37,10 @@ def _facts(run: ClientRun) -> APReqFacts:
     return service.facts
 
 
-def _service(play: Play) -> KerberosSession:
-    assert play.kerberos is not None  # noqa: S101
-    assert play.kerberos.session is not None  # noqa: S101
-    return play.kerberos.session
+def _service(served: ScriptedServer) -> KerberosSession:
+    assert served.kerberos is not None  # noqa: S101
+    assert served.kerberos.session is not None  # noqa: S101
+    return served.kerberos.session
 
 
 @CATALOGUE.observe(
@@ -53,7 +53,7 @@ def _asks_for_proof(seen: Observation) -> Outcome:
 
 
 def _ap_req(seen: Observation) -> APReq:
-    found = seen.exchange.ap_req()
+    found = seen.login.ap_req
     if found is None:
         raise Skipped("not Kerberos")
     return found
@@ -123,12 +123,12 @@ def _bad_answer(rule_id: str, title: str, section: str, stimulus: str, answer: K
     )
     def stop(run: ClientRun) -> Outcome:
         good = _play(run)
-        if answer == "none" and not good.exchange().is_spnego:
+        if answer == "none" and not good.observed().login.is_spnego:
             raise Skipped("without SPNEGO there is no message without a token")
-        play = run.serve(kerberos=answer)
-        if play.key_message is not None:
+        served = run.serve(kerberos=answer)
+        if served.key_message is not None:
             return failed(f"{stimulus}: the client went on to pubKeyAuth")
-        return run.stopped(play, stimulus)
+        return run.stopped(served, stimulus)
 
 
 _bad_answer("CSSP-KRB-28", "AP-REP under another key", "1.3; RFC 4120 3.2.5",
@@ -148,9 +148,9 @@ _bad_answer("CSSP-KRB-31", "KRB-ERROR", "RFC 4120 3.2.3",
 )  # fmt: skip
 def _signed_answer(run: ClientRun) -> Outcome:
     _play(run)
-    play = run.serve(seal_key=lambda p, value: _service(p).wrap(value, seal=False, rrc=0))
+    served = run.serve(seal_key=lambda p, value: _service(p).wrap(value, seal=False, rrc=0))
     what = "a pubKeyAuth in clear"
-    return lenient(f"{what} was taken") if play.delegated_something else run.stopped(play, what)
+    return lenient(f"{what} was taken") if served.delegated_something else run.stopped(served, what)
 
 
 @CATALOGUE.client(
@@ -160,8 +160,8 @@ def _signed_answer(run: ClientRun) -> Outcome:
 def _turned_answer(run: ClientRun) -> Outcome:
     _play(run)
     for turn in TURNS:
-        play = run.serve(seal_key=lambda p, value, turn=turn: _service(p).wrap(value, **turn))
-        outcome = run.completed(play, f"RRC {turn['rrc']}, EC {turn.get('ec', 0)}")
+        served = run.serve(seal_key=lambda p, value, turn=turn: _service(p).wrap(value, **turn))
+        outcome = run.completed(served, f"RRC {turn['rrc']}, EC {turn.get('ec', 0)}")
         if outcome.verdict is not Verdict.PASS:
             return outcome
     return passed()
@@ -176,13 +176,13 @@ def _client_key(run: ClientRun) -> Outcome:
     _play(run)
     answers: tuple[tuple[KerberosAnswer, int], ...] = (("good", 0x06), ("no subkey", 0x02))
     for answer, wanted in answers:
-        play = run.serve(kerberos=answer)
-        message = play.key_message
+        served = run.serve(kerberos=answer)
+        message = served.key_message
         if message is not None and message.pub_key_auth is not None:
             flags = WrapToken.decode(message.pub_key_auth).flags
             if flags != wanted:
                 return failed(f"{answer}: flags 0x{flags:02X} where 0x{wanted:02X} belong")
-        outcome = run.completed(play, f"AP-REP: {answer}")
+        outcome = run.completed(served, f"AP-REP: {answer}")
         if outcome.verdict is not Verdict.PASS:
             return outcome
     return passed()
@@ -194,9 +194,9 @@ def _client_key(run: ClientRun) -> Outcome:
 )  # fmt: skip
 def _old_number(run: ClientRun) -> Outcome:
     _play(run)
-    play = run.serve(seal_key=lambda p, value: _service(p).wrap(value, sequence=max(_service(p).sequence - 70, 0)))
+    served = run.serve(seal_key=lambda p, value: _service(p).wrap(value, sequence=max(_service(p).sequence - 70, 0)))
     what = "a sequence number that is not due"
-    return lenient(f"{what} was taken") if play.delegated_something else run.stopped(play, what)
+    return lenient(f"{what} was taken") if served.delegated_something else run.stopped(served, what)
 
 
 @CATALOGUE.client(
@@ -221,7 +221,7 @@ def _unprotected_choice(run: ClientRun) -> Outcome:
     def drop(token: bytes | None) -> bytes | None:
         return None if token is None else NegTokenResp(NegState.ACCEPT_COMPLETED).encode()
 
-    play = run.try_serve(ntlm_first=True, last_token=drop)
-    if play.kerberos is not None or play.exchange().ntlm() is None:
+    served = run.try_serve(ntlm_first=True, last_token=drop)
+    if served.kerberos is not None or served.observed().login.ntlm.flags is None:
         raise Skipped("the client offers Kerberos alone, or no NTLM beside it")
-    return run.stopped(play, "NTLM without mechListMIC")
+    return run.stopped(served, "NTLM without mechListMIC")

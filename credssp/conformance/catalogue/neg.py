@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from credssp.conformance.catalogue._base import CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER, SHOULD
 from credssp.conformance.client_run import ClientRun
-from credssp.conformance.exchange import Observation
+from credssp.conformance.connection import End, Reply
 from credssp.conformance.links import Link
-from credssp.conformance.play import nothing_delegated
+from credssp.conformance.observation import Observation
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, judge_refusal
-from credssp.conformance.setup import Front, Setup
-from credssp.conformance.wire import End, Reply
+from credssp.conformance.scripted_server import nothing_delegated
+from credssp.conformance.setup import RdpAnswer, Setup
 from credssp.conformance.x224 import ask
 from credssp.errors import CredSSPError
 from credssp.rdp.negotiation import NegotiationFailure, NegotiationResponse
@@ -24,7 +24,7 @@ REMOTE_GUARD_REQUIRED, REMOTE_GUARD_SUPPORTED = 0x02, 0x10
 
 
 def _requested(run: ClientRun) -> ConnectionRequest:
-    link = run.start(front=Front(answer=b""))
+    link = run.start(rdp=RdpAnswer(answer=b""))
     try:
         return ConnectionRequest.decode(run.target.request(link)[4:])
     except CredSSPError as error:
@@ -111,7 +111,7 @@ def _all_protocols(run: ServerRun) -> Outcome:
     return passed(f"{answer}") if fits else failed(f"{answer}")
 
 
-def _client_stops(run: ClientRun, front: Front, what: str, setup: Setup | None = None) -> Outcome:
+def _client_stops(run: ClientRun, front: RdpAnswer, what: str, setup: Setup | None = None) -> Outcome:
     """Judge a client that must not begin TLS after this answer."""
     link = run.start(setup, front)
     data = link.receive(run.target.timeout)
@@ -129,7 +129,7 @@ def _unasked(run: ClientRun) -> Outcome:
     asked = _requested(run).negotiation
     protocols = int(asked.protocols) if asked is not None else 0
     free = next(bit for bit in (4, 0x10, HYBRID_EX) if not protocols & bit)
-    return _client_stops(run, Front(selected=free), f"selectedProtocol {free}")
+    return _client_stops(run, RdpAnswer(selected=free), f"selectedProtocol {free}")
 
 
 @CATALOGUE.observe(
@@ -138,7 +138,7 @@ def _unasked(run: ClientRun) -> Outcome:
          "MCS Connect Initial behind a good login", "serverSelectedProtocol is what was negotiated")
 )  # fmt: skip
 def _core_data(seen: Observation) -> Outcome:
-    data = seen.exchange.client_application
+    data = seen.login.client_application
     # CS_CORE is the first block behind the H.221 key of the GCC Conference Create Request.
     at = data.find(b"\x01\xc0", data.find(b"Duca") + 4) if b"Duca" in data else -1
     # TS_UD_CS_CORE: serverSelectedProtocol is the last of the optional fields, 212 octets behind the header's start.
@@ -154,10 +154,10 @@ def _core_data(seen: Observation) -> Outcome:
     "x224",
 )  # fmt: skip
 def _no_restricted_admin(run: ClientRun) -> Outcome:
-    play = run.try_serve(Setup(restricted_admin=True), front=Front(flags=0))
-    if play.delegated is not None and nothing_delegated(play.delegated):
+    served = run.try_serve(Setup(restricted_admin=True), rdp=RdpAnswer(flags=0))
+    if served.delegated is not None and nothing_delegated(served.delegated):
         return lenient("three empty strings were sent all the same")
-    return run.stopped(play, "a server without Restricted Admin")
+    return run.stopped(served, "a server without Restricted Admin")
 
 
 @CATALOGUE.server(
@@ -179,7 +179,7 @@ def _remote_guard_flag(run: ServerRun) -> Outcome:
 def _failures(run: ClientRun) -> Outcome:
     texts = set()
     for code in range(1, 8):
-        link = run.start(front=Front(answer=ConnectionConfirm(NegotiationFailure(code)).encode()))
+        link = run.start(rdp=RdpAnswer(answer=ConnectionConfirm(NegotiationFailure(code)).encode()))
         data = link.receive(run.target.timeout)
         if link.crash:
             return Outcome(Verdict.CRASH, link.crash)
@@ -198,11 +198,11 @@ def _failures(run: ClientRun) -> Outcome:
          "ClientHello in place of the Connection Request", "works (the direct approach), or is refused"), "x224",
 )  # fmt: skip
 def _direct(run: ServerRun) -> Outcome:
-    wire = run.wrap(run.raw(), tls=ClientTLS())
-    end = wire.handshake()
+    connection = run.wrap(run.raw(), tls=ClientTLS())
+    end = connection.handshake()
     if end is None:
         return passed("the direct approach works")
-    return judge_refusal(end, wire.link.crash, accepted=passed())
+    return judge_refusal(end, connection.link.crash, accepted=passed())
 
 
 @CATALOGUE.server(
@@ -232,8 +232,8 @@ def _bad_frames(run: ServerRun) -> Outcome:
 )  # fmt: skip
 def _no_credssp(run: ClientRun) -> Outcome:
     for front, what in (
-        (Front(answer=ConnectionConfirm(None).encode()), "no RDP_NEG_RSP"),
-        (Front(selected=0), "standard RDP security"),
+        (RdpAnswer(answer=ConnectionConfirm(None).encode()), "no RDP_NEG_RSP"),
+        (RdpAnswer(selected=0), "standard RDP security"),
     ):
         outcome = _client_stops(run, front, what)
         if outcome.verdict is not Verdict.PASS:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from credssp.conformance.catalogue._base import CATALOGUE, CLIENT, MUST, SERVER, SHOULD
 from credssp.conformance.client_run import ClientRun
+from credssp.conformance.connection import End, Reply
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
 from credssp.conformance.run import ServerRun, judge_refusal
-from credssp.conformance.setup import Front
-from credssp.conformance.wire import End, Reply
+from credssp.conformance.setup import RdpAnswer
 from credssp.conformance.x224 import ask, take_frame
 from credssp.errors import CredSSPError
 from credssp.rdp import tpkt
@@ -47,7 +47,7 @@ def _ends(run: ServerRun) -> Outcome:
     "x224",
 )  # fmt: skip
 def _request_form(run: ClientRun) -> Outcome:
-    data = run.target.request(run.start(front=Front(answer=b"")))
+    data = run.target.request(run.start(rdp=RdpAnswer(answer=b"")))
     if len(data) < 11:
         raise Skipped("no Connection Request")
     if data[:2] != b"\3\0" or int.from_bytes(data[2:4], "big") != len(data):
@@ -110,7 +110,7 @@ def _both(run: ServerRun) -> Outcome:
 )  # fmt: skip
 def _reserved(run: ClientRun) -> Outcome:
     run.baseline()
-    return run.completed(run.try_serve(front=Front(flags=4)), "NEGRSP_FLAG_RESERVED")
+    return run.completed(run.try_serve(rdp=RdpAnswer(flags=4)), "NEGRSP_FLAG_RESERVED")
 
 
 @CATALOGUE.client(
@@ -122,7 +122,7 @@ def _no_confirm(run: ClientRun) -> Outcome:
         ("030000130ed000001234000900080002000000", "negotiation data of type 9"),
         ("0300000b0ed000001234000200080002000000", "a frame that is too short"),
     ):
-        link = run.start(front=Front(answer=bytes.fromhex(answer)))
+        link = run.start(rdp=RdpAnswer(answer=bytes.fromhex(answer)))
         data = link.receive(run.target.timeout)
         if data and data[0] == 0x16:
             return failed(f"{what}: the client began TLS")
@@ -139,17 +139,17 @@ def _no_confirm(run: ClientRun) -> Outcome:
 )  # fmt: skip
 def _inside(run: ServerRun) -> Outcome:
     for protocols in (SSL | HYBRID, SSL):
-        wire = run.wrap(run.raw(), tls=ClientTLS())
-        if wire.handshake() is not None:
+        connection = run.wrap(run.raw(), tls=ClientTLS())
+        if connection.handshake() is not None:
             raise Skipped("no direct approach")
-        attempt = run.login(wire=wire)
-        if not attempt.key_answered:
+        login = run.login(connection=connection)
+        if not login.key_answered:
             raise Skipped("no good login in the direct approach")
-        early = wire.plaintext(4, min(0.3, run.target.timeout))
+        early = connection.plaintext(4, min(0.3, run.target.timeout))
         if early:
             return failed(f"{early.hex()} in front of the Connection Request")
-        wire.send(ConnectionRequest(negotiation=NegotiationRequest(Protocol(protocols))).encode())
-        chosen = _confirm(wire.plaintext(19))
+        connection.send(ConnectionRequest(negotiation=NegotiationRequest(Protocol(protocols))).encode())
+        chosen = _confirm(connection.plaintext(19))
         if protocols & HYBRID:
             if not isinstance(chosen, NegotiationResponse) or chosen.selected != HYBRID:
                 return failed(f"HYBRID was asked for: {chosen}")

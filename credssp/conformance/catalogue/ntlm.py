@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER, SHOULD
 from credssp.conformance.client_run import ClientRun
-from credssp.conformance.exchange import Observation, inner_token
 from credssp.conformance.ntlm import NTLM_FLAGS
+from credssp.conformance.observation import Observation
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, judge_refusal
-from credssp.errors import CredSSPError
+from credssp.exchange.recorded_login import inner_token
 from credssp.ntlm.av_pairs import AV_CHANNEL_BINDINGS, encode_av_pair
 from credssp.ntlm.messages import SIGNATURE, Authenticate, Challenge, NTLMv2Response
 from credssp.ntlm.session import SESSION_FLAGS
@@ -71,13 +71,9 @@ def _negotiate_sizes(run: ServerRun) -> Outcome:
          "a good login with NTLM", "MsvAvTargetName is TERMSRV/host, HTTP/host or WSMAN/host")
 )  # fmt: skip
 def _target_name(seen: Observation) -> Outcome:
-    ntlm = seen.exchange.ntlm()
-    if ntlm is None:
+    message = seen.login.ntlm.authenticate_message
+    if message is None:
         raise Skipped("not NTLM")
-    try:
-        message = Authenticate.decode(ntlm[2])
-    except CredSSPError as error:
-        return failed(str(error))
     name = message.ntlmv2.target_info.target_name if message.ntlmv2 is not None else None
     if not name:
         return failed("no MsvAvTargetName")
@@ -94,18 +90,18 @@ _SEALING = rule(
 
 @CATALOGUE.server(_SEALING)
 def _server_no_seal(run: ServerRun) -> Outcome:
-    attempt = run.login(ntlm={"flags": NTLM_FLAGS & ~SEAL_FLAG})
-    if attempt.server_key is not None:
+    login = run.login(ntlm={"flags": NTLM_FLAGS & ~SEAL_FLAG})
+    if login.server_key is not None:
         return lenient("taken; messages are sealed all the same")
-    return run.key_refused(attempt, "a login without SEAL")
+    return run.key_refused(login, "a login without SEAL")
 
 
 @CATALOGUE.client(_SEALING)
 def _client_no_seal(run: ClientRun) -> Outcome:
-    play = run.serve(challenge_token=lambda token: _flags(token, clear=SEAL_FLAG))
-    if play.answers and play.exchange().opened.client_key is not None:
+    served = run.serve(challenge_token=lambda token: _flags(token, clear=SEAL_FLAG))
+    if served.answers and served.observed().plain.client_key is not None:
         return lenient("taken; messages are sealed all the same")
-    return run.stopped_early(play, "CHALLENGE without SEAL")
+    return run.stopped_early(served, "CHALLENGE without SEAL")
 
 
 def _flags(token: bytes, *, clear: int) -> bytes:
@@ -123,7 +119,7 @@ def _flags(token: bytes, *, clear: int) -> bytes:
          "a good login with NTLM", "SIGN, SEAL, 128, KEY_EXCH and EXTENDED_SESSIONSECURITY in NEGOTIATE")
 )  # fmt: skip
 def _asked_for(seen: Observation) -> Outcome:
-    flags = seen.exchange.negotiate_flags()
+    flags = seen.login.ntlm.flags
     if flags is None:
         raise Skipped("not NTLM, or not all of it")
     missing = SESSION_FLAGS & ~flags[0]
@@ -159,10 +155,10 @@ def _wrong_proof(run: ServerRun) -> Outcome:
          "a bare NTLM NEGOTIATE", "CHALLENGE has MsvAvTimestamp, which obliges clients to send a MIC")
 )  # fmt: skip
 def _timestamp(run: ServerRun) -> Outcome:
-    ntlm = run.baseline().exchange().ntlm()
-    if ntlm is None:
+    challenge = run.baseline().observed().login.ntlm.challenge_message
+    if challenge is None:
         raise Skipped("not NTLM")
-    info = Challenge.decode(ntlm[1]).target_info
+    info = challenge.target_info
     has = info is not None and info.timestamp is not None
     return passed() if has else failed("no MsvAvTimestamp: clients need not send a MIC")
 
@@ -173,12 +169,12 @@ def _timestamp(run: ServerRun) -> Outcome:
          "refused (or answered with NTLMv2 all the same: lenient)")
 )  # fmt: skip
 def _no_target_info(run: ClientRun) -> Outcome:
-    play = run.serve(challenge_token=lambda token: _flags(token, clear=TARGET_INFO_FLAG))
-    ntlm = play.exchange().ntlm()
-    if play.answers and ntlm is not None:
-        size = int.from_bytes(ntlm[2][20:22], "little")
+    served = run.serve(challenge_token=lambda token: _flags(token, clear=TARGET_INFO_FLAG))
+    message = served.observed().login.ntlm.authenticate_message
+    if served.answers and message is not None:
+        size = len(message.nt_response)
         return lenient("NTLMv2 all the same") if size > 24 else failed(f"an NTLM response of {size} octets")
-    return run.stopped_early(play, "CHALLENGE without TARGET_INFO")
+    return run.stopped_early(served, "CHALLENGE without TARGET_INFO")
 
 
 def _edited(token: bytes, edit: Callable[[bytes], bytes]) -> bytes:
@@ -205,19 +201,15 @@ def _nameless(challenge: bytes) -> bytes:
          "CHALLENGE with neither MsvAvNbComputerName nor MsvAvNbDomainName", "refused: integrity was asked for")
 )  # fmt: skip
 def _no_names(run: ClientRun) -> Outcome:
-    play = run.serve(challenge_token=lambda token: _edited(token, _nameless))
-    return run.stopped_early(play, "CHALLENGE without names")
+    served = run.serve(challenge_token=lambda token: _edited(token, _nameless))
+    return run.stopped_early(served, "CHALLENGE without names")
 
 
 def _answered(seen: Observation) -> tuple[Challenge, Authenticate, NTLMv2Response]:
     """Return CHALLENGE, AUTHENTICATE and the NTLMv2 response in it."""
-    ntlm = seen.exchange.ntlm()
-    if ntlm is None:
+    challenge, message = seen.login.ntlm.challenge_message, seen.login.ntlm.authenticate_message
+    if challenge is None or message is None:
         raise Skipped("not NTLM")
-    try:
-        challenge, message = Challenge.decode(ntlm[1]), Authenticate.decode(ntlm[2])
-    except CredSSPError as error:
-        raise Skipped(f"does not decode: {getattr(error, 'message', error)}") from None
     if message.ntlmv2 is None:
         raise Skipped("not NTLMv2")
     return challenge, message, message.ntlmv2
@@ -268,10 +260,10 @@ def _bindings_named(seen: Observation) -> Outcome:
 
 def _challenge(seen: Observation) -> tuple[bytes, int, int]:
     """Return CHALLENGE, what the client asked for, and what the server says."""
-    ntlm, flags = seen.exchange.ntlm(), seen.exchange.negotiate_flags()
-    if ntlm is None or flags is None:
+    ntlm = seen.login.ntlm
+    if ntlm.flags is None:
         raise Skipped("not NTLM, or not all of it")
-    return ntlm[1], flags[0], flags[1]
+    return ntlm.challenge, ntlm.flags[0], ntlm.flags[1]
 
 
 @CATALOGUE.observe(
@@ -308,9 +300,9 @@ def _challenge_form(seen: Observation) -> Outcome:
          "NEGOTIATE that asks for both", "EXTENDED_SESSIONSECURITY alone comes back; the login is taken")
 )  # fmt: skip
 def _lm_key(run: ServerRun) -> Outcome:
-    attempt = run.login(ntlm={"flags": NTLM_FLAGS | LM_KEY_FLAG})
-    outcome = run.taken(attempt, "LM_KEY")
-    flags = attempt.exchange().negotiate_flags()
+    login = run.login(ntlm={"flags": NTLM_FLAGS | LM_KEY_FLAG})
+    outcome = run.taken(login, "LM_KEY")
+    flags = login.observed().login.ntlm.flags
     if outcome.verdict is Verdict.PASS and flags is not None and flags[1] & LM_KEY_FLAG:
         return failed("LM_KEY came back, too")
     return outcome
@@ -321,9 +313,9 @@ def _lm_key(run: ServerRun) -> Outcome:
          "NEGOTIATE with neither UNICODE nor OEM", "refused")
 )  # fmt: skip
 def _no_character_set(run: ServerRun) -> Outcome:
-    attempt = run.login(ntlm={"flags": NTLM_FLAGS & ~0x3})
-    end = attempt.end if attempt.stage == "first" else None
-    return judge_refusal(end, attempt.crash, accepted=failed("CHALLENGE came all the same"))
+    login = run.login(ntlm={"flags": NTLM_FLAGS & ~0x3})
+    end = login.end if login.stage == "first" else None
+    return judge_refusal(end, login.crash, accepted=failed("CHALLENGE came all the same"))
 
 
 @CATALOGUE.server(
@@ -361,10 +353,10 @@ def _without_domain(run: ServerRun) -> Outcome:
          "refused as older than MaxLifetime (or taken: the challenge is fresh anyway)")
 )  # fmt: skip
 def _long_ago(run: ServerRun) -> Outcome:
-    attempt = run.login(ntlm={"timestamp": struct.pack("<Q", 126_227_808_000_000_000)})
-    if attempt.key_answered:
+    login = run.login(ntlm={"timestamp": struct.pack("<Q", 126_227_808_000_000_000)})
+    if login.key_answered:
         return lenient("a response that is decades old was taken")
-    return run.key_refused(attempt, "a timestamp of long ago")
+    return run.key_refused(login, "a timestamp of long ago")
 
 
 @CATALOGUE.observe(
@@ -372,7 +364,7 @@ def _long_ago(run: ServerRun) -> Outcome:
          "a good login with NTLM", "REQUEST_TARGET, NTLM, ALWAYS_SIGN and UNICODE; no bit that is unused")
 )  # fmt: skip
 def _every_negotiate(seen: Observation) -> Outcome:
-    flags = seen.exchange.negotiate_flags()
+    flags = seen.login.ntlm.flags
     if flags is None:
         raise Skipped("not NTLM, or not all of it")
     missing, unused = EVERY_NEGOTIATE & ~flags[0], flags[0] & UNUSED

@@ -5,10 +5,10 @@ from __future__ import annotations
 from credssp import binding
 from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER
 from credssp.conformance.client_run import ClientRun
-from credssp.conformance.exchange import Observation
-from credssp.conformance.play import Play
+from credssp.conformance.observation import Observation
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
 from credssp.conformance.run import ServerRun
+from credssp.conformance.scripted_server import ScriptedServer
 from credssp.conformance.setup import Setup
 
 rule = CATALOGUE.rule
@@ -16,10 +16,10 @@ OLD = (4, 3, 2)
 
 
 def _is_old(seen: Observation) -> None:
-    effective = seen.exchange.effective
+    effective = seen.login.version
     if effective is None or not 2 <= effective <= 4:
         raise Skipped("no exchange of versions 2 to 4")
-    if not seen.exchange.public_key:
+    if not seen.login.public_key:
         raise Skipped("the server's key is not known")
 
 
@@ -29,13 +29,13 @@ def _is_old(seen: Observation) -> None:
 )  # fmt: skip
 def _client_sends_key(seen: Observation) -> Outcome:
     _is_old(seen)
-    value = seen.exchange.opened.client_key
+    value = seen.plain.client_key
     if value is None:
         raise Skipped("no pubKeyAuth that opens")
-    if value == seen.exchange.public_key:
+    if value == seen.login.public_key:
         return passed(f"{len(value)} octets")
-    if seen.exchange.public_key in value:
-        return failed(f"the key, and {len(value) - len(seen.exchange.public_key)} octets around it")
+    if seen.login.public_key in value:
+        return failed(f"the key, and {len(value) - len(seen.login.public_key)} octets around it")
     return failed(f"{len(value)} octets that are not the key")
 
 
@@ -46,8 +46,8 @@ def _client_sends_key(seen: Observation) -> Outcome:
 def _other_key(run: ServerRun) -> Outcome:
     for version in OLD:
         for spoil in (lambda key: key[:-1] + bytes((key[-1] ^ 1,)), lambda key: key[:-1], lambda key: key + b"\0"):
-            attempt = run.login(version=version, key_value=lambda a, s=spoil: s(a.public_key))
-            outcome = run.key_refused(attempt, f"another key in version {version}")
+            login = run.login(version=version, key_value=lambda a, s=spoil: s(a.public_key))
+            outcome = run.key_refused(login, f"another key in version {version}")
             if outcome.verdict is not Verdict.PASS:
                 return outcome
     return passed()
@@ -59,18 +59,18 @@ def _other_key(run: ServerRun) -> Outcome:
 )  # fmt: skip
 def _server_adds_one(seen: Observation) -> Outcome:
     _is_old(seen)
-    value = seen.exchange.opened.server_key
+    value = seen.plain.server_key
     if value is None:
         raise Skipped("no pubKeyAuth of the server that opens")
-    expected = binding.server_value(2, b"", seen.exchange.public_key)
+    expected = binding.server_value(2, b"", seen.login.public_key)
     return passed() if value == expected else failed("something else than the key plus 1")
 
 
 def _forged(run: ClientRun, forge: object, what: str) -> Outcome:
     """Try a forged answer in versions 4 and 2."""
     for version in (4, 2):
-        play = run.serve(version=version, key_value=lambda p: forge(p.public_key))  # type: ignore[operator]
-        outcome = run.stopped(play, f"version {version}: {what}")
+        served = run.serve(version=version, key_value=lambda p: forge(p.public_key))  # type: ignore[operator]
+        outcome = run.stopped(served, f"version {version}: {what}")
         if outcome.verdict is not Verdict.PASS:
             return outcome
     return passed()
@@ -114,10 +114,10 @@ _OVERFLOW = rule(
 
 @CATALOGUE.server(_OVERFLOW)
 def _server_overflow(run: ServerRun) -> Outcome:
-    attempt = run.login(Setup(key_type="ed25519-ff"), version=4)
-    key = attempt.public_key
+    login = run.login(Setup(key_type="ed25519-ff"), version=4)
+    key = login.public_key
     fitting = (binding.server_value(4, b"", key), b"\0" + key[1:])
-    return passed() if attempt.server_key in fitting else failed("neither of the two results")
+    return passed() if login.server_key in fitting else failed("neither of the two results")
 
 
 @CATALOGUE.client(_OVERFLOW)
@@ -125,11 +125,13 @@ def _client_overflow(run: ClientRun) -> Outcome:
     if not run.try_serve(version=4, key_type="ed25519").delegated_something:
         raise Skipped("the client takes no Ed25519 keys in version 4")
     carried = run.try_serve(Setup(), version=4, key_type="ed25519-ff")
-    plain = run.try_serve(Setup(), version=4, key_type="ed25519-ff", key_value=lambda play: b"\0" + play.public_key[1:])
-    for play in (carried, plain):
-        if play.crash:
-            return Outcome(Verdict.CRASH, play.crash)
-    taken = [name for name, play in (("carry", carried), ("no carry", plain)) if play.delegated_something]
+    plain = run.try_serve(
+        Setup(), version=4, key_type="ed25519-ff", key_value=lambda served: b"\0" + served.public_key[1:]
+    )
+    for served in (carried, plain):
+        if served.crash:
+            return Outcome(Verdict.CRASH, served.crash)
+    taken = [name for name, served in (("carry", carried), ("no carry", plain)) if served.delegated_something]
     return passed(f"takes {' and '.join(taken)}") if taken else failed("takes neither of the two results")
 
 
@@ -152,10 +154,10 @@ def _server_key_types(run: ServerRun) -> Outcome:
 def _client_key_types(run: ClientRun) -> Outcome:
     run.baseline()
     for key_type in ("p256", "ed25519"):
-        play: Play = run.try_serve(key_type=key_type)
-        if play.key_message is not None and not play.client_key_right:
+        served: ScriptedServer = run.try_serve(key_type=key_type)
+        if served.key_message is not None and not served.client_key_right:
             return failed(f"{key_type}: the client binds to something else")
-        outcome = run.completed(play, key_type)
+        outcome = run.completed(served, key_type)
         if outcome.verdict is not Verdict.PASS:
             return outcome
     return passed()
@@ -174,5 +176,5 @@ def _nonce_ignored(run: ServerRun) -> Outcome:
          "version 4 with a clientNonce and a hash", "refused: the version chooses the form")
 )  # fmt: skip
 def _hash_refused(run: ServerRun) -> Outcome:
-    attempt = run.login(version=4, nonce=bytes(32), key_value=lambda a: a.client_value(6, nonce=bytes(32)))
-    return run.key_refused(attempt, "a hash in version 4")
+    login = run.login(version=4, nonce=bytes(32), key_value=lambda a: a.client_value(6, nonce=bytes(32)))
+    return run.key_refused(login, "a hash in version 4")

@@ -7,7 +7,6 @@ from typing import Any
 
 from credssp import binding
 from credssp.conformance import mutate
-from credssp.conformance.attempt import Attempt
 from credssp.conformance.catalogue._base import (
     BOTH,
     CATALOGUE,
@@ -18,10 +17,11 @@ from credssp.conformance.catalogue._base import (
     SERVER,
 )
 from credssp.conformance.client_run import ClientRun
-from credssp.conformance.exchange import Observation
-from credssp.conformance.play import Play
+from credssp.conformance.observation import Observation
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
 from credssp.conformance.run import ServerRun
+from credssp.conformance.scripted_client import ScriptedClient
+from credssp.conformance.scripted_server import ScriptedServer
 from credssp.protocol_version import has_hashed_binding
 from credssp.wire.ts_request import TSRequest
 
@@ -29,12 +29,12 @@ rule = CATALOGUE.rule
 
 
 def _is_new(seen: Observation) -> bytes:
-    effective = seen.exchange.effective
+    effective = seen.login.version
     if effective is None or not has_hashed_binding(effective):
         raise Skipped("no exchange of versions 5 and 6")
-    if not seen.exchange.public_key:
+    if not seen.login.public_key:
         raise Skipped("the server's key is not known")
-    return seen.exchange.nonce or b""
+    return seen.login.nonce or b""
 
 
 @CATALOGUE.client(
@@ -44,12 +44,12 @@ def _is_new(seen: Observation) -> bytes:
 def _fresh_nonce(run: ClientRun) -> Outcome:
     nonces = []
     for _ in range(2):
-        play = run.serve()
-        if play.key_message is None or not has_hashed_binding(play.effective):
+        served = run.serve()
+        if served.key_message is None or not has_hashed_binding(served.effective):
             raise Skipped("the client does not speak versions 5 or 6")
-        if len(play.nonce) != binding.NONCE_SIZE:
-            return failed(f"{len(play.nonce)} octets")
-        nonces.append(play.nonce)
+        if len(served.nonce) != binding.NONCE_SIZE:
+            return failed(f"{len(served.nonce)} octets")
+        nonces.append(served.nonce)
     if nonces[0] == nonces[1]:
         return failed("the same nonce twice")
     return passed()
@@ -61,10 +61,10 @@ def _fresh_nonce(run: ClientRun) -> Outcome:
 )  # fmt: skip
 def _client_hash(seen: Observation) -> Outcome:
     nonce = _is_new(seen)
-    value = seen.exchange.opened.client_key
+    value = seen.plain.client_key
     if value is None:
         raise Skipped("no pubKeyAuth that opens")
-    return passed() if value == binding.client_value(6, nonce, seen.exchange.public_key) else failed("another value")
+    return passed() if value == binding.client_value(6, nonce, seen.login.public_key) else failed("another value")
 
 
 @CATALOGUE.observe(
@@ -73,13 +73,13 @@ def _client_hash(seen: Observation) -> Outcome:
 )  # fmt: skip
 def _server_hash(seen: Observation) -> Outcome:
     nonce = _is_new(seen)
-    value = seen.exchange.opened.server_key
+    value = seen.plain.server_key
     if value is None:
         raise Skipped("no pubKeyAuth of the server that opens")
-    return passed() if value == binding.server_value(6, nonce, seen.exchange.public_key) else failed("another value")
+    return passed() if value == binding.server_value(6, nonce, seen.login.public_key) else failed("another value")
 
 
-def _server_refuses(run: ServerRun, value: Callable[[Attempt], bytes], what: str, **plan: Any) -> Outcome:
+def _server_refuses(run: ServerRun, value: Callable[[ScriptedClient], bytes], what: str, **plan: Any) -> Outcome:
     """Try a wrong pubKeyAuth in versions 6 and 5."""
     for version in (6, 5):
         outcome = run.key_refused(run.login(version=version, key_value=value, **plan), f"{what} in version {version}")
@@ -116,8 +116,8 @@ def _client_stops(run: ClientRun, what: str, **script: Any) -> Outcome:
          "versions 6 and 5; one bit of the hash flipped", "no authInfo")
 )  # fmt: skip
 def _wrong_server_hash(run: ClientRun) -> Outcome:
-    def flip(play: Play) -> bytes:
-        value = play.server_value()
+    def flip(served: ScriptedServer) -> bytes:
+        value = served.server_value()
         return value[:-1] + bytes((value[-1] ^ 1,))
 
     _with_hashes(run)
@@ -130,7 +130,7 @@ def _wrong_server_hash(run: ClientRun) -> Outcome:
 )  # fmt: skip
 def _client_hash_returned(run: ClientRun) -> Outcome:
     _with_hashes(run)
-    return _client_stops(run, "the client's hash", key_value=lambda play: play.client_key or b"")
+    return _client_stops(run, "the client's hash", key_value=lambda served: served.client_key or b"")
 
 
 @CATALOGUE.client(
@@ -138,8 +138,8 @@ def _client_hash_returned(run: ClientRun) -> Outcome:
          "the client's encrypted octets, reflected", "no authInfo")
 )  # fmt: skip
 def _reflected(run: ClientRun) -> Outcome:
-    def reflect(play: Play, _: bytes) -> bytes:
-        return (play.key_message.pub_key_auth if play.key_message else None) or b""
+    def reflect(served: ScriptedServer, _: bytes) -> bytes:
+        return (served.key_message.pub_key_auth if served.key_message else None) or b""
 
     return _client_stops(run, "its own pubKeyAuth", key_octets=reflect)
 
@@ -173,8 +173,8 @@ _SHORT = rule(
 @CATALOGUE.server(_SHORT)
 def _short_key(run: ServerRun) -> Outcome:
     for size in (0, 8, 15, 16):
-        attempt = run.login(key_octets=lambda data, n=size: data[:n])
-        outcome = run.key_refused(attempt, f"pubKeyAuth of {size} octets")
+        login = run.login(key_octets=lambda data, n=size: data[:n])
+        outcome = run.key_refused(login, f"pubKeyAuth of {size} octets")
         if outcome.verdict is not Verdict.PASS:
             return outcome
     return passed()
@@ -183,8 +183,8 @@ def _short_key(run: ServerRun) -> Outcome:
 @CATALOGUE.client(_SHORT)
 def _short_answer(run: ClientRun) -> Outcome:
     for size in (0, 8, 15, 16):
-        play = run.serve(key_octets=lambda _, data, n=size: data[:n])
-        outcome = run.stopped(play, f"pubKeyAuth of {size} octets")
+        served = run.serve(key_octets=lambda _, data, n=size: data[:n])
+        outcome = run.stopped(served, f"pubKeyAuth of {size} octets")
         if outcome.verdict is not Verdict.PASS:
             return outcome
     return passed()
@@ -195,7 +195,7 @@ def _short_answer(run: ClientRun) -> Outcome:
          "no clientNonce; with a hash, then with the key as in version 4", "refused: no way back to the old form")
 )  # fmt: skip
 def _no_nonce(run: ServerRun) -> Outcome:
-    values: dict[str, Callable[[Attempt], bytes]] = {
+    values: dict[str, Callable[[ScriptedClient], bytes]] = {
         "a hash": lambda a: a.client_value(),
         "a hash over an empty nonce": lambda a: a.client_value(nonce=b""),
         "a hash over 32 zero octets": lambda a: a.client_value(nonce=bytes(32)),
@@ -215,8 +215,8 @@ def _no_nonce(run: ServerRun) -> Outcome:
 def _wrong_nonce(run: ServerRun) -> Outcome:
     for size in (0, 16, 33):
         nonce = bytes(range(size))
-        attempt = run.login(nonce=nonce, key_value=lambda a, n=nonce: a.client_value(nonce=n))
-        outcome = run.key_refused(attempt, f"a nonce of {size} octets")
+        login = run.login(nonce=nonce, key_value=lambda a, n=nonce: a.client_value(nonce=n))
+        outcome = run.key_refused(login, f"a nonce of {size} octets")
         if outcome.verdict is not Verdict.PASS:
             return outcome
     return passed()
@@ -243,11 +243,11 @@ def _nonce_once(run: ServerRun) -> Outcome:
          "the same clientNonce from the first message on, as FreeRDP sends it", "taken")
 )  # fmt: skip
 def _nonce_everywhere(run: ServerRun) -> Outcome:
-    attempt = run.login(
+    login = run.login(
         first=lambda a, message: mutate.replaced(message, client_nonce=a.nonce),
         auth=lambda a, message: mutate.replaced(message, client_nonce=a.nonce),
     )
-    return run.taken(attempt, "a nonce in every message")
+    return run.taken(login, "a nonce in every message")
 
 
 @CATALOGUE.client(
@@ -257,11 +257,11 @@ def _nonce_everywhere(run: ServerRun) -> Outcome:
 def _foreign_nonce(run: ClientRun) -> Outcome:
     _with_hashes(run)
     other = bytes(range(32))
-    play = run.serve(
+    served = run.serve(
         key_value=lambda p: binding.server_value(6, other, p.public_key),
         key=lambda _, message: mutate.replaced(message, client_nonce=other),
     )
-    return run.stopped(play, "a hash over the server's nonce")
+    return run.stopped(served, "a hash over the server's nonce")
 
 
 @CATALOGUE.client(
@@ -269,8 +269,8 @@ def _foreign_nonce(run: ClientRun) -> Outcome:
          "the server repeats the client's nonce", "completes")
 )  # fmt: skip
 def _mirrored_nonce(run: ClientRun) -> Outcome:
-    play = run.serve(key=lambda p, message: mutate.replaced(message, client_nonce=p.nonce))
-    return run.completed(play, "a repeated nonce")
+    served = run.serve(key=lambda p, message: mutate.replaced(message, client_nonce=p.nonce))
+    return run.completed(served, "a repeated nonce")
 
 
 @CATALOGUE.client(
@@ -279,7 +279,7 @@ def _mirrored_nonce(run: ClientRun) -> Outcome:
 )  # fmt: skip
 def _old_answer(run: ClientRun) -> Outcome:
     _with_hashes(run)
-    return _client_stops(run, "the key plus 1", key_value=lambda play: play.server_value(2))
+    return _client_stops(run, "the key plus 1", key_value=lambda served: served.server_value(2))
 
 
 @CATALOGUE.server(
@@ -303,12 +303,12 @@ def _no_answer(run: ClientRun) -> Outcome:
          "a right pubKeyAuth with the client's own last token beside it, as FreeRDP 2 answers", "tolerated")
 )  # fmt: skip
 def _token_beside_key(run: ClientRun) -> Outcome:
-    play = run.serve(
+    served = run.serve(
         key=lambda p, message: mutate.replaced(
             message, nego_tokens=message.nego_tokens or (p.key_message.nego_tokens if p.key_message else None)
         )
     )
-    return run.completed(play, "a token beside pubKeyAuth")
+    return run.completed(served, "a token beside pubKeyAuth")
 
 
 @CATALOGUE.observe(
@@ -322,7 +322,7 @@ def _answer_fields(seen: Observation) -> Outcome:
     request = with_key[0]
     if request.auth_info is not None:
         return failed("authInfo beside the server's pubKeyAuth")
-    if request.nego_tokens is not None and not seen.exchange.is_spnego:
+    if request.nego_tokens is not None and not seen.login.is_spnego:
         return failed("negoTokens beside pubKeyAuth, which step 4 leaves out")
     return passed("with SPNEGO's last token" if request.nego_tokens else "")
 

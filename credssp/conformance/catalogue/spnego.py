@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 from credssp.conformance import mutate
-from credssp.conformance.attempt import Attempt
 from credssp.conformance.catalogue._base import (
     BOTH,
     CATALOGUE,
@@ -17,11 +16,12 @@ from credssp.conformance.catalogue._base import (
     SHOULD,
 )
 from credssp.conformance.client_run import ClientRun
-from credssp.conformance.exchange import Observation
+from credssp.conformance.connection import End
+from credssp.conformance.observation import Observation
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, judge_refusal
+from credssp.conformance.scripted_client import ScriptedClient
 from credssp.conformance.setup import Setup
-from credssp.conformance.wire import End
 from credssp.errors import CredSSPError
 from credssp.spnego import OID, NegHints, NegState, NegTokenInit, NegTokenResp
 from credssp.wire.der import write_explicit, write_octet_string, write_oid, write_tlv
@@ -41,11 +41,11 @@ TARGET_INFO_FLAG = 0x00800000
 def _spnego_login(run: ServerRun) -> Outcome:
     run.baseline()
     _takes_ntlm(run)
-    attempt = run.try_login(form="spnego")
-    outcome = run.taken(attempt, "NTLM in SPNEGO")
-    if outcome.verdict is not Verdict.PASS or attempt.key_reply is None:
+    login = run.try_login(form="spnego")
+    outcome = run.taken(login, "NTLM in SPNEGO")
+    if outcome.verdict is not Verdict.PASS or login.key_reply is None:
         return outcome
-    token = attempt.key_reply.nego_tokens
+    token = login.key_reply.nego_tokens
     if not token or NegTokenResp.decode(token[0]).effective_mic() is None:
         return lenient("completed, but the client's mechListMIC is not answered with one (RFC 4178 5)")
     return passed()
@@ -72,11 +72,11 @@ def _takes_ntlm(run: ServerRun) -> None:
 )  # fmt: skip
 def _bare_kerberos(run: ServerRun) -> Outcome:
     token = write_tlv(0x60, write_oid(OID.KERBEROS) + b"\x01\x00" + b"\x6e\x03\x30\x01\x00")
-    attempt = run.login(first=lambda _, message: mutate.replaced(message, nego_tokens=(token,)))
-    end = None if attempt.stage != "first" else attempt.end
-    if attempt.end is not None and attempt.end.end is End.MESSAGE and attempt.end.error_code is None:
+    login = run.login(first=lambda _, message: mutate.replaced(message, nego_tokens=(token,)))
+    end = None if login.stage != "first" else login.end
+    if login.end is not None and login.end.end is End.MESSAGE and login.end.error_code is None:
         return passed("answered with a token of its own (a Kerberos error)")
-    return judge_refusal(end, attempt.crash, accepted=failed("the server went on"))
+    return judge_refusal(end, login.crash, accepted=failed("the server went on"))
 
 
 @CATALOGUE.server(
@@ -84,8 +84,8 @@ def _bare_kerberos(run: ServerRun) -> Outcome:
          "NEGOEX first, NTLM second", "NTLM is asked for, and completes")
 )  # fmt: skip
 def _second_mechanism(run: ServerRun) -> Outcome:
-    attempt = run.login(form="spnego", mech_types=(OID.NEGOEX, OID.NTLM))
-    return run.taken(attempt, "NTLM as the second mechanism")
+    login = run.login(form="spnego", mech_types=(OID.NEGOEX, OID.NTLM))
+    return run.taken(login, "NTLM as the second mechanism")
 
 
 def _flip_mic(token: bytes | None) -> bytes | None:
@@ -141,14 +141,14 @@ def _client_no_mic(run: ClientRun) -> Outcome:
          "a good login with NTLM", "everything signed and sealed opens: MIC number 0, then 1, key stream restored")
 )  # fmt: skip
 def _everything_opens(seen: Observation) -> Outcome:
-    if seen.exchange.ntlm() is None:
+    if seen.login.ntlm.flags is None:
         raise Skipped("not NTLM")
-    problems = [text for text in seen.exchange.opened.problems if f"of the {seen.who}" in text]
-    if problems and seen.exchange.outcome == "accepted":
+    problems = [text for who, text in seen.plain.problems if who == seen.who]
+    if problems and seen.login.outcome == "accepted":
         return failed("; ".join(problems))
     if problems:
         raise Skipped("a login that was refused on purpose")
-    return passed("in SPNEGO" if seen.exchange.is_spnego else "bare NTLM")
+    return passed("in SPNEGO" if seen.login.is_spnego else "bare NTLM")
 
 
 @CATALOGUE.server(
@@ -164,7 +164,7 @@ def _other_list(run: ServerRun) -> Outcome:
          "a good login with bare NTLM", "AUTHENTICATE and pubKeyAuth in one TSRequest")
 )  # fmt: skip
 def _shared_message(seen: Observation) -> Outcome:
-    if seen.exchange.is_spnego or seen.exchange.ntlm() is None:
+    if seen.login.is_spnego or seen.login.ntlm.flags is None:
         raise Skipped("not bare NTLM")
     for request in seen.requests:
         if request.nego_tokens and request.nego_tokens[0][8:12] == b"\3\0\0\0":
@@ -199,9 +199,9 @@ def _late_key(run: ServerRun) -> Outcome:
          "pubKeyAuth and clientNonce beside the first token", "refused (or ignored: lenient)")
 )  # fmt: skip
 def _early_key(run: ServerRun) -> Outcome:
-    attempt = run.login(first=lambda a, message: mutate.replaced(message, pub_key_auth=bytes(48), client_nonce=a.nonce))
-    end = None if attempt.stage != "first" else attempt.end
-    return judge_refusal(end, attempt.crash, accepted=lenient("the early pubKeyAuth was ignored"))
+    login = run.login(first=lambda a, message: mutate.replaced(message, pub_key_auth=bytes(48), client_nonce=a.nonce))
+    end = None if login.stage != "first" else login.end
+    return judge_refusal(end, login.crash, accepted=lenient("the early pubKeyAuth was ignored"))
 
 
 @CATALOGUE.client(
@@ -209,10 +209,10 @@ def _early_key(run: ServerRun) -> Outcome:
          "CHALLENGE, 30 times over", "the client gives up")
 )  # fmt: skip
 def _endless(run: ClientRun) -> Outcome:
-    play = run.serve(loop=30)
-    if play.answers >= 30:
+    served = run.serve(loop=30)
+    if served.answers >= 30:
         return failed("the client answered 30 times")
-    return judge_refusal(play.end, play.crash, accepted=failed("the client went on"))
+    return judge_refusal(served.end, served.crash, accepted=failed("the client went on"))
 
 
 @CATALOGUE.server(
@@ -222,10 +222,10 @@ def _endless(run: ClientRun) -> Outcome:
 )  # fmt: skip
 def _microsoft_oid(run: ServerRun) -> Outcome:
     run.baseline("spnego")
-    attempt = run.try_login(form="spnego", mech_types=(OID.MS_KERBEROS, OID.NTLM))
-    answers = attempt.exchange().of("server")
+    login = run.try_login(form="spnego", mech_types=(OID.MS_KERBEROS, OID.NTLM))
+    answers = login.observed().login.of("server")
     if not answers or not answers[0].nego_tokens:
-        return judge_refusal(attempt.end, attempt.crash, accepted=failed("no token came back"))
+        return judge_refusal(login.end, login.crash, accepted=failed("no token came back"))
     mech = NegTokenResp.decode(answers[0].nego_tokens[0]).supported_mech
     return passed(f"{mech}") if mech in (OID.MS_KERBEROS, OID.NTLM) else failed(f"supportedMech is {mech}")
 
@@ -246,8 +246,8 @@ def _unasked_mechanism(run: ClientRun) -> Outcome:
          "NegTokenResp with reject", "the client stops")
 )  # fmt: skip
 def _rejected(run: ClientRun) -> Outcome:
-    play = run.serve(SPNEGO, challenge_token=lambda _: NegTokenResp(NegState.REJECT).encode())
-    return run.stopped_early(play, "reject")
+    served = run.serve(SPNEGO, challenge_token=lambda _: NegTokenResp(NegState.REJECT).encode())
+    return run.stopped_early(served, "reject")
 
 
 EXTENSION = write_explicit(9, write_octet_string(b"later"))
@@ -258,10 +258,10 @@ _UNKNOWN = rule(
 )  # fmt: skip
 
 
-def _with_init(run: ServerRun, *members: bytes) -> Attempt:
+def _with_init(run: ServerRun, *members: bytes) -> ScriptedClient:
     """Log on in SPNEGO with these members in NegTokenInit."""
 
-    def change(_: Attempt, message: TSRequest) -> TSRequest:
+    def change(_: ScriptedClient, message: TSRequest) -> TSRequest:
         token = (message.nego_tokens or (b"",))[0]
         return mutate.replaced(message, nego_tokens=(mutate.spnego_init(NegTokenInit.decode(token), *members),))
 
@@ -270,7 +270,7 @@ def _with_init(run: ServerRun, *members: bytes) -> Attempt:
 
 @CATALOGUE.server(_UNKNOWN)
 def _server_unknown_member(run: ServerRun) -> Outcome:
-    def change(_: Attempt, message: TSRequest) -> TSRequest:
+    def change(_: ScriptedClient, message: TSRequest) -> TSRequest:
         token = (message.nego_tokens or (b"",))[0]
         return mutate.replaced(message, nego_tokens=(mutate.spnego_resp(NegTokenResp.decode(token), EXTENSION),))
 
@@ -287,12 +287,12 @@ def _extended(token: bytes | None) -> bytes | None:
 @CATALOGUE.client(_UNKNOWN)
 def _client_unknown_member(run: ClientRun) -> Outcome:
     _speaks_spnego(run)
-    play = run.serve(SPNEGO, challenge_token=lambda token: _extended(token) or b"", last_token=_extended)
-    return run.completed(play, "an unknown member in NegTokenResp")
+    served = run.serve(SPNEGO, challenge_token=lambda token: _extended(token) or b"", last_token=_extended)
+    return run.completed(served, "an unknown member in NegTokenResp")
 
 
 def _speaks_spnego(run: ClientRun) -> None:
-    if not run.baseline(SPNEGO).exchange().is_spnego:
+    if not run.baseline(SPNEGO).observed().login.is_spnego:
         raise Skipped("this client does not speak SPNEGO")
 
 
@@ -335,9 +335,9 @@ def _mic_requested(run: ClientRun) -> Outcome:
     def change(token: bytes) -> bytes:
         return dataclasses.replace(NegTokenResp.decode(token), neg_state=NegState.REQUEST_MIC).encode()
 
-    play = run.serve(SPNEGO, challenge_token=change)
-    tokens = play.exchange().tokens("client")[1:]
-    outcome = run.completed(play, "request-mic")
+    served = run.serve(SPNEGO, challenge_token=change)
+    tokens = served.observed().login.tokens("client")[1:]
+    outcome = run.completed(served, "request-mic")
     if outcome.verdict is not Verdict.PASS:
         return outcome
     mics = [NegTokenResp.decode(token).effective_mic() for token in tokens if token[:1] == b"\xa1"]
@@ -346,10 +346,10 @@ def _mic_requested(run: ClientRun) -> Outcome:
 
 def _spnego_tokens(seen: Observation) -> list[bytes]:
     try:
-        NegTokenInit.decode(seen.exchange.tokens("client")[0])  # with or without framing
+        NegTokenInit.decode(seen.login.tokens("client")[0])  # with or without framing
     except (CredSSPError, IndexError):
         raise Skipped("not SPNEGO") from None
-    tokens = seen.exchange.tokens(seen.who)
+    tokens = seen.login.tokens(seen.who)
     if not tokens:
         raise Skipped(f"the {seen.who} sent no token")
     return tokens
@@ -375,7 +375,7 @@ def _first_reply(seen: Observation) -> Outcome:
     first, *later = [NegTokenResp.decode(token) for token in _spnego_tokens(seen)]
     if first.neg_state is None:
         return failed("no negState in the first reply")
-    offered = NegTokenInit.decode(seen.exchange.tokens("client")[0]).mech_types
+    offered = NegTokenInit.decode(seen.login.tokens("client")[0]).mech_types
     if first.supported_mech is not None and first.supported_mech not in offered:
         return failed(f"supportedMech {first.supported_mech} was not offered")
     if any(reply.supported_mech is not None for reply in later):

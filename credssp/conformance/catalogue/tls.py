@@ -8,9 +8,9 @@ from typing import Final
 from credssp.conformance import mutate
 from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER, SHOULD
 from credssp.conformance.client_run import ClientRun
+from credssp.conformance.connection import End, Reply
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, judge_refusal
-from credssp.conformance.wire import End, Reply
 from credssp.tls.certificate_request import find_in_clear
 from credssp.tls.settings import ClientTLS, ServerTLS
 
@@ -26,13 +26,17 @@ ONLY_13: Final = ClientTLS(minimum="1.3", watch=True)
 def _no_certificate_request(run: ServerRun) -> Outcome:
     done = 0
     for settings in (ONLY_12, ONLY_13):
-        wire = run.connect(tls=settings)
-        if wire.handshake() is not None:
+        connection = run.connect(tls=settings)
+        if connection.handshake() is not None:
             continue
         done += 1
-        asked = wire.channel.certificate_request() if settings is ONLY_13 else _clear_request(wire.handshake_octets)
+        asked = (
+            connection.channel.certificate_request()
+            if settings is ONLY_13
+            else _clear_request(connection.handshake_octets)
+        )
         if asked:
-            return failed(f"CertificateRequest in {wire.channel.protocol}")
+            return failed(f"CertificateRequest in {connection.channel.protocol}")
     if not done:
         return failed("no handshake succeeds")
     return passed()
@@ -58,22 +62,22 @@ def _server_resumption(run: ServerRun) -> Outcome:
         first = run.try_login(tls=settings)
         if not first.key_answered:
             continue
-        session = first.wire.channel.session
+        session = first.connection.channel.session
         if session is None:
             continue
-        wire = run.connect(tls=settings, session=session)
-        if wire.handshake() is None and wire.channel.session_reused:
-            return failed(f"resumed in {wire.channel.protocol}")
+        connection = run.connect(tls=settings, session=session)
+        if connection.handshake() is None and connection.channel.session_reused:
+            return failed(f"resumed in {connection.channel.protocol}")
     return passed()
 
 
 @CATALOGUE.client(_RESUMPTION)
 def _client_resumption(run: ClientRun) -> Outcome:
     for _ in range(2):
-        play = run.try_serve(tls=ServerTLS(resumption=True, maximum="1.2"))
-        if play.wire.channel.session_reused:
+        served = run.try_serve(tls=ServerTLS(resumption=True, maximum="1.2"))
+        if served.connection.channel.session_reused:
             return failed("the client resumed its earlier session")
-    return run.completed(play, "a server that offers tickets")
+    return run.completed(served, "a server that offers tickets")
 
 
 _VERSIONS = rule(
@@ -179,14 +183,14 @@ def _refusal_told(run: ServerRun) -> Outcome:
     ends: list[Reply] = []
     for version in (6, 2):
         try:
-            attempt = run.login(version=version, password=secrets.token_hex(8))
+            login = run.login(version=version, password=secrets.token_hex(8))
         except Skipped:
             continue
-        if attempt.key_answered:
+        if login.key_answered:
             raise Skipped("the server takes any password")
-        if attempt.end is None or attempt.end.end is End.SILENT or attempt.crash:
-            return judge_refusal(attempt.end, attempt.crash, accepted=failed("not refused"))
-        ends.append(attempt.end)
+        if login.end is None or login.end.end is End.SILENT or login.crash:
+            return judge_refusal(login.end, login.crash, accepted=failed("not refused"))
+        ends.append(login.end)
     if any(end.end is End.CLOSED for end in ends):
         return lenient("closed without a word")
     return passed(", ".join(map(str, ends)))
@@ -200,11 +204,11 @@ def _man_in_the_middle(run: ClientRun) -> Outcome:
     tried = 0
     for version in (6, 4):
         try:
-            play = run.serve(version=version, public_key=b"\x30\x03\x02\x01\x01")
+            served = run.serve(version=version, public_key=b"\x30\x03\x02\x01\x01")
         except Skipped:
             continue
         tried += 1
-        outcome = run.stopped(play, f"version {version}: another key")
+        outcome = run.stopped(served, f"version {version}: another key")
         if outcome.verdict is not Verdict.PASS:
             return outcome
     if not tried:
@@ -243,8 +247,8 @@ _BORDERS = rule(
 @CATALOGUE.server(_BORDERS)
 def _server_borders(run: ServerRun) -> Outcome:
     for size in (16384, 16385):
-        attempt = run.login(first=lambda _, message, n=size: mutate.with_padding(message, n))
-        outcome = run.either(attempt, f"{size} octets")
+        login = run.login(first=lambda _, message, n=size: mutate.with_padding(message, n))
+        outcome = run.either(login, f"{size} octets")
         if outcome.verdict is not Verdict.PASS:
             return outcome
     return outcome
@@ -253,8 +257,8 @@ def _server_borders(run: ServerRun) -> Outcome:
 @CATALOGUE.client(_BORDERS)
 def _client_borders(run: ClientRun) -> Outcome:
     for size in (16384, 16385):
-        play = run.serve(challenge=lambda _, message, n=size: mutate.with_padding(message, n))
-        outcome = run.either(play, f"{size} octets")
+        served = run.serve(challenge=lambda _, message, n=size: mutate.with_padding(message, n))
+        outcome = run.either(served, f"{size} octets")
         if outcome.verdict is not Verdict.PASS:
             return outcome
     return outcome

@@ -8,11 +8,11 @@ from typing import Literal, TypeAlias
 from credssp.conformance import mutate
 from credssp.conformance.catalogue._base import BOTH, CATALOGUE, MUST, ROBUSTNESS, SHOULD
 from credssp.conformance.client_run import ClientRun
-from credssp.conformance.exchange import Observation
-from credssp.conformance.play import Play
+from credssp.conformance.connection import chunks
+from credssp.conformance.observation import Observation
 from credssp.conformance.rule import Outcome, Rule, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, judge_refusal
-from credssp.conformance.wire import chunks
+from credssp.conformance.scripted_server import ScriptedServer
 from credssp.credentials import PasswordCredentials
 from credssp.wire.ts_request import TSRequest
 
@@ -26,27 +26,27 @@ def _malformed(target: Rule, build: Build, expect: Expect, *needs: str) -> None:
     """Declare both cases of a rule that sends a strange first message."""
 
     def server(run: ServerRun) -> Outcome:
-        attempt = run.login(first=lambda _, message: build(message))
+        login = run.login(first=lambda _, message: build(message))
         what = target.stimulus
         if expect == "either":
-            return run.either(attempt, what)
+            return run.either(login, what)
         if expect == "take":
-            return run.taken(attempt, what)
+            return run.taken(login, what)
         taken = lenient if expect == "refuse or lenient" else failed
-        went_on = attempt.stage != "first"
-        end = None if went_on else attempt.end
-        return judge_refusal(end, attempt.crash, accepted=taken(f"the server went on after: {what}"))
+        went_on = login.stage != "first"
+        end = None if went_on else login.end
+        return judge_refusal(end, login.crash, accepted=taken(f"the server went on after: {what}"))
 
     def client(run: ClientRun) -> Outcome:
-        play = run.serve(challenge=lambda _, message: build(message))
+        served = run.serve(challenge=lambda _, message: build(message))
         what = target.stimulus
         if expect == "either":
-            return run.either(play, what)
+            return run.either(served, what)
         if expect == "take":
-            return run.completed(play, what)
+            return run.completed(served, what)
         taken = lenient if expect == "refuse or lenient" else failed
-        end = None if play.answers else play.end
-        return judge_refusal(end, play.crash, accepted=taken(f"the client went on after: {what}"))
+        end = None if served.answers else served.end
+        return judge_refusal(end, served.crash, accepted=taken(f"the client went on after: {what}"))
 
     CATALOGUE.server(target, *needs)(server)
     CATALOGUE.client(target, *needs)(client)
@@ -69,7 +69,7 @@ def _shortest_forms(seen: Observation) -> Outcome:
          "a good login", "tags [0] to [5] ascending, each at most once, none unknown")
 )  # fmt: skip
 def _member_order(seen: Observation) -> Outcome:
-    octets = seen.exchange.octets(seen.who)
+    octets = seen.login.octets(seen.who)
     if not octets:
         raise Skipped(f"the {seen.who} sent nothing")
     for data in octets:
@@ -171,10 +171,10 @@ _malformed(
          "a good login", "every message of the peer, up to 16384 octets, in exactly one record")
 )  # fmt: skip
 def _one_record(seen: Observation) -> Outcome:
-    counts = seen.exchange.records
+    counts = seen.login.records
     if not counts:
         raise Skipped("records were not noted in this exchange")
-    sizes = [len(data) for data in seen.exchange.octets(seen.who)]
+    sizes = [len(data) for data in seen.login.octets(seen.who)]
     for size, count in zip(sizes, counts, strict=False):
         if count != 1 and size <= 16384:
             return failed(f"a message of {size} octets came in {count} records")
@@ -222,9 +222,13 @@ def _server_sizes(run: ServerRun) -> Outcome:
 @CATALOGUE.client(_SIZES)
 def _client_sizes(run: ClientRun) -> Outcome:
     for extra in (0, 1, 2, 126, 127, 128, 129, 4096):
-        play: Play = run.serve(challenge_token=lambda token, n=extra: token + bytes(n) if token[:1] == b"N" else token)
-        if not play.answers:
-            return run.stopped_early(play, "x") if play.crash else failed(f"{extra} octets behind CHALLENGE: stopped")
+        served: ScriptedServer = run.serve(
+            challenge_token=lambda token, n=extra: token + bytes(n) if token[:1] == b"N" else token
+        )
+        if not served.answers:
+            return (
+                run.stopped_early(served, "x") if served.crash else failed(f"{extra} octets behind CHALLENGE: stopped")
+            )
     return passed()
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER, SHOULD
 from credssp.conformance.client_run import ClientRun
-from credssp.conformance.exchange import Observation
-from credssp.conformance.play import Play
+from credssp.conformance.observation import Observation
 from credssp.conformance.rule import Outcome, Rule, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, describe_end, judge_refusal
+from credssp.conformance.scripted_server import ScriptedServer
 from credssp.conformance.setup import Setup
 
 rule = CATALOGUE.rule
@@ -53,10 +53,10 @@ def _completes(target: Rule, versions: tuple[int, ...]) -> None:
     CATALOGUE.client(target)(client)
 
 
-def _right(run: ClientRun, play: Play, what: str) -> Outcome:
-    if play.key_message is not None and not play.client_key_right:
-        return failed(f"{what}: the client's pubKeyAuth is not what version {play.effective} wants")
-    return run.completed(play, what)
+def _right(run: ClientRun, served: ScriptedServer, what: str) -> Outcome:
+    if served.key_message is not None and not served.client_key_right:
+        return failed(f"{what}: the client's pubKeyAuth is not what version {served.effective} wants")
+    return run.completed(served, what)
 
 
 _completes(
@@ -82,8 +82,8 @@ _completes(
 )  # fmt: skip
 def _old_clients(run: ServerRun) -> Outcome:
     for version in (4, 3, 2):
-        attempt = run.baseline(version=version)
-        if not attempt.server_is_right:
+        login = run.baseline(version=version)
+        if not login.server_is_right:
             return failed(f"version {version}: the server's pubKeyAuth is not the key plus 1")
     return passed()
 
@@ -94,8 +94,8 @@ def _old_clients(run: ServerRun) -> Outcome:
 )  # fmt: skip
 def _old_servers(run: ClientRun) -> Outcome:
     for version in (4, 3, 2):
-        play = run.baseline(version=version)
-        if not play.client_key_right:
+        served = run.baseline(version=version)
+        if not served.client_key_right:
             return failed(f"version {version}: the client's pubKeyAuth is not the key")
     return passed()
 
@@ -110,10 +110,10 @@ _NONE = rule(
 def _server_no_such_version(run: ServerRun) -> Outcome:
     run.baseline()
     for version in (1, 0):
-        attempt = run.try_login(version=version)
+        login = run.try_login(version=version)
         taken = lenient(f"version {version} is treated as version 2")
-        end = None if attempt.key_answered else attempt.end
-        outcome = judge_refusal(end, attempt.crash, accepted=taken)
+        end = None if login.key_answered else login.end
+        outcome = judge_refusal(end, login.crash, accepted=taken)
         if outcome.verdict is not Verdict.PASS:
             return outcome
     return passed()
@@ -123,10 +123,10 @@ def _server_no_such_version(run: ServerRun) -> Outcome:
 def _client_no_such_version(run: ClientRun) -> Outcome:
     run.baseline()
     for version in (1, 0):
-        play = run.try_serve(version=version)
-        end = None if play.delegated_something else play.end
+        served = run.try_serve(version=version)
+        end = None if served.delegated_something else served.end
         taken = lenient(f"version {version} is treated as version 2")
-        outcome = judge_refusal(end, play.crash, accepted=taken)
+        outcome = judge_refusal(end, served.crash, accepted=taken)
         if outcome.verdict is not Verdict.PASS:
             return outcome
     return passed()
@@ -137,14 +137,14 @@ def _client_no_such_version(run: ClientRun) -> Outcome:
          "version 4 to a server that demands 5", "errorCode STATUS_NOT_SUPPORTED")
 )  # fmt: skip
 def _too_old_client(run: ServerRun) -> Outcome:
-    attempt = run.try_login(Setup(min_version=5), version=4)
-    if attempt.key_answered:
+    login = run.try_login(Setup(min_version=5), version=4)
+    if login.key_answered:
         return failed("version 4 was taken")
-    if attempt.error_code == NOT_SUPPORTED:
+    if login.error_code == NOT_SUPPORTED:
         return passed()
-    if attempt.end is not None and attempt.end.refused:
-        return lenient(f"refused without STATUS_NOT_SUPPORTED: {describe_end(attempt.end)}")
-    return judge_refusal(attempt.end, attempt.crash, accepted=failed("taken"))
+    if login.end is not None and login.end.refused:
+        return lenient(f"refused without STATUS_NOT_SUPPORTED: {describe_end(login.end)}")
+    return judge_refusal(login.end, login.crash, accepted=failed("taken"))
 
 
 @CATALOGUE.client(
@@ -152,8 +152,8 @@ def _too_old_client(run: ServerRun) -> Outcome:
          "a version 2 server to a client that demands 5", "stops before pubKeyAuth")
 )  # fmt: skip
 def _too_old_server(run: ClientRun) -> Outcome:
-    play = run.try_serve(Setup(min_version=5), version=2)
-    return run.stopped_early(play, "a server of version 2")
+    served = run.try_serve(Setup(min_version=5), version=2)
+    return run.stopped_early(served, "a server of version 2")
 
 
 @CATALOGUE.server(
@@ -178,16 +178,14 @@ def _client_change_down(run: ClientRun) -> Outcome:
     )
 )  # fmt: skip
 def _server_change_up(run: ServerRun) -> Outcome:
-    attempt = run.login(
-        version=2, key_version=6, nonce=bytes(32), key_value=lambda a: a.client_value(6, nonce=bytes(32))
-    )
-    return run.key_refused(attempt, "a version that changes from 2 to 6")
+    login = run.login(version=2, key_version=6, nonce=bytes(32), key_value=lambda a: a.client_value(6, nonce=bytes(32)))
+    return run.key_refused(login, "a version that changes from 2 to 6")
 
 
 @CATALOGUE.client(version_up)
 def _client_change_up(run: ClientRun) -> Outcome:
-    play = run.serve(version=2, key_version=6, key_value=lambda play: play.server_value(6))
-    return run.stopped(play, "a version that changes from 2 to 6")
+    served = run.serve(version=2, key_version=6, key_value=lambda served: served.server_value(6))
+    return run.stopped(served, "a version that changes from 2 to 6")
 
 
 @CATALOGUE.server(
@@ -204,7 +202,7 @@ def _change_at_the_end(run: ServerRun) -> Outcome:
          "a version 2 server to a client that demands 5", "no credentials, and no pubKeyAuth to relay")
 )  # fmt: skip
 def _no_downgrade(run: ClientRun) -> Outcome:
-    play = run.try_serve(Setup(min_version=5), version=2)
-    if play.key_message is not None:
+    served = run.try_serve(Setup(min_version=5), version=2)
+    if served.key_message is not None:
         return failed("the client sent pubKeyAuth in the form that CVE-2018-0886 abuses")
-    return run.stopped(play, "a server of version 2")
+    return run.stopped(served, "a server of version 2")

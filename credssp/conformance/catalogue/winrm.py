@@ -17,9 +17,9 @@ from credssp.conformance.catalogue._base import (
 from credssp.conformance.catalogue._protector import Protector
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.http import HttpAnswer, HttpClientLink, HttpConnection, HttpRequest, HttpServerLink
-from credssp.conformance.play import Play
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
 from credssp.conformance.run import ServerRun, describe_end
+from credssp.conformance.scripted_server import ScriptedServer
 from credssp.conformance.setup import Setup
 from credssp.errors import CredSSPError
 from credssp.tls.settings import ServerTLS
@@ -43,12 +43,12 @@ def _http(run: ServerRun) -> tuple[HttpConnection, HttpClientLink]:
 
 
 def _ready(run: ServerRun) -> tuple[HttpConnection, Protector]:
-    """Log on; returns the connection, and what encrypts for it."""
-    connection, link = _http(run)
-    attempt = run.login(wire=run.wrap(link))
-    if not attempt.accepted:
-        raise Skipped(f"no good login: {describe_end(attempt.end)}")
-    return connection, Protector(attempt.wire)
+    """Log on; returns the HTTP connection, and what encrypts for it."""
+    http, link = _http(run)
+    login = run.login(connection=run.wrap(link))
+    if not login.accepted:
+        raise Skipped(f"no good login: {describe_end(login.end)}")
+    return http, Protector(login.connection)
 
 
 def _answer(answer: HttpAnswer | None) -> HttpAnswer | Outcome:
@@ -83,9 +83,9 @@ def _records(run: ClientRun) -> Outcome:
     return passed() if hello[0] == 0x16 and hello[5] == 1 else failed("the first token is no ClientHello")
 
 
-def requests_of(play: Play) -> list[HttpRequest]:
+def requests_of(served: ScriptedServer) -> list[HttpRequest]:
     """Return the requests of a login. Raises Skipped where there is no HTTP."""
-    link = play.wire.link
+    link = served.connection.link
     if not isinstance(link, HttpServerLink):
         raise Skipped("no HTTP")
     return link.requests
@@ -100,12 +100,12 @@ LEGS = rule(
 @CATALOGUE.server(LEGS, "http")
 def _stray_leg(run: ServerRun) -> Outcome:
     _, link = _http(run)
-    wire = run.wrap(link)
-    if wire.handshake() is not None:
+    connection = run.wrap(link)
+    if connection.handshake() is not None:
         raise Skipped("no TLS handshake")
     other, _ = _http(run)
-    wire.channel.write(b"\x30\x03\x02\x01\x06")
-    answer = _answer(other.request(authorization=format_token(wire.channel.data_to_send())))
+    connection.channel.write(b"\x30\x03\x02\x01\x06")
+    answer = _answer(other.request(authorization=format_token(connection.channel.data_to_send())))
     if isinstance(answer, Outcome):
         return answer
     if answer.status == 200 or (answer.token or b"")[:1] == b"\x17":
@@ -126,15 +126,15 @@ def _one_session(run: ClientRun) -> Outcome:
          "500 in place of the leg with the server's pubKeyAuth", "an error, or a new login; no authInfo"), "http",
 )  # fmt: skip
 def _lost(run: ClientRun) -> Outcome:
-    def lose(play: Play, _: object) -> None:
-        link = play.wire.link
+    def lose(served: ScriptedServer, _: object) -> None:
+        link = served.connection.link
         if isinstance(link, HttpServerLink):
             link.finish(HttpAnswer(500))
 
-    play = run.serve(key=lose)
-    if play.delegated_something:
+    served = run.serve(key=lose)
+    if served.delegated_something:
         return failed("the client sent its credentials")
-    return Outcome(Verdict.CRASH, play.crash) if play.crash else passed(describe_end(play.end))
+    return Outcome(Verdict.CRASH, served.crash) if served.crash else passed(describe_end(served.end))
 
 
 BODIES = rule(
@@ -153,9 +153,9 @@ LARGE = rule(
 
 def encrypted_answer(run: ServerRun) -> tuple[HttpAnswer, Protector]:
     """Log on, send a message, and return the answer to it. Raises Skipped where that is not encrypted."""
-    connection, protector = _ready(run)
+    http, protector = _ready(run)
     sealed = encrypt(protector, IDENTIFY, SOAP)
-    answer = connection.request(content_type=sealed.content_type, body=sealed.body)
+    answer = http.request(content_type=sealed.content_type, body=sealed.body)
     if answer is None or not is_encrypted_type(answer.content_type):
         raise Skipped(f"no encrypted answer: {answer.status if answer else 'none in time'}")
     return answer, protector
@@ -189,15 +189,15 @@ def _client_body(run: ClientRun) -> Outcome:
 
 def client_message(run: ClientRun, mark: bytes) -> tuple[HttpRequest, Protector]:
     """Serve a login and return the encrypted message behind it."""
-    play = run.try_serve(Setup(large_message=bool(mark)))
-    link = play.wire.link
-    if not play.delegated_something or not isinstance(link, HttpServerLink):
-        raise Skipped(f"no good login: {describe_end(play.end)}")
+    served = run.try_serve(Setup(large_message=bool(mark)))
+    link = served.connection.link
+    if not served.delegated_something or not isinstance(link, HttpServerLink):
+        raise Skipped(f"no good login: {describe_end(served.end)}")
     link.finish(HttpAnswer(200))
     request = link.source.next(run.target.timeout)
     if request is None or not is_encrypted_type(request.content_type):
         raise Skipped("the client sends no encrypted message")
-    return request, Protector(play.wire)
+    return request, Protector(served.connection)
 
 
 def _trailers(body: bytes, content_type: str, protector: Protector) -> Outcome:
@@ -228,9 +228,9 @@ def _client_trailer(run: ClientRun) -> Outcome:
 
 @CATALOGUE.server(LARGE, "http")
 def _server_large(run: ServerRun) -> Outcome:
-    connection, protector = _ready(run)
+    http, protector = _ready(run)
     sealed = encrypt(protector, IDENTIFY + b" " * 40_000, SOAP)
-    answer = _answer(connection.request(content_type=sealed.content_type, body=sealed.body))
+    answer = _answer(http.request(content_type=sealed.content_type, body=sealed.body))
     if isinstance(answer, Outcome):
         return answer
     # Whatever the application says, it says it encrypted: the message was understood.
@@ -258,9 +258,9 @@ def _lie(sealed: Encrypted) -> bytes:
 
 @CATALOGUE.server(LYING, "http")
 def _server_lie(run: ServerRun) -> Outcome:
-    connection, protector = _ready(run)
+    http, protector = _ready(run)
     sealed = encrypt(protector, IDENTIFY, SOAP)
-    answer = _answer(connection.request(content_type=sealed.content_type, body=_lie(sealed)))
+    answer = _answer(http.request(content_type=sealed.content_type, body=_lie(sealed)))
     if isinstance(answer, Outcome):
         return answer
     return failed("taken") if 200 <= answer.status < 300 else passed(f"{answer.status}")
@@ -268,16 +268,16 @@ def _server_lie(run: ServerRun) -> Outcome:
 
 @CATALOGUE.client(LYING, "http", "report")
 def _client_lie(run: ClientRun) -> Outcome:
-    play = run.baseline()
-    play = run.try_serve()
-    link = play.wire.link
-    if not play.delegated_something or not isinstance(link, HttpServerLink):
+    served = run.baseline()
+    served = run.try_serve()
+    link = served.connection.link
+    if not served.delegated_something or not isinstance(link, HttpServerLink):
         raise Skipped("no good login")
     link.finish(HttpAnswer(200))
     request = link.source.next(run.target.timeout)
     if request is None or not is_encrypted_type(request.content_type):
         raise Skipped("the client sends no encrypted message")
-    protector = Protector(play.wire)
+    protector = Protector(served.connection)
     for part in encrypted_parts(request.content_type, request.body):
         protector.unwrap(part.records)
     sealed = encrypt(protector, b"<answer/>", SOAP)
@@ -319,8 +319,8 @@ def _tickets(run: ClientRun) -> Outcome:
 )  # fmt: skip
 def _policy(run: ClientRun) -> Outcome:
     run.baseline()
-    play = run.try_serve(Setup(deny=True))
-    return failed("the client sent its credentials") if play.delegated_something else passed(describe_end(play.end))
+    served = run.try_serve(Setup(deny=True))
+    return failed("the client sent its credentials") if served.delegated_something else passed(describe_end(served.end))
 
 
 @CATALOGUE.server(
@@ -330,8 +330,8 @@ def _policy(run: ClientRun) -> Outcome:
 def _clear(run: ServerRun) -> Outcome:
     if run.target.name.startswith("https:"):
         raise Skipped("https encrypts")
-    connection, _ = _ready(run)
-    answer = _answer(connection.request(content_type=SOAP, body=IDENTIFY))
+    http, _ = _ready(run)
+    answer = _answer(http.request(content_type=SOAP, body=IDENTIFY))
     if isinstance(answer, Outcome):
         return answer
     return failed(f"{answer.status}") if 200 <= answer.status < 300 else passed(f"{answer.status}")
@@ -357,11 +357,11 @@ def _junk(run: ServerRun) -> Outcome:
     "http",
 )  # fmt: skip
 def _wrong_password(run: ServerRun) -> Outcome:
-    connection, link = _http(run)
-    attempt = run.login(wire=run.wrap(link), password=secrets.token_hex(8))
-    if attempt.key_answered or link.accepted:
+    http, link = _http(run)
+    login = run.login(connection=run.wrap(link), password=secrets.token_hex(8))
+    if login.key_answered or link.accepted:
         return failed("the login was taken")
-    answer = _answer(connection.request(content_type=SOAP, body=IDENTIFY))
+    answer = _answer(http.request(content_type=SOAP, body=IDENTIFY))
     if isinstance(answer, Outcome):
         return answer
     return failed(f"{answer.status}") if 200 <= answer.status < 300 else passed(f"{answer.status}")
@@ -388,8 +388,8 @@ def _stray_message(run: ServerRun) -> Outcome:
     "http",
 )  # fmt: skip
 def _agreed_too_early(run: ClientRun) -> Outcome:
-    def agree(play: Play, _: object) -> None:
-        link = play.wire.link
+    def agree(served: ScriptedServer, _: object) -> None:
+        link = served.connection.link
         if isinstance(link, HttpServerLink):
             link.finish(HttpAnswer(200))
 
@@ -398,9 +398,9 @@ def _agreed_too_early(run: ClientRun) -> Outcome:
         ({"key": agree}, "pubKeyAuth"),
     )
     for script, what in scripts:
-        play = run.serve(**script)
-        if any(is_encrypted_type(request.content_type) for request in requests_of(play)):
+        served = run.serve(**script)
+        if any(is_encrypted_type(request.content_type) for request in requests_of(served)):
             return failed(f"200 in place of {what}: the client sent its message")
-        if play.crash:
-            return Outcome(Verdict.CRASH, play.crash)
-    return passed(describe_end(play.end))
+        if served.crash:
+            return Outcome(Verdict.CRASH, served.crash)
+    return passed(describe_end(served.end))

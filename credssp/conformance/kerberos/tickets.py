@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from credssp.conformance.ntlm import Account
 from credssp.credentials import CCacheCredentials
 from credssp.errors import LocalProtocolError
+from credssp.exchange.account import LogonAccount
 from credssp.kerberos import crypto as crypto
 from credssp.kerberos import pyspnego
 from credssp.kerberos.tickets import ServiceKey, ServiceTicket, password_tickets, service_keys, service_ticket
@@ -21,7 +21,7 @@ class TicketSource:
         ccache: a credential cache that has a ticket-granting ticket, in place of the password.
     """
 
-    def __init__(self, account: Account, *, ccache: str | None = None) -> None:
+    def __init__(self, account: LogonAccount, *, ccache: str | None = None) -> None:
         self._account = account
         self._cache = None if ccache is None else CCacheCredentials(ccache)
         self._tickets: dict[str, ServiceTicket] = {}

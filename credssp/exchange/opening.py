@@ -1,4 +1,4 @@
-"""With a password, an NT hash or the session key: NTLM's proof and MIC, pubKeyAuth and authInfo.
+"""With a password, an NT hash or the session key: NTLM's proof and MICs, pubKeyAuth and authInfo of a recorded login.
 
 Everything is verified over the octets as they were captured ([MS-NLMP] 3.2.5.1.2; `credssp.ntlm`). Each direction
 has its own NTLM session here, fed in the order of the messages, since NTLM counts and its key stream goes on.
@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from credssp.dissect.binding_check import Key, check_binding
-from credssp.dissect.exchange import Exchange, Request
-from credssp.dissect.model import Sender
-from credssp.errors import AuthenticationError, CredSSPError
+from credssp.errors import CredSSPError
+from credssp.exchange.binding_check import Key, check_binding
+from credssp.exchange.recorded_login import RecordedLogin, Request, Sender
 from credssp.nt_hash import nt_hash
 from credssp.ntlm import crypto
 from credssp.ntlm.flags import NTLMSSP_NEGOTIATE_KEY_EXCH
@@ -22,7 +21,7 @@ from credssp.ntlm.session import NTLMSession
 from credssp.secret import Secret
 from credssp.wire.ts_credentials import TSCredentials
 
-__all__ = ["Check", "LogonSecrets", "Unlocked", "unlock"]
+__all__ = ["Check", "LogonSecrets", "Opened", "open_login"]
 
 Verdict = Literal["ok", "failed", "unknown"]
 
@@ -71,7 +70,7 @@ class LogonSecrets:
 
 
 @dataclass(slots=True)
-class Unlocked:
+class Opened:
     """What came of it.
 
     Attributes:
@@ -80,61 +79,64 @@ class Unlocked:
         derived: whether it follows from a proof, and so is right for sure.
         mic_fits: whether the MIC of AUTHENTICATE was made with it.
         bindings: by leg, what pubKeyAuth holds.
-        credentials: by leg, what authInfo holds.
+        auth_info: by leg, what authInfo holds.
+        credentials: by leg, the TSCredentials in it.
     """
 
     checks: list[Check] = field(default_factory=list)
     session_key: Secret[bytes] | None = None
     derived: bool = False
     mic_fits: bool = False
-    bindings: dict[int, bytes] = field(default_factory=dict)
+    bindings: dict[int, bytes] = field(default_factory=dict, repr=False)
+    auth_info: dict[int, bytes] = field(default_factory=dict, repr=False)
     credentials: dict[int, TSCredentials] = field(default_factory=dict)
 
 
-def unlock(exchange: Exchange, secrets: LogonSecrets, key: Key) -> Unlocked:
+def open_login(login: RecordedLogin, secrets: LogonSecrets, key: Key, *, flags: int | None = None) -> Opened:
     """Open what can be opened.
 
     Args:
-        exchange: the messages.
+        login: the messages.
         secrets: what was given.
         key: the server's key, to check pubKeyAuth against.
+        flags: NegotiateFlags of the session; None for those that CHALLENGE and AUTHENTICATE have in common.
     """
-    result = Unlocked()
-    reason = _obstacle(exchange, secrets)
-    candidates = [] if reason else list(_session_keys(exchange, secrets, result))
+    result = Opened()
+    reason = _obstacle(login, secrets)
+    candidates = [] if reason else list(_session_keys(login, secrets, result))
     if not candidates:
-        result.checks += _not_opened(exchange, reason or "no session key could be derived")
+        result.checks += _not_opened(login, reason or "no session key could be derived")
         return result
     # A session key that was given is right if something opens with it; one that was derived is known to be right.
-    first: Unlocked | None = None
+    first: Opened | None = None
     for candidate in candidates:
-        attempt = Unlocked(list(result.checks), Secret(candidate))
-        _open_all(exchange, candidate, key, attempt)
+        attempt = Opened(list(result.checks), Secret(candidate))
+        _open_all(login, candidate, key, attempt, flags)
         if attempt.bindings or attempt.credentials or attempt.mic_fits:
             return attempt
         first = first or attempt
     if result.derived and first is not None:
         return first
     why = "none of the session keys given opens anything of this login"
-    result.checks += [Check("session key", "unknown", why), *_not_opened(exchange, why)]
+    result.checks += [Check("session key", "unknown", why), *_not_opened(login, why)]
     return result
 
 
-def _obstacle(exchange: Exchange, secrets: LogonSecrets) -> str:
+def _obstacle(login: RecordedLogin, secrets: LogonSecrets) -> str:
     """Return why nothing can be opened, or an empty string."""
-    if exchange.mechanism == "kerberos":
+    if login.mechanism == "kerberos":
         return "Kerberos was used; its session keys cannot be derived from a password and the messages of CredSSP alone"
-    if exchange.mechanism != "ntlm":
+    if login.mechanism != "ntlm":
         return "no NTLM message is in the capture"
-    ntlm = exchange.ntlm
+    ntlm = login.ntlm
     if ntlm.authenticate_message is None or ntlm.challenge_message is None:
         lost = "AUTHENTICATE" if ntlm.authenticate_message is None else "CHALLENGE"
         return f"NTLM's {lost} is not in the capture, or does not decode"
     return "" if secrets else "encrypted with NTLM's session key; give --password, --hash or --session-key"
 
 
-def _not_opened(exchange: Exchange, why: str) -> Iterator[Check]:
-    for request in exchange.requests:
+def _not_opened(login: RecordedLogin, why: str) -> Iterator[Check]:
+    for request in login.requests:
         for name in _encrypted_fields(request):
             yield Check(name, "unknown", f"not opened: {why}", request.leg)
 
@@ -146,12 +148,12 @@ def _encrypted_fields(request: Request) -> Iterator[str]:
         yield "authInfo"
 
 
-def _session_keys(exchange: Exchange, secrets: LogonSecrets, result: Unlocked) -> Iterator[bytes]:
+def _session_keys(login: RecordedLogin, secrets: LogonSecrets, result: Opened) -> Iterator[bytes]:
     """Yield the ExportedSessionKeys to try: the one that follows from a proof, and those that were given."""
-    message = exchange.ntlm.authenticate_message
+    message = login.ntlm.authenticate_message
     assert message is not None  # noqa: S101  # _obstacle
     if secrets.passwords or secrets.hashes:
-        base_key = _prove(exchange, secrets, result)
+        base_key = _prove(login, secrets, result)
         if base_key is not None:
             result.derived = True
             if message.flags & NTLMSSP_NEGOTIATE_KEY_EXCH and len(message.encrypted_session_key) == 16:
@@ -162,9 +164,9 @@ def _session_keys(exchange: Exchange, secrets: LogonSecrets, result: Unlocked) -
         yield each.reveal()
 
 
-def _prove(exchange: Exchange, secrets: LogonSecrets, result: Unlocked) -> bytes | None:
+def _prove(login: RecordedLogin, secrets: LogonSecrets, result: Opened) -> bytes | None:
     """Find the hash that NTProofStr was made with and return SessionBaseKey ([MS-NLMP] 3.3.2)."""
-    message, challenge = exchange.ntlm.authenticate_message, exchange.ntlm.challenge_message
+    message, challenge = login.ntlm.authenticate_message, login.ntlm.challenge_message
     assert message is not None and challenge is not None  # noqa: S101, PT018  # _obstacle
     account = f"{message.domain}\\{message.username}" if message.domain else message.username
     if message.ntlmv2 is None:
@@ -184,11 +186,12 @@ def _prove(exchange: Exchange, secrets: LogonSecrets, result: Unlocked) -> bytes
     return None
 
 
-def _open_all(exchange: Exchange, session_key: bytes, key: Key, result: Unlocked) -> None:
-    _check_mic(exchange, session_key, result)
-    ntlm = exchange.ntlm
+def _open_all(login: RecordedLogin, session_key: bytes, key: Key, result: Opened, flags: int | None) -> None:
+    _check_mic(login, session_key, result)
+    ntlm = login.ntlm
     assert ntlm.authenticate_message is not None and ntlm.challenge_message is not None  # noqa: S101, PT018
-    flags = ntlm.authenticate_message.flags & ntlm.challenge_message.flags
+    if flags is None:
+        flags = ntlm.authenticate_message.flags & ntlm.challenge_message.flags
     try:
         sessions: dict[Sender, NTLMSession] = {
             # Each reads what the other side wrote.
@@ -196,19 +199,19 @@ def _open_all(exchange: Exchange, session_key: bytes, key: Key, result: Unlocked
             "server": NTLMSession(session_key, flags, role="initiator"),
         }
     except CredSSPError as error:
-        result.checks += _not_opened(exchange, error.message)
+        result.checks += _not_opened(login, error.message)
         return
-    for request in exchange.requests:
+    for request in login.requests:
         session = sessions[request.sender]
         if request.mech_list_mic is not None:
-            session = sessions[request.sender] = _check_mech_list_mic(exchange, request, session, result)
+            session = sessions[request.sender] = _check_mech_list_mic(login, request, session, result)
         if request.message is not None:
-            _open_request(exchange, request, session, key, result)
+            _open_request(login, request, session, key, result)
 
 
-def _check_mic(exchange: Exchange, session_key: bytes, result: Unlocked) -> None:
+def _check_mic(login: RecordedLogin, session_key: bytes, result: Opened) -> None:
     """The MIC of AUTHENTICATE ([MS-NLMP] 3.1.5.1.2)."""
-    ntlm = exchange.ntlm
+    ntlm = login.ntlm
     assert ntlm.authenticate_message is not None  # noqa: S101
     if ntlm.authenticate_message.mic is None:
         result.checks.append(Check("MIC", "unknown", "AUTHENTICATE has none: nothing protects NEGOTIATE and CHALLENGE"))
@@ -225,11 +228,11 @@ def _check_mic(exchange: Exchange, session_key: bytes, result: Unlocked) -> None
             result.checks.append(Check("MIC", "ok", "covers NEGOTIATE, CHALLENGE and AUTHENTICATE as captured"))
 
 
-def _check_mech_list_mic(exchange: Exchange, request: Request, session: NTLMSession, result: Unlocked) -> NTLMSession:
+def _check_mech_list_mic(login: RecordedLogin, request: Request, session: NTLMSession, result: Opened) -> NTLMSession:
     """The mechListMIC, which counts as the first message of its direction ([MS-SPNG] 3.2.5.1)."""
     name = f"mechListMIC of the {request.sender}"
     try:
-        session.verify_mech_list_mic(exchange.mech_types, request.mech_list_mic or b"")
+        session.verify_mech_list_mic(login.mech_types, request.mech_list_mic or b"")
     except CredSSPError as error:
         result.checks.append(Check(name, "failed", error.message, request.leg))
         # Go on as if it had been right: what follows has the next number whatever this one was worth.
@@ -243,7 +246,7 @@ def _check_mech_list_mic(exchange: Exchange, request: Request, session: NTLMSess
     return session
 
 
-def _open_request(exchange: Exchange, request: Request, session: NTLMSession, key: Key, result: Unlocked) -> None:
+def _open_request(login: RecordedLogin, request: Request, session: NTLMSession, key: Key, result: Opened) -> None:
     message = request.message
     assert message is not None  # noqa: S101
     if message.pub_key_auth is not None:
@@ -251,23 +254,24 @@ def _open_request(exchange: Exchange, request: Request, session: NTLMSession, ke
         plain = _unwrap(session, message.pub_key_auth, name, request, result)
         if plain is not None:
             result.bindings[request.leg] = plain
-            verdict, text = check_binding(exchange, request.sender, plain, key)
+            verdict, text = check_binding(login, request.sender, plain, key)
             result.checks.append(Check(name, verdict, text, request.leg))
     if message.auth_info is not None:
         plain = _unwrap(session, message.auth_info, "authInfo", request, result)
         if plain is not None:
+            result.auth_info[request.leg] = plain
             _read_credentials(plain, request, result)
 
 
-def _unwrap(session: NTLMSession, data: bytes, name: str, request: Request, result: Unlocked) -> bytes | None:
+def _unwrap(session: NTLMSession, data: bytes, name: str, request: Request, result: Opened) -> bytes | None:
     try:
         return session.unwrap(data)
-    except (CredSSPError, AuthenticationError) as error:
+    except CredSSPError as error:
         result.checks.append(Check(name, "failed", f"does not open: {error.message}", request.leg))
         return None
 
 
-def _read_credentials(plain: bytes, request: Request, result: Unlocked) -> None:
+def _read_credentials(plain: bytes, request: Request, result: Opened) -> None:
     try:
         credentials = TSCredentials.decode(plain, max_size=max(len(plain), 1))
     except CredSSPError as error:

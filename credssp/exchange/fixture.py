@@ -60,14 +60,31 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from credssp.errors import LocalProtocolError
+from credssp.exchange.account import LogonAccount
+from credssp.exchange.recorded_login import RecordedLogin, Sender
 
-__all__ = ["Fixture", "FixtureError", "Layer", "Message", "Side", "load", "load_all", "save"]
+__all__ = [
+    "MAX_SIZE",
+    "Fixture",
+    "FixtureError",
+    "Layer",
+    "Message",
+    "account_of",
+    "load",
+    "load_all",
+    "load_line",
+    "login_of",
+    "message_of",
+    "read_folder",
+    "save",
+    "text_of",
+]
 
-Side = Literal["client", "server"]
 Layer = Literal["tsrequest", "x224", "http", "application"]
 
 _FORMAT: Final = 1
-_MAX_SIZE: Final = 16 << 20
+MAX_SIZE: Final = 16 << 20
+"""Octets of one file, and of a transcript; a login with the largest TSRequests has a tenth of it."""
 
 _REQUIRED: Final = {
     "": ("format", "description", "outcome", "licence"),
@@ -93,8 +110,8 @@ _NUMBERS: Final = {
 }
 _MAY_BE_EMPTY: Final = (("exchange", "target_name"), ("account", "domain"), *_CHOICES)
 _HEXADECIMAL: Final = (("server", "public_key"), ("kerberos", "key"), ("kerberos", "host_key"))
-_SIDES: Final = ("client", "server")
-_LAYERS: Final = ("tsrequest", "x224", "http", "application")
+_SIDES: Final[tuple[Sender, ...]] = ("client", "server")
+_LAYERS: Final[tuple[Layer, ...]] = ("tsrequest", "x224", "http", "application")
 
 
 class FixtureError(LocalProtocolError):
@@ -111,8 +128,8 @@ class Message:
         layer: what kind of octets, see the module.
     """
 
-    sender: Side
-    data: bytes
+    sender: Sender
+    data: bytes = field(repr=False)
     layer: Layer = "tsrequest"
 
 
@@ -140,9 +157,52 @@ class Fixture:
         """What our side drew from its source of randomness, in order."""
         return [bytes.fromhex(draw) for draw in self.manifest.get("randomness", {}).get("draws", [])]
 
-    def requests(self, sender: Side | None = None) -> list[bytes]:
+    def requests(self, sender: Sender | None = None) -> list[bytes]:
         """The TSRequests, of one side or of both."""
         return [m.data for m in self.messages if m.layer == "tsrequest" and sender in {None, m.sender}]
+
+
+def load_line(line: str) -> dict[str, Any] | None:
+    """Return the JSON object in a line of a fixture or a transcript, or None."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def text_of(entry: dict[str, Any], name: str) -> str:
+    """Return a member that is a text; an empty one where it is absent or something else."""
+    value = entry.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def message_of(entry: dict[str, Any] | None) -> Message | None:
+    """Return the message in a line's object, or None where it is none: without octets, or of an unknown sender."""
+    if entry is None:
+        return None
+    sender, layer = entry.get("from"), entry.get("layer", "tsrequest")
+    try:
+        data = bytes.fromhex(text_of(entry, "data"))
+    except ValueError:
+        return None
+    return Message(sender, data, layer) if sender in _SIDES and layer in _LAYERS and data else None
+
+
+def read_folder(folder: Path) -> tuple[dict[str, Any], list[Message | None]]:
+    """Read both files as they are: the manifest, and each line's message, None where it is none.
+
+    Raises:
+        FixtureError: a file cannot be read.
+    """
+    try:
+        manifest = tomllib.loads(_read(folder / "manifest.toml"))
+        lines = _read(folder / "messages.jsonl").splitlines()
+    except (OSError, ValueError, RecursionError) as error:
+        missing = isinstance(error, FileNotFoundError)
+        what = "manifest.toml or messages.jsonl is missing" if missing else type(error).__name__
+        raise FixtureError(what) from None
+    return manifest, [message_of(load_line(line)) for line in lines]
 
 
 def load(folder: Path) -> Fixture:
@@ -152,28 +212,41 @@ def load(folder: Path) -> Fixture:
         FixtureError: a file is missing or does not keep to the format.
     """
     try:
-        manifest = tomllib.loads(_read(folder / "manifest.toml"))
-        lines = [json.loads(line) for line in _read(folder / "messages.jsonl").splitlines()]
-    except (OSError, ValueError, RecursionError) as error:
-        raise FixtureError(f"fixture {folder.name} cannot be read: {type(error).__name__}") from None
+        manifest, read = read_folder(folder)
+    except FixtureError as error:
+        raise FixtureError(f"fixture {folder.name} cannot be read: {error.message}") from None
     problems = _problems(manifest)
     if (folder / "capture.pcapng").exists() != (folder / "keys.log").exists():
         problems.append("of capture.pcapng and keys.log there is only one")
-    if not lines:
+    if not read:
         problems.append("messages.jsonl has no message")
-    messages = []
-    for number, line in enumerate(lines, 1):
-        try:
-            message = Message(line["from"], bytes.fromhex(line["data"]), line.get("layer", "tsrequest"))
-        except (KeyError, TypeError, ValueError):
-            problems.append(f"messages.jsonl line {number} is no message")
-            continue
-        if message.sender not in _SIDES or message.layer not in _LAYERS:
-            problems.append(f"messages.jsonl line {number} has an unknown sender or layer")
-        messages.append(message)
+    problems += [f"messages.jsonl line {number} is no message" for number, each in enumerate(read, 1) if each is None]
     if problems:
         raise FixtureError(f"fixture {folder.name}: {'; '.join(problems)}")
-    return Fixture(folder.name, manifest, tuple(messages))
+    return Fixture(folder.name, manifest, tuple(message for message in read if message is not None))
+
+
+def account_of(manifest: dict[str, Any]) -> LogonAccount | None:
+    """Return the account in a manifest, or None where there is no password."""
+    table = manifest.get("account")
+    account = table if isinstance(table, dict) else {}
+    if not text_of(account, "password"):
+        return None
+    return LogonAccount(text_of(account, "username"), text_of(account, "password"), text_of(account, "domain"))
+
+
+def login_of(fixture: Fixture) -> RecordedLogin:
+    """Return the login in a fixture."""
+    return RecordedLogin(
+        ((message.sender, message.data) for message in fixture.messages if message.layer == "tsrequest"),
+        public_key=fixture.public_key,
+        account=account_of(fixture.manifest),
+        name=fixture.name,
+        outcome=fixture.manifest["outcome"],
+        client_application=b"".join(
+            message.data for message in fixture.messages if (message.layer, message.sender) == ("application", "client")
+        ),
+    )
 
 
 def load_all(folder: Path) -> list[Fixture]:
@@ -201,7 +274,7 @@ def save(folder: Path, manifest: dict[str, Any], messages: Sequence[Message]) ->
 
 
 def _read(path: Path) -> str:
-    if path.stat().st_size > _MAX_SIZE:
+    if path.stat().st_size > MAX_SIZE:
         raise ValueError("too large")
     return path.read_text(encoding="utf-8")
 

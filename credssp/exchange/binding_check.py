@@ -1,16 +1,13 @@
-"""What is in pubKeyAuth compared with the TLS key of the capture ([MS-CSSP] 3.1.5 steps 3 to 5)."""
+"""What is in pubKeyAuth compared with the TLS key of the server ([MS-CSSP] 3.1.5 steps 3 to 5)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from credssp import binding
-from credssp.dissect.model import Sender
+from credssp.exchange.recorded_login import RecordedLogin, Sender
 from credssp.protocol_version import has_hashed_binding
-
-if TYPE_CHECKING:
-    from credssp.dissect.exchange import Exchange
 
 __all__ = ["Key", "check_binding"]
 
@@ -33,10 +30,10 @@ class Key:
 
 
 def check_binding(
-    exchange: Exchange, sender: Sender, plain: bytes, key: Key
+    login: RecordedLogin, sender: Sender, plain: bytes, key: Key
 ) -> tuple[Literal["ok", "failed", "unknown"], str]:
     """Judge an opened pubKeyAuth; returns the verdict and a sentence."""
-    version = exchange.version
+    version = login.version
     if version is None:
         return "unknown", "opened, but not checked: the version of one side is not in the capture"
     form = "SHA-256 over clientNonce and key" if has_hashed_binding(version) else "the key itself"
@@ -44,12 +41,12 @@ def check_binding(
         form = "the key with its first octet plus 1"
     if not key.octets:
         return "unknown", f"opened ({len(plain)} octets, {form}), but not checked: {key.source}"
-    nonce = exchange.nonce
+    nonce = login.nonce
     if has_hashed_binding(version) and nonce is None:
         return "failed", f"version {version} needs clientNonce, and there is none"
     if plain == _expected(sender, version, nonce, key):
         return "ok", f"{form}: matches {key.source}"
-    return "failed", _explain(exchange, sender, plain, key)
+    return "failed", _explain(login, sender, plain, key)
 
 
 def _expected(sender: Sender, version: int, nonce: bytes | None, key: Key) -> bytes:
@@ -57,10 +54,10 @@ def _expected(sender: Sender, version: int, nonce: bytes | None, key: Key) -> by
     return value(version, nonce or b"", key.octets)
 
 
-def _explain(exchange: Exchange, sender: Sender, plain: bytes, key: Key) -> str:
+def _explain(login: RecordedLogin, sender: Sender, plain: bytes, key: Key) -> str:
     """Say what it is instead."""
-    nonce = exchange.nonce
-    version = exchange.version or 0
+    nonce = login.nonce
+    version = login.version or 0
     for form, name in ((_ECHO, "the form of versions 2 to 4"), (_HASHED, "the form of versions 5 and 6")):
         if has_hashed_binding(form) != has_hashed_binding(version) and plain == _expected(sender, form, nonce, key):
             return f"has {name}, although the effective version is {version}"

@@ -2,26 +2,37 @@
 
 Unlike `credssp.context` it judges nothing: it sends whatever it is given, in the TLS writes it is given, and tells how
 the peer reacted. It reads record by record, since one rule is about how messages lie in records ([MS-CSSP] <8>).
+
+What waits for the peer is a generator (`Waiting`). `Connection.wait` runs one over the link; a scripted peer of the
+tests is the same generator, resumed by whoever has octets for it.
 """
 
 from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias, TypeVar
 
 from credssp.conformance.links import Link
 from credssp.conformance.rule import MESSAGE_LIMIT, Evidence
 from credssp.errors import CredSSPError, DecodeError, RemoteProtocolError, TLSAlertError
+from credssp.exchange.recorded_login import Sender
 from credssp.status import NTStatus
 from credssp.tls.channel import TLSChannel
 from credssp.tls.record import measure_record
 from credssp.wire.framing import TSRequestBuffer
 from credssp.wire.ts_request import TSRequest
 
-__all__ = ["End", "Reply", "Wire"]
+__all__ = ["Connection", "End", "Reply", "Sent", "Waiting", "writes_of"]
+
+T = TypeVar("T")
+Waiting: TypeAlias = Generator[float, bytes | None, T]
+"""Waits for the peer: yields seconds, and is sent octets, ``b""`` at the end of the stream, None for none in time."""
+
+Sent: TypeAlias = TSRequest | bytes | tuple[bytes, ...] | None
+"""What goes out in place of a message: another one, octets, several TLS writes, or None for nothing."""
 
 _APPLICATION_DATA: Final = 23
 _NAMED: Final = frozenset(int(status) for status in NTStatus)
@@ -95,7 +106,7 @@ class Reply:
         }[self.end]
 
 
-class Wire:
+class Connection:
     """A connection to the peer, from TLS on.
 
     Attributes:
@@ -108,7 +119,7 @@ class Wire:
         handshake_octets: the peer's octets during the handshake.
     """
 
-    def __init__(self, link: Link, channel: TLSChannel, *, side: str, timeout: float) -> None:
+    def __init__(self, link: Link, channel: TLSChannel, *, side: Sender, timeout: float) -> None:
         """Take over a link at the point where TLS begins.
 
         Args:
@@ -125,7 +136,7 @@ class Wire:
         self.messages: list[tuple[bytes, int]] = []
         self.ended: Reply | None = None
         self._side = side
-        self._other = "server" if side == "client" else "client"
+        self._other: Sender = "server" if side == "client" else "client"
         self._raw = b""
         self._buffer = TSRequestBuffer(MESSAGE_LIMIT)
         self._record_marks: list[int] = []
@@ -133,10 +144,29 @@ class Wire:
         self._plain = b""
         self.handshake_octets = b""
 
+    def wait(self, waiting: Waiting[T]) -> T:
+        """Run to its end what waits for the peer."""
+        try:
+            seconds = next(waiting)
+            while True:
+                seconds = waiting.send(self.link.receive(seconds))
+        except StopIteration as end:
+            found: T = end.value
+            return found
+
+    @property
+    def exchanged(self) -> tuple[tuple[Sender, bytes], ...]:
+        """Sender and octets of what both sides said, but for what is no TSRequest by its note."""
+        return tuple((item.sender, item.data) for item in self.evidence if item.data and not item.note)
+
     # Out
 
     def handshake(self) -> Reply | None:
         """Run the TLS handshake; returns None when it is done, else how the peer ended it."""
+        return self.wait(self.handshaking())
+
+    def handshaking(self) -> Waiting[Reply | None]:
+        """Run the TLS handshake, as `handshake`."""
         end = time.monotonic() + self.timeout
         while True:
             try:
@@ -152,7 +182,7 @@ class Wire:
             self._flush()
             if done:
                 return None
-            data = self.link.receive(max(0.0, end - time.monotonic()))
+            data = yield max(0.0, end - time.monotonic())
             if data is None:
                 return self._over(Reply(End.SILENT))
             if not data:
@@ -193,6 +223,10 @@ class Wire:
 
     def receive(self, timeout: float | None = None) -> Reply:
         """Wait for the peer's next TSRequest, or for its end."""
+        return self.wait(self.receiving(timeout))
+
+    def receiving(self, timeout: float | None = None) -> Waiting[Reply]:
+        """Wait for the peer's next TSRequest, or for its end, as `receive`."""
         limit = self.timeout if timeout is None else timeout
         if self.ended is not None:
             return self.ended
@@ -206,7 +240,7 @@ class Wire:
                 return self._over(failure)
             if self.channel.peer_closed:
                 return self._over(Reply(End.CLOSED))
-            data = self.link.receive(max(0.0, end - time.monotonic()))
+            data = yield max(0.0, end - time.monotonic())
             if data is None:
                 return self._note(Reply(End.SILENT))
             if not data:
@@ -287,6 +321,11 @@ def _end_of(error: CredSSPError) -> Reply:
     if isinstance(error, DecodeError | RemoteProtocolError) and "TLS" not in type(error).__name__:
         return Reply(End.OTHER)
     return Reply(End.CLOSED)
+
+
+def writes_of(sent: TSRequest | bytes | tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Return the TLS writes of what is to be sent."""
+    return sent if isinstance(sent, tuple) else (sent if isinstance(sent, bytes) else sent.encode(),)
 
 
 def chunks(data: bytes, size: int) -> Sequence[bytes]:

@@ -1,7 +1,8 @@
-"""One login of the suite at a server: a good one, of which a `Plan` gets one step wrong.
+"""The suite's client: one login at a server, a good one but for what its `ClientScript` gets wrong.
 
-A plan says how the login goes; each of its three messages can be edited before it is sent. What came of it stands in
-an `Attempt`: how far the server went along, and how it ended.
+A script says how the login goes; each of its three messages can be edited before it is sent. What came of it is in the
+`ScriptedClient`: how far the server went along, and how it ended. As the suite's probe it goes on whatever the server
+says; a script that refuses makes it a client that can be judged itself.
 """
 
 from __future__ import annotations
@@ -12,23 +13,25 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from credssp import binding
-from credssp.conformance.exchange import Exchange, Opened
+from credssp.conformance.connection import Connection, Reply, Sent, Waiting, writes_of
 from credssp.conformance.inner import Inner, KerberosInner, NTLMInner
 from credssp.conformance.kerberos import KerberosClient
-from credssp.conformance.ntlm import Account, NTLMClient
+from credssp.conformance.ntlm import NTLMClient
+from credssp.conformance.observation import Observation, Plaintext
+from credssp.conformance.rule import Role
 from credssp.conformance.setup import WireForm
-from credssp.conformance.wire import End, Reply, Wire
 from credssp.credentials import PasswordCredentials
 from credssp.errors import CredSSPError
+from credssp.exchange.account import LogonAccount
+from credssp.exchange.recorded_login import RecordedLogin
 from credssp.kerberos.tickets import ServiceTicket
-from credssp.protocol_version import effective_version, has_hashed_binding
+from credssp.protocol_version import HIGHEST_VERSION, effective_version, has_hashed_binding
 from credssp.spnego import OID, NegState, NegTokenInit, NegTokenResp
 from credssp.wire.ts_request import TSRequest
 
-__all__ = ["Attempt", "Edit", "Plan", "Stage"]
+__all__ = ["ClientScript", "Edit", "ScriptedClient", "Stage"]
 
-Sent: TypeAlias = TSRequest | bytes | tuple[bytes, ...] | None
-Edit: TypeAlias = Callable[["Attempt", TSRequest], Sent]
+Edit: TypeAlias = Callable[["ScriptedClient", TSRequest], Sent]
 """Returns what goes out in place of a message: another one, octets, several TLS writes, or None for nothing."""
 
 Stage: TypeAlias = Literal["tls", "first", "key", "auth", "done"]
@@ -38,7 +41,7 @@ FRESH: Final = b"fresh"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class ClientScript:
     """How a login goes; the defaults are a good one.
 
     Attributes:
@@ -66,10 +69,13 @@ class Plan:
         first: edits the first message.
         key: edits the one with pubKeyAuth.
         auth: edits the one with authInfo.
+        inner: makes another inner authentication than the form has.
+        heard: what becomes of a message of the server before it is looked at.
+        refuses: whether the client ends the login at a message of the server, its pubKeyAuth opened; None for never.
     """
 
     form: WireForm = ""
-    version: int = 6
+    version: int = HIGHEST_VERSION
     key_version: int | None = None
     auth_version: int | None = None
     nonce: bytes | None = FRESH
@@ -80,16 +86,19 @@ class Plan:
     username: str | None = None
     mech_types: tuple[str, ...] = ()
     mic: Literal["good", "bad", "none", "other"] = "good"
-    key_value: Callable[[Attempt], bytes] | None = None
+    key_value: Callable[[ScriptedClient], bytes] | None = None
     key_octets: Callable[[bytes], bytes] | None = None
     credentials: bytes | None = None
     auth_octets: Callable[[bytes], bytes] | None = None
-    seal_key: Callable[[Attempt, bytes], bytes] | None = None
-    seal_auth: Callable[[Attempt, bytes], bytes] | None = None
+    seal_key: Callable[[ScriptedClient, bytes], bytes] | None = None
+    seal_auth: Callable[[ScriptedClient, bytes], bytes] | None = None
     separate_key: bool = False
     first: Edit | None = None
     key: Edit | None = None
     auth: Edit | None = None
+    inner: Callable[[ScriptedClient], Inner] | None = None
+    heard: Callable[[TSRequest], TSRequest] | None = None
+    refuses: Callable[[ScriptedClient, TSRequest], bool] | None = None
 
     @property
     def in_spnego(self) -> bool:
@@ -102,12 +111,12 @@ class Plan:
         return self.form.endswith("kerberos")
 
 
-class Attempt:
+class ScriptedClient:
     """A login under way, and what came of it.
 
     Attributes:
-        wire: the connection.
-        plan: how the login goes.
+        connection: the connection.
+        script: how the login goes.
         stage: the message the server reacted to last; ``done`` after authInfo.
         end: how the server ended it, or None where it went along to the end.
         accepted: whether the server took the login; None where it does not show.
@@ -119,16 +128,16 @@ class Attempt:
 
     def __init__(
         self,
-        wire: Wire,
-        plan: Plan,
-        account: Account,
+        connection: Connection,
+        script: ClientScript,
+        account: LogonAccount,
         *,
         public_key: bytes,
         target_name: str,
         ticket: ServiceTicket | None = None,
     ) -> None:
-        self.wire = wire
-        self.plan = plan
+        self.connection = connection
+        self.script = script
         self.stage: Stage = "tls"
         self.end: Reply | None = None
         self.accepted: bool | None = None
@@ -140,18 +149,20 @@ class Attempt:
         self.account = account
         self.target_name = target_name
         self.nonce = os.urandom(binding.NONCE_SIZE)
-        password = account.password if plan.password is None else plan.password
-        self._used = Account(plan.username or account.username, password, account.domain)
-        self.inner: Inner
-        if plan.is_kerberos:
-            assert ticket is not None  # noqa: S101  # the run sees to it
-            self.inner = KerberosInner(KerberosClient(ticket=ticket, **plan.kerberos))
-        else:
-            self.inner = NTLMInner(NTLMClient(account=self._used, target_name=target_name, **plan.ntlm))
-        self._init = NegTokenInit(plan.mech_types or self.inner.mech_types)
+        password = account.password if script.password is None else script.password
+        self._used = LogonAccount(script.username or account.username, password, account.domain)
+        self.inner = self._make_inner(ticket) if script.inner is None else script.inner(self)
+        self._init = NegTokenInit(script.mech_types or self.inner.mech_types)
         self._reply: NegTokenResp | None = None
         self._client_key: bytes | None = None
         self._auth_info: bytes | None = None
+
+    def _make_inner(self, ticket: ServiceTicket | None) -> Inner:
+        script = self.script
+        if script.is_kerberos:
+            assert ticket is not None  # noqa: S101  # the run sees to it
+            return KerberosInner(KerberosClient(ticket=ticket, **script.kerberos))
+        return NTLMInner(NTLMClient(account=self._used, target_name=self.target_name, **script.ntlm))
 
     # What came of it
 
@@ -168,23 +179,20 @@ class Attempt:
     @property
     def crash(self) -> str:
         """How the server crashed, or an empty string."""
-        return self.wire.link.crash
+        return self.connection.link.crash
 
-    def exchange(self) -> Exchange:
-        """Return it as a recorded exchange."""
-        messages = tuple((e.sender, e.data) for e in self.wire.evidence if e.data and not e.note)
-        counts = tuple(count for _, count in self.wire.messages)
-        outcome = "accepted" if self.accepted else "refused"
-        return Exchange(
-            messages,
-            self.public_key,
-            self.account,
-            counts,
-            outcome=outcome,
-            target_name=self.target_name,
-            tls=self.wire.channel.protocol,
-            plain=Opened(self._client_key, self.server_key, self._auth_info, ()) if self.plan.is_kerberos else None,
+    def observed(self) -> Observation:
+        """Return the login as it was recorded, to be judged as the server's."""
+        connection = self.connection
+        login = RecordedLogin(
+            connection.exchanged,
+            public_key=self.public_key,
+            account=self.account,
+            records=tuple(count for _, count in connection.messages),
+            outcome="accepted" if self.accepted else "refused",
         )
+        plain = Plaintext(self._client_key, self.server_key, self._auth_info) if self.script.is_kerberos else None
+        return Observation(login, Role.SERVER, plain)
 
     @property
     def kerberos(self) -> KerberosClient | None:
@@ -194,7 +202,7 @@ class Attempt:
     @property
     def effective(self) -> int:
         """The version that both sides use, as this side sees it."""
-        return effective_version(self.plan.version, self.server_version or 6)
+        return effective_version(self.script.version, self.server_version or HIGHEST_VERSION)
 
     def client_value(
         self, version: int | None = None, *, nonce: bytes | None = None, key: bytes | None = None
@@ -214,56 +222,65 @@ class Attempt:
 
     def run(self) -> None:
         """Go as far as the server goes along."""
-        challenge = self._negotiate()
-        if challenge is None or not self._bind(challenge):
-            return
-        self._delegate()
+        self.connection.wait(self.logging_on())
 
-    def _exchange(self, message: TSRequest, edit: Edit | None) -> TSRequest | None:
+    def logging_on(self) -> Waiting[None]:
+        """Go as far as the server goes along, as `run`."""
+        challenge = yield from self._negotiate()
+        if challenge is not None and (yield from self._bind(challenge)):
+            yield from self._delegate()
+
+    def _exchange(self, message: TSRequest, edit: Edit | None) -> Waiting[TSRequest | None]:
         """Send and wait; returns the answer, or None where the server ended it (see `end`)."""
-        if not self._send(message, edit):
-            return None
-        return self._receive()
+        return (yield from self._receive()) if (yield from self._send(message, edit)) else None
 
-    def _send(self, message: TSRequest, edit: Edit | None) -> bool:
+    def _send(self, message: TSRequest, edit: Edit | None) -> Waiting[bool]:
         sent: Sent = message if edit is None else edit(self, message)
         if sent is None:
-            self.end = self.wire.receive()
+            self.end = yield from self.connection.receiving()
             return False
-        writes = sent if isinstance(sent, tuple) else (sent if isinstance(sent, bytes) else sent.encode(),)
-        self.wire.send(*writes)
+        self.connection.send(*writes_of(sent))
         return True
 
-    def _receive(self) -> TSRequest | None:
-        reply = self.wire.receive()
+    def _receive(self) -> Waiting[TSRequest | None]:
+        reply = yield from self.connection.receiving()
         request = reply.request
-        if reply.end is not End.MESSAGE or request is None or request.error_code is not None:
+        if request is not None and self.script.heard is not None:
+            request = self.script.heard(request)
+        if request is None or request.error_code is not None:
             self.end = reply
             return None
         if self.server_version is None:
             self.server_version = request.version
+        if request.pub_key_auth is not None and self.stage == "key":
+            self.key_reply = request
+            self._open(request)
+        if self.script.refuses is not None and self.script.refuses(self, request):
+            self.end = reply
+            return None
         return request
 
-    def _negotiate(self) -> bytes | None:
+    def _negotiate(self) -> Waiting[bytes | None]:
         """Send the first token and return what answers it, CHALLENGE or AP-REP, or None."""
         self.stage = "first"
-        plan = self.plan
+        script = self.script
         token = own = self.inner.first()
         offered = self._init.mech_types
-        optimistic = offered[0] in (*self.inner.mech_types, OID.MS_KERBEROS if plan.is_kerberos else "")
-        if plan.in_spnego:
+        optimistic = offered[0] in (*self.inner.mech_types, OID.MS_KERBEROS if script.is_kerberos else "")
+        if script.in_spnego:
             self._init = NegTokenInit(offered, own if optimistic else b"\x00" * 16)
             token = self._init.encode()
-        nonce = self.nonce if plan.first_nonce == FRESH else plan.first_nonce
-        first = TSRequest(plan.version, nego_tokens=(token,), client_nonce=nonce)
-        answer = self._exchange(first, plan.first)
-        if answer is None or not plan.in_spnego:
+        nonce = self.nonce if script.first_nonce == FRESH else script.first_nonce
+        first = TSRequest(script.version, nego_tokens=(token,), client_nonce=nonce)
+        answer = yield from self._exchange(first, script.first)
+        if answer is None or not script.in_spnego:
             return self._token(answer)
         reply = self._spnego(answer)
         if reply is not None and not reply.response_token:
             # The server chose our mechanism, which was not the first that we offered: its token is due now.
             again = NegTokenResp(response_token=own).encode()
-            reply = self._spnego(self._exchange(TSRequest(plan.version, nego_tokens=(again,)), None))
+            answer = yield from self._exchange(TSRequest(script.version, nego_tokens=(again,)), None)
+            reply = self._spnego(answer)
         self._reply = reply
         return None if reply is None else reply.response_token
 
@@ -282,8 +299,8 @@ class Attempt:
             self.end = Reply.unusable(token, error)
             return None
 
-    def _bind(self, challenge: bytes) -> bool:
-        plan = self.plan
+    def _bind(self, challenge: bytes) -> Waiting[bool]:
+        script = self.script
         try:
             last = self.inner.answer(challenge)
             self._verify_mech_list_mic(self._reply)
@@ -291,38 +308,37 @@ class Attempt:
             self.end = Reply.unusable(challenge, error)
             return False
         self.stage = "key"
-        token = self._last_token(last) if plan.in_spnego else last
-        version = plan.version if plan.key_version is None else plan.key_version
-        if plan.separate_key:
+        token = self._last_token(last) if script.in_spnego else last
+        version = script.version if script.key_version is None else script.key_version
+        if script.separate_key:
             alone = TSRequest(version, nego_tokens=(token or b"",))
-            if plan.in_spnego and self._exchange(alone, None) is None:
+            if script.in_spnego and (yield from self._exchange(alone, None)) is None:
                 return False
-            if not plan.in_spnego:
-                self._send(alone, None)
-        nonce = plan.nonce
+            if not script.in_spnego:
+                yield from self._send(alone, None)
+        nonce = script.nonce
         if nonce == FRESH:
             nonce = self.nonce if has_hashed_binding(self.effective) else None
-        value = self._client_key = self.client_value() if plan.key_value is None else plan.key_value(self)
-        sealed = self.wrap(value) if plan.seal_key is None else plan.seal_key(self, value)
-        self.own_key_auth = sealed if plan.key_octets is None else plan.key_octets(sealed)
+        value = self._client_key = self.client_value() if script.key_value is None else script.key_value(self)
+        sealed = self.wrap(value) if script.seal_key is None else script.seal_key(self, value)
+        self.own_key_auth = sealed if script.key_octets is None else script.key_octets(sealed)
         message = TSRequest(
             version,
-            nego_tokens=None if plan.separate_key or token is None else (token,),
+            nego_tokens=None if script.separate_key or token is None else (token,),
             pub_key_auth=self.own_key_auth,
             client_nonce=nonce,
         )
-        answer = self._exchange(message, plan.key)
+        answer = yield from self._exchange(message, script.key)
         if answer is None or answer.pub_key_auth is None:
             if self.end is None:
-                self.end = self.wire.receive()
+                self.end = yield from self.connection.receiving()
             return False
-        self.key_reply = answer
-        return self._open(answer)
+        return True
 
     def _last_token(self, last: bytes | None) -> bytes | None:
         """Put our last token into SPNEGO, with the mechListMIC; None where nothing is due."""
         asked = self._reply is not None and self._reply.neg_state is not NegState.ACCEPT_COMPLETED
-        if last is None and not asked and self.plan.mic in ("good", "none"):
+        if last is None and not asked and self.script.mic in ("good", "none"):
             return None
         return NegTokenResp(
             NegState.ACCEPT_INCOMPLETE, response_token=last, mech_list_mic=self._mech_list_mic()
@@ -334,7 +350,7 @@ class Attempt:
             self.inner.verify_mech_list_mic(self._init.mech_types_der, mic)
 
     def _mech_list_mic(self) -> bytes | None:
-        mode = self.plan.mic
+        mode = self.script.mic
         if mode == "none":
             return None
         covered = self._init.mech_types_der
@@ -344,36 +360,35 @@ class Attempt:
         if mode != "bad":
             return mic
         # Of NTLM's 16 octets the fifth is the first of the checksum; of Kerberos' MIC token the last is one of it.
-        at = len(mic) - 1 if self.plan.is_kerberos else 4
+        at = len(mic) - 1 if self.script.is_kerberos else 4
         return mic[:at] + bytes((mic[at] ^ 1,)) + mic[at + 1 :]
 
-    def _open(self, answer: TSRequest) -> bool:
+    def _open(self, answer: TSRequest) -> None:
         """Open the server's pubKeyAuth; its last mechListMIC may ride along and counts in the sequence."""
         try:
-            if answer.nego_tokens and self.plan.in_spnego:
+            if answer.nego_tokens and self.script.in_spnego:
                 self._verify_mech_list_mic(NegTokenResp.decode(answer.nego_tokens[0]))
             self.server_key = self.inner.unwrap(answer.pub_key_auth or b"")
         except CredSSPError:
             self.server_key = None
-        return True
 
     @property
     def server_is_right(self) -> bool:
         """Whether the server's pubKeyAuth is what it must be."""
         return self.server_key == binding.server_value(self.effective, self.nonce, self.public_key)
 
-    def _delegate(self) -> None:
-        plan = self.plan
+    def _delegate(self) -> Waiting[None]:
+        script = self.script
         self.stage = "auth"
-        credentials = plan.credentials
+        credentials = script.credentials
         if credentials is None:
             used = self._used
             delegated = PasswordCredentials(used.username, used.password, domain=used.domain)
             credentials = delegated.to_wire().encode()
         self._auth_info = credentials
-        sealed = self.wrap(credentials) if plan.seal_auth is None else plan.seal_auth(self, credentials)
-        if plan.auth_octets is not None:
-            sealed = plan.auth_octets(sealed)
-        version = plan.version if plan.auth_version is None else plan.auth_version
-        if self._send(TSRequest(version, auth_info=sealed), plan.auth):
+        sealed = self.wrap(credentials) if script.seal_auth is None else script.seal_auth(self, credentials)
+        if script.auth_octets is not None:
+            sealed = script.auth_octets(sealed)
+        version = script.version if script.auth_version is None else script.auth_version
+        if (yield from self._send(TSRequest(version, auth_info=sealed), script.auth)):
             self.stage = "done"

@@ -1,7 +1,8 @@
-"""One login of a client under test at the suite: a good server, of which a `Script` gets one step wrong.
+"""The suite's server: one login of a client, served well but for what its `ServerScript` gets wrong.
 
-The inner authentication is the project's own acceptor; what goes out around it is put together by hand, so that each
-of the server's messages can be edited, left out or answered with something else.
+The inner authentication is the project's own acceptor; what goes out around it is put together here, so that each of
+the server's messages can be edited, left out or replaced. What the client did is in the `ScriptedServer`. As the
+suite's probe it goes on whatever the client sends; a script that refuses makes it a server that can be judged itself.
 """
 
 from __future__ import annotations
@@ -12,20 +13,22 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from credssp import binding
-from credssp.account import Account as StoredAccount
-from credssp.conformance.exchange import Exchange, Opened
+from credssp.account import Account
+from credssp.conformance.connection import Connection, End, Reply, Sent, Waiting, writes_of
 from credssp.conformance.kerberos import KerberosServer
 from credssp.conformance.kerberos.server import KerberosAnswer
-from credssp.conformance.ntlm import Account
-from credssp.conformance.setup import Front
-from credssp.conformance.wire import End, Reply, Wire
+from credssp.conformance.observation import Observation, Plaintext
+from credssp.conformance.rule import Role
+from credssp.conformance.setup import RdpAnswer
 from credssp.errors import CredSSPError
+from credssp.exchange.account import LogonAccount
+from credssp.exchange.recorded_login import RecordedLogin
 from credssp.kerberos.tickets import ServiceKey
 from credssp.mechanism_name import MechanismName
 from credssp.nt_hash import nt_hash
 from credssp.ntlm.acceptor import NTLMAcceptor
 from credssp.ntlm.challenge import NTLMTarget
-from credssp.protocol_version import effective_version
+from credssp.protocol_version import HIGHEST_VERSION, effective_version
 from credssp.spnego import OID, Candidate
 from credssp.spnego.first_token import create_acceptor_of
 from credssp.tls.certificate import ServerCertificate, generate_certificate, process_certificate
@@ -33,10 +36,9 @@ from credssp.tls.settings import ServerTLS
 from credssp.wire.ts_credentials import TSCredentials, TSPasswordCreds
 from credssp.wire.ts_request import TSRequest
 
-__all__ = ["Play", "PlayEdit", "Script", "nothing_delegated"]
+__all__ = ["ScriptedServer", "ServerEdit", "ServerScript", "certificate_of", "nothing_delegated"]
 
-Sent: TypeAlias = TSRequest | bytes | tuple[bytes, ...] | None
-PlayEdit: TypeAlias = Callable[["Play", TSRequest], Sent]
+ServerEdit: TypeAlias = Callable[["ScriptedServer", TSRequest], Sent]
 """Returns what goes out in place of a message; None for nothing (the client is still waited for)."""
 
 NTLM_ONLY: Final[tuple[MechanismName, ...]] = ("ntlm",)
@@ -62,7 +64,7 @@ def certificate_of(key_type: str) -> ServerCertificate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Script:
+class ServerScript:
     """How the suite's server behaves; the defaults are a good one.
 
     Attributes:
@@ -76,50 +78,61 @@ class Script:
         public_key: a key to bind to in place of the certificate's.
         challenge: edits the message with CHALLENGE.
         key: edits the message with pubKeyAuth.
-        front: what it says before TLS.
+        rdp: what it says before TLS.
         tls: TLS settings.
         key_type: kind of key.
         loop: answer every token with CHALLENGE again, this often.
         kerberos: how a client's AP-REQ is answered.
         ntlm_first: prefer NTLM to Kerberos.
         seal_key: encrypts the plaintext of pubKeyAuth in place of a good mechanism.
+        form: the version whose form of the binding counts; None for the lower of the two.
+        mechanisms: makes what SPNEGO chooses from, in place of the project's NTLM and the suite's Kerberos.
+        heard: what becomes of a message of the client before it is looked at.
+        refuses: called for a message of the client, with what was wrong with it if anything was: what goes out in its
+            answer's place (``b""`` for nothing), which ends the login, or None to go on. None for never.
+        after: application data that follows a login.
     """
 
-    version: int = 6
+    version: int = HIGHEST_VERSION
     key_version: int | None = None
     challenge_token: Callable[[bytes], bytes] | None = None
     last_token: Callable[[bytes | None], bytes | None] | None = None
-    key_value: Callable[[Play], bytes] | None = None
-    key_octets: Callable[[Play, bytes], bytes] | None = None
+    key_value: Callable[[ScriptedServer], bytes] | None = None
+    key_octets: Callable[[ScriptedServer, bytes], bytes] | None = None
     public_key: bytes | None = None
-    challenge: PlayEdit | None = None
-    key: PlayEdit | None = None
-    front: Front = dataclasses.field(default_factory=Front)
+    challenge: ServerEdit | None = None
+    key: ServerEdit | None = None
+    rdp: RdpAnswer = dataclasses.field(default_factory=RdpAnswer)
     tls: ServerTLS = dataclasses.field(default_factory=ServerTLS)
     key_type: str = ""
     loop: int = 0
     kerberos: KerberosAnswer = "good"
     ntlm_first: bool = False
-    seal_key: Callable[[Play, bytes], bytes] | None = None
+    seal_key: Callable[[ScriptedServer, bytes], bytes] | None = None
+    form: Callable[[ScriptedServer], int] | None = None
+    mechanisms: Callable[[ScriptedServer], Sequence[Candidate]] | None = None
+    heard: Callable[[TSRequest], TSRequest] | None = None
+    refuses: Callable[[ScriptedServer, TSRequest, CredSSPError | None], bytes | None] | None = None
+    after: bytes = b""
 
 
 class _Store:
     """Knows one account, whatever domain it is asked for."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: LogonAccount) -> None:
         self._account = account
 
-    def find(self, domain: str, username: str) -> Sequence[StoredAccount]:
+    def find(self, domain: str, username: str) -> Sequence[Account]:
         if username.partition("@")[0].lower() != self._account.username.lower():
             return ()
-        return (StoredAccount(domain, username, nt_hash(self._account.password.reveal())),)
+        return (Account(domain, username, nt_hash(self._account.password.reveal())),)
 
 
-class Play:
+class ScriptedServer:
     """A client's login under way, and what came of it.
 
     Attributes:
-        wire: the connection.
+        connection: the connection.
         script: how the server behaves.
         requests: the client's TSRequests that decode.
         key_message: the one with pubKeyAuth, or None.
@@ -134,19 +147,17 @@ class Play:
 
     def __init__(
         self,
-        wire: Wire,
-        script: Script,
-        account: Account,
+        connection: Connection,
+        script: ServerScript,
+        account: LogonAccount,
         *,
         public_key: bytes,
-        target_name: str,
         service_keys: Sequence[ServiceKey] = (),
     ) -> None:
-        self.wire = wire
+        self.connection = connection
         self.script = script
         self.account = account
         self.public_key = public_key
-        self.target_name = target_name
         self.requests: list[TSRequest] = []
         self.key_message: TSRequest | None = None
         self.client_key: bytes | None = None
@@ -160,10 +171,13 @@ class Play:
         self.kerberos: KerberosServer | None = None
         self._server_key: bytes | None = None
         self._service_keys = service_keys
+        self._acceptor = create_acceptor_of((script.mechanisms or ScriptedServer._mechanisms)(self), require_mic=False)
+
+    def _mechanisms(self) -> list[Candidate]:
         candidates = [Candidate("ntlm", OID.NTLM, self._make_ntlm)]
-        if service_keys:
-            candidates.insert(len(candidates) if script.ntlm_first else 0, self._kerberos_candidate())
-        self._acceptor = create_acceptor_of(candidates, require_mic=False)
+        if self._service_keys:
+            candidates.insert(len(candidates) if self.script.ntlm_first else 0, self._kerberos_candidate())
+        return candidates
 
     def _make_ntlm(self) -> NTLMAcceptor:
         return NTLMAcceptor(_Store(self.account), target=NAMES, require_mic=False)
@@ -180,6 +194,8 @@ class Play:
     @property
     def effective(self) -> int:
         """The version that both sides use."""
+        if self.script.form is not None:
+            return self.script.form(self)
         return effective_version(self.script.version, self.requests[0].version)
 
     @property
@@ -190,12 +206,12 @@ class Play:
     @property
     def crash(self) -> str:
         """How the client crashed, or an empty string."""
-        return self.wire.link.crash
+        return self.connection.link.crash
 
     @property
     def report(self) -> BaseException | None:
         """The error that the client told its caller, or None."""
-        return self.wire.link.report
+        return self.connection.link.report
 
     @property
     def stage(self) -> str:
@@ -211,61 +227,83 @@ class Play:
         key = self.public_key if self.script.public_key is None else self.script.public_key
         return binding.server_value(self.effective if version is None else version, self.nonce, key)
 
-    def exchange(self) -> Exchange:
-        """Return it as a recorded exchange."""
-        messages = tuple((e.sender, e.data) for e in self.wire.evidence if e.data and not e.note)
-        counts = tuple(count for _, count in self.wire.messages)
-        outcome = "accepted" if self.delegated_something else "failed"
-        return Exchange(
-            messages, self.public_key, self.account, counts, outcome=outcome, target_name=self.target_name,
-            tls=self.wire.channel.protocol,
-            plain=Opened(self.client_key, self._server_key, self.auth_plain, ()) if self.kerberos else None,
-        )  # fmt: skip
+    def observed(self) -> Observation:
+        """Return the login as it was recorded, to be judged as the client's."""
+        connection = self.connection
+        login = RecordedLogin(
+            connection.exchanged,
+            public_key=self.public_key,
+            account=self.account,
+            records=tuple(count for _, count in connection.messages),
+            outcome="accepted" if self.delegated_something else "failed",
+        )
+        plain = Plaintext(self.client_key, self._server_key, self.auth_plain) if self.kerberos else None
+        return Observation(login, Role.CLIENT, plain)
 
     # The login
 
     def run(self) -> None:
         """Go as far as the client goes along."""
-        first = self._receive()
+        self.connection.wait(self.serving())
+
+    def serving(self) -> Waiting[None]:
+        """Go as far as the client goes along, as `run`."""
+        first = yield from self._receive()
         if first is None or not first.nego_tokens:
             return
         try:
             token = self._acceptor.step(first.nego_tokens[0]) or b""
         except CredSSPError as error:
-            self.end = Reply.unusable(first.nego_tokens[0], error)
+            self._stumble(first, error)
             return
         answer = token if self.script.challenge_token is None else self.script.challenge_token(token)
         message = TSRequest(self.script.version, nego_tokens=(answer,))
         while True:
             self._send(message, self.script.challenge)
-            reply = self._receive()
+            reply = yield from self._receive()
             if reply is None:
                 return
             self.answers += 1
             if self.answers > self.script.loop:
                 break
-        self._bind(reply)
+        yield from self._bind(reply)
 
-    def _send(self, message: TSRequest, edit: PlayEdit | None) -> None:
+    def _send(self, message: TSRequest, edit: ServerEdit | None) -> None:
         sent: Sent = message if edit is None else edit(self, message)
         if sent is not None:
-            writes = sent if isinstance(sent, tuple) else (sent if isinstance(sent, bytes) else sent.encode(),)
-            self.wire.send(*writes)
+            self.connection.send(*writes_of(sent))
 
-    def _receive(self) -> TSRequest | None:
-        reply = self.wire.receive()
+    def _receive(self) -> Waiting[TSRequest | None]:
+        reply = yield from self.connection.receiving()
         request = reply.request
-        if reply.end is not End.MESSAGE or request is None:
+        if request is None:
             self.end = reply
             return None
+        if self.script.heard is not None:
+            request = self.script.heard(request)
         self.requests.append(request)
         if request.client_nonce is not None:
             self.nonce = request.client_nonce
-        if request.auth_info is not None:
-            self._credentials(request)
-        return request
+        problem = self._credentials(request) if request.auth_info is not None else None
+        return None if self._refused(request, problem, reply) else request
 
-    def _bind(self, message: TSRequest) -> None:
+    def _refused(self, message: TSRequest, problem: CredSSPError | None, reply: Reply) -> bool:
+        """Answer with a refusal, if the script has one for this message."""
+        refusal = None if self.script.refuses is None else self.script.refuses(self, message, problem)
+        if refusal is None:
+            return False
+        if refusal:
+            self.connection.send(refusal)
+        self.end = reply
+        return True
+
+    def _stumble(self, message: TSRequest, error: CredSSPError) -> None:
+        """End the login where the acceptor cannot go on with the client's message."""
+        reply = Reply.unusable(message.nego_tokens[0] if message.nego_tokens else b"", error)
+        if not self._refused(message, error, reply):
+            self.end = reply
+
+    def _bind(self, message: TSRequest) -> Waiting[None]:
         token = None
         try:
             for _ in range(_LEGS):
@@ -278,24 +316,25 @@ class Play:
                 if token is not None:
                     self._send(TSRequest(self.script.version, nego_tokens=(token,)), None)
                     token = None
-                following = self._receive()
+                following = yield from self._receive()
                 if following is None:
                     return
                 message = following
             if message.pub_key_auth is None:
                 return
             self.key_message = message
-            self.client_key = self._acceptor.unwrap(message.pub_key_auth or b"")
+            self.client_key = self._acceptor.unwrap(message.pub_key_auth)
         except CredSSPError as error:
             # The suite changed what the client's MIC covers; the client has gone along with it all the same.
             self.key_message = message if message.pub_key_auth is not None else None
-            self.end = Reply.unusable(message.nego_tokens[0] if message.nego_tokens else b"", error)
+            self._stumble(message, error)
             return
         expected = binding.client_value(self.effective, self.nonce, self.public_key)
         self.client_key_right = self.client_key == expected
-        self._answer_key(token)
+        if not self._refused(message, None, Reply(End.MESSAGE, message.encode())):
+            yield from self._answer_key(token)
 
-    def _answer_key(self, token: bytes | None) -> None:
+    def _answer_key(self, token: bytes | None) -> Waiting[None]:
         script = self.script
         if script.last_token is not None:
             token = script.last_token(token)
@@ -305,19 +344,23 @@ class Play:
             sealed = script.key_octets(self, sealed)
         version = script.version if script.key_version is None else script.key_version
         self._send(TSRequest(version, nego_tokens=(token,) if token else None, pub_key_auth=sealed), script.key)
-        self._receive()
+        if (yield from self._receive()) is not None and script.after:
+            self.connection.send(script.after)
 
     def wrap(self, data: bytes) -> bytes:
         """Encrypt with the session key."""
         return self._acceptor.wrap(data)
 
-    def _credentials(self, message: TSRequest) -> None:
+    def _credentials(self, message: TSRequest) -> CredSSPError | None:
+        """Open authInfo; returns what is wrong with it."""
         self.auth_message = message
         try:
             self.auth_plain = self._acceptor.unwrap(message.auth_info or b"")
             self.delegated = TSCredentials.decode(self.auth_plain)
-        except CredSSPError:
+        except CredSSPError as error:
             self.delegated = None
+            return error
+        return None
 
 
 def nothing_delegated(credentials: TSCredentials) -> bool:
