@@ -28,7 +28,7 @@ def test(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, spelling, types and layers."""
+    """Style, spelling, types and layers; types of the manual's examples are among the tests."""
     prepare(session, "-e", ".[test,lint]")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")

@@ -165,7 +165,9 @@ class TLSAlertError(TLSError):
 
 
 class PeerRefusedError(CredSSPError):
-    """The server refused the login and said why in TSRequest.errorCode ([MS-CSSP] 2.2.1)."""
+    """The server refused the login and said why in TSRequest.errorCode ([MS-CSSP] 2.2.1), which is `ntstatus`."""
+
+    ntstatus: int
 
     default_status = SecurityStatus.SEC_E_LOGON_DENIED
 

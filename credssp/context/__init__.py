@@ -14,6 +14,6 @@ message. Both work the same::
 
 from credssp.context.client import Carrier, ClientContext
 from credssp.context.exchange import StepResult
-from credssp.context.server import ServerContext
+from credssp.context.server import LoginFacts, ServerContext
 
-__all__ = ["Carrier", "ClientContext", "ServerContext", "StepResult"]
+__all__ = ["Carrier", "ClientContext", "LoginFacts", "ServerContext", "StepResult"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from credssp.credentials import DelegatedCredentials
 from credssp.engine.base import DEFAULT_MAX_LEGS, DEFAULT_MAX_MESSAGE_SIZE
 from credssp.engine.events import Authenticated, CredentialsReceived, Event, Observer
 from credssp.engine.server import ServerEngine
+from credssp.errors import LocalProtocolError
 from credssp.identity import Identity
 from credssp.mechanism_name import MechanismName
 from credssp.ntlm.challenge import NTLMTarget
@@ -26,10 +28,23 @@ from credssp.tls.certificate import ServerCertificate, load_certificate, process
 from credssp.tls.channel import TLSChannel
 from credssp.tls.settings import ServerTLS, server_context, sessionless_context
 
-__all__ = ["ServerContext"]
+__all__ = ["LoginFacts", "ServerContext"]
 
 # Made once: nothing of it depends on the login.
 _TLS = ServerTLS()
+
+
+@dataclass(frozen=True, slots=True)
+class LoginFacts:
+    """What a server knows after a login.
+
+    Attributes:
+        identity: who logged on.
+        delegated_credentials: what the client delegated. Three empty strings are an empty set.
+    """
+
+    identity: Identity
+    delegated_credentials: DelegatedCredentials
 
 
 class ServerContext(Context):
@@ -137,6 +152,17 @@ class ServerContext(Context):
     def _start(self) -> ServerEngine:
         engine, self._prepared = self._prepared, None
         return self._make_engine() if engine is None else engine
+
+    @property
+    def login(self) -> LoginFacts:
+        """Who logged on, and what was delegated.
+
+        Raises:
+            LocalProtocolError: the context is not complete.
+        """
+        if not self.complete or self.identity is None or self.delegated_credentials is None:
+            raise LocalProtocolError("no client has logged on: the context is not complete")
+        return LoginFacts(self.identity, self.delegated_credentials)
 
     @property
     def client_certificate(self) -> bytes | None:

@@ -55,9 +55,15 @@ class Endpoint(ABC, Generic[Context]):
         return self._state is State.COMPLETE
 
     @property
-    def selected_protocol(self) -> Protocol | None:
-        """The negotiated protocol, or None before."""
-        return None if self.negotiated is None else self.negotiated.selected
+    def selected_protocol(self) -> Protocol:
+        """The negotiated protocol.
+
+        Raises:
+            LocalProtocolError: nothing has been negotiated yet.
+        """
+        if self.negotiated is None:
+            raise LocalProtocolError("no protocol has been negotiated yet")
+        return self.negotiated.selected
 
     @property
     @abstractmethod

@@ -1,7 +1,7 @@
 """Writes the tables of arguments in docs/reference/cli.md from the parsers.
 
 ``python docs/_ext/cli_docs.py`` writes them; tests/docs/test_cli_reference.py checks that they are up to date. A table
-stands between two comments, ``<!-- arguments: login -->`` and ``<!-- end -->``; what is around them is written by hand.
+is between two comments, ``<!-- arguments: login -->`` and ``<!-- end -->``; the text around them is not generated.
 """
 
 from __future__ import annotations

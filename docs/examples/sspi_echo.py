@@ -14,7 +14,7 @@ import sys
 import threading
 
 import credssp.sspi as sspi
-from credssp import MemoryAccounts
+from credssp import MemoryAccounts, Secret
 from credssp.sspi import CredHandle, CtxtHandle, SecBuffer, SecBufferDesc, SecurityStatus
 from credssp.sspi.packed import unpack_logon
 
@@ -55,14 +55,14 @@ class Stream:
         self.buffer += data
 
     def keep(self, buffers: SecBufferDesc) -> None:
-        """Keep what a call has not consumed: the last cbBuffer octets of its input."""
+        """Keep what a call has not consumed: the last cbBuffer bytes of its input."""
         extra = next((buffer.size for buffer in buffers if buffer.buffer_type == sspi.SECBUFFER_EXTRA), 0)
         self.buffer = self.buffer[len(self.buffer) - extra :]
 
 
 def acquire_client(user: str, domain: str, password: str) -> CredHandle:
     credential = CredHandle()
-    identity = sspi.SecWinntAuthIdentity(user, domain, password)
+    identity = sspi.SecWinntAuthIdentity(user, domain, Secret(password))
     sspi.acquire_credentials_handle(
         None,
         sspi.CREDSSP_NAME,

@@ -107,6 +107,11 @@ def until_server_fails(client: ClientContext, server: ServerContext) -> CredSSPE
 # Logins
 
 
+def test_a_server_has_no_login_before_the_context_is_complete() -> None:
+    with pytest.raises(LocalProtocolError, match="not complete"):
+        _ = make_server().login
+
+
 @pytest.mark.parametrize("split", [None, 1, "random"])
 @pytest.mark.parametrize("mechanism", ["ntlm", "negotiate"])
 @pytest.mark.parametrize("tls", ["1.2", "1.3"])
@@ -117,8 +122,8 @@ def test_login_in_any_split(split: object, mechanism: str, tls: str) -> None:
     server = make_server()
     login(client, server, split)
     assert server.delegated_credentials == ALICE
-    assert server.identity is not None
-    assert (server.identity.domain, server.identity.username) == ("LAB", "alice")
+    assert server.login.delegated_credentials == ALICE
+    assert (server.login.identity.domain, server.login.identity.username) == ("LAB", "alice")
     assert client.mechanism == server.mechanism == "ntlm"
     assert client.version == server.version == client.peer_version == server.peer_version == 6
     assert client.tls_version == server.tls_version == f"TLSv{tls}"

@@ -27,7 +27,9 @@ def test_examples_run(
     run((DOCS / "how-to" / page).read_text(encoding="utf-8"), page, {"__name__": "example"})
     output = capsys.readouterr().out
     if page == "kerberos.md":
-        assert "alice EXAMPLE.TEST kerberos\nServerAuthentication.KERBEROS\nbob\n" in output
+        assert (
+            "alice EXAMPLE.TEST kerberos\nServerAuthentication.KERBEROS\nPasswordCredentials(username='bob', " in output
+        )
     else:
         assert "1234" not in output
         assert "alice krbtgt/EXAMPLE.TEST 2" in output

@@ -92,6 +92,11 @@ def deliver(data: bytes, end: Any, events: list[Any], piece: int, other: Any, ve
 # Logins
 
 
+def test_there_is_no_selected_protocol_before_the_negotiation() -> None:
+    with pytest.raises(LocalProtocolError, match="no protocol"):
+        _ = server().selected_protocol
+
+
 @pytest.mark.parametrize("piece", [1 << 20, 7, 1])
 @pytest.mark.parametrize("approach", Approach)
 @pytest.mark.parametrize("protocols", [Protocol.HYBRID, EX_ONLY | Protocol.HYBRID])

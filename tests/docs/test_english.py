@@ -1,0 +1,131 @@
+"""README, manual, docstrings and messages are plain, current English: none of the wording that english.toml lists."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import DOCS
+
+ROOT = DOCS.parent
+RULES = tomllib.loads(Path(__file__).with_name("english.toml").read_text(encoding="utf-8"))
+NOT_YET: list[str] = RULES["not_yet"]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *(page for page in sorted(DOCS.rglob("*.md")) if "adr" not in page.parts and "_build" not in page.parts),
+]
+MODULES = sorted((ROOT / "credssp").rglob("*.py"))
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Wording to avoid: its name, how it is found, what to write, and the phrases in which it is right."""
+
+    name: str
+    regex: re.Pattern[str]
+    write: str
+    allow: tuple[str, ...] = ()
+
+    def matches(self, text: str) -> Iterator[re.Match[str]]:
+        for match in self.regex.finditer(text):
+            around = text[max(0, match.start() - 40) : match.end() + 40]
+            if not any(phrase in around for phrase in self.allow):
+                yield match
+
+
+PATTERNS = [
+    Pattern(each["name"], re.compile(each["regex"], re.IGNORECASE), each["write"], tuple(each.get("allow", ())))
+    for each in RULES["pattern"]
+]
+
+
+CODE = re.compile(
+    r"^```.*?^```$|^    [^\n]*$|<!--.*?-->|``.+?``|`[^`]+`|\]\([^)\n]*\)|https?://\S+", re.MULTILINE | re.DOTALL
+)
+
+
+def findings(text: str, first: int = 1) -> list[str]:
+    """Return what is found in a text that begins on a line: where, what, and what to write."""
+    flat, lines = "", []
+    line = first
+    for piece in re.findall(r"\s+|\S+", text):  # a match may go over the end of a line
+        word = " " if piece.isspace() else piece
+        line += piece.count("\n")
+        flat += word
+        lines += [line] * len(word)
+    return [
+        f"{lines[match.start()]}: {match[0]!r}: write {pattern.write}"
+        for pattern in PATTERNS
+        for match in pattern.matches(flat)
+    ]
+
+
+def prose(text: str) -> str:
+    """Return a text with its code, comments and addresses blanked, line by line as it was."""
+    return CODE.sub(lambda match: re.sub(r"[^\n]", "`", match[0]), text)
+
+
+def strings(module: Path) -> Iterator[ast.Constant]:
+    """Return the texts of a module: docstrings, and literals of two words or more."""
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip():
+            yield node
+
+
+def in_module(module: Path) -> list[str]:
+    return [each for node in strings(module) for each in findings(prose(node.value), node.lineno)]
+
+
+def listed(path: Path) -> bool:
+    return any(path.is_relative_to(ROOT / name) for name in NOT_YET)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_page_is_plain_english(page: Path) -> None:
+    found = findings(prose(page.read_text(encoding="utf-8")))
+    assert not found or listed(page), "\n".join(found)
+
+
+def test_messages_and_docstrings_are_plain_english() -> None:
+    found = [f"{module}:{each}" for module in MODULES if not listed(module) for each in in_module(module)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", NOT_YET)
+def test_what_is_not_yet_clean_is_not_clean(name: str) -> None:
+    """The list only shrinks: what has become clean is taken out of it."""
+    path = ROOT / name
+    if path.suffix == ".md":
+        assert findings(prose(path.read_text(encoding="utf-8")))
+    else:
+        assert any(in_module(module) for module in ([path] if path.is_file() else path.rglob("*.py")))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("octets behind the header", "behind"),
+        ("awaited was an answer", "awaited was"),
+        ("rdp is no target", "is no X"),
+        ("nobody knows", "nobody, anybody, whoever"),
+        ("leave the flag\n  away", "leave away"),
+        ("which it is, is told from the first byte", "told from"),
+        ("one octet", "octets"),
+    ],
+)
+def test_wording_is_found(text: str, name: str) -> None:
+    assert next(each.write for each in PATTERNS if each.name == name) in "\n".join(findings(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["there is no such thing", "an OCTET STRING", "`octets` is a member", "is no longer", "* stands for any text"],
+)
+def test_plain_wording_is_left_alone(text: str) -> None:
+    assert not findings(prose(text))
