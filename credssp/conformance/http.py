@@ -5,24 +5,26 @@ What is a TLS record and what a TSRequest is for `credssp.conformance.connection
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import socket
 import ssl
-import threading
 import time
 import urllib.parse
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from credssp.conformance.kerberos import TicketSource
 from credssp.conformance.links import Link
 from credssp.conformance.rule import Skipped
 from credssp.conformance.setup import Setup
-from credssp.errors import CredSSPError
+from credssp.drivers.handshake import DeadlineError, Timeouts
+from credssp.drivers.winrm import WinRMConnection
+from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError
 from credssp.exchange.account import LogonAccount
+from credssp.tls.settings import ClientTLS
 from credssp.winrm.header import challenge_token, format_token, request_token
+
+if TYPE_CHECKING:
+    import h11
 
 __all__ = [
     "HttpAnswer",
@@ -36,7 +38,8 @@ __all__ = [
 ]
 
 _MAX_HEAD = 256 * 1024
-_DIGITS = 10  # of a Content-Length; nobody sends a gigabyte
+_MAX_REQUEST = 16 * 1024 * 1024
+"""Bytes of a request's body that are read: 32 times the largest envelope of Windows by default."""
 MAX_BODY = 4 * 1024 * 1024
 """Octets of an answer that are read; what is longer has no end."""
 
@@ -102,18 +105,18 @@ class HttpConnection:
 
     def __init__(self, url: str, timeout: float) -> None:
         parts = urllib.parse.urlsplit(url)
-        host, port = parts.hostname or "localhost", parts.port
+        # Whose certificate it is does not matter: the account was made up for the test.
+        https = ClientTLS() if parts.scheme == "https" else None
         self._timeout = timeout
-        self._tcp: socket.socket | None = None
-        self._path = parts.path or "/wsman"
-        self._connection: http.client.HTTPConnection
-        if parts.scheme == "https":
-            # Whose certificate it is does not matter: the account was made up for the test.
-            context = ssl._create_unverified_context()  # noqa: S323
-            self._connection = http.client.HTTPSConnection(host, port or 5986, timeout=timeout, context=context)
-        else:
-            self._connection = http.client.HTTPConnection(host, port or 5985, timeout=timeout)
-        self._connection._create_connection = self._connect  # type: ignore[attr-defined]
+        self._connected = False
+        self._connection = WinRMConnection(
+            parts.hostname or "localhost",
+            parts.port or (5985 if https is None else 5986),
+            path=parts.path or "/wsman",
+            https=https,
+            timeouts=Timeouts(connect=timeout, leg=timeout, login=timeout),
+            max_body=MAX_BODY,
+        )
 
     def request(self, *, authorization: str = "", content_type: str = "", body: bytes = b"") -> HttpAnswer | None:
         """Send a request; returns None where no answer came in time.
@@ -121,54 +124,28 @@ class HttpConnection:
         Raises:
             OSError: nobody listens.
         """
-        headers = {"Connection": "Keep-Alive", "Content-Type": content_type or "application/soap+xml;charset=UTF-8"}
-        if authorization:
-            headers["Authorization"] = authorization
-        # The library's timeout is for each read; a server may send an octet now and then, and never end.
-        overdue = threading.Event()
-        watch = threading.Timer(self._timeout, self._cut, (overdue,))
-        watch.daemon = True
-        watch.start()
+        kind = content_type or "application/soap+xml;charset=UTF-8"
         try:
-            self._connection.request("POST", self._path, body=body, headers=headers)
-            response = self._connection.getresponse()
-            data = response.read(MAX_BODY + 1)
-        except (http.client.HTTPException, OSError, ValueError) as error:
-            refused = self._tcp is None and not isinstance(error, TimeoutError)
+            with self._connection.deadline(self._timeout):
+                if not self._connected:
+                    self._connection.connect()
+                    self._connected = True
+                reply = self._connection.post(body, content_type=kind, authorization=authorization or None)
+        except CredSSPError as error:
+            refused, cause = not self._connected, error.__cause__
             self.close()
-            if overdue.is_set() or isinstance(error, TimeoutError):
+            if isinstance(error, DeadlineError | LimitExceededError) or isinstance(cause, TimeoutError):
                 return None
-            if isinstance(error, ssl.SSLError):
-                raise OSError(0, f"no TLS to be had: {error.reason or error}") from None
             if refused:
-                raise
+                plain = isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError)
+                raise (cause if plain and cause else OSError(0, error.message)) from None
             return HttpAnswer(0)
-        finally:
-            watch.cancel()
-        if overdue.is_set() or len(data) > MAX_BODY:
-            self.close()
-            return None
-        challenges = tuple(response.headers.get_all("WWW-Authenticate") or ())
-        return HttpAnswer(response.status, challenges, response.headers.get("Content-Type") or "", data)
-
-    def _connect(self, address: tuple[str, int], timeout: float, source: object = None) -> socket.socket:  # noqa: ARG002
-        connection = socket.create_connection(address, timeout)
-        # TLS takes the socket over; a second descriptor can still end the connection, whatever it waits for.
-        self._tcp = connection.dup()
-        return connection
-
-    def _cut(self, overdue: threading.Event) -> None:
-        overdue.set()
-        if self._tcp is not None:
-            with contextlib.suppress(OSError):
-                self._tcp.shutdown(socket.SHUT_RDWR)
+        return HttpAnswer(reply.status, reply.challenges, reply.content_type, reply.body)
 
     def close(self) -> None:
-        """Close it."""
+        """Close it; the next request opens another."""
         self._connection.close()
-        if self._tcp is not None:
-            self._tcp.close()
-            self._tcp = None
+        self._connected = False
 
 
 class HttpClientLink:
@@ -301,12 +278,32 @@ class HttpServerLink:
 
 
 class SocketRequests:
-    """Requests over a socket: just enough HTTP/1.1 for what WinRM clients send."""
+    """Requests over a socket, read by h11.
+
+    Raises:
+        LocalProtocolError: h11 is missing.
+    """
 
     def __init__(self, link: Link) -> None:
+        try:
+            import h11
+        except ModuleNotFoundError:
+            raise LocalProtocolError(
+                "h11 is missing, which reads HTTP requests: pip install 'credssp[winrm-server]' "
+                "(in a clone: '.[winrm-server]')"
+            ) from None
+        self._h11 = h11
         self._link = link
-        self._data = b""
         self.over = False
+        self._await_request()
+
+    def _await_request(self, rest: bytes = b"") -> None:
+        """Wait for the next request. Answers are not told to h11: the suite sends what no server should."""
+        self._reader = self._h11.Connection(self._h11.SERVER, max_incomplete_event_size=_MAX_HEAD)
+        self._head: h11.Request | None = None
+        self._body = bytearray()
+        if rest:
+            self._reader.receive_data(rest)
 
     @property
     def crash(self) -> str:
@@ -320,41 +317,54 @@ class SocketRequests:
 
     def next(self, timeout: float) -> HttpRequest | None:
         """Read one request."""
+        h11 = self._h11
         end = time.monotonic() + timeout
-        while b"\r\n\r\n" not in self._data:
-            if not self._more(end):
+        while not self.over:
+            try:
+                event = self._reader.next_event()
+            except h11.RemoteProtocolError as error:
+                self._refuse(error.error_status_hint)
                 return None
-        head, _, rest = self._data.partition(b"\r\n\r\n")
-        headers: dict[str, str] = {}
-        for line in head.decode("latin-1").split("\r\n")[1:]:
-            name, _, value = line.partition(":")
-            headers[name.strip().lower()] = value.strip()
-        self._data = rest
-        length = headers.get("content-length") or "0"
-        if "transfer-encoding" in headers or not (length.isascii() and length.isdigit() and len(length) < _DIGITS):
-            # [MS-WSMV] 2.2.9.1.1.2.1: Content-Length must be there.
-            self.answer(HttpAnswer(411))
-            self.over = True
-            return None
-        size = int(length)
-        if headers.get("expect", "").lower() == "100-continue" and len(rest) < size:
-            self._link.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        while len(self._data) < size:
-            if not self._more(end):
+            if isinstance(event, h11.Request):
+                self._head = event
+                headers = dict(event.headers)
+                # [MS-WSMV] 2.2.9.1.1.2.1: Content-Length must be there.
+                if b"transfer-encoding" in headers:
+                    self._refuse(411)
+                    return None
+                if int(headers.get(b"content-length", b"0")) > _MAX_REQUEST:
+                    self._refuse(413)
+                    return None
+            elif isinstance(event, h11.Data):
+                self._body += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                return self._whole()
+            elif not self._more(end):
                 return None
-        body, self._data = self._data[:size], self._data[size:]
-        request = HttpRequest(headers.get("authorization", ""), headers.get("content-type", ""), body)
+        return None
+
+    def _whole(self) -> HttpRequest:
+        headers = {} if self._head is None else {name: value.decode("latin-1") for name, value in self._head.headers}
+        body = bytes(self._body)
+        self._await_request(self._reader.trailing_data[0])
+        request = HttpRequest(headers.get(b"authorization", ""), headers.get(b"content-type", ""), body)
         if request.token:
             self._begun()
         return request
 
+    def _refuse(self, status: int) -> None:
+        self.answer(HttpAnswer(status))
+        self.over = True
+
     def _more(self, end: float) -> bool:
+        if self._reader.they_are_waiting_for_100_continue:
+            interim = self._h11.InformationalResponse(status_code=100, reason=b"Continue", headers=[])
+            self._link.send(self._reader.send(interim) or b"")
         piece = self._read(max(0.0, end - time.monotonic()))
-        if not piece or len(self._data) > _MAX_HEAD * 64:
-            self.over = piece == b"" or bool(piece)
-            return False
-        self._data += piece
-        return True
+        self.over = piece == b""
+        if piece:
+            self._reader.receive_data(piece)
+        return bool(piece)
 
     def _read(self, timeout: float) -> bytes | None:
         return self._link.receive(timeout)

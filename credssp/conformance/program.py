@@ -320,7 +320,7 @@ class ProgramRequests(SocketRequests):
 
     def _read(self, timeout: float) -> bytes | None:
         if self._program_link.settle(timeout):
-            self._data = b""
+            self._await_request()
         return super()._read(timeout)
 
     def _begun(self) -> None:

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
-from credssp.dissect.errors import CaptureError
+from credssp.dissect.errors import MISSING, CaptureError
 
 __all__ = ["MAX_BLOCK", "Capture", "Packet", "Peekable", "Readable", "is_capture"]
 
@@ -168,7 +168,7 @@ class Capture:
             from scapy.error import Scapy_Exception
             from scapy.utils import RawPcapNgReader, RawPcapReader
         except ImportError:
-            raise CaptureError("scapy is missing, which reads captures: pip install 'credssp[dissect]'") from None
+            raise CaptureError(MISSING.format("scapy", "captures")) from None
         reader: Any
         source: Any = self._source
         with _Quiet():

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from credssp.errors import LocalProtocolError
 
-__all__ = ["CaptureError"]
+__all__ = ["MISSING", "CaptureError"]
+
+MISSING = "{} is missing, which reads {}: pip install 'credssp[dissect]' (in a clone: '.[dissect]')"
+"""What to install; takes the module and what it reads."""
 
 
 class CaptureError(LocalProtocolError):

@@ -1,7 +1,8 @@
 """HTTP/1.1 of both directions, as far as CredSSP tokens stand in its headers ([MS-WSMV] 3.1.4.1.28).
 
 ``Authorization: CredSSP <base64>`` carries the TLS records of the client, ``WWW-Authenticate: CredSSP <base64>`` those
-of the server. Bodies are skipped by their length and never held.
+of the server. h11 reads start line, headers and chunks. Bodies are skipped by their length and never held: a capture
+may have lost some of theirs.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
 
+from credssp.dissect.errors import MISSING, CaptureError
 from credssp.dissect.model import Conversation, Event, Sender
 from credssp.dissect.tls.handshake import client_hello_random
+
+if TYPE_CHECKING:
+    import h11
 
 __all__ = ["HTTPLayer", "is_request", "is_response"]
 
@@ -28,7 +33,7 @@ _MAX_LATER: Final = 40
 
 _METHODS: Final = (b"POST ", b"GET ", b"OPTIONS ", b"HEAD ", b"PUT ")
 _TOKEN: Final = re.compile(rb"(?:^|,)[ \t]*credssp(?:[ \t]+([A-Za-z0-9+/]*=*))?[ \t]*(?:,|$)", re.IGNORECASE)
-_CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r\n")
+_END: Final = re.compile(rb"\n\r?\n")
 _HEADERS: Final[dict[Sender, bytes]] = {"client": b"authorization", "server": b"www-authenticate"}
 
 Deliver = Callable[[Sender, bytes, int | None], None]
@@ -49,7 +54,7 @@ class _Side:
     def __init__(self) -> None:
         self.data = b""
         self.skip = 0
-        self.chunked = False
+        self.chunks: h11.Connection | None = None  # reads the body that is coming
         self.searched = 0  # so far there is no end of the headers
         self.lost = False
 
@@ -68,7 +73,16 @@ class HTTPLayer:
             conversation: takes the events.
             deliver: is called with each token.
             renew: is called where another login begins on the connection; returns the conversation to go on with.
+
+        Raises:
+            CaptureError: h11 is missing.
         """
+        try:
+            import h11
+        except ModuleNotFoundError:
+            raise CaptureError(MISSING.format("h11", "HTTP")) from None
+        self._h11 = h11
+        self._method = b"POST"
         self._conversation = conversation
         self._deliver = deliver
         self._renew = renew
@@ -91,9 +105,8 @@ class HTTPLayer:
             if side.skip:
                 step = min(side.skip, len(side.data))
                 side.data, side.skip = side.data[step:], side.skip - step
-            elif side.chunked:
-                if not self._chunk(side):
-                    return
+            elif side.chunks is not None:
+                self._chunks(side, side.chunks)
             elif not self._head(sender, side, time):
                 return
 
@@ -106,17 +119,19 @@ class HTTPLayer:
         self._conversation.note(f"{size} octets of the {sender} are missing, and with them HTTP headers")
         self._sides[sender] = _Side()
 
-    def _chunk(self, side: _Side) -> bool:
-        """Skip a chunk (RFC 9112 7.1); trailers are not expected and would be taken for a message."""
-        match = _CHUNK.match(side.data)
-        if match is None:
-            if b"\r\n" in side.data[:32] or len(side.data) > 1024:
-                side.chunked = False
-            return not side.chunked
-        size = int(match.group(1), 16)
-        side.skip = match.end() + size + 2
-        side.chunked = size > 0
-        return True
+    def _chunks(self, side: _Side, reader: h11.Connection) -> None:
+        """Skip chunks and trailers (RFC 9112 7.1); what is malformed is taken for the end of the body."""
+        reader.receive_data(side.data)
+        side.data = b""
+        try:
+            while (event := reader.next_event()) is not self._h11.NEED_DATA:
+                if isinstance(event, self._h11.EndOfMessage):
+                    break
+            else:
+                return
+        except self._h11.RemoteProtocolError:
+            pass
+        side.data, side.chunks = reader.trailing_data[0], None
 
     def _head(self, sender: Sender, side: _Side, time: int | None) -> bool:
         """Read start line and headers; returns whether they were whole."""
@@ -125,20 +140,47 @@ class HTTPLayer:
             # Behind a gap, or a message whose length was not understood: wait for the next one.
             self._resynchronise(sender, side)
             return bool(side.data)
-        end = side.data.find(b"\r\n\r\n", side.searched)
-        side.searched = max(0, len(side.data) - 3) if end < 0 else 0
-        if end < 0:
+        end = _END.search(side.data, side.searched)
+        if end is None:
+            side.searched = max(0, len(side.data) - 3)
             if len(side.data) > MAX_HEAD:
                 self._conversation.note(f"HTTP headers of the {sender} have more than {MAX_HEAD} octets")
                 side.lost, side.data = True, b""
             return False
-        lines = side.data[:end].split(b"\r\n")
-        side.data = side.data[end + 4 :]
-        fields = (line.partition(b":") for line in lines[1:])
-        headers = [(name.strip().lower(), value.strip()) for name, _, value in fields]
-        side.skip, side.chunked = _body(headers)
-        self._message(sender, lines[0], headers, end + 4 + side.skip, time)
+        head, side.data, side.searched = side.data[: end.end()], side.data[end.end() :], 0
+        try:
+            reader, event = self._read(sender, head)
+        except self._h11.RemoteProtocolError as error:
+            self._conversation.note(f"an HTTP message of the {sender} cannot be read: {error}")
+            return True
+        if isinstance(event, self._h11.Request):
+            self._method = event.method
+            title = event.method + b" " + event.target
+        else:
+            title = b"%d %s" % (event.status_code, event.reason)
+        fields = dict(event.headers)
+        if isinstance(reader.next_event(), self._h11.EndOfMessage):
+            pass  # no body, whatever Content-Length says: the answer to HEAD
+        elif b"transfer-encoding" in fields:
+            side.chunks = reader
+        else:
+            # A response without a length ends with the connection; captures go on with the next message.
+            side.skip = int(fields.get(b"content-length", b"0"))
+        self._message(sender, title.decode("ascii", "replace"), event.headers, len(head) + side.skip, time)
         return True
+
+    def _read(self, sender: Sender, head: bytes) -> tuple[h11.Connection, Any]:
+        """Return what reads the body, and start line and headers. Raises h11.RemoteProtocolError."""
+        reader = self._h11.Connection(
+            self._h11.SERVER if sender == "client" else self._h11.CLIENT, max_incomplete_event_size=MAX_HEAD
+        )
+        if sender == "client" and b"\nhost:" not in head.lower():
+            head = head.rstrip(b"\r\n") + b"\r\nHost: unknown\r\n\r\n"  # h11 wants one, and tokens come without
+        elif sender == "server":
+            reader.send(self._h11.Request(method=self._method, target=b"/", headers=[(b"Host", b"unknown")]))
+            reader.send(self._h11.EndOfMessage())
+        reader.receive_data(head)
+        return reader, reader.next_event()
 
     def _resynchronise(self, sender: Sender, side: _Side) -> None:
         marks = _METHODS if sender == "client" else (b"HTTP/1.",)
@@ -146,7 +188,7 @@ class HTTPLayer:
         side.data = side.data[min(found) + 1 :] if found else b""
 
     def _message(
-        self, sender: Sender, start: bytes, headers: list[tuple[bytes, bytes]], size: int, time: int | None
+        self, sender: Sender, title: str, headers: Iterable[tuple[bytes, bytes]], size: int, time: int | None
     ) -> None:
         tokens = [
             match.group(1) for name, value in headers if name == _HEADERS[sender] and (match := _TOKEN.search(value))
@@ -156,8 +198,6 @@ class HTTPLayer:
             self.complete = self._unrelated >= _MAX_UNRELATED
             return
         self._conversation.transport = "winrm"
-        text = start.decode("ascii", "replace")
-        title = " ".join(text.split(" ")[:2] if sender == "client" else text.split(" ")[1:])
         token, error = _decode(tokens[0] or b"") if tokens else (b"", "")
         if not self._is_shown(token):
             return
@@ -184,15 +224,6 @@ class HTTPLayer:
         if random and self._client_random and random != self._client_random:
             self._conversation = self._renew()
         self._client_random = random or self._client_random
-
-
-def _body(headers: list[tuple[bytes, bytes]]) -> tuple[int, bool]:
-    """Return how many octets of body follow, or that it comes in chunks."""
-    fields = dict(headers)
-    if b"chunked" in fields.get(b"transfer-encoding", b"").lower():
-        return 0, True
-    length = fields.get(b"content-length", b"0")
-    return (int(length) if length.isdigit() and len(length) <= 15 else 0), False
 
 
 def _decode(token: bytes) -> tuple[bytes, str]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
+import ssl
 import threading
-import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -20,12 +22,13 @@ from credssp.tls.settings import CertificateCheck, ClientTLS, client_context
 from credssp.winrm.client import ClientLogin, check_offer
 from credssp.winrm.encryption import DEFAULT_MAX_BODY, SOAP, Plaintext, decrypt, encrypt, is_encrypted_type
 
-__all__ = ["Reply", "WinRMConnection"]
+__all__ = ["HTTPReply", "WinRMConnection"]
 
 _HEADERS: Final = {"User-Agent": "credssp for Python", "Accept-Encoding": "identity", "Connection": "Keep-Alive"}
 
 
-class Reply:
+@dataclass(frozen=True, slots=True)
+class HTTPReply:
     """An HTTP response.
 
     Attributes:
@@ -36,12 +39,11 @@ class Reply:
         body: its body.
     """
 
-    def __init__(self, response: http.client.HTTPResponse, body: bytes) -> None:
-        self.status = response.status
-        self.challenges: list[str] = response.headers.get_all("WWW-Authenticate") or []
-        self.content_type: str = response.headers.get("Content-Type", "")
-        self.server: str = response.headers.get("Server", "")
-        self.body = body
+    status: int
+    challenges: tuple[str, ...]
+    content_type: str
+    server: str
+    body: bytes = field(repr=False)
 
 
 class WinRMConnection:
@@ -76,72 +78,99 @@ class WinRMConnection:
         Raises:
             LocalProtocolError: `https` names a file that cannot be read.
         """
-        self._host = host
+        self._address = host, port
         self._path = path
         self._https = https
+        self._context = None if https is None else client_context(https)
         self._timeouts = timeouts or Timeouts()
         self._max_body = max_body
-        self._end = 0.0
-        self._late = False
+        self._late = 0.0
+        self._whole = contextlib.ExitStack()
+        self._tcp: socket.socket | None = None
         self.certificate: bytes | None = None
         self.certificate_check = CertificateCheck.NOT_CHECKED
         self.tls_version = ""
-        if https is None:
-            self._http = http.client.HTTPConnection(host, port, timeout=self._timeouts.connect)
-        else:
-            self._http = http.client.HTTPSConnection(
-                host, port, timeout=self._timeouts.connect, context=client_context(https)
-            )
-        # Whatever a server does to keep us waiting, a line at a time, ends with the connection.
-        self._watchdog = threading.Timer(self._timeouts.login, self._give_up)
-        self._watchdog.daemon = True
+        self._http = http.client.HTTPConnection(host, port)
 
     def __enter__(self) -> Self:
-        self._watchdog.start()
-        self._end = time.monotonic() + self._timeouts.login
+        self._whole.enter_context(self.deadline(self._timeouts.login))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._watchdog.cancel()
-        self._http.close()
+        self._whole.close()
+        self.close()
 
-    def _give_up(self) -> None:
-        self._late = True
-        sock = self._http.sock
-        if sock is not None:
+    @contextlib.contextmanager
+    def deadline(self, seconds: float) -> Iterator[None]:
+        """End the connection where the block takes longer, even if the server keeps it busy a byte at a time.
+
+        A ``with`` block of the connection has one of `Timeouts.login`.
+        """
+        self._late = 0.0
+        watchdog = threading.Timer(seconds, self._give_up, (seconds,))
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            yield
+        finally:
+            watchdog.cancel()
+
+    def _give_up(self, seconds: float) -> None:
+        self._late = seconds
+        if self._tcp is not None:
             with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+                self._tcp.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        self._http.close()
+        if self._tcp is not None:
+            self._tcp.close()
+            self._tcp = None
 
     def connect(self) -> None:
         """Connect.
 
         Raises:
-            ConnectError: there is no connection.
+            ConnectError: there is no connection; its cause is the OSError.
+            DeadlineError: it took too long.
             CertificateError: the certificate of https did not pass.
         """
+        self.close()
         try:
-            self._http.connect()
+            tcp = socket.create_connection(self._address, self._timeouts.connect)
+            # TLS takes the socket over; a second descriptor can still end the connection, whatever it waits for.
+            self._tcp = tcp.dup()
+            tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._context is not None:
+                tcp = self._context.wrap_socket(tcp, server_hostname=self._address[0])
+        except ssl.SSLCertVerificationError as error:
+            raise CertificateError(f"the certificate of https was refused: {error.verify_message}") from None
         except OSError as error:
-            verify_message = getattr(error, "verify_message", None)
-            if verify_message is not None:
-                raise CertificateError(f"the certificate of https was refused: {verify_message}") from None
-            raise ConnectError(f"no connection: {self._reason(error)}") from None
-        except (UnicodeError, OverflowError) as error:
+            if self._late:
+                raise self._failed(error) from None
+            what = "the TLS handshake failed" if isinstance(error, ssl.SSLError) else "no connection"
+            raise ConnectError(f"{what}: {self._reason(error)}") from error
+        except (ValueError, OverflowError) as error:
             raise ConnectError(f"no connection: {reason(error)}") from None
-        self._http.sock.settimeout(self._timeouts.leg)
+        tcp.settimeout(self._timeouts.leg)
+        self._http.sock = tcp
         if self._https is not None:
-            sock: Any = self._http.sock
-            self.certificate = sock.getpeercert(binary_form=True)
-            self.tls_version = sock.version() or ""
+            channel: Any = tcp
+            self.certificate = channel.getpeercert(binary_form=True)
+            self.tls_version = channel.version() or ""
             self.certificate_check = self._https.check(self.certificate)
 
-    def post(self, body: bytes = b"", *, content_type: str | None = None, authorization: str | None = None) -> Reply:
-        """Send a request and return the response.
+    def post(
+        self, body: bytes = b"", *, content_type: str | None = None, authorization: str | None = None
+    ) -> HTTPReply:
+        """Send a request and return the response; connects where there is no connection (any more).
 
         Raises:
             ConnectError, DeadlineError: the connection failed, or the server took too long.
+            CertificateError: as `connect`.
             RemoteProtocolError: what came back is no HTTP, or too much.
         """
         headers = dict(_HEADERS)
@@ -149,20 +178,31 @@ class WinRMConnection:
             headers["Content-Type"] = content_type
         if authorization is not None:
             headers["Authorization"] = authorization
+        if self._http.sock is None:
+            self.connect()
         try:
             self._http.request("POST", self._path, body, headers)
             response = self._http.getresponse()
             data = response.read(self._max_body + 1)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise self._failed(error) from None
+        if self._late:
+            raise self._failed(TimeoutError())  # what was read is what came before the connection was cut
         if len(data) > self._max_body:
             raise LimitExceededError(f"the server sent a body of more than {self._max_body} octets")
-        return Reply(response, data)
+        fields = response.headers
+        return HTTPReply(
+            response.status,
+            tuple(fields.get_all("WWW-Authenticate") or ()),
+            fields.get("Content-Type", ""),
+            fields.get("Server", ""),
+            data,
+        )
 
     def _failed(self, error: Exception) -> CredSSPError:
         """Say what a failed request means."""
         if self._late:
-            return DeadlineError(f"the server was not done within {self._timeouts.login:g} s")
+            return DeadlineError(f"the server was not done within {self._late:g} s")
         if isinstance(error, TimeoutError):
             return DeadlineError(f"the server said nothing within {self._timeouts.leg:g} s")
         if isinstance(error, OSError):
@@ -174,7 +214,7 @@ class WinRMConnection:
         name = getattr(error, "reason", None)
         return name.lower().replace("_", " ") if isinstance(name, str) else reason(error)
 
-    def offer(self) -> Reply:
+    def offer(self) -> HTTPReply:
         """Ask without credentials and return the answer."""
         return self.post()
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from credssp.drivers.handshake import ConnectError, Timeouts
 from credssp.drivers.rdp_probe import ProbeReport, accepts, first_tokens
-from credssp.drivers.winrm import Reply, WinRMConnection
+from credssp.drivers.winrm import HTTPReply, WinRMConnection
 from credssp.errors import CredSSPError, LimitExceededError, PeerClosedError, RemoteProtocolError
 from credssp.protocol_version import HIGHEST_VERSION
 from credssp.tls.channel import TLSChannel
@@ -133,7 +133,7 @@ def _exchange(connection: WinRMConnection, channel: TLSChannel, plaintext: bytes
     return TSRequest.decode(plaintext)
 
 
-def _token(reply: Reply) -> bytes:
+def _token(reply: HTTPReply) -> bytes:
     token = challenge_token(reply.challenges)
     if reply.status != 401 or token is None:
         raise RemoteProtocolError(f"the server answered HTTP {reply.status} where a leg was due")

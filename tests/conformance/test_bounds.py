@@ -115,7 +115,7 @@ def judged(behave: Behaviour, scheme: str) -> Report:
         (greeting, "http", "no HTTP server"),
         (closing, "http", "no HTTP server"),
         (dripping, "https", "no (whole) HTTP answer within 0.5 s"),
-        (greeting, "https", "no TLS to be had"),
+        (greeting, "https", "the TLS handshake failed"),
     ],
 )
 def test_what_is_no_server_of_that_kind_is_told_in_one_line(behave: Behaviour, scheme: str, says: str) -> None:
@@ -169,7 +169,7 @@ def test_the_name_of_an_http_target_is_without_user_and_password() -> None:
 def test_a_client_whose_content_length_is_no_number(length: bytes) -> None:
     one, other = socket.socketpair()
     source = SocketRequests(SocketLink(one))
-    other.sendall(b"POST / HTTP/1.1\r\nContent-Length: " + length + b"\r\n\r\n")
+    other.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + length + b"\r\n\r\n")
     assert source.next(2) is None
     assert source.over
     source.close()

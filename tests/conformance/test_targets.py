@@ -21,6 +21,7 @@ from credssp.conformance.rdp import CommandTarget, RdpServerTarget
 from credssp.conformance.rule import Skipped, Verdict
 from credssp.conformance.runner import check_client, check_server
 from credssp.conformance.setup import RdpAnswer, Setup
+from credssp.errors import LocalProtocolError
 
 PASSWORD = TEST_ACCOUNT.password.reveal()
 LOGIN = f"""
@@ -207,7 +208,7 @@ PROBES = """
 import socket
 for closed in (True, False):
     probe = socket.create_connection(("{host}", {port}))
-    probe.sendall(b"POST /wsman HTTP/1.1\\r\\nContent-Length: 0\\r\\n\\r\\n")
+    probe.sendall(b"POST /wsman HTTP/1.1\\r\\nHost: a\\r\\nContent-Length: 0\\r\\n\\r\\n")
     assert b"401" in probe.recv(1000)
     if closed:
         probe.close()
@@ -243,7 +244,7 @@ def test_http_answers() -> None:
 def test_requests_over_a_socket_in_pieces() -> None:
     one, other = socket.socketpair()
     source = SocketRequests(SocketLink(one))
-    other.sendall(b"POST / HTTP/1.1\r\nAuthorization: CredSSP AAAA\r\nContent-Length: 4\r\n\r\nbo")
+    other.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nAuthorization: CredSSP AAAA\r\nContent-Length: 4\r\n\r\nbo")
     other.sendall(b"dy")
     request = source.next(2)
     assert request is not None
@@ -261,7 +262,7 @@ def test_requests_over_a_socket_in_pieces() -> None:
 def test_a_request_that_waits_for_100_continue() -> None:
     one, other = socket.socketpair()
     source = SocketRequests(SocketLink(one))
-    other.sendall(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+    other.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
     threading.Thread(target=lambda: other.recv(100).startswith(b"HTTP/1.1 100 ") and other.sendall(b"body")).start()
     request = source.next(2)
     assert request is not None
@@ -270,16 +271,34 @@ def test_a_request_that_waits_for_100_continue() -> None:
     other.close()
 
 
-@pytest.mark.parametrize("length", [b"Transfer-Encoding: chunked", b"Content-Length: -1"])
-def test_a_request_without_content_length(length: bytes) -> None:
+@pytest.mark.parametrize(
+    ("field", "status"),
+    [
+        (b"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n", 411),
+        (b"Content-Length: -1\r\n", 400),
+        (b"Content-Length: 4\r\nContent-Length: 5\r\n", 400),
+        (b"Content-Length: 99999999\r\n", 413),
+        (b"no header\r\n", 400),
+        (b"X: " + b"y" * 3000, 431),
+    ],
+)
+def test_a_request_that_cannot_be_read_is_refused(field: bytes, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("credssp.conformance.http._MAX_HEAD", 1000)
     one, other = socket.socketpair()
     source = SocketRequests(SocketLink(one))
-    other.sendall(b"POST / HTTP/1.1\r\n" + length + b"\r\n\r\n4\r\nbody\r\n0\r\n\r\n")
+    other.sendall(b"POST / HTTP/1.1\r\nHost: a\r\n" + field + b"\r\n")
     assert source.next(2) is None
     assert source.over
-    assert other.recv(1000).startswith(b"HTTP/1.1 411 ")
+    assert other.recv(1000).startswith(b"HTTP/1.1 %d " % status)
     source.close()
     other.close()
+
+
+def test_h11_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "h11", None)
+    one, other = socket.socketpair()
+    with one, other, pytest.raises(LocalProtocolError, match=r"h11 is missing.*pip install 'credssp\[winrm-server\]'"):
+        SocketRequests(SocketLink(one))
 
 
 def test_an_http_server_that_says_nothing_or_nonsense() -> None:

@@ -167,6 +167,27 @@ def test_http_that_is_broken() -> None:
     assert "more than 65536" in conversation.problems[0]
 
 
+def test_http_messages_that_h11_refuses_are_noted_and_the_next_is_read() -> None:
+    conversation, tokens, _ = http(
+        ("client", b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"),
+        ("client", b"POST / HTTP/1.1\r\nHost: a\r\nAuthorization: CredSSP AAEC\r\n\r\n"),
+    )
+    assert tokens == [("client", b"\0\1\2")]
+    assert conversation.problems == ["an HTTP message of the client cannot be read: conflicting Content-Length headers"]
+
+
+def test_http_bodies_that_are_not_there_are_not_skipped() -> None:
+    token = b"HTTP/1.1 401\r\nWWW-Authenticate: CredSSP Bg\r\n\r\n"
+    _, tokens, _ = http(
+        ("client", b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ("server", b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + token),
+        ("client", b"POST / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ("server", b"HTTP/1.1 100 Continue\r\n\r\n" + token),
+        ("server", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nTrailer: x\r\n\r\n" + token),
+    )
+    assert tokens == [("server", b"\6")] * 3
+
+
 def test_http_bodies_may_be_missing() -> None:
     start = b"POST / HTTP/1.1\r\nAuthorization: CredSSP AAEC\r\nContent-Length: 100\r\n\r\n"
     conversation, _, layer = http(("client", start), gaps=60)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -466,11 +467,17 @@ def test_damage_in_the_middle_is_told() -> None:
 
 
 def test_scapy_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "scapy.utils", None)
     with pytest.raises(CaptureError, match=r"pip install 'credssp\[dissect\]'"):
         dissect(io.BytesIO(pcap([])))
+
+
+def test_h11_may_be_missing_where_there_is_no_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "h11", None)
+    login = log_on()
+    assert take_apart(pcap(Connection().packets(login.rdp())))["conversations"]
+    with pytest.raises(CaptureError, match=r"h11 is missing.*pip install 'credssp\[dissect\]' \(in a clone"):
+        take_apart(pcap(Connection().packets(login.winrm())))
 
 
 def test_scapy_says_nothing_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
