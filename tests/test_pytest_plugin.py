@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +62,29 @@ def _installed() -> bool:
     from importlib.metadata import entry_points
 
     return any(entry.value == "credssp.pytest_plugin" for entry in entry_points(group="pytest11"))
+
+
+def test_starting_pytest_imports_no_tools(tmp_path: Path) -> None:
+    """The entry point makes every pytest of an environment load the plugin: it must cost next to nothing."""
+    (tmp_path / "test_empty.py").write_text(
+        "import sys\n\ndef test_modules():\n"
+        "    assert 'credssp.pytest_plugin' in sys.modules\n"
+        "    own = {name for name in sys.modules if name.split('.')[0] == 'credssp'}\n"
+        "    assert own == {'credssp', 'credssp.__about__', 'credssp.pytest_plugin'}\n"
+        "    assert not {'ssl', 'cryptography', 'spnego', 'pyasn1', 'asyncio', 'uvicorn', 'h11'} & set(sys.modules)\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "credssp.pytest_plugin", "-p", "no:cacheprovider"]
+    environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # other plugins import what they like
+    done = subprocess.run(
+        [*command, str(tmp_path)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
 
 
 def test_a_delegation_tells_everything() -> None:

@@ -15,7 +15,6 @@ import asyncio
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
 from credssp.accounts import MemoryAccounts
@@ -36,16 +35,12 @@ from credssp.errors import CredSSPError, LocalProtocolError
 from credssp.identity import Identity
 from credssp.rdp.events import Negotiated
 from credssp.rdp.server import NLAServer
-from credssp.status import describe
+from credssp.testing.delegations import PATIENCE, Delegations
 
 __all__ = ["DEFAULT_ACCOUNTS", "Delegation", "RDPServer", "Refusal"]
 
 DEFAULT_ACCOUNTS: Final[Mapping[tuple[str, str], str]] = {("LAB", "alice"): "correct horse battery staple"}
 """Who may log on unless a test says otherwise."""
-
-_START: Final = 10.0
-_PATIENCE: Final = 10.0
-"""Seconds that an assertion waits for what a client is still doing. A login on loopback takes thousandths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +97,11 @@ class Refusal:
         return self.error.ntstatus
 
 
-class RDPServer:
+class RDPServer(Delegations[Delegation, Refusal]):
     """An RDP endpoint with network level authentication, for tests.
 
     After the login it reads what the client sends, answers nothing and closes when the client does, or after `hold`
-    seconds.
-
-    Attributes:
-        delegations: logins, in their order.
-        refusals: connections without one, in their order.
+    seconds. A login counts when its connection is closed, so that `Delegation.received` is whole.
     """
 
     def __init__(
@@ -136,14 +127,12 @@ class RDPServer:
         """
         if who is not None or options.get("accounts") is None:
             options["accounts"] = MemoryAccounts(DEFAULT_ACCOUNTS if who is None else who)
-        self.delegations: list[Delegation] = []
-        self.refusals: list[Refusal] = []
+        super().__init__()
         self._authorize = authorize
         self._limits = limits
         self._port = port
         self._hold = hold
         self._options = options
-        self._changed = threading.Condition()
         self._open: dict[Client, Delegation | None] = {}
         self._received: dict[NLAServer, bytearray] = {}
         self._address: tuple[str, int] | None = None
@@ -157,8 +146,7 @@ class RDPServer:
     def start(self) -> Self:
         """Start it; returns when it listens. Raises what keeps it from listening."""
         self._thread.start()
-        with self._changed:
-            listening = self._changed.wait_for(lambda: self._address or self._failure, _START)
+        listening = self._await(lambda: self._address or self._failure, PATIENCE)
         if self._failure is not None:
             raise self._failure
         if not listening:  # pragma: no cover  # a machine that stands still
@@ -171,15 +159,7 @@ class RDPServer:
         if loop is not None and stop is not None and self._thread.is_alive():
             loop.call_soon_threadsafe(stop.set)
         if self._thread.ident is not None:
-            self._thread.join(_START)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
+            self._thread.join(PATIENCE)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -262,90 +242,3 @@ class RDPServer:
             negotiated,
             received,
         )
-
-    # Asking
-
-    def wait(self, *, delegations: int = 0, refusals: int = 0, timeout: float = _PATIENCE) -> bool:
-        """Wait for so many logins and refusals; returns whether they came.
-
-        A login counts when its connection is closed, so that `Delegation.received` is whole.
-        """
-        with self._changed:
-            return self._changed.wait_for(
-                lambda: len(self.delegations) >= delegations and len(self.refusals) >= refusals, timeout
-            )
-
-    def clear(self) -> None:
-        """Forget what happened."""
-        with self._changed:
-            self.delegations.clear()
-            self.refusals.clear()
-
-    def assert_delegated(
-        self,
-        *,
-        username: str | None = None,
-        domain: str | None = None,
-        password: str | None = None,
-        empty: bool | None = None,
-        timeout: float = _PATIENCE,
-    ) -> Delegation:
-        """Assert that exactly one login came and delegated this; returns it.
-
-        Args:
-            username: the delegated user name, if it matters.
-            domain: the delegated domain, if it matters.
-            password: the delegated password, if it matters; never shown in a failure.
-            empty: whether an empty set was delegated, if it matters.
-            timeout: seconds to wait for it.
-
-        Raises:
-            AssertionError: it was otherwise; the text says how, without secrets.
-        """
-        __tracebackhide__ = True
-        with self._changed:
-            self._changed.wait_for(lambda: self.delegations or self.refusals, timeout)
-        if len(self.delegations) != 1:
-            raise AssertionError(f"expected one delegation, there are {len(self.delegations)}; {self._refused_text()}")
-        found = self.delegations[0]
-        for name, wanted, got in (
-            ("username", username, found.username),
-            ("domain", domain, found.domain),
-            ("empty", empty, found.is_empty),
-        ):
-            if wanted is not None and wanted != got:
-                raise AssertionError(f"delegated {name} is {got!r}, expected {wanted!r}")
-        if password is not None:
-            credentials = found.credentials
-            if not isinstance(credentials, PasswordCredentials):
-                raise AssertionError(f"no password was delegated but {type(credentials).__name__}")
-            if credentials.password.reveal() != password:
-                raise AssertionError("the delegated password is not the expected one (neither is shown)")
-        return found
-
-    def assert_refused(self, ntstatus: int | None = None, *, timeout: float = _PATIENCE) -> Refusal:
-        """Assert that nobody logged on and exactly one connection was refused; returns why.
-
-        Args:
-            ntstatus: the NTSTATUS of the refusal, such as `NTStatus.STATUS_LOGON_FAILURE`, if it matters.
-            timeout: seconds to wait for it.
-
-        Raises:
-            AssertionError: it was otherwise.
-        """
-        __tracebackhide__ = True
-        with self._changed:
-            self._changed.wait_for(lambda: self.delegations or self.refusals, timeout)
-        if self.delegations or len(self.refusals) != 1:
-            raise AssertionError(
-                f"expected one refusal and no login; there are {len(self.delegations)} logins; {self._refused_text()}"
-            )
-        refusal = self.refusals[0]
-        if ntstatus is not None and refusal.ntstatus != ntstatus:
-            raise AssertionError(f"refused with {self._refused_text()}, expected {describe(ntstatus).summary}")
-        return refusal
-
-    def _refused_text(self) -> str:
-        if not self.refusals:
-            return "nothing was refused"
-        return "refused: " + "; ".join(str(refusal.error) for refusal in self.refusals)

@@ -1,0 +1,153 @@
+"""What the test doubles remember of logins, and the assertions about it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import ClassVar, Final, Generic, Protocol, Self, TypeVar
+
+from credssp.credentials import DelegatedCredentials, PasswordCredentials
+from credssp.errors import CredSSPError
+from credssp.status import describe
+
+__all__ = ["PATIENCE", "Delegations"]
+
+PATIENCE: Final = 10.0
+"""Seconds that a start, a stop or an assertion waits. A login on loopback takes thousandths."""
+
+
+class _Delegation(Protocol):
+    @property
+    def credentials(self) -> DelegatedCredentials | None: ...
+
+
+class _Refusal(Protocol):
+    @property
+    def error(self) -> CredSSPError | None: ...
+
+
+D = TypeVar("D", bound=_Delegation)
+R = TypeVar("R", bound=_Refusal)
+
+
+class Delegations(Generic[D, R]):
+    """The part of a test server that remembers; use the server in a ``with`` block, or call `start` and `stop`.
+
+    Attributes:
+        delegations: logins that were accepted, in their order.
+        refusals: connections or logins that were not, in their order.
+    """
+
+    _several: ClassVar[bool] = False
+    """Whether a client may log on more than once, for each of its connections: the last login or refusal counts."""
+
+    def __init__(self) -> None:
+        self.delegations: list[D] = []
+        self.refusals: list[R] = []
+        self._changed = threading.Condition()
+
+    def start(self) -> Self:
+        """Start it; returns when it listens. Raises what keeps it from listening."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Stop it and close what is open. Calling it again does nothing."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def clear(self) -> None:
+        """Forget what happened."""
+        with self._changed:
+            self.delegations.clear()
+            self.refusals.clear()
+
+    def _await(self, condition: Callable[[], object], timeout: float) -> bool:
+        with self._changed:
+            return bool(self._changed.wait_for(condition, timeout))
+
+    def wait(self, *, delegations: int = 0, refusals: int = 0, timeout: float = PATIENCE) -> bool:
+        """Wait for so many logins and refusals; returns whether they came."""
+        return self._await(lambda: len(self.delegations) >= delegations and len(self.refusals) >= refusals, timeout)
+
+    def assert_delegated(
+        self,
+        *,
+        username: str | None = None,
+        domain: str | None = None,
+        password: str | None = None,
+        empty: bool | None = None,
+        timeout: float = PATIENCE,
+    ) -> D:
+        """Assert that a login came and delegated this; returns it.
+
+        RDP: exactly one login. WinRM: the last of one or more, since a client logs on once for each connection.
+
+        Args:
+            username: the delegated user name, if it matters; empty for a smart card or Remote Credential Guard.
+            domain: the delegated domain, if it matters.
+            password: the delegated password, if it matters; never shown in a failure.
+            empty: whether an empty set was delegated, if it matters.
+            timeout: seconds to wait for it.
+
+        Raises:
+            AssertionError: it was otherwise; the text says how, without secrets.
+        """
+        __tracebackhide__ = True
+        self._await(lambda: self.delegations or (self.refusals and not self._several), timeout)
+        count = len(self.delegations)
+        if count == 0 or (count > 1 and not self._several):
+            raise AssertionError(f"expected one delegation, there are {count}; {self._refused_text()}")
+        found = self.delegations[-1]
+        credentials = found.credentials
+        plain = credentials if isinstance(credentials, PasswordCredentials) else None
+        for name, wanted, got in (
+            ("username", username, plain.username if plain else ""),
+            ("domain", domain, plain.domain if plain else ""),
+            ("empty", empty, plain is not None and plain.is_empty),
+        ):
+            if wanted is not None and wanted != got:
+                raise AssertionError(f"delegated {name} is {got!r}, expected {wanted!r}")
+        if password is not None:
+            if plain is None:
+                raise AssertionError(f"no password was delegated but {type(credentials).__name__}")
+            if plain.password.reveal() != password:
+                raise AssertionError("the delegated password is not the expected one (neither is shown)")
+        return found
+
+    def assert_refused(self, ntstatus: int | None = None, *, timeout: float = PATIENCE) -> R:
+        """Assert that there was no login but a refusal; returns it.
+
+        RDP: exactly one refusal. WinRM: the last of one or more.
+
+        Args:
+            ntstatus: the NTSTATUS of the refusal, such as `NTStatus.STATUS_LOGON_FAILURE`, if it matters.
+            timeout: seconds to wait for it.
+
+        Raises:
+            AssertionError: it was otherwise.
+        """
+        __tracebackhide__ = True
+        self._await(lambda: self.refusals or (self.delegations and not self._several), timeout)
+        count = len(self.refusals)
+        if self.delegations or count == 0 or (count > 1 and not self._several):
+            raise AssertionError(
+                f"expected one refusal and no login; there are {len(self.delegations)} logins; {self._refused_text()}"
+            )
+        refusal = self.refusals[-1]
+        found = None if refusal.error is None else refusal.error.ntstatus
+        if ntstatus is not None and found != ntstatus:
+            raise AssertionError(f"refused with {self._refused_text()}, expected {describe(ntstatus).summary}")
+        return refusal
+
+    def _refused_text(self) -> str:
+        if not self.refusals:
+            return "nothing was refused"
+        return "refused: " + "; ".join(str(refusal.error) for refusal in self.refusals)
