@@ -119,7 +119,9 @@ class SecBuffer:
     def __init__(
         self, buffer_type: int = SECBUFFER_EMPTY, buffer: Memory | None = None, size: int | None = None
     ) -> None:
-        self.fill(buffer_type, buffer, size)
+        self.buffer_type = buffer_type
+        self.buffer = buffer
+        self.size = (0 if buffer is None else len(buffer)) if size is None else size
 
     @property
     def data(self) -> bytes:

@@ -19,7 +19,7 @@ from credssp.sspi import constants as c
 from credssp.sspi.attributes import SECPKG_ATTR_THUNK_ALL, Attribute
 from credssp.sspi.buffers import ContextBuffer, SecBuffer, SecBufferDesc, buffers_of
 from credssp.sspi.errors import SSPIError, normalise, refuse
-from credssp.sspi.handles import CredHandle, CtxtHandle, HandleTable, Turn
+from credssp.sspi.handles import CredHandle, CtxtHandle, HandleTable
 from credssp.sspi.legs import check_request, finish_leg, run_leg, token_buffer
 from credssp.sspi.mapping import UserMode
 from credssp.sspi.records import (
@@ -306,7 +306,7 @@ class LocalSecurityAuthority:
         function = record.package.entry(member)
         given, output = descs
         inputs = [] if given is None else buffers_of(given, "pInput")
-        with record.turn.take(Turn.EXCHANGE):
+        with record.turns.exchange:
             target = token_buffer(output, allocate)
             call = partial(function, *arguments(made, record.context, inputs))
             leg = run_leg(record, call, inputs, target, allocate)
@@ -353,6 +353,11 @@ class LocalSecurityAuthority:
             record.state, record.failure = DEAD, normalise(error)
             raise record.failure from None
 
+    def _complete(self, context: CtxtHandle) -> ContextRecord:
+        record = self._contexts.get(context, "phContext")
+        record.check_complete()
+        return record
+
     def _alive(self, context: CtxtHandle) -> ContextRecord:
         record = self._contexts.get(context, "phContext")
         record.check_alive()
@@ -386,7 +391,7 @@ class LocalSecurityAuthority:
 
     @staticmethod
     def _exclusive(record: ContextRecord, function: Callable[..., object], *args: object) -> SecurityStatus:
-        with record.turn.take(Turn.EXCHANGE):
+        with record.turns.exchange:
             call_package(function, *args)
         return _S.SEC_E_OK
 
@@ -404,7 +409,7 @@ class LocalSecurityAuthority:
             # Deleted before is fine; made up is not.
             self._contexts.remove(context, "phContext")
             return _S.SEC_E_OK
-        with record.turn.take(Turn.EXCHANGE):
+        with record.turns.exchange:
             self._contexts.remove(context, "phContext")
             self._dispose(record)
         return _S.SEC_E_OK
@@ -476,7 +481,7 @@ class LocalSecurityAuthority:
         Raises:
             SSPIError: SEC_E_BUFFER_TOO_SMALL, SEC_E_CONTEXT_EXPIRED, SEC_E_INVALID_TOKEN, SEC_E_QOP_NOT_SUPPORTED, ...
         """
-        status = self._message(context, "seal_message", Turn.ENCRYPT, message, message_seq_no, qop)
+        status = self._message(context, "seal_message", "encrypt", message, message_seq_no, qop)
         return status if isinstance(status, SecurityStatus) else _S.SEC_E_OK
 
     def decrypt_message(self, context: CtxtHandle, message: SecBufferDesc, message_seq_no: int) -> DecryptResult:
@@ -489,7 +494,7 @@ class LocalSecurityAuthority:
         Raises:
             SSPIError: SEC_E_MESSAGE_ALTERED, SEC_E_OUT_OF_SEQUENCE, SEC_E_CONTEXT_EXPIRED, SEC_E_INVALID_TOKEN, ...
         """
-        status, qop = self._message(context, "unseal_message", Turn.DECRYPT, message, message_seq_no)
+        status, qop = self._message(context, "unseal_message", "decrypt", message, message_seq_no)
         return DecryptResult(status, qop)
 
     def make_signature(
@@ -500,7 +505,7 @@ class LocalSecurityAuthority:
         Raises:
             SSPIError: SEC_E_UNSUPPORTED_FUNCTION for stream packages; SEC_E_BUFFER_TOO_SMALL, SEC_E_INVALID_TOKEN.
         """
-        self._message(context, "make_signature", Turn.ENCRYPT, message, message_seq_no, qop)
+        self._message(context, "make_signature", "encrypt", message, message_seq_no, qop)
         return _S.SEC_E_OK
 
     def verify_signature(self, context: CtxtHandle, message: SecBufferDesc, message_seq_no: int) -> int:
@@ -509,22 +514,21 @@ class LocalSecurityAuthority:
         Raises:
             SSPIError: SEC_E_MESSAGE_ALTERED, SEC_E_OUT_OF_SEQUENCE, SEC_E_UNSUPPORTED_FUNCTION, SEC_E_INVALID_TOKEN.
         """
-        qop = self._message(context, "verify_signature", Turn.DECRYPT, message, message_seq_no)
+        qop = self._message(context, "verify_signature", "decrypt", message, message_seq_no)
         return qop if isinstance(qop, int) else 0
 
     def _message(
-        self, context: CtxtHandle, member: str, kind: str, message: SecBufferDesc, sequence: int, *qop: int
+        self, context: CtxtHandle, member: str, turn: str, message: SecBufferDesc, sequence: int, *qop: int
     ) -> Any:
         """Protect a message or open one, which has no `qop` to give."""
-        record = self._contexts.get(context, "phContext")
-        record.check_complete()
+        record = self._complete(context)
         function = self._user_mode.entry(record.package, member)
         if record.user is None:
             raise refuse("phContext", "this context does not protect messages", _S.SEC_E_UNSUPPORTED_FUNCTION)
         buffers = buffers_of(message, "pMessage")
         if not isinstance(sequence, int):
             raise refuse("MessageSeqNo", "a number", _S.SEC_E_INVALID_PARAMETER)
-        with record.turn.take(kind):
+        with getattr(record.turns, turn):
             return call_package(function, record.user, *qop, buffers, sequence)
 
     # Export and import
@@ -540,8 +544,7 @@ class LocalSecurityAuthority:
         Raises:
             SSPIError: SEC_E_UNSUPPORTED_FUNCTION where the package cannot (all but NTLM).
         """
-        record = self._contexts.get(context, "phContext")
-        record.check_complete()
+        record = self._complete(context)
         export = self._user_mode.entry(record.package, "export_context")
         if not isinstance(flags, int) or flags & ~0x3:
             raise refuse(
@@ -549,7 +552,7 @@ class LocalSecurityAuthority:
             )
         if record.user is None:
             raise refuse("phContext", "this context cannot be exported", _S.SEC_E_UNSUPPORTED_FUNCTION)
-        with record.turn.take(Turn.EXCHANGE):
+        with record.turns.exchange:
             packed = ContextBuffer(call_package(export, record.user, flags))
         if flags & c.SECPKG_CONTEXT_EXPORT_DELETE_OLD:
             self.delete_security_context(context)

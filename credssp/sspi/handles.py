@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final, Generic, TypeVar
 
 from credssp.sspi.errors import SSPIError, refuse
 from credssp.status import SecurityStatus
 
-__all__ = ["INVALID", "CredHandle", "CtxtHandle", "HandleTable", "SecHandle", "Turn"]
+__all__ = ["INVALID", "CredHandle", "CtxtHandle", "HandleTable", "SecHandle", "Turns"]
 
 INVALID: Final = 0xFFFFFFFFFFFFFFFF
 """Both halves of a handle that stands for nothing (SecInvalidateHandle)."""
@@ -142,48 +140,50 @@ class HandleTable(Generic[T]):
 
 
 class Turn:
-    """Who may work on a context at the same time.
+    """The right to work on a context, for the length of one call: a context manager.
 
     One exchange (ISC, ASC, control tokens, deletion) excludes everything. One encryption and one decryption may run
     side by side, as the documentation of EncryptMessage allows, but never two of a kind. Whoever comes at the wrong
-    moment is refused and not kept waiting: two exchanges at once are a mistake of the program, and waiting would turn
-    it into octets in the wrong order.
+    moment is refused (SEC_E_OUT_OF_SEQUENCE) and not kept waiting: two exchanges at once are a mistake of the program,
+    and waiting would turn it into octets in the wrong order.
     """
 
-    __slots__ = ("_receiving", "_sending")
+    __slots__ = ("_kind", "_locks")
 
-    EXCHANGE: Final = "exchange"
-    ENCRYPT: Final = "encrypt"
-    DECRYPT: Final = "decrypt"
+    def __init__(self, kind: str, *locks: threading.Lock) -> None:
+        self._kind = kind
+        self._locks = locks
+
+    def __enter__(self) -> None:
+        for number, lock in enumerate(self._locks):
+            if not lock.acquire(blocking=False):
+                for held in self._locks[:number]:
+                    held.release()
+                raise refuse(
+                    "phContext",
+                    f"another thread is in a call on this context, which excludes this one ({self._kind}); "
+                    "one at a time",
+                    SecurityStatus.SEC_E_OUT_OF_SEQUENCE,
+                )
+
+    def __exit__(self, *error: object) -> None:
+        for lock in self._locks:
+            lock.release()
+
+
+class Turns:
+    """The turns of one context.
+
+    Attributes:
+        exchange: for a leg, or deletion.
+        encrypt: for a message to be sent.
+        decrypt: for a message received.
+    """
+
+    __slots__ = ("decrypt", "encrypt", "exchange")
 
     def __init__(self) -> None:
-        # An exchange takes both.
-        self._sending = threading.Lock()
-        self._receiving = threading.Lock()
-
-    @contextmanager
-    def take(self, kind: str) -> Iterator[None]:
-        """Hold the context for one call.
-
-        Raises:
-            SSPIError: SEC_E_OUT_OF_SEQUENCE, another thread is in a call that excludes this one.
-        """
-        held = []
-        try:
-            for lock, other in ((self._sending, self.DECRYPT), (self._receiving, self.ENCRYPT)):
-                if kind != other:
-                    if not lock.acquire(blocking=False):
-                        raise self._busy(kind)
-                    held.append(lock)
-            yield
-        finally:
-            for lock in held:
-                lock.release()
-
-    @staticmethod
-    def _busy(kind: str) -> SSPIError:
-        return refuse(
-            "phContext",
-            f"another thread is in a call on this context, which excludes this one ({kind}); one at a time",
-            SecurityStatus.SEC_E_OUT_OF_SEQUENCE,
-        )
+        sending, receiving = threading.Lock(), threading.Lock()
+        self.exchange = Turn("exchange", sending, receiving)
+        self.encrypt = Turn("encrypt", sending)
+        self.decrypt = Turn("decrypt", receiving)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from credssp.sspi.errors import SSPIError, normalise, refuse
-from credssp.sspi.handles import Turn
+from credssp.sspi.handles import Turns
 from credssp.sspi.registry import LoadedPackage
 from credssp.sspi.tables import LegResult
 from credssp.status import SecurityStatus
@@ -87,14 +87,14 @@ class CredentialRecord:
 class ContextRecord:
     """A context as the dispatcher sees it."""
 
-    __slots__ = ("completing", "context", "failure", "package", "state", "turn", "undelivered", "user")
+    __slots__ = ("completing", "context", "failure", "package", "state", "turns", "undelivered", "user")
 
     def __init__(self, package: LoadedPackage) -> None:
         self.package = package
         self.context: object = None
         self.state = HALF_BUILT
         self.failure: SSPIError | None = None
-        self.turn = Turn()
+        self.turns = Turns()
         # A leg whose token did not fit: what it was given, and what it came to.
         self.undelivered: tuple[bytes, LegResult] | None = None
         self.user: int | None = None
