@@ -89,30 +89,6 @@ T = TypeVar("T")
 F = TypeVar("F")
 
 
-class LogonFacts(Protocol):
-    """A context in which somebody logged on."""
-
-    @property
-    def user_name(self) -> str:
-        """Who: ``DOMAIN\\user``."""
-
-    @property
-    def mechanism_name(self) -> str:
-        """With which mechanism: ``ntlm`` or ``kerberos``."""
-
-
-class DelegationFacts(Protocol):
-    """A context that delegates credentials."""
-
-    @property
-    def server_authentication(self) -> ServerAuthentication:
-        """What proved the server's identity."""
-
-    @property
-    def delegated(self) -> DelegatedCredentials | None:
-        """What the client delegated, if it is something, and if ASC_REQ_DELEGATE asked for it."""
-
-
 class MessageFacts(Protocol):
     """What knows the sizes of messages."""
 
@@ -170,8 +146,8 @@ _EVERY: Final = (*_TLS, c.TS_SSP_NAME, *_INNER)
 ALL: Final[Packages[LsaContext]] = Packages(_EVERY)
 TLS: Final[Packages[TLSContext]] = Packages(_TLS)
 INNER: Final[Packages[InnerContext]] = Packages(_INNER)
-LOGON: Final[Packages[LogonFacts]] = Packages((c.CREDSSP_NAME, c.TS_SSP_NAME, *_INNER))
-DELEGATION: Final[Packages[DelegationFacts]] = Packages((c.CREDSSP_NAME, c.TS_SSP_NAME))
+LOGON: Final[Packages[LsaContext]] = Packages((c.CREDSSP_NAME, c.TS_SSP_NAME, *_INNER))
+DELEGATION: Final[Packages[LsaContext]] = Packages((c.CREDSSP_NAME, c.TS_SSP_NAME))
 MESSAGES: Final[Packages[MessageFacts]] = Packages(_EVERY)
 STREAM: Final[Packages[StreamSession]] = Packages(_TLS)
 CREDENTIALS: Final[Packages[Credential]] = Packages(_EVERY)
@@ -183,13 +159,15 @@ CREDSSP_SERVER_AUTH_LOOPBACK: Final = 4
 
 SECPKG_ATTR_SIZES: Final = Attribute(0, MESSAGES, lambda x: x.message_sizes, user_mode=(*_TLS, *_INNER))
 SECPKG_ATTR_NAMES: Final = Attribute(1, LOGON, lambda x: SecPkgContext_Names(x.user_name))
-SECPKG_ATTR_LIFESPAN: Final = Attribute(2, ALL, lambda x: SecPkgContext_Lifespan(timestamp(x.started), x.expiry))
+SECPKG_ATTR_LIFESPAN: Final = Attribute(
+    2, ALL, lambda x: SecPkgContext_Lifespan(timestamp(x.opening.started), x.expiry)
+)
 SECPKG_ATTR_DCE_INFO: Final = 3
 SECPKG_ATTR_STREAM_SIZES: Final = Attribute(4, STREAM, lambda x: x.stream_sizes, user_mode=_TLS)
 SECPKG_ATTR_KEY_INFO: Final = 5
 SECPKG_ATTR_AUTHORITY: Final = 6
 SECPKG_ATTR_SESSION_KEY: Final = Attribute(9, INNER, lambda x: SecPkgContext_SessionKey(ContextBuffer(x.session_key)))
-SECPKG_ATTR_PACKAGE_INFO: Final = Attribute(10, ALL, lambda x: SecPkgContext_PackageInfo(x.info), early=True)
+SECPKG_ATTR_PACKAGE_INFO: Final = Attribute(10, ALL, lambda x: SecPkgContext_PackageInfo(x.opening.info), early=True)
 SECPKG_ATTR_NEGOTIATION_INFO: Final = 12
 SECPKG_ATTR_NATIVE_NAMES: Final = 13
 SECPKG_ATTR_FLAGS: Final = Attribute(14, ALL, lambda x: SecPkgContext_Flags(x.granted))

@@ -1,12 +1,10 @@
-"""The credential of CREDSSP and TSSSP, and what they tell alike of their contexts."""
+"""The credential of CREDSSP and TSSSP."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from credssp.credentials import DelegatedCredentials, PasswordCredentials
-from credssp.identity import Identity
 from credssp.policy import DelegationPolicy
 from credssp.sspi import constants as c
 from credssp.sspi.packages.identities import from_auth_data
@@ -14,7 +12,7 @@ from credssp.sspi.packages.lsa_mode import LogonPackage, LsaContext
 from credssp.sspi.packages.tls_context import TLSPackageCredential
 from credssp.sspi.packages.tls_settings import TLSCredential
 
-__all__ = ["WINDOWS_POLICY", "CredSSPCredential", "CredSSPLogon", "full_name", "usable"]
+__all__ = ["WINDOWS_POLICY", "CredSSPCredential", "CredSSPLogon"]
 
 WINDOWS_POLICY: Final = DelegationPolicy.windows_defaults()
 
@@ -44,15 +42,3 @@ class CredSSPLogon(LogonPackage[CredSSPCredential, X]):
             tls=TLSCredential(data.schannel, use=use),
             logon_id=logon_id,
         )
-
-
-def usable(received: DelegatedCredentials | None, *, wanted: bool) -> DelegatedCredentials | None:
-    """Return what the client delegated, if it is something, and if ASC_REQ_DELEGATE asked for it."""
-    if not wanted or (isinstance(received, PasswordCredentials) and received.is_empty):
-        return None
-    return received
-
-
-def full_name(identity: Identity) -> str:
-    """Return ``DOMAIN\\user`` of who logged on."""
-    return f"{identity.domain}\\{identity.username}" if identity.domain else identity.username

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from credssp.context import ClientContext, ServerContext
-from credssp.credentials import DelegatedCredentials
-from credssp.server_authentication import ServerAuthentication
 from credssp.sspi import constants as c
 from credssp.sspi.errors import refuse
-from credssp.sspi.packages.credential import WINDOWS_POLICY, CredSSPCredential, CredSSPLogon, full_name, usable
-from credssp.sspi.packages.identities import Logon, accounts_for
+from credssp.sspi.packages.credential import WINDOWS_POLICY, CredSSPCredential, CredSSPLogon
+from credssp.sspi.packages.identities import accounts_for
 from credssp.sspi.packages.inputs import check_target
-from credssp.sspi.packages.lsa_mode import lsa_mode_entry
+from credssp.sspi.packages.lsa_mode import Opening, lsa_mode_entry
 from credssp.sspi.packages.stream_messages import StreamMessages
 from credssp.sspi.packages.tls_context import TLSContext
 from credssp.sspi.packages.tls_package import TLSPackage
@@ -40,25 +38,14 @@ class CredSSPContext(TLSContext):
 
     __slots__ = ()
 
-    @property
-    def user_name(self) -> str:
-        """Who logged on, on a client as whom."""
-        return self.logon.user_name if self.client else full_name(self.inner.identity)
-
-    @property
-    def mechanism_name(self) -> str:
-        """The inner mechanism."""
-        return str(self.inner.mechanism)
-
-    @property
-    def server_authentication(self) -> ServerAuthentication:
-        """What proved the server's identity."""
-        return ServerAuthentication(self.inner.server_authentication)
-
-    @property
-    def delegated(self) -> DelegatedCredentials | None:
-        """What the client delegated to a server that wants it."""
-        return usable(self.inner.delegated_credentials, wanted=bool(self.request & c.ASC_REQ_DELEGATE))
+    def note_end(self) -> None:
+        """Note who logged on, how, and what was delegated."""
+        inner = self.inner
+        self.mechanism_name = inner.mechanism
+        if self.client:
+            self.server_authentication = inner.server_authentication
+        else:
+            self.identity, self.received = inner.identity, inner.delegated_credentials
 
     @property
     def earned(self) -> int:
@@ -78,10 +65,9 @@ class CredSSPPackage(TLSPackage[CredSSPCredential], CredSSPLogon[TLSContext]):
     asc_flags: ClassVar[int] = TLSPackage.asc_flags | c.ASC_REQ_DELEGATE
     context: ClassVar[type[TLSContext]] = CredSSPContext
 
-    def make_client(
-        self, credential: CredSSPCredential, logon: Logon, target: str | None, request: int
-    ) -> ClientContext:
+    def make_client(self, opening: Opening[CredSSPCredential]) -> ClientContext:
         """Return the inner context of a client."""
+        credential, logon, target, request = opening.credential, opening.logon, opening.target, opening.request
         check_target(target)
         delegate = bool(request & c.ISC_REQ_DELEGATE)
         if target is None and delegate:
@@ -104,14 +90,15 @@ class CredSSPPackage(TLSPackage[CredSSPCredential], CredSSPLogon[TLSContext]):
             tls_session=credential.session_for(target),
         )
 
-    def make_server(self, credential: CredSSPCredential, request: int) -> ServerContext:
+    def make_server(self, opening: Opening[CredSSPCredential]) -> ServerContext:
         """Return the inner context of a server."""
+        credential = opening.credential
         return ServerContext(
             accounts=accounts_for(credential.accounts, self.support),
             keytab=self.support.machine.keytab,
             certificate=credential.tls.server_certificate,
             policy=self.support.machine.policy,
-            tls=credential.tls.server(demand_certificate=bool(request & c.ASC_REQ_MUTUAL_AUTH)),
+            tls=credential.tls.server(demand_certificate=bool(opening.request & c.ASC_REQ_MUTUAL_AUTH)),
         )
 
 

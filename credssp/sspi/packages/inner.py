@@ -20,10 +20,9 @@ from credssp.sspi import constants as c
 from credssp.sspi.auth_data import SecWinntAuthIdentity
 from credssp.sspi.buffers import SecBuffer
 from credssp.sspi.errors import refuse
-from credssp.sspi.packages.credential import full_name
 from credssp.sspi.packages.identities import Logon, accounts_for, from_identity
 from credssp.sspi.packages.inputs import check_target, token_only
-from credssp.sspi.packages.lsa_mode import Credential, LogonPackage, LsaContext
+from credssp.sspi.packages.lsa_mode import Credential, LogonPackage, LsaContext, Opening
 from credssp.sspi.tables import LegResult
 from credssp.status import SecurityStatus
 
@@ -44,7 +43,7 @@ _FLAGS: Final = (
 _ALWAYS: Final = c.ISC_RET_REPLAY_DETECT | c.ISC_RET_SEQUENCE_DETECT | c.ISC_RET_CONFIDENTIALITY
 
 
-@dataclass(slots=True, eq=False, repr=False, kw_only=True)
+@dataclass(slots=True, eq=False, repr=False)
 class InnerContext(LsaContext):
     """A context in LSA mode.
 
@@ -66,20 +65,9 @@ class InnerContext(LsaContext):
             return self.request & c.ISC_REQ_ALLOCATE_MEMORY
         granted = (self.request & ~c.ISC_REQ_MUTUAL_AUTH) | _ALWAYS
         granted |= c.ISC_RET_INTEGRITY if self.client else c.ASC_RET_INTEGRITY
-        if self.mechanism.server_authentication & ServerAuthentication.KERBEROS:
+        if self.server_authentication & ServerAuthentication.KERBEROS:
             granted |= self.request & c.ISC_REQ_MUTUAL_AUTH
         return granted
-
-    @property
-    def user_name(self) -> str:
-        """Who logged on, on a client as whom."""
-        identity = self.mechanism.identity
-        return self.logon.user_name if identity is None else full_name(identity)
-
-    @property
-    def mechanism_name(self) -> str:
-        """The mechanism at work."""
-        return self.mechanism.name
 
     @property
     def session_key(self) -> bytes:
@@ -120,32 +108,18 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
         """Refuse what is no token; one is left alone, since the client speaks first."""
         token_only(inputs)
 
-    def start_client(self, credential: Credential, logon: Logon, target: str | None, request: int) -> LegResult:
+    def start_client(self, opening: Opening[Credential]) -> LegResult:
         """Make a context and the first token."""
-        check_target(target)
-        context = InnerContext(
-            info=self.info,
-            client=True,
-            credential=credential,
-            logon=logon,
-            request=request,
-            mechanism=self.initiator(logon, target or "host/unspecified"),
-        )
-        return self._step(context, None)
+        check_target(opening.target)
+        mechanism = self.initiator(opening.logon, opening.target or "host/unspecified")
+        return self._step(InnerContext(opening, mechanism), None)
 
-    def start_server(self, credential: Credential, request: int, inputs: Sequence[SecBuffer]) -> LegResult:
+    def start_server(self, opening: Opening[Credential], inputs: Sequence[SecBuffer]) -> LegResult:
         """Make a context and answer the first token."""
         token = token_only(inputs)
-        accounts = accounts_for(credential.accounts, self.support)
-        context = InnerContext(
-            info=self.info,
-            client=False,
-            credential=credential,
-            logon=credential.logon,
-            request=request,
-            mechanism=self.acceptor(MemoryAccounts({}) if accounts is None else accounts),
-        )
-        return self._step(context, token)
+        accounts = accounts_for(opening.credential.accounts, self.support)
+        mechanism = self.acceptor(MemoryAccounts({}) if accounts is None else accounts)
+        return self._step(InnerContext(opening, mechanism), token)
 
     def go_on(
         self,
@@ -157,8 +131,11 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
         return self._step(context, token_only(inputs))
 
     def _step(self, context: InnerContext, token: bytes | None) -> LegResult:
-        reply = context.mechanism.step(token) or b""
-        complete = context.complete
+        mechanism = context.mechanism
+        reply = mechanism.step(token) or b""
+        complete = mechanism.complete
+        context.identity, context.mechanism_name = mechanism.identity, mechanism.name
+        context.server_authentication = mechanism.server_authentication
         return LegResult(
             status=_S.SEC_E_OK if complete else _S.SEC_I_CONTINUE_NEEDED,
             context=context,

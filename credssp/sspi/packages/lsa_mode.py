@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 from credssp.account import AccountStore
+from credssp.credentials import DelegatedCredentials, PasswordCredentials
 from credssp.errors import CredSSPError
+from credssp.identity import Identity
+from credssp.server_authentication import ServerAuthentication
 from credssp.sspi import constants as c
 from credssp.sspi.attributes import CONTEXT_ATTRIBUTES, CREDENTIAL_ATTRIBUTES, row_of, thunks, unknown
 from credssp.sspi.buffers import SecBuffer
@@ -33,7 +36,7 @@ from credssp.sspi.tables import (
 )
 from credssp.status import SecurityStatus
 
-__all__ = ["Credential", "LogonPackage", "LsaContext", "LsaModePackage", "lsa_mode_entry"]
+__all__ = ["Credential", "LogonPackage", "LsaContext", "LsaModePackage", "Opening", "lsa_mode_entry"]
 
 _S = SecurityStatus
 
@@ -58,27 +61,76 @@ class Credential:
         return self.logon.user_name
 
 
-@dataclass(slots=True, eq=False, repr=False, kw_only=True)
-class LsaContext(ABC):
-    """A context in LSA mode.
+K = TypeVar("K", bound=Credential)
+K_co = TypeVar("K_co", bound=Credential, covariant=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
+class Opening(Generic[K_co]):
+    """How an exchange begins.
 
     Attributes:
         info: the package.
         client: which role.
-        credential: with which it was started.
+        credential: phCredential.
         logon: as whom a client logs on.
         target: pszTargetName.
-        request: fContextReq of the first call.
+        request: fContextReq.
         started: seconds since 1970.
     """
 
     info: SecPkgInfo
     client: bool
-    credential: Credential
+    credential: K_co
     logon: Logon
     target: str | None = None
     request: int
     started: float = field(default_factory=time.time)
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class LsaContext(ABC):
+    """A context in LSA mode.
+
+    Attributes:
+        opening: how the exchange began.
+        identity: who logged on, to a server.
+        mechanism_name: the inner mechanism.
+        server_authentication: what proved the server's identity.
+        received: what the client delegated.
+    """
+
+    opening: Opening[Credential]
+    identity: Identity | None = field(init=False, default=None)
+    mechanism_name: str = field(init=False, default="")
+    server_authentication: ServerAuthentication = field(init=False, default=ServerAuthentication.NONE)
+    received: DelegatedCredentials | None = field(init=False, default=None)
+
+    @property
+    def client(self) -> bool:
+        """Which role."""
+        return self.opening.client
+
+    @property
+    def request(self) -> int:
+        """The fContextReq of the first call."""
+        return self.opening.request
+
+    @property
+    def user_name(self) -> str:
+        """Who logged on, on a client as whom."""
+        who = self.identity
+        if who is None:
+            return self.opening.logon.user_name
+        return f"{who.domain}\\{who.username}" if who.domain else who.username
+
+    @property
+    def delegated(self) -> DelegatedCredentials | None:
+        """What the client delegated, if it is something, and if ASC_REQ_DELEGATE asked for it."""
+        received = self.received
+        if not self.request & c.ASC_REQ_DELEGATE or (isinstance(received, PasswordCredentials) and received.is_empty):
+            return None
+        return received
 
     @property
     @abstractmethod
@@ -103,7 +155,6 @@ class LsaContext(ABC):
         return failure
 
 
-K = TypeVar("K", bound=Credential)
 X = TypeVar("X", bound=LsaContext)
 
 
@@ -188,7 +239,10 @@ class LsaModePackage(ABC, Generic[K, X]):
             raise refuse("phCredential", "made for inbound use", _S.SEC_E_NO_CREDENTIALS)
         self.check_first(inputs)
         logon = self.logon(credential, context_req, supplied)
-        return self.start_client(credential, logon, target_name, context_req)
+        opening = Opening(
+            info=self.info, client=True, credential=credential, logon=logon, target=target_name, request=context_req
+        )
+        return self.start_client(opening)
 
     def accept_lsa_mode_context(
         self,
@@ -204,7 +258,10 @@ class LsaModePackage(ABC, Generic[K, X]):
             return self._continue(context, credential, inputs, client=False)
         if not credential.use & c.SECPKG_CRED_INBOUND:
             raise refuse("phCredential", "made for outbound use", _S.SEC_E_NO_CREDENTIALS)
-        return self.start_server(credential, context_req, inputs)
+        opening = Opening(
+            info=self.info, client=False, credential=credential, logon=credential.logon, request=context_req
+        )
+        return self.start_server(opening, inputs)
 
     def _continue(self, context: X, credential: K | None, inputs: Sequence[SecBuffer], *, client: bool) -> LegResult:
         if context.client is not client:
@@ -223,11 +280,11 @@ class LsaModePackage(ABC, Generic[K, X]):
         return from_supplied(supplied) if context_req & c.ISC_REQ_USE_SUPPLIED_CREDS else credential.logon
 
     @abstractmethod
-    def start_client(self, credential: K, logon: Logon, target: str | None, request: int) -> LegResult:
+    def start_client(self, opening: Opening[K]) -> LegResult:
         """Make a context and its first token."""
 
     @abstractmethod
-    def start_server(self, credential: K, request: int, inputs: Sequence[SecBuffer]) -> LegResult:
+    def start_server(self, opening: Opening[K], inputs: Sequence[SecBuffer]) -> LegResult:
         """Make a context and answer the first token."""
 
     @abstractmethod

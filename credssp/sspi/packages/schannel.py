@@ -8,7 +8,7 @@ from credssp.sspi import constants as c
 from credssp.sspi.auth_data import SchannelCred
 from credssp.sspi.errors import refuse
 from credssp.sspi.packages.identities import Logon
-from credssp.sspi.packages.lsa_mode import lsa_mode_entry
+from credssp.sspi.packages.lsa_mode import Opening, lsa_mode_entry
 from credssp.sspi.packages.stream_messages import StreamMessages
 from credssp.sspi.packages.tls_context import TLSPackageCredential
 from credssp.sspi.packages.tls_only import TLSClient, TLSServer
@@ -58,22 +58,18 @@ class SchannelPackage(TLSPackage[TLSPackageCredential]):
             raise refuse("pInput", "Schannel takes no SECBUFFER_PKG_PARAMS", SecurityStatus.SEC_E_INVALID_TOKEN)
         return credential.logon
 
-    def make_client(
-        self,
-        credential: TLSPackageCredential,
-        logon: Logon,  # noqa: ARG002
-        target: str | None,
-        request: int,
-    ) -> TLSClient:
+    def make_client(self, opening: Opening[TLSPackageCredential]) -> TLSClient:
         """Return the inner context of a client. MUTUAL_AUTH is the certificate that verifies."""
-        manual = request & c.ISC_REQ_MANUAL_CRED_VALIDATION or credential.tls.manual
+        tls, target, request = opening.credential.tls, opening.target, opening.request
+        manual = request & c.ISC_REQ_MANUAL_CRED_VALIDATION or tls.manual
         verify = not manual or bool(request & c.ISC_REQ_MUTUAL_AUTH)
-        return TLSClient(target or "", credential.tls.client(verify=verify), credential.session_for(target))
+        return TLSClient(target or "", tls.client(verify=verify), opening.credential.session_for(target))
 
-    def make_server(self, credential: TLSPackageCredential, request: int) -> TLSServer:
+    def make_server(self, opening: Opening[TLSPackageCredential]) -> TLSServer:
         """Return the inner context of a server."""
-        demand = bool(request & c.ASC_REQ_MUTUAL_AUTH)
-        return TLSServer(credential.tls.server(demand_certificate=demand), credential.tls.server_certificate)
+        tls = opening.credential.tls
+        demand = bool(opening.request & c.ASC_REQ_MUTUAL_AUTH)
+        return TLSServer(tls.server(demand_certificate=demand), tls.server_certificate)
 
 
 sp_lsa_mode_initialize = lsa_mode_entry(SchannelPackage)

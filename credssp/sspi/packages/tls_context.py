@@ -10,7 +10,7 @@ from credssp.sspi import constants as c
 from credssp.sspi.attributes import SECPKG_CRED_ATTR_CERT, unknown
 from credssp.sspi.errors import refuse
 from credssp.sspi.packages.connection_info import connection_info
-from credssp.sspi.packages.lsa_mode import Credential, LsaContext
+from credssp.sspi.packages.lsa_mode import Credential, LsaContext, Opening
 from credssp.sspi.packages.session_cache import SessionCache
 from credssp.sspi.packages.stream_messages import StreamSession
 from credssp.sspi.packages.tls_settings import TLSCredential
@@ -66,37 +66,38 @@ class TLSPackageCredential(Credential):
         self.resumable.put(target or "", session, logon_id=self.logon_id, credential=id(self))
 
 
-@dataclass(slots=True, eq=False, repr=False, kw_only=True)
+@dataclass(slots=True, eq=False, repr=False)
 class TLSContext(LsaContext):
     """A context in LSA mode.
 
     Attributes:
         inner: the context of the core, or TLS alone.
+        credential: that of the last leg.
         issuers: the server's wish for a client certificate, once seen.
         session: what the user-mode half works with, once complete.
         closing: the session, from SCHANNEL_SHUTDOWN until close_notify goes out.
         reauthentication: whether this is a further exchange on a context that was complete.
         asked: whether the caller need not be asked (any more) for a client certificate.
         held: input whose beginning was consumed before SEC_I_INCOMPLETE_CREDENTIALS, and how much of it.
-        supplied: whether the program supplied credentials (ISC_REQ_USE_SUPPLIED_CREDS).
-        opening: whether it is a client's turn to say the first word.
+        silent: whether a client has yet to say its first word.
     """
 
-    credential: TLSPackageCredential
+    opening: Opening[TLSPackageCredential]
     inner: Any
-    issuers: CertificateRequest | None = None
-    session: StreamSession | None = None
-    closing: StreamSession | None = None
-    reauthentication: bool = False
+    credential: TLSPackageCredential = field(init=False)
+    issuers: CertificateRequest | None = field(init=False, default=None)
+    session: StreamSession | None = field(init=False, default=None)
+    closing: StreamSession | None = field(init=False, default=None)
+    reauthentication: bool = field(init=False, default=False)
     asked: bool = field(init=False)
-    held: tuple[bytes, int] | None = None
-    opening: bool = field(init=False)
-    supplied: bool = False
+    held: tuple[bytes, int] | None = field(init=False, default=None)
+    silent: bool = field(init=False)
     _before_end: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
+        self.credential = self.opening.credential
         self.asked = not self.client or self.credential.tls.certificate is not None
-        self.opening = self.client
+        self.silent = self.client
 
     @property
     def complete(self) -> bool:
@@ -110,7 +111,7 @@ class TLSContext(LsaContext):
         if not granted:
             granted = self.request & ~_EARNED & ~c.ISC_REQ_USE_SUPPLIED_CREDS
             if self.client:
-                if self.supplied:
+                if self.opening.logon is not self.opening.credential.logon:  # it came in SECBUFFER_PKG_PARAMS
                     granted |= c.ISC_RET_USED_SUPPLIED_CREDS
                 if self.reauthentication:
                     granted |= c.ISC_RET_REAUTHENTICATION
@@ -166,11 +167,14 @@ class TLSContext(LsaContext):
             )
         return SecPkgContext_IssuerListInfoEx(self.issuers.issuers)
 
+    def note_end(self) -> None:
+        """Note what a complete exchange came to; TLS alone knows nothing."""
+
     def restart(self) -> None:
         """Begin another exchange on the context."""
         self.inner.restart()
         self.reauthentication = True
-        self.opening = self.client
+        self.silent = self.client
         self._before_end = 0
 
 

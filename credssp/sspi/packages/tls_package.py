@@ -20,9 +20,8 @@ from credssp.errors import CredSSPError
 from credssp.sspi import constants as c
 from credssp.sspi.buffers import SECBUFFER_TOKEN, SecBuffer
 from credssp.sspi.errors import SSPIError, refuse
-from credssp.sspi.packages.identities import Logon
 from credssp.sspi.packages.inputs import token_and_empty
-from credssp.sspi.packages.lsa_mode import LsaModePackage
+from credssp.sspi.packages.lsa_mode import LsaModePackage, Opening
 from credssp.sspi.packages.stream_messages import StreamSession
 from credssp.sspi.packages.tls_context import TLSContext, TLSPackageCredential
 from credssp.sspi.tables import LegResult
@@ -82,11 +81,11 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
     context: ClassVar[type[TLSContext]] = TLSContext
 
     @abstractmethod
-    def make_client(self, credential: K, logon: Logon, target: str | None, request: int) -> Any:
+    def make_client(self, opening: Opening[K]) -> Any:
         """Return the inner context of a client."""
 
     @abstractmethod
-    def make_server(self, credential: K, request: int) -> Any:
+    def make_server(self, opening: Opening[K]) -> Any:
         """Return the inner context of a server."""
 
     def free_credentials_handle(self, credential: K) -> None:
@@ -95,35 +94,17 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
 
     # Legs
 
-    def start_client(self, credential: K, logon: Logon, target: str | None, request: int) -> LegResult:
+    def start_client(self, opening: Opening[K]) -> LegResult:
         """Make a context and the ClientHello."""
-        context = self.context(
-            info=self.info,
-            client=True,
-            credential=credential,
-            logon=logon,
-            target=target,
-            request=request,
-            inner=self.make_client(credential, logon, target, request),
-            supplied=logon is not credential.logon,
-        )
-        return self._consume(context, b"", 0)
+        return self._consume(self.context(opening, self.make_client(opening)), b"", 0)
 
-    def start_server(self, credential: K, request: int, inputs: Sequence[SecBuffer]) -> LegResult:
+    def start_server(self, opening: Opening[K], inputs: Sequence[SecBuffer]) -> LegResult:
         """Make a context and answer the ClientHello."""
         data = token_and_empty(inputs)
         missing = _missing(data)
         if missing:
             return LegResult(status=_S.SEC_E_INCOMPLETE_MESSAGE, missing=missing)
-        context = self.context(
-            info=self.info,
-            client=False,
-            credential=credential,
-            logon=credential.logon,
-            request=request,
-            inner=self.make_server(credential, request),
-        )
-        return self._consume(context, data, 0)
+        return self._consume(self.context(opening, self.make_server(opening)), data, 0)
 
     def go_on(self, context: TLSContext, credential: K | None, inputs: Sequence[SecBuffer]) -> LegResult:
         """Consume further records."""
@@ -192,8 +173,8 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
         token = b""
         size = len(data)
         try:
-            if not data and context.opening:
-                context.opening = False
+            if not data and context.silent:
+                context.silent = False
                 return self._result(context, inner.step().token, 0)
             end = self._next_piece(context, data, at)
             if end == at and context.held is None:
@@ -249,12 +230,10 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
 
     def _result(self, context: TLSContext, token: bytes, extra: int) -> LegResult:
         inner = context.inner
+        if inner.complete:
+            context.note_end()
         result = LegResult(
-            status=_S.SEC_I_CONTINUE_NEEDED,
-            context=context,
-            token=token,
-            extra=extra,
-            attributes=context.granted,
+            status=_S.SEC_I_CONTINUE_NEEDED, context=context, token=token, extra=extra, attributes=context.granted
         )
         if not inner.complete:
             return result
@@ -273,7 +252,7 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
             result.mapped = True
             result.context_data = self.support.share(context.session)
             if context.client and context.credential.tls.lifespan:
-                context.credential.remember(context.target, inner.tls_session)
+                context.credential.remember(context.opening.target, inner.tls_session)
         elif context.reauthentication:
             context.session.unread += inner.unused_data
         return result

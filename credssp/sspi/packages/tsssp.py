@@ -16,7 +16,7 @@ from credssp.accounts import MemoryAccounts
 from credssp.binding import subject_public_key
 from credssp.context.acceptor import create_acceptor
 from credssp.context.initiator import create_initiator
-from credssp.credentials import DelegatedCredentials, PasswordCredentials
+from credssp.credentials import PasswordCredentials
 from credssp.engine.client import ClientEngine
 from credssp.engine.events import Authenticated, CredentialsReceived, Event, Send
 from credssp.engine.server import ServerEngine
@@ -26,10 +26,10 @@ from credssp.server_authentication import ServerAuthentication
 from credssp.sspi import constants as c
 from credssp.sspi.buffers import SECBUFFER_READONLY, SECBUFFER_TOKEN, SecBuffer
 from credssp.sspi.errors import SSPIError, refuse
-from credssp.sspi.packages.credential import WINDOWS_POLICY, CredSSPCredential, CredSSPLogon, full_name, usable
-from credssp.sspi.packages.identities import Logon, accounts_for
+from credssp.sspi.packages.credential import WINDOWS_POLICY, CredSSPCredential, CredSSPLogon
+from credssp.sspi.packages.identities import accounts_for
 from credssp.sspi.packages.inputs import check_target, token_and_empty
-from credssp.sspi.packages.lsa_mode import LsaContext, lsa_mode_entry
+from credssp.sspi.packages.lsa_mode import LsaContext, Opening, lsa_mode_entry
 from credssp.sspi.packages.tls_package import STREAM_ASC, STREAM_ISC
 from credssp.sspi.structures import SecPkgContext_Sizes
 from credssp.sspi.tables import LegResult, SecPkgInfo
@@ -54,14 +54,14 @@ INFO: Final = SecPkgInfo(
 _EARNED: Final = c.ISC_RET_MUTUAL_AUTH | c.ISC_RET_DELEGATE
 
 
-@dataclass(slots=True, eq=False, repr=False, kw_only=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Context(LsaContext):
     """A context; one of the two classes below."""
 
-    credential: CredSSPCredential
+    opening: Opening[CredSSPCredential]
     engine: ClientEngine | ServerEngine
-    done: Authenticated | None = None
-    received: DelegatedCredentials | None = None
+
+    message_sizes: ClassVar[SecPkgContext_Sizes] = SecPkgContext_Sizes(INFO.max_token, 0, 0, 0)
 
     @property
     def complete(self) -> bool:
@@ -72,42 +72,27 @@ class _Context(LsaContext):
     def granted(self) -> int:
         """What was asked for, and of the things that must be earned what was."""
         granted = self.request & ~_EARNED
-        if not self.complete or self.done is None:
+        if not self.complete:
             return granted
         if not self.client:
             return granted | (c.ASC_RET_DELEGATE if self.delegated is not None else 0)
-        if self.done.server_authentication.is_strong:
+        if self.server_authentication.is_strong:
             granted |= self.request & c.ISC_RET_MUTUAL_AUTH
         return granted | c.ISC_RET_DELEGATE
 
-    @property
-    def user_name(self) -> str:
-        """Who logged on, on a client as whom."""
-        identity = None if self.done is None else self.done.identity
-        return self.logon.user_name if identity is None else full_name(identity)
-
-    @property
-    def mechanism_name(self) -> str:
-        """The inner mechanism."""
-        return "" if self.done is None else self.done.mechanism
-
-    @property
-    def server_authentication(self) -> ServerAuthentication:
-        """What proved the server's identity."""
-        return ServerAuthentication.NONE if self.done is None else self.done.server_authentication
-
-    @property
-    def delegated(self) -> DelegatedCredentials | None:
-        """What the client delegated to a server that wants it."""
-        return usable(self.received, wanted=bool(self.request & c.ASC_REQ_DELEGATE))
-
-    @property
-    def message_sizes(self) -> SecPkgContext_Sizes:
-        """Sizes without messages."""
-        return SecPkgContext_Sizes(INFO.max_token, 0, 0, 0)
+    def note(self, event: Event) -> bytes:
+        """Note what an event of the engine says; returns what it wants sent."""
+        if isinstance(event, Send):
+            return event.data
+        if isinstance(event, Authenticated):
+            self.identity, self.mechanism_name = event.identity, event.mechanism
+            self.server_authentication = event.server_authentication
+        elif isinstance(event, CredentialsReceived):
+            self.received = event.credentials
+        return b""
 
 
-@dataclass(slots=True, eq=False, repr=False, kw_only=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Client(_Context):
     """A client, which learns the server's certificate with its first token."""
 
@@ -115,7 +100,7 @@ class _Client(_Context):
     bound: bool = False
 
 
-@dataclass(slots=True, eq=False, repr=False, kw_only=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Server(_Context):
     """A server."""
 
@@ -129,10 +114,9 @@ class TSSSPPackage(CredSSPLogon[_Context]):
     isc_flags: ClassVar[int] = STREAM_ISC | c.ISC_REQ_DELEGATE
     asc_flags: ClassVar[int] = STREAM_ASC & ~c.ASC_REQ_MUTUAL_AUTH | c.ASC_REQ_DELEGATE
 
-    def start_client(
-        self, credential: CredSSPCredential, logon: Logon, target_name: str | None, context_req: int
-    ) -> LegResult:
+    def start_client(self, opening: Opening[CredSSPCredential]) -> LegResult:
         """Make a context and the first TSRequest."""
+        logon, target_name, context_req = opening.logon, opening.target, opening.request
         check_target(target_name)
         delegated = logon.delegated
         if delegated is None and isinstance(logon.credentials, PasswordCredentials):
@@ -150,23 +134,15 @@ class TSSSPPackage(CredSSPLogon[_Context]):
             mutual_auth=bool(context_req & c.ISC_REQ_MUTUAL_AUTH),
             min_version=oracle.client_min_version,
         )
-        context = _Client(
-            info=INFO,
-            client=True,
-            credential=credential,
-            logon=logon,
-            target=target_name,
-            request=context_req,
-            engine=engine,
-        )
-        return self._leg(context, engine.initiate, 0)
+        return self._leg(_Client(opening, engine), engine.initiate, 0)
 
-    def start_server(self, credential: CredSSPCredential, context_req: int, inputs: Sequence[SecBuffer]) -> LegResult:
+    def start_server(self, opening: Opening[CredSSPCredential], inputs: Sequence[SecBuffer]) -> LegResult:
         """Make a context and answer the first TSRequest."""
         data, certificate = _take_certificate(inputs)
         size, missing = _measure(data)
         if missing:
             return LegResult(status=_S.SEC_E_INCOMPLETE_MESSAGE, missing=missing)
+        credential = opening.credential
         accounts = accounts_for(credential.accounts, self.support)
         _, oracle = self._policy()
         engine = ServerEngine(
@@ -174,15 +150,7 @@ class TSSSPPackage(CredSSPLogon[_Context]):
             public_key=_key(credential.tls.server_certificate.der if certificate is None else certificate),
             min_version=oracle.server_min_version,
         )
-        context = _Server(
-            info=INFO,
-            client=False,
-            credential=credential,
-            logon=credential.logon,
-            request=context_req,
-            engine=engine,
-        )
-        return self._leg(context, lambda: engine.receive(data[:size]), len(data) - size)
+        return self._leg(_Server(opening, engine), lambda: engine.receive(data[:size]), len(data) - size)
 
     def _policy(self) -> tuple[DelegationPolicy, EncryptionOracle]:
         policy = self.support.machine.policy
@@ -223,14 +191,7 @@ class TSSSPPackage(CredSSPLogon[_Context]):
         except CredSSPError as error:
             failure = context.failure(error)
             raise failure from failure.__cause__
-        token = b""
-        for event in events:
-            if isinstance(event, Send):
-                token += event.data
-            elif isinstance(event, Authenticated):
-                context.done = event
-            elif isinstance(event, CredentialsReceived):
-                context.received = event.credentials
+        token = b"".join(map(context.note, events))
         return LegResult(
             status=_S.SEC_E_OK if context.complete else _S.SEC_I_CONTINUE_NEEDED,
             context=context,
@@ -243,8 +204,8 @@ class TSSSPPackage(CredSSPLogon[_Context]):
 def _bind(context: _Client, certificate: bytes) -> None:
     """Bind a client to the certificate that its program saw."""
     key = _key(certificate)
-    host = Target.parse(context.target).host if context.target else ""
-    trusted = judge((certificate,), host, context.credential.tls.roots).trusted
+    host = Target.parse(context.opening.target).host if context.opening.target else ""
+    trusted = judge((certificate,), host, context.opening.credential.tls.roots).trusted
     context.engine.bind_to(
         key,
         transport_authentication=ServerAuthentication.CERTIFICATE if trusted else ServerAuthentication.NONE,
