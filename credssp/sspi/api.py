@@ -17,7 +17,7 @@ from credssp.account import AccountStore
 from credssp.policy import DelegationPolicy, PolicySettings
 from credssp.sspi.buffers import ContextBuffer
 from credssp.sspi.dispatcher import LocalSecurityAuthority
-from credssp.sspi.errors import refuse
+from credssp.sspi.errors import bad_handle
 from credssp.sspi.registry import PackageProblem
 from credssp.sspi.tables import SecPkgInfo
 from credssp.status import SecurityStatus
@@ -89,7 +89,7 @@ def free_context_buffer(buffer: object) -> SecurityStatus:
     if isinstance(buffer, tuple) and all(isinstance(item, SecPkgInfo) for item in buffer):
         return SecurityStatus.SEC_E_OK
     what = "it was given back before" if isinstance(buffer, ContextBuffer) else "no package allocated this"
-    raise refuse("pvContextBuffer", what, SecurityStatus.SEC_E_INVALID_HANDLE)
+    raise bad_handle("pvContextBuffer", what)
 
 
 # The other functions are the methods of the LSA of this process.

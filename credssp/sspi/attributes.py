@@ -18,7 +18,7 @@ from credssp.credentials import DelegatedCredentials, PasswordCredentials, Remot
 from credssp.server_authentication import ServerAuthentication
 from credssp.sspi import constants as c
 from credssp.sspi.buffers import ContextBuffer
-from credssp.sspi.errors import SSPIError, refuse
+from credssp.sspi.errors import SSPIError, refuse, unsupported
 from credssp.sspi.packages.inner_info import PACKAGE_INFO
 from credssp.sspi.packed import pack_auth_identity_ex2, pack_logon
 from credssp.sspi.structures import (
@@ -235,7 +235,7 @@ def thunks(package: str) -> tuple[int, ...]:
 
 def unknown(attribute: str) -> SSPIError:
     """Return the error for an attribute that a package does not answer."""
-    return refuse("ulAttribute", f"{attribute} is not known here", _S.SEC_E_UNSUPPORTED_FUNCTION)
+    return unsupported("ulAttribute", f"{attribute} is not known here")
 
 
 def _present(certificate: bytes | None) -> CertContext:

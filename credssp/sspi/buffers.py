@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
-from credssp.sspi.errors import refuse
-from credssp.status import SecurityStatus
+from credssp.sspi.errors import bad_token
 
 __all__ = [
     "SECBUFFER_ALERT",
@@ -124,6 +123,11 @@ class SecBuffer:
         self.size = (0 if buffer is None else len(buffer)) if size is None else size
 
     @property
+    def kind(self) -> int:
+        """The BufferType without its attribute bits."""
+        return self.buffer_type & ~SECBUFFER_ATTRMASK
+
+    @property
     def data(self) -> bytes:
         """The octets that count, as `bytes`; empty where there is no memory."""
         buffer = self.buffer
@@ -151,20 +155,16 @@ class SecBuffer:
             return memoryview(buffer)
         if buffer is None:
             if size:
-                raise refuse(parameter, f"cbBuffer is {size} but pvBuffer is NULL", SecurityStatus.SEC_E_INVALID_TOKEN)
+                raise bad_token(parameter, f"cbBuffer is {size} but pvBuffer is NULL")
             return memoryview(b"")
         try:
             view = memoryview(buffer)
         except TypeError:
-            raise refuse(
-                parameter, f"pvBuffer is a {type(buffer).__name__}, not octets", SecurityStatus.SEC_E_INVALID_TOKEN
-            ) from None
+            raise bad_token(parameter, f"pvBuffer is a {type(buffer).__name__}, not octets") from None
         if view.format != "B" or view.ndim != 1 or not view.contiguous:
-            raise refuse(parameter, "pvBuffer is not a row of octets", SecurityStatus.SEC_E_INVALID_TOKEN)
+            raise bad_token(parameter, "pvBuffer is not a row of octets")
         if not isinstance(size, int) or not 0 <= size <= len(view):
-            raise refuse(
-                parameter, f"cbBuffer is {size!r}, pvBuffer has {len(view)} octets", SecurityStatus.SEC_E_INVALID_TOKEN
-            )
+            raise bad_token(parameter, f"cbBuffer is {size!r}, pvBuffer has {len(view)} octets")
         return view if size == len(view) else view[:size]
 
     def writable(self, parameter: str) -> memoryview:
@@ -175,7 +175,7 @@ class SecBuffer:
         """
         view = self.view(parameter)
         if view.readonly and self.buffer is not None:
-            raise refuse(parameter, "pvBuffer is read-only: use a bytearray", SecurityStatus.SEC_E_INVALID_TOKEN)
+            raise bad_token(parameter, "pvBuffer is read-only: use a bytearray")
         return view
 
     def fill(self, buffer_type: int, buffer: Memory | None, size: int | None = None) -> None:
@@ -225,12 +225,10 @@ def buffers_of(desc: object, parameter: str) -> list[SecBuffer]:
         SSPIError: SEC_E_INVALID_TOKEN, it is no SecBufferDesc, or not version 0, or holds something else than buffers.
     """
     if not isinstance(desc, SecBufferDesc):
-        raise refuse(
-            parameter, f"a SecBufferDesc belongs here, not a {type(desc).__name__}", SecurityStatus.SEC_E_INVALID_TOKEN
-        )
+        raise bad_token(parameter, f"a SecBufferDesc belongs here, not a {type(desc).__name__}")
     if desc.version != SECBUFFER_VERSION:
-        raise refuse(parameter, "ulVersion is not SECBUFFER_VERSION", SecurityStatus.SEC_E_INVALID_TOKEN)
+        raise bad_token(parameter, "ulVersion is not SECBUFFER_VERSION")
     for number, buffer in enumerate(desc.buffers):
         if type(buffer) is not SecBuffer or type(buffer.buffer_type) is not int:
-            raise refuse(f"{parameter}[{number}]", "this is not a SecBuffer", SecurityStatus.SEC_E_INVALID_TOKEN)
+            raise bad_token(f"{parameter}[{number}]", "this is not a SecBuffer")
     return desc.buffers

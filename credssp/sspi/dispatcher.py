@@ -18,7 +18,7 @@ from typing import Any, TypeVar, overload
 from credssp.sspi import constants as c
 from credssp.sspi.attributes import SECPKG_ATTR_THUNK_ALL, Attribute
 from credssp.sspi.buffers import ContextBuffer, SecBuffer, SecBufferDesc, buffers_of
-from credssp.sspi.errors import SSPIError, normalise, refuse
+from credssp.sspi.errors import SSPIError, bad_handle, bad_token, normalise, refuse, unsupported
 from credssp.sspi.handles import CredHandle, CtxtHandle, HandleTable
 from credssp.sspi.legs import check_request, finish_leg, run_leg, token_buffer
 from credssp.sspi.mapping import UserMode
@@ -92,7 +92,7 @@ class LocalSecurityAuthority:
             SSPIError: SEC_E_SECPKG_NOT_FOUND, SEC_E_CANNOT_INSTALL.
         """
         if options is not None:
-            raise refuse("pOptions", "must be None", _S.SEC_E_UNSUPPORTED_FUNCTION)
+            raise unsupported("pOptions", "must be None")
         self.registry.add(package_name)
         return _S.SEC_E_OK
 
@@ -154,15 +154,11 @@ class LocalSecurityAuthority:
         if principal is not None and not isinstance(principal, str):
             raise refuse("pszPrincipal", "a name is a str, or None", _S.SEC_E_UNKNOWN_CREDENTIALS)
         if not isinstance(credential_use, int) or credential_use & c.SECPKG_CRED_BOTH not in (1, 2, 3):
-            raise refuse(
-                "fCredentialUse",
-                "SECPKG_CRED_INBOUND, SECPKG_CRED_OUTBOUND or SECPKG_CRED_BOTH",
-                _S.SEC_E_UNSUPPORTED_FUNCTION,
-            )
+            raise unsupported("fCredentialUse", "SECPKG_CRED_INBOUND, SECPKG_CRED_OUTBOUND or SECPKG_CRED_BOTH")
         if get_key_fn is not None or get_key_argument is not None:
             raise refuse("pGetKeyFn", "reserved, must be None", _S.SEC_E_INVALID_PARAMETER)
         if not isinstance(credential, CredHandle):
-            raise refuse("phCredential", "a CredHandle to fill in is needed", _S.SEC_E_INVALID_HANDLE)
+            raise bad_handle("phCredential", "a CredHandle to fill in is needed")
         acquire = found.entry("acquire_credentials_handle")
         made, expiry = call_package(acquire, principal, credential_use, logon_id, auth_data, None, None)
         self._credentials.add(credential, CredentialRecord(found, made), found.id)
@@ -327,10 +323,10 @@ class LocalSecurityAuthority:
     ) -> tuple[object, ContextRecord, CtxtHandle | None]:
         """Return the package's credential, the record of the context, and on a first call the handle to fill in."""
         if new_context is not None and not isinstance(new_context, CtxtHandle):
-            raise refuse("phNewContext", "a CtxtHandle to fill in, or None", _S.SEC_E_INVALID_HANDLE)
+            raise bad_handle("phNewContext", "a CtxtHandle to fill in, or None")
         if context is None:
             if new_context is None:
-                raise refuse("phNewContext", "the first call needs one to fill in", _S.SEC_E_INVALID_HANDLE)
+                raise bad_handle("phNewContext", "the first call needs one to fill in")
             held = self._credentials.get(credential, "phCredential")
             return held.credential, ContextRecord(held.package), new_context
         record = self._alive(context)
@@ -338,10 +334,8 @@ class LocalSecurityAuthority:
             return None, record, None
         held = self._credentials.get(credential, "phCredential")
         if held.package is not record.package:
-            raise refuse(
-                "phCredential",
-                f"a credential of {held.package.info.name} with a context of {record.package.info.name}",
-                _S.SEC_E_INVALID_HANDLE,
+            raise bad_handle(
+                "phCredential", f"a credential of {held.package.info.name} with a context of {record.package.info.name}"
             )
         return held.credential, record, None
 
@@ -383,7 +377,7 @@ class LocalSecurityAuthority:
         record = self._alive(context)
         complete = self._user_mode.entry(record.package, "complete_auth_token")
         if record.user is None:
-            raise refuse("phContext", "no token of this context waits for completion", _S.SEC_E_INVALID_HANDLE)
+            raise bad_handle("phContext", "no token of this context waits for completion")
         self._exclusive(record, complete, record.user, buffers_of(token, "pToken"))
         if record.completing:
             record.completing, record.state = False, COMPLETE
@@ -441,7 +435,7 @@ class LocalSecurityAuthority:
         """
         record = self._alive(context)
         if not isinstance(attribute, int):
-            raise refuse("ulAttribute", "one of the SECPKG_ATTR_... numbers", _S.SEC_E_UNSUPPORTED_FUNCTION)
+            raise unsupported("ulAttribute", "one of the SECPKG_ATTR_... numbers")
         # An imported context has no LSA-mode half.
         imported = record.context is None
         if record.user is not None and (imported or not self._is_thunked(record.package, attribute)):
@@ -524,7 +518,7 @@ class LocalSecurityAuthority:
         record = self._complete(context)
         function = self._user_mode.entry(record.package, member)
         if record.user is None:
-            raise refuse("phContext", "this context does not protect messages", _S.SEC_E_UNSUPPORTED_FUNCTION)
+            raise unsupported("phContext", "this context does not protect messages")
         buffers = buffers_of(message, "pMessage")
         if not isinstance(sequence, int):
             raise refuse("MessageSeqNo", "a number", _S.SEC_E_INVALID_PARAMETER)
@@ -547,11 +541,9 @@ class LocalSecurityAuthority:
         record = self._complete(context)
         export = self._user_mode.entry(record.package, "export_context")
         if not isinstance(flags, int) or flags & ~0x3:
-            raise refuse(
-                "fFlags", "there is no kernel to export to; RESET_NEW and DELETE_OLD", _S.SEC_E_UNSUPPORTED_FUNCTION
-            )
+            raise unsupported("fFlags", "there is no kernel to export to; RESET_NEW and DELETE_OLD")
         if record.user is None:
-            raise refuse("phContext", "this context cannot be exported", _S.SEC_E_UNSUPPORTED_FUNCTION)
+            raise unsupported("phContext", "this context cannot be exported")
         with record.turns.exchange:
             packed = ContextBuffer(call_package(export, record.user, flags))
         if flags & c.SECPKG_CONTEXT_EXPORT_DELETE_OLD:
@@ -568,11 +560,11 @@ class LocalSecurityAuthority:
         """
         found = self.registry.find(package)
         if token is not None:
-            raise refuse("Token", "there are no access tokens off Windows: None", _S.SEC_E_UNSUPPORTED_FUNCTION)
+            raise unsupported("Token", "there are no access tokens off Windows: None")
         if not isinstance(context, CtxtHandle):
-            raise refuse("phContext", "a CtxtHandle to fill in is needed", _S.SEC_E_INVALID_HANDLE)
+            raise bad_handle("phContext", "a CtxtHandle to fill in is needed")
         if not isinstance(packed_context, bytes | bytearray):
-            raise refuse("pPackedContext", "octets from ExportSecurityContext", _S.SEC_E_INVALID_TOKEN)
+            raise bad_token("pPackedContext", "octets from ExportSecurityContext")
         take = self._user_mode.entry(found, "import_context")
         record = ContextRecord(found)
         record.user = self._user_mode.new_context()

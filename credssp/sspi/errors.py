@@ -5,7 +5,7 @@ from __future__ import annotations
 from credssp.errors import CredSSPError
 from credssp.status import SecurityStatus
 
-__all__ = ["SSPIError", "normalise", "refuse"]
+__all__ = ["SSPIError", "bad_auth_data", "bad_handle", "bad_token", "normalise", "refuse", "unsupported"]
 
 
 class SSPIError(CredSSPError):
@@ -27,6 +27,26 @@ class SSPIError(CredSSPError):
 def refuse(parameter: str, message: str, status: SecurityStatus) -> SSPIError:
     """Make the error for an argument that is wrong."""
     return SSPIError(message, status=status, parameter=parameter)
+
+
+def bad_token(parameter: str, message: str) -> SSPIError:
+    """Make the error for buffers and tokens that make no sense."""
+    return refuse(parameter, message, SecurityStatus.SEC_E_INVALID_TOKEN)
+
+
+def bad_handle(parameter: str, message: str) -> SSPIError:
+    """Make the error for a handle that is not what it should be."""
+    return refuse(parameter, message, SecurityStatus.SEC_E_INVALID_HANDLE)
+
+
+def bad_auth_data(message: str) -> SSPIError:
+    """Make the error for a pAuthData that does not say who logs on."""
+    return refuse("pAuthData", message, SecurityStatus.SEC_E_UNKNOWN_CREDENTIALS)
+
+
+def unsupported(parameter: str, message: str) -> SSPIError:
+    """Make the error for what a package or a context does not do."""
+    return refuse(parameter, message, SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION)
 
 
 def normalise(error: Exception) -> SSPIError:

@@ -11,7 +11,7 @@ import secrets
 import threading
 from typing import Final, Generic, TypeVar
 
-from credssp.sspi.errors import SSPIError, refuse
+from credssp.sspi.errors import SSPIError, bad_handle, refuse
 from credssp.status import SecurityStatus
 
 __all__ = ["INVALID", "CredHandle", "CtxtHandle", "HandleTable", "SecHandle", "Turns"]
@@ -90,11 +90,7 @@ class HandleTable(Generic[T]):
         handle.lower, handle.upper = number, package_id
 
     def get(self, handle: object, parameter: str) -> T:
-        """Return what a handle stands for.
-
-        Raises:
-            SSPIError: SEC_E_INVALID_HANDLE.
-        """
+        """Return what a handle stands for. Raises SSPIError: SEC_E_INVALID_HANDLE."""
         if isinstance(handle, self._kind):
             found = self._items.get(handle.lower)
             if found is not None and found[0] == handle.upper:
@@ -136,7 +132,7 @@ class HandleTable(Generic[T]):
             problem = f"this {what} has been freed"
         else:
             problem = f"this {what} is not one of ours"
-        return refuse(parameter, problem, SecurityStatus.SEC_E_INVALID_HANDLE)
+        return bad_handle(parameter, problem)
 
 
 class Turn:

@@ -7,7 +7,6 @@ from typing import Final
 
 from credssp.sspi import constants as c
 from credssp.sspi.buffers import (
-    SECBUFFER_ATTRMASK,
     SECBUFFER_EMPTY,
     SECBUFFER_EXTRA,
     SECBUFFER_MISSING,
@@ -17,7 +16,7 @@ from credssp.sspi.buffers import (
     SecBufferDesc,
     buffers_of,
 )
-from credssp.sspi.errors import normalise, refuse
+from credssp.sspi.errors import bad_token, normalise, refuse, unsupported
 from credssp.sspi.records import COMPLETE, DEAD, HALF_BUILT, ContextRecord, ContextResult
 from credssp.sspi.tables import LegResult
 from credssp.status import SecurityStatus
@@ -32,7 +31,7 @@ _DREPS: Final = (c.SECURITY_NATIVE_DREP, c.SECURITY_NETWORK_DREP)
 def check_request(context_req: object, target_data_rep: object) -> None:
     """Refuse flags that are no number, and a representation that does not exist."""
     if not isinstance(context_req, int) or context_req < 0:
-        raise refuse("fContextReq", "flags are a number", _S.SEC_E_UNSUPPORTED_FUNCTION)
+        raise unsupported("fContextReq", "flags are a number")
     if target_data_rep not in _DREPS:
         raise refuse("TargetDataRep", "SECURITY_NATIVE_DREP or SECURITY_NETWORK_DREP", _S.SEC_E_INVALID_PARAMETER)
 
@@ -40,11 +39,11 @@ def check_request(context_req: object, target_data_rep: object) -> None:
 def token_buffer(output: object, allocate: bool) -> SecBuffer:
     """Return the TOKEN buffer of pOutput, which must be writable unless the package allocates."""
     for number, buffer in enumerate(buffers_of(output, "pOutput")):
-        if _is_token(buffer):
+        if buffer.kind == SECBUFFER_TOKEN:
             if not allocate:
                 buffer.writable(f"pOutput[{number}]")
             return buffer
-    raise refuse("pOutput", "there is no SECBUFFER_TOKEN among its buffers", _S.SEC_E_INVALID_TOKEN)
+    raise bad_token("pOutput", "there is no SECBUFFER_TOKEN among its buffers")
 
 
 def run_leg(
@@ -59,10 +58,9 @@ def run_leg(
     if record.undelivered is not None:
         taken, waiting = record.undelivered
         if _given(inputs) != taken:
-            raise refuse(
+            raise bad_token(
                 "pInput",
                 "the last call's token is still to be fetched: repeat it with the same input and a larger pOutput",
-                _S.SEC_E_INVALID_TOKEN,
             )
         record.undelivered = None
         return waiting
@@ -120,13 +118,9 @@ def finish_leg(
     return ContextResult(leg.status, leg.attributes, leg.expiry)
 
 
-def _is_token(buffer: SecBuffer) -> bool:
-    return buffer.buffer_type & ~SECBUFFER_ATTRMASK == SECBUFFER_TOKEN
-
-
 def _given(inputs: list[SecBuffer]) -> bytes:
     """Return the input token of a call, to know it again."""
-    return b"".join(buffer.data for buffer in inputs if _is_token(buffer))
+    return b"".join(buffer.data for buffer in inputs if buffer.kind == SECBUFFER_TOKEN)
 
 
 def _deliver(target: SecBuffer, token: bytes, allocate: bool) -> None:

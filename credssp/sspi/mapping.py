@@ -43,11 +43,7 @@ class UserMode:
         return found
 
     def entry(self, package: LoadedPackage, member: str) -> Callable[..., object]:
-        """Return a member of the user-mode table.
-
-        Raises:
-            SSPIError: SEC_E_UNSUPPORTED_FUNCTION, there is none.
-        """
+        """Return a member of the user-mode table. Raises SSPIError: SEC_E_UNSUPPORTED_FUNCTION, there is none."""
         return entry_of(self.table(package), member, package.info.name)
 
     def new_context(self) -> int:

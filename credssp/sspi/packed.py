@@ -13,8 +13,7 @@ from typing import Final
 
 from credssp.credentials import PasswordCredentials, SmartCardCredentials
 from credssp.secret import Secret
-from credssp.sspi.errors import refuse
-from credssp.status import SecurityStatus
+from credssp.sspi.errors import bad_token
 
 __all__ = [
     "KerbCertificateLogon",
@@ -49,7 +48,7 @@ def _text(data: bytes, offset: int, size: int) -> str:
 
 
 def _bad(message: str) -> Exception:
-    return refuse("packed credentials", message, SecurityStatus.SEC_E_INVALID_TOKEN)
+    return bad_token("packed credentials", message)
 
 
 def pack_logon(credentials: PasswordCredentials | SmartCardCredentials) -> bytearray:

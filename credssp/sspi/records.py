@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from credssp.sspi.errors import SSPIError, normalise, refuse
+from credssp.sspi.errors import SSPIError, bad_handle, normalise
 from credssp.sspi.handles import Turns
 from credssp.sspi.registry import LoadedPackage
 from credssp.sspi.tables import LegResult
@@ -105,15 +105,13 @@ class ContextRecord:
         """Raise SEC_E_INVALID_HANDLE if the context has failed."""
         if self.state is DEAD:
             why = self.failure.message if self.failure else "it was shut down"
-            raise refuse(
-                "phContext", f"this context has failed, delete it: {why}", _S.SEC_E_INVALID_HANDLE
-            ) from self.failure
+            raise bad_handle("phContext", f"this context has failed, delete it: {why}") from self.failure
 
     def check_complete(self) -> None:
         """Raise SEC_E_INVALID_HANDLE if the context has failed or its exchange is not over."""
         self.check_alive()
         if self.state is not COMPLETE:
-            raise refuse("phContext", "the exchange on this context is not over", _S.SEC_E_INVALID_HANDLE)
+            raise bad_handle("phContext", "the exchange on this context is not over")
 
 
 def call_package(function: Callable[..., Any], *args: object) -> Any:

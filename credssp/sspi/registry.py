@@ -23,7 +23,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from credssp.sspi import constants as c
-from credssp.sspi.errors import SSPIError, normalise, refuse
+from credssp.sspi.errors import SSPIError, normalise, refuse, unsupported
 from credssp.sspi.support import LsaSupport
 from credssp.sspi.tables import (
     INTERFACE_VERSION,
@@ -95,11 +95,7 @@ class LoadedPackage:
     user_mode: object = field(default=None)
 
     def entry(self, member: str) -> Callable[..., object]:
-        """Return a member of the LSA-mode table.
-
-        Raises:
-            SSPIError: SEC_E_UNSUPPORTED_FUNCTION, the package has none.
-        """
+        """Return a member of the LSA-mode table. Raises SSPIError: SEC_E_UNSUPPORTED_FUNCTION, the package has none."""
         return entry_of(self.table, member, self.info.name)
 
 
@@ -150,7 +146,8 @@ class Registry:
     @property
     def problems(self) -> list[PackageProblem]:
         """What could not be loaded, and why."""
-        return self._problems if self._announced else []
+        with self._lock:
+            return self._problems if self._announced else []
 
     def _report(self, name: str, origin: str, reason: str) -> None:
         self._problems.append(PackageProblem(name, origin, reason))
@@ -268,11 +265,7 @@ class Registry:
         with self._lock:
             package = self.find(name)
             if package.shipped:
-                raise refuse(
-                    "pszPackageName",
-                    f"{package.info.name} comes with the library and stays",
-                    SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION,
-                )
+                raise unsupported("pszPackageName", f"{package.info.name} comes with the library and stays")
             del self._loaded[package.info.name.casefold()]
             self._announced.pop(package.info.name.casefold(), None)
             self.notify(package, "SpShutdown", package.table.shutdown)

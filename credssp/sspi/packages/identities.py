@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from credssp.account import AccountStore
@@ -28,7 +28,7 @@ from credssp.sspi.auth_data import (
     SchannelCred,
     SecWinntAuthIdentity,
 )
-from credssp.sspi.errors import SSPIError, normalise, refuse
+from credssp.sspi.errors import SSPIError, bad_auth_data, normalise, refuse, unsupported
 from credssp.sspi.packed import unpack_auth_identity_ex2
 from credssp.sspi.support import LsaSupport
 from credssp.status import SecurityStatus
@@ -144,24 +144,20 @@ def from_identity(identity: Identity | None, source: CredentialSource) -> Logon 
     if isinstance(identity, CCacheCredentials | KeytabCredentials):
         return Logon(credentials=identity, mechanism="kerberos", source=source)
     if not isinstance(identity, SecWinntAuthIdentity):
-        raise refuse(
-            "pAuthData",
-            f"a SecWinntAuthIdentity, SmartCardCredentials or Kerberos tickets, not a {type(identity).__name__}",
-            _S.SEC_E_UNKNOWN_CREDENTIALS,
+        raise bad_auth_data(
+            f"a SecWinntAuthIdentity, SmartCardCredentials or Kerberos tickets, not a {type(identity).__name__}"
         )
     try:
         credentials = identity.credentials()
     except CredSSPError as error:
-        raise refuse("pAuthData", normalise(error).message, _S.SEC_E_UNKNOWN_CREDENTIALS) from None
+        raise bad_auth_data(normalise(error).message) from None
     return Logon(credentials=credentials, mechanism=_mechanism(identity.package_list), source=source)
 
 
 def _mechanism(package_list: str) -> MechanismChoice:
     mechanism = _MECHANISMS.get(package_list.casefold().strip())
     if mechanism is None:
-        raise refuse(
-            "pAuthData", f"PackageList {package_list!r}: ntlm, kerberos or negotiate", _S.SEC_E_UNKNOWN_CREDENTIALS
-        )
+        raise bad_auth_data(f"PackageList {package_list!r}: ntlm, kerberos or negotiate")
     return mechanism
 
 
@@ -204,15 +200,15 @@ def from_auth_data(data: Any) -> AuthData:
     if isinstance(data, CredsspCredEx):
         return _from_ex(data)
     if not isinstance(data, CredsspCred):
-        raise refuse("pAuthData", f"a CredsspCred, not a {type(data).__name__}", _S.SEC_E_UNKNOWN_CREDENTIALS)
+        raise bad_auth_data(f"a CredsspCred, not a {type(data).__name__}")
     kind = data.type
     if kind not in _WITH_IDENTITY | _WITH_SCHANNEL:
-        raise refuse("pAuthData", f"Type {kind!r} is no CREDSPP_SUBMIT_TYPE for it", _S.SEC_E_UNKNOWN_CREDENTIALS)
+        raise bad_auth_data(f"Type {kind!r} is no CREDSPP_SUBMIT_TYPE for it")
     identity = data.spnego_cred if kind in _WITH_IDENTITY else None
     if kind in (_T.CREDSSP_PASSWORD_CREDS, _T.CREDSSP_CERTIFICATE_CREDS):
         wanted = SecWinntAuthIdentity if kind is _T.CREDSSP_PASSWORD_CREDS else SmartCardCredentials
         if identity is not None and not isinstance(identity, wanted):
-            raise refuse("pAuthData", f"pSpnegoCred is no {wanted.__name__}", _S.SEC_E_UNKNOWN_CREDENTIALS)
+            raise bad_auth_data(f"pSpnegoCred is no {wanted.__name__}")
     return AuthData(
         logon=from_identity(identity, data.source),
         schannel=data.schannel_cred if kind in _WITH_SCHANNEL else None,
@@ -222,27 +218,17 @@ def from_auth_data(data: Any) -> AuthData:
 
 def _from_ex(data: CredsspCredEx) -> AuthData:
     if data.version or data.flags & ~c.CREDSSP_FLAG_REDIRECT:
-        raise refuse("pAuthData", "CREDSSP_CRED_EX: version 0, CREDSSP_FLAG_REDIRECT", _S.SEC_E_UNKNOWN_CREDENTIALS)
+        raise bad_auth_data("CREDSSP_CRED_EX: version 0, CREDSSP_FLAG_REDIRECT")
     found = from_auth_data(data.cred)
     if not data.flags:
         return found
     if data.redirected is None:
-        raise refuse(
-            "pAuthData",
-            "CREDSSP_FLAG_REDIRECT needs `redirected`: no package here makes the logon buffers",
-            _S.SEC_E_UNSUPPORTED_FUNCTION,
+        raise unsupported(
+            "pAuthData", "CREDSSP_FLAG_REDIRECT needs `redirected`: no package here makes the logon buffers"
         )
-    logon = found.logon or Logon()
-    return AuthData(
-        logon=Logon(
-            credentials=logon.credentials,
-            delegated=data.redirected,
-            mechanism="kerberos",  # no fallback to NTLM (Remote Credential Guard)
-            source=logon.source,
-        ),
-        schannel=found.schannel,
-        accounts=found.accounts,
-    )
+    # No fallback to NTLM (Remote Credential Guard).
+    logon = replace(found.logon or Logon(), delegated=data.redirected, mechanism="kerberos")
+    return replace(found, logon=logon)
 
 
 def accounts_for(own: AccountStore | None, support: LsaSupport) -> AccountStore | None:

@@ -19,7 +19,7 @@ from credssp.server_authentication import ServerAuthentication
 from credssp.sspi import constants as c
 from credssp.sspi.auth_data import SecWinntAuthIdentity
 from credssp.sspi.buffers import SecBuffer
-from credssp.sspi.errors import refuse
+from credssp.sspi.errors import bad_auth_data
 from credssp.sspi.packages.identities import Logon, accounts_for, from_identity
 from credssp.sspi.packages.inputs import check_target, token_only
 from credssp.sspi.packages.lsa_mode import Credential, LogonPackage, LsaContext, Opening
@@ -96,11 +96,7 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
     def make_credential(self, principal: str | None, use: int, logon_id: int, auth_data: object) -> Credential:  # noqa: ARG002
         """Return a credential: pAuthData is a SEC_WINNT_AUTH_IDENTITY."""
         if auth_data is not None and not isinstance(auth_data, SecWinntAuthIdentity):
-            raise refuse(
-                "pAuthData",
-                f"a SecWinntAuthIdentity, not a {type(auth_data).__name__}",
-                SecurityStatus.SEC_E_UNKNOWN_CREDENTIALS,
-            )
+            raise bad_auth_data(f"a SecWinntAuthIdentity, not a {type(auth_data).__name__}")
         logon = from_identity(auth_data, CredentialSource.FRESH)
         return Credential(use=use & c.SECPKG_CRED_BOTH, logon=self.sessions.choose(logon, principal, use))
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from credssp.errors import CredSSPError
 from credssp.security_context import SecurityContext
 from credssp.sspi.buffers import (
-    SECBUFFER_ATTRMASK,
     SECBUFFER_DATA,
     SECBUFFER_EMPTY,
     SECBUFFER_PADDING,
@@ -16,7 +15,7 @@ from credssp.sspi.buffers import (
     SecBuffer,
     buffer_type_name,
 )
-from credssp.sspi.errors import SSPIError, refuse
+from credssp.sspi.errors import SSPIError, bad_token, refuse
 from credssp.sspi.packages.user_mode import UserModePackage
 from credssp.sspi.structures import SecPkgContext_Sizes
 from credssp.sspi.tables import SecPkgInfo
@@ -146,16 +145,12 @@ def _pair(buffers: Sequence[SecBuffer], qop: int) -> tuple[SecBuffer, SecBuffer]
         raise refuse("fQOP", "0: messages are encrypted and signed", _S.SEC_E_QOP_NOT_SUPPORTED)
     found: dict[int, SecBuffer] = {}
     for number, buffer in enumerate(buffers):
-        kind = buffer.buffer_type & ~SECBUFFER_ATTRMASK
+        kind = buffer.kind
         if kind in (SECBUFFER_EMPTY, SECBUFFER_PADDING):
             continue
         if kind in found or kind not in (SECBUFFER_TOKEN, SECBUFFER_DATA):
-            raise refuse(
-                f"pMessage[{number}]",
-                f"one TOKEN and one DATA belong here, not {buffer_type_name(kind)}",
-                _S.SEC_E_INVALID_TOKEN,
-            )
+            raise bad_token(f"pMessage[{number}]", f"one TOKEN and one DATA belong here, not {buffer_type_name(kind)}")
         found[kind] = buffer
     if len(found) != 2:
-        raise refuse("pMessage", "one TOKEN and one DATA are needed", _S.SEC_E_INVALID_TOKEN)
+        raise bad_token("pMessage", "one TOKEN and one DATA are needed")
     return found[SECBUFFER_TOKEN], found[SECBUFFER_DATA]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from credssp.sspi.buffers import (
-    SECBUFFER_ATTRMASK,
     SECBUFFER_EMPTY,
     SECBUFFER_PKG_PARAMS,
     SECBUFFER_TOKEN,
@@ -13,7 +12,7 @@ from credssp.sspi.buffers import (
     buffer_type_name,
 )
 from credssp.sspi.constants import flag_names
-from credssp.sspi.errors import refuse
+from credssp.sspi.errors import bad_token, refuse, unsupported
 from credssp.status import SecurityStatus
 
 __all__ = ["check_flags", "check_target", "split_params", "token_and_empty", "token_only"]
@@ -29,18 +28,14 @@ def check_flags(context_req: int, allowed: int, *, need_one_of: int = 0, family:
     """
     unknown = context_req & ~allowed
     if unknown:
-        raise refuse("fContextReq", f"not supported here: {flag_names(unknown, family)}", _S.SEC_E_UNSUPPORTED_FUNCTION)
+        raise unsupported("fContextReq", f"not supported here: {flag_names(unknown, family)}")
     if need_one_of and not context_req & need_one_of:
         names = flag_names(need_one_of, family).replace("|", " or ")
-        raise refuse("fContextReq", f"{names} is needed", _S.SEC_E_UNSUPPORTED_FUNCTION)
+        raise unsupported("fContextReq", f"{names} is needed")
 
 
 def check_target(target: str | None) -> None:
-    """Refuse a target name that names no server.
-
-    Raises:
-        SSPIError: SEC_E_TARGET_UNKNOWN.
-    """
+    """Refuse a target name that names no server. Raises SSPIError: SEC_E_TARGET_UNKNOWN."""
     if target is None:
         return
     service, slash, host = target.partition("/")
@@ -60,7 +55,7 @@ def split_params(inputs: Sequence[SecBuffer], *, wanted: bool) -> tuple[list[Sec
     Raises:
         SSPIError: SEC_E_INVALID_TOKEN, it is there without the flag, or twice.
     """
-    params = [buffer for buffer in inputs if buffer.buffer_type & ~SECBUFFER_ATTRMASK == SECBUFFER_PKG_PARAMS]
+    params = [buffer for buffer in inputs if buffer.kind == SECBUFFER_PKG_PARAMS]
     rest = [buffer for buffer in inputs if buffer not in params]
     if not params:
         return rest, None
@@ -68,7 +63,7 @@ def split_params(inputs: Sequence[SecBuffer], *, wanted: bool) -> tuple[list[Sec
         what = (
             "more than one SECBUFFER_PKG_PARAMS" if wanted else "SECBUFFER_PKG_PARAMS needs ISC_REQ_USE_SUPPLIED_CREDS"
         )
-        raise refuse("pInput", what, _S.SEC_E_INVALID_TOKEN)
+        raise bad_token("pInput", what)
     return rest, params[0].octets("pInput")
 
 
@@ -79,15 +74,14 @@ def token_and_empty(inputs: Sequence[SecBuffer]) -> bytes:
         SSPIError: SEC_E_INVALID_TOKEN, it is not that.
     """
     if len(inputs) != 2:
-        raise refuse("pInput", f"two buffers belong here, TOKEN and EMPTY, not {len(inputs)}", _S.SEC_E_INVALID_TOKEN)
+        raise bad_token("pInput", f"two buffers belong here, TOKEN and EMPTY, not {len(inputs)}")
     token, empty = inputs
-    if token.buffer_type & ~SECBUFFER_ATTRMASK != SECBUFFER_TOKEN:
-        raise refuse("pInput[0]", f"SECBUFFER_TOKEN, not {buffer_type_name(token.buffer_type)}", _S.SEC_E_INVALID_TOKEN)
+    if token.kind != SECBUFFER_TOKEN:
+        raise bad_token("pInput[0]", f"SECBUFFER_TOKEN, not {buffer_type_name(token.buffer_type)}")
     if empty.buffer_type != SECBUFFER_EMPTY or empty.size or empty.buffer is not None:
-        raise refuse(
+        raise bad_token(
             "pInput[1]",
             f"SECBUFFER_EMPTY without memory, not {buffer_type_name(empty.buffer_type)}; it takes EXTRA and MISSING",
-            _S.SEC_E_INVALID_TOKEN,
         )
     return token.octets("pInput[0]")
 
@@ -101,14 +95,10 @@ def token_only(inputs: Sequence[SecBuffer]) -> bytes:
     found = b""
     seen = False
     for number, buffer in enumerate(inputs):
-        kind = buffer.buffer_type & ~SECBUFFER_ATTRMASK
+        kind = buffer.kind
         if kind == SECBUFFER_TOKEN and not seen:
             seen = True
             found = buffer.octets(f"pInput[{number}]")
         elif kind != SECBUFFER_EMPTY:
-            raise refuse(
-                f"pInput[{number}]",
-                f"one SECBUFFER_TOKEN belongs here, not {buffer_type_name(kind)}",
-                _S.SEC_E_INVALID_TOKEN,
-            )
+            raise bad_token(f"pInput[{number}]", f"one SECBUFFER_TOKEN belongs here, not {buffer_type_name(kind)}")
     return found

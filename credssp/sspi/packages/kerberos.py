@@ -29,11 +29,7 @@ class KerberosPackage(InnerPackage):
     info: ClassVar[SecPkgInfo] = KERBEROS
 
     def initialize(self, package_id: int, parameters: Parameters, support: LsaSupport) -> None:
-        """SpInitialize.
-
-        Raises:
-            SSPIError: SEC_E_SECPKG_NOT_FOUND, GSS-API is not installed.
-        """
+        """SpInitialize. Raises SSPIError: SEC_E_SECPKG_NOT_FOUND, GSS-API is not installed."""
         missing = kerberos_missing()
         if missing is not None:
             raise SSPIError(missing, status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND)

@@ -21,7 +21,7 @@ from credssp.server_authentication import ServerAuthentication
 from credssp.sspi import constants as c
 from credssp.sspi.attributes import CONTEXT_ATTRIBUTES, CREDENTIAL_ATTRIBUTES, row_of, thunks, unknown
 from credssp.sspi.buffers import SecBuffer
-from credssp.sspi.errors import SSPIError, normalise, refuse
+from credssp.sspi.errors import SSPIError, bad_handle, bad_token, normalise, refuse
 from credssp.sspi.packages.identities import Logon, LogonSessions, from_supplied
 from credssp.sspi.packages.inputs import check_flags, split_params, token_and_empty
 from credssp.sspi.support import LsaSupport
@@ -265,7 +265,7 @@ class LsaModePackage(ABC, Generic[K, X]):
 
     def _continue(self, context: X, credential: K | None, inputs: Sequence[SecBuffer], *, client: bool) -> LegResult:
         if context.client is not client:
-            raise refuse("phContext", "this context belongs to the other role", _S.SEC_E_INVALID_HANDLE)
+            raise bad_handle("phContext", "this context belongs to the other role")
         if context.complete:
             return self.after_end(context, inputs)
         return self.go_on(context, credential, inputs)
@@ -273,7 +273,7 @@ class LsaModePackage(ABC, Generic[K, X]):
     def check_first(self, inputs: Sequence[SecBuffer]) -> None:
         """Refuse what does not belong into the first call of a client."""
         if inputs and token_and_empty(inputs):
-            raise refuse("pInput", "the client speaks first: no TOKEN yet", _S.SEC_E_INVALID_TOKEN)
+            raise bad_token("pInput", "the client speaks first: no TOKEN yet")
 
     def logon(self, credential: K, context_req: int, supplied: bytes | None) -> Logon:
         """Return as whom a client logs on."""
@@ -299,7 +299,7 @@ class LsaModePackage(ABC, Generic[K, X]):
         """SpQueryContextAttributes."""
         row = row_of(CONTEXT_ATTRIBUTES, attribute, self.info.name)
         if not context.complete and (row is None or not row.early):
-            raise refuse("phContext", "the exchange on this context is not over", _S.SEC_E_INVALID_HANDLE)
+            raise bad_handle("phContext", "the exchange on this context is not over")
         if row is None or row.client not in (None, context.client):
             raise unknown(f"{attribute:#x}")
         return row.answer(context)

@@ -10,7 +10,7 @@ from credssp.mechanism import Mechanism
 from credssp.ntlm.acceptor import NTLMAcceptor
 from credssp.ntlm.session import SIGNATURE_SIZE, NTLMSession
 from credssp.sspi import constants as c
-from credssp.sspi.errors import refuse
+from credssp.sspi.errors import bad_token, unsupported
 from credssp.sspi.packages.identities import Logon
 from credssp.sspi.packages.inner import InnerContext, InnerPackage
 from credssp.sspi.packages.inner_info import NTLM
@@ -55,7 +55,7 @@ class NTLMMessages(InnerMessages):
     def unpack(self, packed: bytes | bytearray) -> InnerSession:
         """Return the session."""
         if len(packed) != 1 + _KEY_SIZE or packed[:1] not in (_INITIATOR, _ACCEPTOR):
-            raise refuse("pPackedContext", "no packed NTLM context", _S.SEC_E_INVALID_TOKEN)
+            raise bad_token("pPackedContext", "no packed NTLM context")
         data = bytes(packed)
         session = NTLMSession(data[1:], role="initiator" if data[:1] == _INITIATOR else "acceptor")
         return InnerSession(
@@ -76,17 +76,13 @@ class NTLMMessages(InnerMessages):
         """
         session = self.contexts[context]
         if session.used and not flags & c.SECPKG_CONTEXT_EXPORT_RESET_NEW:
-            raise refuse(
-                "fFlags",
-                "messages were protected already: only with SECPKG_CONTEXT_EXPORT_RESET_NEW",
-                _S.SEC_E_UNSUPPORTED_FUNCTION,
-            )
+            raise unsupported("fFlags", "messages were protected already: only with SECPKG_CONTEXT_EXPORT_RESET_NEW")
         return session.packed
 
     def import_context(self, context: int, packed: bytes) -> None:
         """SpImportSecurityContext."""
         if not packed.startswith(_PACKED):
-            raise refuse("pPackedContext", "no packed NTLM context", _S.SEC_E_INVALID_TOKEN)
+            raise bad_token("pPackedContext", "no packed NTLM context")
         self.contexts[context] = self.unpack(packed[len(_PACKED) :])
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from credssp.sspi import constants as c
 from credssp.sspi.auth_data import SchannelCred
-from credssp.sspi.errors import refuse
+from credssp.sspi.errors import bad_auth_data, bad_token, refuse
 from credssp.sspi.packages.identities import Logon
 from credssp.sspi.packages.lsa_mode import Opening, lsa_mode_entry
 from credssp.sspi.packages.stream_messages import StreamMessages
@@ -44,18 +44,14 @@ class SchannelPackage(TLSPackage[TLSPackageCredential]):
         if principal is not None:
             raise refuse("pszPrincipal", "TLS has no users: None", SecurityStatus.SEC_E_UNKNOWN_CREDENTIALS)
         if auth_data is not None and not isinstance(auth_data, SchannelCred):
-            raise refuse(
-                "pAuthData",
-                f"a SchannelCred, not a {type(auth_data).__name__}",
-                SecurityStatus.SEC_E_UNKNOWN_CREDENTIALS,
-            )
+            raise bad_auth_data(f"a SchannelCred, not a {type(auth_data).__name__}")
         tls = TLSCredential(auth_data, use=use)
         return TLSPackageCredential(use=use & c.SECPKG_CRED_BOTH, tls=tls, logon_id=logon_id)
 
     def logon(self, credential: TLSPackageCredential, context_req: int, supplied: bytes | None) -> Logon:  # noqa: ARG002
         """Return nobody: TLS has no users."""
         if supplied is not None:
-            raise refuse("pInput", "Schannel takes no SECBUFFER_PKG_PARAMS", SecurityStatus.SEC_E_INVALID_TOKEN)
+            raise bad_token("pInput", "Schannel takes no SECBUFFER_PKG_PARAMS")
         return credential.logon
 
     def make_client(self, opening: Opening[TLSPackageCredential]) -> TLSClient:

@@ -27,7 +27,7 @@ from credssp.sspi.buffers import (
     SecBuffer,
     buffer_type_name,
 )
-from credssp.sspi.errors import SSPIError, refuse
+from credssp.sspi.errors import SSPIError, bad_token, refuse, unsupported
 from credssp.sspi.packages.user_mode import UserModePackage
 from credssp.sspi.structures import SecPkgContext_Sizes, SecPkgContext_StreamSizes
 from credssp.status import SecurityStatus
@@ -207,16 +207,12 @@ class StreamMessages(UserModePackage[StreamSession]):
 
 def _check(session: StreamSession, buffers: Sequence[SecBuffer], kinds: list[int], sequence: int) -> None:
     if not session.formats:
-        raise refuse(
-            "phContext",
-            "made with CONNECTION and without STREAM: it does not format messages",
-            _S.SEC_E_UNSUPPORTED_FUNCTION,
-        )
+        raise unsupported("phContext", "made with CONNECTION and without STREAM: it does not format messages")
     if sequence:
         raise refuse("MessageSeqNo", "reserved, must be 0", _S.SEC_E_INVALID_PARAMETER)
     if [buffer.buffer_type for buffer in buffers] != kinds:
         wanted, found = (", ".join(map(buffer_type_name, row)) for row in (kinds, [b.buffer_type for b in buffers]))
-        raise refuse("pMessage", f"the buffers are {wanted}, in this order, not {found}", _S.SEC_E_INVALID_TOKEN)
+        raise bad_token("pMessage", f"the buffers are {wanted}, in this order, not {found}")
 
 
 def _hand_out(buffers: Sequence[SecBuffer], *parts: memoryview) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from credssp.sspi import constants as c
 from credssp.sspi.attributes import SECPKG_CRED_ATTR_CERT, unknown
-from credssp.sspi.errors import refuse
+from credssp.sspi.errors import unsupported
 from credssp.sspi.packages.connection_info import connection_info
 from credssp.sspi.packages.lsa_mode import Credential, LsaContext, Opening
 from credssp.sspi.packages.session_cache import SessionCache
@@ -22,7 +22,6 @@ from credssp.sspi.structures import (
 )
 from credssp.sspi.tables import NO_EXPIRY
 from credssp.sspi.timestamps import timestamp
-from credssp.status import SecurityStatus
 from credssp.tls.certificate_request import CertificateRequest
 from credssp.tls.channel import TLSSession
 from credssp.tls.trust import expiry_of
@@ -160,11 +159,7 @@ class TLSContext(LsaContext):
     def issuer_list(self) -> SecPkgContext_IssuerListInfoEx:
         """The authorities that the server named. Raises SSPIError (SEC_E_UNSUPPORTED_FUNCTION): it did not ask."""
         if self.issuers is None:
-            raise refuse(
-                "ulAttribute",
-                "the server has not asked for a client certificate",
-                SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION,
-            )
+            raise unsupported("ulAttribute", "the server has not asked for a client certificate")
         return SecPkgContext_IssuerListInfoEx(self.issuers.issuers)
 
     def note_end(self) -> None:

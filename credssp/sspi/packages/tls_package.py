@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Final, TypeVar
 from credssp.errors import CredSSPError
 from credssp.sspi import constants as c
 from credssp.sspi.buffers import SECBUFFER_TOKEN, SecBuffer
-from credssp.sspi.errors import SSPIError, refuse
+from credssp.sspi.errors import SSPIError, bad_handle, bad_token, refuse, unsupported
 from credssp.sspi.packages.inputs import token_and_empty
 from credssp.sspi.packages.lsa_mode import LsaModePackage, Opening
 from credssp.sspi.packages.stream_messages import StreamSession
@@ -138,9 +138,7 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
         """Go on after SEC_I_INCOMPLETE_CREDENTIALS, perhaps with another credential."""
         before, at = held
         if data and not data.startswith(before):
-            raise refuse(
-                "pInput", "after SEC_I_INCOMPLETE_CREDENTIALS the same input is due again", _S.SEC_E_INVALID_TOKEN
-            )
+            raise bad_token("pInput", "after SEC_I_INCOMPLETE_CREDENTIALS the same input is due again")
         if credential is not None and credential is not context.credential:
             certificate = credential.tls.certificate
             if certificate is None:
@@ -153,9 +151,7 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
         """Begin another exchange on a context that is complete."""
         data = token_and_empty(inputs) if inputs else b""
         if context.client and data:
-            raise refuse(
-                "pInput", "the context is complete; re-authentication begins without a TOKEN", _S.SEC_E_INVALID_TOKEN
-            )
+            raise bad_token("pInput", "the context is complete; re-authentication begins without a TOKEN")
         if not context.client:
             missing = _missing(data)
             if missing:
@@ -261,17 +257,17 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
 
     def delete_context(self, context: TLSContext) -> None:
         """SpDeleteContext."""
-        context.inner = context.session = None
+        context.inner = context.session = context.received = None
 
     def apply_control_token(self, context: TLSContext, inputs: Sequence[SecBuffer]) -> None:
         """SpApplyControlToken: SCHANNEL_SHUTDOWN; the next ISC or ASC returns close_notify."""
         data = inputs[0].data if len(inputs) == 1 else b""
         if len(data) != 4 or inputs[0].buffer_type != SECBUFFER_TOKEN:
-            raise refuse("pInput", "one TOKEN with a DWORD (SCHANNEL_SHUTDOWN)", _S.SEC_E_INVALID_TOKEN)
+            raise bad_token("pInput", "one TOKEN with a DWORD (SCHANNEL_SHUTDOWN)")
         if int.from_bytes(data, "little") != c.SCHANNEL_SHUTDOWN:
-            raise refuse("pInput", "SCHANNEL_SHUTDOWN is the only control token", _S.SEC_E_UNSUPPORTED_FUNCTION)
+            raise unsupported("pInput", "SCHANNEL_SHUTDOWN is the only control token")
         if context.session is None or not context.inner.complete:
-            raise refuse("phContext", "the exchange is not over; delete the context instead", _S.SEC_E_INVALID_HANDLE)
+            raise bad_handle("phContext", "the exchange is not over; delete the context instead")
         context.closing = context.session
 
 

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from credssp.errors import CredSSPError
 from credssp.sspi import constants as c
 from credssp.sspi.auth_data import SchannelCred
-from credssp.sspi.errors import normalise, refuse
+from credssp.sspi.errors import bad_auth_data, normalise, unsupported
 from credssp.status import SecurityStatus
 from credssp.tls.certificate import ServerCertificate, load_certificate, process_certificate
 from credssp.tls.settings import ClientTLS, ServerTLS, client_context, server_context
@@ -33,19 +33,17 @@ class TLSCredential:
     def __init__(self, cred: SchannelCred | None, *, use: int) -> None:
         cred = SchannelCred() if cred is None else cred
         if not isinstance(cred, SchannelCred):
-            raise refuse(
-                "pAuthData", "pSchannelCred is a SchannelCred or None", SecurityStatus.SEC_E_UNKNOWN_CREDENTIALS
-            )
+            raise bad_auth_data("pSchannelCred is a SchannelCred or None")
         if cred.version not in (4, 5):
-            raise refuse("pAuthData", "dwVersion is 4 or 5", SecurityStatus.SEC_E_UNKNOWN_CREDENTIALS)
+            raise bad_auth_data("dwVersion is 4 or 5")
         if len(cred.certificates) > 1:
-            raise refuse("pAuthData", "one certificate at most", SecurityStatus.SEC_E_UNKNOWN_CREDENTIALS)
+            raise bad_auth_data("one certificate at most")
         self._cred = cred
         self.lifespan = cred.session_lifespan / 1000
         self.manual = bool(cred.flags & c.SCH_CRED_MANUAL_CRED_VALIDATION)
         self.certificate: ServerCertificate | None = None
-        self._client: dict[bool, ClientTLS] = {}
-        self._server: dict[bool, ServerTLS] = {}
+        self._clients: dict[bool, ClientTLS] = {}
+        self._servers: dict[bool, ServerTLS] = {}
         try:
             if cred.certificates:
                 source = cred.certificates[0]
@@ -76,11 +74,7 @@ class TLSCredential:
     def _versions(self, bits: tuple[int, int]) -> tuple[Literal["1.2", "1.3"], Literal["1.2", "1.3"]]:
         enabled = self._cred.enabled_protocols
         if enabled & ~_KNOWN or (enabled and not enabled & sum(bits)):
-            raise refuse(
-                "pAuthData",
-                "grbitEnabledProtocols: TLS 1.2 and 1.3 exist here",
-                SecurityStatus.SEC_E_UNKNOWN_CREDENTIALS,
-            )
+            raise bad_auth_data("grbitEnabledProtocols: TLS 1.2 and 1.3 exist here")
         two, three = (not enabled or bool(enabled & bit) for bit in bits)
         return ("1.2" if two else "1.3"), ("1.3" if three else "1.2")
 
@@ -90,44 +84,35 @@ class TLSCredential:
         Args:
             verify: fail the handshake if the certificate does not verify; otherwise it is judged only.
         """
-        made = self._client.get(verify)
-        if made is None:
-            made = self._client[verify] = self._make_client(verify)
-        return made
-
-    def _make_client(self, verify: bool) -> ClientTLS:
-        minimum, maximum = self._versions(_CLIENT)
-        return ClientTLS(
-            verify=verify,
-            judge=not verify,
-            cadata=self._cred.root_store,
-            minimum=minimum,
-            maximum=maximum,
-            ciphers=self._cred.ciphers,
-            client_certificate=self.certificate,
-            resumption=self.lifespan > 0,
-            watch=self.certificate is None,
-        )
+        if verify not in self._clients:
+            minimum, maximum = self._versions(_CLIENT)
+            self._clients[verify] = ClientTLS(
+                verify=verify,
+                judge=not verify,
+                cadata=self._cred.root_store,
+                minimum=minimum,
+                maximum=maximum,
+                ciphers=self._cred.ciphers,
+                client_certificate=self.certificate,
+                resumption=self.lifespan > 0,
+                watch=self.certificate is None,
+            )
+        return self._clients[verify]
 
     def server(self, *, demand_certificate: bool) -> ServerTLS:
         """Return the settings of a server; `demand_certificate` asks clients for one (ASC_REQ_MUTUAL_AUTH)."""
-        made = self._server.get(demand_certificate)
-        if made is None:
-            made = self._server[demand_certificate] = self._make_server(demand_certificate)
-        return made
-
-    def _make_server(self, demand_certificate: bool) -> ServerTLS:
-        minimum, maximum = self._versions(_SERVER)
-        if demand_certificate and self._cred.root_store is None:
-            raise refuse(
-                "fContextReq",
-                "ASC_REQ_MUTUAL_AUTH needs hRootStore in the credential: whose client certificates to take",
-                SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION,
+        if demand_certificate not in self._servers:
+            minimum, maximum = self._versions(_SERVER)
+            if demand_certificate and self._cred.root_store is None:
+                raise unsupported(
+                    "fContextReq",
+                    "ASC_REQ_MUTUAL_AUTH needs hRootStore in the credential: whose client certificates to take",
+                )
+            self._servers[demand_certificate] = ServerTLS(
+                minimum=minimum,
+                maximum=maximum,
+                ciphers=self._cred.ciphers,
+                client_ca=self._cred.root_store if demand_certificate else None,
+                resumption=self.lifespan > 0,
             )
-        return ServerTLS(
-            minimum=minimum,
-            maximum=maximum,
-            ciphers=self._cred.ciphers,
-            client_ca=self._cred.root_store if demand_certificate else None,
-            resumption=self.lifespan > 0,
-        )
+        return self._servers[demand_certificate]

@@ -25,7 +25,7 @@ from credssp.policy import DEFAULT_ENCRYPTION_ORACLE, DelegationPolicy, Encrypti
 from credssp.server_authentication import ServerAuthentication
 from credssp.sspi import constants as c
 from credssp.sspi.buffers import SECBUFFER_READONLY, SECBUFFER_TOKEN, SecBuffer
-from credssp.sspi.errors import SSPIError, refuse
+from credssp.sspi.errors import SSPIError, bad_token
 from credssp.sspi.packages.credential import WINDOWS_POLICY, CredSSPCredential, CredSSPLogon
 from credssp.sspi.packages.identities import accounts_for
 from credssp.sspi.packages.inputs import check_target, token_and_empty
@@ -170,16 +170,14 @@ class TSSSPPackage(CredSSPLogon[_Context]):
         data, certificate = _take_certificate(inputs)
         unbound = context if isinstance(context, _Client) and not context.bound else None
         if certificate is not None and unbound is None:
-            raise refuse("pInput", "the certificate is known already", _S.SEC_E_INVALID_TOKEN)
+            raise bad_token("pInput", "the certificate is known already")
         size, missing = _measure(data)
         if missing:
             return LegResult(status=_S.SEC_E_INCOMPLETE_MESSAGE, context=context, missing=missing)
         if unbound is not None:
             if certificate is None:
-                raise refuse(
-                    "pInput",
-                    "the first token of the server comes with its TLS certificate, in a buffer TOKEN|READONLY",
-                    _S.SEC_E_INVALID_TOKEN,
+                raise bad_token(
+                    "pInput", "the first token of the server comes with its TLS certificate, in a buffer TOKEN|READONLY"
                 )
             _bind(unbound, certificate)
         return self._leg(context, lambda: context.engine.receive(data[:size]), len(data) - size)
@@ -223,9 +221,7 @@ def _take_certificate(inputs: Sequence[SecBuffer]) -> tuple[bytes, bytes | None]
     content = bytes(marked[0].view("pInput"))
     certificate = content[4:]
     if len(marked) > 1 or not certificate or int.from_bytes(content[:4], "little") != len(certificate):
-        raise refuse(
-            "pInput", "TOKEN|READONLY holds the length (four octets) and the certificate", _S.SEC_E_INVALID_TOKEN
-        )
+        raise bad_token("pInput", "TOKEN|READONLY holds the length (four octets) and the certificate")
     return data, certificate
 
 
@@ -233,7 +229,7 @@ def _key(certificate: bytes) -> bytes:
     try:
         return subject_public_key(certificate)
     except CredSSPError as error:
-        raise refuse("pInput", f"the certificate does not decode: {error.message}", _S.SEC_E_INVALID_TOKEN) from None
+        raise bad_token("pInput", f"the certificate does not decode: {error.message}") from None
 
 
 def _measure(data: bytes) -> tuple[int, int]:
