@@ -147,7 +147,6 @@ def send_token(stream: Stream, output: SecBufferDesc) -> None:
 
 def send(stream: Stream, context: CtxtHandle, data: bytes) -> None:
     sizes = sspi.query_context_attributes(context, sspi.SECPKG_ATTR_STREAM_SIZES)
-    assert isinstance(sizes, sspi.SecPkgContext_StreamSizes)
     for start in range(0, len(data), sizes.maximum_message):
         message = SecBufferDesc(
             [
@@ -200,7 +199,6 @@ def serve(connection: socket.socket, accounts: MemoryAccounts, *, read_size: int
     credential = acquire_server(accounts)
     context = authenticate(stream, credential, server=True)
     creds = sspi.query_context_attributes(context, sspi.SECPKG_ATTR_CREDS_2)
-    assert isinstance(creds, sspi.SecPkgContext_ClientCreds)
     delegated = unpack_logon(creds.auth_buffer)
     sspi.free_context_buffer(creds.auth_buffer)
     while (data := receive(stream, context)) is not None:

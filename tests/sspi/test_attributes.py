@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 import time
 
 import pytest
@@ -265,3 +267,10 @@ def test_target_name_of_the_first_call_counts() -> None:
     both.client.target = "HTTP/elsewhere"  # which the policy would not let pass
     both.run(token)
     assert both.client.target != TARGET
+
+
+def test_attribute_is_a_number_everywhere() -> None:
+    for number in (sspi.SECPKG_ATTR_NAMES, sspi.SECPKG_CRED_ATTR_NAMES):
+        assert number == 1
+        assert f"{number} {number!r} {number:#x}" == "1 1 0x1"
+        assert type(copy.deepcopy(number)) is type(pickle.loads(pickle.dumps(number))) is int  # noqa: S301

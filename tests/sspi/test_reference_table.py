@@ -111,3 +111,19 @@ def test_every_function_of_the_surface_is_listed() -> None:
     own = {"configure", "local_security_authority", "package_problems"}
     for name in set(api.__all__) - own:
         assert f"`{name}`" in PAGE
+
+
+def test_page_lists_exactly_the_attributes_that_a_package_answers() -> None:
+    from credssp.sspi import attributes
+
+    sides = {None: "both", True: "client", False: "server"}
+    answered = {
+        name: value
+        for name, value in vars(attributes).items()
+        if name.startswith("SECPKG_ATTR_") and isinstance(value, attributes.Attribute)
+    }
+    listed = dict(re.findall(r"^\| (SECPKG_ATTR_\w+) \| (\w+) \|", PAGE, re.MULTILINE))
+    assert set(listed) == set(answered)
+    # A server that is asked for the issuers says why it has none.
+    answered.pop("SECPKG_ATTR_ISSUER_LIST_EX")
+    assert {name: sides[row.client] for name, row in answered.items()} == {name: listed[name] for name in answered}
