@@ -51,8 +51,23 @@ class PasswordCredentials:
     def __init__(self, username: str, password: str | Secret[str], *, domain: str = "") -> None:
         username, domain = _split(username, domain)
         object.__setattr__(self, "username", username)
-        object.__setattr__(self, "password", Secret(password))
+        object.__setattr__(self, "password", password if isinstance(password, Secret) else Secret(password))
         object.__setattr__(self, "domain", domain)
+
+    @classmethod
+    def from_wire(cls, message: TSPasswordCreds) -> PasswordCredentials:
+        """Take what was delegated as it is: a backslash in the user name belongs to the name.
+
+        rdesktop 1.9 counts the U+0000 at the end of its strings in (tests/interop/test_rdesktop.py).
+        """
+        password = message.password
+        if password.reveal().endswith("\0"):
+            password = Secret(password.reveal()[:-1])
+        made = object.__new__(cls)
+        object.__setattr__(made, "username", message.user_name.removesuffix("\0"))
+        object.__setattr__(made, "password", password)
+        object.__setattr__(made, "domain", message.domain_name.removesuffix("\0"))
+        return made
 
     @classmethod
     def empty(cls) -> PasswordCredentials:
@@ -226,12 +241,7 @@ def from_wire(message: TSCredentials) -> DelegatedCredentials:
     """Turn a decoded TSCredentials into what callers use."""
     creds = message.credentials
     if isinstance(creds, TSPasswordCreds):
-        # Taken apart already on the wire: a backslash in the user name belongs to the name.
-        # rdesktop 1.9 counts the U+0000 at the end of its strings in (tests/interop/test_rdesktop.py).
-        password = Secret(creds.password.reveal().removesuffix("\0"))
-        result = PasswordCredentials("", password, domain=creds.domain_name.removesuffix("\0"))
-        object.__setattr__(result, "username", creds.user_name.removesuffix("\0"))
-        return result
+        return PasswordCredentials.from_wire(creds)
     if isinstance(creds, TSSmartCardCreds):
         csp = creds.csp_data
         return SmartCardCredentials(

@@ -19,13 +19,15 @@ their tags, each at most once, none unknown; nothing left over. `credssp.wire.to
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, NoReturn, TypeAlias
 
 from credssp.errors import DecodeError, LimitExceededError, LocalProtocolError
 
 __all__ = [
     "MAX_LENGTH_OCTETS",
+    "Deviation",
     "Member",
     "Reader",
     "Span",
@@ -59,7 +61,20 @@ _MAX_OID_OCTETS: Final = 64
 _SMALLEST: Final = (0, 0x80, 0x100, 0x10000)
 """The smallest length that needs this many length octets."""
 
-_NO_PLACES: Final[Mapping[str, Span]] = {}
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """Something in a message that DER or the specification does not have, and that was forgiven.
+
+    Attributes:
+        field: path of the field, such as ``TSRequest.version``.
+        offset: where in the message, in octets from its start.
+        what: what is wrong with it.
+    """
+
+    field: str
+    offset: int
+    what: str
 
 
 class Tag:
@@ -86,41 +101,37 @@ class Reader:
         section: where the structure is specified; every DecodeError names it.
     """
 
-    __slots__ = ("_origin", "_places", "data", "section")
+    __slots__ = ("_origin", "data", "section")
 
-    def __init__(self, data: bytes, section: str, *, origin: int = 0, places: Mapping[str, Span] = _NO_PLACES) -> None:
+    def __init__(self, data: bytes, section: str, *, origin: int = 0) -> None:
         """Wrap a message.
 
         Args:
             data: the octets.
             section: such as ``[MS-CSSP] 2.2.1``.
             origin: added to offsets in errors, for a structure inside the OCTET STRING of another one.
-            places: by field, offsets of the TLV and of its contents in what the peer sent, for octets that were
-                rewritten since.
         """
         self.data = data
         self.section = section
         self._origin = origin
-        self._places = places
 
     @property
     def whole(self) -> Span:
         """The span of the whole message."""
         return 0, len(self.data)
 
-    def offset(self, field: str, position: int) -> int:
-        """Return where the field, which is at this position now, stood in what the peer sent."""
-        place = self._places.get(field)
-        return place[0] if place else position + self._origin
+    @property
+    def deviations(self) -> tuple[Deviation, ...]:
+        """What was forgiven: nothing. See `credssp.wire.tolerant`."""
+        return ()
 
-    def contents_offset(self, field: str, position: int) -> int:
-        """Return the same for the contents of the field."""
-        place = self._places.get(field)
-        return place[1] if place else position + self._origin
+    def offset(self, position: int) -> int:
+        """Return the offset of a position in the message that errors speak of."""
+        return position + self._origin
 
     def error(self, message: str, field: str, position: int) -> DecodeError:
         """Make the error that says what is wrong with the field."""
-        return DecodeError(message, field=field, offset=self.offset(field, position), section=self.section)
+        return DecodeError(message, field=field, offset=position + self._origin, section=self.section)
 
     # Tag and length
 

@@ -31,12 +31,12 @@ import enum
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Final, TypeAlias
 
-from credssp.errors import LocalProtocolError
+from credssp.errors import DecodeError, LocalProtocolError
 from credssp.secret import Secret
 from credssp.wire._show import show
 from credssp.wire._text import read_optional_text, read_text, write_text
 from credssp.wire.der import Reader, Span, Tag, write_explicit, write_integer, write_member, write_sequence
-from credssp.wire.tolerant import MAX_MESSAGE_SIZE, Deviation, read
+from credssp.wire.tolerant import MAX_MESSAGE_SIZE, Deviation, TolerantReader, check_size
 from credssp.wire.ts_remote_guard import TSRemoteGuardCreds
 
 __all__ = ["CredType", "TSCredentials", "TSCspDataDetail", "TSPasswordCreds", "TSSmartCardCreds"]
@@ -86,16 +86,14 @@ class TSPasswordCreds:
             DecodeError: this is none.
             LimitExceededError: there is too much of it.
         """
-        (domain, user, password), deviations = read(
-            data,
-            _interpret_password,
-            "TSPasswordCreds",
-            section="[MS-CSSP] 2.2.1.2.1",
-            limit=0,
-            max_size=max_size,
-            origin=origin,
-        )
-        return cls(domain, user, password, deviations=deviations)
+        section = "[MS-CSSP] 2.2.1.2.1"
+        check_size(data, max_size, "TSPasswordCreds", section)
+        octets = bytes(data)
+        try:
+            return _read_password(Reader(octets, section, origin=origin))
+        except DecodeError:
+            reader = TolerantReader(octets, section, origin=origin)
+        return _read_password(reader)
 
 
 _PASSWORD_MEMBERS: Final = (
@@ -105,13 +103,14 @@ _PASSWORD_MEMBERS: Final = (
 )
 
 
-def _interpret_password(reader: Reader) -> tuple[str, str, Secret[str]]:
+def _read_password(reader: Reader) -> TSPasswordCreds:
     contents = reader.only(reader.whole, Tag.SEQUENCE, "TSPasswordCreds")
     domain, user, password = reader.members(contents, _PASSWORD_MEMBERS, "TSPasswordCreds")
-    return (
+    return TSPasswordCreds(
         read_text(reader, domain, "TSPasswordCreds.domainName"),
         read_text(reader, user, "TSPasswordCreds.userName"),
         Secret(read_text(reader, password, "TSPasswordCreds.password")),
+        deviations=reader.deviations,
     )
 
 
@@ -193,27 +192,26 @@ class TSSmartCardCreds:
             DecodeError: this is none.
             LimitExceededError: there is too much of it.
         """
-        (pin, csp_data, user_hint, domain_hint), deviations = read(
-            data,
-            _interpret_smart_card,
-            "TSSmartCardCreds",
-            section="[MS-CSSP] 2.2.1.2.2",
-            limit=0,
-            max_size=max_size,
-            origin=origin,
-        )
-        return cls(pin=pin, csp_data=csp_data, user_hint=user_hint, domain_hint=domain_hint, deviations=deviations)
+        section = "[MS-CSSP] 2.2.1.2.2"
+        check_size(data, max_size, "TSSmartCardCreds", section)
+        octets = bytes(data)
+        try:
+            return _read_smart_card(Reader(octets, section, origin=origin))
+        except DecodeError:
+            reader = TolerantReader(octets, section, origin=origin)
+        return _read_smart_card(reader)
 
 
-def _interpret_smart_card(reader: Reader) -> tuple[Secret[str], TSCspDataDetail, str | None, str | None]:
+def _read_smart_card(reader: Reader) -> TSSmartCardCreds:
     path = "TSSmartCardCreds"
     contents = reader.only(reader.whole, Tag.SEQUENCE, path)
     pin, csp_data, user, domain = reader.members(contents, _SMART_CARD_MEMBERS, path)
-    return (
-        Secret(read_text(reader, pin, f"{path}.pin")),
-        _read_csp_data(reader, reader.required(csp_data, f"{path}.cspData")),
-        read_optional_text(reader, user, f"{path}.userHint"),
-        read_optional_text(reader, domain, f"{path}.domainHint"),
+    return TSSmartCardCreds(
+        pin=Secret(read_text(reader, pin, f"{path}.pin")),
+        csp_data=_read_csp_data(reader, reader.required(csp_data, f"{path}.cspData")),
+        user_hint=read_optional_text(reader, user, f"{path}.userHint"),
+        domain_hint=read_optional_text(reader, domain, f"{path}.domainHint"),
+        deviations=reader.deviations,
     )
 
 
@@ -306,13 +304,17 @@ class TSCredentials:
             DecodeError: this is none, credType is unknown, or something else is in credentials than it says.
             LimitExceededError: there is too much of it.
         """
-        creds, deviations = read(
-            data, _interpret, "TSCredentials", section="[MS-CSSP] 2.2.1.2", limit=0, max_size=max_size
-        )
-        return cls(creds, deviations=deviations + creds.deviations)
+        section = "[MS-CSSP] 2.2.1.2"
+        check_size(data, max_size, "TSCredentials", section)
+        octets = bytes(data)
+        try:
+            return _read(Reader(octets, section))
+        except DecodeError:
+            reader = TolerantReader(octets, section)
+        return _read(reader)
 
 
-def _interpret(reader: Reader) -> AnyCreds:
+def _read(reader: Reader) -> TSCredentials:
     contents = reader.only(reader.whole, Tag.SEQUENCE, "TSCredentials")
     cred_type, credentials = reader.members(contents, _MEMBERS, "TSCredentials")
     path = "TSCredentials.credType"
@@ -323,4 +325,5 @@ def _interpret(reader: Reader) -> AnyCreds:
         raise reader.error(f"{number} is none of 1, 2 and 6", path, cred_type[0] - 2)
     path = "TSCredentials.credentials"
     start, end = reader.required(credentials, path)
-    return kind.decode(reader.data[start:end], max_size=end - start, origin=reader.contents_offset(path, start))
+    creds = kind.decode(reader.data[start:end], max_size=end - start, origin=reader.offset(start))
+    return TSCredentials(creds, deviations=reader.deviations + creds.deviations)

@@ -17,11 +17,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from credssp.errors import DecodeError
 from credssp.secret import Secret
 from credssp.wire._show import show
 from credssp.wire._text import read_text, write_text
 from credssp.wire.der import Reader, Span, Tag, write_explicit, write_octet_string, write_sequence
-from credssp.wire.tolerant import MAX_MESSAGE_SIZE, Deviation, read
+from credssp.wire.tolerant import MAX_MESSAGE_SIZE, Deviation, TolerantReader, check_size
 
 __all__ = ["MAX_SUPPLEMENTAL_CREDS", "TSRemoteGuardCreds", "TSRemoteGuardPackageCred"]
 
@@ -92,24 +93,28 @@ class TSRemoteGuardCreds:
             DecodeError: this is none.
             LimitExceededError: there is too much of it.
         """
-        (logon, supplemental), deviations = read(
-            data, _interpret, _CREDS, section=_SECTION, limit=MAX_SUPPLEMENTAL_CREDS, max_size=max_size, origin=origin
-        )
-        return cls(logon, supplemental, deviations=deviations)
+        check_size(data, max_size, _CREDS, _SECTION)
+        octets = bytes(data)
+        try:
+            return _read(Reader(octets, _SECTION, origin=origin))
+        except DecodeError:
+            reader = TolerantReader(octets, _SECTION, origin=origin)
+        return _read(reader)
 
 
 _MEMBERS: Final = ((f"{_CREDS}.logonCred", Tag.SEQUENCE), (f"{_CREDS}.supplementalCreds", Tag.SEQUENCE))
 
 
-def _interpret(reader: Reader) -> tuple[TSRemoteGuardPackageCred, tuple[TSRemoteGuardPackageCred, ...] | None]:
+def _read(reader: Reader) -> TSRemoteGuardCreds:
     logon, supplemental = reader.members(reader.only(reader.whole, Tag.SEQUENCE, _CREDS), _MEMBERS, _CREDS)
     path = f"{_CREDS}.logonCred"
     logon_cred = _read_package(reader, reader.required(logon, path), path)
-    if supplemental is None:
-        return logon_cred, None
-    path = f"{_CREDS}.supplementalCreds"
-    items = reader.elements(supplemental, Tag.SEQUENCE, path, limit=MAX_SUPPLEMENTAL_CREDS)
-    return logon_cred, tuple(_read_package(reader, item, f"{path}[{number}]") for number, item in enumerate(items))
+    creds = None
+    if supplemental is not None:
+        path = f"{_CREDS}.supplementalCreds"
+        items = reader.elements(supplemental, Tag.SEQUENCE, path, limit=MAX_SUPPLEMENTAL_CREDS)
+        creds = tuple(_read_package(reader, item, f"{path}[{number}]") for number, item in enumerate(items))
+    return TSRemoteGuardCreds(logon_cred, creds, deviations=reader.deviations)
 
 
 def _read_package(reader: Reader, span: Span, path: str) -> TSRemoteGuardPackageCred:

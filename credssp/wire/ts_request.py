@@ -16,13 +16,14 @@ business; here every well-formed message passes.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Final
 
-from credssp.errors import LocalProtocolError
+from credssp.errors import DecodeError, LocalProtocolError
 from credssp.wire._show import show
-from credssp.wire.der import Reader, Span, Tag, write_explicit, write_integer, write_member, write_sequence
-from credssp.wire.tolerant import MAX_MESSAGE_SIZE, Deviation, read
+from credssp.wire.der import Member, Reader, Span, Tag, write_explicit, write_integer, write_member, write_sequence
+from credssp.wire.tolerant import MAX_MESSAGE_SIZE, Deviation, TolerantReader, check_size
 
 __all__ = ["MAX_NEGO_TOKENS", "TSRequest"]
 
@@ -104,18 +105,16 @@ class TSRequest:
             DecodeError: this is no TSRequest.
             LimitExceededError: there is too much of it; found before the tokens are read.
         """
-        request, deviations = read(
-            data,
-            lambda reader: _interpret(reader, max_nego_tokens),
-            "TSRequest",
-            section=_SECTION,
-            limit=max_nego_tokens,
-            max_size=max_size,
-        )
-        return _with_deviations(request, deviations) if deviations else request
+        check_size(data, max_size, "TSRequest", _SECTION)
+        octets = bytes(data)  # slices of a bytearray would be bytearrays
+        try:
+            return _read(Reader(octets, _SECTION), max_nego_tokens)
+        except DecodeError:
+            reader = TolerantReader(octets, _SECTION)
+        return _read(reader, max_nego_tokens)
 
 
-def _interpret(reader: Reader, max_nego_tokens: int) -> TSRequest:
+def _read(reader: Reader, max_nego_tokens: int) -> TSRequest:
     contents = reader.only(reader.whole, Tag.SEQUENCE, "TSRequest")
     version, tokens, auth_info, pub_key_auth, error_code, nonce = reader.members(contents, _MEMBERS, "TSRequest")
     version = reader.required(version, "TSRequest.version")
@@ -123,18 +122,19 @@ def _interpret(reader: Reader, max_nego_tokens: int) -> TSRequest:
     if number < 0:
         raise reader.error("is negative", "TSRequest.version", version[0] - 2)  # at its tag
     code = None
-    deviations: tuple[Deviation, ...] = ()
+    unsigned: tuple[Deviation, ...] = ()
     if error_code is not None:
-        code, deviations = _read_error_code(reader, error_code)
+        code, unsigned = _read_error_code(reader, error_code)
+    nego_tokens = None if tokens is None else _read_nego_data(reader, tokens, max_nego_tokens)
     data = reader.data
     return TSRequest(
         number,
-        nego_tokens=None if tokens is None else _read_nego_data(reader, tokens, max_nego_tokens),
+        nego_tokens=nego_tokens,
         auth_info=None if auth_info is None else data[auth_info[0] : auth_info[1]],
         pub_key_auth=None if pub_key_auth is None else data[pub_key_auth[0] : pub_key_auth[1]],
         error_code=code,
         client_nonce=None if nonce is None else data[nonce[0] : nonce[1]],
-        deviations=deviations,
+        deviations=reader.deviations + unsigned,
     )
 
 
@@ -142,12 +142,17 @@ def _read_nego_data(reader: Reader, span: Span, limit: int) -> tuple[bytes, ...]
     tokens = []
     items = reader.elements(span, Tag.SEQUENCE, "TSRequest.negoTokens", limit=limit)
     for index, item in enumerate(items):
-        path = f"TSRequest.negoTokens[{index}]"
-        member = (f"{path}.negoToken", Tag.OCTET_STRING)
+        path, member = _path_of(index)
         (token,) = reader.members(item, (member,), path)
         start, stop = reader.required(token, member[0])
         tokens.append(reader.data[start:stop])
     return tuple(tokens)
+
+
+@functools.lru_cache(maxsize=MAX_NEGO_TOKENS)
+def _path_of(index: int) -> tuple[str, Member]:
+    path = f"TSRequest.negoTokens[{index}]"
+    return path, (f"{path}.negoToken", Tag.OCTET_STRING)
 
 
 def _read_error_code(reader: Reader, span: Span) -> tuple[int, tuple[Deviation, ...]]:
@@ -160,22 +165,10 @@ def _read_error_code(reader: Reader, span: Span) -> tuple[int, tuple[Deviation, 
     if code < 1 << 31:
         return code & 0xFFFFFFFF, ()
     # FreeRDP refuses this one: an NTSTATUS has 32 bits, so the number is meant to be signed.
-    return code, (Deviation(path, reader.offset(path, at), "an NTSTATUS written unsigned, in five octets"),)
+    return code, (Deviation(path, reader.offset(at), "an NTSTATUS written unsigned, in five octets"),)
 
 
 def _to_signed(code: int) -> int:
     if not 0 <= code < 1 << 32:
         raise LocalProtocolError("TSRequest.error_code is an unsigned number of 32 bits")
     return code - (1 << 32) if code >> 31 else code
-
-
-def _with_deviations(request: TSRequest, deviations: tuple[Deviation, ...]) -> TSRequest:
-    return TSRequest(
-        request.version,
-        nego_tokens=request.nego_tokens,
-        auth_info=request.auth_info,
-        pub_key_auth=request.pub_key_auth,
-        error_code=request.error_code,
-        client_nonce=request.client_nonce,
-        deviations=deviations + request.deviations,
-    )

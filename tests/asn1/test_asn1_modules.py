@@ -16,10 +16,10 @@ from pyasn1.codec.der import encoder as der_encoder
 from pyasn1.type import char, univ
 
 from credssp.secret import Secret
-from credssp.wire import schema
 from credssp.wire.ts_credentials import TSCredentials, TSCspDataDetail, TSPasswordCreds, TSSmartCardCreds
 from credssp.wire.ts_remote_guard import TSRemoteGuardCreds, TSRemoteGuardPackageCred
 from credssp.wire.ts_request import TSRequest
+from tests.asn1 import schema
 
 FOLDER = Path(__file__).parents[2] / "asn1"
 CSSP = asn1tools.compile_files(str(FOLDER / "ms-cssp.asn"), "der")

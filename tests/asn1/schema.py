@@ -1,8 +1,7 @@
 """The ASN.1 modules of ``asn1/`` as pyasn1 types, one to one.
 
-`credssp.wire.tolerant` reads with the first part; SPNEGO and SubjectPublicKeyInfo are here for who takes captures
-apart and for the tests, which hold all of it against the modules in ASN.1 notation. Importing this imports pyasn1,
-which is slow: do it where it is needed.
+The tests hold all of it against the modules in ASN.1 notation, and our own codec against what pyasn1's encoders and
+decoders make of it.
 """
 
 # ruff: noqa: N815  -- componentType and the like are pyasn1's names
