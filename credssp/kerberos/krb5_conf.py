@@ -1,12 +1,16 @@
-"""As much of krb5.conf as is looked at here: [libdefaults], and the KDCs of each realm (krb5.conf(5))."""
+"""As much of krb5.conf as is looked at here: [libdefaults], and the KDCs of each realm (krb5.conf(5)).
+
+It is read again only after a file changed: every login asks for it.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 __all__ = ["Krb5Conf", "load"]
 
@@ -14,11 +18,17 @@ _MAX_SIZE: Final = 1 << 20
 _MAX_DEPTH: Final = 5
 _DEFAULT: Final = "/etc/krb5.conf"
 _TRUE: Final = ("y", "yes", "true", "t", "1", "on")
+# A file that changed this short a time before it was read may change once more within the same tick of its file
+# system's clock (2 s on FAT): what was read from it is not relied on.
+_SETTLED: Final = 2_000_000_000
+
+_Stamp: TypeAlias = tuple[int, int, int] | None
+"""mtime in ns, size and inode of a file or folder, or None where it is not there."""
 
 
 @dataclass(slots=True)
 class Krb5Conf:
-    """What was read.
+    """What was read. Shared by all who ask for it: not to be changed.
 
     Attributes:
         files: files that were read.
@@ -33,6 +43,15 @@ class Krb5Conf:
     libdefaults: dict[str, str] = field(default_factory=dict)
     kdcs: dict[str, list[str]] = field(default_factory=dict)
     realms: set[str] = field(default_factory=set)
+    _stamps: dict[Path, _Stamp] = field(default_factory=dict, repr=False, compare=False)
+    _read_at: int = field(default_factory=time.time_ns, repr=False, compare=False)
+
+    def is_current(self) -> bool:
+        """Whether no file and no folder that was looked at has changed since."""
+        return all(
+            stamp == _stamp_of(path) and (stamp is None or stamp[0] + _SETTLED < self._read_at)
+            for path, stamp in self._stamps.items()
+        )
 
     def flag(self, name: str, *, default: bool) -> bool:
         """Return a setting that is yes or no."""
@@ -40,17 +59,35 @@ class Krb5Conf:
         return default if value is None else value.lower() in _TRUE
 
 
+_last: dict[str, Krb5Conf] = {}
+
+
 def load() -> Krb5Conf:
-    """Read the files that ``KRB5_CONFIG`` names, or /etc/krb5.conf; what they include comes with them."""
+    """Return what the files say that ``KRB5_CONFIG`` names, or /etc/krb5.conf; what they include comes with them."""
+    names = os.environ.get("KRB5_CONFIG", _DEFAULT)
+    known = _last.get(names)
+    if known is not None and known.is_current():
+        return known
     conf = Krb5Conf()
-    for name in os.environ.get("KRB5_CONFIG", _DEFAULT).split(os.pathsep):
+    for name in names.split(os.pathsep):
         _read(conf, Path(name), 0)
     if "default_realm" in conf.libdefaults:
         conf.realms.add(conf.libdefaults["default_realm"])
+    _last.clear()
+    _last[names] = conf
     return conf
 
 
+def _stamp_of(path: Path) -> _Stamp:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
 def _read(conf: Krb5Conf, path: Path, depth: int) -> None:
+    conf._stamps.setdefault(path, _stamp_of(path))  # before it is read, so that a change meanwhile is noticed
     try:
         with path.open("rb") as stream:
             text = stream.read(_MAX_SIZE).decode("utf-8", "replace")
@@ -86,6 +123,7 @@ def _include(conf: Krb5Conf, path: Path, depth: int, *, folder: bool) -> None:
     if not folder:
         _read(conf, path, depth + 1)
         return
+    conf._stamps.setdefault(path, _stamp_of(path))
     try:
         entries = sorted(path.iterdir())
     except OSError:

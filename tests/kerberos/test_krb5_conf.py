@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import pytest
 
 from credssp.kerberos import krb5_conf
@@ -66,3 +69,78 @@ def test_junk(tmp_path, monkeypatch):
     (tmp_path / "junk").write_bytes(bytes(range(256)))
     monkeypatch.setenv("KRB5_CONFIG", str(tmp_path / "junk"))
     assert krb5_conf.load().kdcs == {}
+
+
+# Read again only after it changed
+
+
+@pytest.fixture
+def reads(conf, tmp_path, monkeypatch):
+    """Files that were opened since, of a configuration that nobody has changed for an hour."""
+    for path in [*tmp_path.rglob("*"), tmp_path]:
+        age(path, 3600)
+    krb5_conf.load()
+    opened = []
+    real = Path.open
+
+    def noted(self, *arguments, **keywords):
+        opened.append(self.name)
+        return real(self, *arguments, **keywords)
+
+    monkeypatch.setattr(Path, "open", noted)
+    return opened
+
+
+def age(path, seconds):
+    now = path.stat().st_mtime_ns
+    os.utime(path, ns=(now, now - seconds * 1_000_000_000))
+
+
+def test_nothing_is_read_while_nothing_changes(reads):
+    assert krb5_conf.load() is krb5_conf.load()
+    assert krb5_conf.load().realms == {"LAB.TEST", "OTHER.TEST"}
+    assert reads == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "krb5.conf").write_text("[libdefaults]\ndefault_realm = NEW\n"),
+        lambda folder: (folder / "more.conf").write_text("[libdefaults]\nticket_lifetime = 2d\n"),
+        lambda folder: (folder / "more.conf").unlink(),
+        lambda folder: (folder / "conf.d" / "extra").write_text("[libdefaults]\nforwardable = no\n"),
+        lambda folder: (folder / "conf.d" / "another").write_text("[libdefaults]\nnew = 1\n"),
+        lambda folder: (folder / "missing.conf").write_text("[libdefaults]\nnew = 1\n"),
+        lambda folder: (folder / "conf.d" / "old.rpmsave").rename(folder / "conf.d" / "old"),
+    ],
+    ids=["file", "included", "removed", "in-folder", "added", "appeared", "renamed"],
+)
+def test_any_change_is_noticed(reads, tmp_path, change):
+    before = krb5_conf.load()
+    change(tmp_path)
+    after = krb5_conf.load()
+    assert (after.libdefaults, after.files) != (before.libdefaults, before.files)
+    assert "krb5.conf" in reads
+
+
+def test_file_replaced_by_one_of_the_same_size_and_time_is_noticed(reads, tmp_path):
+    path, new = tmp_path / "more.conf", tmp_path / "new"
+    new.write_text(path.read_text().replace("1d", "2d"))
+    os.utime(new, ns=(path.stat().st_mtime_ns, path.stat().st_mtime_ns))
+    new.replace(path)
+    assert krb5_conf.load().libdefaults["ticket_lifetime"] == "2d"
+
+
+def test_file_that_has_just_been_written_is_read_again(reads, tmp_path):
+    path = tmp_path / "more.conf"
+    path.write_text("[libdefaults]\nticket_lifetime = 2d\n")
+    krb5_conf.load()
+    stamp = path.stat().st_mtime_ns
+    path.write_text("[libdefaults]\nticket_lifetime = 3d\n")
+    os.utime(path, ns=(stamp, stamp))  # within the same tick of the clock
+    assert krb5_conf.load().libdefaults["ticket_lifetime"] == "3d"
+
+
+def test_other_files_are_read_at_once(reads, tmp_path, monkeypatch):
+    monkeypatch.setenv("KRB5_CONFIG", str(tmp_path / "more.conf"))
+    assert krb5_conf.load().realms == set()
