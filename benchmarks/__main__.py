@@ -40,17 +40,17 @@ class Figure:
 
 
 LOGIN_BOUNDS: dict[tuple[str, Side], float] = {
-    ("credssp, SPNEGO/NTLM", "both"): 2.0,
-    ("credssp, SPNEGO/NTLM", "client"): 3.0,
+    ("credssp, SPNEGO/NTLM", "both"): 1.75,
+    ("credssp, SPNEGO/NTLM", "client"): 2.0,
     ("credssp, SPNEGO/NTLM", "server"): 1.5,
-    ("credssp, bare NTLM", "both"): 1.7,
+    ("credssp, bare NTLM", "both"): 1.4,
 }
 
 
 # What we add to TLS over what pyspnego (tuned) adds, from the same bounds: when they were set, pyspnego stood at 2.9.
 # How much Python weighs against OpenSSL depends on how both were built (pyspnego: 3.8 with Debian's Python, 4.5 with
 # one made without profile-guided optimisation); this ratio is Python over Python and hardly moves.
-ADDED_BOUNDS = {"credssp, SPNEGO/NTLM": (2.0 - 1) / (2.9 - 1), "credssp, bare NTLM": (1.7 - 1) / (2.9 - 1)}
+ADDED_BOUNDS = {"credssp, SPNEGO/NTLM": (1.75 - 1) / (2.9 - 1), "credssp, bare NTLM": (1.4 - 1) / (2.9 - 1)}
 
 
 def login(quick: bool) -> list[Figure]:
