@@ -50,6 +50,16 @@ def test_memory_takes_several_accounts_for_one_name():
     assert MemoryAccounts(iter(several)).find("lab", "Alice") == tuple(several)
 
 
+def test_every_store_compares_names_as_windows_does(tmp_path):
+    (tmp_path / "accounts").write_text("LAB:νικος:Password\n:straße:Password\n", encoding="utf-8")
+    memory_store = MemoryAccounts({("LAB", "νικος"): HASH, ("", "straße"): HASH})
+    for store in (memory_store, FileAccounts(tmp_path / "accounts", "simple")):
+        for name in ("νικος", "νικοσ", "ΝΙΚΟΣ", "Νικος"):
+            assert names(store.find("lab", name)) == [("LAB", "νικος")]
+        assert names(store.find("", "STRAßE")) == [("", "straße")]
+        assert store.find("", "STRASSE") == ()
+
+
 @pytest.mark.parametrize("value", [b"short", Secret(b"")])
 def test_memory_refuses_what_is_neither_password_nor_hash(value):
     with pytest.raises(LocalProtocolError):

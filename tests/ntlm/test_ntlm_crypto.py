@@ -1,9 +1,15 @@
 """The values of [MS-NLMP] 4.2.1 and 4.2.4, and of the recorded logins."""
 
 import hashlib
+import hmac
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from credssp.account import upper_case
 from credssp.nt_hash import nt_hash
 from credssp.ntlm import crypto
 from tests.ntlm import recorded
@@ -40,6 +46,8 @@ def test_recorded_session_keys(login):
         ("alice", ("ALICE",)),
         ("käthe", ("KÄTHE",)),
         ("straße", ("STRAßE", "STRASSE")),
+        ("\u0131rmak", ("\u0131RMAK", "IRMAK")),
+        ("ςa", ("ΣA", "ςA")),
         ("", ("",)),
     ],
 )
@@ -47,8 +55,28 @@ def test_upper_forms(name, forms):
     assert crypto.upper_forms(name) == forms
 
 
-def test_rc4_stream_goes_on():
-    stream = crypto.rc4_stream(bytes(range(1, 17)))  # RFC 6229 section 2, 128 bits
+@pytest.mark.parametrize(
+    ("name", "upper"),
+    [
+        ("alice", "ALICE"),
+        ("jürgen", "JÜRGEN"),
+        ("ÿves", "ŸVES"),
+        ("юзер", "ЮЗЕР"),
+        ("ᾳ", "ᾼ"),
+        ("νικος", "ΝΙΚΟΣ"),
+        ("νικοσ", "ΝΙΚΟΣ"),
+        ("ǆ", "Ǆ"),
+        *((same, same) for same in [*"ßŉǰﬁΐ\u0131İ\u017fµǅაẞ", "\U00010428", "\ud800"]),
+    ],
+)
+def test_upper_case_is_that_of_windows(name, upper):
+    assert upper_case(name) == upper
+    assert upper_case(upper) == upper
+
+
+@pytest.mark.parametrize("make", [crypto.rc4_stream, crypto.own_rc4], ids=["openssl", "own"])
+def test_rc4_stream_goes_on(make):
+    stream = make(bytes(range(1, 17)))  # RFC 6229 section 2, 128 bits
     assert stream(bytes(16)).hex() == "9ac7cc9a609d1ef7b2932899cde41b97"
     assert stream(bytes(16)).hex() == "5248c4959014126a6e8a84f11d1a9e1c"
 
@@ -67,3 +95,98 @@ def test_channel_bindings_are_hashed_with_empty_addresses():
     data = b"tls-server-end-point:" + b"\1" * 32
     packed = bytes(16) + b"\x35\0\0\0" + data
     assert crypto.channel_bindings_hash(data) == hashlib.md5(packed, usedforsecurity=False).digest()
+
+
+@pytest.mark.parametrize(
+    ("key", "first"),
+    [
+        ("0102030405", "b2396305f03dc027ccc3524a0a1118a8"),
+        ("0102030405060708090a0b0c0d0e0f10", "9ac7cc9a609d1ef7b2932899cde41b97"),
+        ("833222772a", "80ad97bdc973df8a2e879e92a497efda"),
+        ("c109163908ebe51debb46227c6cc8b37641910833222772a", "54b64e6b5a20b5e2ec84593dc7989da7"),
+    ],
+)
+def test_own_rc4_gives_the_values_of_rfc_6229(key, first):
+    assert crypto.own_rc4(bytes.fromhex(key))(bytes(16)).hex() == first
+
+
+def test_own_rc4_agrees_with_openssl():
+    for size in (5, 7, 16, 24, 32):
+        key, data = os.urandom(size), os.urandom(1000)
+        own, openssl = crypto.own_rc4(key), crypto.rc4_stream(key)
+        for end in (0, 7, 300, 1000):
+            assert own(data[:end]) == openssl(data[:end])
+
+
+# OpenSSL without RC4, and in FIPS mode
+
+LOGIN = """
+import sys
+import credssp
+client = credssp.ClientContext(
+    credssp.PasswordCredentials("alice", "secret", domain="LAB"), target_name="TERMSRV/srv", mechanism=sys.argv[1]
+)
+server = credssp.ServerContext(accounts=credssp.MemoryAccounts({("LAB", "alice"): "secret"}), mechanisms=["ntlm"])
+token = b""
+while not server.complete:
+    result = server.step(client.step(token).token)
+    token = result.token
+assert client.complete and server.delegated_credentials.password.reveal() == "secret"
+from credssp.ntlm import crypto
+print(crypto._arc4() is crypto.own_rc4)
+"""
+
+# What Python and cryptography do on a machine in FIPS mode, as far as NTLM can see it.
+FIPS = """
+import _hashlib, hashlib, hmac
+md5 = hashlib.md5
+def refuse(*_, **__):
+    raise ValueError("[digital envelope routines] unsupported")
+def only_for_no_security(data=b"", *, usedforsecurity=True):
+    return refuse() if usedforsecurity else md5(data, usedforsecurity=False)
+def digest(key, msg, digest):
+    return refuse() if digest in ("md5", "md4") else real(key, msg, digest)
+real, hmac.digest, hashlib.md5 = hmac.digest, digest, only_for_no_security
+"""
+
+DEFAULT_PROVIDER_ALONE = """\
+openssl_conf = init
+[init]
+providers = providers
+[providers]
+default = default_provider
+[default_provider]
+activate = 1
+"""
+
+
+@pytest.mark.parametrize("mechanism", ["ntlm", "negotiate"])
+@pytest.mark.parametrize("prelude", ["", FIPS], ids=["no-legacy-provider", "fips"])
+def test_login_works_without_rc4_and_on_fips_machines(tmp_path, mechanism, prelude):
+    (tmp_path / "openssl.cnf").write_text(DEFAULT_PROVIDER_ALONE)
+    # The second variable is for the OpenSSL inside the wheels of cryptography, which loads its legacy provider itself.
+    environment = os.environ | {
+        "OPENSSL_CONF": str(tmp_path / "openssl.cnf"),
+        "CRYPTOGRAPHY_OPENSSL_NO_LEGACY": "1",
+        "KRB5_CONFIG": str(tmp_path / "none"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", prelude + LOGIN, mechanism],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=Path(__file__).parents[2],
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("True\n", "", 0)
+
+
+def test_hmac_md5_gives_the_same_where_openssl_refuses_it(monkeypatch):
+    key, data = os.urandom(16), os.urandom(200)
+    expected = crypto.hmac_md5(key, data)
+
+    def refuse(*_):
+        raise ValueError("unsupported")
+
+    monkeypatch.setattr(hmac, "digest", refuse)
+    assert crypto.hmac_md5(key, data) == expected

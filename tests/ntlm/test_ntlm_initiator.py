@@ -4,14 +4,17 @@ import logging
 import struct
 
 import pytest
+import spnego
 
 from credssp.credentials import NTHashCredentials, PasswordCredentials
 from credssp.errors import AuthenticationError, DecodeError, LocalProtocolError, RemoteProtocolError
 from credssp.nt_hash import nt_hash
+from credssp.ntlm import crypto
 from credssp.ntlm.acceptor import NTLMAcceptor
-from credssp.ntlm.av_pairs import encode_av_pair
+from credssp.ntlm.av_pairs import encode_av_pair, filetime_text
+from credssp.ntlm.challenge import build_challenge
 from credssp.ntlm.initiator import NTLMInitiator
-from credssp.ntlm.messages import Authenticate
+from credssp.ntlm.messages import Authenticate, Negotiate, Version
 from credssp.server_authentication import ServerAuthentication
 from credssp.status import NTStatus, SecurityStatus
 from credssp.target import Target
@@ -88,6 +91,154 @@ def test_mic_is_there_when_the_challenge_has_a_timestamp(timestamp):
     initiator = started()
     message = Authenticate.decode(initiator.step(challenge(info=NAMES + timestamp + EOL)))
     assert (message.mic is not None) == bool(timestamp) == initiator.mech_list_mic_required
+
+
+# What is in the messages
+
+
+def answered(token=None, credentials=ALICE, **options):
+    initiator = NTLMInitiator(credentials, TARGET, **options)
+    initiator.step(None)
+    return initiator.step(challenge() if token is None else token)
+
+
+def test_negotiate_asks_for_what_windows_does_and_names_nobody():
+    token = NTLMInitiator(ALICE, TARGET, workstation="PC").step(None)
+    assert Negotiate.decode(token) == Negotiate(0xE2088237, version=Version(10, 0, 20348))
+    assert token[16:32] == bytes(16)
+
+
+def test_authenticate_answers_as_the_specification_says():
+    message = Authenticate.decode(answered())
+    assert message.flags == 0xE2888235 & FLAGS  # OEM and the target's type are not answered
+    assert message.lm_response == bytes(24)
+    assert len(message.encrypted_session_key) == 16
+    assert (message.username, message.domain, message.workstation) == ("alice", "LAB", "")
+    assert message.version == Version(10, 0, 20348)
+    assert (message.payload_offset, message.mic_offset, message.overlapping) == (88, 72, False)
+    assert message.ntlmv2.target_info.pairs == (
+        (1, "SRV".encode("utf-16-le")),
+        (2, "LAB".encode("utf-16-le")),
+        (7, b"\x2c\xad\x6b\x06\x1a\x7a\xdd\x01"),
+        (6, b"\2\0\0\0"),
+        (10, bytes(16)),
+        (9, "TERMSRV/srv.lab.test".encode("utf-16-le")),
+    )
+    assert message.ntlmv2.target_info.terminated
+    assert message.nt_response.endswith(bytes(8))
+
+
+@pytest.mark.parametrize("odd", [b"", encode_av_pair(77, b"abc")])
+def test_unicode_fields_begin_at_even_octets(odd):
+    token = answered(challenge(info=NAMES + odd + TIMESTAMP + EOL), workstation="PC")
+    assert [int.from_bytes(token[at + 4 : at + 8], "little") % 2 for at in (28, 36, 44)] == [0, 0, 0]
+
+
+def test_our_pairs_take_the_place_of_the_servers():
+    theirs = encode_av_pair(6, b"\1\0\0\0") + encode_av_pair(9, b"x\0") + encode_av_pair(10, b"\7" * 16)
+    info = Authenticate.decode(answered(challenge(info=NAMES + theirs + TIMESTAMP + EOL))).ntlmv2.target_info
+    assert (info.flags, info.target_name, info.get(10)) == (3, "TERMSRV/srv.lab.test", bytes(16))
+    assert len(info.pairs) == len(dict(info.pairs))
+
+
+def test_channel_bindings_are_hashed_where_they_are_given():
+    message = Authenticate.decode(answered(channel_bindings=b"tls-server-end-point:hash"))
+    assert message.ntlmv2.target_info.get(10) == crypto.channel_bindings_hash(b"tls-server-end-point:hash")
+
+
+def test_workstation_that_was_set_is_told():
+    assert Authenticate.decode(answered(workstation="ПК-1")).workstation == "ПК-1"
+    with pytest.raises(LocalProtocolError, match="workstation"):
+        NTLMInitiator(ALICE, TARGET, workstation=None)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda long: NTLMInitiator(PasswordCredentials(long, "x"), TARGET), "user name"),
+        (lambda long: NTLMInitiator(PasswordCredentials("a", "x", domain=long), TARGET), "domain"),
+        (lambda long: NTLMInitiator(ALICE, Target("HTTP", long)), "target name"),
+        (lambda long: NTLMInitiator(ALICE, TARGET, workstation=long), "workstation"),
+    ],
+)
+def test_names_that_no_message_can_hold_are_the_callers_fault(make, name):
+    make("x" * 1000)
+    with pytest.raises(LocalProtocolError, match=name):
+        make("x" * 70_000)
+
+
+def test_without_a_timestamp_there_is_no_mic_and_the_time_is_ours():
+    token = answered(challenge(info=NAMES + EOL), clock=lambda: 1_767_225_600_000_000_000)
+    message = Authenticate.decode(token)
+    assert message.mic is None
+    assert message.ntlmv2.target_info.get(6) is None
+    assert message.payload_offset == 72
+    assert filetime_text(message.ntlmv2.timestamp) == "2026-01-01T00:00:00+00:00"
+
+
+def test_randomness_can_be_played_back():
+    drawn = []
+
+    def random(size):
+        drawn.append(size)
+        return b"\xaa" * size
+
+    tokens = {answered(random=random) for _ in range(2)}
+    assert len(tokens) == 1
+    assert drawn == [8, 16, 8, 16]
+    assert Authenticate.decode(tokens.pop()).ntlmv2.client_challenge == b"\xaa" * 8
+
+
+def test_challenge_without_version_is_answered_with_a_zero_one():
+    token = answered(challenge(FLAGS & ~0x02000000))
+    message = Authenticate.decode(token)
+    assert not message.flags & 0x02000000
+    assert token[64:72] == bytes(8)
+    assert (message.version, message.payload_offset, message.mic_offset) == (None, 88, 72)
+    assert message.mic is not None
+
+
+def without_version(monkeypatch):
+    """Make our acceptor leave Version out of its CHALLENGE, as old servers do."""
+
+    def build(*arguments, **options):
+        data, flags = build_challenge(*arguments, **options)
+        flags &= ~0x02000000
+        return data[:20] + flags.to_bytes(4, "little") + data[24:48] + bytes(8) + data[56:], flags
+
+    monkeypatch.setattr("credssp.ntlm.acceptor.build_challenge", build)
+
+
+def test_login_completes_where_challenge_has_no_version(monkeypatch):
+    without_version(monkeypatch)
+    acceptor = log_on(NTLMInitiator(ALICE, TARGET))
+    assert acceptor.complete
+    assert acceptor.mech_list_mic_required
+
+
+def test_authenticate_without_version_is_read_and_its_mic_verified(monkeypatch):
+    without_version(monkeypatch)
+    client = spnego.client("LAB\\alice", "secret", hostname="srv", service="TERMSRV", protocol="ntlm")
+    acceptor = NTLMAcceptor(Accounts())
+    token = client.step(acceptor.step(client.step()))
+    message = Authenticate.decode(token)
+    assert (message.version, message.payload_offset, message.mic_offset) == (None, 80, 64)
+    altered = NTLMAcceptor(Accounts())
+    altered.__dict__.update(vars(acceptor))
+    with pytest.raises(RemoteProtocolError, match="MIC"):
+        altered.step(token[:64] + bytes(16) + token[80:])
+    acceptor.step(token)
+    assert acceptor.complete
+
+
+@pytest.mark.parametrize("name", ["straße", "ŉora", "ǰan", "ﬁn", "ΐ", "\u0131\u015f\u0131k", "jürgen", "νικος"])
+def test_proof_is_made_with_the_upper_case_of_windows(name):
+    token = answered(credentials=PasswordCredentials(name, "secret", domain="LAB"))
+    message = Authenticate.decode(token)
+    one_to_one = {"straße": "STRAßE", "ŉora": "ŉORA", "ǰan": "ǰAN", "ﬁn": "ﬁN", "ΐ": "ΐ", "jürgen": "JÜRGEN"}
+    upper = one_to_one.get(name) or {"νικος": "ΝΙΚΟΣ"}.get(name, "\u0131\u015e\u0131K")
+    key = crypto.ntowfv2(nt_hash("secret"), upper, "LAB")
+    assert crypto.hmac_md5(key, challenge()[24:32] + message.nt_response[16:]) == message.ntlmv2.proof
 
 
 @pytest.mark.parametrize(

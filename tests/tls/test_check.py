@@ -33,10 +33,14 @@ def test_security_level_that_refuses_2048_bits() -> None:
     assert "2048 bits is too small for security level 3" in texts[0]
 
 
-def test_fips_mode_has_no_ntlm(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise ValueError("disabled for FIPS")
+@pytest.mark.parametrize(("admitted", "severity"), [(False, ["bad"]), (True, [])], ids=["no-md5", "fips"])
+def test_ntlm_needs_md5_which_fips_mode_admits(
+    monkeypatch: pytest.MonkeyPatch, admitted: bool, severity: list[str]
+) -> None:
+    def refuse(*_: Any, usedforsecurity: bool = True) -> None:
+        if usedforsecurity or not admitted:
+            raise ValueError("disabled for FIPS")
 
     monkeypatch.setattr(hashlib, "md5", refuse)
     monkeypatch.setattr(ssl, "HAS_TLSv1_3", False)
-    assert [finding.severity.value for finding in check.check_openssl()] == ["ok", "note", "bad"]
+    assert [finding.severity.value for finding in check.check_openssl()] == ["ok", "note", *severity]
