@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         RemoteGuardCredentials,
         SmartCardCredentials,
     )
+    from credssp.drivers.handshake import ConnectError, DeadlineError, Timeouts
     from credssp.errors import (
         AuthenticationError,
         BindingError,
@@ -73,6 +74,11 @@ _MODULES = {
         "PasswordCredentials",
         "RemoteGuardCredentials",
         "SmartCardCredentials",
+    ),
+    "credssp.drivers.handshake": (
+        "ConnectError",
+        "DeadlineError",
+        "Timeouts",
     ),
     "credssp.errors": (
         "AuthenticationError",
@@ -128,8 +134,10 @@ __all__ = [
     "CertificateError",
     "ClientContext",
     "ClientTLS",
+    "ConnectError",
     "CredSSPError",
     "CredentialSource",
+    "DeadlineError",
     "DecodeError",
     "DelegatedCredentials",
     "DelegationPolicy",
@@ -161,6 +169,7 @@ __all__ = [
     "StepResult",
     "TLSAlertError",
     "TLSError",
+    "Timeouts",
     "VersionError",
     "__version__",
     "generate_certificate",

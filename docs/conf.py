@@ -15,7 +15,14 @@ author = "the credssp developers"
 copyright = author  # noqa: A001
 release = version = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "state_diagram", "status_table"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "state_diagram",
+    "status_table",
+    "public_names",
+]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build", "README.md"]
 graphviz_output_format = "svg"
