@@ -9,7 +9,7 @@ from credssp import binding
 from credssp.conformance.connection import Connection, End
 from credssp.conformance.links import Link
 from credssp.conformance.observation import Observation
-from credssp.conformance.rule import Evidence, Outcome, Skipped, Verdict, failed, passed
+from credssp.conformance.rule import Evidence, Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import describe_end, judge_refusal
 from credssp.conformance.scripted_server import ScriptedServer, ServerScript, certificate_of
 from credssp.conformance.setup import ClientTarget, RdpAnswer, Setup
@@ -128,6 +128,16 @@ class ClientRun:
         if served.answers:
             return failed(f"{what}: the client went on")
         return self._ended(served, what)
+
+    def stopped_or_lenient(self, served: ScriptedServer, what: str) -> Outcome:
+        """Judge a client that should not send authInfo, and may."""
+        return lenient(f"{what} was taken") if served.delegated_something else self.stopped(served, what)
+
+    def completed_rightly(self, served: ScriptedServer, what: str) -> Outcome:
+        """Judge a client that must complete the login, and bind in the form of the version to the right key."""
+        if served.key_message is not None and not served.client_key_right:
+            return failed(f"{what}: the client's pubKeyAuth is not what version {served.effective} wants")
+        return self.completed(served, what)
 
     def _ended(self, served: ScriptedServer, what: str) -> Outcome:
         return judge_refusal(served.end, served.crash, accepted=failed(f"{what}: the client went on"))

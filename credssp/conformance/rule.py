@@ -19,7 +19,7 @@ skip      the rule cannot be tried on this peer or over this transport; the reas
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -40,6 +40,7 @@ __all__ = [
     "Skipped",
     "Verdict",
     "failed",
+    "first_fault",
     "lenient",
     "passed",
 ]
@@ -180,6 +181,16 @@ def lenient(detail: str) -> Outcome:
     return Outcome(Verdict.LENIENT, detail)
 
 
+def first_fault(outcomes: Iterable[Outcome]) -> Outcome:
+    """Return the first that is no pass; nothing after it is tried. A pass, where all pass: the only one as it is."""
+    passes = []
+    for outcome in outcomes:
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+        passes.append(outcome)
+    return passes[0] if len(passes) == 1 else passed()
+
+
 CaseFunction: TypeAlias = Callable[[Any], Outcome]
 """Takes a ServerRun, a ClientRun or an Observation, by the kind of the case."""
 
@@ -193,7 +204,6 @@ class Case:
         side: the side it judges, client or server.
         function: tries it.
         needs: what the peer's transport must offer, see `credssp.conformance.run.FEATURES`.
-        variant: how the peer must be set up, for those that can be; empty for any set-up.
         passive: whether it only looks at exchanges (and so judges fixtures too) and provokes nothing.
     """
 
@@ -201,7 +211,6 @@ class Case:
     side: Role
     function: CaseFunction
     needs: frozenset[str] = frozenset()
-    variant: str = ""
     passive: bool = False
 
 
@@ -222,55 +231,45 @@ class Catalogue:
         """All cases, in the order of their rules."""
         return tuple(sorted(self._cases, key=lambda case: _place(case.rule)))
 
-    def rule(
-        self, rule_id: str, title: str, level: Level, role: Role, section: str, stimulus: str, expected: str
-    ) -> Rule:
-        """Declare a rule.
+    def __getitem__(self, rule_id: str) -> Rule:
+        """Return the rule with this id."""
+        return self._rules[rule_id]
+
+    def declare(self, *rules: tuple[str, str, Level, Role, str, str, str]) -> None:
+        """Declare rules: the fields of `Rule`, in that order.
 
         Raises:
-            LocalProtocolError: the id is taken.
+            LocalProtocolError: an id is taken.
         """
-        if rule_id in self._rules:
-            raise LocalProtocolError(f"{rule_id} is declared twice")
-        rule = Rule(rule_id, title, level, role, section, stimulus, expected)
-        self._rules[rule_id] = rule
-        return rule
+        for rule in rules:
+            if rule[0] in self._rules:
+                raise LocalProtocolError(f"{rule[0]} is declared twice")
+            self._rules[rule[0]] = Rule(*rule)
 
-    def server(self, rule: Rule, *needs: str, variant: str = "") -> Callable[[CaseFunction], CaseFunction]:
-        """Declare a case that plays a client against a server."""
-        return self._declare(rule, Role.SERVER, needs, variant, passive=False)
+    def server(self, rule_id: str, *needs: str) -> Callable[[CaseFunction], CaseFunction]:
+        """Declare a case that logs on to a server."""
+        return self._declare((Role.SERVER,), rule_id, needs)
 
-    def client(self, rule: Rule, *needs: str, variant: str = "") -> Callable[[CaseFunction], CaseFunction]:
-        """Declare a case that plays a server against a client."""
-        return self._declare(rule, Role.CLIENT, needs, variant, passive=False)
+    def client(self, rule_id: str, *needs: str) -> Callable[[CaseFunction], CaseFunction]:
+        """Declare a case that serves a client."""
+        return self._declare((Role.CLIENT,), rule_id, needs)
 
-    def observe(self, rule: Rule) -> Callable[[CaseFunction], CaseFunction]:
-        """Declare a case that looks at an exchange, for every side that the rule judges."""
-
-        def declare(function: CaseFunction) -> CaseFunction:
-            for side in rule.role.sides:
-                self._add(Case(rule, side, function, passive=True))
-            return function
-
-        return declare
+    def observe(self, rule_id: str) -> Callable[[CaseFunction], CaseFunction]:
+        """Declare a case that looks at a login, for every side that the rule judges."""
+        return self._declare(self._rules[rule_id].role.sides, rule_id, (), passive=True)
 
     def _declare(
-        self, rule: Rule, side: Role, needs: tuple[str, ...], variant: str, *, passive: bool
+        self, sides: tuple[Role, ...], rule_id: str, needs: tuple[str, ...], *, passive: bool = False
     ) -> Callable[[CaseFunction], CaseFunction]:
+        rule = self._rules[rule_id]
+        if not set(sides) <= set(rule.role.sides):
+            raise LocalProtocolError(f"{rule_id} judges no {sides[0].value}")
+
         def declare(function: CaseFunction) -> CaseFunction:
-            self._add(Case(rule, side, function, frozenset(needs), variant, passive))
+            self._cases += [Case(rule, side, function, frozenset(needs), passive) for side in sides]
             return function
 
         return declare
-
-    def _add(self, case: Case) -> None:
-        if case.side not in case.rule.role.sides:
-            raise LocalProtocolError(f"{case.rule.id} judges no {case.side.value}")
-        self._cases.append(case)
-
-    def of(self, side: Role) -> Iterator[Case]:
-        """Yield the cases that judge this side."""
-        return (case for case in self._cases if case.side is side)
 
 
 AREAS: Final = {

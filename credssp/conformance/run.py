@@ -271,6 +271,14 @@ class ServerRun:
             return Outcome(Verdict.CRASH, login.crash) if login.crash else verdict
         return judge_refusal(login.end, login.crash, accepted=verdict)
 
+    def refused_or_lenient(self, login: ScriptedClient, what: str) -> Outcome:
+        """Judge a login that should be refused as `refused` has it, and may be taken."""
+        return self.refused(login, what, or_lenient=True)
+
+    def key_refused_or_lenient(self, login: ScriptedClient, what: str) -> Outcome:
+        """Judge a login that should not get a pubKeyAuth of the server, and may."""
+        return lenient(f"{what} was taken") if login.key_answered else self.key_refused(login, what)
+
     def key_refused(self, login: ScriptedClient, what: str) -> Outcome:
         """Judge a login that must not get a pubKeyAuth of the server."""
         if login.key_answered:

@@ -11,9 +11,12 @@ from credssp.conformance.links import Link
 from credssp.exchange.account import LogonAccount
 from credssp.kerberos.tickets import ServiceKey
 
-__all__ = ["FEATURES", "FORMS", "VARIANTS", "ClientTarget", "RdpAnswer", "ServerTarget", "Setup", "WireForm"]
+__all__ = ["FEATURES", "FORMS", "VARIANTS", "ClientTarget", "KeyType", "RdpAnswer", "ServerTarget", "Setup", "WireForm"]
 
 WireForm: TypeAlias = Literal["", "ntlm", "spnego", "kerberos", "spnego-kerberos"]
+
+KeyType: TypeAlias = Literal["", "rsa", "p256", "ed25519", "ed25519-ff"]
+"""Kinds of a server's key: an Ed25519 key that begins with FF is one of them."""
 
 FORMS: Final[dict[WireForm, str]] = {
     "ntlm": "bare NTLM",
@@ -49,7 +52,7 @@ class Setup:
     """
 
     min_version: int = 2
-    key_type: Literal["", "rsa", "p256", "ed25519", "ed25519-ff"] = ""
+    key_type: KeyType = ""
     form: WireForm = ""
     restricted_admin: bool = False
     deny: bool = False

@@ -1,15 +1,135 @@
-"""The catalogue that all areas declare into, and short names for what they write."""
+"""The catalogue that all areas declare into, short names for what they write, and rows: cases that are data.
+
+Most cases try one or several logins and judge them all in the same way. Such a case is a row of `logins` (a server is
+judged) or `serves` (a client is): the rule, the judgement, and what is tried. Others are functions.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Collection
+from typing import Any, Final
 
-from credssp.conformance.rule import Catalogue, Level, Role
+from credssp.conformance.client_run import ClientRun
+from credssp.conformance.rule import (
+    CaseFunction,
+    Catalogue,
+    Level,
+    Outcome,
+    Role,
+    Skipped,
+    Verdict,
+    first_fault,
+    passed,
+)
+from credssp.conformance.run import ServerRun
+from credssp.conformance.scripted_client import ScriptedClient
+from credssp.conformance.scripted_server import ScriptedServer
+from credssp.protocol_version import VERSIONS, has_hashed_binding
 
-__all__ = ["BOTH", "CATALOGUE", "CLIENT", "MAY", "MUST", "ROBUSTNESS", "SECURITY", "SERVER", "SHOULD"]
+__all__ = [
+    "BOTH",
+    "CATALOGUE",
+    "CLIENT",
+    "HASHED",
+    "MAY",
+    "MUST",
+    "PLAIN",
+    "ROBUSTNESS",
+    "SECURITY",
+    "SERVER",
+    "SHOULD",
+    "Try",
+    "in_versions",
+    "logins",
+    "serves",
+    "stopped_in_each_form",
+]
 
 CATALOGUE: Final = Catalogue()
 
 MUST, SHOULD, MAY = Level.MUST, Level.SHOULD, Level.MAY
 ROBUSTNESS, SECURITY = Level.ROBUSTNESS, Level.SECURITY
 CLIENT, SERVER, BOTH = Role.CLIENT, Role.SERVER, Role.BOTH
+
+HASHED: Final = tuple(version for version in reversed(VERSIONS) if has_hashed_binding(version))
+"""The versions that bind with hashes, the highest first."""
+PLAIN: Final = tuple(version for version in reversed(VERSIONS) if not has_hashed_binding(version))
+"""Those that bind with the key itself."""
+
+
+class Try:
+    """One login to be judged.
+
+    Args:
+        what: what is tried, in words.
+        script: arguments of the login: those of a script, and the set-up.
+    """
+
+    def __init__(self, what: str, **script: Any) -> None:
+        self.what = what
+        self.script = script
+
+
+def in_versions(versions: tuple[int, ...], what: str, **script: Any) -> tuple[Try, ...]:
+    """Return the same try in several versions."""
+    return tuple(Try(f"{what} in version {version}", version=version, **script) for version in versions)
+
+
+def logins(
+    *rows: tuple[str, Callable[[ServerRun, ScriptedClient, str], Outcome], *tuple[Try, ...]],
+    via: Callable[..., ScriptedClient] = ServerRun.login,
+    before: Callable[[ServerRun], object] | None = None,
+    needs: Collection[str] = (),
+) -> None:
+    """Declare cases against servers that try logins and judge them alike; the first that is no pass counts.
+
+    Args:
+        rows: id of the rule, how to judge, and what is tried.
+        via: the method of `ServerRun` that logs on.
+        before: what has to work first; may raise Skipped.
+        needs: what the peer's transport must offer.
+    """
+    for rule_id, judge, *tries in rows:
+        CATALOGUE.server(rule_id, *needs)(_trying(judge, tries, via, before))
+
+
+def serves(
+    *rows: tuple[str, Callable[[ClientRun, ScriptedServer, str], Outcome], *tuple[Try, ...]],
+    via: Callable[..., ScriptedServer] = ClientRun.serve,
+    before: Callable[[ClientRun], object] | None = None,
+    needs: Collection[str] = (),
+) -> None:
+    """Declare cases against clients, as `logins`."""
+    for rule_id, judge, *tries in rows:
+        CATALOGUE.client(rule_id, *needs)(_trying(judge, tries, via, before))
+
+
+def _trying(
+    judge: Callable[[Any, Any, str], Outcome],
+    tries: list[Try],
+    via: Callable[..., Any],
+    before: Callable[[Any], object] | None,
+) -> CaseFunction:
+    def case(run: Any) -> Outcome:
+        if before is not None:
+            before(run)
+        return first_fault(judge(run, via(run, **each.script), each.what) for each in tries)
+
+    return case
+
+
+def stopped_in_each_form(run: ClientRun, what: str, **script: Any) -> Outcome:
+    """Judge a client that must stop in either form of the binding, of those in which a good login works."""
+    tried = False
+    for version in (HASHED[0], PLAIN[0]):
+        try:
+            served = run.serve(version=version, **script)
+        except Skipped:
+            continue
+        tried = True
+        outcome = run.stopped(served, f"version {version}: {what}")
+        if outcome.verdict is not Verdict.PASS:
+            return outcome
+    if not tried:
+        raise Skipped("no good login works")
+    return passed()

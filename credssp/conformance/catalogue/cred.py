@@ -10,10 +10,14 @@ from credssp.conformance.catalogue._base import (
     ROBUSTNESS,
     SECURITY,
     SERVER,
+    Try,
+    logins,
+    serves,
+    stopped_in_each_form,
 )
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.observation import Observation
-from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
+from credssp.conformance.rule import Outcome, Skipped, failed, lenient, passed
 from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.conformance.samples import SMART_CARD_SAMPLE, remote_guard, smart_card
 from credssp.conformance.scripted_server import nothing_delegated
@@ -27,36 +31,57 @@ from credssp.wire.der import write_explicit, write_integer, write_octet_string, 
 from credssp.wire.ts_credentials import TSCredentials, TSPasswordCreds
 from credssp.wire.ts_request import TSRequest
 
-rule = CATALOGUE.rule
+# fmt: off
+CATALOGUE.declare(
+    ("CSSP-CRED-01", "no credentials without a verified server", SECURITY, CLIENT, "3.1.5 step 5",
+     "a pubKeyAuth of zeros that does not open, in versions 6 and 4", "no authInfo: the core of the protocol"),
+    ("CSSP-CRED-02", "authInfo comes last", SECURITY, CLIENT, "3.1.5 steps 2, 3 and 5", "a good login",
+     "no authInfo before the server's pubKeyAuth"),
+    ("CSSP-CRED-03", "TSCredentials in DER, texts in UTF-16LE", MUST, CLIENT, "2.2 <6>; 2.2.1.2, 2.2.1.2.1",
+     "a good login", "one TSCredentials, credType 1, 2 or 6, texts without terminator"),
+    ("CSSP-CRED-04", "authInfo comes alone", MUST, CLIENT, "3.1.5 step 5", "a good login",
+     "no negoTokens and no pubKeyAuth beside authInfo"),
+    ("CSSP-CRED-05", "Restricted Admin delegates nothing", SECURITY, CLIENT, "[MS-RDPBCGR] 2.2.1.1.1, 2.2.1.2.1",
+     "the client asks for Restricted Admin, the server has it", "three empty strings"),
+    ("CSSP-CRED-06", "policy decides who gets credentials", SECURITY, CLIENT, "3.1.1 <23>; 5.1",
+     "a client whose policy names no server", "no authInfo"),
+    ("CSSP-CRED-07", "authInfo that does not open or decode", MUST, SERVER, "2.2.1 authInfo; 2.2.1.2; [MS-NLMP] 3.4.2",
+     "a wrong signature; no DER; a TSCredentials cut short", "refused"),
+    ("CSSP-CRED-08", "an unknown credType", MUST, SERVER, "2.2.1.2 credType", "credType 7", "refused"),
+    ("CSSP-CRED-09", "the last message without authInfo", ROBUSTNESS, SERVER, "3.1.5 step 5",
+     "a TSRequest with nothing but a version in place of authInfo", "refused"),
+    ("CSSP-CRED-10", "delegating another account", ROBUSTNESS, SERVER, "3.1.5 step 5",
+     "credentials of another user than the one who logged on", "the application's business: taken or refused"),
+    ("CSSP-CRED-11", "octets behind TSCredentials", ROBUSTNESS, SERVER, "2.2.1.2; X.690",
+     "two octets behind TSCredentials inside authInfo", "refused (or ignored: lenient)"),
+    ("CSSP-CRED-12", "an empty domain and a UPN", ROBUSTNESS, SERVER, "2.2.1.2.1", "user@realm with an empty domain",
+     "taken"),
+    ("CSSP-CRED-13", "passwords of every kind", ROBUSTNESS, SERVER, "2.2.1.2.1",
+     "a password beyond ASCII and the BMP, and one of 512 characters", "taken"),
+    ("CSSP-CRED-14", "smart card credentials", ROBUSTNESS, SERVER, "2.2.1.2.2",
+     "TSSmartCardCreds without userHint and domainHint", "taken"),
+    ("CSSP-CRED-15", "the smart card example of the specification", ROBUSTNESS, SERVER, "4; 2.2.1.2.2.1",
+     "the TSCredentials of section 4", "taken"),
+    ("CSSP-CRED-16", "Remote Credential Guard", ROBUSTNESS, SERVER, "2.2.1.2.3",
+     "TSRemoteGuardCreds with 0, 1 and 3 supplemental packages", "taken (over RDP only where it was negotiated)"),
+    ("CSSP-CRED-17", "a password where Remote Credential Guard was negotiated", ROBUSTNESS, SERVER,
+     "[MS-RDPBCGR] 2.2.1.1.1", "the mode is asked for and confirmed, then credType 1 arrives",
+     "refused (or taken: lenient)"),
+    ("CSSP-CRED-20", "Remote Credential Guard that nobody negotiated", ROBUSTNESS, SERVER, "[MS-RDPBCGR] 2.2.1.2.1",
+     "TSRemoteGuardCreds without the flag in the negotiation", "refused"),
+    ("CSSP-CRED-18", "authInfo too early", ROBUSTNESS, SERVER, "3.1.5 steps 2 and 3", "authInfo beside pubKeyAuth",
+     "refused, or ignored; never sent back"),
+    ("CSSP-CRED-19", "exactly one set of credentials", MUST, CLIENT, "3.1.5 step 5; 2.2.1.2", "a good login",
+     "one message with authInfo, one structure in it, nothing behind it"),
+)
+# fmt: on
+
 RESTRICTED_ADMIN_SUPPORTED = 0x08
 REMOTE_GUARD_REQUIRED, REMOTE_GUARD_SUPPORTED = 0x02, 0x10
 SSL_HYBRID = 0x3
 
 
-@CATALOGUE.client(
-    rule("CSSP-CRED-01", "no credentials without a verified server", SECURITY, CLIENT, "3.1.5 step 5",
-         "a pubKeyAuth of zeros that does not open, in versions 6 and 4", "no authInfo: the core of the protocol")
-)  # fmt: skip
-def _nothing_unverified(run: ClientRun) -> Outcome:
-    tried = 0
-    for version in (6, 4):
-        try:
-            served = run.serve(version=version, key_octets=lambda _, data: bytes(len(data)))
-        except Skipped:
-            continue
-        tried += 1
-        outcome = run.stopped(served, f"version {version}: a pubKeyAuth of zeros")
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    if not tried:
-        raise Skipped("no good login works")
-    return passed()
-
-
-@CATALOGUE.observe(
-    rule("CSSP-CRED-02", "authInfo comes last", SECURITY, CLIENT, "3.1.5 steps 2, 3 and 5",
-         "a good login", "no authInfo before the server's pubKeyAuth")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-CRED-02")
 def _not_early(seen: Observation) -> Outcome:
     verified = False
     for sender, request in ((each.sender, each.message) for each in seen.login.requests):
@@ -77,10 +102,7 @@ def _auth_info(seen: Observation) -> bytes:
     return plain
 
 
-@CATALOGUE.observe(
-    rule("CSSP-CRED-03", "TSCredentials in DER, texts in UTF-16LE", MUST, CLIENT, "2.2 <6>; 2.2.1.2, 2.2.1.2.1",
-         "a good login", "one TSCredentials, credType 1, 2 or 6, texts without terminator")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-CRED-03")
 def _well_formed(seen: Observation) -> Outcome:
     plain = _auth_info(seen)
     try:
@@ -98,10 +120,7 @@ def _well_formed(seen: Observation) -> Outcome:
     return passed(f"credType {int(decoded.cred_type)}")
 
 
-@CATALOGUE.observe(
-    rule("CSSP-CRED-04", "authInfo comes alone", MUST, CLIENT, "3.1.5 step 5",
-         "a good login", "no negoTokens and no pubKeyAuth beside authInfo")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-CRED-04")
 def _alone(seen: Observation) -> Outcome:
     found = [request for request in seen.requests if request.auth_info is not None]
     if not found:
@@ -112,10 +131,7 @@ def _alone(seen: Observation) -> Outcome:
     return passed()
 
 
-@CATALOGUE.client(
-    rule("CSSP-CRED-05", "Restricted Admin delegates nothing", SECURITY, CLIENT, "[MS-RDPBCGR] 2.2.1.1.1, 2.2.1.2.1",
-         "the client asks for Restricted Admin, the server has it", "three empty strings"), "x224",
-)  # fmt: skip
+@CATALOGUE.client("CSSP-CRED-05", "x224")
 def _restricted_admin(run: ClientRun) -> Outcome:
     served = run.try_serve(Setup(restricted_admin=True), rdp=RdpAnswer(flags=RESTRICTED_ADMIN_SUPPORTED))
     if served.delegated is None:
@@ -123,129 +139,17 @@ def _restricted_admin(run: ClientRun) -> Outcome:
     return passed() if nothing_delegated(served.delegated) else failed("credentials that are not empty")
 
 
-@CATALOGUE.client(
-    rule("CSSP-CRED-06", "policy decides who gets credentials", SECURITY, CLIENT, "3.1.1 <23>; 5.1",
-         "a client whose policy names no server", "no authInfo")
-)  # fmt: skip
-def _policy(run: ClientRun) -> Outcome:
-    run.baseline()
-    served = run.try_serve(Setup(deny=True))
-    return run.stopped(served, "a policy that allows nobody")
-
-
-def _server_refuses(run: ServerRun, credentials: bytes, what: str, *, or_lenient: bool = False) -> Outcome:
-    return run.refused(run.login(credentials=credentials), what, or_lenient=or_lenient)
-
-
-@CATALOGUE.server(
-    rule("CSSP-CRED-07", "authInfo that does not open or decode", MUST, SERVER,
-         "2.2.1 authInfo; 2.2.1.2; [MS-NLMP] 3.4.2",
-         "a wrong signature; no DER; a TSCredentials cut short", "refused")
-)  # fmt: skip
-def _corrupt(run: ServerRun) -> Outcome:
-    outcome = run.refused(run.login(auth_octets=lambda d: d[:6] + bytes((d[6] ^ 1,)) + d[7:]), "a wrong signature")
-    for data, what in ((b"no DER at all", "authInfo that is no DER"), (_password("x")[:-3], "authInfo cut short")):
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-        outcome = _server_refuses(run, data, what)
-    return outcome
-
-
 def _password(password: str, *, username: str = "alice", domain: str = "") -> bytes:
     return PasswordCredentials(username, password, domain=domain).to_wire().encode()
 
 
-@CATALOGUE.server(
-    rule("CSSP-CRED-08", "an unknown credType", MUST, SERVER, "2.2.1.2 credType",
-         "credType 7", "refused")
-)  # fmt: skip
-def _unknown_type(run: ServerRun) -> Outcome:
-    inner = write_sequence(*(write_explicit(n, write_octet_string(b"")) for n in range(3)))
-    data = write_sequence(write_explicit(0, write_integer(7)), write_explicit(1, write_octet_string(inner)))
-    return _server_refuses(run, data, "credType 7")
-
-
-@CATALOGUE.server(
-    rule("CSSP-CRED-09", "the last message without authInfo", ROBUSTNESS, SERVER, "3.1.5 step 5",
-         "a TSRequest with nothing but a version in place of authInfo", "refused")
-)  # fmt: skip
-def _nothing_delegated(run: ServerRun) -> Outcome:
-    login = run.login(auth=lambda _, message: TSRequest(message.version))
-    return run.refused(login, "a last message without authInfo")
-
-
-@CATALOGUE.server(
-    rule("CSSP-CRED-10", "delegating another account", ROBUSTNESS, SERVER, "3.1.5 step 5",
-         "credentials of another user than the one who logged on", "the application's business: taken or refused")
-)  # fmt: skip
-def _other_user(run: ServerRun) -> Outcome:
-    return run.either(run.login(credentials=_password("other", username="bob")), "credentials of another user")
-
-
-@CATALOGUE.server(
-    rule("CSSP-CRED-11", "octets behind TSCredentials", ROBUSTNESS, SERVER, "2.2.1.2; X.690",
-         "two octets behind TSCredentials inside authInfo", "refused (or ignored: lenient)")
-)  # fmt: skip
-def _trailing(run: ServerRun) -> Outcome:
-    return _server_refuses(run, _password("x") + b"\0\0", "octets behind TSCredentials", or_lenient=True)
-
-
-@CATALOGUE.server(
-    rule("CSSP-CRED-12", "an empty domain and a UPN", ROBUSTNESS, SERVER, "2.2.1.2.1",
-         "user@realm with an empty domain", "taken")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-CRED-12")
 def _upn(run: ServerRun) -> Outcome:
     login = run.login(credentials=_password(run.target.account.password.reveal(), username="alice@lab.test"))
     return run.taken(login, "a UPN with an empty domain")
 
 
-@CATALOGUE.server(
-    rule("CSSP-CRED-13", "passwords of every kind", ROBUSTNESS, SERVER, "2.2.1.2.1",
-         "a password beyond ASCII and the BMP, and one of 512 characters", "taken")
-)  # fmt: skip
-def _passwords(run: ServerRun) -> Outcome:
-    for password in ("Grün-пароль-密码-\U0001f511", "x" * 512):
-        outcome = run.taken(run.login(credentials=_password(password)), f"a password of {len(password)} characters")
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return passed()
-
-
-@CATALOGUE.server(
-    rule("CSSP-CRED-14", "smart card credentials", ROBUSTNESS, SERVER, "2.2.1.2.2",
-         "TSSmartCardCreds without userHint and domainHint", "taken")
-)  # fmt: skip
-def _smart_cards(run: ServerRun) -> Outcome:
-    return run.taken(run.login(credentials=smart_card()), "smart card credentials")
-
-
-@CATALOGUE.server(
-    rule("CSSP-CRED-15", "the smart card example of the specification", ROBUSTNESS, SERVER, "4; 2.2.1.2.2.1",
-         "the TSCredentials of section 4", "taken")
-)  # fmt: skip
-def _sample(run: ServerRun) -> Outcome:
-    return run.taken(run.login(credentials=SMART_CARD_SAMPLE), "the example of section 4")
-
-
-@CATALOGUE.server(
-    rule("CSSP-CRED-16", "Remote Credential Guard", ROBUSTNESS, SERVER, "2.2.1.2.3",
-         "TSRemoteGuardCreds with 0, 1 and 3 supplemental packages", "taken (over RDP only where it was negotiated)")
-)  # fmt: skip
-def _remote_guards(run: ServerRun) -> Outcome:
-    if "x224" in run.target.features:
-        raise Skipped("over RDP the mode has to be negotiated; see CSSP-CRED-17")
-    for count in (0, 1, 3):
-        outcome = run.taken(run.login(credentials=remote_guard(count)), f"{count} supplemental packages")
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return passed()
-
-
-@CATALOGUE.server(
-    rule("CSSP-CRED-17", "a password where Remote Credential Guard was negotiated", ROBUSTNESS, SERVER,
-         "[MS-RDPBCGR] 2.2.1.1.1",
-         "the mode is asked for and confirmed, then credType 1 arrives", "refused (or taken: lenient)"), "x224",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-CRED-17", "x224")
 def _password_in_guard_mode(run: ServerRun) -> Outcome:
     link = run.raw(Setup(remote_guard=True))
     answer = ask(link, SSL_HYBRID, run.target.timeout, flags=REMOTE_GUARD_REQUIRED)
@@ -256,19 +160,7 @@ def _password_in_guard_mode(run: ServerRun) -> Outcome:
     return run.refused(login, "a password in place of Remote Credential Guard buffers", or_lenient=True)
 
 
-@CATALOGUE.server(
-    rule("CSSP-CRED-20", "Remote Credential Guard that nobody negotiated", ROBUSTNESS, SERVER,
-         "[MS-RDPBCGR] 2.2.1.2.1",
-         "TSRemoteGuardCreds without the flag in the negotiation", "refused"), "x224",
-)  # fmt: skip
-def _unasked_guard(run: ServerRun) -> Outcome:
-    return _server_refuses(run, remote_guard(1), "Remote Credential Guard that was not negotiated")
-
-
-@CATALOGUE.server(
-    rule("CSSP-CRED-18", "authInfo too early", ROBUSTNESS, SERVER, "3.1.5 steps 2 and 3",
-         "authInfo beside pubKeyAuth", "refused, or ignored; never sent back")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-CRED-18")
 def _early(run: ServerRun) -> Outcome:
     login = run.login(key=lambda _, message: mutate.replaced(message, auth_info=bytes(64)))
     if login.key_reply is not None:
@@ -280,10 +172,7 @@ def _early(run: ServerRun) -> Outcome:
     return judge_refusal(login.end, login.crash, accepted=failed("the server went on"))
 
 
-@CATALOGUE.observe(
-    rule("CSSP-CRED-19", "exactly one set of credentials", MUST, CLIENT, "3.1.5 step 5; 2.2.1.2",
-         "a good login", "one message with authInfo, one structure in it, nothing behind it")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-CRED-19")
 def _exactly_one(seen: Observation) -> Outcome:
     count = sum(1 for request in seen.requests if request.auth_info is not None)
     if not count:
@@ -293,3 +182,80 @@ def _exactly_one(seen: Observation) -> Outcome:
     plain = _auth_info(seen)
     tags = mutate.member_tags(plain)
     return passed() if tags == [0xA0, 0xA1] else failed("TSCredentials has other members than credType and credentials")
+
+
+def _unknown_type() -> bytes:
+    inner = write_sequence(*(write_explicit(n, write_octet_string(b"")) for n in range(3)))
+    return write_sequence(write_explicit(0, write_integer(7)), write_explicit(1, write_octet_string(inner)))
+
+
+def _no_rdp(run: ServerRun) -> None:
+    if "x224" in run.target.features:
+        raise Skipped("over RDP the mode has to be negotiated; see CSSP-CRED-17")
+
+
+def _flipped(data: bytes) -> bytes:
+    return data[:6] + bytes((data[6] ^ 1,)) + data[7:]
+
+
+logins(
+    (
+        "CSSP-CRED-07",
+        ServerRun.refused,
+        Try("a wrong signature", auth_octets=_flipped),
+        Try("authInfo that is no DER", credentials=b"no DER at all"),
+        Try("authInfo cut short", credentials=_password("x")[:-3]),
+    ),
+    ("CSSP-CRED-08", ServerRun.refused, Try("credType 7", credentials=_unknown_type())),
+    (
+        "CSSP-CRED-09",
+        ServerRun.refused,
+        Try("a last message without authInfo", auth=lambda _, message: TSRequest(message.version)),
+    ),
+    (
+        "CSSP-CRED-10",
+        ServerRun.either,
+        Try("credentials of another user", credentials=_password("other", username="bob")),
+    ),
+    (
+        "CSSP-CRED-11",
+        ServerRun.refused_or_lenient,
+        Try("octets behind TSCredentials", credentials=_password("x") + b"\0\0"),
+    ),
+    (
+        "CSSP-CRED-13",
+        ServerRun.taken,
+        *(
+            Try(f"a password of {len(password)} characters", credentials=_password(password))
+            for password in ("Grün-пароль-密码-\U0001f511", "x" * 512)
+        ),
+    ),
+    ("CSSP-CRED-14", ServerRun.taken, Try("smart card credentials", credentials=smart_card())),
+    ("CSSP-CRED-15", ServerRun.taken, Try("the example of section 4", credentials=SMART_CARD_SAMPLE)),
+)
+logins(
+    (
+        "CSSP-CRED-16",
+        ServerRun.taken,
+        *(Try(f"{count} supplemental packages", credentials=remote_guard(count)) for count in (0, 1, 3)),
+    ),
+    before=_no_rdp,
+)
+logins(
+    (
+        "CSSP-CRED-20",
+        ServerRun.refused,
+        Try("Remote Credential Guard that was not negotiated", credentials=remote_guard(1)),
+    ),
+    needs=("x224",),
+)
+serves(
+    ("CSSP-CRED-06", ClientRun.stopped, Try("a policy that allows nobody", setup=Setup(deny=True))),
+    via=ClientRun.try_serve,
+    before=ClientRun.baseline,
+)
+
+
+@CATALOGUE.client("CSSP-CRED-01")
+def _nothing_unverified(run: ClientRun) -> Outcome:
+    return stopped_in_each_form(run, "a pubKeyAuth of zeros", key_octets=lambda _, data: bytes(len(data)))

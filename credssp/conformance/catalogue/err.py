@@ -13,6 +13,9 @@ from credssp.conformance.catalogue._base import (
     SECURITY,
     SERVER,
     SHOULD,
+    Try,
+    logins,
+    serves,
 )
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.connection import End
@@ -23,7 +26,49 @@ from credssp.conformance.scripted_client import ScriptedClient
 from credssp.conformance.scripted_server import ScriptedServer
 from credssp.wire.ts_request import TSRequest
 
-rule = CATALOGUE.rule
+# fmt: off
+CATALOGUE.declare(
+    ("CSSP-ERR-01", "a wrong password is told to version 6", SHOULD, SERVER, "3.1.5 step 2; 2.2.1 errorCode",
+     "a wrong password, version 6", "a TSRequest with errorCode STATUS_LOGON_FAILURE"),
+    ("CSSP-ERR-02", "a wrong password is told to versions 3 and 4", SHOULD, SERVER, "3.1.5 step 2; 2.2.1 errorCode",
+     "a wrong password, versions 3 and 4", "errorCode"),
+    ("CSSP-ERR-03", "a wrong password in version 5", ROBUSTNESS, SERVER, "2.2.1 errorCode; 3.1.5 step 2",
+     "a wrong password, version 5",
+     "refused; with errorCode as step 2 says, or without as 2.2.1 does: the two sections do not agree"),
+    ("CSSP-ERR-04", "version 2 has no errorCode", ROBUSTNESS, SERVER, "2.2.1 errorCode <12>; 3.1.5 step 2",
+     "a wrong password, version 2", "refused without errorCode"),
+    ("CSSP-ERR-05", "errorCode is a signed number of four octets", ROBUSTNESS, SERVER, "2.2.1 errorCode; X.690 8.3",
+     "a refusal with errorCode", "02 04 C0 ..; five octets are refused by FreeRDP and sspi-rs"),
+    ("CSSP-ERR-06", "errorCode ends it", MUST, CLIENT, "3.1.5 step 2",
+     "errorCode in place of the second and of the fourth message", "stops at once, and reports that NTSTATUS"),
+    ("CSSP-ERR-07", "errorCode in five octets", ROBUSTNESS, CLIENT, "X.690 8.3", "02 05 00 C0 00 00 6D",
+     "stops, and reports the same NTSTATUS"),
+    ("CSSP-ERR-08", "errorCode beside a right pubKeyAuth", SECURITY, CLIENT, "3.1.5 step 2",
+     "errorCode STATUS_LOGON_FAILURE and a right pubKeyAuth in one message", "errorCode wins: no authInfo"),
+    ("CSSP-ERR-09", "errorCode 0 beside a right pubKeyAuth", ROBUSTNESS, CLIENT, "3.1.5 step 2",
+     "errorCode 0, which is no failure code, and a right pubKeyAuth",
+     "stops, since the field is there (or takes it for no error: lenient)"),
+    ("CSSP-ERR-10", "reasons are told apart", MUST, CLIENT, "3.1.5 step 2; [MS-ERREF] 2.3.1",
+     "expired, must change, locked out, disabled, logon failure", "five different errors"),
+    ("CSSP-ERR-11", "an errorCode without a name", MUST, CLIENT, "3.1.5 step 2", "errorCode 0xC00700EA",
+     "stops; the number is kept"),
+    ("CSSP-ERR-12", "errorCode from versions that have none", MUST, CLIENT, "3.1.5 step 2",
+     "errorCode from servers of versions 2 and 5", "stops all the same"),
+    ("CSSP-ERR-13", "a close in place of an answer", ROBUSTNESS, CLIENT, "3.1.5",
+     "close_notify in place of the fourth message", "the login failed; no hang"),
+    ("CSSP-ERR-14", "errorCode of a client", ROBUSTNESS, SERVER, "2.2.1 errorCode",
+     "errorCode in place of the third message", "the login ends"),
+    ("CSSP-ERR-15", "errorCode as the first message", ROBUSTNESS, SERVER, "2.2.1 errorCode",
+     "a TSRequest with nothing but errorCode", "the login ends; the answer, if any, is no larger than a refusal"),
+    ("CSSP-ERR-16", "a refusal repeats nothing", ROBUSTNESS, SERVER, "3.1.5 step 2", "a wrong password",
+     "errorCode alone: neither the client's pubKeyAuth nor its token"),
+    ("CSSP-ERR-17", "unknown users look like wrong passwords", ROBUSTNESS, SERVER, "[MS-NLMP] 3.2.5.1.2",
+     "an unknown user; a wrong password", "the same answer, octet for octet"),
+    ("CSSP-ERR-18", "a silent client", ROBUSTNESS, SERVER, "3.1.2", "nothing at all after the TLS handshake",
+     "closed within the server's deadline"),
+)
+# fmt: on
+
 LOGON_FAILURE = 0xC000006D
 # PASSWORD_EXPIRED, PASSWORD_MUST_CHANGE, ACCOUNT_LOCKED_OUT, ACCOUNT_DISABLED, LOGON_FAILURE ([MS-ERREF] 2.3.1).
 REASONS = (0xC0000071, 0xC0000224, 0xC0000234, 0xC0000072, LOGON_FAILURE)
@@ -36,10 +81,7 @@ def _wrong_password(run: ServerRun, version: int = 6) -> ScriptedClient:
     return login
 
 
-@CATALOGUE.server(
-    rule("CSSP-ERR-01", "a wrong password is told to version 6", SHOULD, SERVER, "3.1.5 step 2; 2.2.1 errorCode",
-         "a wrong password, version 6", "a TSRequest with errorCode STATUS_LOGON_FAILURE")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-ERR-01")
 def _told(run: ServerRun) -> Outcome:
     login = _wrong_password(run)
     if login.error_code == LOGON_FAILURE:
@@ -53,10 +95,7 @@ def _told(run: ServerRun) -> Outcome:
     )
 
 
-@CATALOGUE.server(
-    rule("CSSP-ERR-02", "a wrong password is told to versions 3 and 4", SHOULD, SERVER, "3.1.5 step 2; 2.2.1 errorCode",
-         "a wrong password, versions 3 and 4", "errorCode")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-ERR-02")
 def _told_to_old(run: ServerRun) -> Outcome:
     for version in (3, 4):
         login = _wrong_password(run, version)
@@ -69,31 +108,18 @@ def _told_to_old(run: ServerRun) -> Outcome:
     return passed()
 
 
-@CATALOGUE.server(
-    rule("CSSP-ERR-03", "a wrong password in version 5", ROBUSTNESS, SERVER, "2.2.1 errorCode; 3.1.5 step 2",
-         "a wrong password, version 5",
-         "refused; with errorCode as step 2 says, or without as 2.2.1 does: the two sections do not agree")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-ERR-03")
 def _told_to_5_or_not(run: ServerRun) -> Outcome:
     login = _wrong_password(run, 5)
     return judge_refusal(login.end, login.crash, accepted=failed("the server went on"))
 
 
-@CATALOGUE.server(
-    rule("CSSP-ERR-04", "version 2 has no errorCode", ROBUSTNESS, SERVER, "2.2.1 errorCode <12>; 3.1.5 step 2",
-         "a wrong password, version 2", "refused without errorCode")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-ERR-04")
 def _not_told_to_2(run: ServerRun) -> Outcome:
     login = _wrong_password(run, 2)
     if login.error_code is not None:
         return failed(f"errorCode 0x{login.error_code:08X} to a client of version 2")
     return judge_refusal(login.end, login.crash, accepted=failed("the server went on"))
-
-
-ENCODING = rule(
-    "CSSP-ERR-05", "errorCode is a signed number of four octets", ROBUSTNESS, SERVER, "2.2.1 errorCode; X.690 8.3",
-    "a refusal with errorCode", "02 04 C0 ..; five octets are refused by FreeRDP and sspi-rs",
-)  # fmt: skip
 
 
 def _four_octets(data: bytes) -> Outcome:
@@ -104,7 +130,7 @@ def _four_octets(data: bytes) -> Outcome:
     return passed() if size == 4 else failed(f"{size} octets")
 
 
-@CATALOGUE.server(ENCODING)
+@CATALOGUE.server("CSSP-ERR-05")
 def _encoding(run: ServerRun) -> Outcome:
     login = _wrong_password(run)
     if login.error_code is None or login.end is None:
@@ -112,7 +138,7 @@ def _encoding(run: ServerRun) -> Outcome:
     return _four_octets(login.end.data)
 
 
-@CATALOGUE.observe(ENCODING)
+@CATALOGUE.observe("CSSP-ERR-05")
 def _encoding_seen(seen: Observation) -> Outcome:
     found = seen.login.with_field("error_code", seen.who)
     if found is not None:
@@ -132,10 +158,7 @@ def _error(code: int, version: int = 6) -> TSRequest:
     return TSRequest(version, error_code=code)
 
 
-@CATALOGUE.client(
-    rule("CSSP-ERR-06", "errorCode ends it", MUST, CLIENT, "3.1.5 step 2",
-         "errorCode in place of the second and of the fourth message", "stops at once, and reports that NTSTATUS")
-)  # fmt: skip
+@CATALOGUE.client("CSSP-ERR-06")
 def _error_code(run: ClientRun) -> Outcome:
     early = run.serve(challenge=lambda _, message: _error(0xC0000234, message.version))
     late = run.serve(key=lambda _, message: _error(0xC0000234, message.version))
@@ -148,10 +171,7 @@ def _error_code(run: ClientRun) -> Outcome:
     return _reported(early, 0xC0000234) or _reported(late, 0xC0000234) or passed()
 
 
-@CATALOGUE.client(
-    rule("CSSP-ERR-07", "errorCode in five octets", ROBUSTNESS, CLIENT, "X.690 8.3",
-         "02 05 00 C0 00 00 6D", "stops, and reports the same NTSTATUS")
-)  # fmt: skip
+@CATALOGUE.client("CSSP-ERR-07")
 def _unsigned(run: ClientRun) -> Outcome:
     served = run.serve(
         key=lambda _, message: mutate.raw_error_code(TSRequest(message.version), bytes.fromhex("00c000006d"))
@@ -160,27 +180,13 @@ def _unsigned(run: ClientRun) -> Outcome:
     return outcome if outcome.verdict is not Verdict.PASS else _reported(served, LOGON_FAILURE) or outcome
 
 
-@CATALOGUE.client(
-    rule("CSSP-ERR-08", "errorCode beside a right pubKeyAuth", SECURITY, CLIENT, "3.1.5 step 2",
-         "errorCode STATUS_LOGON_FAILURE and a right pubKeyAuth in one message", "errorCode wins: no authInfo")
-)  # fmt: skip
-def _error_wins(run: ClientRun) -> Outcome:
-    _knows_error_code(run)
-    served = run.serve(key=lambda _, message: mutate.replaced(message, error_code=LOGON_FAILURE))
-    return run.stopped(served, "errorCode beside a right pubKeyAuth")
-
-
 def _knows_error_code(run: ClientRun) -> None:
     version = run.baseline().requests[0].version
     if version < 3:
         raise Skipped(f"the client speaks version {version}, which has no errorCode (<12>)")
 
 
-@CATALOGUE.client(
-    rule("CSSP-ERR-09", "errorCode 0 beside a right pubKeyAuth", ROBUSTNESS, CLIENT, "3.1.5 step 2",
-         "errorCode 0, which is no failure code, and a right pubKeyAuth",
-         "stops, since the field is there (or takes it for no error: lenient)")
-)  # fmt: skip
+@CATALOGUE.client("CSSP-ERR-09")
 def _zero(run: ClientRun) -> Outcome:
     _knows_error_code(run)
     served = run.serve(key=lambda _, message: mutate.replaced(message, error_code=0))
@@ -189,10 +195,7 @@ def _zero(run: ClientRun) -> Outcome:
     return run.stopped(served, "errorCode 0")
 
 
-@CATALOGUE.client(
-    rule("CSSP-ERR-10", "reasons are told apart", MUST, CLIENT, "3.1.5 step 2; [MS-ERREF] 2.3.1",
-         "expired, must change, locked out, disabled, logon failure", "five different errors"), "report",
-)  # fmt: skip
+@CATALOGUE.client("CSSP-ERR-10", "report")
 def _reasons(run: ClientRun) -> Outcome:
     texts = set()
     for code in REASONS:
@@ -206,33 +209,14 @@ def _reasons(run: ClientRun) -> Outcome:
     )
 
 
-@CATALOGUE.client(
-    rule("CSSP-ERR-11", "an errorCode without a name", MUST, CLIENT, "3.1.5 step 2",
-         "errorCode 0xC00700EA", "stops; the number is kept")
-)  # fmt: skip
+@CATALOGUE.client("CSSP-ERR-11")
 def _unknown(run: ClientRun) -> Outcome:
     served = run.serve(challenge=lambda _, message: _error(0xC00700EA, message.version))
     outcome = run.stopped_early(served, "an unknown errorCode")
     return outcome if outcome.verdict is not Verdict.PASS else _reported(served, 0xC00700EA) or outcome
 
 
-@CATALOGUE.client(
-    rule("CSSP-ERR-12", "errorCode from versions that have none", MUST, CLIENT, "3.1.5 step 2",
-         "errorCode from servers of versions 2 and 5", "stops all the same")
-)  # fmt: skip
-def _from_old(run: ClientRun) -> Outcome:
-    for version in (5, 2):
-        served = run.try_serve(version=version, challenge=lambda _, message: _error(LOGON_FAILURE, message.version))
-        outcome = run.stopped_early(served, f"errorCode from version {version}")
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return passed()
-
-
-@CATALOGUE.client(
-    rule("CSSP-ERR-13", "a close in place of an answer", ROBUSTNESS, CLIENT, "3.1.5",
-         "close_notify in place of the fourth message", "the login failed; no hang")
-)  # fmt: skip
+@CATALOGUE.client("CSSP-ERR-13")
 def _closed(run: ClientRun) -> Outcome:
     def close(served: ScriptedServer, _: TSRequest) -> None:
         served.connection.close_notify()
@@ -245,19 +229,7 @@ def _closed(run: ClientRun) -> Outcome:
     return run.stopped(served, "close_notify") if served.end is None or served.end.end is not End.SILENT else passed()
 
 
-@CATALOGUE.server(
-    rule("CSSP-ERR-14", "errorCode of a client", ROBUSTNESS, SERVER, "2.2.1 errorCode",
-         "errorCode in place of the third message", "the login ends")
-)  # fmt: skip
-def _client_error(run: ServerRun) -> Outcome:
-    login = run.login(key=lambda _, message: _error(0x8009030C, message.version))
-    return run.key_refused(login, "errorCode of the client")
-
-
-@CATALOGUE.server(
-    rule("CSSP-ERR-15", "errorCode as the first message", ROBUSTNESS, SERVER, "2.2.1 errorCode",
-         "a TSRequest with nothing but errorCode", "the login ends; the answer, if any, is no larger than a refusal")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-ERR-15")
 def _first_error(run: ServerRun) -> Outcome:
     login = run.login(first=lambda _, message: _error(0x8009030C, message.version))
     if login.end is not None and len(login.end.data) > 512:
@@ -265,10 +237,7 @@ def _first_error(run: ServerRun) -> Outcome:
     return run.key_refused(login, "errorCode as the first message")
 
 
-@CATALOGUE.server(
-    rule("CSSP-ERR-16", "a refusal repeats nothing", ROBUSTNESS, SERVER, "3.1.5 step 2",
-         "a wrong password", "errorCode alone: neither the client's pubKeyAuth nor its token")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-ERR-16")
 def _no_echo(run: ServerRun) -> Outcome:
     login = _wrong_password(run)
     request = login.end.request if login.end is not None else None
@@ -280,10 +249,7 @@ def _no_echo(run: ServerRun) -> Outcome:
     return failed("negoTokens beside errorCode") if request.nego_tokens is not None else passed()
 
 
-@CATALOGUE.server(
-    rule("CSSP-ERR-17", "unknown users look like wrong passwords", ROBUSTNESS, SERVER, "[MS-NLMP] 3.2.5.1.2",
-         "an unknown user; a wrong password", "the same answer, octet for octet")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-ERR-17")
 def _same_answer(run: ServerRun) -> Outcome:
     wrong = _wrong_password(run)
     unknown_user = run.login(username=f"nobody{secrets.token_hex(4)}")
@@ -301,13 +267,45 @@ def _same_answer(run: ServerRun) -> Outcome:
     return passed(str(one)) if same else failed(f"wrong password: {one}; unknown user: {other}")
 
 
-@CATALOGUE.server(
-    rule("CSSP-ERR-18", "a silent client", ROBUSTNESS, SERVER, "3.1.2",
-         "nothing at all after the TLS handshake", "closed within the server's deadline"), "clock",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-ERR-18", "clock")
 def _silent(run: ServerRun) -> Outcome:
     connection = run.connect()
     if connection.handshake() is not None:
         return failed("the TLS handshake failed")
     reply = connection.receive()
     return judge_refusal(reply, connection.link.crash, accepted=failed("an unasked message"))
+
+
+logins(
+    (
+        "CSSP-ERR-14",
+        ServerRun.key_refused,
+        Try("errorCode of the client", key=lambda _, message: _error(0x8009030C, message.version)),
+    )
+)
+serves(
+    (
+        "CSSP-ERR-08",
+        ClientRun.stopped,
+        Try(
+            "errorCode beside a right pubKeyAuth",
+            key=lambda _, message: mutate.replaced(message, error_code=LOGON_FAILURE),
+        ),
+    ),
+    before=_knows_error_code,
+)
+serves(
+    (
+        "CSSP-ERR-12",
+        ClientRun.stopped_early,
+        *(
+            Try(
+                f"errorCode from version {version}",
+                version=version,
+                challenge=lambda _, message: _error(LOGON_FAILURE, message.version),
+            )
+            for version in (5, 2)
+        ),
+    ),
+    via=ClientRun.try_serve,
+)

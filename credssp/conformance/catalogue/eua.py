@@ -17,7 +17,29 @@ from credssp.conformance.x224 import ask
 from credssp.rdp.negotiation import NegotiationResponse
 from credssp.rdp.x224 import ConnectionConfirm
 
-rule = CATALOGUE.rule
+# fmt: off
+CATALOGUE.declare(
+    ("CSSP-EUA-01", "the user is authorized", MUST, CLIENT, "[MS-RDPBCGR] 2.2.10.2, 5.4.2.1", "HYBRID_EX and 00000000",
+     "the client goes on"),
+    ("CSSP-EUA-02", "the user is not authorized", SHOULD, CLIENT, "[MS-RDPBCGR] 3.2.5.10.2", "HYBRID_EX and 00000005",
+     "the client stops, with an error of its own"),
+    ("CSSP-EUA-03", "a result without a name", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 2.2.10.2", "HYBRID_EX and 00000007",
+     "the client stops"),
+    ("CSSP-EUA-04", "half a result, or none", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 2.2.10.2",
+     "HYBRID_EX and two octets; then nothing at all", "the client waits, and does not go on"),
+    ("CSSP-EUA-05", "what follows the result", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 2.2.10.2",
+     "HYBRID_EX; the result and the next PDU in one record", "the next PDU is not lost"),
+    ("CSSP-EUA-06", "no result without HYBRID_EX", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.10.2", "a good login with HYBRID",
+     "nothing comes behind it"),
+    ("CSSP-EUA-07", "four octets with HYBRID_EX", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
+     "a good login with HYBRID_EX", "00000000 behind authInfo, before anything else"),
+    ("CSSP-EUA-08", "no result after a refusal", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
+     "a wrong password with HYBRID_EX", "errorCode or an end; no result"),
+    ("CSSP-EUA-09", "who is not authorized is told", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
+     "HYBRID_EX; a right password of a user who may not log on", "00000005, then an end"),
+)
+# fmt: on
+
 SSL, HYBRID, HYBRID_EX = 1, 2, 8
 EX = RdpAnswer(selected=HYBRID_EX)
 SUCCESS, DENIED = b"\0\0\0\0", b"\5\0\0\0"
@@ -40,18 +62,12 @@ def _complete(served: ScriptedServer) -> bool:
     return bool(getattr(peer, "complete", False))
 
 
-@CATALOGUE.client(
-    rule("CSSP-EUA-01", "the user is authorized", MUST, CLIENT, "[MS-RDPBCGR] 2.2.10.2, 5.4.2.1",
-         "HYBRID_EX and 00000000", "the client goes on"), "x224",
-)  # fmt: skip
+@CATALOGUE.client("CSSP-EUA-01", "x224")
 def _authorized(run: ClientRun) -> Outcome:
     return passed() if _complete(_result(run, SUCCESS)) else failed("the client did not go on")
 
 
-@CATALOGUE.client(
-    rule("CSSP-EUA-02", "the user is not authorized", SHOULD, CLIENT, "[MS-RDPBCGR] 3.2.5.10.2",
-         "HYBRID_EX and 00000005", "the client stops, with an error of its own"), "x224",
-)  # fmt: skip
+@CATALOGUE.client("CSSP-EUA-02", "x224")
 def _denied(run: ClientRun) -> Outcome:
     served = _result(run, DENIED)
     if served.crash:
@@ -61,10 +77,7 @@ def _denied(run: ClientRun) -> Outcome:
     return passed(type(served.report).__name__) if served.report is not None else failed("no error")
 
 
-@CATALOGUE.client(
-    rule("CSSP-EUA-03", "a result without a name", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 2.2.10.2",
-         "HYBRID_EX and 00000007", "the client stops"), "x224",
-)  # fmt: skip
+@CATALOGUE.client("CSSP-EUA-03", "x224")
 def _unknown(run: ClientRun) -> Outcome:
     served = _result(run, b"\7\0\0\0")
     if served.crash:
@@ -72,10 +85,7 @@ def _unknown(run: ClientRun) -> Outcome:
     return failed("the client went on") if _complete(served) else passed()
 
 
-@CATALOGUE.client(
-    rule("CSSP-EUA-04", "half a result, or none", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 2.2.10.2",
-         "HYBRID_EX and two octets; then nothing at all", "the client waits, and does not go on"), "x224",
-)  # fmt: skip
+@CATALOGUE.client("CSSP-EUA-04", "x224")
 def _half(run: ClientRun) -> Outcome:
     for data in (b"\0\0", b""):
         served = _result(run, data)
@@ -86,10 +96,7 @@ def _half(run: ClientRun) -> Outcome:
     return passed()
 
 
-@CATALOGUE.client(
-    rule("CSSP-EUA-05", "what follows the result", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 2.2.10.2",
-         "HYBRID_EX; the result and the next PDU in one record", "the next PDU is not lost"), "x224",
-)  # fmt: skip
+@CATALOGUE.client("CSSP-EUA-05", "x224")
 def _coalesced(run: ClientRun) -> Outcome:
     served = _result(run, SUCCESS + b"\x03\x00\x00\x0c")
     if not _complete(served):
@@ -113,10 +120,7 @@ def _login(
     return int(answer.negotiation.selected), connection, login
 
 
-@CATALOGUE.server(
-    rule("CSSP-EUA-06", "no result without HYBRID_EX", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
-         "a good login with HYBRID", "nothing comes behind it"), "x224",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-EUA-06", "x224")
 def _no_result(run: ServerRun) -> Outcome:
     _, connection, login = _login(run, SSL | HYBRID)
     if not login.key_answered:
@@ -125,10 +129,7 @@ def _no_result(run: ServerRun) -> Outcome:
     return failed(f"{len(extra)} octets: {extra.hex()}") if extra else passed()
 
 
-@CATALOGUE.server(
-    rule("CSSP-EUA-07", "four octets with HYBRID_EX", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
-         "a good login with HYBRID_EX", "00000000 behind authInfo, before anything else"), "x224",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-EUA-07", "x224")
 def _four_octets(run: ServerRun) -> Outcome:
     selected, connection, login = _login(run, SSL | HYBRID | HYBRID_EX)
     if selected != HYBRID_EX:
@@ -139,10 +140,7 @@ def _four_octets(run: ServerRun) -> Outcome:
     return passed() if result == SUCCESS else failed(f"{len(result)} octets: {result.hex()}")
 
 
-@CATALOGUE.server(
-    rule("CSSP-EUA-08", "no result after a refusal", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
-         "a wrong password with HYBRID_EX", "errorCode or an end; no result"), "x224",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-EUA-08", "x224")
 def _refused(run: ServerRun) -> Outcome:
     selected, connection, login = _login(run, SSL | HYBRID | HYBRID_EX, password=secrets.token_hex(8))
     if selected != HYBRID_EX:
@@ -153,10 +151,7 @@ def _refused(run: ServerRun) -> Outcome:
     return failed(f"{extra.hex()} after a refusal") if extra else passed()
 
 
-@CATALOGUE.server(
-    rule("CSSP-EUA-09", "who is not authorized is told", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
-         "HYBRID_EX; a right password of a user who may not log on", "00000005, then an end"), "x224",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-EUA-09", "x224")
 def _not_authorized(run: ServerRun) -> Outcome:
     selected, connection, login = _login(run, SSL | HYBRID | HYBRID_EX, Setup(authorized=False))
     if selected != HYBRID_EX or not login.key_answered:

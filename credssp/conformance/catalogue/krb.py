@@ -5,29 +5,75 @@ These rules need tickets for the server, see FEATURES. The clients' part is in `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from credssp.conformance.catalogue._base import (
-    CATALOGUE,
-    MAY,
-    MUST,
-    ROBUSTNESS,
-    SECURITY,
-    SERVER,
-    SHOULD,
-)
+from credssp.conformance.catalogue._base import CATALOGUE, MAY, MUST, ROBUSTNESS, SECURITY, SERVER, SHOULD, Try, logins
 from credssp.conformance.connection import End
 from credssp.conformance.inner import KerberosInner
 from credssp.conformance.kerberos import KerberosClient, KerberosSession, WrapToken
-from credssp.conformance.kerberos.client import CONF, INTEG
+from credssp.conformance.kerberos.client import CONF, GSS_FLAGS, INTEG
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, describe_end, judge_refusal
 from credssp.conformance.scripted_client import ScriptedClient
 from credssp.errors import CredSSPError
 from credssp.spnego import OID, NegTokenResp
 
-rule = CATALOGUE.rule
+# fmt: off
+CATALOGUE.declare(
+    ("CSSP-KRB-01", "Kerberos inside SPNEGO", SHOULD, SERVER, "1.5 <3>; 3.1.5 step 2",
+     "NegTokenInit that offers Kerberos, with AP-REQ", "completes"),
+    ("CSSP-KRB-02", "Kerberos without SPNEGO", MAY, SERVER, "2.2.1 <7>; 3.1.5 step 2",
+     "AP-REQ in the framing of GSS-API, as rdesktop sends it", "completes, or a clean refusal"),
+    ("CSSP-KRB-03", "the server proves that it has the service's key", MUST, SERVER, "1.3; RFC 4120 3.2.4",
+     "AP-REQ with mutual-required", "AP-REP that repeats the time of the authenticator"),
+    ("CSSP-KRB-04", "an authenticator under a key that nobody has", SECURITY, SERVER, "RFC 4120 3.2.3",
+     "a good ticket, and an authenticator under another key than its session key", "refused"),
+    ("CSSP-KRB-05", "an authenticator of somebody else", SECURITY, SERVER, "RFC 4120 3.2.3",
+     "an authenticator that names another client than the ticket", "refused"),
+    ("CSSP-KRB-06", "authenticators of another time", MUST, SERVER, "RFC 4120 3.2.3",
+     "authenticators that are an hour old, and an hour ahead", "refused"),
+    ("CSSP-KRB-07", "a ticket that was changed", SECURITY, SERVER, "RFC 4120 3.2.3",
+     "one bit of the ticket's encrypted part flipped", "refused"),
+    ("CSSP-KRB-08", "an authenticator that was used before", MUST, SERVER, "RFC 4120 3.2.3",
+     "the first message of another login once more",
+     "refused (or answered: lenient, since nobody without the session key can bind)"),
+    ("CSSP-KRB-09", "a checksum that is not GSS-API's", ROBUSTNESS, SERVER, "RFC 4121 4.1.1",
+     "an authenticator with a checksum of type 7", "refused (or taken: lenient)"),
+    ("CSSP-KRB-10", "no session without confidentiality and integrity", SECURITY, SERVER,
+     "3.1.5 step 3; RFC 4121 4.1.1.1", "an authenticator whose flags lack CONF, and one whose flags lack INTEG",
+     "refused (or sealed all the same: lenient)"),
+    ("CSSP-KRB-11", "pubKeyAuth that is signed and not sealed", SECURITY, SERVER, "3.1.5 step 3; RFC 4121 4.2.4",
+     "a right pubKeyAuth in a Wrap token without encryption", "refused (or taken: lenient, the key is public)"),
+    ("CSSP-KRB-12", "authInfo that is signed and not sealed", SECURITY, SERVER, "2.2.1 authInfo; RFC 4121 4.2.4",
+     "the credentials in a Wrap token without encryption", "refused (or taken: lenient, the harm is done)"),
+    ("CSSP-KRB-13", "a Wrap token that was changed", SECURITY, SERVER, "RFC 4121 4.2.4",
+     "one bit flipped in the ciphertext, and one in the sequence number", "refused"),
+    ("CSSP-KRB-14", "Wrap tokens turned by any count", MUST, SERVER, "RFC 4121 4.2.5; [MS-KILE] 3.4.5.4.1",
+     "pubKeyAuth with RRC 0, 28 and 5, and with 16 octets of filler and RRC 44", "taken"),
+    ("CSSP-KRB-15", "a Wrap token that the server could have made", SECURITY, SERVER, "RFC 4121 4.2.2",
+     "pubKeyAuth with the flag and the key usage of the acceptor", "refused: a reflection"),
+    ("CSSP-KRB-16", "a sequence number twice", SHOULD, SERVER, "RFC 4121 4.2.2; RFC 2743 1.2.3",
+     "authInfo with the sequence number of pubKeyAuth", "refused (or taken: lenient)"),
+    ("CSSP-KRB-17", "keys and flags of the server's messages", MUST, SERVER, "RFC 4121 2, 4.2.2", "a good login",
+     "pubKeyAuth is sealed, sent by the acceptor, with its subkey where AP-REP has one"),
+    ("CSSP-KRB-18", "Kerberos by its Microsoft OID", SHOULD, SERVER, "[MS-SPNG] <9>",
+     "1.2.840.48018.1.2.2 first, then Kerberos' own OID, as Windows lists them",
+     "supportedMech is the one that stands first; completes"),
+    ("CSSP-KRB-19", "Kerberos as the second mechanism", SHOULD, SERVER, "RFC 4178 4.2.1, 5",
+     "NEGOEX first, Kerberos second", "Kerberos is asked for, and completes with mechListMICs"),
+    ("CSSP-KRB-20", "a mechListMIC that does not verify", SECURITY, SERVER, "RFC 4178 5",
+     "Kerberos second; one bit of the mechListMIC flipped", "refused"),
+    ("CSSP-KRB-21", "a mechListMIC that is missing", SECURITY, SERVER, "RFC 4178 5",
+     "Kerberos second; no mechListMIC although it is due", "refused"),
+    ("CSSP-KRB-22", "a mechListMIC that nobody asked for", SECURITY, SERVER, "RFC 4178 5",
+     "Kerberos first; a mechListMIC that does not verify beside pubKeyAuth", "refused (or not looked at: lenient)"),
+    ("CSSP-KRB-23", "a refusal is told", SHOULD, SERVER, "2.2.1 errorCode; 3.1.5 step 2",
+     "an authenticator under another key, version 6", "errorCode, or KRB-ERROR"),
+)
+# fmt: on
+
 NEEDS = "kerberos"
 SECOND = (OID.NEGOEX, OID.KERBEROS)
 TURNS: tuple[Mapping[str, int], ...] = ({"rrc": 0}, {"rrc": 28}, {"rrc": 5}, {"ec": 16, "rrc": 44})
@@ -45,28 +91,7 @@ def _session(login: ScriptedClient) -> KerberosSession:
     return login.inner.session
 
 
-@CATALOGUE.server(
-    rule("CSSP-KRB-01", "Kerberos inside SPNEGO", SHOULD, SERVER, "1.5 <3>; 3.1.5 step 2",
-         "NegTokenInit that offers Kerberos, with AP-REQ", "completes"), NEEDS,
-)  # fmt: skip
-def _in_spnego(run: ServerRun) -> Outcome:
-    run.baseline()
-    return run.taken(run.try_login(form="spnego-kerberos"), "Kerberos in SPNEGO")
-
-
-@CATALOGUE.server(
-    rule("CSSP-KRB-02", "Kerberos without SPNEGO", MAY, SERVER, "2.2.1 <7>; 3.1.5 step 2",
-         "AP-REQ in the framing of GSS-API, as rdesktop sends it", "completes, or a clean refusal"), NEEDS,
-)  # fmt: skip
-def _bare(run: ServerRun) -> Outcome:
-    run.baseline()
-    return run.either(run.try_login(form="kerberos"), "bare Kerberos")
-
-
-@CATALOGUE.server(
-    rule("CSSP-KRB-03", "the server proves that it has the service's key", MUST, SERVER, "1.3; RFC 4120 3.2.4",
-         "AP-REQ with mutual-required", "AP-REP that repeats the time of the authenticator"), NEEDS,
-)  # fmt: skip
+@CATALOGUE.server("CSSP-KRB-03", NEEDS)
 def _proof(run: ServerRun) -> Outcome:
     login = run.kerberos_login()
     if not login.key_answered:
@@ -74,39 +99,7 @@ def _proof(run: ServerRun) -> Outcome:
     return passed() if _client(login).mutual_proof else failed("AP-REP repeats another time")
 
 
-def _faulty(rule_id: str, title: str, level: Any, section: str, stimulus: str, *faults: Mapping[str, Any]) -> None:
-    """Declare a rule about an AP-REQ that must be refused."""
-
-    @CATALOGUE.server(rule(rule_id, title, level, SERVER, section, stimulus, "refused"), NEEDS)
-    def refuse(run: ServerRun) -> Outcome:
-        for fault in faults:
-            outcome = run.key_refused(run.kerberos_login(kerberos=fault), stimulus)
-            if outcome.verdict is not Verdict.PASS:
-                return outcome
-        return passed(_told(run))
-
-
-def _told(run: ServerRun) -> str:
-    """Say what came last."""
-    evidence = run.evidence
-    return evidence[-1].note if evidence else ""
-
-
-_faulty("CSSP-KRB-04", "an authenticator under a key that nobody has", SECURITY, "RFC 4120 3.2.3",
-        "a good ticket, and an authenticator under another key than its session key", {"spoil_key": True})  # fmt: skip
-_faulty("CSSP-KRB-05", "an authenticator of somebody else", SECURITY, "RFC 4120 3.2.3",
-        "an authenticator that names another client than the ticket", {"name": "administrator"})  # fmt: skip
-_faulty("CSSP-KRB-06", "authenticators of another time", MUST, "RFC 4120 3.2.3",
-        "authenticators that are an hour old, and an hour ahead", {"age": 3600}, {"age": -3600})  # fmt: skip
-_faulty("CSSP-KRB-07", "a ticket that was changed", SECURITY, "RFC 4120 3.2.3",
-        "one bit of the ticket's encrypted part flipped", {"spoil_ticket": True})  # fmt: skip
-
-
-@CATALOGUE.server(
-    rule("CSSP-KRB-08", "an authenticator that was used before", MUST, SERVER, "RFC 4120 3.2.3",
-         "the first message of another login once more",
-         "refused (or answered: lenient, since nobody without the session key can bind)"), NEEDS,
-)  # fmt: skip
+@CATALOGUE.server("CSSP-KRB-08", NEEDS)
 def _replay(run: ServerRun) -> Outcome:
     run.kerberos_login()
     recorded = run.evidence[0].data
@@ -115,109 +108,13 @@ def _replay(run: ServerRun) -> Outcome:
     return judge_refusal(end, login.crash, accepted=lenient("answered"))
 
 
-@CATALOGUE.server(
-    rule("CSSP-KRB-09", "a checksum that is not GSS-API's", ROBUSTNESS, SERVER, "RFC 4121 4.1.1",
-         "an authenticator with a checksum of type 7", "refused (or taken: lenient)"), NEEDS,
-)  # fmt: skip
-def _foreign_checksum(run: ServerRun) -> Outcome:
-    login = run.kerberos_login(kerberos={"checksum": "other"})
-    return _or_lenient(run, login, "a checksum of another type")
-
-
-def _or_lenient(run: ServerRun, login: ScriptedClient, what: str) -> Outcome:
-    return lenient(f"{what} was taken") if login.key_answered else run.key_refused(login, what)
-
-
-@CATALOGUE.server(
-    rule("CSSP-KRB-10", "no session without confidentiality and integrity", SECURITY, SERVER,
-         "3.1.5 step 3; RFC 4121 4.1.1.1", "an authenticator whose flags lack CONF, and one whose flags lack INTEG",
-         "refused (or sealed all the same: lenient)"), NEEDS,
-)  # fmt: skip
-def _no_confidentiality(run: ServerRun) -> Outcome:
-    for flag in (CONF, INTEG):
-        login = run.kerberos_login(kerberos={"flags": 0x3E & ~flag})
-        outcome = _or_lenient(run, login, "a session without CONF or INTEG")
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return passed()
-
-
-@CATALOGUE.server(
-    rule("CSSP-KRB-11", "pubKeyAuth that is signed and not sealed", SECURITY, SERVER, "3.1.5 step 3; RFC 4121 4.2.4",
-         "a right pubKeyAuth in a Wrap token without encryption", "refused (or taken: lenient, the key is public)"),
-    NEEDS,
-)  # fmt: skip
-def _signed_key(run: ServerRun) -> Outcome:
-    login = run.kerberos_login(seal_key=lambda a, value: _session(a).wrap(value, seal=False, rrc=0))
-    return _or_lenient(run, login, "a pubKeyAuth in clear")
-
-
-@CATALOGUE.server(
-    rule("CSSP-KRB-12", "authInfo that is signed and not sealed", SECURITY, SERVER, "2.2.1 authInfo; RFC 4121 4.2.4",
-         "the credentials in a Wrap token without encryption", "refused (or taken: lenient, the harm is done)"), NEEDS,
-)  # fmt: skip
-def _signed_credentials(run: ServerRun) -> Outcome:
-    login = run.kerberos_login(seal_auth=lambda a, value: _session(a).wrap(value, seal=False, rrc=0))
-    return run.refused(login, "authInfo in clear", or_lenient=True)
-
-
-@CATALOGUE.server(
-    rule("CSSP-KRB-13", "a Wrap token that was changed", SECURITY, SERVER, "RFC 4121 4.2.4",
-         "one bit flipped in the ciphertext, and one in the sequence number", "refused"), NEEDS,
-)  # fmt: skip
-def _changed(run: ServerRun) -> Outcome:
-    for at in (-1, 15):
-        login = run.kerberos_login(key_octets=lambda sealed, at=at: _flipped(sealed, at))
-        outcome = run.key_refused(login, "a changed pubKeyAuth")
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return passed()
-
-
 def _flipped(data: bytes, at: int) -> bytes:
     changed = bytearray(data)
     changed[at] ^= 1
     return bytes(changed)
 
 
-@CATALOGUE.server(
-    rule("CSSP-KRB-14", "Wrap tokens turned by any count", MUST, SERVER, "RFC 4121 4.2.5; [MS-KILE] 3.4.5.4.1",
-         "pubKeyAuth with RRC 0, 28 and 5, and with 16 octets of filler and RRC 44", "taken"), NEEDS,
-)  # fmt: skip
-def _turned(run: ServerRun) -> Outcome:
-    for turn in TURNS:
-        login = run.kerberos_login(seal_key=lambda a, value, turn=turn: _session(a).wrap(value, **turn))
-        outcome = run.taken(login, f"RRC {turn['rrc']}, EC {turn.get('ec', 0)}")
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return passed()
-
-
-@CATALOGUE.server(
-    rule("CSSP-KRB-15", "a Wrap token that the server could have made", SECURITY, SERVER, "RFC 4121 4.2.2",
-         "pubKeyAuth with the flag and the key usage of the acceptor", "refused: a reflection"), NEEDS,
-)  # fmt: skip
-def _reflected(run: ServerRun) -> Outcome:
-    login = run.kerberos_login(seal_key=lambda a, value: _session(a).wrap(value, reflect=True))
-    return run.key_refused(login, "a token of the acceptor")
-
-
-@CATALOGUE.server(
-    rule("CSSP-KRB-16", "a sequence number twice", SHOULD, SERVER, "RFC 4121 4.2.2; RFC 2743 1.2.3",
-         "authInfo with the sequence number of pubKeyAuth", "refused (or taken: lenient)"), NEEDS,
-)  # fmt: skip
-def _repeated_number(run: ServerRun) -> Outcome:
-    def seal(login: ScriptedClient, value: bytes) -> bytes:
-        session = _session(login)
-        return session.wrap(value, sequence=session.sequence - 1)
-
-    return run.refused(run.kerberos_login(seal_auth=seal), "a sequence number that was used", or_lenient=True)
-
-
-@CATALOGUE.server(
-    rule("CSSP-KRB-17", "keys and flags of the server's messages", MUST, SERVER, "RFC 4121 2, 4.2.2",
-         "a good login", "pubKeyAuth is sealed, sent by the acceptor, with its subkey where AP-REP has one"), NEEDS,
-)  # fmt: skip
+@CATALOGUE.server("CSSP-KRB-17", NEEDS)
 def _server_flags(run: ServerRun) -> Outcome:
     login = run.kerberos_login()
     if login.key_reply is None or login.key_reply.pub_key_auth is None:
@@ -233,11 +130,7 @@ def _server_flags(run: ServerRun) -> Outcome:
     return passed("with the acceptor's subkey" if chosen else "the acceptor chose no subkey")
 
 
-@CATALOGUE.server(
-    rule("CSSP-KRB-18", "Kerberos by its Microsoft OID", SHOULD, SERVER, "[MS-SPNG] <9>",
-         "1.2.840.48018.1.2.2 first, then Kerberos' own OID, as Windows lists them",
-         "supportedMech is the one that stands first; completes"), NEEDS,
-)  # fmt: skip
+@CATALOGUE.server("CSSP-KRB-18", NEEDS)
 def _microsoft_oid(run: ServerRun) -> Outcome:
     run.baseline("spnego-kerberos")
     login = run.try_login(form="spnego-kerberos", mech_types=(OID.MS_KERBEROS, OID.KERBEROS, OID.NTLM))
@@ -249,46 +142,7 @@ def _microsoft_oid(run: ServerRun) -> Outcome:
     return run.taken(login, "Kerberos by its Microsoft OID")
 
 
-@CATALOGUE.server(
-    rule("CSSP-KRB-19", "Kerberos as the second mechanism", SHOULD, SERVER, "RFC 4178 4.2.1, 5",
-         "NEGOEX first, Kerberos second", "Kerberos is asked for, and completes with mechListMICs"), NEEDS,
-)  # fmt: skip
-def _second(run: ServerRun) -> Outcome:
-    run.baseline("spnego-kerberos")
-    return run.taken(run.try_login(form="spnego-kerberos", mech_types=SECOND), "Kerberos as the second mechanism")
-
-
-def _mic(rule_id: str, title: str, stimulus: str, mic: str) -> None:
-    """Declare a rule about a mechListMIC that must be there and right."""
-
-    @CATALOGUE.server(rule(rule_id, title, SECURITY, SERVER, "RFC 4178 5", stimulus, "refused"), NEEDS)
-    def refuse(run: ServerRun) -> Outcome:
-        run.baseline("spnego-kerberos")
-        good = run.try_login(form="spnego-kerberos", mech_types=SECOND)
-        if not good.key_answered:
-            raise Skipped(f"Kerberos as the second mechanism is not taken: {describe_end(good.end)}")
-        login = run.try_login(form="spnego-kerberos", mech_types=SECOND, mic=mic)
-        return run.key_refused(login, stimulus)
-
-
-_mic("CSSP-KRB-20", "a mechListMIC that does not verify", "Kerberos second; one bit of the mechListMIC flipped", "bad")
-_mic("CSSP-KRB-21", "a mechListMIC that is missing", "Kerberos second; no mechListMIC although it is due", "none")
-
-
-@CATALOGUE.server(
-    rule("CSSP-KRB-22", "a mechListMIC that nobody asked for", SECURITY, SERVER, "RFC 4178 5",
-         "Kerberos first; a mechListMIC that does not verify beside pubKeyAuth", "refused (or not looked at: lenient)"),
-    NEEDS,
-)  # fmt: skip
-def _unasked_mic(run: ServerRun) -> Outcome:
-    run.baseline("spnego-kerberos")
-    return _or_lenient(run, run.try_login(form="spnego-kerberos", mic="bad"), "a wrong mechListMIC")
-
-
-@CATALOGUE.server(
-    rule("CSSP-KRB-23", "a refusal is told", SHOULD, SERVER, "2.2.1 errorCode; 3.1.5 step 2",
-         "an authenticator under another key, version 6", "errorCode, or KRB-ERROR"), NEEDS,
-)  # fmt: skip
+@CATALOGUE.server("CSSP-KRB-23", NEEDS)
 def _refusal_told(run: ServerRun) -> Outcome:
     login = run.kerberos_login(kerberos={"spoil_key": True})
     if login.key_answered:
@@ -298,3 +152,108 @@ def _refusal_told(run: ServerRun) -> Outcome:
     if login.end is not None and login.end.end is End.SILENT:
         return Outcome(Verdict.HANG, "neither an answer nor a close")
     return Outcome(Verdict.CRASH, login.crash) if login.crash else failed(f"not told: {describe_end(login.end)}")
+
+
+def _wrapped(**options: Any) -> Callable[[ScriptedClient, bytes], bytes]:
+    """Return what seals in a Wrap token with these faults."""
+    return lambda client, value: _session(client).wrap(value, **options)
+
+
+def _same_number(client: ScriptedClient, value: bytes) -> bytes:
+    session = _session(client)
+    return session.wrap(value, sequence=session.sequence - 1)
+
+
+def _in_spnego_works(run: ServerRun) -> None:
+    run.baseline("spnego-kerberos")
+
+
+def _second_works(run: ServerRun) -> None:
+    _in_spnego_works(run)
+    good = run.try_login(form="spnego-kerberos", mech_types=SECOND)
+    if not good.key_answered:
+        raise Skipped(f"Kerberos as the second mechanism is not taken: {describe_end(good.end)}")
+
+
+logins(
+    (
+        "CSSP-KRB-04",
+        ServerRun.key_refused,
+        Try("an authenticator under another key than its session key", kerberos={"spoil_key": True}),
+    ),
+    (
+        "CSSP-KRB-05",
+        ServerRun.key_refused,
+        Try("an authenticator that names another client than the ticket", kerberos={"name": "administrator"}),
+    ),
+    (
+        "CSSP-KRB-06",
+        ServerRun.key_refused,
+        Try("an authenticator that is an hour old", kerberos={"age": 3600}),
+        Try("an authenticator that is an hour ahead", kerberos={"age": -3600}),
+    ),
+    ("CSSP-KRB-07", ServerRun.key_refused, Try("a ticket with one bit flipped", kerberos={"spoil_ticket": True})),
+    (
+        "CSSP-KRB-09",
+        ServerRun.key_refused_or_lenient,
+        Try("a checksum of another type", kerberos={"checksum": "other"}),
+    ),
+    (
+        "CSSP-KRB-10",
+        ServerRun.key_refused_or_lenient,
+        *(Try("a session without CONF or INTEG", kerberos={"flags": GSS_FLAGS & ~flag}) for flag in (CONF, INTEG)),
+    ),
+    (
+        "CSSP-KRB-11",
+        ServerRun.key_refused_or_lenient,
+        Try("a pubKeyAuth in clear", seal_key=_wrapped(seal=False, rrc=0)),
+    ),
+    ("CSSP-KRB-12", ServerRun.refused_or_lenient, Try("authInfo in clear", seal_auth=_wrapped(seal=False, rrc=0))),
+    (
+        "CSSP-KRB-13",
+        ServerRun.key_refused,
+        *(Try("a changed pubKeyAuth", key_octets=functools.partial(_flipped, at=at)) for at in (-1, 15)),
+    ),
+    (
+        "CSSP-KRB-14",
+        ServerRun.taken,
+        *(Try(f"RRC {turn['rrc']}, EC {turn.get('ec', 0)}", seal_key=_wrapped(**turn)) for turn in TURNS),
+    ),
+    ("CSSP-KRB-15", ServerRun.key_refused, Try("a token of the acceptor", seal_key=_wrapped(reflect=True))),
+    ("CSSP-KRB-16", ServerRun.refused_or_lenient, Try("a sequence number that was used", seal_auth=_same_number)),
+    via=ServerRun.kerberos_login,
+    needs=(NEEDS,),
+)
+logins(
+    ("CSSP-KRB-01", ServerRun.taken, Try("Kerberos in SPNEGO", form="spnego-kerberos")),
+    ("CSSP-KRB-02", ServerRun.either, Try("bare Kerberos", form="kerberos")),
+    via=ServerRun.try_login,
+    before=ServerRun.baseline,
+    needs=(NEEDS,),
+)
+logins(
+    (
+        "CSSP-KRB-19",
+        ServerRun.taken,
+        Try("Kerberos as the second mechanism", form="spnego-kerberos", mech_types=SECOND),
+    ),
+    ("CSSP-KRB-22", ServerRun.key_refused_or_lenient, Try("a wrong mechListMIC", form="spnego-kerberos", mic="bad")),
+    via=ServerRun.try_login,
+    before=_in_spnego_works,
+    needs=(NEEDS,),
+)
+logins(
+    (
+        "CSSP-KRB-20",
+        ServerRun.key_refused,
+        Try("a mechListMIC with one bit flipped", form="spnego-kerberos", mech_types=SECOND, mic="bad"),
+    ),
+    (
+        "CSSP-KRB-21",
+        ServerRun.key_refused,
+        Try("no mechListMIC although it is due", form="spnego-kerberos", mech_types=SECOND, mic="none"),
+    ),
+    via=ServerRun.try_login,
+    before=_second_works,
+    needs=(NEEDS,),
+)

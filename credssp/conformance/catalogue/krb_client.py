@@ -5,7 +5,10 @@ Most of these rules need the keys of the service that the client gets tickets fo
 
 from __future__ import annotations
 
-from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SHOULD
+from collections.abc import Callable
+from typing import Any
+
+from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SHOULD, Try, serves
 from credssp.conformance.catalogue.krb import NEEDS, TURNS
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.kerberos import APReqFacts, KerberosSession, WrapToken
@@ -19,10 +22,46 @@ from credssp.errors import CredSSPError
 from credssp.kerberos.ap import APReq, Ticket
 from credssp.spnego import NegState, NegTokenResp
 
-rule = CATALOGUE.rule
+STOPS = "the client stops: no pubKeyAuth, no authInfo"
+
+# fmt: off
+CATALOGUE.declare(
+    ("CSSP-KRB-24", "the client asks for proof of the server", SECURITY, CLIENT, "1.3; RFC 4120 3.2.2",
+     "a good login with Kerberos", "mutual-required in the ap-options"),
+    ("CSSP-KRB-25", "what the client asks GSS-API for", MUST, CLIENT, "1.3; 3.1.5 step 3; RFC 4121 4.1.1.1",
+     "a good login with Kerberos", "MUTUAL, CONF and INTEG in the flags of the authenticator's checksum"),
+    ("CSSP-KRB-26", "which service the ticket is for", SHOULD, CLIENT, "3.1.1", "a good login with Kerberos",
+     "TERMSRV/host with RDP, HTTP/host or WSMAN/host with WinRM, else host/host"),
+    ("CSSP-KRB-38", "what Wrap tokens say of themselves", MUST, BOTH, "RFC 4121 4.2.2", "a good login with Kerberos",
+     "sealed, by the side that sent them, one key for both, numbered one by one"),
+    ("CSSP-KRB-27", "no ticket is forwarded besides", ROBUSTNESS, CLIENT, "RFC 4121 4.1.1.1",
+     "a good login with Kerberos", "no DELEG flag: what CredSSP delegates is in authInfo (or one: lenient)"),
+    ("CSSP-KRB-28", "AP-REP under another key", SECURITY, CLIENT, "1.3; RFC 4120 3.2.5",
+     "AP-REP under another key than the ticket's", STOPS),
+    ("CSSP-KRB-29", "AP-REP for another authenticator", SECURITY, CLIENT, "RFC 4120 3.2.5",
+     "AP-REP that repeats another time", STOPS),
+    ("CSSP-KRB-30", "no AP-REP", SECURITY, CLIENT, "RFC 4121 4.1; RFC 4178 4.2.2",
+     "accept-completed without a token, to a client that asked for proof", STOPS),
+    ("CSSP-KRB-31", "KRB-ERROR", SECURITY, CLIENT, "RFC 4120 3.2.3", "KRB_AP_ERR_SKEW in place of AP-REP", STOPS),
+    ("CSSP-KRB-32", "a pubKeyAuth of the server that is signed and not sealed", SECURITY, CLIENT,
+     "3.1.5 step 4; RFC 4121 4.2.4", "a right pubKeyAuth in a Wrap token without encryption",
+     "no authInfo (or it goes on: lenient, the key is public)"),
+    ("CSSP-KRB-33", "Wrap tokens turned by any count", MUST, CLIENT, "RFC 4121 4.2.5; [MS-KILE] 3.4.5.4.1",
+     "pubKeyAuth with RRC 0, 28 and 5, and with 16 octets of filler and RRC 44", "completes"),
+    ("CSSP-KRB-34", "the key of the client's messages", MUST, CLIENT, "RFC 4121 2, 4.2.2",
+     "AP-REP with a subkey of the service, and without", "completes; pubKeyAuth is sealed with the right key"),
+    ("CSSP-KRB-35", "a sequence number that is not due", SHOULD, CLIENT, "RFC 4121 4.2.2; RFC 2743 1.2.3",
+     "a right pubKeyAuth with a sequence number that lies back", "no authInfo (or it goes on: lenient)"),
+    ("CSSP-KRB-36", "a Wrap token that the client could have made", SECURITY, CLIENT, "RFC 4121 4.2.2",
+     "a right pubKeyAuth of the server with the flag and the key usage of the initiator", "no authInfo"),
+    ("CSSP-KRB-37", "a choice of NTLM that nothing protects", SECURITY, CLIENT, "RFC 4178 5",
+     "NTLM chosen from a list that begins with Kerberos, and no mechListMIC",
+     "no authInfo: somebody may have changed the list"),
+)
+# fmt: on
 
 
-def _play(run: ClientRun) -> ScriptedServer:
+def _served(run: ClientRun) -> ScriptedServer:
     """Return a good login with Kerberos."""
     served = run.baseline()
     if served.kerberos is None:
@@ -31,7 +70,7 @@ def _play(run: ClientRun) -> ScriptedServer:
 
 
 def _facts(run: ClientRun) -> APReqFacts:
-    service = _play(run).kerberos
+    service = _served(run).kerberos
     assert service is not None  # noqa: S101
     assert service.facts is not None  # noqa: S101
     return service.facts
@@ -43,10 +82,7 @@ def _service(served: ScriptedServer) -> KerberosSession:
     return served.kerberos.session
 
 
-@CATALOGUE.observe(
-    rule("CSSP-KRB-24", "the client asks for proof of the server", SECURITY, CLIENT, "1.3; RFC 4120 3.2.2",
-         "a good login with Kerberos", "mutual-required in the ap-options")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-KRB-24")
 def _asks_for_proof(seen: Observation) -> Outcome:
     asked = bool(_ap_req(seen).options & APReq.MUTUAL_REQUIRED)
     return passed() if asked else failed("mutual authentication is not asked for")
@@ -59,10 +95,7 @@ def _ap_req(seen: Observation) -> APReq:
     return found
 
 
-@CATALOGUE.client(
-    rule("CSSP-KRB-25", "what the client asks GSS-API for", MUST, CLIENT, "1.3; 3.1.5 step 3; RFC 4121 4.1.1.1",
-         "a good login with Kerberos", "MUTUAL, CONF and INTEG in the flags of the authenticator's checksum"), NEEDS,
-)  # fmt: skip
+@CATALOGUE.client("CSSP-KRB-25", NEEDS)
 def _flags_asked_for(run: ClientRun) -> Outcome:
     flags = _facts(run).flags
     if flags is None:
@@ -71,10 +104,7 @@ def _flags_asked_for(run: ClientRun) -> Outcome:
     return failed(f"the flags 0x{flags:X} lack 0x{missing:X}") if missing else passed(f"0x{flags:X}")
 
 
-@CATALOGUE.observe(
-    rule("CSSP-KRB-26", "which service the ticket is for", SHOULD, CLIENT, "3.1.1",
-         "a good login with Kerberos", "TERMSRV/host with RDP, HTTP/host or WSMAN/host with WinRM, else host/host")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-KRB-26")
 def _ticket_for(seen: Observation) -> Outcome:
     try:
         service = Ticket.decode(_ap_req(seen).ticket).service
@@ -84,10 +114,7 @@ def _ticket_for(seen: Observation) -> Outcome:
     return passed(service) if kind in ("TERMSRV", "HTTP", "WSMAN", "HOST") else failed(f"a ticket for {service}")
 
 
-@CATALOGUE.observe(
-    rule("CSSP-KRB-38", "what Wrap tokens say of themselves", MUST, BOTH, "RFC 4121 4.2.2",
-         "a good login with Kerberos", "sealed, by the side that sent them, one key for both, numbered one by one")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-KRB-38")
 def _headers(seen: Observation) -> Outcome:
     _ap_req(seen)
     sealed = [item for request in seen.requests for item in (request.pub_key_auth, request.auth_info) if item]
@@ -106,74 +133,15 @@ def _headers(seen: Observation) -> Outcome:
     return passed(f"flags 0x{tokens[0].flags:02X}")
 
 
-@CATALOGUE.client(
-    rule("CSSP-KRB-27", "no ticket is forwarded besides", ROBUSTNESS, CLIENT, "RFC 4121 4.1.1.1",
-         "a good login with Kerberos", "no DELEG flag: what CredSSP delegates is in authInfo (or one: lenient)"), NEEDS,
-)  # fmt: skip
+@CATALOGUE.client("CSSP-KRB-27", NEEDS)
 def _forwards_nothing(run: ClientRun) -> Outcome:
     forwarded = "a ticket-granting ticket goes along before the server's key is verified"
     return lenient(forwarded) if _facts(run).delegates else passed()
 
 
-def _bad_answer(rule_id: str, title: str, section: str, stimulus: str, answer: KerberosAnswer) -> None:
-    """Declare a rule about a service that does not prove itself."""
-
-    @CATALOGUE.client(
-        rule(rule_id, title, SECURITY, CLIENT, section, stimulus, "the client stops: no pubKeyAuth, no authInfo"), NEEDS
-    )
-    def stop(run: ClientRun) -> Outcome:
-        good = _play(run)
-        if answer == "none" and not good.observed().login.is_spnego:
-            raise Skipped("without SPNEGO there is no message without a token")
-        served = run.serve(kerberos=answer)
-        if served.key_message is not None:
-            return failed(f"{stimulus}: the client went on to pubKeyAuth")
-        return run.stopped(served, stimulus)
-
-
-_bad_answer("CSSP-KRB-28", "AP-REP under another key", "1.3; RFC 4120 3.2.5",
-            "AP-REP under another key than the ticket's", "other key")  # fmt: skip
-_bad_answer("CSSP-KRB-29", "AP-REP for another authenticator", "RFC 4120 3.2.5",
-            "AP-REP that repeats another time", "other time")  # fmt: skip
-_bad_answer("CSSP-KRB-30", "no AP-REP", "RFC 4121 4.1; RFC 4178 4.2.2",
-            "accept-completed without a token, to a client that asked for proof", "none")  # fmt: skip
-_bad_answer("CSSP-KRB-31", "KRB-ERROR", "RFC 4120 3.2.3",
-            "KRB_AP_ERR_SKEW in place of AP-REP", "error")  # fmt: skip
-
-
-@CATALOGUE.client(
-    rule("CSSP-KRB-32", "a pubKeyAuth of the server that is signed and not sealed", SECURITY, CLIENT,
-         "3.1.5 step 4; RFC 4121 4.2.4", "a right pubKeyAuth in a Wrap token without encryption",
-         "no authInfo (or it goes on: lenient, the key is public)"), NEEDS,
-)  # fmt: skip
-def _signed_answer(run: ClientRun) -> Outcome:
-    _play(run)
-    served = run.serve(seal_key=lambda p, value: _service(p).wrap(value, seal=False, rrc=0))
-    what = "a pubKeyAuth in clear"
-    return lenient(f"{what} was taken") if served.delegated_something else run.stopped(served, what)
-
-
-@CATALOGUE.client(
-    rule("CSSP-KRB-33", "Wrap tokens turned by any count", MUST, CLIENT, "RFC 4121 4.2.5; [MS-KILE] 3.4.5.4.1",
-         "pubKeyAuth with RRC 0, 28 and 5, and with 16 octets of filler and RRC 44", "completes"), NEEDS,
-)  # fmt: skip
-def _turned_answer(run: ClientRun) -> Outcome:
-    _play(run)
-    for turn in TURNS:
-        served = run.serve(seal_key=lambda p, value, turn=turn: _service(p).wrap(value, **turn))
-        outcome = run.completed(served, f"RRC {turn['rrc']}, EC {turn.get('ec', 0)}")
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return passed()
-
-
-@CATALOGUE.client(
-    rule("CSSP-KRB-34", "the key of the client's messages", MUST, CLIENT, "RFC 4121 2, 4.2.2",
-         "AP-REP with a subkey of the service, and without", "completes; pubKeyAuth is sealed with the right key"),
-    NEEDS,
-)  # fmt: skip
+@CATALOGUE.client("CSSP-KRB-34", NEEDS)
 def _client_key(run: ClientRun) -> Outcome:
-    _play(run)
+    _served(run)
     answers: tuple[tuple[KerberosAnswer, int], ...] = (("good", 0x06), ("no subkey", 0x02))
     for answer, wanted in answers:
         served = run.serve(kerberos=answer)
@@ -188,35 +156,9 @@ def _client_key(run: ClientRun) -> Outcome:
     return passed()
 
 
-@CATALOGUE.client(
-    rule("CSSP-KRB-35", "a sequence number that is not due", SHOULD, CLIENT, "RFC 4121 4.2.2; RFC 2743 1.2.3",
-         "a right pubKeyAuth with a sequence number that lies back", "no authInfo (or it goes on: lenient)"), NEEDS,
-)  # fmt: skip
-def _old_number(run: ClientRun) -> Outcome:
-    _play(run)
-    served = run.serve(seal_key=lambda p, value: _service(p).wrap(value, sequence=max(_service(p).sequence - 70, 0)))
-    what = "a sequence number that is not due"
-    return lenient(f"{what} was taken") if served.delegated_something else run.stopped(served, what)
-
-
-@CATALOGUE.client(
-    rule("CSSP-KRB-36", "a Wrap token that the client could have made", SECURITY, CLIENT, "RFC 4121 4.2.2",
-         "a right pubKeyAuth of the server with the flag and the key usage of the initiator", "no authInfo"), NEEDS,
-)  # fmt: skip
-def _reflected_answer(run: ClientRun) -> Outcome:
-    _play(run)
-    return run.stopped(
-        run.serve(seal_key=lambda p, value: _service(p).wrap(value, reflect=True)), "a token of the initiator"
-    )
-
-
-@CATALOGUE.client(
-    rule("CSSP-KRB-37", "a choice of NTLM that nothing protects", SECURITY, CLIENT, "RFC 4178 5",
-         "NTLM chosen from a list that begins with Kerberos, and no mechListMIC",
-         "no authInfo: somebody may have changed the list"), NEEDS,
-)  # fmt: skip
+@CATALOGUE.client("CSSP-KRB-37", NEEDS)
 def _unprotected_choice(run: ClientRun) -> Outcome:
-    _play(run)
+    _served(run)
 
     def drop(token: bytes | None) -> bytes | None:
         return None if token is None else NegTokenResp(NegState.ACCEPT_COMPLETED).encode()
@@ -225,3 +167,47 @@ def _unprotected_choice(run: ClientRun) -> Outcome:
     if served.kerberos is not None or served.observed().login.ntlm.flags is None:
         raise Skipped("the client offers Kerberos alone, or no NTLM beside it")
     return run.stopped(served, "NTLM without mechListMIC")
+
+
+def _wrapped(**options: Any) -> Callable[[ScriptedServer, bytes], bytes]:
+    """Return what seals in a Wrap token with these faults."""
+    return lambda served, value: _service(served).wrap(value, **options)
+
+
+def _old_number(served: ScriptedServer, value: bytes) -> bytes:
+    session = _service(served)
+    return session.wrap(value, sequence=max(session.sequence - 70, 0))
+
+
+def _without_proof(run: ClientRun, served: ScriptedServer, what: str) -> Outcome:
+    """Judge a client whose service did not prove itself."""
+    if served.key_message is not None:
+        return failed(f"{what}: the client went on to pubKeyAuth")
+    return run.stopped(served, what)
+
+
+def _in_spnego(run: ClientRun) -> None:
+    if not _served(run).observed().login.is_spnego:
+        raise Skipped("without SPNEGO there is no message without a token")
+
+
+serves(
+    ("CSSP-KRB-28", _without_proof, Try("AP-REP under another key than the ticket's", kerberos="other key")),
+    ("CSSP-KRB-29", _without_proof, Try("AP-REP that repeats another time", kerberos="other time")),
+    ("CSSP-KRB-31", _without_proof, Try("KRB_AP_ERR_SKEW in place of AP-REP", kerberos="error")),
+    ("CSSP-KRB-32", ClientRun.stopped_or_lenient, Try("a pubKeyAuth in clear", seal_key=_wrapped(seal=False, rrc=0))),
+    (
+        "CSSP-KRB-33",
+        ClientRun.completed,
+        *(Try(f"RRC {turn['rrc']}, EC {turn.get('ec', 0)}", seal_key=_wrapped(**turn)) for turn in TURNS),
+    ),
+    ("CSSP-KRB-35", ClientRun.stopped_or_lenient, Try("a sequence number that is not due", seal_key=_old_number)),
+    ("CSSP-KRB-36", ClientRun.stopped, Try("a token of the initiator", seal_key=_wrapped(reflect=True))),
+    before=_served,
+    needs=(NEEDS,),
+)
+serves(
+    ("CSSP-KRB-30", _without_proof, Try("accept-completed without a token", kerberos="none")),
+    before=_in_spnego,
+    needs=(NEEDS,),
+)

@@ -17,7 +17,42 @@ from credssp.rdp.negotiation import NegotiationFailure, NegotiationResponse
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
 from credssp.tls.settings import ClientTLS
 
-rule = CATALOGUE.rule
+# fmt: off
+CATALOGUE.declare(
+    ("CSSP-NEG-01", "protocols that imply others", SHOULD, CLIENT, "[MS-RDPBCGR] 2.2.1.1.1", "the Connection Request",
+     "HYBRID comes with SSL, HYBRID_EX with HYBRID"),
+    ("CSSP-NEG-02", "CredSSP is selected", ROBUSTNESS, SERVER, "[MS-RDPBCGR] 3.3.5.3.2, 5.4.2.1",
+     "requestedProtocols SSL and HYBRID", "selectedProtocol HYBRID"),
+    ("CSSP-NEG-03", "TLS alone where CredSSP is demanded", MUST, SERVER, "[MS-RDPBCGR] 2.2.1.2.2, 3.3.5.3.2",
+     "requestedProtocols SSL", "RDP_NEG_FAILURE HYBRID_REQUIRED_BY_SERVER (skipped where it is not demanded)"),
+    ("CSSP-NEG-04", "HYBRID_EX alone", ROBUSTNESS, SERVER, "[MS-RDPBCGR] 2.2.1.1.1", "requestedProtocols HYBRID_EX",
+     "HYBRID_EX is selected, or a failure code; no hang"),
+    ("CSSP-NEG-05", "all protocols", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.3.2, 5.4.2.1",
+     "requestedProtocols SSL, HYBRID and HYBRID_EX", "HYBRID_EX, or HYBRID without support for it"),
+    ("CSSP-NEG-06", "a protocol that nobody asked for", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 3.2.5.3.2, 5.4.2.1",
+     "selectedProtocol RDSTLS", "the client stops"),
+    ("CSSP-NEG-07", "the client repeats the choice inside TLS", MUST, CLIENT,
+     "[MS-RDPBCGR] 2.2.1.3.2, 3.3.5.3.3, 5.4.2.1", "MCS Connect Initial behind a good login",
+     "serverSelectedProtocol is what was negotiated"),
+    ("CSSP-NEG-08", "Restricted Admin without the server", SECURITY, CLIENT, "[MS-RDPBCGR] 2.2.1.1.1, 2.2.1.2.1",
+     "the client asks for Restricted Admin, the server does not have it", "the client stops: nothing is delegated"),
+    ("CSSP-NEG-09", "Remote Credential Guard without the server", ROBUSTNESS, SERVER, "[MS-RDPBCGR] 2.2.1.2.1",
+     "REDIRECTED_AUTHENTICATION_MODE_REQUIRED to a server as it is",
+     "a failure, or a response; with the flag only if it has the mode"),
+    ("CSSP-NEG-10", "reasons of a refusal are told apart", SHOULD, CLIENT, "[MS-RDPBCGR] 2.2.1.2.2, 3.2.5.3.2",
+     "RDP_NEG_FAILURE with each code from 1 to 7", "the client stops; distinct errors if visible"),
+    ("CSSP-NEG-11", "TLS without a negotiation", ROBUSTNESS, SERVER, "[MS-RDPBCGR] 5.4.2.2",
+     "ClientHello in place of the Connection Request", "works (the direct approach), or is refused"),
+    ("CSSP-NEG-12", "frames that are none", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.3.1",
+     "HTTP; a TPKT of 3 octets; an X.224 length that does not fit", "closed; no crash"),
+    ("CSSP-NEG-13", "a server that knows no CredSSP", SECURITY, CLIENT, "[MS-RDPBCGR] 3.2.5.3.2",
+     "a Connection Confirm without a response, and one that selects standard RDP security",
+     "the client stops, or never sends a password in CredSSP"),
+    ("CSSP-NEG-14", "a client without a negotiation request", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.3.1, 3.3.5.3.2",
+     "a Connection Request without RDP_NEG_REQ", "a Connection Confirm without negotiation data, or a close"),
+)
+# fmt: on
+
 SSL, HYBRID, HYBRID_EX = 1, 2, 8
 HYBRID_REQUIRED = 5
 REMOTE_GUARD_REQUIRED, REMOTE_GUARD_SUPPORTED = 0x02, 0x10
@@ -31,10 +66,7 @@ def _requested(run: ClientRun) -> ConnectionRequest:
         raise Skipped(f"no Connection Request: {error}") from None
 
 
-@CATALOGUE.client(
-    rule("CSSP-NEG-01", "protocols that imply others", SHOULD, CLIENT, "[MS-RDPBCGR] 2.2.1.1.1",
-         "the Connection Request", "HYBRID comes with SSL, HYBRID_EX with HYBRID"), "x224",
-)  # fmt: skip
+@CATALOGUE.client("CSSP-NEG-01", "x224")
 def _implied(run: ClientRun) -> Outcome:
     asked = _requested(run).negotiation
     if asked is None:
@@ -54,10 +86,7 @@ def _answer(run: ServerRun, protocols: int | None, flags: int = 0) -> Connection
     raise Skipped(f"no Connection Confirm, but {len(answer)} octets") if answer else Skipped("no answer")
 
 
-@CATALOGUE.server(
-    rule("CSSP-NEG-02", "CredSSP is selected", ROBUSTNESS, SERVER, "[MS-RDPBCGR] 3.3.5.3.2, 5.4.2.1",
-         "requestedProtocols SSL and HYBRID", "selectedProtocol HYBRID"), "x224",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-NEG-02", "x224")
 def _selected(run: ServerRun) -> Outcome:
     answer = _answer(run, SSL | HYBRID).negotiation
     if isinstance(answer, NegotiationResponse) and answer.selected == HYBRID:
@@ -65,11 +94,7 @@ def _selected(run: ServerRun) -> Outcome:
     return failed(f"{answer}")
 
 
-@CATALOGUE.server(
-    rule("CSSP-NEG-03", "TLS alone where CredSSP is demanded", MUST, SERVER, "[MS-RDPBCGR] 2.2.1.2.2, 3.3.5.3.2",
-         "requestedProtocols SSL", "RDP_NEG_FAILURE HYBRID_REQUIRED_BY_SERVER (skipped where it is not demanded)"),
-    "x224",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-NEG-03", "x224")
 def _tls_alone(run: ServerRun) -> Outcome:
     answer = _answer(run, SSL).negotiation
     if isinstance(answer, NegotiationResponse):
@@ -79,10 +104,7 @@ def _tls_alone(run: ServerRun) -> Outcome:
     return failed(f"{answer}")
 
 
-@CATALOGUE.server(
-    rule("CSSP-NEG-04", "HYBRID_EX alone", ROBUSTNESS, SERVER, "[MS-RDPBCGR] 2.2.1.1.1",
-         "requestedProtocols HYBRID_EX", "HYBRID_EX is selected, or a failure code; no hang"), "x224",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-NEG-04", "x224")
 def _ex_alone(run: ServerRun) -> Outcome:
     link = run.raw()
     answer = ask(link, HYBRID_EX, run.target.timeout)
@@ -101,10 +123,7 @@ def _last(link: Link, data: bytes, timeout: float) -> Reply:
     return Reply(End.SILENT) if rest is None else Reply(End.CLOSED)
 
 
-@CATALOGUE.server(
-    rule("CSSP-NEG-05", "all protocols", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.3.2, 5.4.2.1",
-         "requestedProtocols SSL, HYBRID and HYBRID_EX", "HYBRID_EX, or HYBRID without support for it"), "x224",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-NEG-05", "x224")
 def _all_protocols(run: ServerRun) -> Outcome:
     answer = _answer(run, SSL | HYBRID | HYBRID_EX).negotiation
     fits = isinstance(answer, NegotiationResponse) and int(answer.selected) in (HYBRID, HYBRID_EX)
@@ -121,10 +140,7 @@ def _client_stops(run: ClientRun, front: RdpAnswer, what: str, setup: Setup | No
     return judge_refusal(reply, link.crash, accepted=failed(f"{what}: not refused"))
 
 
-@CATALOGUE.client(
-    rule("CSSP-NEG-06", "a protocol that nobody asked for", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 3.2.5.3.2, 5.4.2.1",
-         "selectedProtocol RDSTLS", "the client stops"), "x224",
-)  # fmt: skip
+@CATALOGUE.client("CSSP-NEG-06", "x224")
 def _unasked(run: ClientRun) -> Outcome:
     asked = _requested(run).negotiation
     protocols = int(asked.protocols) if asked is not None else 0
@@ -132,11 +148,7 @@ def _unasked(run: ClientRun) -> Outcome:
     return _client_stops(run, RdpAnswer(selected=free), f"selectedProtocol {free}")
 
 
-@CATALOGUE.observe(
-    rule("CSSP-NEG-07", "the client repeats the choice inside TLS", MUST, CLIENT,
-         "[MS-RDPBCGR] 2.2.1.3.2, 3.3.5.3.3, 5.4.2.1",
-         "MCS Connect Initial behind a good login", "serverSelectedProtocol is what was negotiated")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-NEG-07")
 def _core_data(seen: Observation) -> Outcome:
     data = seen.login.client_application
     # CS_CORE is the first block behind the H.221 key of the GCC Conference Create Request.
@@ -148,11 +160,7 @@ def _core_data(seen: Observation) -> Outcome:
     return passed(f"{told}") if told in (HYBRID, HYBRID_EX) else failed(f"serverSelectedProtocol {told}")
 
 
-@CATALOGUE.client(
-    rule("CSSP-NEG-08", "Restricted Admin without the server", SECURITY, CLIENT, "[MS-RDPBCGR] 2.2.1.1.1, 2.2.1.2.1",
-         "the client asks for Restricted Admin, the server does not have it", "the client stops: nothing is delegated"),
-    "x224",
-)  # fmt: skip
+@CATALOGUE.client("CSSP-NEG-08", "x224")
 def _no_restricted_admin(run: ClientRun) -> Outcome:
     served = run.try_serve(Setup(restricted_admin=True), rdp=RdpAnswer(flags=0))
     if served.delegated is not None and nothing_delegated(served.delegated):
@@ -160,11 +168,7 @@ def _no_restricted_admin(run: ClientRun) -> Outcome:
     return run.stopped(served, "a server without Restricted Admin")
 
 
-@CATALOGUE.server(
-    rule("CSSP-NEG-09", "Remote Credential Guard without the server", ROBUSTNESS, SERVER, "[MS-RDPBCGR] 2.2.1.2.1",
-         "REDIRECTED_AUTHENTICATION_MODE_REQUIRED to a server as it is",
-         "a failure, or a response; with the flag only if it has the mode"), "x224",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-NEG-09", "x224")
 def _remote_guard_flag(run: ServerRun) -> Outcome:
     answer = _answer(run, SSL | HYBRID, REMOTE_GUARD_REQUIRED).negotiation
     if isinstance(answer, NegotiationResponse) and int(answer.flags) & REMOTE_GUARD_SUPPORTED:
@@ -172,10 +176,7 @@ def _remote_guard_flag(run: ServerRun) -> Outcome:
     return passed(f"{answer}")
 
 
-@CATALOGUE.client(
-    rule("CSSP-NEG-10", "reasons of a refusal are told apart", SHOULD, CLIENT, "[MS-RDPBCGR] 2.2.1.2.2, 3.2.5.3.2",
-         "RDP_NEG_FAILURE with each code from 1 to 7", "the client stops; distinct errors if visible"), "x224",
-)  # fmt: skip
+@CATALOGUE.client("CSSP-NEG-10", "x224")
 def _failures(run: ClientRun) -> Outcome:
     texts = set()
     for code in range(1, 8):
@@ -193,10 +194,7 @@ def _failures(run: ClientRun) -> Outcome:
     return passed()
 
 
-@CATALOGUE.server(
-    rule("CSSP-NEG-11", "TLS without a negotiation", ROBUSTNESS, SERVER, "[MS-RDPBCGR] 5.4.2.2",
-         "ClientHello in place of the Connection Request", "works (the direct approach), or is refused"), "x224",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-NEG-11", "x224")
 def _direct(run: ServerRun) -> Outcome:
     connection = run.wrap(run.raw(), tls=ClientTLS())
     end = connection.handshake()
@@ -205,10 +203,7 @@ def _direct(run: ServerRun) -> Outcome:
     return judge_refusal(end, connection.link.crash, accepted=passed())
 
 
-@CATALOGUE.server(
-    rule("CSSP-NEG-12", "frames that are none", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.3.1",
-         "HTTP; a TPKT of 3 octets; an X.224 length that does not fit", "closed; no crash"), "x224",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-NEG-12", "x224")
 def _bad_frames(run: ServerRun) -> Outcome:
     for data in (
         b"GET / HTTP/1.0\r\n\r\n",
@@ -225,11 +220,7 @@ def _bad_frames(run: ServerRun) -> Outcome:
     return passed()
 
 
-@CATALOGUE.client(
-    rule("CSSP-NEG-13", "a server that knows no CredSSP", SECURITY, CLIENT, "[MS-RDPBCGR] 3.2.5.3.2",
-         "a Connection Confirm without a response, and one that selects standard RDP security",
-         "the client stops, or never sends a password in CredSSP"), "x224",
-)  # fmt: skip
+@CATALOGUE.client("CSSP-NEG-13", "x224")
 def _no_credssp(run: ClientRun) -> Outcome:
     for front, what in (
         (RdpAnswer(answer=ConnectionConfirm(None).encode()), "no RDP_NEG_RSP"),
@@ -241,11 +232,7 @@ def _no_credssp(run: ClientRun) -> Outcome:
     return passed()
 
 
-@CATALOGUE.server(
-    rule("CSSP-NEG-14", "a client without a negotiation request", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.3.1, 3.3.5.3.2",
-         "a Connection Request without RDP_NEG_REQ",
-         "a Connection Confirm without negotiation data, or a close"), "x224",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-NEG-14", "x224")
 def _no_request(run: ServerRun) -> Outcome:
     link = run.raw()
     answer = ask(link, None, run.target.timeout)

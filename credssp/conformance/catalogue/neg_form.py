@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from credssp.conformance.catalogue._base import CATALOGUE, CLIENT, MUST, SERVER, SHOULD
+from credssp.conformance.catalogue._base import CATALOGUE, CLIENT, MUST, SERVER, SHOULD, Try, serves
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.connection import End, Reply
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
@@ -15,7 +15,27 @@ from credssp.rdp.negotiation import NegotiationFailure, NegotiationRequest, Nego
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
 from credssp.tls.settings import ClientTLS
 
-rule = CATALOGUE.rule
+# fmt: off
+CATALOGUE.declare(
+    ("CSSP-NEG-15", "the connection ends behind RDP_NEG_FAILURE", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.3.2",
+     "requestedProtocols SSL to a server that demands CredSSP", "the connection is closed behind the failure"),
+    ("CSSP-NEG-16", "the form of the Connection Request", MUST, CLIENT, "[MS-RDPBCGR] 2.2.1.1, 3.2.5.3.1",
+     "the Connection Request",
+     "class 0, both references 0, lengths that fit, a cookie or a routing token, correlation info with its flag"),
+    ("CSSP-NEG-17", "cookies and routing tokens mean nothing", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.3.1",
+     "a Connection Request with a cookie; one with a routing token", "as without: HYBRID is selected"),
+    ("CSSP-NEG-18", "a cookie and a routing token together", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.3.1",
+     "a Connection Request with both, which a client must not send", "as without: HYBRID is selected"),
+    ("CSSP-NEG-19", "the reserved flag of RDP_NEG_RSP", SHOULD, CLIENT, "[MS-RDPBCGR] 2.2.1.2.1",
+     "flags with NEGRSP_FLAG_RESERVED (4)", "ignored: the login completes"),
+    ("CSSP-NEG-20", "a Connection Confirm that is none", SHOULD, CLIENT, "[MS-RDPBCGR] 3.2.5.3.2",
+     "negotiation data of type 9; an X.224 length beyond the TPKT frame", "the client stops"),
+    ("CSSP-NEG-21", "the direct approach confirms CredSSP inside", MUST, SERVER, "[MS-RDPBCGR] 5.4.2.2",
+     "TLS and CredSSP first; then a Connection Request with HYBRID, and one with SSL alone",
+     "no result; HYBRID is selected; INCONSISTENT_FLAGS (skipped where there is no direct approach)"),
+)
+# fmt: on
+
 SSL, HYBRID = 1, 2
 INCONSISTENT_FLAGS = 4
 COOKIE = b"Cookie: mstshash=alice\r\n"
@@ -26,11 +46,7 @@ def _reply(data: bytes | None) -> Reply:
     return Reply(End.SILENT) if data is None else Reply(End.OTHER, data) if data else Reply(End.CLOSED)
 
 
-@CATALOGUE.server(
-    rule("CSSP-NEG-15", "the connection ends behind RDP_NEG_FAILURE", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.3.2",
-         "requestedProtocols SSL to a server that demands CredSSP", "the connection is closed behind the failure"),
-    "x224",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-NEG-15", "x224")
 def _ends(run: ServerRun) -> Outcome:
     link = run.raw()
     answer = ask(link, SSL, run.target.timeout)
@@ -40,12 +56,7 @@ def _ends(run: ServerRun) -> Outcome:
     return judge_refusal(end, link.crash, accepted=failed("the connection stayed open"))
 
 
-@CATALOGUE.client(
-    rule("CSSP-NEG-16", "the form of the Connection Request", MUST, CLIENT, "[MS-RDPBCGR] 2.2.1.1, 3.2.5.3.1",
-         "the Connection Request",
-         "class 0, both references 0, lengths that fit, a cookie or a routing token, correlation info with its flag"),
-    "x224",
-)  # fmt: skip
+@CATALOGUE.client("CSSP-NEG-16", "x224")
 def _request_form(run: ClientRun) -> Outcome:
     data = run.target.request(run.start(rdp=RdpAnswer(answer=b"")))
     if len(data) < 11:
@@ -83,10 +94,7 @@ def _confirm(data: bytes) -> NegotiationResponse | NegotiationFailure | None:
         return None
 
 
-@CATALOGUE.server(
-    rule("CSSP-NEG-17", "cookies and routing tokens mean nothing", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.3.1",
-         "a Connection Request with a cookie; one with a routing token", "as without: HYBRID is selected"), "x224",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-NEG-17", "x224")
 def _cookies(run: ServerRun) -> Outcome:
     if _selected(run, b"").verdict is not Verdict.PASS:
         raise Skipped("HYBRID is not selected without a cookie either")
@@ -94,29 +102,14 @@ def _cookies(run: ServerRun) -> Outcome:
     return outcome if outcome.verdict is not Verdict.PASS else _selected(run, TOKEN)
 
 
-@CATALOGUE.server(
-    rule("CSSP-NEG-18", "a cookie and a routing token together", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.3.1",
-         "a Connection Request with both, which a client must not send", "as without: HYBRID is selected"), "x224",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-NEG-18", "x224")
 def _both(run: ServerRun) -> Outcome:
     if _selected(run, b"").verdict is not Verdict.PASS:
         raise Skipped("HYBRID is not selected without a cookie either")
     return _selected(run, TOKEN + COOKIE)
 
 
-@CATALOGUE.client(
-    rule("CSSP-NEG-19", "the reserved flag of RDP_NEG_RSP", SHOULD, CLIENT, "[MS-RDPBCGR] 2.2.1.2.1",
-         "flags with NEGRSP_FLAG_RESERVED (4)", "ignored: the login completes"), "x224",
-)  # fmt: skip
-def _reserved(run: ClientRun) -> Outcome:
-    run.baseline()
-    return run.completed(run.try_serve(rdp=RdpAnswer(flags=4)), "NEGRSP_FLAG_RESERVED")
-
-
-@CATALOGUE.client(
-    rule("CSSP-NEG-20", "a Connection Confirm that is none", SHOULD, CLIENT, "[MS-RDPBCGR] 3.2.5.3.2",
-         "negotiation data of type 9; an X.224 length beyond the TPKT frame", "the client stops"), "x224",
-)  # fmt: skip
+@CATALOGUE.client("CSSP-NEG-20", "x224")
 def _no_confirm(run: ClientRun) -> Outcome:
     for answer, what in (
         ("030000130ed000001234000900080002000000", "negotiation data of type 9"),
@@ -132,11 +125,7 @@ def _no_confirm(run: ClientRun) -> Outcome:
     return passed()
 
 
-@CATALOGUE.server(
-    rule("CSSP-NEG-21", "the direct approach confirms CredSSP inside", MUST, SERVER, "[MS-RDPBCGR] 5.4.2.2",
-         "TLS and CredSSP first; then a Connection Request with HYBRID, and one with SSL alone",
-         "no result; HYBRID is selected; INCONSISTENT_FLAGS (skipped where there is no direct approach)"), "x224",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-NEG-21", "x224")
 def _inside(run: ServerRun) -> Outcome:
     for protocols in (SSL | HYBRID, SSL):
         connection = run.wrap(run.raw(), tls=ClientTLS())
@@ -156,3 +145,11 @@ def _inside(run: ServerRun) -> Outcome:
         elif not isinstance(chosen, NegotiationFailure) or chosen.code != INCONSISTENT_FLAGS:
             return failed(f"SSL alone was asked for: {chosen}")
     return passed()
+
+
+serves(
+    ("CSSP-NEG-19", ClientRun.completed, Try("NEGRSP_FLAG_RESERVED", rdp=RdpAnswer(flags=4))),
+    via=ClientRun.try_serve,
+    before=ClientRun.baseline,
+    needs=("x224",),
+)

@@ -6,7 +6,19 @@ import dataclasses
 import struct
 from collections.abc import Callable
 
-from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER, SHOULD
+from credssp.conformance.catalogue._base import (
+    BOTH,
+    CATALOGUE,
+    CLIENT,
+    MUST,
+    ROBUSTNESS,
+    SECURITY,
+    SERVER,
+    SHOULD,
+    Try,
+    logins,
+    serves,
+)
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.ntlm import NTLM_FLAGS
 from credssp.conformance.observation import Observation
@@ -18,7 +30,66 @@ from credssp.ntlm.messages import SIGNATURE, Authenticate, Challenge, NTLMv2Resp
 from credssp.ntlm.session import SESSION_FLAGS
 from credssp.spnego import NegTokenResp
 
-rule = CATALOGUE.rule
+# fmt: off
+CATALOGUE.declare(
+    ("CSSP-SPNEGO-15", "a MIC of AUTHENTICATE that does not verify", SECURITY, SERVER, "[MS-NLMP] 3.2.5.1.2",
+     "MsvAvFlags says there is a MIC, and it is wrong", "refused"),
+    ("CSSP-SPNEGO-16", "octets behind MsvAvEOL", ROBUSTNESS, SERVER, "[MS-NLMP] 2.2.2.1, 3.3.2",
+     "an NTLMv2 response with no and with 12 octets behind MsvAvEOL", "taken: the proof covers octets as sent"),
+    ("CSSP-SPNEGO-17", "sizes of NEGOTIATE", ROBUSTNESS, SERVER, "[MS-NLMP] 2.2.1.1",
+     "NEGOTIATE of 32, 40 and 42 octets", "taken"),
+    ("CSSP-SPNEGO-18", "the client names its target", SHOULD, CLIENT, "3.1.1 <23>; [MS-NLMP] 3.1.5.1.2",
+     "a good login with NTLM", "MsvAvTargetName is TERMSRV/host, HTTP/host or WSMAN/host"),
+    ("CSSP-SPNEGO-19", "no session without confidentiality", SECURITY, BOTH,
+     "3.1.5 steps 2 and 3; [MS-NLMP] 2.2.2.5, 3.1.5.1.2", "NTLM flags without SEAL",
+     "refused: credentials need encryption (or sealed all the same: lenient)"),
+    ("CSSP-SPNEGO-20", "integrity and confidentiality are asked for", MUST, CLIENT,
+     "3.1.5 step 3; [MS-NLMP] 2.2.2.5, 3.1.1.2", "a good login with NTLM",
+     "SIGN, SEAL, 128, KEY_EXCH and EXTENDED_SESSIONSECURITY in NEGOTIATE"),
+    ("CSSP-SPNEGO-21", "anonymous logins", SECURITY, SERVER, "1.5; [MS-NLMP] 3.2.5.1.2",
+     "AUTHENTICATE without names and with an empty response", "refused"),
+    ("CSSP-SPNEGO-22", "NTLMv1", SECURITY, SERVER, "[MS-NLMP] 3.2.5.1.2, 3.3.1", "an NTLM response of 24 octets",
+     "refused"),
+    ("CSSP-SPNEGO-23", "a wrong proof", MUST, SERVER, "[MS-NLMP] 3.2.5.1.2", "NTProofStr of 16 zero octets",
+     "refused"),
+    ("CSSP-SPNEGO-24", "the server gives NTLM a timestamp", SHOULD, SERVER, "[MS-NLMP] 2.2.2.1 MsvAvTimestamp",
+     "a bare NTLM NEGOTIATE", "CHALLENGE has MsvAvTimestamp, which obliges clients to send a MIC"),
+    ("CSSP-SPNEGO-25", "CHALLENGE without target information", SECURITY, CLIENT, "[MS-NLMP] 3.1.5.1.2",
+     "CHALLENGE whose flags lack TARGET_INFO, for which only NTLMv1 would do",
+     "refused (or answered with NTLMv2 all the same: lenient)"),
+    ("CSSP-SPNEGO-36", "CHALLENGE without names", MUST, CLIENT, "[MS-NLMP] 3.1.5.1.2",
+     "CHALLENGE with neither MsvAvNbComputerName nor MsvAvNbDomainName", "refused: integrity was asked for"),
+    ("CSSP-SPNEGO-37", "AUTHENTICATE carries a MIC", SHOULD, CLIENT, "[MS-NLMP] 3.1.5.1.2",
+     "a good login with NTLM; CHALLENGE has MsvAvTimestamp", "MsvAvFlags with 2, and the MIC field filled"),
+    ("CSSP-SPNEGO-38", "no LM response beside NTLMv2", SHOULD, CLIENT, "[MS-NLMP] 3.1.5.1.2",
+     "a good login with NTLM; CHALLENGE has MsvAvTimestamp", "LmChallengeResponse is 24 zero octets, or empty"),
+    ("CSSP-SPNEGO-39", "the server's timestamp comes back", SHOULD, CLIENT, "[MS-NLMP] 3.1.5.1.2",
+     "a good login with NTLM; CHALLENGE has MsvAvTimestamp", "TimeStamp of the response is that of CHALLENGE"),
+    ("CSSP-SPNEGO-40", "channel bindings are named, be there any or not", SHOULD, CLIENT, "[MS-NLMP] 3.1.5.1.2",
+     "a good login with NTLM", "MsvAvChannelBindings in the response, zeros for none"),
+    ("CSSP-SPNEGO-41", "CHALLENGE returns what was asked for", MUST, SERVER, "[MS-NLMP] 2.2.2.5, 3.2.5.1.1",
+     "a good login with NTLM",
+     "SIGN, SEAL, 128, 56, EXTENDED_SESSIONSECURITY, UNICODE if asked for; NTLM, ALWAYS_SIGN, TARGET_INFO anyway"),
+    ("CSSP-SPNEGO-42", "the form of CHALLENGE", MUST, SERVER, "[MS-NLMP] 2.2.1.2, 2.2.2.1", "a good login with NTLM",
+     "Reserved is zero; TargetInfo ends in MsvAvEOL, which is the last of it"),
+    ("CSSP-SPNEGO-43", "LM_KEY beside EXTENDED_SESSIONSECURITY", MUST, SERVER, "[MS-NLMP] 2.2.2.5",
+     "NEGOTIATE that asks for both", "EXTENDED_SESSIONSECURITY alone comes back; the login is taken"),
+    ("CSSP-SPNEGO-44", "no character set", MUST, SERVER, "[MS-NLMP] 2.2.2.5", "NEGOTIATE with neither UNICODE nor OEM",
+     "refused"),
+    ("CSSP-SPNEGO-45", "a session key that is missing", MUST, SERVER, "[MS-NLMP] 3.2.5.1.2",
+     "KEY_EXCH was negotiated, EncryptedRandomSessionKey is empty", "refused"),
+    ("CSSP-SPNEGO-46", "user names in any case", MUST, SERVER, "[MS-NLMP] 3.2.5.1.2",
+     "the account's name with upper and lower case exchanged", "taken"),
+    ("CSSP-SPNEGO-47", "a response computed without the domain", SHOULD, SERVER, "[MS-NLMP] 3.2.5.1.2",
+     "DomainName is sent, and is empty in the computation, as some clients have it", "taken"),
+    ("CSSP-SPNEGO-48", "a timestamp of long ago", SHOULD, SERVER, "[MS-NLMP] 3.2.5.1.2",
+     "TimeStamp of the response in the year 2001; MsvAvTimestamp is right",
+     "refused as older than MaxLifetime (or taken: the challenge is fresh anyway)"),
+    ("CSSP-SPNEGO-49", "the flags of every NEGOTIATE", MUST, CLIENT, "[MS-NLMP] 2.2.2.5, 3.1.5.1.1",
+     "a good login with NTLM", "REQUEST_TARGET, NTLM, ALWAYS_SIGN and UNICODE; no bit that is unused"),
+)
+# fmt: on
+
 VERSION_FLAG = 0x02000000
 SEAL_FLAG = 0x20
 TARGET_INFO_FLAG = 0x00800000
@@ -33,43 +104,7 @@ UNUSED = 0x1D244108
 """The bits that have to be zero: r1 to r7, r9 and r10. (r8, 0x00000400, only should be.)"""
 
 
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-15", "a MIC of AUTHENTICATE that does not verify", SECURITY, SERVER, "[MS-NLMP] 3.2.5.1.2",
-         "MsvAvFlags says there is a MIC, and it is wrong", "refused")
-)  # fmt: skip
-def _bad_ntlm_mic(run: ServerRun) -> Outcome:
-    return run.key_refused(run.login(ntlm={"mic": "bad"}), "a wrong MIC")
-
-
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-16", "octets behind MsvAvEOL", ROBUSTNESS, SERVER, "[MS-NLMP] 2.2.2.1, 3.3.2",
-         "an NTLMv2 response with no and with 12 octets behind MsvAvEOL", "taken: the proof covers octets as sent")
-)  # fmt: skip
-def _ntlm_tail(run: ServerRun) -> Outcome:
-    for tail in (b"", bytes(12)):
-        outcome = run.taken(run.login(ntlm={"tail": tail}), f"{len(tail)} octets behind MsvAvEOL")
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return passed()
-
-
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-17", "sizes of NEGOTIATE", ROBUSTNESS, SERVER, "[MS-NLMP] 2.2.1.1",
-         "NEGOTIATE of 32, 40 and 42 octets", "taken")
-)  # fmt: skip
-def _negotiate_sizes(run: ServerRun) -> Outcome:
-    for size in (32, 40, 42):
-        flags = NTLM_FLAGS if size >= 40 else NTLM_FLAGS & ~VERSION_FLAG
-        outcome = run.taken(run.login(ntlm={"size": size, "flags": flags}), f"NEGOTIATE of {size} octets")
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return passed()
-
-
-@CATALOGUE.observe(
-    rule("CSSP-SPNEGO-18", "the client names its target", SHOULD, CLIENT, "3.1.1 <23>; [MS-NLMP] 3.1.5.1.2",
-         "a good login with NTLM", "MsvAvTargetName is TERMSRV/host, HTTP/host or WSMAN/host")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-SPNEGO-18")
 def _target_name(seen: Observation) -> Outcome:
     message = seen.login.ntlm.authenticate_message
     if message is None:
@@ -81,14 +116,7 @@ def _target_name(seen: Observation) -> Outcome:
     return passed(name) if wanted else failed(f"MsvAvTargetName is {name}")
 
 
-_SEALING = rule(
-    "CSSP-SPNEGO-19", "no session without confidentiality", SECURITY, BOTH,
-    "3.1.5 steps 2 and 3; [MS-NLMP] 2.2.2.5, 3.1.5.1.2",
-    "NTLM flags without SEAL", "refused: credentials need encryption (or sealed all the same: lenient)",
-)  # fmt: skip
-
-
-@CATALOGUE.server(_SEALING)
+@CATALOGUE.server("CSSP-SPNEGO-19")
 def _server_no_seal(run: ServerRun) -> Outcome:
     login = run.login(ntlm={"flags": NTLM_FLAGS & ~SEAL_FLAG})
     if login.server_key is not None:
@@ -96,7 +124,7 @@ def _server_no_seal(run: ServerRun) -> Outcome:
     return run.key_refused(login, "a login without SEAL")
 
 
-@CATALOGUE.client(_SEALING)
+@CATALOGUE.client("CSSP-SPNEGO-19")
 def _client_no_seal(run: ClientRun) -> Outcome:
     served = run.serve(challenge_token=lambda token: _flags(token, clear=SEAL_FLAG))
     if served.answers and served.observed().plain.client_key is not None:
@@ -113,11 +141,7 @@ def _flags(token: bytes, *, clear: int) -> bytes:
     return token[: at + 20] + flags.to_bytes(4, "little") + token[at + 24 :]
 
 
-@CATALOGUE.observe(
-    rule("CSSP-SPNEGO-20", "integrity and confidentiality are asked for", MUST, CLIENT,
-         "3.1.5 step 3; [MS-NLMP] 2.2.2.5, 3.1.1.2",
-         "a good login with NTLM", "SIGN, SEAL, 128, KEY_EXCH and EXTENDED_SESSIONSECURITY in NEGOTIATE")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-SPNEGO-20")
 def _asked_for(seen: Observation) -> Outcome:
     flags = seen.login.ntlm.flags
     if flags is None:
@@ -126,34 +150,7 @@ def _asked_for(seen: Observation) -> Outcome:
     return failed(f"NEGOTIATE lacks 0x{missing:08X}") if missing else passed(f"0x{flags[0]:08X}")
 
 
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-21", "anonymous logins", SECURITY, SERVER, "1.5; [MS-NLMP] 3.2.5.1.2",
-         "AUTHENTICATE without names and with an empty response", "refused")
-)  # fmt: skip
-def _anonymous(run: ServerRun) -> Outcome:
-    return run.key_refused(run.login(ntlm={"anonymous": True, "mic": "none"}), "an anonymous login")
-
-
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-22", "NTLMv1", SECURITY, SERVER, "[MS-NLMP] 3.2.5.1.2, 3.3.1",
-         "an NTLM response of 24 octets", "refused")
-)  # fmt: skip
-def _ntlm_v1(run: ServerRun) -> Outcome:
-    return run.key_refused(run.login(ntlm={"v1": True, "mic": "none"}), "an NTLMv1 response")
-
-
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-23", "a wrong proof", MUST, SERVER, "[MS-NLMP] 3.2.5.1.2",
-         "NTProofStr of 16 zero octets", "refused")
-)  # fmt: skip
-def _wrong_proof(run: ServerRun) -> Outcome:
-    return run.key_refused(run.login(ntlm={"spoil_proof": True}), "a wrong NTProofStr")
-
-
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-24", "the server gives NTLM a timestamp", SHOULD, SERVER, "[MS-NLMP] 2.2.2.1 MsvAvTimestamp",
-         "a bare NTLM NEGOTIATE", "CHALLENGE has MsvAvTimestamp, which obliges clients to send a MIC")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-SPNEGO-24")
 def _timestamp(run: ServerRun) -> Outcome:
     challenge = run.baseline().observed().login.ntlm.challenge_message
     if challenge is None:
@@ -163,11 +160,7 @@ def _timestamp(run: ServerRun) -> Outcome:
     return passed() if has else failed("no MsvAvTimestamp: clients need not send a MIC")
 
 
-@CATALOGUE.client(
-    rule("CSSP-SPNEGO-25", "CHALLENGE without target information", SECURITY, CLIENT, "[MS-NLMP] 3.1.5.1.2",
-         "CHALLENGE whose flags lack TARGET_INFO, for which only NTLMv1 would do",
-         "refused (or answered with NTLMv2 all the same: lenient)")
-)  # fmt: skip
+@CATALOGUE.client("CSSP-SPNEGO-25")
 def _no_target_info(run: ClientRun) -> Outcome:
     served = run.serve(challenge_token=lambda token: _flags(token, clear=TARGET_INFO_FLAG))
     message = served.observed().login.ntlm.authenticate_message
@@ -196,15 +189,6 @@ def _nameless(challenge: bytes) -> bytes:
     return challenge[:40] + fields + challenge[48:] + data
 
 
-@CATALOGUE.client(
-    rule("CSSP-SPNEGO-36", "CHALLENGE without names", MUST, CLIENT, "[MS-NLMP] 3.1.5.1.2",
-         "CHALLENGE with neither MsvAvNbComputerName nor MsvAvNbDomainName", "refused: integrity was asked for")
-)  # fmt: skip
-def _no_names(run: ClientRun) -> Outcome:
-    served = run.serve(challenge_token=lambda token: _edited(token, _nameless))
-    return run.stopped_early(served, "CHALLENGE without names")
-
-
 def _answered(seen: Observation) -> tuple[Challenge, Authenticate, NTLMv2Response]:
     """Return CHALLENGE, AUTHENTICATE and the NTLMv2 response in it."""
     challenge, message = seen.login.ntlm.challenge_message, seen.login.ntlm.authenticate_message
@@ -223,35 +207,23 @@ def _with_timestamp(seen: Observation) -> tuple[int, Authenticate, NTLMv2Respons
     return stamp, message, response
 
 
-@CATALOGUE.observe(
-    rule("CSSP-SPNEGO-37", "AUTHENTICATE carries a MIC", SHOULD, CLIENT, "[MS-NLMP] 3.1.5.1.2",
-         "a good login with NTLM; CHALLENGE has MsvAvTimestamp", "MsvAvFlags with 2, and the MIC field filled")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-SPNEGO-37")
 def _mic_sent(seen: Observation) -> Outcome:
     return passed() if _with_timestamp(seen)[1].mic is not None else failed("MsvAvFlags announces no MIC")
 
 
-@CATALOGUE.observe(
-    rule("CSSP-SPNEGO-38", "no LM response beside NTLMv2", SHOULD, CLIENT, "[MS-NLMP] 3.1.5.1.2",
-         "a good login with NTLM; CHALLENGE has MsvAvTimestamp", "LmChallengeResponse is 24 zero octets, or empty")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-SPNEGO-38")
 def _no_lm_response(seen: Observation) -> Outcome:
     return failed("an LM response") if any(_with_timestamp(seen)[1].lm_response) else passed()
 
 
-@CATALOGUE.observe(
-    rule("CSSP-SPNEGO-39", "the server's timestamp comes back", SHOULD, CLIENT, "[MS-NLMP] 3.1.5.1.2",
-         "a good login with NTLM; CHALLENGE has MsvAvTimestamp", "TimeStamp of the response is that of CHALLENGE")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-SPNEGO-39")
 def _same_timestamp(seen: Observation) -> Outcome:
     stamp, _, response = _with_timestamp(seen)
     return passed() if response.timestamp == stamp else failed("the client's own time")
 
 
-@CATALOGUE.observe(
-    rule("CSSP-SPNEGO-40", "channel bindings are named, be there any or not", SHOULD, CLIENT,
-         "[MS-NLMP] 3.1.5.1.2", "a good login with NTLM", "MsvAvChannelBindings in the response, zeros for none")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-SPNEGO-40")
 def _bindings_named(seen: Observation) -> Outcome:
     _, _, response = _answered(seen)
     found = dict(response.target_info.pairs).get(AV_CHANNEL_BINDINGS)
@@ -266,21 +238,14 @@ def _challenge(seen: Observation) -> tuple[bytes, int, int]:
     return ntlm.challenge, ntlm.flags[0], ntlm.flags[1]
 
 
-@CATALOGUE.observe(
-    rule("CSSP-SPNEGO-41", "CHALLENGE returns what was asked for", MUST, SERVER, "[MS-NLMP] 2.2.2.5, 3.2.5.1.1",
-         "a good login with NTLM",
-         "SIGN, SEAL, 128, 56, EXTENDED_SESSIONSECURITY, UNICODE if asked for; NTLM, ALWAYS_SIGN, TARGET_INFO anyway")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-SPNEGO-41")
 def _returned_flags(seen: Observation) -> Outcome:
     _, asked, told = _challenge(seen)
     missing = (asked & RETURNED | ALWAYS_TOLD) & ~told
     return failed(f"CHALLENGE lacks 0x{missing:08X}") if missing else passed(f"0x{told:08X}")
 
 
-@CATALOGUE.observe(
-    rule("CSSP-SPNEGO-42", "the form of CHALLENGE", MUST, SERVER, "[MS-NLMP] 2.2.1.2, 2.2.2.1",
-         "a good login with NTLM", "Reserved is zero; TargetInfo ends in MsvAvEOL, which is the last of it")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-SPNEGO-42")
 def _challenge_form(seen: Observation) -> Outcome:
     data, _, _ = _challenge(seen)
     if any(data[32:40]):
@@ -295,10 +260,7 @@ def _challenge_form(seen: Observation) -> Outcome:
     return passed()
 
 
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-43", "LM_KEY beside EXTENDED_SESSIONSECURITY", MUST, SERVER, "[MS-NLMP] 2.2.2.5",
-         "NEGOTIATE that asks for both", "EXTENDED_SESSIONSECURITY alone comes back; the login is taken")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-SPNEGO-43")
 def _lm_key(run: ServerRun) -> Outcome:
     login = run.login(ntlm={"flags": NTLM_FLAGS | LM_KEY_FLAG})
     outcome = run.taken(login, "LM_KEY")
@@ -308,28 +270,14 @@ def _lm_key(run: ServerRun) -> Outcome:
     return outcome
 
 
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-44", "no character set", MUST, SERVER, "[MS-NLMP] 2.2.2.5",
-         "NEGOTIATE with neither UNICODE nor OEM", "refused")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-SPNEGO-44")
 def _no_character_set(run: ServerRun) -> Outcome:
     login = run.login(ntlm={"flags": NTLM_FLAGS & ~0x3})
     end = login.end if login.stage == "first" else None
     return judge_refusal(end, login.crash, accepted=failed("CHALLENGE came all the same"))
 
 
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-45", "a session key that is missing", MUST, SERVER, "[MS-NLMP] 3.2.5.1.2",
-         "KEY_EXCH was negotiated, EncryptedRandomSessionKey is empty", "refused")
-)  # fmt: skip
-def _no_session_key(run: ServerRun) -> Outcome:
-    return run.key_refused(run.login(ntlm={"without_key": True}), "no EncryptedRandomSessionKey")
-
-
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-46", "user names in any case", MUST, SERVER, "[MS-NLMP] 3.2.5.1.2",
-         "the account's name with upper and lower case exchanged", "taken")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-SPNEGO-46")
 def _any_case(run: ServerRun) -> Outcome:
     name = run.target.account.username
     if name.swapcase() == name:
@@ -337,32 +285,14 @@ def _any_case(run: ServerRun) -> Outcome:
     return run.taken(run.login(username=name.swapcase()), "the name in another case")
 
 
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-47", "a response computed without the domain", SHOULD, SERVER, "[MS-NLMP] 3.2.5.1.2",
-         "DomainName is sent, and is empty in the computation, as some clients have it", "taken")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-SPNEGO-47")
 def _without_domain(run: ServerRun) -> Outcome:
     if not run.target.account.domain:
         raise Skipped("the account has no domain")
     return run.taken(run.login(ntlm={"without_domain": True}), "a response without the domain")
 
 
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-48", "a timestamp of long ago", SHOULD, SERVER, "[MS-NLMP] 3.2.5.1.2",
-         "TimeStamp of the response in the year 2001; MsvAvTimestamp is right",
-         "refused as older than MaxLifetime (or taken: the challenge is fresh anyway)")
-)  # fmt: skip
-def _long_ago(run: ServerRun) -> Outcome:
-    login = run.login(ntlm={"timestamp": struct.pack("<Q", 126_227_808_000_000_000)})
-    if login.key_answered:
-        return lenient("a response that is decades old was taken")
-    return run.key_refused(login, "a timestamp of long ago")
-
-
-@CATALOGUE.observe(
-    rule("CSSP-SPNEGO-49", "the flags of every NEGOTIATE", MUST, CLIENT, "[MS-NLMP] 2.2.2.5, 3.1.5.1.1",
-         "a good login with NTLM", "REQUEST_TARGET, NTLM, ALWAYS_SIGN and UNICODE; no bit that is unused")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-SPNEGO-49")
 def _every_negotiate(seen: Observation) -> Outcome:
     flags = seen.login.ntlm.flags
     if flags is None:
@@ -371,3 +301,36 @@ def _every_negotiate(seen: Observation) -> Outcome:
     if missing:
         return failed(f"NEGOTIATE lacks 0x{missing:08X}")
     return failed(f"NEGOTIATE has 0x{unused:08X}, which must be zero") if unused else passed(f"0x{flags[0]:08X}")
+
+
+logins(
+    ("CSSP-SPNEGO-15", ServerRun.key_refused, Try("a wrong MIC", ntlm={"mic": "bad"})),
+    (
+        "CSSP-SPNEGO-16",
+        ServerRun.taken,
+        *(Try(f"{len(tail)} octets behind MsvAvEOL", ntlm={"tail": tail}) for tail in (b"", bytes(12))),
+    ),
+    (
+        "CSSP-SPNEGO-17",
+        ServerRun.taken,
+        Try("NEGOTIATE of 32 octets", ntlm={"size": 32, "flags": NTLM_FLAGS & ~VERSION_FLAG}),
+        Try("NEGOTIATE of 40 octets", ntlm={"size": 40}),
+        Try("NEGOTIATE of 42 octets", ntlm={"size": 42}),
+    ),
+    ("CSSP-SPNEGO-21", ServerRun.key_refused, Try("an anonymous login", ntlm={"anonymous": True, "mic": "none"})),
+    ("CSSP-SPNEGO-22", ServerRun.key_refused, Try("an NTLMv1 response", ntlm={"v1": True, "mic": "none"})),
+    ("CSSP-SPNEGO-23", ServerRun.key_refused, Try("a wrong NTProofStr", ntlm={"spoil_proof": True})),
+    ("CSSP-SPNEGO-45", ServerRun.key_refused, Try("no EncryptedRandomSessionKey", ntlm={"without_key": True})),
+    (
+        "CSSP-SPNEGO-48",
+        ServerRun.key_refused_or_lenient,
+        Try("a response that is decades old", ntlm={"timestamp": struct.pack("<Q", 126_227_808_000_000_000)}),
+    ),
+)
+serves(
+    (
+        "CSSP-SPNEGO-36",
+        ClientRun.stopped_early,
+        Try("CHALLENGE without names", challenge_token=lambda token: _edited(token, _nameless)),
+    )
+)

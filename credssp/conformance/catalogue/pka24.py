@@ -2,31 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from credssp import binding
-from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER
+from credssp.conformance.catalogue._base import (
+    BOTH,
+    CATALOGUE,
+    CLIENT,
+    MUST,
+    PLAIN,
+    ROBUSTNESS,
+    SECURITY,
+    SERVER,
+    Try,
+    in_versions,
+    logins,
+    serves,
+)
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.observation import Observation
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
 from credssp.conformance.run import ServerRun
-from credssp.conformance.scripted_server import ScriptedServer
-from credssp.conformance.setup import Setup
+from credssp.conformance.scripted_client import ScriptedClient
+from credssp.conformance.setup import KeyType, Setup
+from credssp.protocol_version import LOWEST_VERSION
 
-rule = CATALOGUE.rule
-OLD = (4, 3, 2)
+KEY_TYPES: Final[tuple[KeyType, ...]] = ("p256", "ed25519")
+
+# fmt: off
+CATALOGUE.declare(
+    ("CSSP-PKA24-01", "the client sends SubjectPublicKey", MUST, CLIENT, "3.1.5 step 3",
+     "a good login in versions 2 to 4", "the contents of the BIT STRING, no more and no less"),
+    ("CSSP-PKA24-02", "a client that saw another key", SECURITY, SERVER, "3.1.5 step 4",
+     "versions 2 to 4; pubKeyAuth holds another key", "refused; no pubKeyAuth of the server"),
+    ("CSSP-PKA24-03", "the server answers with the key plus 1", MUST, SERVER, "3.1.5 step 4",
+     "a good login in versions 2 to 4", "the key with 1 added to its first octet"),
+    ("CSSP-PKA24-04", "the key without plus 1", SECURITY, CLIENT, "3.1.5 step 5",
+     "the server answers with the key itself", "the client stops"),
+    ("CSSP-PKA24-05", "plus 1 in the wrong place", SECURITY, CLIENT, "3.1.5 step 5", "1 added to the last octet",
+     "the client stops"),
+    ("CSSP-PKA24-06", "the key plus 1 cut short or extended", SECURITY, CLIENT, "3.1.5 step 5",
+     "the right answer without its last octet, and with one more", "the client stops"),
+    ("CSSP-PKA24-07", "a key that begins with FF", ROBUSTNESS, BOTH, "3.1.5 step 4",
+     "an Ed25519 key whose first octet is FF, version 4", "00 comes next, with or without a carry; no crash"),
+    ("CSSP-PKA24-08", "keys that are not RSA", ROBUSTNESS, BOTH, "1.5; 3.1.5 step 3; RFC 5280 4.1",
+     "certificates with P-256 and Ed25519 keys", "completes: the raw bits of the key are bound"),
+    ("CSSP-PKA24-09", "a nonce in versions 2 to 4 means nothing", MUST, SERVER, "2.2.1 clientNonce; 3.1.5 step 4",
+     "version 4 with a clientNonce, the key in pubKeyAuth", "taken; the answer is the key plus 1, no hash"),
+    ("CSSP-PKA24-10", "a hash in versions 2 to 4", SECURITY, SERVER, "3.1.5 step 4",
+     "version 4 with a clientNonce and a hash", "refused: the version chooses the form"),
+)
+# fmt: on
 
 
 def _is_old(seen: Observation) -> None:
     effective = seen.login.version
-    if effective is None or not 2 <= effective <= 4:
+    if effective not in PLAIN:
         raise Skipped("no exchange of versions 2 to 4")
     if not seen.login.public_key:
         raise Skipped("the server's key is not known")
 
 
-@CATALOGUE.observe(
-    rule("CSSP-PKA24-01", "the client sends SubjectPublicKey", MUST, CLIENT, "3.1.5 step 3",
-         "a good login in versions 2 to 4", "the contents of the BIT STRING, no more and no less")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-PKA24-01")
 def _client_sends_key(seen: Observation) -> Outcome:
     _is_old(seen)
     value = seen.plain.client_key
@@ -39,80 +77,17 @@ def _client_sends_key(seen: Observation) -> Outcome:
     return failed(f"{len(value)} octets that are not the key")
 
 
-@CATALOGUE.server(
-    rule("CSSP-PKA24-02", "a client that saw another key", SECURITY, SERVER, "3.1.5 step 4",
-         "versions 2 to 4; pubKeyAuth holds another key", "refused; no pubKeyAuth of the server")
-)  # fmt: skip
-def _other_key(run: ServerRun) -> Outcome:
-    for version in OLD:
-        for spoil in (lambda key: key[:-1] + bytes((key[-1] ^ 1,)), lambda key: key[:-1], lambda key: key + b"\0"):
-            login = run.login(version=version, key_value=lambda a, s=spoil: s(a.public_key))
-            outcome = run.key_refused(login, f"another key in version {version}")
-            if outcome.verdict is not Verdict.PASS:
-                return outcome
-    return passed()
-
-
-@CATALOGUE.observe(
-    rule("CSSP-PKA24-03", "the server answers with the key plus 1", MUST, SERVER, "3.1.5 step 4",
-         "a good login in versions 2 to 4", "the key with 1 added to its first octet")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-PKA24-03")
 def _server_adds_one(seen: Observation) -> Outcome:
     _is_old(seen)
     value = seen.plain.server_key
     if value is None:
         raise Skipped("no pubKeyAuth of the server that opens")
-    expected = binding.server_value(2, b"", seen.login.public_key)
+    expected = binding.server_value(LOWEST_VERSION, b"", seen.login.public_key)
     return passed() if value == expected else failed("something else than the key plus 1")
 
 
-def _forged(run: ClientRun, forge: object, what: str) -> Outcome:
-    """Try a forged answer in versions 4 and 2."""
-    for version in (4, 2):
-        served = run.serve(version=version, key_value=lambda p: forge(p.public_key))  # type: ignore[operator]
-        outcome = run.stopped(served, f"version {version}: {what}")
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return passed()
-
-
-@CATALOGUE.client(
-    rule("CSSP-PKA24-04", "the key without plus 1", SECURITY, CLIENT, "3.1.5 step 5",
-         "the server answers with the key itself", "the client stops")
-)  # fmt: skip
-def _echo(run: ClientRun) -> Outcome:
-    return _forged(run, lambda key: key, "the key without plus 1")
-
-
-@CATALOGUE.client(
-    rule("CSSP-PKA24-05", "plus 1 in the wrong place", SECURITY, CLIENT, "3.1.5 step 5",
-         "1 added to the last octet", "the client stops")
-)  # fmt: skip
-def _last_octet(run: ClientRun) -> Outcome:
-    return _forged(run, lambda key: key[:-1] + bytes(((key[-1] + 1) & 0xFF,)), "1 added to the last octet")
-
-
-@CATALOGUE.client(
-    rule("CSSP-PKA24-06", "the key plus 1 cut short or extended", SECURITY, CLIENT, "3.1.5 step 5",
-         "the right answer without its last octet, and with one more", "the client stops")
-)  # fmt: skip
-def _wrong_length(run: ClientRun) -> Outcome:
-    def plus_one(key: bytes) -> bytes:
-        return binding.server_value(2, b"", key)
-
-    outcome = _forged(run, lambda key: plus_one(key)[:-1], "an answer cut short")
-    if outcome.verdict is not Verdict.PASS:
-        return outcome
-    return _forged(run, lambda key: plus_one(key) + b"\0", "an answer with an octet too many")
-
-
-_OVERFLOW = rule(
-    "CSSP-PKA24-07", "a key that begins with FF", ROBUSTNESS, BOTH, "3.1.5 step 4",
-    "an Ed25519 key whose first octet is FF, version 4", "00 comes next, with or without a carry; no crash",
-)  # fmt: skip
-
-
-@CATALOGUE.server(_OVERFLOW)
+@CATALOGUE.server("CSSP-PKA24-07")
 def _server_overflow(run: ServerRun) -> Outcome:
     login = run.login(Setup(key_type="ed25519-ff"), version=4)
     key = login.public_key
@@ -120,7 +95,7 @@ def _server_overflow(run: ServerRun) -> Outcome:
     return passed() if login.server_key in fitting else failed("neither of the two results")
 
 
-@CATALOGUE.client(_OVERFLOW)
+@CATALOGUE.client("CSSP-PKA24-07")
 def _client_overflow(run: ClientRun) -> Outcome:
     if not run.try_serve(version=4, key_type="ed25519").delegated_something:
         raise Skipped("the client takes no Ed25519 keys in version 4")
@@ -135,46 +110,55 @@ def _client_overflow(run: ClientRun) -> Outcome:
     return passed(f"takes {' and '.join(taken)}") if taken else failed("takes neither of the two results")
 
 
-_KEY_TYPES = rule(
-    "CSSP-PKA24-08", "keys that are not RSA", ROBUSTNESS, BOTH, "1.5; 3.1.5 step 3; RFC 5280 4.1",
-    "certificates with P-256 and Ed25519 keys", "completes: the raw bits of the key are bound",
-)  # fmt: skip
+SERVER_KEYS: Final = tuple(Try(key_type, setup=Setup(key_type=key_type)) for key_type in KEY_TYPES)
+CLIENT_KEYS: Final = tuple(Try(key_type, key_type=key_type) for key_type in KEY_TYPES)
 
 
-@CATALOGUE.server(_KEY_TYPES)
-def _server_key_types(run: ServerRun) -> Outcome:
-    for key_type in ("p256", "ed25519"):
-        outcome = run.taken(run.try_login(Setup(key_type=key_type)), key_type)
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return passed()
+def _other_key(spoil: Callable[[bytes], bytes]) -> Callable[[ScriptedClient], bytes]:
+    return lambda client: spoil(client.public_key)
 
 
-@CATALOGUE.client(_KEY_TYPES)
-def _client_key_types(run: ClientRun) -> Outcome:
-    run.baseline()
-    for key_type in ("p256", "ed25519"):
-        served: ScriptedServer = run.try_serve(key_type=key_type)
-        if served.key_message is not None and not served.client_key_right:
-            return failed(f"{key_type}: the client binds to something else")
-        outcome = run.completed(served, key_type)
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return passed()
+def _forged(what: str, forge: Callable[[bytes], bytes]) -> tuple[Try, ...]:
+    """Return the tries of a forged answer in the highest and the lowest version of this form."""
+    return in_versions((PLAIN[0], PLAIN[-1]), what, key_value=lambda served: forge(served.public_key))
 
 
-@CATALOGUE.server(
-    rule("CSSP-PKA24-09", "a nonce in versions 2 to 4 means nothing", MUST, SERVER, "2.2.1 clientNonce; 3.1.5 step 4",
-         "version 4 with a clientNonce, the key in pubKeyAuth", "taken; the answer is the key plus 1, no hash")
-)  # fmt: skip
-def _nonce_ignored(run: ServerRun) -> Outcome:
-    return run.taken(run.login(version=4, nonce=bytes(32)), "a clientNonce in version 4")
+def _plus_one(key: bytes) -> bytes:
+    return binding.server_value(LOWEST_VERSION, b"", key)
 
 
-@CATALOGUE.server(
-    rule("CSSP-PKA24-10", "a hash in versions 2 to 4", SECURITY, SERVER, "3.1.5 step 4",
-         "version 4 with a clientNonce and a hash", "refused: the version chooses the form")
-)  # fmt: skip
-def _hash_refused(run: ServerRun) -> Outcome:
-    login = run.login(version=4, nonce=bytes(32), key_value=lambda a: a.client_value(6, nonce=bytes(32)))
-    return run.key_refused(login, "a hash in version 4")
+logins(
+    (
+        "CSSP-PKA24-02",
+        ServerRun.key_refused,
+        *(
+            in_versions(PLAIN, "another key", key_value=_other_key(lambda key: key[:-1] + bytes((key[-1] ^ 1,))))
+            + in_versions(PLAIN, "a key cut short", key_value=_other_key(lambda key: key[:-1]))
+            + in_versions(PLAIN, "a key with an octet too many", key_value=_other_key(lambda key: key + b"\0"))
+        ),
+    ),
+    ("CSSP-PKA24-09", ServerRun.taken, Try("a clientNonce in version 4", version=4, nonce=bytes(32))),
+    (
+        "CSSP-PKA24-10",
+        ServerRun.key_refused,
+        Try("a hash in version 4", version=4, nonce=bytes(32), key_value=lambda a: a.client_value(6, nonce=bytes(32))),
+    ),
+)
+logins(("CSSP-PKA24-08", ServerRun.taken, *SERVER_KEYS), via=ServerRun.try_login)
+serves(
+    ("CSSP-PKA24-04", ClientRun.stopped, *_forged("the key without plus 1", lambda key: key)),
+    (
+        "CSSP-PKA24-05",
+        ClientRun.stopped,
+        *_forged("1 added to the last octet", lambda key: key[:-1] + bytes(((key[-1] + 1) & 0xFF,))),
+    ),
+    (
+        "CSSP-PKA24-06",
+        ClientRun.stopped,
+        *(
+            _forged("an answer cut short", lambda key: _plus_one(key)[:-1])
+            + _forged("an answer with an octet too many", lambda key: _plus_one(key) + b"\0")
+        ),
+    ),
+)
+serves(("CSSP-PKA24-08", ClientRun.completed_rightly, *CLIENT_KEYS), via=ClientRun.try_serve, before=ClientRun.baseline)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Final
 
 from credssp.conformance import mutate
 from credssp.conformance.catalogue._base import (
@@ -14,30 +15,84 @@ from credssp.conformance.catalogue._base import (
     SECURITY,
     SERVER,
     SHOULD,
+    Try,
+    logins,
+    serves,
 )
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.connection import End
 from credssp.conformance.observation import Observation
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, judge_refusal
-from credssp.conformance.scripted_client import ScriptedClient
+from credssp.conformance.scripted_client import Edit, ScriptedClient
 from credssp.conformance.setup import Setup
 from credssp.errors import CredSSPError
 from credssp.spnego import OID, NegHints, NegState, NegTokenInit, NegTokenResp
 from credssp.wire.der import write_explicit, write_octet_string, write_oid, write_tlv
 from credssp.wire.ts_request import TSRequest
 
-rule = CATALOGUE.rule
+# fmt: off
+CATALOGUE.declare(
+    ("CSSP-SPNEGO-01", "NTLM inside SPNEGO", MUST, SERVER, "3.1.5 step 2", "NegTokenInit that offers NTLM",
+     "completes, with a mechListMIC of the server"),
+    ("CSSP-SPNEGO-02", "NTLM without SPNEGO", ROBUSTNESS, SERVER, "2.2.1 <7>; 3.1.5 step 2; [MS-SPNG] 3.1.5.1 <8>",
+     "a bare NTLM NEGOTIATE, as Windows clients without Kerberos send", "completes without SPNEGO"),
+    ("CSSP-SPNEGO-03", "Kerberos without SPNEGO", ROBUSTNESS, SERVER, "2.2.1 <7>; 3.1.5 step 2",
+     "a bare Kerberos token with a ticket that nobody issued", "a clean refusal"),
+    ("CSSP-SPNEGO-04", "a mechanism that is not the first", MUST, SERVER, "RFC 4178 4.2.2, 5",
+     "NEGOEX first, NTLM second", "NTLM is asked for, and completes"),
+    ("CSSP-SPNEGO-05", "a mechListMIC that does not verify", SECURITY, BOTH, "RFC 4178 5 (c); [MS-SPNG] 3.1.5.1",
+     "one bit of the mechListMIC flipped", "refused; no pubKeyAuth, no authInfo"),
+    ("CSSP-SPNEGO-06", "a mechListMIC that is missing", MUST, BOTH, "[MS-SPNG] 3.1.5.1 <8>; RFC 4178 5 (c)",
+     "AUTHENTICATE with a MIC, no mechListMIC", "refused (Windows 2000 to 2003 are the documented exceptions)"),
+    ("CSSP-SPNEGO-07", "sequence numbers and RC4 state around the mechListMIC", MUST, BOTH,
+     "[MS-SPNG] 3.2.5.1, 3.3.5.1; [MS-NLMP] 3.4.4", "a good login with NTLM",
+     "everything signed and sealed opens: MIC number 0, then 1, key stream restored"),
+    ("CSSP-SPNEGO-08", "the mechListMIC covers the list as it was sent", SECURITY, SERVER, "RFC 4178 5 (a)",
+     "a mechListMIC over another list of mechanisms", "refused"),
+    ("CSSP-SPNEGO-09", "the last token and pubKeyAuth share a message", MUST, CLIENT, "3.1.5 steps 2 and 3",
+     "a good login with bare NTLM", "AUTHENTICATE and pubKeyAuth in one TSRequest"),
+    ("CSSP-SPNEGO-10", "no empty token beside pubKeyAuth", ROBUSTNESS, CLIENT, "2.2.1.1; 3.1.5 step 3", "a good login",
+     "pubKeyAuth beside the last token, or after it without negoTokens"),
+    ("CSSP-SPNEGO-11", "pubKeyAuth in a message of its own", ROBUSTNESS, SERVER, "3.1.5 step 3",
+     "the last token alone, then pubKeyAuth", "taken, or refused; no success without pubKeyAuth, no hang"),
+    ("CSSP-SPNEGO-12", "pubKeyAuth before the authentication", ROBUSTNESS, SERVER, "3.1.5 step 2",
+     "pubKeyAuth and clientNonce beside the first token", "refused (or ignored: lenient)"),
+    ("CSSP-SPNEGO-13", "a negotiation without an end", ROBUSTNESS, CLIENT, "3.1.5 step 2", "CHALLENGE, 30 times over",
+     "the client gives up"),
+    ("CSSP-SPNEGO-14", "supportedMech repeats an identifier that was offered", MUST, SERVER,
+     "RFC 4178 4.2.2; [MS-SPNG] 3.2.5", "Kerberos by its Microsoft OID first, NTLM second",
+     "the very OID of one of the two comes back"),
+    ("CSSP-SPNEGO-26", "a mechanism that nobody offered", SECURITY, CLIENT, "RFC 4178 4.2.2",
+     "supportedMech is NEGOEX", "refused"),
+    ("CSSP-SPNEGO-27", "negState reject", MUST, CLIENT, "RFC 4178 4.2.2", "NegTokenResp with reject",
+     "the client stops"),
+    ("CSSP-SPNEGO-28", "members of later versions of SPNEGO", MUST, BOTH, "RFC 4178 6",
+     "a member [9] behind the others, in every token", "passed over"),
+    ("CSSP-SPNEGO-29", "reqFlags means nothing", MUST, SERVER, "RFC 4178 4.2.1; [MS-SPNG] 3.1.5.5",
+     "NegTokenInit with reqFlags", "taken: the field is ignored"),
+    ("CSSP-SPNEGO-30", "negHints of a client", SHOULD, SERVER, "[MS-SPNG] 3.2.5", "NegTokenInit2 with negHints",
+     "taken: the hints are ignored"),
+    ("CSSP-SPNEGO-31", "supportedMech in a later reply", SHOULD, CLIENT, "[MS-SPNG] 3.3.5",
+     "supportedMech Kerberos beside accept-completed, after NTLM was chosen", "taken, and not followed"),
+    ("CSSP-SPNEGO-32", "request-mic is obeyed", MUST, CLIENT, "RFC 4178 4.2.2, 5 (c)",
+     "negState request-mic in the first reply", "the client's last token carries a mechListMIC"),
+    ("CSSP-SPNEGO-33", "GSS-API framing around the first token alone", MUST, CLIENT, "RFC 4178 4.2",
+     "a good login in SPNEGO", "60 .. and the OID of SPNEGO in front of NegTokenInit, and of nothing else"),
+    ("CSSP-SPNEGO-34", "what the first reply says, and no other", MUST, SERVER, "RFC 4178 4.2.2",
+     "a good login in SPNEGO", "negState in the first reply; supportedMech there, one that was offered, or nowhere"),
+    ("CSSP-SPNEGO-35", "reqFlags is left out", SHOULD, CLIENT, "RFC 4178 4.2.1; [MS-SPNG] 3.1.5.5",
+     "a good login in SPNEGO", "NegTokenInit without reqFlags"),
+)
+# fmt: on
+
 SPNEGO = Setup(form="spnego")
 VERSION_FLAG = 0x02000000
 SEAL_FLAG = 0x20
 TARGET_INFO_FLAG = 0x00800000
 
 
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-01", "NTLM inside SPNEGO", MUST, SERVER, "3.1.5 step 2",
-         "NegTokenInit that offers NTLM", "completes, with a mechListMIC of the server")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-SPNEGO-01")
 def _spnego_login(run: ServerRun) -> Outcome:
     run.baseline()
     _takes_ntlm(run)
@@ -51,25 +106,12 @@ def _spnego_login(run: ServerRun) -> Outcome:
     return passed()
 
 
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-02", "NTLM without SPNEGO", ROBUSTNESS, SERVER, "2.2.1 <7>; 3.1.5 step 2; [MS-SPNG] 3.1.5.1 <8>",
-         "a bare NTLM NEGOTIATE, as Windows clients without Kerberos send", "completes without SPNEGO")
-)  # fmt: skip
-def _bare_login(run: ServerRun) -> Outcome:
-    run.baseline()
-    _takes_ntlm(run)
-    return run.taken(run.try_login(form="ntlm"), "bare NTLM")
-
-
 def _takes_ntlm(run: ServerRun) -> None:
     if run.form in run.kerberos_forms:
         raise Skipped("the server takes Kerberos and no NTLM")
 
 
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-03", "Kerberos without SPNEGO", ROBUSTNESS, SERVER, "2.2.1 <7>; 3.1.5 step 2",
-         "a bare Kerberos token with a ticket that nobody issued", "a clean refusal")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-SPNEGO-03")
 def _bare_kerberos(run: ServerRun) -> Outcome:
     token = write_tlv(0x60, write_oid(OID.KERBEROS) + b"\x01\x00" + b"\x6e\x03\x30\x01\x00")
     login = run.login(first=lambda _, message: mutate.replaced(message, nego_tokens=(token,)))
@@ -77,15 +119,6 @@ def _bare_kerberos(run: ServerRun) -> Outcome:
     if login.end is not None and login.end.end is End.MESSAGE and login.end.error_code is None:
         return passed("answered with a token of its own (a Kerberos error)")
     return judge_refusal(end, login.crash, accepted=failed("the server went on"))
-
-
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-04", "a mechanism that is not the first", MUST, SERVER, "RFC 4178 4.2.2, 5",
-         "NEGOEX first, NTLM second", "NTLM is asked for, and completes")
-)  # fmt: skip
-def _second_mechanism(run: ServerRun) -> Outcome:
-    login = run.login(form="spnego", mech_types=(OID.NEGOEX, OID.NTLM))
-    return run.taken(login, "NTLM as the second mechanism")
 
 
 def _flip_mic(token: bytes | None) -> bytes | None:
@@ -98,48 +131,7 @@ def _flip_mic(token: bytes | None) -> bytes | None:
     return dataclasses.replace(response, mech_list_mic=mic[:5] + bytes((mic[5] ^ 1,)) + mic[6:]).encode()
 
 
-_TAMPERED = rule(
-    "CSSP-SPNEGO-05", "a mechListMIC that does not verify", SECURITY, BOTH, "RFC 4178 5 (c); [MS-SPNG] 3.1.5.1",
-    "one bit of the mechListMIC flipped", "refused; no pubKeyAuth, no authInfo",
-)  # fmt: skip
-
-
-@CATALOGUE.server(_TAMPERED)
-def _server_bad_mic(run: ServerRun) -> Outcome:
-    return run.key_refused(run.login(form="spnego", mic="bad"), "a wrong mechListMIC")
-
-
-@CATALOGUE.client(_TAMPERED)
-def _client_bad_mic(run: ClientRun) -> Outcome:
-    return run.stopped(run.serve(SPNEGO, last_token=_flip_mic), "a wrong mechListMIC")
-
-
-_ABSENT = rule(
-    "CSSP-SPNEGO-06", "a mechListMIC that is missing", MUST, BOTH, "[MS-SPNG] 3.1.5.1 <8>; RFC 4178 5 (c)",
-    "AUTHENTICATE with a MIC, no mechListMIC", "refused (Windows 2000 to 2003 are the documented exceptions)",
-)  # fmt: skip
-
-
-@CATALOGUE.server(_ABSENT)
-def _server_no_mic(run: ServerRun) -> Outcome:
-    return run.key_refused(run.login(form="spnego", mic="none"), "a login without mechListMIC")
-
-
-@CATALOGUE.client(_ABSENT)
-def _client_no_mic(run: ClientRun) -> Outcome:
-    def drop(token: bytes | None) -> bytes | None:
-        if token is None or NegTokenResp.decode(token).mech_list_mic is None:
-            raise Skipped("no mechListMIC is exchanged with this client")
-        return NegTokenResp(NegState.ACCEPT_COMPLETED).encode()
-
-    return run.stopped(run.serve(SPNEGO, last_token=drop), "accept-completed without mechListMIC")
-
-
-@CATALOGUE.observe(
-    rule("CSSP-SPNEGO-07", "sequence numbers and RC4 state around the mechListMIC", MUST, BOTH,
-         "[MS-SPNG] 3.2.5.1, 3.3.5.1; [MS-NLMP] 3.4.4",
-         "a good login with NTLM", "everything signed and sealed opens: MIC number 0, then 1, key stream restored")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-SPNEGO-07")
 def _everything_opens(seen: Observation) -> Outcome:
     if seen.login.ntlm.flags is None:
         raise Skipped("not NTLM")
@@ -151,18 +143,7 @@ def _everything_opens(seen: Observation) -> Outcome:
     return passed("in SPNEGO" if seen.login.is_spnego else "bare NTLM")
 
 
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-08", "the mechListMIC covers the list as it was sent", SECURITY, SERVER, "RFC 4178 5 (a)",
-         "a mechListMIC over another list of mechanisms", "refused")
-)  # fmt: skip
-def _other_list(run: ServerRun) -> Outcome:
-    return run.key_refused(run.login(form="spnego", mic="other"), "a mechListMIC over another list")
-
-
-@CATALOGUE.observe(
-    rule("CSSP-SPNEGO-09", "the last token and pubKeyAuth share a message", MUST, CLIENT, "3.1.5 steps 2 and 3",
-         "a good login with bare NTLM", "AUTHENTICATE and pubKeyAuth in one TSRequest")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-SPNEGO-09")
 def _shared_message(seen: Observation) -> Outcome:
     if seen.login.is_spnego or seen.login.ntlm.flags is None:
         raise Skipped("not bare NTLM")
@@ -172,10 +153,7 @@ def _shared_message(seen: Observation) -> Outcome:
     raise Skipped("no AUTHENTICATE in this exchange")
 
 
-@CATALOGUE.observe(
-    rule("CSSP-SPNEGO-10", "no empty token beside pubKeyAuth", ROBUSTNESS, CLIENT, "2.2.1.1; 3.1.5 step 3",
-         "a good login", "pubKeyAuth beside the last token, or after it without negoTokens")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-SPNEGO-10")
 def _no_empty_token(seen: Observation) -> Outcome:
     with_key = [request for request in seen.requests if request.pub_key_auth is not None]
     if not with_key:
@@ -186,28 +164,14 @@ def _no_empty_token(seen: Observation) -> Outcome:
     return passed()
 
 
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-11", "pubKeyAuth in a message of its own", ROBUSTNESS, SERVER, "3.1.5 step 3",
-         "the last token alone, then pubKeyAuth", "taken, or refused; no success without pubKeyAuth, no hang")
-)  # fmt: skip
-def _late_key(run: ServerRun) -> Outcome:
-    return run.either(run.login(separate_key=True), "pubKeyAuth behind the last token")
-
-
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-12", "pubKeyAuth before the authentication", ROBUSTNESS, SERVER, "3.1.5 step 2",
-         "pubKeyAuth and clientNonce beside the first token", "refused (or ignored: lenient)")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-SPNEGO-12")
 def _early_key(run: ServerRun) -> Outcome:
     login = run.login(first=lambda a, message: mutate.replaced(message, pub_key_auth=bytes(48), client_nonce=a.nonce))
     end = None if login.stage != "first" else login.end
     return judge_refusal(end, login.crash, accepted=lenient("the early pubKeyAuth was ignored"))
 
 
-@CATALOGUE.client(
-    rule("CSSP-SPNEGO-13", "a negotiation without an end", ROBUSTNESS, CLIENT, "3.1.5 step 2",
-         "CHALLENGE, 30 times over", "the client gives up")
-)  # fmt: skip
+@CATALOGUE.client("CSSP-SPNEGO-13")
 def _endless(run: ClientRun) -> Outcome:
     served = run.serve(loop=30)
     if served.answers >= 30:
@@ -215,11 +179,7 @@ def _endless(run: ClientRun) -> Outcome:
     return judge_refusal(served.end, served.crash, accepted=failed("the client went on"))
 
 
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-14", "supportedMech repeats an identifier that was offered", MUST, SERVER,
-         "RFC 4178 4.2.2; [MS-SPNG] 3.2.5",
-         "Kerberos by its Microsoft OID first, NTLM second", "the very OID of one of the two comes back")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-SPNEGO-14")
 def _microsoft_oid(run: ServerRun) -> Outcome:
     run.baseline("spnego")
     login = run.try_login(form="spnego", mech_types=(OID.MS_KERBEROS, OID.NTLM))
@@ -230,65 +190,12 @@ def _microsoft_oid(run: ServerRun) -> Outcome:
     return passed(f"{mech}") if mech in (OID.MS_KERBEROS, OID.NTLM) else failed(f"supportedMech is {mech}")
 
 
-@CATALOGUE.client(
-    rule("CSSP-SPNEGO-26", "a mechanism that nobody offered", SECURITY, CLIENT, "RFC 4178 4.2.2",
-         "supportedMech is NEGOEX", "refused")
-)  # fmt: skip
-def _unasked_mechanism(run: ClientRun) -> Outcome:
-    def change(token: bytes) -> bytes:
-        return dataclasses.replace(NegTokenResp.decode(token), supported_mech=OID.NEGOEX).encode()
-
-    return run.stopped_early(run.serve(SPNEGO, challenge_token=change), "a mechanism that was not offered")
-
-
-@CATALOGUE.client(
-    rule("CSSP-SPNEGO-27", "negState reject", MUST, CLIENT, "RFC 4178 4.2.2",
-         "NegTokenResp with reject", "the client stops")
-)  # fmt: skip
-def _rejected(run: ClientRun) -> Outcome:
-    served = run.serve(SPNEGO, challenge_token=lambda _: NegTokenResp(NegState.REJECT).encode())
-    return run.stopped_early(served, "reject")
-
-
 EXTENSION = write_explicit(9, write_octet_string(b"later"))
 REQ_FLAGS = write_explicit(1, bytes.fromhex("03020640"))  # ContextFlags with mutualFlag
-_UNKNOWN = rule(
-    "CSSP-SPNEGO-28", "members of later versions of SPNEGO", MUST, BOTH, "RFC 4178 6",
-    "a member [9] behind the others, in every token", "passed over",
-)  # fmt: skip
-
-
-def _with_init(run: ServerRun, *members: bytes) -> ScriptedClient:
-    """Log on in SPNEGO with these members in NegTokenInit."""
-
-    def change(_: ScriptedClient, message: TSRequest) -> TSRequest:
-        token = (message.nego_tokens or (b"",))[0]
-        return mutate.replaced(message, nego_tokens=(mutate.spnego_init(NegTokenInit.decode(token), *members),))
-
-    return run.login(form="spnego", first=change)
-
-
-@CATALOGUE.server(_UNKNOWN)
-def _server_unknown_member(run: ServerRun) -> Outcome:
-    def change(_: ScriptedClient, message: TSRequest) -> TSRequest:
-        token = (message.nego_tokens or (b"",))[0]
-        return mutate.replaced(message, nego_tokens=(mutate.spnego_resp(NegTokenResp.decode(token), EXTENSION),))
-
-    outcome = run.taken(_with_init(run, EXTENSION), "an unknown member in NegTokenInit")
-    if outcome.verdict is not Verdict.PASS:
-        return outcome
-    return run.taken(run.login(form="spnego", key=change), "an unknown member in NegTokenResp")
 
 
 def _extended(token: bytes | None) -> bytes | None:
     return None if token is None else mutate.spnego_resp(NegTokenResp.decode(token), EXTENSION)
-
-
-@CATALOGUE.client(_UNKNOWN)
-def _client_unknown_member(run: ClientRun) -> Outcome:
-    _speaks_spnego(run)
-    served = run.serve(SPNEGO, challenge_token=lambda token: _extended(token) or b"", last_token=_extended)
-    return run.completed(served, "an unknown member in NegTokenResp")
 
 
 def _speaks_spnego(run: ClientRun) -> None:
@@ -296,39 +203,7 @@ def _speaks_spnego(run: ClientRun) -> None:
         raise Skipped("this client does not speak SPNEGO")
 
 
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-29", "reqFlags means nothing", MUST, SERVER, "RFC 4178 4.2.1; [MS-SPNG] 3.1.5.5",
-         "NegTokenInit with reqFlags", "taken: the field is ignored")
-)  # fmt: skip
-def _req_flags(run: ServerRun) -> Outcome:
-    return run.taken(_with_init(run, REQ_FLAGS), "reqFlags")
-
-
-@CATALOGUE.server(
-    rule("CSSP-SPNEGO-30", "negHints of a client", SHOULD, SERVER, "[MS-SPNG] 3.2.5",
-         "NegTokenInit2 with negHints", "taken: the hints are ignored")
-)  # fmt: skip
-def _hints(run: ServerRun) -> Outcome:
-    return run.taken(_with_init(run, write_explicit(3, NegHints().encode())), "negHints")
-
-
-@CATALOGUE.client(
-    rule("CSSP-SPNEGO-31", "supportedMech in a later reply", SHOULD, CLIENT, "[MS-SPNG] 3.3.5",
-         "supportedMech Kerberos beside accept-completed, after NTLM was chosen", "taken, and not followed")
-)  # fmt: skip
-def _later_mechanism(run: ClientRun) -> Outcome:
-    def change(token: bytes | None) -> bytes:
-        if token is None:
-            raise Skipped("no further SPNEGO token goes to this client")
-        return dataclasses.replace(NegTokenResp.decode(token), supported_mech=OID.KERBEROS).encode()
-
-    return run.completed(run.serve(SPNEGO, last_token=change), "supportedMech in the last token")
-
-
-@CATALOGUE.client(
-    rule("CSSP-SPNEGO-32", "request-mic is obeyed", MUST, CLIENT, "RFC 4178 4.2.2, 5 (c)",
-         "negState request-mic in the first reply", "the client's last token carries a mechListMIC")
-)  # fmt: skip
+@CATALOGUE.client("CSSP-SPNEGO-32")
 def _mic_requested(run: ClientRun) -> Outcome:
     _speaks_spnego(run)
 
@@ -355,10 +230,7 @@ def _spnego_tokens(seen: Observation) -> list[bytes]:
     return tokens
 
 
-@CATALOGUE.observe(
-    rule("CSSP-SPNEGO-33", "GSS-API framing around the first token alone", MUST, CLIENT, "RFC 4178 4.2",
-         "a good login in SPNEGO", "60 .. and the OID of SPNEGO in front of NegTokenInit, and of nothing else")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-SPNEGO-33")
 def _framing(seen: Observation) -> Outcome:
     first, *later = _spnego_tokens(seen)
     if first[:1] != b"\x60":
@@ -367,10 +239,7 @@ def _framing(seen: Observation) -> Outcome:
     return failed("a later token is framed, too") if framed else passed()
 
 
-@CATALOGUE.observe(
-    rule("CSSP-SPNEGO-34", "what the first reply says, and no other", MUST, SERVER, "RFC 4178 4.2.2",
-         "a good login in SPNEGO", "negState in the first reply; supportedMech there, one that was offered, or nowhere")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-SPNEGO-34")
 def _first_reply(seen: Observation) -> Outcome:
     first, *later = [NegTokenResp.decode(token) for token in _spnego_tokens(seen)]
     if first.neg_state is None:
@@ -383,9 +252,102 @@ def _first_reply(seen: Observation) -> Outcome:
     return passed()
 
 
-@CATALOGUE.observe(
-    rule("CSSP-SPNEGO-35", "reqFlags is left out", SHOULD, CLIENT, "RFC 4178 4.2.1; [MS-SPNG] 3.1.5.5",
-         "a good login in SPNEGO", "NegTokenInit without reqFlags")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-SPNEGO-35")
 def _no_req_flags(seen: Observation) -> Outcome:
     return failed("reqFlags is there") if 0xA1 in mutate.spnego_tags(_spnego_tokens(seen)[0]) else passed()
+
+
+def _with_init(*members: bytes) -> Edit:
+    """Return what puts these members into NegTokenInit."""
+
+    def change(_: ScriptedClient, message: TSRequest) -> TSRequest:
+        token = (message.nego_tokens or (b"",))[0]
+        return mutate.replaced(message, nego_tokens=(mutate.spnego_init(NegTokenInit.decode(token), *members),))
+
+    return change
+
+
+def _with_resp(_: ScriptedClient, message: TSRequest) -> TSRequest:
+    token = (message.nego_tokens or (b"",))[0]
+    return mutate.replaced(message, nego_tokens=(mutate.spnego_resp(NegTokenResp.decode(token), EXTENSION),))
+
+
+def _without_mic(token: bytes | None) -> bytes | None:
+    if token is None or NegTokenResp.decode(token).mech_list_mic is None:
+        raise Skipped("no mechListMIC is exchanged with this client")
+    return NegTokenResp(NegState.ACCEPT_COMPLETED).encode()
+
+
+def _other_mechanism(token: bytes) -> bytes:
+    return dataclasses.replace(NegTokenResp.decode(token), supported_mech=OID.NEGOEX).encode()
+
+
+def _later_mechanism(token: bytes | None) -> bytes:
+    if token is None:
+        raise Skipped("no further SPNEGO token goes to this client")
+    return dataclasses.replace(NegTokenResp.decode(token), supported_mech=OID.KERBEROS).encode()
+
+
+def _good_ntlm(run: ServerRun) -> None:
+    run.baseline()
+    _takes_ntlm(run)
+
+
+HINTS: Final = write_explicit(3, NegHints().encode())
+
+logins(("CSSP-SPNEGO-02", ServerRun.taken, Try("bare NTLM", form="ntlm")), via=ServerRun.try_login, before=_good_ntlm)
+logins(
+    (
+        "CSSP-SPNEGO-04",
+        ServerRun.taken,
+        Try("NTLM as the second mechanism", form="spnego", mech_types=(OID.NEGOEX, OID.NTLM)),
+    ),
+    ("CSSP-SPNEGO-05", ServerRun.key_refused, Try("a wrong mechListMIC", form="spnego", mic="bad")),
+    ("CSSP-SPNEGO-06", ServerRun.key_refused, Try("a login without mechListMIC", form="spnego", mic="none")),
+    ("CSSP-SPNEGO-08", ServerRun.key_refused, Try("a mechListMIC over another list", form="spnego", mic="other")),
+    ("CSSP-SPNEGO-11", ServerRun.either, Try("pubKeyAuth behind the last token", separate_key=True)),
+    (
+        "CSSP-SPNEGO-28",
+        ServerRun.taken,
+        Try("an unknown member in NegTokenInit", form="spnego", first=_with_init(EXTENSION)),
+        Try("an unknown member in NegTokenResp", form="spnego", key=_with_resp),
+    ),
+    ("CSSP-SPNEGO-29", ServerRun.taken, Try("reqFlags", form="spnego", first=_with_init(REQ_FLAGS))),
+    ("CSSP-SPNEGO-30", ServerRun.taken, Try("negHints", form="spnego", first=_with_init(HINTS))),
+)
+serves(
+    ("CSSP-SPNEGO-05", ClientRun.stopped, Try("a wrong mechListMIC", setup=SPNEGO, last_token=_flip_mic)),
+    (
+        "CSSP-SPNEGO-06",
+        ClientRun.stopped,
+        Try("accept-completed without mechListMIC", setup=SPNEGO, last_token=_without_mic),
+    ),
+    (
+        "CSSP-SPNEGO-26",
+        ClientRun.stopped_early,
+        Try("a mechanism that was not offered", setup=SPNEGO, challenge_token=_other_mechanism),
+    ),
+    (
+        "CSSP-SPNEGO-27",
+        ClientRun.stopped_early,
+        Try("reject", setup=SPNEGO, challenge_token=lambda _: NegTokenResp(NegState.REJECT).encode()),
+    ),
+    (
+        "CSSP-SPNEGO-31",
+        ClientRun.completed,
+        Try("supportedMech in the last token", setup=SPNEGO, last_token=_later_mechanism),
+    ),
+)
+serves(
+    (
+        "CSSP-SPNEGO-28",
+        ClientRun.completed,
+        Try(
+            "an unknown member in NegTokenResp",
+            setup=SPNEGO,
+            challenge_token=lambda token: _extended(token) or b"",
+            last_token=_extended,
+        ),
+    ),
+    before=_speaks_spnego,
+)

@@ -6,7 +6,20 @@ import secrets
 from typing import Final
 
 from credssp.conformance import mutate
-from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER, SHOULD
+from credssp.conformance.catalogue._base import (
+    BOTH,
+    CATALOGUE,
+    CLIENT,
+    MUST,
+    ROBUSTNESS,
+    SECURITY,
+    SERVER,
+    SHOULD,
+    Try,
+    logins,
+    serves,
+    stopped_in_each_form,
+)
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.connection import End, Reply
 from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
@@ -14,15 +27,34 @@ from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.tls.certificate_request import find_in_clear
 from credssp.tls.settings import ClientTLS, ServerTLS
 
-rule = CATALOGUE.rule
+# fmt: off
+CATALOGUE.declare(
+    ("CSSP-TLS-01", "no client certificate is asked for", MUST, SERVER, "3.1.5 step 1",
+     "handshakes in TLS 1.2 and 1.3", "no CertificateRequest"),
+    ("CSSP-TLS-02", "sessions are not resumed", MUST, BOTH, "3.1.5 step 1",
+     "a second connection with the session of a good first login", "a full handshake"),
+    ("CSSP-TLS-03", "TLS 1.2 and 1.3", ROBUSTNESS, BOTH, "3.1.5 step 1; [MS-RDPBCGR] 5.4.5",
+     "good logins in TLS 1.2 alone and in TLS 1.3 alone", "both complete"),
+    ("CSSP-TLS-04", "session tickets are no data", ROBUSTNESS, CLIENT, "RFC 8446 4.6.1",
+     "TLS 1.3 with session tickets in front of the first answer", "completes"),
+    ("CSSP-TLS-05", "TLS 1.0 and 1.1 are refused", MUST, BOTH, "RFC 8996 4, 5",
+     "a peer that knows TLS 1.0 only, and one that knows 1.1", "refused"),
+    ("CSSP-TLS-06", "a refusal is told", SHOULD, SERVER, "3.1.5 step 2; [MS-RDPBCGR] 5.4.5.2.2",
+     "a wrong password, versions 2 and 6", "errorCode or a fatal alert (a plain close: lenient); never half-open"),
+    ("CSSP-TLS-07", "a man in the middle", SECURITY, CLIENT, "3.1.5 step 5; 5.1",
+     "pubKeyAuth bound to another key than that of the TLS connection, versions 6 and 4", "no authInfo"),
+    ("CSSP-TLS-08", "fatal alerts are told apart", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 5.4.5.2.2",
+     "fatal alerts 49, 80, 42, 45 and 48 in answer to ClientHello", "the login fails; distinct errors if visible"),
+    ("CSSP-TLS-09", "messages at the size of a record", ROBUSTNESS, BOTH, "RFC 8446 5.1",
+     "TSRequests of exactly 16384 octets, and of 16385 in two records", "taken or refused; no hang, no crash"),
+)
+# fmt: on
+
 ONLY_12: Final = ClientTLS(maximum="1.2", watch=True)
 ONLY_13: Final = ClientTLS(minimum="1.3", watch=True)
 
 
-@CATALOGUE.server(
-    rule("CSSP-TLS-01", "no client certificate is asked for", MUST, SERVER, "3.1.5 step 1",
-         "handshakes in TLS 1.2 and 1.3", "no CertificateRequest")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-TLS-01")
 def _no_certificate_request(run: ServerRun) -> Outcome:
     done = 0
     for settings in (ONLY_12, ONLY_13):
@@ -49,13 +81,7 @@ def _clear_request(octets: bytes) -> bool:
         return False
 
 
-_RESUMPTION = rule(
-    "CSSP-TLS-02", "sessions are not resumed", MUST, BOTH, "3.1.5 step 1",
-    "a second connection with the session of a good first login", "a full handshake",
-)  # fmt: skip
-
-
-@CATALOGUE.server(_RESUMPTION)
+@CATALOGUE.server("CSSP-TLS-02")
 def _server_resumption(run: ServerRun) -> Outcome:
     for maximum in ("1.2", "1.3"):
         settings = ClientTLS(maximum=maximum, resumption=True)
@@ -71,54 +97,13 @@ def _server_resumption(run: ServerRun) -> Outcome:
     return passed()
 
 
-@CATALOGUE.client(_RESUMPTION)
+@CATALOGUE.client("CSSP-TLS-02")
 def _client_resumption(run: ClientRun) -> Outcome:
     for _ in range(2):
         served = run.try_serve(tls=ServerTLS(resumption=True, maximum="1.2"))
         if served.connection.channel.session_reused:
             return failed("the client resumed its earlier session")
     return run.completed(served, "a server that offers tickets")
-
-
-_VERSIONS = rule(
-    "CSSP-TLS-03", "TLS 1.2 and 1.3", ROBUSTNESS, BOTH, "3.1.5 step 1; [MS-RDPBCGR] 5.4.5",
-    "good logins in TLS 1.2 alone and in TLS 1.3 alone", "both complete",
-)  # fmt: skip
-
-
-@CATALOGUE.server(_VERSIONS)
-def _server_versions(run: ServerRun) -> Outcome:
-    run.baseline()
-    for settings, name in ((ONLY_12, "TLS 1.2"), (ONLY_13, "TLS 1.3")):
-        outcome = run.taken(run.try_login(tls=settings), name)
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return passed()
-
-
-@CATALOGUE.client(_VERSIONS)
-def _client_versions(run: ClientRun) -> Outcome:
-    run.baseline()
-    for settings, name in ((ServerTLS(maximum="1.2"), "TLS 1.2"), (ServerTLS(minimum="1.3"), "TLS 1.3")):
-        outcome = run.completed(run.try_serve(tls=settings), name)
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return passed()
-
-
-@CATALOGUE.client(
-    rule("CSSP-TLS-04", "session tickets are no data", ROBUSTNESS, CLIENT, "RFC 8446 4.6.1",
-         "TLS 1.3 with session tickets in front of the first answer", "completes")
-)  # fmt: skip
-def _tickets(run: ClientRun) -> Outcome:
-    run.baseline()
-    return run.completed(run.try_serve(tls=ServerTLS(minimum="1.3", resumption=True)), "session tickets")
-
-
-_OLD_TLS = rule(
-    "CSSP-TLS-05", "TLS 1.0 and 1.1 are refused", MUST, BOTH, "RFC 8996 4, 5",
-    "a peer that knows TLS 1.0 only, and one that knows 1.1", "refused",
-)  # fmt: skip
 
 
 OLD_TLS: Final = {"TLS 1.0": b"\x03\x01", "TLS 1.1": b"\x03\x02"}
@@ -136,7 +121,7 @@ def _old_server_hello(version: bytes) -> bytes:
     return b"\x16" + version + (len(body) + 4).to_bytes(2, "big") + b"\x02" + len(body).to_bytes(3, "big") + body
 
 
-@CATALOGUE.server(_OLD_TLS)
+@CATALOGUE.server("CSSP-TLS-05")
 def _server_old_tls(run: ServerRun) -> Outcome:
     for name, version in OLD_TLS.items():
         link = run.raw_at_tls()
@@ -158,7 +143,7 @@ def _raw_reply(data: bytes | None) -> Reply:
     return Reply(End.CLOSED) if not data else Reply(End.OTHER, data)
 
 
-@CATALOGUE.client(_OLD_TLS)
+@CATALOGUE.client("CSSP-TLS-05")
 def _client_old_tls(run: ClientRun) -> Outcome:
     for name, version in OLD_TLS.items():
         link = run.start()
@@ -175,10 +160,7 @@ def _client_old_tls(run: ClientRun) -> Outcome:
     return outcome
 
 
-@CATALOGUE.server(
-    rule("CSSP-TLS-06", "a refusal is told", SHOULD, SERVER, "3.1.5 step 2; [MS-RDPBCGR] 5.4.5.2.2",
-         "a wrong password, versions 2 and 6", "errorCode or a fatal alert (a plain close: lenient); never half-open")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-TLS-06")
 def _refusal_told(run: ServerRun) -> Outcome:
     ends: list[Reply] = []
     for version in (6, 2):
@@ -196,30 +178,7 @@ def _refusal_told(run: ServerRun) -> Outcome:
     return passed(", ".join(map(str, ends)))
 
 
-@CATALOGUE.client(
-    rule("CSSP-TLS-07", "a man in the middle", SECURITY, CLIENT, "3.1.5 step 5; 5.1",
-         "pubKeyAuth bound to another key than that of the TLS connection, versions 6 and 4", "no authInfo")
-)  # fmt: skip
-def _man_in_the_middle(run: ClientRun) -> Outcome:
-    tried = 0
-    for version in (6, 4):
-        try:
-            served = run.serve(version=version, public_key=b"\x30\x03\x02\x01\x01")
-        except Skipped:
-            continue
-        tried += 1
-        outcome = run.stopped(served, f"version {version}: another key")
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    if not tried:
-        raise Skipped("no good login works")
-    return passed()
-
-
-@CATALOGUE.client(
-    rule("CSSP-TLS-08", "fatal alerts are told apart", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 5.4.5.2.2",
-         "fatal alerts 49, 80, 42, 45 and 48 in answer to ClientHello", "the login fails; distinct errors if visible")
-)  # fmt: skip
+@CATALOGUE.client("CSSP-TLS-08")
 def _alerts(run: ClientRun) -> Outcome:
     texts = set()
     for number in (49, 80, 42, 45, 48):
@@ -238,27 +197,44 @@ def _alerts(run: ClientRun) -> Outcome:
     return passed()
 
 
-_BORDERS = rule(
-    "CSSP-TLS-09", "messages at the size of a record", ROBUSTNESS, BOTH, "RFC 8446 5.1",
-    "TSRequests of exactly 16384 octets, and of 16385 in two records", "taken or refused; no hang, no crash",
-)  # fmt: skip
+logins(
+    ("CSSP-TLS-03", ServerRun.taken, Try("TLS 1.2", tls=ONLY_12), Try("TLS 1.3", tls=ONLY_13)),
+    via=ServerRun.try_login,
+    before=ServerRun.baseline,
+)
+logins(
+    (
+        "CSSP-TLS-09",
+        ServerRun.either,
+        *(
+            Try(f"{size} octets", first=lambda _, message, n=size: mutate.with_padding(message, n))
+            for size in (16384, 16385)
+        ),
+    )
+)
+serves(
+    (
+        "CSSP-TLS-03",
+        ClientRun.completed,
+        Try("TLS 1.2", tls=ServerTLS(maximum="1.2")),
+        Try("TLS 1.3", tls=ServerTLS(minimum="1.3")),
+    ),
+    ("CSSP-TLS-04", ClientRun.completed, Try("session tickets", tls=ServerTLS(minimum="1.3", resumption=True))),
+    via=ClientRun.try_serve,
+    before=ClientRun.baseline,
+)
+serves(
+    (
+        "CSSP-TLS-09",
+        ClientRun.either,
+        *(
+            Try(f"{size} octets", challenge=lambda _, message, n=size: mutate.with_padding(message, n))
+            for size in (16384, 16385)
+        ),
+    )
+)
 
 
-@CATALOGUE.server(_BORDERS)
-def _server_borders(run: ServerRun) -> Outcome:
-    for size in (16384, 16385):
-        login = run.login(first=lambda _, message, n=size: mutate.with_padding(message, n))
-        outcome = run.either(login, f"{size} octets")
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return outcome
-
-
-@CATALOGUE.client(_BORDERS)
-def _client_borders(run: ClientRun) -> Outcome:
-    for size in (16384, 16385):
-        served = run.serve(challenge=lambda _, message, n=size: mutate.with_padding(message, n))
-        outcome = run.either(served, f"{size} octets")
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return outcome
+@CATALOGUE.client("CSSP-TLS-07")
+def _man_in_the_middle(run: ClientRun) -> Outcome:
+    return stopped_in_each_form(run, "another key", public_key=b"\x30\x03\x02\x01\x01")

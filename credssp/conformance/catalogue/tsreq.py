@@ -3,59 +3,77 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from credssp.conformance import mutate
-from credssp.conformance.catalogue._base import BOTH, CATALOGUE, MUST, ROBUSTNESS, SHOULD
+from credssp.conformance.catalogue._base import BOTH, CATALOGUE, MUST, ROBUSTNESS, SHOULD, Try, logins, serves
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.connection import chunks
 from credssp.conformance.observation import Observation
-from credssp.conformance.rule import Outcome, Rule, Skipped, Verdict, failed, lenient, passed
+from credssp.conformance.rule import Outcome, Skipped, failed, lenient, passed
 from credssp.conformance.run import ServerRun, judge_refusal
+from credssp.conformance.scripted_client import ScriptedClient
 from credssp.conformance.scripted_server import ScriptedServer
 from credssp.credentials import PasswordCredentials
+from credssp.protocol_version import LOWEST_VERSION
 from credssp.wire.ts_request import TSRequest
 
 Build: TypeAlias = Callable[[TSRequest], "bytes | tuple[bytes, ...]"]
-Expect: TypeAlias = Literal["refuse", "refuse or lenient", "either", "take"]
-
-rule = CATALOGUE.rule
+Expect: TypeAlias = Literal["refuse", "refuse or lenient", "either"]
 
 
-def _malformed(target: Rule, build: Build, expect: Expect, *needs: str) -> None:
-    """Declare both cases of a rule that sends a strange first message."""
+# fmt: off
+CATALOGUE.declare(
+    ("CSSP-TSREQ-01", "messages are DER with the shortest lengths", MUST, BOTH, "2.2; X.690 8.3.2, 10.1",
+     "a good login", "every length and INTEGER of the peer's messages in its shortest form"),
+    ("CSSP-TSREQ-02", "members stand in the order of their tags, each once", MUST, BOTH, "2.2.1; X.690 8.9",
+     "a good login", "tags [0] to [5] ascending, each at most once, none unknown"),
+    ("CSSP-TSREQ-03", "version is mandatory", MUST, BOTH, "2.2.1", "a TSRequest without version",
+     "refused; no further token"),
+    ("CSSP-TSREQ-04", "members out of order do not confuse", ROBUSTNESS, BOTH, "2.2.1; X.690 8.9",
+     "version behind negoTokens", "refused or read rightly; no hang"),
+    ("CSSP-TSREQ-05", "a version with a leading zero is not misread", ROBUSTNESS, BOTH, "X.690 8.3.2",
+     "version as 02 02 00 06", "refused, or read as 6"),
+    ("CSSP-TSREQ-06", "an outer length that is not the shortest", ROBUSTNESS, BOTH, "X.690 10.1",
+     "outer length in the form 82 hh ll where fewer octets do", "refused or read; no hang"),
+    ("CSSP-TSREQ-07", "outer lengths of three and four octets", ROBUSTNESS, BOTH, "X.690 8.1.3.5",
+     "outer length in the form 84 with four octets", "refused or read; no hang"),
+    ("CSSP-TSREQ-08", "indefinite lengths are no DER", ROBUSTNESS, BOTH, "2.2; X.690 10.1",
+     "outer length in indefinite form", "refused (a receiver that takes it is lenient)"),
+    ("CSSP-TSREQ-09", "unknown members of later versions", ROBUSTNESS, BOTH, "2.2.1", "a member [6] at the end",
+     "passed over, or refused; no hang"),
+    ("CSSP-TSREQ-10", "version twice", ROBUSTNESS, BOTH, "2.2.1; X.690 8.9", "version twice, 2 and 6", "refused"),
+    ("CSSP-TSREQ-11", "negoTokens twice", ROBUSTNESS, BOTH, "2.2.1; X.690 8.9",
+     "negoTokens twice, the second with another token", "refused; never one used and the other signed"),
+    ("CSSP-TSREQ-12", "several tokens in negoTokens", ROBUSTNESS, BOTH, "2.2.1.1",
+     "two elements in negoTokens, the second garbage", "the first is used, or the message refused"),
+    ("CSSP-TSREQ-13", "an empty negoTokens", ROBUSTNESS, BOTH, "2.2.1.1", "negoTokens without an element", "refused"),
+    ("CSSP-TSREQ-14", "an empty negoToken", ROBUSTNESS, BOTH, "2.2.1.1", "a negoToken of no octets", "refused"),
+    ("CSSP-TSREQ-15", "octets behind a TSRequest", ROBUSTNESS, BOTH, "2.2.1",
+     "two octets of garbage behind the TSRequest in the same record", "refused promptly (or ignored: lenient)"),
+    ("CSSP-TSREQ-16", "something else than a TSRequest", ROBUSTNESS, BOTH, "2.2.1 <8>", "GET / HTTP/1.0 inside TLS",
+     "the connection is closed"),
+    ("CSSP-TSREQ-17", "a TSRequest in many records", ROBUSTNESS, BOTH, "2.2.1 <8>", "one octet in each TLS record",
+     "taken, or refused as Windows servers do; no hang"),
+    ("CSSP-TSREQ-18", "one TSRequest in one TLS record", SHOULD, BOTH, "2.2.1 <8>", "a good login",
+     "every message of the peer, up to 16384 octets, in exactly one record"),
+    ("CSSP-TSREQ-19", "a message that never ends", ROBUSTNESS, BOTH, "2.2.1",
+     "length octets larger than what follows, then silence", "closed within the peer's deadline"),
+    ("CSSP-TSREQ-20", "a message of 70000 octets", ROBUSTNESS, BOTH, "2.2.1", "a TSRequest of 70000 octets",
+     "taken or refused; no hang"),
+    ("CSSP-TSREQ-21", "a header that announces two gigabytes", ROBUSTNESS, BOTH, "2.2.1",
+     "30 84 7F FF FF FF and a few octets", "refused at once, before the rest could be waited for"),
+    ("CSSP-TSREQ-22", "two messages in one record", ROBUSTNESS, BOTH, "2.2.1",
+     "the same TSRequest twice in one record", "processed in order, or refused; no hang"),
+    ("CSSP-TSREQ-23", "lengths around the borders of DER", ROBUSTNESS, BOTH, "X.690 8.1.3",
+     "octet strings just below and above 128 and 256 octets, and of about 4096", "taken"),
+    ("CSSP-TSREQ-24", "a member with the wrong tag class", MUST, BOTH, "2.2.1; X.690 8.14",
+     "version under the primitive tag 80 in place of A0", "refused"),
+)
+# fmt: on
 
-    def server(run: ServerRun) -> Outcome:
-        login = run.login(first=lambda _, message: build(message))
-        what = target.stimulus
-        if expect == "either":
-            return run.either(login, what)
-        if expect == "take":
-            return run.taken(login, what)
-        taken = lenient if expect == "refuse or lenient" else failed
-        went_on = login.stage != "first"
-        end = None if went_on else login.end
-        return judge_refusal(end, login.crash, accepted=taken(f"the server went on after: {what}"))
 
-    def client(run: ClientRun) -> Outcome:
-        served = run.serve(challenge=lambda _, message: build(message))
-        what = target.stimulus
-        if expect == "either":
-            return run.either(served, what)
-        if expect == "take":
-            return run.completed(served, what)
-        taken = lenient if expect == "refuse or lenient" else failed
-        end = None if served.answers else served.end
-        return judge_refusal(end, served.crash, accepted=taken(f"the client went on after: {what}"))
-
-    CATALOGUE.server(target, *needs)(server)
-    CATALOGUE.client(target, *needs)(client)
-
-
-@CATALOGUE.observe(
-    rule("CSSP-TSREQ-01", "messages are DER with the shortest lengths", MUST, BOTH, "2.2; X.690 8.3.2, 10.1",
-         "a good login", "every length and INTEGER of the peer's messages in its shortest form")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-TSREQ-01")
 def _shortest_forms(seen: Observation) -> Outcome:
     for request in seen.requests:
         for deviation in request.deviations:
@@ -64,10 +82,7 @@ def _shortest_forms(seen: Observation) -> Outcome:
     return passed(f"{len(seen.requests)} messages")
 
 
-@CATALOGUE.observe(
-    rule("CSSP-TSREQ-02", "members stand in the order of their tags, each once", MUST, BOTH, "2.2.1; X.690 8.9",
-         "a good login", "tags [0] to [5] ascending, each at most once, none unknown")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-TSREQ-02")
 def _member_order(seen: Observation) -> Outcome:
     octets = seen.login.octets(seen.who)
     if not octets:
@@ -83,93 +98,7 @@ def _member_order(seen: Observation) -> Outcome:
     return passed(f"{len(octets)} messages")
 
 
-_malformed(
-    rule("CSSP-TSREQ-03", "version is mandatory", MUST, BOTH, "2.2.1",
-         "a TSRequest without version", "refused; no further token"),
-    lambda message: mutate.sequence(mutate.members(message)[1:]), "refuse",
-)  # fmt: skip
-_malformed(
-    rule("CSSP-TSREQ-04", "members out of order do not confuse", ROBUSTNESS, BOTH, "2.2.1; X.690 8.9",
-         "version behind negoTokens", "refused or read rightly; no hang"),
-    lambda message: mutate.sequence([*mutate.members(message)[1:], mutate.members(message)[0]]), "either",
-)  # fmt: skip
-_malformed(
-    rule("CSSP-TSREQ-05", "a version with a leading zero is not misread", ROBUSTNESS, BOTH, "X.690 8.3.2",
-         "version as 02 02 00 06", "refused, or read as 6"),
-    mutate.two_octet_version, "either",
-)  # fmt: skip
-_malformed(
-    rule("CSSP-TSREQ-06", "an outer length that is not the shortest", ROBUSTNESS, BOTH, "X.690 10.1",
-         "outer length in the form 82 hh ll where fewer octets do", "refused or read; no hang"),
-    lambda message: mutate.long_outer_length(message, 2), "either",
-)  # fmt: skip
-_malformed(
-    rule("CSSP-TSREQ-07", "outer lengths of three and four octets", ROBUSTNESS, BOTH, "X.690 8.1.3.5",
-         "outer length in the form 84 with four octets", "refused or read; no hang"),
-    lambda message: mutate.long_outer_length(message, 4), "either",
-)  # fmt: skip
-_malformed(
-    rule("CSSP-TSREQ-08", "indefinite lengths are no DER", ROBUSTNESS, BOTH, "2.2; X.690 10.1",
-         "outer length in indefinite form", "refused (a receiver that takes it is lenient)"),
-    mutate.indefinite, "refuse or lenient",
-)  # fmt: skip
-_malformed(
-    rule("CSSP-TSREQ-09", "unknown members of later versions", ROBUSTNESS, BOTH, "2.2.1",
-         "a member [6] at the end", "passed over, or refused; no hang"),
-    mutate.with_extra, "either",
-)  # fmt: skip
-_malformed(
-    rule("CSSP-TSREQ-10", "version twice", ROBUSTNESS, BOTH, "2.2.1; X.690 8.9",
-         "version twice, 2 and 6", "refused"),
-    lambda message: mutate.sequence(
-        [mutate.members(mutate.replaced(message, version=2))[0], *mutate.members(message)]
-    ), "refuse or lenient",
-)  # fmt: skip
-_malformed(
-    rule("CSSP-TSREQ-11", "negoTokens twice", ROBUSTNESS, BOTH, "2.2.1; X.690 8.9",
-         "negoTokens twice, the second with another token", "refused; never one used and the other signed"),
-    lambda message: mutate.sequence(
-        [*mutate.members(message)[:2],
-         mutate.members(mutate.replaced(message, nego_tokens=(b"NTLMSSP\0" + bytes(24),)))[1]]
-    ), "refuse or lenient",
-)  # fmt: skip
-_malformed(
-    rule("CSSP-TSREQ-12", "several tokens in negoTokens", ROBUSTNESS, BOTH, "2.2.1.1",
-         "two elements in negoTokens, the second garbage", "the first is used, or the message refused"),
-    lambda message: mutate.replaced(message, nego_tokens=(*(message.nego_tokens or ()), b"garbage")).encode(),
-    "either",
-)  # fmt: skip
-_malformed(
-    rule("CSSP-TSREQ-13", "an empty negoTokens", ROBUSTNESS, BOTH, "2.2.1.1",
-         "negoTokens without an element", "refused"),
-    lambda message: mutate.replaced(message, nego_tokens=()).encode(), "refuse",
-)  # fmt: skip
-_malformed(
-    rule("CSSP-TSREQ-14", "an empty negoToken", ROBUSTNESS, BOTH, "2.2.1.1",
-         "a negoToken of no octets", "refused"),
-    lambda message: mutate.replaced(message, nego_tokens=(b"",)).encode(), "refuse",
-)  # fmt: skip
-_malformed(
-    rule("CSSP-TSREQ-15", "octets behind a TSRequest", ROBUSTNESS, BOTH, "2.2.1",
-         "two octets of garbage behind the TSRequest in the same record", "refused promptly (or ignored: lenient)"),
-    lambda message: message.encode() + b"zz", "refuse or lenient",
-)  # fmt: skip
-_malformed(
-    rule("CSSP-TSREQ-16", "something else than a TSRequest", ROBUSTNESS, BOTH, "2.2.1 <8>",
-         "GET / HTTP/1.0 inside TLS", "the connection is closed"),
-    lambda _: b"GET / HTTP/1.0\r\n\r\n", "refuse",
-)  # fmt: skip
-_malformed(
-    rule("CSSP-TSREQ-17", "a TSRequest in many records", ROBUSTNESS, BOTH, "2.2.1 <8>",
-         "one octet in each TLS record", "taken, or refused as Windows servers do; no hang"),
-    lambda message: tuple(chunks(message.encode(), 1)), "either",
-)  # fmt: skip
-
-
-@CATALOGUE.observe(
-    rule("CSSP-TSREQ-18", "one TSRequest in one TLS record", SHOULD, BOTH, "2.2.1 <8>",
-         "a good login", "every message of the peer, up to 16384 octets, in exactly one record")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-TSREQ-18")
 def _one_record(seen: Observation) -> Outcome:
     counts = seen.login.records
     if not counts:
@@ -181,45 +110,7 @@ def _one_record(seen: Observation) -> Outcome:
     return passed(f"{len(counts)} messages")
 
 
-_malformed(
-    rule("CSSP-TSREQ-19", "a message that never ends", ROBUSTNESS, BOTH, "2.2.1",
-         "length octets larger than what follows, then silence", "closed within the peer's deadline"),
-    lambda message: message.encode()[:-10], "refuse", "clock",
-)  # fmt: skip
-_malformed(
-    rule("CSSP-TSREQ-20", "a message of 70000 octets", ROBUSTNESS, BOTH, "2.2.1",
-         "a TSRequest of 70000 octets", "taken or refused; no hang"),
-    lambda message: mutate.with_padding(message, 70_000), "either",
-)  # fmt: skip
-_malformed(
-    rule("CSSP-TSREQ-21", "a header that announces two gigabytes", ROBUSTNESS, BOTH, "2.2.1",
-         "30 84 7F FF FF FF and a few octets", "refused at once, before the rest could be waited for"),
-    lambda message: b"\x30\x84\x7f\xff\xff\xff" + message.encode()[2:], "refuse",
-)  # fmt: skip
-_malformed(
-    rule("CSSP-TSREQ-22", "two messages in one record", ROBUSTNESS, BOTH, "2.2.1",
-         "the same TSRequest twice in one record", "processed in order, or refused; no hang"),
-    lambda message: message.encode() * 2, "either",
-)  # fmt: skip
-
-_SIZES = rule(
-    "CSSP-TSREQ-23", "lengths around the borders of DER", ROBUSTNESS, BOTH, "X.690 8.1.3",
-    "octet strings just below and above 128 and 256 octets, and of about 4096", "taken",
-)  # fmt: skip
-
-
-@CATALOGUE.server(_SIZES)
-def _server_sizes(run: ServerRun) -> Outcome:
-    # Passwords of these lengths bring authInfo, and what is in it, over the borders one after the other.
-    for length in (38, 39, 97, 98, 99, 100, 101, 102, 2000):
-        credentials = PasswordCredentials("alice", "x" * length).to_wire().encode()
-        outcome = run.taken(run.login(credentials=credentials), f"authInfo of {len(credentials) + 16} octets")
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return passed()
-
-
-@CATALOGUE.client(_SIZES)
+@CATALOGUE.client("CSSP-TSREQ-23")
 def _client_sizes(run: ClientRun) -> Outcome:
     for extra in (0, 1, 2, 126, 127, 128, 129, 4096):
         served: ScriptedServer = run.serve(
@@ -232,8 +123,81 @@ def _client_sizes(run: ClientRun) -> Outcome:
     return passed()
 
 
-_malformed(
-    rule("CSSP-TSREQ-24", "a member with the wrong tag class", MUST, BOTH, "2.2.1; X.690 8.14",
-         "version under the primitive tag 80 in place of A0", "refused"),
-    mutate.clear_version, "refuse",
-)  # fmt: skip
+# Passwords of these lengths bring authInfo, and what is in it, over the borders one after the other.
+AUTH_INFOS: Final = tuple(
+    PasswordCredentials("alice", "x" * length).to_wire().encode()
+    for length in (38, 39, 97, 98, 99, 100, 101, 102, 2000)
+)
+logins(
+    (
+        "CSSP-TSREQ-23",
+        ServerRun.taken,
+        *(Try(f"authInfo of {len(data) + 16} octets", credentials=data) for data in AUTH_INFOS),
+    )
+)
+
+
+def _version_last(message: TSRequest) -> bytes:
+    version, *others = mutate.members(message)
+    return mutate.sequence([*others, version])
+
+
+def _two_versions(message: TSRequest) -> bytes:
+    other = mutate.members(mutate.replaced(message, version=LOWEST_VERSION))
+    return mutate.sequence([other[0], *mutate.members(message)])
+
+
+def _two_nego_tokens(message: TSRequest) -> bytes:
+    other = mutate.members(mutate.replaced(message, nego_tokens=(b"NTLMSSP\0" + bytes(24),)))
+    return mutate.sequence([*mutate.members(message)[:2], other[1]])
+
+
+def _two_tokens(message: TSRequest) -> bytes:
+    return mutate.replaced(message, nego_tokens=(*(message.nego_tokens or ()), b"garbage")).encode()
+
+
+def _first_message(server_or_client: str, taken: Callable[[str], Outcome]) -> Callable[..., Outcome]:
+    """Return how to judge a peer that must not answer a first message."""
+
+    def judge(_: object, login: ScriptedClient | ScriptedServer, what: str) -> Outcome:
+        went_on = login.stage != "first" if isinstance(login, ScriptedClient) else login.answers > 0
+        accepted = taken(f"the {server_or_client} went on after: {what}")
+        return judge_refusal(None if went_on else login.end, login.crash, accepted=accepted)
+
+    return judge
+
+
+JUDGES: Final = {
+    "either": (ServerRun.either, ClientRun.either),
+    "refuse": (_first_message("server", failed), _first_message("client", failed)),
+    "refuse or lenient": (_first_message("server", lenient), _first_message("client", lenient)),
+}
+MALFORMED: Final[tuple[tuple[str, Expect, Build], ...]] = (
+    ("CSSP-TSREQ-03", "refuse", lambda message: mutate.sequence(mutate.members(message)[1:])),
+    ("CSSP-TSREQ-04", "either", _version_last),
+    ("CSSP-TSREQ-05", "either", mutate.two_octet_version),
+    ("CSSP-TSREQ-06", "either", lambda message: mutate.long_outer_length(message, 2)),
+    ("CSSP-TSREQ-07", "either", lambda message: mutate.long_outer_length(message, 4)),
+    ("CSSP-TSREQ-08", "refuse or lenient", mutate.indefinite),
+    ("CSSP-TSREQ-09", "either", mutate.with_extra),
+    ("CSSP-TSREQ-10", "refuse or lenient", _two_versions),
+    ("CSSP-TSREQ-11", "refuse or lenient", _two_nego_tokens),
+    ("CSSP-TSREQ-12", "either", _two_tokens),
+    ("CSSP-TSREQ-13", "refuse", lambda message: mutate.replaced(message, nego_tokens=()).encode()),
+    ("CSSP-TSREQ-14", "refuse", lambda message: mutate.replaced(message, nego_tokens=(b"",)).encode()),
+    ("CSSP-TSREQ-15", "refuse or lenient", lambda message: message.encode() + b"zz"),
+    ("CSSP-TSREQ-16", "refuse", lambda _: b"GET / HTTP/1.0\r\n\r\n"),
+    ("CSSP-TSREQ-17", "either", lambda message: tuple(chunks(message.encode(), 1))),
+    ("CSSP-TSREQ-19", "refuse", lambda message: message.encode()[:-10]),
+    ("CSSP-TSREQ-20", "either", lambda message: mutate.with_padding(message, 70_000)),
+    ("CSSP-TSREQ-21", "refuse", lambda message: b"\x30\x84\x7f\xff\xff\xff" + message.encode()[2:]),
+    ("CSSP-TSREQ-22", "either", lambda message: message.encode() * 2),
+    ("CSSP-TSREQ-24", "refuse", mutate.clear_version),
+)
+
+for rule_id, expect, build in MALFORMED:
+    needs = ("clock",) if rule_id == "CSSP-TSREQ-19" else ()
+    stimulus = CATALOGUE[rule_id].stimulus
+    server, client = JUDGES[expect]
+    logins((rule_id, server, Try(stimulus, first=lambda _, message, build=build: build(message))), needs=needs)
+    serves((rule_id, client, Try(stimulus, challenge=lambda _, message, build=build: build(message))), needs=needs)

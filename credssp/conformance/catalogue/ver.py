@@ -2,111 +2,98 @@
 
 from __future__ import annotations
 
-from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER, SHOULD
+from typing import Final
+
+from credssp.conformance.catalogue._base import (
+    BOTH,
+    CATALOGUE,
+    CLIENT,
+    HASHED,
+    MUST,
+    PLAIN,
+    ROBUSTNESS,
+    SECURITY,
+    SERVER,
+    SHOULD,
+    Try,
+    logins,
+    serves,
+)
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.observation import Observation
-from credssp.conformance.rule import Outcome, Rule, Verdict, failed, lenient, passed
+from credssp.conformance.rule import Outcome, Verdict, failed, lenient, passed
 from credssp.conformance.run import ServerRun, describe_end, judge_refusal
-from credssp.conformance.scripted_server import ScriptedServer
 from credssp.conformance.setup import Setup
+from credssp.protocol_version import HIGHEST_VERSION, VERSIONS
 
-rule = CATALOGUE.rule
+# fmt: off
+CATALOGUE.declare(
+    ("CSSP-VER-01", "own version is one that exists", MUST, BOTH, "2.2.1 version", "a good login",
+     "version 2 to 6 in every message"),
+    ("CSSP-VER-02", "own version stays the same", ROBUSTNESS, BOTH, "2.2.1 version", "a good login",
+     "the same version in all messages of one side"),
+    ("CSSP-VER-03", "higher versions count as the own highest", MUST, BOTH, "2.2.1 version", "versions 7, 96 and 127",
+     "as with the own highest version, hashes included"),
+    ("CSSP-VER-04", "version is a number, not an octet", ROBUSTNESS, BOTH, "2.2.1 version", "versions 255 and 300",
+     "as with the own highest version; no trouble with signs"),
+    ("CSSP-VER-05", "versions 5 and 6 bind with hashes", MUST, BOTH, "2.2.1 version; 3.1.5 steps 3 and 4",
+     "versions 6 and 5", "completes with hashes"),
+    ("CSSP-VER-06", "versions 2 to 4 bind with the key", MUST, SERVER, "3.1.5 steps 3 and 4", "versions 4, 3 and 2",
+     "completes with the key, and the key plus 1 (skipped where policy refuses them)"),
+    ("CSSP-VER-07", "old servers get the key", MUST, CLIENT, "3.1.5 steps 3 and 5", "server versions 4, 3 and 2",
+     "the client sends the key and takes the key plus 1 (skipped where it refuses)"),
+    ("CSSP-VER-08", "versions 0 and 1 do not exist", ROBUSTNESS, BOTH, "2.2.1 version", "versions 1 and 0",
+     "refused; at the very least no hashes"),
+    ("CSSP-VER-09", "a version below policy is told", SHOULD, SERVER, "3.1.5 step 4",
+     "version 4 to a server that demands 5", "errorCode STATUS_NOT_SUPPORTED"),
+    ("CSSP-VER-10", "a version below policy ends it early", ROBUSTNESS, CLIENT, "2.2.1 <11>; 3.1.5 <25>",
+     "a version 2 server to a client that demands 5", "stops before pubKeyAuth"),
+    ("CSSP-VER-11", "a version that changes from 6 to 5", ROBUSTNESS, BOTH, "2.2.1 version",
+     "version 6 first, 5 beside pubKeyAuth", "refused (FreeRDP and Windows-compatible stacks do)"),
+    ("CSSP-VER-12", "a version that changes from 2 to 6", ROBUSTNESS, BOTH, "2.2.1 version",
+     "version 2 first, then 6 with a hash", "refused"),
+    ("CSSP-VER-13", "a version that changes beside authInfo", ROBUSTNESS, SERVER, "2.2.1 version",
+     "version 6, and 5 in the message with authInfo", "refused before the credentials are used"),
+    ("CSSP-VER-14", "no credentials to version 2 when 5 is demanded", SECURITY, CLIENT,
+     "CVE-2018-0886; 2.2.1 <11>; 5.1", "a version 2 server to a client that demands 5",
+     "no credentials, and no pubKeyAuth to relay"),
+)
+# fmt: on
+
 NOT_SUPPORTED = 0xC00000BB
 
 
-@CATALOGUE.observe(
-    rule("CSSP-VER-01", "own version is one that exists", MUST, BOTH, "2.2.1 version",
-         "a good login", "version 2 to 6 in every message")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-VER-01")
 def _existing_version(seen: Observation) -> Outcome:
-    strange = [request.version for request in seen.requests if not 2 <= request.version <= 6]
+    strange = [request.version for request in seen.requests if request.version not in VERSIONS]
     return failed(f"version {strange[0]}") if strange else passed(f"version {seen.requests[0].version}")
 
 
-@CATALOGUE.observe(
-    rule("CSSP-VER-02", "own version stays the same", ROBUSTNESS, BOTH, "2.2.1 version",
-         "a good login", "the same version in all messages of one side")
-)  # fmt: skip
+@CATALOGUE.observe("CSSP-VER-02")
 def _constant_version(seen: Observation) -> Outcome:
     versions = sorted({request.version for request in seen.requests})
     return passed() if len(versions) == 1 else failed(f"versions {', '.join(map(str, versions))}")
 
 
-def _completes(target: Rule, versions: tuple[int, ...]) -> None:
-    def server(run: ServerRun) -> Outcome:
-        run.baseline()
-        for version in versions:
-            outcome = run.taken(run.try_login(version=version), f"version {version}")
-            if outcome.verdict is not Verdict.PASS:
-                return outcome
-        return passed()
-
-    def client(run: ClientRun) -> Outcome:
-        run.baseline()
-        for version in versions:
-            outcome = _right(run, run.try_serve(version=version), f"version {version}")
-            if outcome.verdict is not Verdict.PASS:
-                return outcome
-        return passed()
-
-    CATALOGUE.server(target)(server)
-    CATALOGUE.client(target)(client)
-
-
-def _right(run: ClientRun, served: ScriptedServer, what: str) -> Outcome:
-    if served.key_message is not None and not served.client_key_right:
-        return failed(f"{what}: the client's pubKeyAuth is not what version {served.effective} wants")
-    return run.completed(served, what)
-
-
-_completes(
-    rule("CSSP-VER-03", "higher versions count as the own highest", MUST, BOTH, "2.2.1 version",
-         "versions 7, 96 and 127", "as with the own highest version, hashes included"),
-    (7, 96, 127),
-)  # fmt: skip
-_completes(
-    rule("CSSP-VER-04", "version is a number, not an octet", ROBUSTNESS, BOTH, "2.2.1 version",
-         "versions 255 and 300", "as with the own highest version; no trouble with signs"),
-    (255, 300),
-)  # fmt: skip
-_completes(
-    rule("CSSP-VER-05", "versions 5 and 6 bind with hashes", MUST, BOTH, "2.2.1 version; 3.1.5 steps 3 and 4",
-         "versions 6 and 5", "completes with hashes"),
-    (6, 5),
-)  # fmt: skip
-
-
-@CATALOGUE.server(
-    rule("CSSP-VER-06", "versions 2 to 4 bind with the key", MUST, SERVER, "3.1.5 steps 3 and 4",
-         "versions 4, 3 and 2", "completes with the key, and the key plus 1 (skipped where policy refuses them)")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-VER-06")
 def _old_clients(run: ServerRun) -> Outcome:
-    for version in (4, 3, 2):
+    for version in PLAIN:
         login = run.baseline(version=version)
         if not login.server_is_right:
             return failed(f"version {version}: the server's pubKeyAuth is not the key plus 1")
     return passed()
 
 
-@CATALOGUE.client(
-    rule("CSSP-VER-07", "old servers get the key", MUST, CLIENT, "3.1.5 steps 3 and 5",
-         "server versions 4, 3 and 2", "the client sends the key and takes the key plus 1 (skipped where it refuses)")
-)  # fmt: skip
+@CATALOGUE.client("CSSP-VER-07")
 def _old_servers(run: ClientRun) -> Outcome:
-    for version in (4, 3, 2):
+    for version in PLAIN:
         served = run.baseline(version=version)
         if not served.client_key_right:
             return failed(f"version {version}: the client's pubKeyAuth is not the key")
     return passed()
 
 
-_NONE = rule(
-    "CSSP-VER-08", "versions 0 and 1 do not exist", ROBUSTNESS, BOTH, "2.2.1 version",
-    "versions 1 and 0", "refused; at the very least no hashes",
-)  # fmt: skip
-
-
-@CATALOGUE.server(_NONE)
+@CATALOGUE.server("CSSP-VER-08")
 def _server_no_such_version(run: ServerRun) -> Outcome:
     run.baseline()
     for version in (1, 0):
@@ -119,7 +106,7 @@ def _server_no_such_version(run: ServerRun) -> Outcome:
     return passed()
 
 
-@CATALOGUE.client(_NONE)
+@CATALOGUE.client("CSSP-VER-08")
 def _client_no_such_version(run: ClientRun) -> Outcome:
     run.baseline()
     for version in (1, 0):
@@ -132,10 +119,7 @@ def _client_no_such_version(run: ClientRun) -> Outcome:
     return passed()
 
 
-@CATALOGUE.server(
-    rule("CSSP-VER-09", "a version below policy is told", SHOULD, SERVER, "3.1.5 step 4",
-         "version 4 to a server that demands 5", "errorCode STATUS_NOT_SUPPORTED")
-)  # fmt: skip
+@CATALOGUE.server("CSSP-VER-09")
 def _too_old_client(run: ServerRun) -> Outcome:
     login = run.try_login(Setup(min_version=5), version=4)
     if login.key_answered:
@@ -147,62 +131,49 @@ def _too_old_client(run: ServerRun) -> Outcome:
     return judge_refusal(login.end, login.crash, accepted=failed("taken"))
 
 
-@CATALOGUE.client(
-    rule("CSSP-VER-10", "a version below policy ends it early", ROBUSTNESS, CLIENT, "2.2.1 <11>; 3.1.5 <25>",
-         "a version 2 server to a client that demands 5", "stops before pubKeyAuth")
-)  # fmt: skip
-def _too_old_server(run: ClientRun) -> Outcome:
-    served = run.try_serve(Setup(min_version=5), version=2)
-    return run.stopped_early(served, "a server of version 2")
-
-
-@CATALOGUE.server(
-    version_change := rule(
-        "CSSP-VER-11", "a version that changes from 6 to 5", ROBUSTNESS, BOTH, "2.2.1 version",
-        "version 6 first, 5 beside pubKeyAuth", "refused (FreeRDP and Windows-compatible stacks do)",
-    )
-)  # fmt: skip
-def _server_change_down(run: ServerRun) -> Outcome:
-    return run.key_refused(run.login(key_version=5), "a version that changes from 6 to 5")
-
-
-@CATALOGUE.client(version_change)
-def _client_change_down(run: ClientRun) -> Outcome:
-    return run.stopped(run.serve(key_version=5), "a version that changes from 6 to 5")
-
-
-@CATALOGUE.server(
-    version_up := rule(
-        "CSSP-VER-12", "a version that changes from 2 to 6", ROBUSTNESS, BOTH, "2.2.1 version",
-        "version 2 first, then 6 with a hash", "refused",
-    )
-)  # fmt: skip
-def _server_change_up(run: ServerRun) -> Outcome:
-    login = run.login(version=2, key_version=6, nonce=bytes(32), key_value=lambda a: a.client_value(6, nonce=bytes(32)))
-    return run.key_refused(login, "a version that changes from 2 to 6")
-
-
-@CATALOGUE.client(version_up)
-def _client_change_up(run: ClientRun) -> Outcome:
-    served = run.serve(version=2, key_version=6, key_value=lambda served: served.server_value(6))
-    return run.stopped(served, "a version that changes from 2 to 6")
-
-
-@CATALOGUE.server(
-    rule("CSSP-VER-13", "a version that changes beside authInfo", ROBUSTNESS, SERVER, "2.2.1 version",
-         "version 6, and 5 in the message with authInfo", "refused before the credentials are used")
-)  # fmt: skip
-def _change_at_the_end(run: ServerRun) -> Outcome:
-    return run.refused(run.login(auth_version=5), "authInfo under another version")
-
-
-@CATALOGUE.client(
-    rule("CSSP-VER-14", "no credentials to version 2 when 5 is demanded", SECURITY, CLIENT,
-         "CVE-2018-0886; 2.2.1 <11>; 5.1",
-         "a version 2 server to a client that demands 5", "no credentials, and no pubKeyAuth to relay")
-)  # fmt: skip
+@CATALOGUE.client("CSSP-VER-14")
 def _no_downgrade(run: ClientRun) -> Outcome:
     served = run.try_serve(Setup(min_version=5), version=2)
     if served.key_message is not None:
         return failed("the client sent pubKeyAuth in the form that CVE-2018-0886 abuses")
     return run.stopped(served, "a server of version 2")
+
+
+COMPLETES: Final = {"CSSP-VER-03": (HIGHEST_VERSION + 1, 96, 127), "CSSP-VER-04": (255, 300), "CSSP-VER-05": HASHED}
+
+for rule_id, versions in COMPLETES.items():
+    tries = tuple(Try(f"version {version}", version=version) for version in versions)
+    logins((rule_id, ServerRun.taken, *tries), via=ServerRun.try_login, before=ServerRun.baseline)
+    serves((rule_id, ClientRun.completed_rightly, *tries), via=ClientRun.try_serve, before=ClientRun.baseline)
+logins(
+    ("CSSP-VER-11", ServerRun.key_refused, Try("a version that changes from 6 to 5", key_version=5)),
+    (
+        "CSSP-VER-12",
+        ServerRun.key_refused,
+        Try(
+            "a version that changes from 2 to 6",
+            version=2,
+            key_version=6,
+            nonce=bytes(32),
+            key_value=lambda client: client.client_value(6, nonce=bytes(32)),
+        ),
+    ),
+    ("CSSP-VER-13", ServerRun.refused, Try("authInfo under another version", auth_version=5)),
+)
+serves(
+    ("CSSP-VER-11", ClientRun.stopped, Try("a version that changes from 6 to 5", key_version=5)),
+    (
+        "CSSP-VER-12",
+        ClientRun.stopped,
+        Try(
+            "a version that changes from 2 to 6",
+            version=2,
+            key_version=6,
+            key_value=lambda served: served.server_value(6),
+        ),
+    ),
+)
+serves(
+    ("CSSP-VER-10", ClientRun.stopped_early, Try("a server of version 2", setup=Setup(min_version=5), version=2)),
+    via=ClientRun.try_serve,
+)

@@ -5,15 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from credssp.conformance.catalogue._base import (
-    BOTH,
-    CATALOGUE,
-    CLIENT,
-    MUST,
-    ROBUSTNESS,
-    SECURITY,
-    SERVER,
-)
+from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER, Try, serves
 from credssp.conformance.catalogue._protector import Protector
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.http import HttpAnswer, HttpClientLink, HttpConnection, HttpRequest, HttpServerLink
@@ -26,7 +18,43 @@ from credssp.tls.settings import ServerTLS
 from credssp.winrm.encryption import ENCRYPTED, SOAP, Encrypted, encrypt, encrypted_parts, is_encrypted_type
 from credssp.winrm.header import format_token
 
-rule = CATALOGUE.rule
+# fmt: off
+CATALOGUE.declare(
+    ("CSSP-WINRM-01", "CredSSP is offered", MUST, SERVER, "[MS-WSMV] 3.1.4.1.28", "a request without Authorization",
+     "401 with WWW-Authenticate: CredSSP"),
+    ("CSSP-WINRM-02", "tokens are TLS records in base64", MUST, CLIENT, "[MS-WSMV] 2.2.9.1.3.1", "a good login",
+     "CredSSP, a space, base64; a ClientHello first"),
+    ("CSSP-WINRM-03", "a login belongs to one connection", ROBUSTNESS, BOTH, "[MS-WSMV] 2.2.9.1.3; 3.1.5 step 1",
+     "the client's legs; a leg on another connection than its login", "one TLS session; the stray leg is refused"),
+    ("CSSP-WINRM-04", "no credentials into a login that was lost", SECURITY, CLIENT, "3.1.5 step 5",
+     "500 in place of the leg with the server's pubKeyAuth", "an error, or a new login; no authInfo"),
+    ("CSSP-WINRM-05", "the form of encrypted messages", MUST, BOTH, "[MS-WSMV] 2.2.9.1.3.1",
+     "an encrypted message after a good login", "multipart/encrypted with the protocol and boundary of [MS-WSMV]"),
+    ("CSSP-WINRM-06", "the trailer length in front of the records", MUST, BOTH, "[MS-WSMV] 2.2.9.1.3.1.2.2",
+     "an encrypted message after a good login", "four octets, little-endian: what stands behind the ciphertext"),
+    ("CSSP-WINRM-07", "messages above 16384 octets", MUST, BOTH, "[MS-WSMV] 2.2.9.1.3.2", "a message of 40000 octets",
+     "multipart/x-multi-encrypted, several pairs; the server takes it"),
+    ("CSSP-WINRM-08", "a Length that lies", ROBUSTNESS, BOTH, "[MS-WSMV] 2.2.9.1.3.1.2.1",
+     "OriginalContent with another Length than that of the plaintext", "refused"),
+    ("CSSP-WINRM-09", "a server that does not offer CredSSP", MUST, CLIENT, "[MS-WSMV] 3.1.4.1.28",
+     "401 that offers Negotiate and Basic", "no CredSSP token"),
+    ("CSSP-WINRM-10", "session tickets between the legs", ROBUSTNESS, CLIENT, "RFC 8446 4.6.1",
+     "TLS 1.3 with tickets in a leg of their own", "completes"),
+    ("CSSP-WINRM-11", "the delegation policy counts over HTTP too", SECURITY, CLIENT, "3.1.1 <23>; 5.1",
+     "a client whose policy names no server", "no authInfo"),
+    ("CSSP-WINRM-12", "messages in clear text", MUST, SERVER, "[MS-WSMV] 3.1.4.1.29.1 AllowUnencrypted",
+     "SOAP that is not encrypted, over http, after a good login", "refused (skipped over https)"),
+    ("CSSP-WINRM-13", "tokens that are none", ROBUSTNESS, SERVER, "[MS-WSMV] 2.2.9.1.3.1",
+     "no base64; base64 of no TLS record; an empty token", "refused, never 2xx or 5xx"),
+    ("CSSP-WINRM-14", "a wrong password is never 2xx", SECURITY, SERVER, "[MS-WSMV] 3.1.4.1.28",
+     "a wrong password, then a message in clear text on the same connection", "401 or another refusal for both"),
+    ("CSSP-WINRM-15", "a message of another connection's login", SECURITY, SERVER, "[MS-WSMV] 2.2.9.1.3, 3.1.4.1.28",
+     "a message encrypted for one connection, sent on another that is logged on too", "refused"),
+    ("CSSP-WINRM-18", "200 before the server has proved its key", SECURITY, CLIENT, "3.1.5 step 5",
+     "200 in place of the server's first token, then of its pubKeyAuth", "an error, or a new login; no message"),
+)
+# fmt: on
+
 IDENTIFY = (
     b'<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" '
     b'xmlns:i="http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd">'
@@ -55,10 +83,7 @@ def _answer(answer: HttpAnswer | None) -> HttpAnswer | Outcome:
     return Outcome(Verdict.HANG, "no answer in time") if answer is None else answer
 
 
-@CATALOGUE.server(
-    rule("CSSP-WINRM-01", "CredSSP is offered", MUST, SERVER, "[MS-WSMV] 3.1.4.1.28",
-         "a request without Authorization", "401 with WWW-Authenticate: CredSSP"), "http",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-WINRM-01", "http")
 def _offered(run: ServerRun) -> Outcome:
     answer = _answer(_http(run)[0].request())
     if isinstance(answer, Outcome):
@@ -67,10 +92,7 @@ def _offered(run: ServerRun) -> Outcome:
     return passed() if fits else failed(f"{answer.status}, WWW-Authenticate: {', '.join(answer.challenges) or 'none'}")
 
 
-@CATALOGUE.client(
-    rule("CSSP-WINRM-02", "tokens are TLS records in base64", MUST, CLIENT, "[MS-WSMV] 2.2.9.1.3.1",
-         "a good login", "CredSSP, a space, base64; a ClientHello first"), "http",
-)  # fmt: skip
+@CATALOGUE.client("CSSP-WINRM-02", "http")
 def _records(run: ClientRun) -> Outcome:
     requests = [request for request in requests_of(run.baseline()) if request.authorization]
     for request in requests:
@@ -91,13 +113,7 @@ def requests_of(served: ScriptedServer) -> list[HttpRequest]:
     return link.requests
 
 
-LEGS = rule(
-    "CSSP-WINRM-03", "a login belongs to one connection", ROBUSTNESS, BOTH, "[MS-WSMV] 2.2.9.1.3; 3.1.5 step 1",
-    "the client's legs; a leg on another connection than its login", "one TLS session; the stray leg is refused",
-)  # fmt: skip
-
-
-@CATALOGUE.server(LEGS, "http")
+@CATALOGUE.server("CSSP-WINRM-03", "http")
 def _stray_leg(run: ServerRun) -> Outcome:
     _, link = _http(run)
     connection = run.wrap(link)
@@ -113,7 +129,7 @@ def _stray_leg(run: ServerRun) -> Outcome:
     return passed(f"{answer.status}")
 
 
-@CATALOGUE.client(LEGS, "http")
+@CATALOGUE.client("CSSP-WINRM-03", "http")
 def _one_session(run: ClientRun) -> Outcome:
     hellos = sum(
         1 for request in requests_of(run.baseline()) if request.token[:1] == b"\x16" and request.token[5:6] == b"\1"
@@ -121,10 +137,7 @@ def _one_session(run: ClientRun) -> Outcome:
     return passed() if hellos == 1 else failed(f"{hellos} ClientHellos in one login")
 
 
-@CATALOGUE.client(
-    rule("CSSP-WINRM-04", "no credentials into a login that was lost", SECURITY, CLIENT, "3.1.5 step 5",
-         "500 in place of the leg with the server's pubKeyAuth", "an error, or a new login; no authInfo"), "http",
-)  # fmt: skip
+@CATALOGUE.client("CSSP-WINRM-04", "http")
 def _lost(run: ClientRun) -> Outcome:
     def lose(served: ScriptedServer, _: object) -> None:
         link = served.connection.link
@@ -137,20 +150,6 @@ def _lost(run: ClientRun) -> Outcome:
     return Outcome(Verdict.CRASH, served.crash) if served.crash else passed(describe_end(served.end))
 
 
-BODIES = rule(
-    "CSSP-WINRM-05", "the form of encrypted messages", MUST, BOTH, "[MS-WSMV] 2.2.9.1.3.1",
-    "an encrypted message after a good login", "multipart/encrypted with the protocol and boundary of [MS-WSMV]",
-)  # fmt: skip
-TRAILER = rule(
-    "CSSP-WINRM-06", "the trailer length in front of the records", MUST, BOTH, "[MS-WSMV] 2.2.9.1.3.1.2.2",
-    "an encrypted message after a good login", "four octets, little-endian: what stands behind the ciphertext",
-)  # fmt: skip
-LARGE = rule(
-    "CSSP-WINRM-07", "messages above 16384 octets", MUST, BOTH, "[MS-WSMV] 2.2.9.1.3.2",
-    "a message of 40000 octets", "multipart/x-multi-encrypted, several pairs; the server takes it",
-)  # fmt: skip
-
-
 def encrypted_answer(run: ServerRun) -> tuple[HttpAnswer, Protector]:
     """Log on, send a message, and return the answer to it. Raises Skipped where that is not encrypted."""
     http, protector = _ready(run)
@@ -161,7 +160,7 @@ def encrypted_answer(run: ServerRun) -> tuple[HttpAnswer, Protector]:
     return answer, protector
 
 
-@CATALOGUE.server(BODIES, "http")
+@CATALOGUE.server("CSSP-WINRM-05", "http")
 def _server_body(run: ServerRun) -> Outcome:
     answer, protector = encrypted_answer(run)
     return _well_formed(answer.content_type, answer.body, protector)
@@ -181,7 +180,7 @@ def _well_formed(content_type: str, body: bytes, protector: Protector) -> Outcom
     return passed() if all(lengths) else failed("a Length that is not that of the plaintext")
 
 
-@CATALOGUE.client(BODIES, "http")
+@CATALOGUE.client("CSSP-WINRM-05", "http")
 def _client_body(run: ClientRun) -> Outcome:
     request, protector = client_message(run, b"")
     return _well_formed(request.content_type, request.body, protector)
@@ -214,19 +213,19 @@ def _trailers(body: bytes, content_type: str, protector: Protector) -> Outcome:
     return passed(f"{told}") if told == overhead else failed(f"{told} where the records have {overhead}")
 
 
-@CATALOGUE.server(TRAILER, "http")
+@CATALOGUE.server("CSSP-WINRM-06", "http")
 def _server_trailer(run: ServerRun) -> Outcome:
     answer, protector = encrypted_answer(run)
     return _trailers(answer.body, answer.content_type, protector)
 
 
-@CATALOGUE.client(TRAILER, "http")
+@CATALOGUE.client("CSSP-WINRM-06", "http")
 def _client_trailer(run: ClientRun) -> Outcome:
     request, protector = client_message(run, b"")
     return _trailers(request.body, request.content_type, protector)
 
 
-@CATALOGUE.server(LARGE, "http")
+@CATALOGUE.server("CSSP-WINRM-07", "http")
 def _server_large(run: ServerRun) -> Outcome:
     http, protector = _ready(run)
     sealed = encrypt(protector, IDENTIFY + b" " * 40_000, SOAP)
@@ -237,7 +236,7 @@ def _server_large(run: ServerRun) -> Outcome:
     return passed(f"{answer.status}") if is_encrypted_type(answer.content_type) else failed(f"{answer.status}")
 
 
-@CATALOGUE.client(LARGE, "http")
+@CATALOGUE.client("CSSP-WINRM-07", "http")
 def _client_large(run: ClientRun) -> Outcome:
     request, protector = client_message(run, b"large")
     if not request.content_type.startswith("multipart/x-multi-encrypted"):
@@ -245,18 +244,12 @@ def _client_large(run: ClientRun) -> Outcome:
     return _well_formed(request.content_type, request.body, protector)
 
 
-LYING = rule(
-    "CSSP-WINRM-08", "a Length that lies", ROBUSTNESS, BOTH, "[MS-WSMV] 2.2.9.1.3.1.2.1",
-    "OriginalContent with another Length than that of the plaintext", "refused",
-)  # fmt: skip
-
-
 def _lie(sealed: Encrypted) -> bytes:
     at = sealed.body.find(b"Length=") + len(b"Length=")
     return sealed.body[:at] + b"9" + sealed.body[at:]
 
 
-@CATALOGUE.server(LYING, "http")
+@CATALOGUE.server("CSSP-WINRM-08", "http")
 def _server_lie(run: ServerRun) -> Outcome:
     http, protector = _ready(run)
     sealed = encrypt(protector, IDENTIFY, SOAP)
@@ -266,7 +259,7 @@ def _server_lie(run: ServerRun) -> Outcome:
     return failed("taken") if 200 <= answer.status < 300 else passed(f"{answer.status}")
 
 
-@CATALOGUE.client(LYING, "http", "report")
+@CATALOGUE.client("CSSP-WINRM-08", "http", "report")
 def _client_lie(run: ClientRun) -> Outcome:
     served = run.baseline()
     served = run.try_serve()
@@ -288,10 +281,7 @@ def _client_lie(run: ClientRun) -> Outcome:
     return passed(type(told).__name__) if told is not None else failed("the client takes it")
 
 
-@CATALOGUE.client(
-    rule("CSSP-WINRM-09", "a server that does not offer CredSSP", MUST, CLIENT, "[MS-WSMV] 3.1.4.1.28",
-         "401 that offers Negotiate and Basic", "no CredSSP token"), "http",
-)  # fmt: skip
+@CATALOGUE.client("CSSP-WINRM-09", "http")
 def _not_offered(run: ClientRun) -> Outcome:
     link = run.start()
     if not isinstance(link, HttpServerLink):
@@ -304,29 +294,14 @@ def _not_offered(run: ClientRun) -> Outcome:
     return failed("a CredSSP token") if following is not None and following.token else passed()
 
 
-@CATALOGUE.client(
-    rule("CSSP-WINRM-10", "session tickets between the legs", ROBUSTNESS, CLIENT, "RFC 8446 4.6.1",
-         "TLS 1.3 with tickets in a leg of their own", "completes"), "http",
-)  # fmt: skip
-def _tickets(run: ClientRun) -> Outcome:
-    run.baseline()
-    return run.completed(run.try_serve(tls=ServerTLS(minimum="1.3", tickets=True)), "session tickets")
-
-
-@CATALOGUE.client(
-    rule("CSSP-WINRM-11", "the delegation policy counts over HTTP too", SECURITY, CLIENT, "3.1.1 <23>; 5.1",
-         "a client whose policy names no server", "no authInfo"), "http",
-)  # fmt: skip
+@CATALOGUE.client("CSSP-WINRM-11", "http")
 def _policy(run: ClientRun) -> Outcome:
     run.baseline()
     served = run.try_serve(Setup(deny=True))
     return failed("the client sent its credentials") if served.delegated_something else passed(describe_end(served.end))
 
 
-@CATALOGUE.server(
-    rule("CSSP-WINRM-12", "messages in clear text", MUST, SERVER, "[MS-WSMV] 3.1.4.1.29.1 AllowUnencrypted",
-         "SOAP that is not encrypted, over http, after a good login", "refused (skipped over https)"), "http",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-WINRM-12", "http")
 def _clear(run: ServerRun) -> Outcome:
     if run.target.name.startswith("https:"):
         raise Skipped("https encrypts")
@@ -337,10 +312,7 @@ def _clear(run: ServerRun) -> Outcome:
     return failed(f"{answer.status}") if 200 <= answer.status < 300 else passed(f"{answer.status}")
 
 
-@CATALOGUE.server(
-    rule("CSSP-WINRM-13", "tokens that are none", ROBUSTNESS, SERVER, "[MS-WSMV] 2.2.9.1.3.1",
-         "no base64; base64 of no TLS record; an empty token", "refused, never 2xx or 5xx"), "http",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-WINRM-13", "http")
 def _junk(run: ServerRun) -> Outcome:
     for value in ("CredSSP !!!!", format_token(b"GET / HTTP/1.0\r\n\r\n"), "CredSSP", "CredSSP ="):
         answer = _answer(_http(run)[0].request(authorization=value))
@@ -351,11 +323,7 @@ def _junk(run: ServerRun) -> Outcome:
     return passed()
 
 
-@CATALOGUE.server(
-    rule("CSSP-WINRM-14", "a wrong password is never 2xx", SECURITY, SERVER, "[MS-WSMV] 3.1.4.1.28",
-         "a wrong password, then a message in clear text on the same connection", "401 or another refusal for both"),
-    "http",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-WINRM-14", "http")
 def _wrong_password(run: ServerRun) -> Outcome:
     http, link = _http(run)
     login = run.login(connection=run.wrap(link), password=secrets.token_hex(8))
@@ -367,11 +335,7 @@ def _wrong_password(run: ServerRun) -> Outcome:
     return failed(f"{answer.status}") if 200 <= answer.status < 300 else passed(f"{answer.status}")
 
 
-@CATALOGUE.server(
-    rule("CSSP-WINRM-15", "a message of another connection's login", SECURITY, SERVER,
-         "[MS-WSMV] 2.2.9.1.3, 3.1.4.1.28",
-         "a message encrypted for one connection, sent on another that is logged on too", "refused"), "http",
-)  # fmt: skip
+@CATALOGUE.server("CSSP-WINRM-15", "http")
 def _stray_message(run: ServerRun) -> Outcome:
     _, protector = _ready(run)
     other, _ = _ready(run)
@@ -382,11 +346,7 @@ def _stray_message(run: ServerRun) -> Outcome:
     return failed("taken") if 200 <= answer.status < 300 else passed(f"{answer.status}")
 
 
-@CATALOGUE.client(
-    rule("CSSP-WINRM-18", "200 before the server has proved its key", SECURITY, CLIENT, "3.1.5 step 5",
-         "200 in place of the server's first token, then of its pubKeyAuth", "an error, or a new login; no message"),
-    "http",
-)  # fmt: skip
+@CATALOGUE.client("CSSP-WINRM-18", "http")
 def _agreed_too_early(run: ClientRun) -> Outcome:
     def agree(served: ScriptedServer, _: object) -> None:
         link = served.connection.link
@@ -404,3 +364,11 @@ def _agreed_too_early(run: ClientRun) -> Outcome:
         if served.crash:
             return Outcome(Verdict.CRASH, served.crash)
     return passed(describe_end(served.end))
+
+
+serves(
+    ("CSSP-WINRM-10", ClientRun.completed, Try("session tickets", tls=ServerTLS(minimum="1.3", tickets=True))),
+    via=ClientRun.try_serve,
+    before=ClientRun.baseline,
+    needs=("http",),
+)

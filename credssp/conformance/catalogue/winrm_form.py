@@ -10,7 +10,16 @@ from credssp.conformance.client_run import ClientRun
 from credssp.conformance.rule import Outcome, failed, passed
 from credssp.conformance.run import ServerRun
 
-rule = CATALOGUE.rule
+# fmt: off
+CATALOGUE.declare(
+    ("CSSP-WINRM-16", "a login begins without a token", MUST, CLIENT, "[MS-WSMV] 3.1.4.1.28", "the first request",
+     "no Authorization: the server offers CredSSP first"),
+    ("CSSP-WINRM-17", "the metadata of encrypted messages", MUST, BOTH, "[MS-WSMV] 2.2.9.1.3.1.2.1",
+     "an encrypted message after a good login",
+     "Content-Type and OriginalContent behind a tab; application/soap+xml, UTF-8 or UTF-16, and Length"),
+)
+# fmt: on
+
 
 # Upper and lower case count, and so does the tab ([MS-WSMV] 2.2.9.1.3.1.2.1); the blanks are those of Windows.
 METADATA = re.compile(
@@ -19,20 +28,10 @@ METADATA = re.compile(
 )
 
 
-@CATALOGUE.client(
-    rule("CSSP-WINRM-16", "a login begins without a token", MUST, CLIENT, "[MS-WSMV] 3.1.4.1.28",
-         "the first request", "no Authorization: the server offers CredSSP first"), "http",
-)  # fmt: skip
+@CATALOGUE.client("CSSP-WINRM-16", "http")
 def _first_request(run: ClientRun) -> Outcome:
     first = requests_of(run.baseline())[0]
     return failed("Authorization in the first request") if first.authorization else passed()
-
-
-FORM = rule(
-    "CSSP-WINRM-17", "the metadata of encrypted messages", MUST, BOTH, "[MS-WSMV] 2.2.9.1.3.1.2.1",
-    "an encrypted message after a good login",
-    "Content-Type and OriginalContent behind a tab; application/soap+xml, UTF-8 or UTF-16, and Length",
-)  # fmt: skip
 
 
 def _metadata(body: bytes) -> Outcome:
@@ -42,11 +41,11 @@ def _metadata(body: bytes) -> Outcome:
     return failed("metadata: " + " | ".join(line.decode("latin-1") for line in head.split(b"\r\n")[1:3]))
 
 
-@CATALOGUE.server(FORM, "http")
+@CATALOGUE.server("CSSP-WINRM-17", "http")
 def _server_metadata(run: ServerRun) -> Outcome:
     return _metadata(encrypted_answer(run)[0].body)
 
 
-@CATALOGUE.client(FORM, "http")
+@CATALOGUE.client("CSSP-WINRM-17", "http")
 def _client_metadata(run: ClientRun) -> Outcome:
     return _metadata(client_message(run, b"")[0].body)
