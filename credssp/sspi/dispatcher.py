@@ -11,6 +11,7 @@ comes out as `SSPIError`; the rule that decides about the context is:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar, overload
@@ -21,7 +22,6 @@ from credssp.sspi.buffers import ContextBuffer, SecBuffer, SecBufferDesc, buffer
 from credssp.sspi.errors import SSPIError, bad_handle, bad_token, normalise, refuse, unsupported
 from credssp.sspi.handles import CredHandle, CtxtHandle, HandleTable
 from credssp.sspi.legs import check_request, finish_leg, run_leg, token_buffer
-from credssp.sspi.mapping import UserMode
 from credssp.sspi.records import (
     COMPLETE,
     DEAD,
@@ -58,8 +58,8 @@ class LocalSecurityAuthority:
         self.machine = Machine() if machine is None else machine
         self.memory = SharedMemory()
         self.support = LsaSupport(self.machine, self.memory)
-        self.registry = Registry(self.support)
-        self._user_mode = UserMode(DllFunctions(self.memory))
+        self.registry = Registry(self.support, DllFunctions(self.memory))
+        self._user_contexts = itertools.count(1)
         self._credentials: HandleTable[CredentialRecord] = HandleTable(CredHandle)
         self._contexts: HandleTable[ContextRecord] = HandleTable(CtxtHandle)
 
@@ -340,12 +340,17 @@ class LocalSecurityAuthority:
         return held.credential, record, None
 
     def _map(self, record: ContextRecord, leg: LegResult) -> None:
-        """MappedContext: the user-mode half takes over. Seen by nobody but the two of us."""
+        """MappedContext: hand the context's data to the user-mode half, once, and wipe it; the program never knows."""
+        packed = leg.context_data or bytearray()
         try:
-            record.user = self._user_mode.take_over(record.package, leg.context_data or bytearray())
+            number = next(self._user_contexts)
+            record.package.user_entry("init_user_mode_context")(number, packed)
+            record.user = number
         except Exception as error:  # noqa: BLE001 - a package's code
             record.state, record.failure = DEAD, normalise(error)
             raise record.failure from None
+        finally:
+            packed[:] = bytes(len(packed))
 
     def _complete(self, context: CtxtHandle) -> ContextRecord:
         record = self._contexts.get(context, "phContext")
@@ -375,7 +380,7 @@ class LocalSecurityAuthority:
                 library.
         """
         record = self._alive(context)
-        complete = self._user_mode.entry(record.package, "complete_auth_token")
+        complete = record.package.user_entry("complete_auth_token")
         if record.user is None:
             raise bad_handle("phContext", "no token of this context waits for completion")
         self._exclusive(record, complete, record.user, buffers_of(token, "pToken"))
@@ -413,7 +418,7 @@ class LocalSecurityAuthority:
         record.state = DEAD
         package = record.package
         if record.user is not None:
-            delete = self._user_mode.table(package).delete_user_mode_context
+            delete = package.user_table().delete_user_mode_context
             self.registry.notify(package, "deleting a context", delete, (record.user,))
         if record.context is not None:
             self.registry.notify(package, "deleting a context", package.table.delete_context, (record.context,))
@@ -439,7 +444,7 @@ class LocalSecurityAuthority:
         # An imported context has no LSA-mode half.
         imported = record.context is None
         if record.user is not None and (imported or not self._is_thunked(record.package, attribute)):
-            query = self._user_mode.table(record.package).query_context_attributes
+            query = record.package.user_table().query_context_attributes
             if query is not None:
                 return call_package(query, record.user, attribute)
         return call_package(record.package.entry("query_context_attributes"), record.context, attribute)
@@ -516,7 +521,7 @@ class LocalSecurityAuthority:
     ) -> Any:
         """Protect a message or open one, which has no `qop` to give."""
         record = self._complete(context)
-        function = self._user_mode.entry(record.package, member)
+        function = record.package.user_entry(member)
         if record.user is None:
             raise unsupported("phContext", "this context does not protect messages")
         buffers = buffers_of(message, "pMessage")
@@ -539,7 +544,7 @@ class LocalSecurityAuthority:
             SSPIError: SEC_E_UNSUPPORTED_FUNCTION where the package cannot (all but NTLM).
         """
         record = self._complete(context)
-        export = self._user_mode.entry(record.package, "export_context")
+        export = record.package.user_entry("export_context")
         if not isinstance(flags, int) or flags & ~0x3:
             raise unsupported("fFlags", "there is no kernel to export to; RESET_NEW and DELETE_OLD")
         if record.user is None:
@@ -565,9 +570,9 @@ class LocalSecurityAuthority:
             raise bad_handle("phContext", "a CtxtHandle to fill in is needed")
         if not isinstance(packed_context, bytes | bytearray):
             raise bad_token("pPackedContext", "octets from ExportSecurityContext")
-        take = self._user_mode.entry(found, "import_context")
+        take = found.user_entry("import_context")
         record = ContextRecord(found)
-        record.user = self._user_mode.new_context()
+        record.user = next(self._user_contexts)
         call_package(take, record.user, bytes(packed_context))
         record.state = COMPLETE
         self._contexts.add(context, record, found.id)

@@ -17,20 +17,21 @@ import importlib
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from credssp.sspi import constants as c
 from credssp.sspi.errors import SSPIError, normalise, refuse, unsupported
-from credssp.sspi.support import LsaSupport
+from credssp.sspi.support import DllFunctions, LsaSupport
 from credssp.sspi.tables import (
     INTERFACE_VERSION,
     PackageModule,
     Parameters,
     SecpkgFunctionTable,
     SecPkgInfo,
+    SecpkgUserFunctionTable,
     entry_of,
 )
 from credssp.status import SecurityStatus
@@ -83,7 +84,8 @@ class LoadedPackage:
         module: what offered it.
         index: its place among the module's packages.
         shipped: whether it comes with this library; such a one cannot be removed.
-        user_mode: set by the program's side when the first context is mapped.
+        functions: what the user-mode half gets.
+        user_mode: the user-mode half, once started.
     """
 
     id: int
@@ -92,11 +94,39 @@ class LoadedPackage:
     module: PackageModule
     index: int
     shipped: bool
-    user_mode: object = field(default=None)
+    functions: DllFunctions
+    user_mode: SecpkgUserFunctionTable | None = None
 
     def entry(self, member: str) -> Callable[..., object]:
-        """Return a member of the LSA-mode table. Raises SSPIError: SEC_E_UNSUPPORTED_FUNCTION, the package has none."""
+        """Return a member of the LSA-mode table.
+
+        Raises:
+            SSPIError: SEC_E_UNSUPPORTED_FUNCTION, the package has none.
+        """
         return entry_of(self.table, member, self.info.name)
+
+    def user_table(self) -> SecpkgUserFunctionTable:
+        """Return the user-mode table; starts it the first time (SpUserModeInitialize, SpInstanceInit).
+
+        Raises:
+            SSPIError: SEC_E_UNSUPPORTED_FUNCTION, the package has none.
+        """
+        if self.user_mode is None:
+            start = getattr(self.module, "sp_user_mode_initialize", None)
+            tables = () if start is None else start(INTERFACE_VERSION)[1]
+            if self.index >= len(tables):
+                raise SSPIError(
+                    f"package {self.info.name} has no user-mode half", status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION
+                )
+            found: SecpkgUserFunctionTable = tables[self.index]
+            if found.instance_init is not None:
+                found.instance_init(INTERFACE_VERSION, self.functions)
+            self.user_mode = found
+        return self.user_mode
+
+    def user_entry(self, member: str) -> Callable[..., object]:
+        """Return a member of the user-mode table; raises as `entry` and `user_table`."""
+        return entry_of(self.user_table(), member, self.info.name)
 
 
 Source = Callable[[], PackageModule]
@@ -121,9 +151,10 @@ class Announced(NamedTuple):
 class Registry:
     """The packages of one LSA."""
 
-    def __init__(self, support: LsaSupport) -> None:
+    def __init__(self, support: LsaSupport, functions: DllFunctions) -> None:
         self._problems: list[PackageProblem] = []
         self._support = support
+        self._functions = functions
         self._lock = threading.RLock()
         self._loaded: dict[str, LoadedPackage] = {}
         self._failed: dict[str, SSPIError] = {}
@@ -215,7 +246,7 @@ class Registry:
                 raise SSPIError("the package has no SpGetInfo", status=SecurityStatus.SEC_E_CANNOT_INSTALL)
             if table.initialize is not None:
                 table.initialize(self._next_id, _PARAMETERS, self._support)
-            package = LoadedPackage(self._next_id, table.get_info(), table, module, index, shipped)
+            package = LoadedPackage(self._next_id, table.get_info(), table, module, index, shipped, self._functions)
             if package.info.name.casefold() in self._loaded:
                 raise SSPIError(
                     f"there is a package {package.info.name} already", status=SecurityStatus.SEC_E_CANNOT_INSTALL

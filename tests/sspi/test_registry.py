@@ -286,7 +286,7 @@ def test_context_data_that_the_user_mode_half_does_not_take_ends_the_context() -
     for half in ("Schannel", "NTLM"):
         package = authority.registry.find(half)
         with pytest.raises(SSPIError) as caught:
-            authority._user_mode.take_over(package, bytearray(b"never shared"))
+            package.user_entry("init_user_mode_context")(1, bytearray(b"never shared"))
         assert caught.value.status is S.SEC_E_INVALID_TOKEN
     table = SecpkgFunctionTable(
         get_info=lambda: info("Odd"),
