@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from credssp.sspi import buffers as b
 from credssp.sspi import constants as c
-from credssp.sspi.buffers import (
-    SECBUFFER_EMPTY,
-    SECBUFFER_EXTRA,
-    SECBUFFER_MISSING,
-    SECBUFFER_TOKEN,
-    ContextBuffer,
-    SecBuffer,
-    SecBufferDesc,
-    buffers_of,
-)
+from credssp.sspi.buffers import ContextBuffer, SecBuffer, SecBufferDesc, buffers_of
 from credssp.sspi.errors import bad_token, normalise, refuse, unsupported
 from credssp.sspi.records import COMPLETE, DEAD, HALF_BUILT, ContextRecord, ContextResult
 from credssp.sspi.tables import LegResult
@@ -39,7 +31,7 @@ def check_request(context_req: object, target_data_rep: object) -> None:
 def token_buffer(output: object, allocate: bool) -> SecBuffer:
     """Return the TOKEN buffer of pOutput, which must be writable unless the package allocates."""
     for number, buffer in enumerate(buffers_of(output, "pOutput")):
-        if buffer.kind == SECBUFFER_TOKEN:
+        if buffer.kind == b.SECBUFFER_TOKEN:
             if not allocate:
                 buffer.writable(f"pOutput[{number}]")
             return buffer
@@ -105,9 +97,9 @@ def finish_leg(
     _deliver(target, leg.token, allocate)
     if leg.missing or leg.extra:
         # The EMPTY buffer of pInput, and that of pOutput where there is one.
-        kind, number = (SECBUFFER_MISSING, leg.missing) if leg.missing else (SECBUFFER_EXTRA, leg.extra)
+        kind, number = (b.SECBUFFER_MISSING, leg.missing) if leg.missing else (b.SECBUFFER_EXTRA, leg.extra)
         for buffers in (inputs, output.buffers):
-            empty = next((buffer for buffer in buffers if buffer.buffer_type == SECBUFFER_EMPTY), None)
+            empty = next((buffer for buffer in buffers if buffer.buffer_type == b.SECBUFFER_EMPTY), None)
             if empty is not None:
                 empty.fill(kind, None, number)
     if leg.status is _S.SEC_E_OK:
@@ -120,7 +112,7 @@ def finish_leg(
 
 def _given(inputs: list[SecBuffer]) -> bytes:
     """Return the input token of a call, to know it again."""
-    return b"".join(buffer.data for buffer in inputs if buffer.kind == SECBUFFER_TOKEN)
+    return b"".join(buffer.data for buffer in inputs if buffer.kind == b.SECBUFFER_TOKEN)
 
 
 def _deliver(target: SecBuffer, token: bytes, allocate: bool) -> None:

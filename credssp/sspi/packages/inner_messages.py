@@ -7,14 +7,8 @@ from dataclasses import dataclass
 
 from credssp.errors import CredSSPError
 from credssp.security_context import SecurityContext
-from credssp.sspi.buffers import (
-    SECBUFFER_DATA,
-    SECBUFFER_EMPTY,
-    SECBUFFER_PADDING,
-    SECBUFFER_TOKEN,
-    SecBuffer,
-    buffer_type_name,
-)
+from credssp.sspi import buffers as b
+from credssp.sspi.buffers import SecBuffer, buffer_type_name
 from credssp.sspi.errors import SSPIError, bad_token, refuse
 from credssp.sspi.packages.user_mode import UserModePackage
 from credssp.sspi.structures import SecPkgContext_Sizes
@@ -146,11 +140,11 @@ def _pair(buffers: Sequence[SecBuffer], qop: int) -> tuple[SecBuffer, SecBuffer]
     found: dict[int, SecBuffer] = {}
     for number, buffer in enumerate(buffers):
         kind = buffer.kind
-        if kind in (SECBUFFER_EMPTY, SECBUFFER_PADDING):
+        if kind in (b.SECBUFFER_EMPTY, b.SECBUFFER_PADDING):
             continue
-        if kind in found or kind not in (SECBUFFER_TOKEN, SECBUFFER_DATA):
+        if kind in found or kind not in (b.SECBUFFER_TOKEN, b.SECBUFFER_DATA):
             raise bad_token(f"pMessage[{number}]", f"one TOKEN and one DATA belong here, not {buffer_type_name(kind)}")
         found[kind] = buffer
     if len(found) != 2:
         raise bad_token("pMessage", "one TOKEN and one DATA are needed")
-    return found[SECBUFFER_TOKEN], found[SECBUFFER_DATA]
+    return found[b.SECBUFFER_TOKEN], found[b.SECBUFFER_DATA]

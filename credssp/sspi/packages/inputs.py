@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from credssp.sspi.buffers import (
-    SECBUFFER_EMPTY,
-    SECBUFFER_PKG_PARAMS,
-    SECBUFFER_TOKEN,
-    SecBuffer,
-    buffer_type_name,
-)
+from credssp.sspi import buffers as b
+from credssp.sspi.buffers import SecBuffer, buffer_type_name
 from credssp.sspi.constants import flag_names
 from credssp.sspi.errors import bad_token, refuse, unsupported
 from credssp.status import SecurityStatus
@@ -55,7 +50,7 @@ def split_params(inputs: Sequence[SecBuffer], *, wanted: bool) -> tuple[list[Sec
     Raises:
         SSPIError: SEC_E_INVALID_TOKEN, it is there without the flag, or twice.
     """
-    params = [buffer for buffer in inputs if buffer.kind == SECBUFFER_PKG_PARAMS]
+    params = [buffer for buffer in inputs if buffer.kind == b.SECBUFFER_PKG_PARAMS]
     rest = [buffer for buffer in inputs if buffer not in params]
     if not params:
         return rest, None
@@ -76,9 +71,9 @@ def token_and_empty(inputs: Sequence[SecBuffer]) -> bytes:
     if len(inputs) != 2:
         raise bad_token("pInput", f"two buffers belong here, TOKEN and EMPTY, not {len(inputs)}")
     token, empty = inputs
-    if token.kind != SECBUFFER_TOKEN:
+    if token.kind != b.SECBUFFER_TOKEN:
         raise bad_token("pInput[0]", f"SECBUFFER_TOKEN, not {buffer_type_name(token.buffer_type)}")
-    if empty.buffer_type != SECBUFFER_EMPTY or empty.size or empty.buffer is not None:
+    if empty.buffer_type != b.SECBUFFER_EMPTY or empty.size or empty.buffer is not None:
         raise bad_token(
             "pInput[1]",
             f"SECBUFFER_EMPTY without memory, not {buffer_type_name(empty.buffer_type)}; it takes EXTRA and MISSING",
@@ -96,9 +91,9 @@ def token_only(inputs: Sequence[SecBuffer]) -> bytes:
     seen = False
     for number, buffer in enumerate(inputs):
         kind = buffer.kind
-        if kind == SECBUFFER_TOKEN and not seen:
+        if kind == b.SECBUFFER_TOKEN and not seen:
             seen = True
             found = buffer.octets(f"pInput[{number}]")
-        elif kind != SECBUFFER_EMPTY:
+        elif kind != b.SECBUFFER_EMPTY:
             raise bad_token(f"pInput[{number}]", f"one SECBUFFER_TOKEN belongs here, not {buffer_type_name(kind)}")
     return found

@@ -16,17 +16,9 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from credssp.errors import CredSSPError
+from credssp.sspi import buffers as b
 from credssp.sspi.attributes import SECPKG_ATTR_STREAM_SIZES, unknown
-from credssp.sspi.buffers import (
-    SECBUFFER_DATA,
-    SECBUFFER_EMPTY,
-    SECBUFFER_EXTRA,
-    SECBUFFER_MISSING,
-    SECBUFFER_STREAM_HEADER,
-    SECBUFFER_STREAM_TRAILER,
-    SecBuffer,
-    buffer_type_name,
-)
+from credssp.sspi.buffers import SecBuffer, buffer_type_name
 from credssp.sspi.errors import SSPIError, bad_token, refuse, unsupported
 from credssp.sspi.packages.user_mode import UserModePackage
 from credssp.sspi.structures import SecPkgContext_Sizes, SecPkgContext_StreamSizes
@@ -37,8 +29,8 @@ from credssp.tls.sizes import StreamSizes
 __all__ = ["Protected", "StreamMessages", "StreamSession"]
 
 _S = SecurityStatus
-_ENCRYPT: Final = [SECBUFFER_STREAM_HEADER, SECBUFFER_DATA, SECBUFFER_STREAM_TRAILER, SECBUFFER_EMPTY]
-_DECRYPT: Final = [SECBUFFER_DATA, SECBUFFER_EMPTY, SECBUFFER_EMPTY, SECBUFFER_EMPTY]
+_ENCRYPT: Final = [b.SECBUFFER_STREAM_HEADER, b.SECBUFFER_DATA, b.SECBUFFER_STREAM_TRAILER, b.SECBUFFER_EMPTY]
+_DECRYPT: Final = [b.SECBUFFER_DATA, b.SECBUFFER_EMPTY, b.SECBUFFER_EMPTY, b.SECBUFFER_EMPTY]
 
 _REMEMBERED: Final = 64
 """Records whose end is remembered, to tell a repeated one from an altered one."""
@@ -180,7 +172,7 @@ class StreamMessages(UserModePackage[StreamSession]):
             session.check_open()
             size = measure_record(received)
             if not size or size > len(received):
-                buffers[1].fill(SECBUFFER_MISSING, None, (size or HEADER_SIZE) - len(received))
+                buffers[1].fill(b.SECBUFFER_MISSING, None, (size or HEADER_SIZE) - len(received))
                 return _S.SEC_E_INCOMPLETE_MESSAGE, 0
             plaintext = self._open(session, bytes(received[:size]))
             closed = session.protected.peer_closed
@@ -217,7 +209,7 @@ def _check(session: StreamSession, buffers: Sequence[SecBuffer], kinds: list[int
 
 def _hand_out(buffers: Sequence[SecBuffer], *parts: memoryview) -> None:
     """Fill header, data, trailer and what is left over into the buffers; the last only where something is left."""
-    kinds = (SECBUFFER_STREAM_HEADER, SECBUFFER_DATA, SECBUFFER_STREAM_TRAILER, SECBUFFER_EXTRA)
+    kinds = (b.SECBUFFER_STREAM_HEADER, b.SECBUFFER_DATA, b.SECBUFFER_STREAM_TRAILER, b.SECBUFFER_EXTRA)
     for buffer, kind, part in zip(buffers, kinds, parts, strict=True):
-        if part or kind != SECBUFFER_EXTRA:
+        if part or kind != b.SECBUFFER_EXTRA:
             buffer.fill(kind, part)

@@ -23,8 +23,9 @@ from credssp.engine.server import ServerEngine
 from credssp.errors import CredSSPError
 from credssp.policy import DEFAULT_ENCRYPTION_ORACLE, DelegationPolicy, EncryptionOracle, PolicySettings
 from credssp.server_authentication import ServerAuthentication
+from credssp.sspi import buffers as b
 from credssp.sspi import constants as c
-from credssp.sspi.buffers import SECBUFFER_READONLY, SECBUFFER_TOKEN, SecBuffer
+from credssp.sspi.buffers import SecBuffer
 from credssp.sspi.errors import SSPIError, bad_token
 from credssp.sspi.packages.credential import WINDOWS_POLICY, CredSSPCredential, CredSSPLogon
 from credssp.sspi.packages.identities import accounts_for
@@ -213,7 +214,7 @@ def _bind(context: _Client, certificate: bytes) -> None:
 
 def _take_certificate(inputs: Sequence[SecBuffer]) -> tuple[bytes, bytes | None]:
     """Take the buffer with the certificate out of the inputs; return the token and the certificate."""
-    marked = [buffer for buffer in inputs if buffer.buffer_type == SECBUFFER_TOKEN | SECBUFFER_READONLY]
+    marked = [buffer for buffer in inputs if buffer.buffer_type == b.SECBUFFER_TOKEN | b.SECBUFFER_READONLY]
     rest = [buffer for buffer in inputs if buffer not in marked]
     data = token_and_empty(rest)
     if not marked:
