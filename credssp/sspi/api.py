@@ -5,7 +5,7 @@ comes back in a small result; handles and buffers are objects that the caller ma
 
 **How a call fails.** A status with bit 31 set is raised as `SSPIError`, with `.status`, and `.parameter` where an
 argument is to blame: then nothing has changed, and the call may be repeated with a better one. SEC_E_INCOMPLETE_MESSAGE
-is no failure in practice and is returned. If an exchange fails, pOutput may hold a token for the peer all the same
+is not a failure in practice and is returned. If an exchange fails, pOutput may hold a token for the peer all the same
 (EXTENDED_ERROR): send it, then delete the context.
 """
 

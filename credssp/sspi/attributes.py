@@ -94,7 +94,7 @@ class MessageFacts(Protocol):
 
     @property
     def message_sizes(self) -> SecPkgContext_Sizes:
-        """Octets of a token and around a message."""
+        """Bytes of a token and around a message."""
 
 
 class Packages(frozenset[str], Generic[F]):

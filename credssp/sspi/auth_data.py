@@ -56,7 +56,7 @@ class SecWinntAuthIdentity:
     Attributes:
         user: User; ``DOMAIN\\user`` is split, a UPN stays whole.
         domain: Domain.
-        password: Password; a plain `str` is boxed. An NT hash (`bytes`, 16 octets) logs on but cannot be delegated.
+        password: Password; a plain `str` is boxed. An NT hash (`bytes`, 16 bytes) logs on but cannot be delegated.
         package_list: PackageList: ``ntlm`` or ``kerberos`` for that mechanism alone, ``!ntlm`` and ``!kerberos`` for
             the other one; empty to negotiate.
     """
@@ -82,7 +82,7 @@ class SecWinntAuthIdentity:
         """Return what the contexts take.
 
         Raises:
-            LocalProtocolError: an NT hash that is none.
+            LocalProtocolError: an invalid NT hash.
         """
         secret = self.password.reveal()
         if isinstance(secret, bytes):
@@ -99,7 +99,7 @@ class SchannelCred:
 
     Attributes:
         version: dwVersion.
-        certificates: paCred: chain and key, as the path of a PEM file, a pair of PEM octets or loaded. A server needs
+        certificates: paCred: chain and key, as the path of a PEM file, a pair of PEM bytes or loaded. A server needs
             one (without any it makes its own); a client has it ready for servers that ask.
         root_store: hRootStore as PEM text: whom to trust. A client without it takes the system's store; a server takes
             it for client certificates (ASC_REQ_MUTUAL_AUTH).

@@ -1,9 +1,9 @@
-"""SecBuffer and SecBufferDesc: how octets cross the border between a program and a package.
+"""SecBuffer and SecBufferDesc: how bytes cross the border between a program and a package.
 
 As in C, a buffer is memory that the caller owns (`SecBuffer.buffer`, pvBuffer) and a count (`SecBuffer.size`,
 cbBuffer). Calls write into the memory and change count and type; they never replace it, with two exceptions that
 Windows has as well: memory that the package allocates (ISC_REQ_ALLOCATE_MEMORY) and the views that DecryptMessage
-points into the caller's own octets.
+points into the caller's own bytes.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class ContextBuffer(bytearray):
     freed = False
 
     def __repr__(self) -> str:
-        return f"<{len(self)} octets{', freed' if self.freed else ''}>"
+        return f"<{len(self)} bytes{', freed' if self.freed else ''}>"
 
     def free(self) -> None:
         """Wipe the contents and mark it as given back."""
@@ -110,7 +110,7 @@ class SecBuffer:
     Attributes:
         buffer_type: BufferType, one of the ``SECBUFFER_...`` numbers, with attribute bits.
         buffer: pvBuffer, the memory, or None. What a call writes into must be a `bytearray` or a writable `memoryview`.
-        size: cbBuffer, how many octets of it count; for MISSING and EXTRA a number without memory.
+        size: cbBuffer, how many bytes of it count; for MISSING and EXTRA a number without memory.
     """
 
     __slots__ = ("buffer", "buffer_type", "size")
@@ -129,7 +129,7 @@ class SecBuffer:
 
     @property
     def data(self) -> bytes:
-        """The octets that count, as `bytes`; empty where there is no memory."""
+        """The bytes that count; empty where there is no memory."""
         buffer = self.buffer
         if buffer is None:
             return b""
@@ -138,14 +138,14 @@ class SecBuffer:
         return bytes(memoryview(buffer)[: self.size])
 
     def octets(self, parameter: str) -> bytes:
-        """Return the octets that count, checked as `view` does."""
+        """Return the bytes that count, checked as `view` does."""
         buffer = self.buffer
         if type(buffer) is bytes and self.size == len(buffer):
             return buffer
         return bytes(self.view(parameter))
 
     def view(self, parameter: str) -> memoryview:
-        """Return the octets that count, without a copy.
+        """Return the bytes that count, without a copy.
 
         Raises:
             SSPIError: SEC_E_INVALID_TOKEN, the memory or the count is of no use.
@@ -160,15 +160,15 @@ class SecBuffer:
         try:
             view = memoryview(buffer)
         except TypeError:
-            raise bad_token(parameter, f"pvBuffer is a {type(buffer).__name__}, not octets") from None
+            raise bad_token(parameter, f"pvBuffer is a {type(buffer).__name__}, not bytes") from None
         if view.format != "B" or view.ndim != 1 or not view.contiguous:
-            raise bad_token(parameter, "pvBuffer is not a row of octets")
+            raise bad_token(parameter, "pvBuffer is not a row of bytes")
         if not isinstance(size, int) or not 0 <= size <= len(view):
-            raise bad_token(parameter, f"cbBuffer is {size!r}, pvBuffer has {len(view)} octets")
+            raise bad_token(parameter, f"cbBuffer is {size!r}, pvBuffer has {len(view)} bytes")
         return view if size == len(view) else view[:size]
 
     def writable(self, parameter: str) -> memoryview:
-        """Return the octets that count, to write into them.
+        """Return the bytes that count, to write into them.
 
         Raises:
             SSPIError: SEC_E_INVALID_TOKEN, as `view`, or the memory is read-only.
@@ -188,7 +188,7 @@ class SecBuffer:
         self.fill(SECBUFFER_EMPTY, None)
 
     def __repr__(self) -> str:
-        return f"SecBuffer({buffer_type_name(self.buffer_type)}, {self.size} octets)"
+        return f"SecBuffer({buffer_type_name(self.buffer_type)}, {self.size} bytes)"
 
 
 class SecBufferDesc:
@@ -222,7 +222,7 @@ def buffers_of(desc: object, parameter: str) -> list[SecBuffer]:
     """Return the buffers of an argument.
 
     Raises:
-        SSPIError: SEC_E_INVALID_TOKEN, it is no SecBufferDesc, or not version 0, or holds something else than buffers.
+        SSPIError: SEC_E_INVALID_TOKEN, it is not a SecBufferDesc of version 0, or holds something other than buffers.
     """
     if not isinstance(desc, SecBufferDesc):
         raise bad_token(parameter, f"a SecBufferDesc belongs here, not a {type(desc).__name__}")

@@ -111,7 +111,7 @@ class LocalSecurityAuthority:
     def accept_credentials(
         self, logon_type: int, account_name: str, primary: object, supplemental: object = None
     ) -> None:
-        """Tell every package that somebody logged on (SpAcceptCredentials)."""
+        """Tell every package that a user logged on (SpAcceptCredentials)."""
         for package in self.registry.all():
             self.registry.notify(
                 package,
@@ -133,7 +133,7 @@ class LocalSecurityAuthority:
         get_key_argument: None,
         credential: CredHandle,
     ) -> AcquireResult:
-        """AcquireCredentialsHandle: refer to credentials; nobody logs on here.
+        """AcquireCredentialsHandle: refer to credentials; no logon takes place here.
 
         Args:
             principal: pszPrincipal: whose credentials; None for those of pAuthData or the current user's.
@@ -218,8 +218,8 @@ class LocalSecurityAuthority:
             reserved1: Reserved1, 0.
             target_data_rep: TargetDataRep: SECURITY_NATIVE_DREP or SECURITY_NETWORK_DREP, which TLS does not tell
                 apart.
-            input: pInput: None on the first call; later exactly two buffers, TOKEN with the octets from the server and
-                EMPTY without memory. Afterwards the second may be EXTRA (octets at the end of TOKEN that were not
+            input: pInput: None on the first call; later exactly two buffers, TOKEN with the bytes from the server and
+                EMPTY without memory. Afterwards the second may be EXTRA (bytes at the end of TOKEN that were not
                 consumed) or, with SEC_E_INCOMPLETE_MESSAGE, MISSING. With ISC_REQ_USE_SUPPLIED_CREDS a PKG_PARAMS
                 on the first call.
             reserved2: Reserved2, 0.
@@ -260,7 +260,7 @@ class LocalSecurityAuthority:
         Args:
             credential: phCredential, an inbound one.
             context: phContext: None until a call has filled in phNewContext (not with SEC_E_INCOMPLETE_MESSAGE).
-            input: pInput: TOKEN with the octets from the client, and EMPTY, which becomes EXTRA or MISSING.
+            input: pInput: TOKEN with the bytes from the client, and EMPTY, which becomes EXTRA or MISSING.
             context_req: fContextReq, ``ASC_REQ_...`` flags; **their numbers differ** from ``ISC_REQ_``.
             target_data_rep: TargetDataRep.
             new_context: phNewContext.
@@ -475,7 +475,7 @@ class LocalSecurityAuthority:
         """EncryptMessage: encrypt in place.
 
         Stream packages: STREAM_HEADER, DATA, STREAM_TRAILER, EMPTY, sized by SECPKG_ATTR_STREAM_SIZES; send the first
-        three with their new counts. Others: TOKEN of cbSecurityTrailer octets and DATA.
+        three with their new counts. Others: TOKEN of cbSecurityTrailer bytes and DATA.
 
         Raises:
             SSPIError: SEC_E_BUFFER_TOO_SMALL, SEC_E_CONTEXT_EXPIRED, SEC_E_INVALID_TOKEN, SEC_E_QOP_NOT_SUPPORTED, ...
@@ -499,7 +499,7 @@ class LocalSecurityAuthority:
     def make_signature(
         self, context: CtxtHandle, qop: int, message: SecBufferDesc, message_seq_no: int
     ) -> SecurityStatus:
-        """MakeSignature: sign DATA into TOKEN, of cbMaxSignature octets.
+        """MakeSignature: sign DATA into TOKEN, of cbMaxSignature bytes.
 
         Raises:
             SSPIError: SEC_E_UNSUPPORTED_FUNCTION for stream packages; SEC_E_BUFFER_TOO_SMALL, SEC_E_INVALID_TOKEN.
@@ -533,7 +533,7 @@ class LocalSecurityAuthority:
     # Export and import
 
     def export_security_context(self, context: CtxtHandle, flags: int) -> ContextBuffer:
-        """ExportSecurityContext: pack a context for another process; the octets hold its keys.
+        """ExportSecurityContext: pack a context for another process; the bytes hold its keys.
 
         Args:
             context: phContext.
@@ -569,7 +569,7 @@ class LocalSecurityAuthority:
         if not isinstance(context, CtxtHandle):
             raise bad_handle("phContext", "a CtxtHandle to fill in is needed")
         if not isinstance(packed_context, bytes | bytearray):
-            raise bad_token("pPackedContext", "octets from ExportSecurityContext")
+            raise bad_token("pPackedContext", "bytes from ExportSecurityContext")
         take = found.user_entry("import_context")
         record = ContextRecord(found)
         record.user = next(self._user_contexts)

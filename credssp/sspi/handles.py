@@ -1,4 +1,4 @@
-"""Handles: what a program holds of a credential or a context, and the tables behind them.
+"""Handles: what a program holds of a credential or a context, and the tables that say what it means.
 
 A handle is two numbers that mean nothing to the program. It may be copied, as the C structure is; what it stands for
 lives in a table here, until it is freed. Nothing is ever reached through the handle object itself, so an altered,
@@ -139,9 +139,9 @@ class Turn:
     """The right to work on a context, for the length of one call: a context manager.
 
     One exchange (ISC, ASC, control tokens, deletion) excludes everything. One encryption and one decryption may run
-    side by side, as the documentation of EncryptMessage allows, but never two of a kind. Whoever comes at the wrong
+    side by side, as the documentation of EncryptMessage allows, but never two of a kind. A call at the wrong
     moment is refused (SEC_E_OUT_OF_SEQUENCE) and not kept waiting: two exchanges at once are a mistake of the program,
-    and waiting would turn it into octets in the wrong order.
+    and waiting would turn it into bytes in the wrong order.
     """
 
     __slots__ = ("_kind", "_locks")

@@ -21,7 +21,7 @@ _DREPS: Final = (c.SECURITY_NATIVE_DREP, c.SECURITY_NETWORK_DREP)
 
 
 def check_request(context_req: object, target_data_rep: object) -> None:
-    """Refuse flags that are no number, and a representation that does not exist."""
+    """Refuse flags that are not a number, and a representation that does not exist."""
     if not isinstance(context_req, int) or context_req < 0:
         raise unsupported("fContextReq", "flags are a number")
     if target_data_rep not in _DREPS:
@@ -91,7 +91,7 @@ def finish_leg(
         room, target.size = target.size, len(leg.token)
         raise refuse(
             "pOutput",
-            f"the TOKEN buffer has {room} octets, {len(leg.token)} are needed: repeat the call",
+            f"the TOKEN buffer has {room} bytes, {len(leg.token)} are needed: repeat the call",
             _S.SEC_E_INSUFFICIENT_MEMORY,
         )
     _deliver(target, leg.token, allocate)

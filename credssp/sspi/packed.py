@@ -145,7 +145,7 @@ def unpack_auth_identity_ex2(data: bytes | bytearray) -> tuple[PasswordCredentia
     """Read a SEC_WINNT_AUTH_IDENTITY_EX2; returns the credentials and the list of packages.
 
     Raises:
-        SSPIError: SEC_E_INVALID_TOKEN, it is none.
+        SSPIError: SEC_E_INVALID_TOKEN, it is not one.
     """
     data = bytes(data)
     try:
@@ -153,7 +153,7 @@ def unpack_auth_identity_ex2(data: bytes | bytearray) -> tuple[PasswordCredentia
     except struct.error:
         raise _bad("the buffer is too short for a SEC_WINNT_AUTH_IDENTITY_EX2") from None
     if version != _EX2_VERSION or total > len(data):
-        raise _bad("this is no SEC_WINNT_AUTH_IDENTITY_EX2")
+        raise _bad("this is not a SEC_WINNT_AUTH_IDENTITY_EX2")
     user, user_size, domain, domain_size, password, password_size, _, packages, packages_size = fields
     credentials = PasswordCredentials(
         _text(data, user, user_size), _text(data, password, password_size), domain=_text(data, domain, domain_size)

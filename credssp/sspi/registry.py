@@ -1,12 +1,12 @@
-"""Which packages there are, and loading them when somebody asks for one.
+"""Which packages there are, and loading them when one is asked for.
 
 Windows lists its packages in the registry (``Lsa\\Security Packages``) and loads all of them at boot. Here are three
 sources: those that come with this library, those that other distributions announce as entry points of the group
 ``credssp.security_packages`` (the entry point's name is the package's), and what `add_security_package` names. A module
 is imported when its package is first used, or when all are enumerated.
 
-A package that cannot be loaded is reported (`Registry.problems`, and a warning in the log) and costs nobody else
-anything.
+A package that cannot be loaded is reported (`Registry.problems`, and a warning in the log) and does not affect the
+others.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ class Registry:
         """Return a package by its name, in any case; loads it if need be.
 
         Raises:
-            SSPIError: SEC_E_SECPKG_NOT_FOUND, nobody offers it, or it cannot be loaded.
+            SSPIError: SEC_E_SECPKG_NOT_FOUND, it is not offered, or cannot be loaded.
         """
         if not isinstance(name, str):
             raise refuse("pszPackage", "the name of a package is a str", SecurityStatus.SEC_E_SECPKG_NOT_FOUND)
@@ -264,8 +264,8 @@ class Registry:
             location: ``module`` or ``module:object``, or the object itself.
 
         Raises:
-            SSPIError: SEC_E_SECPKG_NOT_FOUND, it cannot be imported; SEC_E_CANNOT_INSTALL, it is no package, its name
-                is taken, or it fails to start.
+            SSPIError: SEC_E_SECPKG_NOT_FOUND, it cannot be imported; SEC_E_CANNOT_INSTALL, it is not a package, its
+                name is taken, or it fails to start.
         """
         with self._lock:
             module = location
@@ -279,7 +279,7 @@ class Registry:
                         SecurityStatus.SEC_E_SECPKG_NOT_FOUND,
                     ) from None
             try:
-                return self._register(module, shipped=False)  # type: ignore[arg-type]  # whatever it is, try it
+                return self._register(module, shipped=False)  # type: ignore[arg-type]  # anything may be tried
             except Exception as error:  # noqa: BLE001 - foreign code
                 raise refuse(
                     "pszPackageName",

@@ -30,10 +30,10 @@ class SecPkgContext_Sizes:  # noqa: N801 - the header's name
     """SECPKG_ATTR_SIZES.
 
     Attributes:
-        max_token: cbMaxToken, octets of one token of the exchange at most.
-        max_signature: cbMaxSignature, octets of a MakeSignature; 0 where there is none.
+        max_token: cbMaxToken, bytes of one token of the exchange at most.
+        max_signature: cbMaxSignature, bytes of a MakeSignature; 0 where there is none.
         block_size: cbBlockSize, what messages are padded to.
-        security_trailer: cbSecurityTrailer, octets that EncryptMessage adds at most.
+        security_trailer: cbSecurityTrailer, bytes that EncryptMessage adds at most.
     """
 
     max_token: int

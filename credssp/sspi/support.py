@@ -26,7 +26,7 @@ class Machine:
     """What Windows knows about itself and a Python process has to be told.
 
     Attributes:
-        accounts: who may log on with NTLM where a credential does not say it; None for nobody.
+        accounts: who may log on with NTLM where a credential does not say it; None for no one.
         keytab: the Kerberos keys of this machine's services, a path or ``TYPE:residual``; None for the keytab of the
             process (``KRB5_KTNAME``).
         policy: the delegation policy; None for Windows' defaults (``TERMSRV/*`` and nothing else).
@@ -40,7 +40,7 @@ class Machine:
 class SharedMemory:
     """Objects on their way from an LSA-mode half to its user-mode half; each is taken once.
 
-    NTLM hands over its keys as octets. A TLS channel or a GSS-API context cannot be written down, so its package
+    NTLM hands over its keys as bytes. A TLS channel or a GSS-API context cannot be written down, so its package
     writes down a number that can be exchanged for the object.
     """
 
@@ -49,7 +49,7 @@ class SharedMemory:
         self._lock = threading.Lock()
 
     def share(self, item: object) -> bytearray:
-        """Put an object down; returns the octets to take it up with, for LegResult.context_data."""
+        """Put an object down; returns the bytes to take it up with, for LegResult.context_data."""
         key = secrets.token_bytes(16)
         with self._lock:
             self._objects[key] = item

@@ -53,7 +53,7 @@ class SecPkgInfo:
         capabilities: fCapabilities, ``SECPKG_FLAG_...`` bits.
         version: wVersion, 1.
         rpc_id: wRPCID, the number in RPC's authentication, 0xFFFF for none.
-        max_token: cbMaxToken, octets that one token has at most.
+        max_token: cbMaxToken, bytes that one token has at most.
         name: Name.
         comment: Comment.
     """
@@ -78,8 +78,8 @@ class LegResult:
         expiry: TimeStamp of the context's end.
         mapped: MappedContext: whether the user-mode half takes over the protection of messages. For the LSA alone.
         context_data: ContextData for SpInitUserModeContext, with `mapped`; wiped after it was handed over.
-        extra: octets at the end of the input TOKEN that were not consumed (SECBUFFER_EXTRA).
-        missing: octets, about, that have to follow the input (SECBUFFER_MISSING).
+        extra: bytes at the end of the input TOKEN that were not consumed (SECBUFFER_EXTRA).
+        missing: bytes, about, that have to follow the input (SECBUFFER_MISSING).
     """
 
     status: SecurityStatus
@@ -109,7 +109,7 @@ class SecpkgFunctionTable:
         initialize: SpInitialize(package_id, parameters, support): once, when the package is loaded.
         shutdown: SpShutdown(): once, when it is unloaded.
         get_info: SpGetInfo() -> SecPkgInfo.
-        accept_credentials: SpAcceptCredentials(logon_type, account_name, primary, supplemental): somebody logged on.
+        accept_credentials: SpAcceptCredentials(logon_type, account_name, primary, supplemental): a user logged on.
         acquire_credentials_handle: SpAcquireCredentialsHandle(principal, use_flags, logon_id, auth_data, get_key_fn,
             get_key_argument) -> (credential, expiry).
         query_credentials_attributes: SpQueryCredentialsAttributes(credential, attribute) -> object.
@@ -190,7 +190,7 @@ class SecpkgUserFunctionTable:
         delete_user_mode_context: SpDeleteUserModeContext(context).
         format_credentials: SpFormatCredentials; not called.
         marshall_supplemental_creds: SpMarshallSupplementalCreds; not called.
-        export_context: SpExportSecurityContext(context, flags) -> packed octets.
+        export_context: SpExportSecurityContext(context, flags) -> packed bytes.
         import_context: SpImportSecurityContext(context, packed); `context` is the number of the new context.
         marshal_attribute_data: SpMarshalAttributeData; not called.
     """
@@ -219,7 +219,7 @@ class PackageModule(Protocol):
         """Return the interface version of the package and one table per package."""
 
     def sp_user_mode_initialize(self, lsa_version: int) -> tuple[int, Sequence[SecpkgUserFunctionTable]]:
-        """Return the same for the user-mode halves, in the same order. A module without any may leave it away."""
+        """Return the same for the user-mode halves, in the same order. A module without any may omit it."""
 
 
 def members(table: type) -> tuple[str, ...]:

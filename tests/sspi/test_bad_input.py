@@ -387,7 +387,7 @@ def test_free_context_buffer_takes_what_packages_allocate_only() -> None:
     assert sspi.free_context_buffer(sspi.enumerate_security_packages()) is OK
     for other in (bytearray(5), None, ("x",)):
         assert refused(sspi.free_context_buffer, other).status is S.SEC_E_INVALID_HANDLE
-    assert "octets" in repr(sspi.ContextBuffer(b"secret"))
+    assert "bytes" in repr(sspi.ContextBuffer(b"secret"))
 
 
 def test_functions_of_the_process_work_on_one_lsa() -> None:
@@ -409,7 +409,7 @@ def test_errors_say_status_and_argument() -> None:
 
 def test_reprs_show_no_contents() -> None:
     desc = token_in(b"secret token")
-    assert repr(desc) == "SecBufferDesc([SecBuffer(SECBUFFER_TOKEN, 12 octets), SecBuffer(SECBUFFER_EMPTY, 0 octets)])"
+    assert repr(desc) == "SecBufferDesc([SecBuffer(SECBUFFER_TOKEN, 12 bytes), SecBuffer(SECBUFFER_EMPTY, 0 bytes)])"
     assert "correct horse" not in repr(sspi.CredsspCred(spnego_cred=IDENTITY))
     assert sspi.buffer_type_name(sspi.SECBUFFER_TOKEN | sspi.SECBUFFER_READONLY) == "SECBUFFER_TOKEN"
     desc[0].clear()

@@ -156,7 +156,7 @@ def test_insufficient_memory_for_a_token_larger_than_the_callers_memory() -> Non
     client = both.client
     args = (client.credential, None, TARGET, client.flags, 0, 0, None, 0, client.context)
     output = token_out(bytearray(10))
-    with pytest.raises(SSPIError, match="10 octets") as caught:
+    with pytest.raises(SSPIError, match="10 bytes") as caught:
         client.authority.initialize_security_context(*args, output)
     assert caught.value.status is S.SEC_E_INSUFFICIENT_MEMORY
     needed = output[0].size

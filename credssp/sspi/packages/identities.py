@@ -101,13 +101,13 @@ class LogonSessions:
         """Return the logon of a user, or (None) the last one; without any that of the Kerberos cache.
 
         Raises:
-            SSPIError: SEC_E_UNKNOWN_CREDENTIALS, nobody of that name logged on.
+            SSPIError: SEC_E_UNKNOWN_CREDENTIALS, no user of that name logged on.
         """
         if principal is None:
             return Logon() if self._last is None else self._last
         found = self._by_name.get(principal.casefold())
         if found is None:
-            raise refuse("pszPrincipal", "nobody of that name has logged on here", _S.SEC_E_UNKNOWN_CREDENTIALS)
+            raise refuse("pszPrincipal", "no user of that name has logged on here", _S.SEC_E_UNKNOWN_CREDENTIALS)
         return found
 
     def choose(self, logon: Logon | None, principal: str | None, use: int) -> Logon:
@@ -134,7 +134,7 @@ def from_identity(identity: Identity | None, source: CredentialSource) -> Logon 
     """Return the logon that an identity stands for; None for the default credentials.
 
     Raises:
-        SSPIError: SEC_E_UNKNOWN_CREDENTIALS, it is none.
+        SSPIError: SEC_E_UNKNOWN_CREDENTIALS, it is not one.
     """
     if identity is None:
         return None
@@ -203,12 +203,12 @@ def from_auth_data(data: Any) -> AuthData:
         raise bad_auth_data(f"a CredsspCred, not a {type(data).__name__}")
     kind = data.type
     if kind not in _WITH_IDENTITY | _WITH_SCHANNEL:
-        raise bad_auth_data(f"Type {kind!r} is no CREDSPP_SUBMIT_TYPE for it")
+        raise bad_auth_data(f"Type {kind!r} is not a CREDSPP_SUBMIT_TYPE for it")
     identity = data.spnego_cred if kind in _WITH_IDENTITY else None
     if kind in (_T.CREDSSP_PASSWORD_CREDS, _T.CREDSSP_CERTIFICATE_CREDS):
         wanted = SecWinntAuthIdentity if kind is _T.CREDSSP_PASSWORD_CREDS else SmartCardCredentials
         if identity is not None and not isinstance(identity, wanted):
-            raise bad_auth_data(f"pSpnegoCred is no {wanted.__name__}")
+            raise bad_auth_data(f"pSpnegoCred is not a {wanted.__name__}")
     return AuthData(
         logon=from_identity(identity, data.source),
         schannel=data.schannel_cred if kind in _WITH_SCHANNEL else None,
@@ -240,7 +240,7 @@ def accounts_for(own: AccountStore | None, support: LsaSupport) -> AccountStore 
     accounts = support.machine.accounts if own is None else own
     if accounts is None and kerberos_missing() is not None:
         raise SSPIError(
-            "nobody here can tell who may log on: give accounts to the credential or to credssp.sspi.configure",
+            "no accounts to check the logon against: give accounts to the credential or to credssp.sspi.configure",
             status=_S.SEC_E_NO_AUTHENTICATING_AUTHORITY,
         )
     return accounts

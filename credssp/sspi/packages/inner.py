@@ -1,7 +1,7 @@
 """What Negotiate, NTLM and Kerberos share: tokens until the mechanism is complete, then sealing and signing.
 
 The LSA-mode half is a thin layer over `credssp.nego`. The user-mode half gets what protects messages: NTLM hands over
-its key as octets, the others the mechanism itself (`credssp.sspi.support.SharedMemory`).
+its key as bytes, the others the mechanism itself (`credssp.sspi.support.SharedMemory`).
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
         return Credential(use=use & c.SECPKG_CRED_BOTH, logon=self.sessions.choose(logon, principal, use))
 
     def check_first(self, inputs: Sequence[SecBuffer]) -> None:
-        """Refuse what is no token; one is left alone, since the client speaks first."""
+        """Refuse what is not a token; a token is ignored, since the client speaks first."""
         token_only(inputs)
 
     def start_client(self, opening: Opening[Credential]) -> LegResult:

@@ -48,8 +48,8 @@ class InnerMessages(UserModePackage[InnerSession]):
 
     Args:
         info: the package.
-        signature: octets of a signature (cbMaxSignature).
-        trailer: octets that sealing adds (cbSecurityTrailer).
+        signature: bytes of a signature (cbMaxSignature).
+        trailer: bytes that sealing adds (cbSecurityTrailer).
         block: what messages are padded to (cbBlockSize).
     """
 
@@ -80,13 +80,13 @@ class InnerMessages(UserModePackage[InnerSession]):
         """SpSealMessage: the signature goes into TOKEN, the ciphertext over DATA. The mechanism counts by itself."""
         token, data = _pair(buffers, qop)
         room = self._room(token, self.sizes.security_trailer, "cbSecurityTrailer")
-        octets = data.writable("DATA")
-        sealed = self._session(context).wrap(bytes(octets))
-        head = len(sealed) - len(octets)
+        content = data.writable("DATA")
+        sealed = self._session(context).wrap(bytes(content))
+        head = len(sealed) - len(content)
         if head > len(room):
-            raise SSPIError(f"a trailer of {head} octets does not fit", status=_S.SEC_E_ENCRYPT_FAILURE)
+            raise SSPIError(f"a trailer of {head} bytes does not fit", status=_S.SEC_E_ENCRYPT_FAILURE)
         room[:head] = sealed[:head]
-        octets[:] = sealed[head:]
+        content[:] = sealed[head:]
         token.size = head
         return _S.SEC_E_OK
 
@@ -98,9 +98,9 @@ class InnerMessages(UserModePackage[InnerSession]):
     ) -> tuple[SecurityStatus, int]:
         """SpUnsealMessage."""
         token, data = _pair(buffers, 0)
-        octets = data.writable("DATA")
-        plain = self._session(context).unwrap(token.data + bytes(octets))
-        octets[: len(plain)] = plain
+        content = data.writable("DATA")
+        plain = self._session(context).unwrap(token.data + bytes(content))
+        content[: len(plain)] = plain
         data.size = len(plain)
         return _S.SEC_E_OK, 0
 
@@ -110,7 +110,7 @@ class InnerMessages(UserModePackage[InnerSession]):
         room = self._room(token, self.sizes.max_signature, "cbMaxSignature")
         signature = self._session(context).sign(data.data)
         if len(signature) > len(room):
-            raise SSPIError(f"a signature of {len(signature)} octets does not fit", status=_S.SEC_E_BUFFER_TOO_SMALL)
+            raise SSPIError(f"a signature of {len(signature)} bytes does not fit", status=_S.SEC_E_BUFFER_TOO_SMALL)
         room[: len(signature)] = signature
         token.size = len(signature)
 
@@ -129,7 +129,7 @@ class InnerMessages(UserModePackage[InnerSession]):
     def _room(token: SecBuffer, needed: int, name: str) -> memoryview:
         room = token.writable("TOKEN")
         if len(room) < needed:
-            raise refuse("pMessage", f"TOKEN has {len(room)} octets, {name} is {needed}", _S.SEC_E_BUFFER_TOO_SMALL)
+            raise refuse("pMessage", f"TOKEN has {len(room)} bytes, {name} is {needed}", _S.SEC_E_BUFFER_TOO_SMALL)
         return room
 
 

@@ -63,7 +63,7 @@ def split_params(inputs: Sequence[SecBuffer], *, wanted: bool) -> tuple[list[Sec
 
 
 def token_and_empty(inputs: Sequence[SecBuffer]) -> bytes:
-    """Return the octets of TOKEN in a pInput of exactly TOKEN and EMPTY.
+    """Return the bytes of TOKEN in a pInput of exactly TOKEN and EMPTY.
 
     Raises:
         SSPIError: SEC_E_INVALID_TOKEN, it is not that.
@@ -82,7 +82,7 @@ def token_and_empty(inputs: Sequence[SecBuffer]) -> bytes:
 
 
 def token_only(inputs: Sequence[SecBuffer]) -> bytes:
-    """Return the octets of the one TOKEN in pInput; empty where there is none. Others must be EMPTY.
+    """Return the bytes of the one TOKEN in pInput; empty where there is none. Others must be EMPTY.
 
     Raises:
         SSPIError: SEC_E_INVALID_TOKEN, there are other buffers.

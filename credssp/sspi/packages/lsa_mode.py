@@ -1,7 +1,7 @@
 """The LSA-mode half of the packages that come with this library: what all of them share.
 
 A package says which flags it takes, makes its credentials (`make_credential`) and contexts (`start_client`,
-`start_server`), and goes on with a context that has begun (`go_on`). What its contexts tell is in the table of
+`start_server`), and continues a context that has begun (`go_on`). What its contexts tell is in the table of
 `credssp.sspi.attributes`.
 """
 
@@ -292,7 +292,7 @@ class LsaModePackage(ABC, Generic[K, X]):
         """Answer a further token."""
 
     def after_end(self, context: X, inputs: Sequence[SecBuffer]) -> LegResult:  # noqa: ARG002
-        """Go on with a context that is complete."""
+        """Continue a context that is complete."""
         raise refuse("phContext", "the exchange on this context is over", _S.SEC_E_OUT_OF_SEQUENCE)
 
     def query_context_attributes(self, context: X, attribute: int) -> object:

@@ -20,9 +20,9 @@ from credssp.sspi.tables import SecPkgInfo
 __all__ = ["kerberos_sized", "sp_lsa_mode_initialize", "sp_user_mode_initialize"]
 
 _KERBEROS_SIGNATURE: Final = 64
-"""Room for a GSS_GetMIC token: 28 octets with AES (RFC 4121 4.2.6.1), more with older encryption types."""
+"""Room for a GSS_GetMIC token: 28 bytes with AES (RFC 4121 4.2.6.1), more with older encryption types."""
 _KERBEROS_TRAILER: Final = 96
-"""Room for the header of GSS_Wrap: 60 octets with AES (RFC 4121 4.2.6.2, RFC 3962)."""
+"""Room for the header of GSS_Wrap: 60 bytes with AES (RFC 4121 4.2.6.2, RFC 3962)."""
 
 
 class NegotiatePackage(InnerPackage):
@@ -41,7 +41,7 @@ class NegotiatePackage(InnerPackage):
 
 
 def kerberos_sized(info: SecPkgInfo) -> InnerMessages:
-    """Return a user-mode half with the sizes of Kerberos, the larger mechanism: as Windows has it for Negotiate."""
+    """Return a user-mode half with the sizes of Kerberos, the larger mechanism, as Windows does for Negotiate."""
     return InnerMessages(info, signature=_KERBEROS_SIGNATURE, trailer=_KERBEROS_TRAILER, block=1)
 
 

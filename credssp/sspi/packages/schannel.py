@@ -49,7 +49,7 @@ class SchannelPackage(TLSPackage[TLSPackageCredential]):
         return TLSPackageCredential(use=use & c.SECPKG_CRED_BOTH, tls=tls, logon_id=logon_id)
 
     def logon(self, credential: TLSPackageCredential, context_req: int, supplied: bytes | None) -> Logon:  # noqa: ARG002
-        """Return nobody: TLS has no users."""
+        """Return the empty logon: TLS has no users."""
         if supplied is not None:
             raise bad_token("pInput", "Schannel takes no SECBUFFER_PKG_PARAMS")
         return credential.logon

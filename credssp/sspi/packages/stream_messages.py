@@ -66,7 +66,7 @@ class StreamSession:
         sizes: what a record takes.
         send_closed: whether close_notify went out.
         unread: plaintext that came in one record with the last message of the exchange.
-        unsent: octets that TLS wants sent and that did not fit into the buffers of EncryptMessage.
+        unsent: bytes that TLS wants sent and that did not fit into the buffers of EncryptMessage.
     """
 
     __slots__ = ("formats", "lock", "max_token", "protected", "recent", "send_closed", "sizes", "unread", "unsent")
@@ -132,12 +132,12 @@ class StreamMessages(UserModePackage[StreamSession]):
             if room < needed:
                 raise refuse(
                     f"pMessage[{number}]",
-                    f"{room} octets, SECPKG_ATTR_STREAM_SIZES says {needed}",
+                    f"{room} bytes, SECPKG_ATTR_STREAM_SIZES says {needed}",
                     _S.SEC_E_BUFFER_TOO_SMALL,
                 )
         if len(data) > sizes.maximum:
             raise refuse(
-                "pMessage[1]", f"{len(data)} octets, cbMaximumMessage is {sizes.maximum}", _S.SEC_E_BUFFER_TOO_SMALL
+                "pMessage[1]", f"{len(data)} bytes, cbMaximumMessage is {sizes.maximum}", _S.SEC_E_BUFFER_TOO_SMALL
             )
         with session.lock:
             if session.send_closed:
@@ -149,13 +149,13 @@ class StreamMessages(UserModePackage[StreamSession]):
                 for buffer in buffers[:3]:
                     buffer.size = 0
                 return _S.SEC_I_RENEGOTIATE
-        octets = memoryview(record)
-        middle = min(sizes.header, len(octets))
-        end = min(middle + len(data), len(octets))
-        header[:middle] = octets[:middle]
-        data[: end - middle] = octets[middle:end]
-        trailer[: len(octets) - end] = octets[end:]
-        buffers[0].size, buffers[2].size = middle, len(octets) - end
+        sealed = memoryview(record)
+        middle = min(sizes.header, len(sealed))
+        end = min(middle + len(data), len(sealed))
+        header[:middle] = sealed[:middle]
+        data[: end - middle] = sealed[middle:end]
+        trailer[: len(sealed) - end] = sealed[end:]
+        buffers[0].size, buffers[2].size = middle, len(sealed) - end
         return _S.SEC_E_OK
 
     def unseal_message(self, context: int, buffers: Sequence[SecBuffer], sequence: int) -> tuple[SecurityStatus, int]:
@@ -165,7 +165,7 @@ class StreamMessages(UserModePackage[StreamSession]):
         received = buffers[0].writable("pMessage[0]")
         with session.lock:
             if session.unread:
-                # What the exchange left over; the caller's octets are all EXTRA, so that the order is kept.
+                # What the exchange left over; the caller's bytes are all EXTRA, so that the order is kept.
                 unread, session.unread = memoryview(bytearray(session.unread)), b""
                 _hand_out(buffers, _NOTHING, unread, _NOTHING, received)
                 return _S.SEC_E_OK, 0

@@ -1,4 +1,4 @@
-"""TLS without CredSSP, behind the same few calls as the contexts of the core: what the Schannel package runs on."""
+"""TLS without CredSSP, with the same few calls as the contexts of the core: what the Schannel package runs on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _TLSOnly(TLSFacts):
 
     Attributes:
         complete: whether the handshake is over.
-        unused_data: always empty; octets behind the handshake are never given to `step`.
+        unused_data: always empty; bytes after the handshake are never given to `step`.
     """
 
     unused_data = b""
@@ -37,7 +37,7 @@ class _TLSOnly(TLSFacts):
         return self._channel.handshake_complete and not self._failed
 
     def step(self, token: bytes = b"") -> StepResult:
-        """Take the peer's records and go on with the handshake.
+        """Take the peer's records and continue the handshake.
 
         Raises:
             CredSSPError: it failed; `.token` holds the alert to send.
@@ -105,7 +105,7 @@ class TLSClient(_TLSOnly):
         return self._channel.certificate_request()
 
     def use_client_certificate(self, certificate: ServerCertificate) -> None:
-        """Go on with a client certificate; all other settings stay."""
+        """Continue with a client certificate; all other settings stay."""
         self._channel.use_context(client_context(dataclasses.replace(self._tls, client_certificate=certificate)))
 
 

@@ -1,6 +1,6 @@
 """What CREDSSP and Schannel share in LSA mode: an exchange of TLS records, cut at their borders.
 
-The inner context (`credssp.ClientContext` and the like) would take octets in any portion and keep what is left. SSPI
+The inner context (`credssp.ClientContext` and the like) would take bytes in any portion and keep what is left. SSPI
 wants it otherwise: what belongs to the application must stay with the caller (SECBUFFER_EXTRA), and a record that is
 not whole must change nothing (SEC_E_INCOMPLETE_MESSAGE, SECBUFFER_MISSING). So whole records are given to the inner
 context one by one, until it is complete or there is no further whole one.
@@ -62,8 +62,8 @@ _APPLICATION_DATA: Final = 23
 """Types of TLS records; in TLS 1.3 everything encrypted says it is application data."""
 
 _NO_ROOM_FOR_REQUEST: Final = 40
-"""A record of this size holds EncryptedExtensions, but no CertificateRequest behind it: header 5, content type and tag
-17, and the two messages have at least 6 and 15 octets."""
+"""A record of this size holds EncryptedExtensions, but no CertificateRequest after it: header 5, content type and tag
+17, and the two messages have at least 6 and 15 bytes."""
 
 _DETECT: Final = c.ISC_REQ_REPLAY_DETECT | c.ISC_REQ_SEQUENCE_DETECT
 
@@ -198,9 +198,9 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
     def _next_piece(self, context: TLSContext, data: bytes, at: int) -> int:
         """Return the end of what the inner context gets next; `at` if no record is whole.
 
-        One record, since nothing behind the last one may be touched. A handshake after which the exchange goes on
+        One record, since nothing after the last one may be touched. A handshake after which the exchange goes on
         cannot end it, and goes in as a whole; but where a client may still be asked for a certificate, it is cut
-        around the place in which the server asks: the record behind EncryptedExtensions (RFC 8446 section 4.3.2).
+        around the place in which the server asks: the record after EncryptedExtensions (RFC 8446 section 4.3.2).
         """
         if self.ends_with_handshake or context.inner.handshake_complete:
             return end_of_records(data, at, at_most=1)
@@ -272,10 +272,10 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
 
 
 def _missing(data: bytes) -> int:
-    """Return how many octets, about, make the first record whole; 0 if it is.
+    """Return how many bytes, about, make the first record whole; 0 if it is.
 
     Raises:
-        SSPIError: SEC_E_INVALID_TOKEN, that is no TLS.
+        SSPIError: SEC_E_INVALID_TOKEN, the data is not TLS.
     """
     size = measure_record(data)
     return max((size or HEADER_SIZE) - len(data), 0)

@@ -1,7 +1,7 @@
 """TSSSP: the TSRequest engine without TLS (tspkg.dll), for a program that has TLS already.
 
 Tokens are TSRequests. The program says which certificate its TLS connection has: with the first token of the peer, in a
-further buffer of type TOKEN|READONLY, as four octets of length (little-endian) and the certificate in DER; a server
+further buffer of type TOKEN|READONLY, as four bytes of length (little-endian) and the certificate in DER; a server
 may leave it to the certificate of its credential. What TSSSP delegates does not hang on ISC_REQ_DELEGATE: mstsc does
 not set it, and delegates.
 """
@@ -222,7 +222,7 @@ def _take_certificate(inputs: Sequence[SecBuffer]) -> tuple[bytes, bytes | None]
     content = bytes(marked[0].view("pInput"))
     certificate = content[4:]
     if len(marked) > 1 or not certificate or int.from_bytes(content[:4], "little") != len(certificate):
-        raise bad_token("pInput", "TOKEN|READONLY holds the length (four octets) and the certificate")
+        raise bad_token("pInput", "TOKEN|READONLY holds the length (four bytes) and the certificate")
     return data, certificate
 
 
@@ -234,7 +234,7 @@ def _key(certificate: bytes) -> bytes:
 
 
 def _measure(data: bytes) -> tuple[int, int]:
-    """Return how long the first TSRequest is, and how many octets it lacks (the length is 0 then).
+    """Return how long the first TSRequest is, and how many bytes it lacks (the length is 0 then).
 
     Raises:
         SSPIError: SEC_E_INVALID_TOKEN, SEC_E_INSUFFICIENT_MEMORY.
