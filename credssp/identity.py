@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from credssp.account import Account
 from credssp.mechanism_name import MechanismName
+from credssp.secret import Secret
 
 __all__ = ["Identity"]
 
@@ -23,6 +24,8 @@ class Identity:
         workstation: the name the client gives itself ([MS-NLMP] 2.2.1.3); **not** proved, anyone can say anything.
         target_name: the SPN that the client thinks it talks to (MsvAvTargetName), or None where it says nothing.
         account: the account whose secret the client knew, or None for Kerberos.
+        forwarded: Kerberos tickets that the client forwarded to a server that accepts them (`accept_forwarded`), as a
+            KRB-CRED whose encrypted part is readable (encryption type 0), which other tools import; or None.
     """
 
     username: str
@@ -33,3 +36,4 @@ class Identity:
     workstation: str = ""
     target_name: str | None = None
     account: Account | None = None
+    forwarded: Secret[bytes] | None = None

@@ -10,8 +10,9 @@
     KRB-ERROR      ::= [APPLICATION 30] SEQUENCE { pvno [0], msg-type [1], ..., stime [4], susec [5], error-code [6],
                                                    ..., realm [9], sname [10], ... }
 
-libkrb5 makes and reads them for logins. They are read here for Remote Credential Guard, which needs what is inside,
-and both made and read by the conformance suite, which gets them wrong on purpose.
+libkrb5 makes and reads them for logins. They are read here before it sees them (`credssp.kerberos.admission`) and for
+Remote Credential Guard, which needs what is inside, and both made and read by the conformance suite, which gets them
+wrong on purpose.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from credssp.errors import LimitExceededError
 from credssp.kerberos.values import (
     EncryptedData,
     EncryptionKey,
@@ -27,6 +29,7 @@ from credssp.kerberos.values import (
     read_encrypted_data,
     read_flags,
     read_key,
+    read_optional_time,
     read_realm,
     read_time,
     write_flags,
@@ -55,10 +58,11 @@ __all__ = [
     "Authenticator",
     "Checksum",
     "EncAPRepPart",
+    "EncTicketPart",
     "KrbError",
     "Ticket",
+    "check_authorization_data",
     "frame",
-    "read_ticket_contents",
     "unframe",
 ]
 
@@ -76,6 +80,8 @@ _AP_REQ: Final = 0x6E
 _AP_REP: Final = 0x6F
 _ENC_AP_REP_PART: Final = 0x7B
 _KRB_ERROR: Final = 0x7E
+_AD_IF_RELEVANT: Final = 1
+_AUTHZ: Final = "RFC 4120 5.2.6"
 _MESSAGES: Final = {_AP_REQ: AP_REQ, _AP_REP: AP_REP, _KRB_ERROR: KRB_ERROR}
 
 
@@ -137,17 +143,82 @@ class Ticket:
         )
 
 
-def read_ticket_contents(plain: bytes) -> tuple[EncryptionKey, str, Principal]:
-    """Read session key, realm and name of the client in a decrypted ticket (EncTicketPart). Raises DecodeError."""
-    reader = Reader(plain, "RFC 4120 5.3")
-    path = "EncTicketPart"
-    names = ("flags", "key", "crealm", "cname", "transited", "authtime", "starttime", "endtime", "renew-till", "caddr")
-    _, key, crealm, cname, *_ = _members(reader, _ENC_TICKET_PART, (*names, "authorization-data"), path)
-    return (
-        read_key(reader, key, f"{path}.key"),
-        read_realm(reader, reader.required(crealm, f"{path}.crealm"), f"{path}.crealm") or "",
-        Principal.read(reader, reader.required(cname, f"{path}.cname"), f"{path}.cname"),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncTicketPart:
+    """What a ticket says to its service; transited, renew-till and caddr are read over.
+
+    Attributes:
+        flags: TicketFlags, the first one in the highest of 32 bits.
+        key: the session key.
+        crealm: realm of the client.
+        cname: name of the client.
+        authtime: when the client logged on.
+        starttime: when the ticket becomes valid; authtime where it is absent.
+        endtime: when it expires.
+    """
+
+    flags: int
+    key: EncryptionKey
+    crealm: str
+    cname: Principal
+    authtime: datetime
+    starttime: datetime
+    endtime: datetime
+
+    INVALID = 0x01000000
+    ANONYMOUS = 0x00008000
+
+    @classmethod
+    def decode(cls, plain: bytes) -> EncTicketPart:
+        """Read a decrypted ticket. Raises DecodeError, and LimitExceededError for too much authorization data."""
+        reader = Reader(plain, "RFC 4120 5.3")
+        path = "EncTicketPart"
+        names = ("flags", "key", "crealm", "cname", "transited", "authtime", "starttime", "endtime", "renew-till")
+        found = _members(reader, _ENC_TICKET_PART, (*names, "caddr", "authorization-data"), path)
+        flags, key, crealm, cname, _, authtime, starttime, endtime, *_, authorization = found
+        check_authorization_data(reader, authorization, path)
+        logged_on = read_time(reader, authtime, f"{path}.authtime")
+        return cls(
+            flags=read_flags(reader, reader.required(flags, f"{path}.flags"), f"{path}.flags") or 0,
+            key=read_key(reader, key, f"{path}.key"),
+            crealm=read_realm(reader, reader.required(crealm, f"{path}.crealm"), f"{path}.crealm") or "",
+            cname=Principal.read(reader, reader.required(cname, f"{path}.cname"), f"{path}.cname"),
+            authtime=logged_on,
+            starttime=read_optional_time(reader, starttime, f"{path}.starttime") or logged_on,
+            endtime=read_time(reader, endtime, f"{path}.endtime"),
+        )
+
+
+_MAX_AUTHORIZATION_DEPTH: Final = 4
+_MAX_AUTHORIZATION_ELEMENTS: Final = 64
+"""A KDC of Windows sends some five elements, two deep. libkrb5 takes any depth, 30 KiB of memory for each."""
+
+
+def check_authorization_data(reader: Reader, span: Span | None, path: str) -> None:
+    """Check AuthorizationData with what is nested in it (RFC 4120 5.2.6): its form, how deep it is and how many.
+
+    Raises:
+        DecodeError: it is something else.
+        LimitExceededError: it is nested deeper, or has more elements, than any KDC writes.
+    """
+    if span is None:
+        return
+    path += ".authorization-data"
+    total = 0
+    waiting = [(reader, span, 1)]
+    while waiting:
+        within, part, depth = waiting.pop()
+        if depth > _MAX_AUTHORIZATION_DEPTH:
+            raise LimitExceededError(f"{path} is nested more than {_MAX_AUTHORIZATION_DEPTH} deep", section=_AUTHZ)
+        for element in within.sequence_of(part, Tag.SEQUENCE, path, limit=_MAX_AUTHORIZATION_ELEMENTS):
+            total += 1
+            if total > _MAX_AUTHORIZATION_ELEMENTS:
+                raise LimitExceededError(f"{path} has more than {_MAX_AUTHORIZATION_ELEMENTS} elements", section=_AUTHZ)
+            kind, data = within.fields(element, ("ad-type", "ad-data"), path)
+            contents = within.octet_string(data, path)
+            if within.integer(kind, path) == _AD_IF_RELEVANT:
+                nested = Reader(contents, _AUTHZ)
+                waiting.append((nested, nested.whole, depth + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,12 +315,13 @@ class Authenticator:
 
     @classmethod
     def decode(cls, data: bytes) -> Authenticator:
-        """Read it; authorization-data is read over. Raises DecodeError."""
+        """Read it; authorization-data is checked and not kept. Raises DecodeError, LimitExceededError."""
         reader = Reader(data, "RFC 4120 5.5.1")
         path = "Authenticator"
         names = ("authenticator-vno", "crealm", "cname", "cksum", "cusec", "ctime", "subkey", "seq-number")
         found = _members(reader, _AUTHENTICATOR, (*names, "authorization-data"), path)
-        _, crealm, cname, cksum, cusec, ctime, subkey, seq_number, _ = found
+        _, crealm, cname, cksum, cusec, ctime, subkey, seq_number, authorization = found
+        check_authorization_data(reader, authorization, path)
         return cls(
             crealm=read_realm(reader, reader.required(crealm, f"{path}.crealm"), f"{path}.crealm") or "",
             cname=Principal.read(reader, reader.required(cname, f"{path}.cname"), f"{path}.cname"),

@@ -10,10 +10,18 @@ import sys
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
-from credssp.credentials import KerberosCredentials, LogonCredentials, NTHashCredentials, PasswordCredentials
+from credssp.credentials import (
+    KerberosCredentials,
+    KeytabCredentials,
+    LogonCredentials,
+    NTHashCredentials,
+    PasswordCredentials,
+)
 from credssp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
 from credssp.identity import Identity
-from credssp.kerberos import krb5_conf, pyspnego
+from credssp.kerberos import krb5_conf, pyspnego, tickets
+from credssp.kerberos.acceptor_key import AcceptorKeys
+from credssp.kerberos.admission import Admission, admit, admit_last_leg
 from credssp.kerberos.gss_errors import failure
 from credssp.security_context import SecurityContext
 from credssp.server_authentication import ServerAuthentication
@@ -139,18 +147,41 @@ class KerberosInitiator(_KerberosContext):
         self._credentials = credentials
         self._target = target
         self._channel_bindings = channel_bindings
+        self._tickets: tickets.MemoryTickets | None = None
 
     def _open(self) -> spnego.ContextProxy:
         credentials = _usable(self._credentials, self._target)
+        principal = _principal(credentials) if isinstance(credentials, PasswordCredentials) else ""
+        if sys.platform != "win32":  # SSPI has a cache of its own for each logon
+            doing = "getting a Kerberos ticket"
+            if isinstance(credentials, PasswordCredentials):
+                self._tickets = pyspnego.call(doing, tickets.password_tickets, principal, credentials.password)
+            elif isinstance(credentials, KeytabCredentials):
+                self._tickets = pyspnego.call(doing, tickets.keytab_tickets, credentials)
+            credentials = self._tickets or credentials
         return pyspnego.call(
             "getting a Kerberos ticket",
             pyspnego.kerberos_client,
             credentials,
-            _principal(credentials) if isinstance(credentials, PasswordCredentials) else "",
+            principal,
             service=self._target.service,
             host=self._target.host,
             application_data=self._channel_bindings,
         )
+
+    def _establish(self, context: spnego.ContextProxy) -> None:
+        super()._establish(context)
+        self._forget_tickets()
+
+    def _fail(self) -> None:
+        super()._fail()
+        self._forget_tickets()
+
+    def _forget_tickets(self) -> None:
+        """Destroy what was got for this login: an established context has its keys, and needs no ticket."""
+        if self._tickets is not None:
+            self._tickets.close()
+            self._tickets = None
 
 
 def kerberos_obstacle(credentials: LogonCredentials | None, target: Target) -> AuthenticationError | None:
@@ -225,47 +256,88 @@ _REPAIRABLE: Final[dict[SecurityStatus, int | None]] = {
 class KerberosAcceptor(_KerberosContext):
     """Accepts a Kerberos login with a key of a keytab.
 
-    What is wrong with a client's token stands in the error's `status` and text. The client learns less of it
-    (`error_code`): which services the keytab has keys for is none of its business, so whatever does not open, does not
-    fit or came before is STATUS_LOGON_FAILURE.
+    What is wrong with a client's token, or with the keytab, stands in the error's `status` and text. The client learns
+    less of it (`error_code`): which services the keytab has keys for is none of its business, so whatever does not
+    open, does not fit or came before is STATUS_LOGON_FAILURE.
 
     Args:
         names: the services of which the client must have asked for one (``TERMSRV/host``, ``TERMSRV/host@REALM``), or
             none for every key in the keytab.
         keytab: ``TYPE:residual`` or a path; None for the default keytab of the process (``KRB5_KTNAME``).
-        channel_bindings: application data of the channel bindings that the client must use, or None.
+        channel_bindings: application data of the channel bindings that the client must use, or None. A client that
+            uses none is refused as well.
+        accept_forwarded: whether the tickets that a client forwards are kept, in `Identity.forwarded`. Otherwise they
+            are examined and then dropped.
+        accept_anonymous: whether clients may be anonymous (RFC 8062).
     """
 
     def __init__(
-        self, *, names: Collection[str] = (), keytab: str | None = None, channel_bindings: bytes | None = None
+        self,
+        *,
+        names: Collection[str] = (),
+        keytab: str | None = None,
+        channel_bindings: bytes | None = None,
+        accept_forwarded: bool = False,
+        accept_anonymous: bool = False,
     ) -> None:
         super().__init__()
         self._names = tuple(names)
         self._keytab = keytab
         self._channel_bindings = channel_bindings
+        self._accept_forwarded = accept_forwarded
+        self._accept_anonymous = accept_anonymous
+        self._admission: Admission | None = None
 
-    def _open(self) -> spnego.ContextProxy:
+    def _read_keys(self) -> AcceptorKeys | None:
+        """Read the keytab; None on Windows, which keeps its keys to itself."""
         missing = pyspnego.kerberos_missing()
         if missing:
             raise pyspnego.kerberos_unavailable(missing)
+        if sys.platform == "win32":
+            if self._keytab is not None:
+                raise LocalProtocolError(
+                    "Windows has no keytabs: it takes the keys of the account that runs the server"
+                )
+            return None
         try:
-            return pyspnego.call(
-                "opening the Kerberos keytab",
-                pyspnego.kerberos_server,
-                self._names,
-                self._channel_bindings,
-                keytab=self._keytab,
-            )
+            return pyspnego.call("opening the Kerberos keytab", AcceptorKeys, self._keytab, self._names)
         except AuthenticationError as error:
             # A file that is not there, or is something else: whatever it is, there is no key.
             if error.status in (SecurityStatus.SEC_E_NO_CREDENTIALS, SecurityStatus.SEC_E_INTERNAL_ERROR):
                 error.status = SecurityStatus.SEC_E_NO_KERB_KEY
             raise
 
-    def _step(self, token: bytes | None) -> bytes | None:
-        # What is wrong with the keytab is not the client's fault, and is not judged here.
-        self._context = self._context or self._open()
+    def obstacle(self) -> AuthenticationError | None:
+        """Return why no client can log on, or None where there is a key."""
         try:
+            self._read_keys()
+        except AuthenticationError as error:
+            return error
+        return None
+
+    def _start(self, token: bytes | None) -> None:
+        """Judge the first token, before GSS-API has it, and make the context."""
+        keys = self._read_keys()
+        if token is None:
+            raise LocalProtocolError("an acceptor needs the client's token")
+        if keys is not None:
+            self._admission = admit(
+                token,
+                keys.keys,
+                channel_bindings=self._channel_bindings,
+                accept_forwarded=self._accept_forwarded,
+                accept_anonymous=self._accept_anonymous,
+            )
+        self._context = pyspnego.call(
+            "opening the Kerberos keytab", pyspnego.kerberos_server, self._names, self._channel_bindings, keys
+        )
+
+    def _step(self, token: bytes | None) -> bytes | None:
+        try:
+            if self._context is None:
+                self._start(token)
+            elif self._admission is not None:
+                admit_last_leg(token or b"", self._admission)
             return super()._step(token)
         except AuthenticationError as error:
             # The text ends with what the client is told, so the true status goes in here.
@@ -273,13 +345,17 @@ class KerberosAcceptor(_KerberosContext):
             raise failure(f"{error.message} ({error.status.name})", error.status, told) from None
 
     def _establish(self, context: spnego.ContextProxy) -> None:
-        principal = pyspnego.call("asking for the Kerberos principal", lambda: context.client_principal) or ""
-        name, _, realm = principal.rpartition("@")
         super()._establish(context)
-        self.identity = Identity(
-            username=name or realm,
-            domain=realm if name else "",
-            mechanism="kerberos",
-            sent_username=name or realm,
-            sent_domain=realm if name else "",
-        )
+        self.identity = _identity_by_sspi(context) if self._admission is None else self._admission.identity
+
+    def _fail(self) -> None:
+        super()._fail()
+        self._admission = None
+
+
+def _identity_by_sspi(context: spnego.ContextProxy) -> Identity:
+    """Return who SSPI says logged on; Windows has judged the ticket itself."""
+    principal = pyspnego.call("asking for the Kerberos principal", lambda: context.client_principal) or ""
+    name, _, realm = principal.rpartition("@")
+    user, domain = (name, realm) if name else (realm, "")
+    return Identity(username=user, domain=domain, mechanism="kerberos", sent_username=user, sent_domain=domain)

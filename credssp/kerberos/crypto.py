@@ -1,8 +1,9 @@
-"""Kerberos encryption with AES: RFC 3962 (types 17, 18) and RFC 8009 (types 19, 20).
+"""Kerberos encryption with AES: RFC 3962 (types 17, 18) and RFC 8009 (types 19, 20); RC4 (type 23) is read only.
 
-libkrb5 does all of it for logins. What it does not do from Python is to open and to make a KRB-CRED, which Remote
-Credential Guard needs, and to get messages wrong, which the conformance suite needs. RC4 and DES are left out: nobody
-should begin with them now.
+libkrb5 does all of it for logins. What it does not do from Python is to open what a client sent, which a server does
+before libkrb5 sees it (`credssp.kerberos.admission`) and Remote Credential Guard needs, and to get messages wrong,
+which the conformance suite needs. Nothing is written with RC4: some accounts of Active Directory have no other key, and
+their tickets have to be examined too (RFC 4757). DES, 3DES and Camellia are not read.
 """
 
 from __future__ import annotations
@@ -19,9 +20,13 @@ from credssp.errors import RemoteProtocolError
 from credssp.secret import Secret
 from credssp.status import SecurityStatus
 
-__all__ = ["KeyUsage", "checksum", "checksum_size", "decrypt", "encrypt", "generate_key"]
+__all__ = ["RC4_HMAC", "READABLE", "KeyUsage", "checksum", "checksum_size", "decrypt", "encrypt", "generate_key"]
 
 _BLOCK: Final = 16
+_RC4_MAC: Final = 16
+_RC4_CONFOUNDER: Final = 8
+
+RC4_HMAC: Final = 23
 
 # What a derived key is for (RFC 3961 5.3).
 _CHECKSUM: Final = b"\x99"
@@ -60,6 +65,10 @@ _PROFILES: Final = {
 }
 
 
+READABLE: Final = frozenset({*_PROFILES, RC4_HMAC})
+"""Encryption types that `decrypt` knows."""
+
+
 def encrypt(
     etype: int, key: Secret[bytes], usage: int, plain: bytes, *, random: Callable[[int], bytes] = os.urandom
 ) -> bytes:
@@ -88,6 +97,8 @@ def decrypt(etype: int, key: Secret[bytes], usage: int, data: bytes) -> bytes:
     Raises:
         RemoteProtocolError: it does not verify, or the type is not known here.
     """
+    if etype == RC4_HMAC:
+        return _rc4_decrypt(key.reveal(), usage, data)
     profile = _profile(etype, key)
     enc_key, mac_key = _derive(profile, key, usage, _ENCRYPTION), _derive(profile, key, usage, _INTEGRITY)
     cipher, mac = data[: -profile.mac_size], data[-profile.mac_size :]
@@ -97,6 +108,20 @@ def decrypt(etype: int, key: Secret[bytes], usage: int, data: bytes) -> bytes:
     if not hmac.compare_digest(mac, _mac(profile, mac_key, plain, cipher)):
         raise _bad("the checksum does not match: another key, or somebody changed it")
     return plain[_BLOCK:]
+
+
+def _rc4_decrypt(key: bytes, usage: int, data: bytes) -> bytes:
+    """Open what RC4 encrypted (RFC 4757 4); the usages of `KeyUsage` that are opened here are not translated there."""
+    from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4
+
+    mac, cipher = data[:_RC4_MAC], data[_RC4_MAC:]
+    if len(cipher) < _RC4_CONFOUNDER or len(key) != 16:
+        raise _bad("shorter than its checksum, or a key of another type")
+    base = hmac.digest(key, usage.to_bytes(4, "little"), "md5")
+    plain = Cipher(ARC4(hmac.digest(base, mac, "md5")), None).decryptor().update(cipher)
+    if not hmac.compare_digest(mac, hmac.digest(base, plain, "md5")):
+        raise _bad("the checksum does not match: another key, or somebody changed it")
+    return plain[_RC4_CONFOUNDER:]
 
 
 def checksum(etype: int, key: Secret[bytes], usage: int, data: bytes) -> bytes:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from credssp.credentials import CCacheCredentials, KerberosCredentials, KeytabCredentials
-from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError
+from credssp.errors import AuthenticationError, CredSSPError
 from credssp.kerberos import acceptor_key, gss_errors
 from credssp.kerberos.gss_errors import failure
 from credssp.status import SecurityStatus
@@ -138,9 +138,9 @@ def kerberos_client(
 
 
 def kerberos_server(
-    names: Collection[str], application_data: bytes | None, *, keytab: str | None = None
+    names: Collection[str], application_data: bytes | None, keys: acceptor_key.AcceptorKeys | None
 ) -> spnego.ContextProxy:
-    """Make a Kerberos acceptor with the keys of these services, or with any key of the keytab.
+    """Make a Kerberos acceptor with these keys; on Windows with those of the account that runs the server.
 
     pyspnego has no credential for acceptors but the default keytab of the process. GSS-API has one
     (`credssp.kerberos.acceptor_key`), and it goes in through the argument with which pyspnego makes a context like
@@ -148,9 +148,7 @@ def kerberos_server(
     """
     import spnego
 
-    if sys.platform == "win32":
-        if keytab is not None:
-            raise LocalProtocolError("Windows has no keytabs: it takes the keys of the account that runs the server")
+    if keys is None:
         service, _, host = next(iter(names), "").partition("/")
         return spnego.server(
             credentials=spnego.CredentialCache(f"{service}@{host}" if names else None),
@@ -161,7 +159,7 @@ def kerberos_server(
         credentials=spnego.CredentialCache(),
         channel_bindings=_bindings(application_data),
         protocol="kerberos",
-        _gssapi_credential=acceptor_key.acceptor_credential(keytab, names),
+        _gssapi_credential=keys.credential(),
     )
 
 

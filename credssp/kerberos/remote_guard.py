@@ -19,7 +19,7 @@ from credssp.credentials import CCacheCredentials, RemoteGuardCredentials
 from credssp.errors import CredSSPError, DecodeError, LocalProtocolError, RemoteProtocolError
 from credssp.kerberos import crypto as crypto
 from credssp.kerberos import pyspnego
-from credssp.kerberos.ap import APReq, Authenticator, Checksum, Ticket, read_ticket_contents, unframe
+from credssp.kerberos.ap import APReq, Authenticator, Checksum, EncTicketPart, Ticket, unframe
 from credssp.kerberos.cred import EncKrbCredPart, KrbCred
 from credssp.kerberos.crypto import KeyUsage
 from credssp.kerberos.gss_errors import failure
@@ -140,7 +140,7 @@ def _session_key(ticket: Ticket, keys: Sequence[EncryptionKey]) -> EncryptionKey
         except RemoteProtocolError as error:
             problem = error
             continue
-        return read_ticket_contents(plain)[0]
+        return EncTicketPart.decode(plain).key
     raise problem
 
 

@@ -7,10 +7,13 @@ suite makes AP-REQs that no library would. Everything here asks libkrb5, may ask
 
 from __future__ import annotations
 
+import secrets
+import weakref
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from credssp.credentials import CCacheCredentials
+from credssp.credentials import CCacheCredentials, KeytabCredentials
 from credssp.kerberos.ap import APReq, Ticket, unframe
 from credssp.kerberos.gss_errors import failure
 from credssp.kerberos.values import EncryptionKey
@@ -18,7 +21,10 @@ from credssp.secret import Secret
 from credssp.status import SecurityStatus
 from credssp.target import Target
 
-__all__ = ["ServiceKey", "ServiceTicket", "password_tickets", "service_keys", "service_ticket"]
+if TYPE_CHECKING:
+    import krb5
+
+__all__ = ["MemoryTickets", "ServiceKey", "ServiceTicket", "password_tickets", "service_keys", "service_ticket"]
 
 _KERBEROS: Final = "1.2.840.113554.1.2.2"
 
@@ -49,10 +55,14 @@ class ServiceKey:
     Attributes:
         service: whose it is, without the realm.
         key: the key.
+        realm: the realm of the service.
+        kvno: version of the key, as the keytab has it.
     """
 
     service: str
     key: EncryptionKey
+    realm: str = ""
+    kvno: int = 0
 
 
 def service_ticket(target: Target, tickets: CCacheCredentials | None, *, delegate: bool = False) -> ServiceTicket:
@@ -98,12 +108,30 @@ def service_ticket(target: Target, tickets: CCacheCredentials | None, *, delegat
     raise failure("the service ticket is not in the credential cache", SecurityStatus.SEC_E_NO_CREDENTIALS)
 
 
-def password_tickets(principal: str, password: Secret[str]) -> CCacheCredentials:
+class MemoryTickets(CCacheCredentials):
+    """A credential cache in memory, which is gone when this object is, or with `close`."""
+
+    def __init__(self, context: krb5.Context, granted: krb5.Creds) -> None:
+        import krb5
+
+        name = f"MEMORY:credssp-{secrets.token_hex(8)}"
+        cache = krb5.cc_resolve(context, name.encode())
+        close = weakref.finalize(self, krb5.cc_destroy, context, cache)
+        krb5.cc_initialize(context, cache, granted.client)
+        krb5.cc_store_cred(context, cache, granted)
+        super().__init__(name)
+        object.__setattr__(self, "close", close)
+
+    close: Callable[[], object]
+    """Destroys the cache; nothing happens where that was done before."""
+
+
+def password_tickets(principal: str, password: Secret[str]) -> MemoryTickets:
     """Get a ticket-granting ticket with a password, into a credential cache in memory.
 
     Args:
         principal: ``alice`` or ``alice@EXAMPLE.TEST``.
-        password: its password.
+        password: its password. Half surrogates, which random passwords of computers have, become U+FFFD as in NTLM.
 
     Raises:
         Exception: of krb5.
@@ -112,12 +140,28 @@ def password_tickets(principal: str, password: Secret[str]) -> CCacheCredentials
 
     context = krb5.init_context()
     client = krb5.parse_name_flags(context, principal.encode())
+    octets = password.reveal().encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+    return MemoryTickets(context, krb5.get_init_creds_password(context, client, _options(context), octets))
+
+
+def keytab_tickets(credentials: KeytabCredentials) -> MemoryTickets:
+    """Get a ticket-granting ticket with a key, as `password_tickets` does; by default that of the first principal."""
+    import krb5
+
+    context = krb5.init_context()
+    keytab = krb5.kt_resolve(context, credentials.keytab.encode())
+    name = credentials.principal or next((str(entry.principal) for entry in keytab), "")
+    client = krb5.parse_name_flags(context, name.encode())
+    return MemoryTickets(context, krb5.get_init_creds_keytab(context, client, _options(context), keytab=keytab))
+
+
+def _options(context: krb5.Context) -> krb5.GetInitCredsOpt:
+    import krb5
+
     options = krb5.get_init_creds_opt_alloc(context)
-    granted = krb5.get_init_creds_password(context, client, options, password.reveal().encode())
-    cache = krb5.cc_new_unique(context, b"MEMORY")
-    krb5.cc_initialize(context, cache, client)
-    krb5.cc_store_cred(context, cache, granted)
-    return CCacheCredentials(f"MEMORY:{cache.name.decode()}")
+    krb5.get_init_creds_opt_set_canonicalize(options, True)
+    krb5.get_init_creds_opt_set_forwardable(options, False)
+    return options
 
 
 def service_keys(keytab: str | None) -> list[ServiceKey]:
@@ -129,14 +173,18 @@ def service_keys(keytab: str | None) -> list[ServiceKey]:
     Raises:
         Exception: of krb5.
     """
+    return [service_key(entry) for entry in read_keytab(keytab)[1]]
+
+
+def read_keytab(keytab: str | None) -> tuple[krb5.Context, Iterable[krb5.KeyTabEntry]]:
+    """Open a keytab as `service_keys` does; the entries live no longer than the step from one to the next."""
     import krb5
 
     context = krb5.init_context()
-    source = krb5.kt_default(context) if keytab is None else krb5.kt_resolve(context, keytab.encode())
-    return [
-        ServiceKey(
-            str(entry.principal).rpartition("@")[0],
-            EncryptionKey(entry.key.enctype, Secret(bytes(entry.key.data))),
-        )
-        for entry in source
-    ]
+    return context, krb5.kt_default(context) if keytab is None else krb5.kt_resolve(context, keytab.encode())
+
+
+def service_key(entry: krb5.KeyTabEntry) -> ServiceKey:
+    """Copy an entry of a keytab."""
+    service, _, realm = str(entry.principal).rpartition("@")
+    return ServiceKey(service, EncryptionKey(entry.key.enctype, Secret(bytes(entry.key.data))), realm, entry.kvno)

@@ -1,14 +1,17 @@
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import spnego
 
 from credssp.context.acceptor import create_acceptor
 from credssp.context.initiator import create_initiator
-from credssp.credentials import NTHashCredentials, PasswordCredentials
+from credssp.credentials import CCacheCredentials, NTHashCredentials, PasswordCredentials
 from credssp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
-from credssp.kerberos import pyspnego
+from credssp.identity import Identity
+from credssp.kerberos import contexts, pyspnego
+from credssp.kerberos.admission import Admission
 from credssp.server_authentication import ServerAuthentication
 from credssp.spnego import OID, NegTokenInit, decode
 from credssp.status import SecurityStatus
@@ -19,6 +22,11 @@ ALICE = PasswordCredentials("alice", "secret", domain="LAB")
 OF_A_REALM = PasswordCredentials("alice", "secret", domain="LAB.TEST")
 TARGET = "TERMSRV/srv.lab.test"
 REAL_CLIENT = spnego.client
+
+
+class Tickets(CCacheCredentials):
+    def close(self):
+        pass
 
 
 @pytest.fixture
@@ -39,6 +47,7 @@ def kerberos(monkeypatch):
         return made[-1]
 
     monkeypatch.setattr(pyspnego, "kerberos_missing", lambda: None)
+    monkeypatch.setattr(contexts.tickets, "password_tickets", lambda *_: Tickets("MEMORY:tickets"))
     monkeypatch.setattr(spnego, "client", new_client)
     return answers, made
 
@@ -207,7 +216,9 @@ def test_bare_kerberos_goes_to_gss_api_as_it_is(monkeypatch, header, oid):
     context = ScriptedKerberos([b"AP-REP"], "acceptor", principal="alice@LAB.TEST")
     monkeypatch.setattr(pyspnego, "kerberos_missing", lambda: None)
     monkeypatch.setattr(spnego, "server", lambda **_: context)
-    monkeypatch.setattr(pyspnego.acceptor_key, "acceptor_credential", lambda keytab, names: None)
+    monkeypatch.setattr(contexts, "AcceptorKeys", lambda keytab, names: SimpleNamespace(keys=[], credential=list))
+    admission = Admission(Identity(username="alice", domain="LAB.TEST", mechanism="kerberos"), None, dce_style=False)
+    monkeypatch.setattr(contexts, "admit", lambda token, keys, **_: admission)
     acceptor = create_acceptor(Accounts(), spn="TERMSRV/srv")
     token = bytes.fromhex(header + oid) + b"\1"
     assert acceptor.step(token) == b"AP-REP"

@@ -5,7 +5,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from credssp.errors import AuthenticationError
-from credssp.kerberos.acceptor_key import acceptor_credential
+from credssp.kerberos.acceptor_key import AcceptorKeys
 from credssp.status import SecurityStatus
 
 KERBEROS = "1.2.840.113554.1.2.2"
@@ -19,46 +19,51 @@ def libraries(monkeypatch):
     gssapi.Credentials = lambda **arguments: SimpleNamespace(**arguments)
     krb5.keytabs = {}
     entries = [
-        SimpleNamespace(principal=f"{service}/srv@LAB.TEST", kvno=kvno, timestamp=1, key=f"key {service} {kvno}")
+        SimpleNamespace(
+            principal=f"{service}/srv@LAB.TEST",
+            kvno=kvno,
+            timestamp=1,
+            key=SimpleNamespace(enctype=18, data=f"{service}/srv {kvno}".encode()),
+        )
         for service, kvno in [("TERMSRV", 1), ("TERMSRV", 2), ("HTTP", 1)]
     ]
     krb5.init_context = object
     krb5.kt_default = lambda context: entries
     krb5.kt_resolve = lambda context, name: krb5.keytabs.setdefault(name.decode(), [])
-    krb5.kt_add_entry = lambda context, keytab, principal, kvno, timestamp, key: keytab.append(key)
+    krb5.kt_add_entry = lambda context, keytab, principal, kvno, timestamp, key: keytab.append(key.data)
     monkeypatch.setitem(__import__("sys").modules, "gssapi", gssapi)
     monkeypatch.setitem(__import__("sys").modules, "krb5", krb5)
     return krb5, entries
 
 
-@pytest.mark.usefixtures("libraries")
-@pytest.mark.parametrize(("keytab", "store"), [(None, None), ("FILE:/k", {"keytab": "FILE:/k"})])
-def test_any_service_takes_the_whole_keytab(keytab, store):
-    credential = acceptor_credential(keytab, ())
-    assert (credential.usage, credential.mechs, credential.store) == ("accept", [KERBEROS], store)
-
-
 @pytest.mark.parametrize(
     ("names", "keys"),
     [
-        (["TERMSRV/srv"], ["key TERMSRV 1", "key TERMSRV 2"]),
-        (["termsrv/SRV"], ["key TERMSRV 1", "key TERMSRV 2"]),
-        (["HTTP/srv@LAB.TEST"], ["key HTTP 1"]),
-        (["HTTP/srv", "TERMSRV/srv"], ["key TERMSRV 1", "key TERMSRV 2", "key HTTP 1"]),
-        (["HTTP/srv", "HTTP/other"], ["key HTTP 1"]),
+        ([], [("TERMSRV/srv", 1), ("TERMSRV/srv", 2), ("HTTP/srv", 1)]),
+        (["TERMSRV/srv"], [("TERMSRV/srv", 1), ("TERMSRV/srv", 2)]),
+        (["termsrv/SRV"], [("TERMSRV/srv", 1), ("TERMSRV/srv", 2)]),
+        (["HTTP/srv@LAB.TEST"], [("HTTP/srv", 1)]),
+        (["HTTP/srv", "TERMSRV/srv"], [("TERMSRV/srv", 1), ("TERMSRV/srv", 2), ("HTTP/srv", 1)]),
+        (["HTTP/srv", "HTTP/other"], [("HTTP/srv", 1)]),
     ],
 )
 def test_demanded_services_get_their_keys_and_no_others(libraries, names, keys):
     krb5, entries = libraries
     krb5.keytabs["FILE:/k"] = entries
     for keytab in (None, "FILE:/k"):
-        credential = acceptor_credential(keytab, names)
-        assert krb5.keytabs[credential.store["keytab"]] == keys
+        made = AcceptorKeys(keytab, names)
+        assert [(key.service, key.kvno) for key in made.keys] == keys
+        assert {key.realm for key in made.keys} == {"LAB.TEST"}
+        credential = made.credential()
+        assert (credential.usage, credential.mechs) == ("accept", [KERBEROS])
         assert credential.store["keytab"].startswith("MEMORY:credssp-")
+        copied = krb5.keytabs[credential.store["keytab"]]
+        assert copied == [f"{key.service} {key.kvno}".encode() for key in made.keys]
+        assert [key.key.value.reveal() for key in made.keys] == copied
 
 
 def test_every_acceptor_has_its_own_selection(libraries):
-    first, second = (acceptor_credential(None, ["HTTP/srv"]).store["keytab"] for _ in range(2))
+    first, second = (AcceptorKeys(None, ["HTTP/srv"]).credential().store["keytab"] for _ in range(2))
     assert first != second
 
 
@@ -66,6 +71,6 @@ def test_every_acceptor_has_its_own_selection(libraries):
 @pytest.mark.parametrize("name", ["TERMSRV/other", "TERMSRV/srv@OTHER.TEST", "TERMSRV", ""])
 def test_a_keytab_without_the_key_says_so(name):
     with pytest.raises(AuthenticationError, match="the keytab has no key for") as caught:
-        acceptor_credential(None, [name])
+        AcceptorKeys(None, [name])
     assert caught.value.status is SecurityStatus.SEC_E_NO_KERB_KEY
     assert caught.value.ntstatus is None

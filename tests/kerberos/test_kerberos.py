@@ -1,3 +1,6 @@
+import contextlib
+from typing import ClassVar
+
 import pytest
 import spnego
 from spnego.exceptions import (
@@ -12,8 +15,12 @@ from spnego.exceptions import (
 
 from credssp.credentials import CCacheCredentials, KeytabCredentials, NTHashCredentials, PasswordCredentials
 from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError, RemoteProtocolError
-from credssp.kerberos import pyspnego
+from credssp.identity import Identity
+from credssp.kerberos import contexts, pyspnego
+from credssp.kerberos.admission import Admission
 from credssp.kerberos.contexts import KerberosAcceptor, KerberosInitiator, kerberos_obstacle
+from credssp.kerberos.values import EncryptionKey
+from credssp.secret import Secret
 from credssp.server_authentication import ServerAuthentication
 from credssp.status import NTStatus, SecurityStatus
 from credssp.target import Target
@@ -21,6 +28,37 @@ from tests.kerberos.scripted_gss import GOOD_FLAGS, GSSError, Krb5Error, Scripte
 
 ALICE = PasswordCredentials("alice", "secret", domain="lab.test")
 TARGET = Target("TERMSRV", "srv.lab.test")
+
+
+WHO = Identity(username="alice", domain="LAB.TEST", mechanism="kerberos")
+KEY = EncryptionKey(18, Secret(bytes(32)))
+
+
+class Keys:
+    """What an acceptor read of a keytab."""
+
+    keys = ()
+
+    def __init__(self, *asked):
+        self.asked = asked
+
+    def credential(self):
+        return self.asked
+
+
+class Tickets(CCacheCredentials):
+    """What was got with a password or a key."""
+
+    made: ClassVar[list] = []
+
+    def __init__(self, name, asked):
+        super().__init__(name)
+        object.__setattr__(self, "asked", asked)
+        object.__setattr__(self, "closed", 0)
+        self.made.append(self)
+
+    def close(self):
+        object.__setattr__(self, "closed", self.closed + 1)
 
 
 @pytest.fixture
@@ -46,7 +84,10 @@ def gss(monkeypatch):
         return libraries.server
 
     monkeypatch.setattr(pyspnego, "kerberos_missing", lambda: None)
-    monkeypatch.setattr(pyspnego.acceptor_key, "acceptor_credential", lambda keytab, names: (keytab, names))
+    monkeypatch.setattr(contexts, "AcceptorKeys", Keys)
+    monkeypatch.setattr(contexts, "admit", lambda token, keys, **_: Admission(WHO, KEY, dce_style=False))
+    monkeypatch.setattr(contexts.tickets, "password_tickets", lambda *asked: Tickets("MEMORY:password", asked))
+    monkeypatch.setattr(contexts.tickets, "keytab_tickets", lambda *asked: Tickets("MEMORY:keytab", asked))
     monkeypatch.setattr(spnego, "client", new_client)
     monkeypatch.setattr(spnego, "server", new_server)
     return libraries
@@ -89,7 +130,8 @@ def test_principal_is_made_of_user_and_domain(gss, credentials, principal):
     gss.client = ScriptedKerberos([b"AP-REQ", None], "initiator")
     KerberosInitiator(credentials, Target("LDAP", "dc.lab.test/LAB.TEST")).step(None)
     credential, arguments = gss.asked
-    assert credential == spnego.Password(principal, "secret")
+    assert credential == spnego.KerberosCCache("MEMORY:password", None)
+    assert Tickets.made[-1].asked == (principal, credentials.password)
     assert (arguments["service"], arguments["hostname"], arguments["protocol"]) == ("LDAP", "dc.lab.test", "kerberos")
 
 
@@ -105,14 +147,41 @@ def test_credential_cache_is_taken_without_credentials(gss):
     [
         (CCacheCredentials("FILE:/c", "a@LAB.TEST"), spnego.KerberosCCache("FILE:/c", "a@LAB.TEST")),
         (CCacheCredentials("KCM:7"), spnego.KerberosCCache("KCM:7", None)),
-        (KeytabCredentials("/k", "a@LAB.TEST"), spnego.KerberosKeytab("/k", "a@LAB.TEST")),
-        (KeytabCredentials("MEMORY:k"), spnego.KerberosKeytab("MEMORY:k", None)),
+        (KeytabCredentials("/k", "a@LAB.TEST"), spnego.KerberosCCache("MEMORY:keytab", None)),
     ],
 )
 def test_tickets_and_keytabs_are_named_for_one_context(gss, credentials, expected):
     gss.client = ScriptedKerberos([b"AP-REQ", None], "initiator")
     KerberosInitiator(credentials, TARGET).step(None)
     assert gss.asked[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("credentials", "expected"),
+    [
+        (ALICE, spnego.Password("alice@LAB.TEST", "secret")),
+        (KeytabCredentials("/k", "a@LAB.TEST"), spnego.KerberosKeytab("/k", "a@LAB.TEST")),
+        (KeytabCredentials("MEMORY:k"), spnego.KerberosKeytab("MEMORY:k", None)),
+    ],
+)
+def test_windows_initiator_leaves_passwords_and_keytabs_to_sspi(gss, monkeypatch, credentials, expected):
+    monkeypatch.setattr(pyspnego.sys, "platform", "win32")
+    gss.client = ScriptedKerberos([b"AP-REQ", None], "initiator")
+    KerberosInitiator(credentials, TARGET).step(None)
+    assert gss.asked[0] == expected
+
+
+@pytest.mark.parametrize("answer", [None, gss_failure(37)])
+def test_tickets_of_a_login_are_destroyed_at_its_end(gss, answer):
+    gss.client = ScriptedKerberos([b"AP-REQ", answer], "initiator")
+    client = KerberosInitiator(ALICE, TARGET)
+    client.step(None)
+    tickets = Tickets.made[-1]
+    assert not tickets.closed
+    with contextlib.suppress(AuthenticationError):
+        client.step(b"AP-REP")
+    assert client.complete is (answer is None)
+    assert tickets.closed == 1
 
 
 @pytest.mark.parametrize(
@@ -124,19 +193,21 @@ def test_tickets_and_keytabs_are_named_for_one_context(gss, credentials, expecte
     ],
 )
 def test_acceptor_takes_the_key_it_was_told(gss, arguments, key):
-    gss.server = ScriptedKerberos([b"AP-REP"], "acceptor", principal="alice")
+    gss.server = ScriptedKerberos([b"AP-REP"], "acceptor", principal="somebody@ELSEWHERE")
     server = KerberosAcceptor(**arguments)
     server.step(b"AP-REQ")
     assert gss.asked["_gssapi_credential"] == key
     assert gss.asked["protocol"] == "kerberos"
-    assert (server.identity.username, server.identity.domain) == ("alice", "")
+    assert server.identity == WHO
 
 
 @pytest.mark.parametrize("name", [None, "TERMSRV/srv"])
 def test_windows_acceptor_takes_the_key_of_its_account(gss, monkeypatch, name):
     monkeypatch.setattr(pyspnego.sys, "platform", "win32")
     gss.server = ScriptedKerberos([b"AP-REP"], "acceptor", principal="alice")
-    KerberosAcceptor(names=[name] if name else []).step(b"AP-REQ")
+    server = KerberosAcceptor(names=[name] if name else [])
+    server.step(b"AP-REQ")
+    assert (server.identity.username, server.identity.domain) == ("alice", "")
     assert gss.asked["credentials"] == spnego.CredentialCache("TERMSRV@srv" if name else None)
     assert "_gssapi_credential" not in gss.asked
     with pytest.raises(LocalProtocolError, match="no keytabs"):
@@ -163,11 +234,12 @@ def test_a_client_learns_of_its_clock_and_its_ticket_and_nothing_of_our_keys(gss
     assert caught.value.error_code == told
 
 
-def test_a_bad_keytab_is_not_the_clients_fault(gss):
+def test_a_bad_keytab_is_not_the_clients_business(gss):
     gss.server = gss_failure(181)
     with pytest.raises(AuthenticationError, match="opening the Kerberos keytab: a text of the local") as caught:
         KerberosAcceptor().step(b"AP-REQ")
-    assert caught.value.error_code == SecurityStatus.SEC_E_NO_KERB_KEY
+    assert caught.value.status is SecurityStatus.SEC_E_NO_KERB_KEY
+    assert caught.value.error_code == NTStatus.STATUS_LOGON_FAILURE
 
 
 def test_an_error_that_gssapi_keeps_back_is_not_lost(gss):
@@ -234,8 +306,11 @@ def test_calls_out_of_turn_are_the_callers_fault(gss):
 # What stands in the way
 
 
-@pytest.mark.parametrize("make", [lambda: KerberosInitiator(ALICE, TARGET), KerberosAcceptor])
-def test_missing_libraries_are_named(monkeypatch, make):
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [(lambda: KerberosInitiator(ALICE, TARGET), None), (KerberosAcceptor, NTStatus.STATUS_LOGON_FAILURE)],
+)
+def test_missing_libraries_are_named(monkeypatch, make, told):
     monkeypatch.setattr(pyspnego.importlib.util, "find_spec", lambda _: None)
     pyspnego.kerberos_missing.cache_clear()
     try:
@@ -244,7 +319,7 @@ def test_missing_libraries_are_named(monkeypatch, make):
     finally:
         pyspnego.kerberos_missing.cache_clear()
     assert caught.value.status is SecurityStatus.SEC_E_SECPKG_NOT_FOUND
-    assert caught.value.ntstatus is None
+    assert caught.value.ntstatus is told
 
 
 def test_windows_needs_sspilib(monkeypatch):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from impacket.krb5 import asn1
 from pyasn1.codec.der import decoder, encoder
 
-from credssp.errors import CredSSPError, DecodeError
+from credssp.errors import CredSSPError, DecodeError, LimitExceededError
 from credssp.kerberos.ap import (
     AP_REP,
     AP_REQ,
@@ -22,15 +22,15 @@ from credssp.kerberos.ap import (
     Authenticator,
     Checksum,
     EncAPRepPart,
+    EncTicketPart,
     KrbError,
     Ticket,
     frame,
-    read_ticket_contents,
     unframe,
 )
-from credssp.kerberos.values import EncryptedData, EncryptionKey, Principal, write_flags, write_key
+from credssp.kerberos.values import EncryptedData, EncryptionKey, Principal, write_flags, write_key, write_time
 from credssp.secret import Secret
-from credssp.wire.der import Tag, write_explicit, write_integer, write_sequence, write_tlv
+from credssp.wire.der import Tag, write_explicit, write_integer, write_octet_string, write_sequence, write_tlv
 
 TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 KEY = EncryptionKey(18, Secret(bytes(range(32))))
@@ -85,16 +85,62 @@ def test_both_ways_and_as_another_implementation_has_it(value: Any, decode: Any,
 def test_ticket_and_its_contents() -> None:
     ticket = Ticket.decode(TICKET)
     assert (ticket.realm, ticket.service, ticket.enc_part.kvno) == ("LAB.TEST", "TERMSRV/srv.lab.test", 2)
-    contents = write_tlv(
+    contents = EncTicketPart.decode(ticket_contents() + bytes(3))  # some types pad
+    assert (contents.key, contents.crealm, contents.cname) == (KEY, "LAB.TEST", ALICE)
+    assert (contents.flags, contents.starttime, contents.endtime) == (EncTicketPart.INVALID, TIME, TIME)
+
+
+def ticket_contents(*authorization: bytes) -> bytes:
+    return write_tlv(
         0x63,
         write_sequence(
-            write_explicit(0, write_flags(0)),
+            write_explicit(0, write_flags(EncTicketPart.INVALID)),
             write_explicit(1, write_key(KEY)),
             write_explicit(2, write_tlv(Tag.GENERAL_STRING, b"LAB.TEST")),
             write_explicit(3, ALICE.encode()),
+            write_explicit(4, write_sequence(write_explicit(0, write_integer(1)))),
+            write_explicit(5, write_time(TIME) or b""),
+            write_explicit(7, write_time(TIME) or b""),
+            *(write_explicit(10, each) for each in authorization),
         ),
     )
-    assert read_ticket_contents(contents + bytes(3)) == (KEY, "LAB.TEST", ALICE)  # some types pad
+
+
+def authorization_data(*elements: tuple[int, bytes]) -> bytes:
+    return write_sequence(
+        *(
+            write_sequence(write_explicit(0, write_integer(kind)), write_explicit(1, write_octet_string(data)))
+            for kind, data in elements
+        )
+    )
+
+
+def nested(depth: int) -> bytes:
+    data = authorization_data((1000, b"x"))
+    for _ in range(depth - 1):
+        data = authorization_data((1, data))
+    return data
+
+
+def test_authorization_data_is_bounded() -> None:
+    authenticator = AUTHENTICATOR.encode()
+    for good in (nested(1), nested(4), authorization_data((1, nested(3)), *[(128, b"")] * 60)):
+        EncTicketPart.decode(ticket_contents(good))
+    for bad in (
+        nested(5),
+        nested(900),
+        authorization_data(*[(128, b"")] * 65),
+        authorization_data(*[(1, nested(1))] * 40),
+    ):
+        with pytest.raises(LimitExceededError, match="authorization-data"):
+            EncTicketPart.decode(ticket_contents(bad))
+        inner = authenticator[2:] if authenticator[1] < 0x80 else authenticator[3:]
+        start = 2 if inner[1] < 0x80 else 3
+        with pytest.raises(LimitExceededError, match="authorization-data"):
+            Authenticator.decode(write_tlv(0x62, write_sequence(inner[start:], write_explicit(8, bad))))
+    for junk in (write_integer(1), authorization_data((1, b"junk")), write_sequence(write_integer(1))):
+        with pytest.raises(DecodeError, match="authorization-data"):
+            EncTicketPart.decode(ticket_contents(junk))
 
 
 def test_negative_sequence_numbers_of_old_implementations() -> None:
@@ -127,7 +173,7 @@ def test_nothing_but_our_errors(noise: bytes, message: bytes) -> None:
     for data in (noise, message[: len(noise)], message[:10] + noise + message[10 + len(noise) :]):
         for decode in (
             APReq.decode, Authenticator.decode, APRep.decode, EncAPRepPart.decode, KrbError.decode, Ticket.decode,
-            read_ticket_contents, unframe,
+            EncTicketPart.decode, unframe,
         ):  # fmt: skip
             with contextlib.suppress(CredSSPError):
                 decode(data)

@@ -21,10 +21,10 @@ from credssp.kerberos.ap import (
     Authenticator,
     Checksum,
     EncAPRepPart,
+    EncTicketPart,
     KrbError,
     Ticket,
     frame,
-    read_ticket_contents,
     unframe,
 )
 from credssp.kerberos.crypto import KeyUsage
@@ -119,7 +119,8 @@ class KerberosServer(SecurityContext):
             raise RemoteProtocolError("the client's token is no AP-REQ", section="RFC 4121 4.1")
         request = APReq.decode(message)
         ticket = Ticket.decode(request.ticket)
-        session_key, realm, client = read_ticket_contents(self._open(ticket))
+        contents = EncTicketPart.decode(self._open(ticket))
+        session_key, realm, client = contents.key, contents.crealm, contents.cname
         plain = crypto.decrypt(
             session_key.etype, session_key.value, KeyUsage.AP_REQ_AUTHENTICATOR, request.authenticator.cipher
         )

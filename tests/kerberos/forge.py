@@ -1,0 +1,166 @@
+"""AP-REQs made by hand, right but for what a test changes: with a client's own session key, or with a service's key."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from credssp.kerberos import crypto
+from credssp.kerberos.ap import (
+    AP_REQ,
+    APReq,
+    Authenticator,
+    Checksum,
+    Ticket,
+    frame,
+    unframe,
+)
+from credssp.kerberos.cred import EncKrbCredPart, KrbCred, KrbCredInfo
+from credssp.kerberos.crypto import KeyUsage
+from credssp.kerberos.tickets import ServiceKey, ServiceTicket
+from credssp.kerberos.values import (
+    EncryptedData,
+    EncryptionKey,
+    Principal,
+    write_flags,
+    write_key,
+    write_realm,
+    write_time,
+)
+from credssp.secret import Secret
+from credssp.wire.der import write_explicit, write_integer, write_octet_string, write_sequence, write_tlv
+
+DELEG, MUTUAL, REPLAY, SEQUENCE, CONF, INTEG = (1 << n for n in range(6))
+DCE_STYLE = 0x1000
+USUAL = MUTUAL | REPLAY | SEQUENCE | CONF | INTEG
+
+Change = Callable[[bytes], bytes]
+
+
+def same(data: bytes) -> bytes:
+    return data
+
+
+def seal(key: EncryptionKey, usage: int, plain: bytes) -> EncryptedData:
+    return EncryptedData(key.etype, crypto.encrypt(key.etype, key.value, usage, plain))
+
+
+def gss_checksum(flags: int = USUAL, *, bindings: bytes = bytes(16), rest: bytes = b"") -> bytes:
+    return (16).to_bytes(4, "little") + bindings + flags.to_bytes(4, "little") + rest
+
+
+def delegation(cred: bytes) -> bytes:
+    """DlgOpt, Dlgth, Deleg."""
+    return b"\1\0" + len(cred).to_bytes(2, "little") + cred
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client with a ticket for a service, and one that it may forward."""
+
+    ticket: ServiceTicket
+    forwardable: ServiceTicket | None = None
+
+    def krb_cred(
+        self, *infos: KrbCredInfo, tickets: int | None = None, change: Change = same, etype: int = 18
+    ) -> bytes:
+        """KRB-CRED with the service ticket itself: whose it is and for what is what these tests are about."""
+        count = len(infos) if tickets is None else tickets
+        plain = change(EncKrbCredPart(infos).encode())
+        sealed = seal(self.ticket.key, KeyUsage.KRB_CRED, plain) if etype else EncryptedData(0, plain)
+        return KrbCred((self.ticket.ticket.octets,) * count, sealed).encode()
+
+    def info(self, **changes: Any) -> KrbCredInfo:
+        now = datetime.now(UTC).replace(microsecond=0)
+        right = KrbCredInfo(
+            key_type=18,
+            key=Secret(b"k" * 32),
+            prealm=self.ticket.realm,
+            pname=Principal(1, tuple(self.ticket.client.split("/"))),
+            flags=0x40000000,
+            authtime=now,
+            starttime=now,
+            endtime=now + timedelta(hours=1),
+            srealm=self.ticket.ticket.realm,
+            sname=self.ticket.ticket.sname,
+        )
+        return replace(right, **changes)
+
+    def token(
+        self,
+        checksum: bytes | None = None,
+        *,
+        kind: int = Checksum.GSS_API,
+        options: int = APReq.MUTUAL_REQUIRED,
+        change: Change = same,
+        framed: bool = True,
+        subkey: bool = True,
+    ) -> bytes:
+        key = self.ticket.key
+        now = datetime.now(UTC)
+        authenticator = Authenticator(
+            crealm=self.ticket.realm,
+            cname=Principal(1, tuple(self.ticket.client.split("/"))),
+            ctime=now,
+            cusec=int.from_bytes(os.urandom(2), "big"),
+            checksum=Checksum(kind, gss_checksum() if checksum is None else checksum),
+            subkey=EncryptionKey(18, Secret(os.urandom(32))) if subkey else None,
+            seq_number=1,
+        )
+        sealed = seal(key, KeyUsage.AP_REQ_AUTHENTICATOR, change(authenticator.encode()))
+        message = APReq(options, self.ticket.ticket.octets, sealed).encode()
+        return frame(AP_REQ, message) if framed else message
+
+
+def forged(
+    key: ServiceKey,
+    *,
+    cname: Sequence[str] = ("alice",),
+    crealm: str = "EXAMPLE.TEST",
+    flags: int = 0,
+    start: int = -60,
+    end: int = 3600,
+    realm: str | None = None,
+    service: str | None = None,
+    change: Change = same,
+    authorization: bytes | None = None,
+) -> Client:
+    """A ticket as only the KDC, or whoever has the service's key, can make it; times are seconds from now."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    session = EncryptionKey(18, Secret(os.urandom(32)))
+    client = Principal(1, tuple(cname))
+    times = [write_time(now + timedelta(seconds=seconds)) or b"" for seconds in (start, start, end)]
+    transited = write_sequence(write_explicit(0, write_integer(1)), write_explicit(1, write_octet_string(b"")))
+    plain = write_tlv(
+        0x63,
+        write_sequence(
+            write_explicit(0, write_flags(flags)),
+            write_explicit(1, write_key(session)),
+            write_explicit(2, write_realm(crealm) or b""),
+            write_explicit(3, client.encode()),
+            write_explicit(4, transited),
+            write_explicit(5, times[0]),
+            write_explicit(6, times[1]),
+            write_explicit(7, times[2]),
+            *(() if authorization is None else (write_explicit(10, authorization),)),
+        ),
+    )
+    sealed = seal(key.key, KeyUsage.TICKET, change(plain))
+    name = Principal(2, tuple((service or key.service).split("/")))
+    octets = write_tlv(
+        0x61,
+        write_sequence(
+            write_explicit(0, write_integer(5)),
+            write_explicit(1, write_realm(realm or key.realm) or b""),
+            write_explicit(2, name.encode()),
+            write_explicit(3, replace(sealed, kvno=key.kvno).encode()),
+        ),
+    )
+    return Client(ServiceTicket(Ticket.decode(octets), session, "/".join(cname), crealm, b""))
+
+
+def opened_request(token: bytes) -> APReq:
+    return APReq.decode(unframe(token)[1])
