@@ -21,18 +21,21 @@ from credssp.status import SecurityStatus
 
 __all__ = ["create_acceptor"]
 
+_DEFAULT: Final[tuple[MechanismName, ...]] = ("kerberos", "ntlm")
 _OIDS: Final[dict[str, str]] = {"ntlm": OID.NTLM, "kerberos": OID.KERBEROS}
 
 
 def create_acceptor(
     accounts: AccountStore,
     *,
-    mechanisms: Collection[MechanismName] = ("kerberos", "ntlm"),
+    mechanisms: Collection[MechanismName] | None = None,
     target: NTLMTarget | None = None,
     spn: str | Iterable[str] | None = None,
     keytab: str | None = None,
     service_principal: str | None = None,
     channel_bindings: bytes | None = None,
+    accept_forwarded: bool = False,
+    accept_anonymous: bool = False,
     require_mic: bool = True,
     max_clock_skew: float | None = None,
     clock: Callable[[], int] = time.time_ns,
@@ -42,13 +45,16 @@ def create_acceptor(
 
     Args:
         accounts: who may log on with NTLM.
-        mechanisms: what to accept, best first. Kerberos is left out where its libraries are not installed.
+        mechanisms: what to accept, best first; None for Kerberos, then NTLM. Kerberos is left out where its libraries
+            are not installed; with None also where neither `keytab` is given nor the default one has a key.
         target: the names in NTLM's CHALLENGE; by default those of this host.
         spn: the SPN, or those, of which a client must name one. With Kerberos the keys of these are taken; without any,
             every key of the keytab.
         keytab: Kerberos keytab as ``TYPE:residual`` or a path; None for the default one of the process.
         service_principal: the one principal (``TERMSRV/host@REALM``) whose key is taken, in place of those of `spn`.
         channel_bindings: application data of the channel bindings that clients must use, or None.
+        accept_forwarded: see `KerberosAcceptor`.
+        accept_anonymous: see `KerberosAcceptor`.
         require_mic: refuse NTLM without MIC, and NTLM in SPNEGO without mechListMIC; see `NTLMAcceptor` and
             `SpnegoAcceptor`.
         max_clock_skew: see `NTLMAcceptor`.
@@ -76,14 +82,30 @@ def create_acceptor(
         )
 
     def make_kerberos() -> KerberosAcceptor:
-        return KerberosAcceptor(names=services, keytab=keytab, channel_bindings=channel_bindings)
+        return KerberosAcceptor(
+            names=services,
+            keytab=keytab,
+            channel_bindings=channel_bindings,
+            accept_forwarded=accept_forwarded,
+            accept_anonymous=accept_anonymous,
+        )
 
+    # Who names a keytab or a mechanism wants it, and has to hear that it does not work.
+    by_chance = mechanisms is None and keytab is None
+    mechanisms = _DEFAULT if mechanisms is None else mechanisms
     if not set(mechanisms) <= set(_OIDS):
         raise LocalProtocolError("mechanisms are ntlm and kerberos")
     makers: dict[str, Callable[[], SpnegoMechanism]] = {"ntlm": make_ntlm, "kerberos": make_kerberos}
     missing = pyspnego.kerberos_missing() if "kerberos" in mechanisms else None
     candidates = tuple(
-        Candidate(name, _OIDS[name], makers[name]) for name in mechanisms if name != "kerberos" or missing is None
+        Candidate(
+            name,
+            _OIDS[name],
+            makers[name],
+            (lambda: make_kerberos().obstacle()) if by_chance and name == "kerberos" else lambda: None,
+        )
+        for name in mechanisms
+        if name != "kerberos" or missing is None
     )
     if not candidates:
         raise LocalProtocolError(missing or "no mechanism to accept", status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND)

@@ -42,7 +42,7 @@ class ServerOptions(TypedDict, total=False):
 
     accounts: AccountStore | None
     certificate: str | PathLike[str] | tuple[bytes, bytes] | ServerCertificate | None
-    mechanisms: Collection[MechanismName]
+    mechanisms: Collection[MechanismName] | None
     spn: str | Collection[str] | None
     keytab: str | PathLike[str] | None
     service_principal: str | None

@@ -60,7 +60,7 @@ class ServerContext(Context):
         *,
         accounts: AccountStore | None = None,
         certificate: str | PathLike[str] | tuple[bytes, bytes] | ServerCertificate | None = None,
-        mechanisms: Collection[MechanismName] = ("kerberos", "ntlm"),
+        mechanisms: Collection[MechanismName] | None = None,
         spn: str | Collection[str] | None = None,
         keytab: str | PathLike[str] | None = None,
         service_principal: str | None = None,
@@ -83,7 +83,9 @@ class ServerContext(Context):
             accounts: who may log on with NTLM; None for nobody.
             certificate: path of a PEM file with chain and key, or a pair of PEM octets (chain, key); without one, an
                 RSA-2048 certificate is made, once per process.
-            mechanisms: what to accept, best first. Kerberos is left out where its libraries are not installed.
+            mechanisms: what to accept, best first; None for Kerberos, then NTLM. Kerberos is left out where its
+                libraries are not installed; with None also where neither `keytab` is given nor the default keytab has
+                a key.
             spn: names that a client may believe it talks to; None to accept any.
             keytab: Kerberos keytab of this context, a path or ``TYPE:residual``; None for the one of the process
                 (``KRB5_KTNAME``).

@@ -104,13 +104,18 @@ class SpnegoAcceptor(SecurityContext):
         The answer must repeat that very OID: Windows lists Kerberos twice, its own OID first, and fails if it gets
         the other one back ([MS-SPNG] 3.2.5, note <10>).
         """
+        passed_over = ""
         for candidate in self._candidates:
             for oid in offered:
                 if mechanism_of(oid) == candidate.name:
-                    return candidate, oid
+                    obstacle = candidate.obstacle()
+                    if obstacle is None:
+                        return candidate, oid
+                    passed_over += f"; {candidate.name}: {obstacle.message}"
+                    break
         raise AuthenticationError(
             f"none of the {len(offered)} mechanisms the client offers is available here; "
-            f"we have {', '.join(candidate.name for candidate in self._candidates) or 'none'}",
+            f"we have {', '.join(candidate.name for candidate in self._candidates) or 'none'}{passed_over}",
             status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND,
             section="RFC 4178 4.2.1",
         )

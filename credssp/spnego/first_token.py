@@ -101,10 +101,13 @@ class FirstTokenAcceptor(SecurityContext):
         return SpnegoAcceptor(self._candidates, require_mic=self._require_mic)
 
     def _bare(self, name: MechanismName) -> SpnegoMechanism:
+        why = self._kerberos_missing if name == "kerberos" and self._kerberos_missing else "it is not accepted here"
         for candidate in self._candidates:
             if candidate.name == name:
-                return candidate.make()
-        why = self._kerberos_missing if name == "kerberos" and self._kerberos_missing else "it is not accepted here"
+                obstacle = candidate.obstacle()
+                if obstacle is None:
+                    return candidate.make()
+                why = obstacle.message
         raise AuthenticationError(
             f"the client speaks {name} without SPNEGO: {why}", status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND
         )
