@@ -19,6 +19,8 @@ NOT_YET: list[str] = RULES["not_yet"]
 PAGES = [
     *sorted(ROOT.glob("*.md")),
     *(page for page in sorted(DOCS.rglob("*.md")) if "adr" not in page.parts and "_build" not in page.parts),
+    *sorted((ROOT / "fixtures").glob("*.toml")),  # notes of pages that are generated
+    *sorted((DOCS / "_ext").glob("*.toml")),
 ]
 MODULES = sorted((ROOT / "credssp").rglob("*.py"))
 
