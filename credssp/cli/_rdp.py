@@ -8,10 +8,10 @@ from typing import Any
 
 from credssp.cli._login import LoginOutcome, LoginRequest, certificate_of, context_facts, key_type, status_facts
 from credssp.cli._targets import Target
+from credssp.context.probing import ProbeReport
 from credssp.drivers import blocking
 from credssp.drivers.handshake import ConnectError, Timeouts
 from credssp.drivers.rdp import NLAOptions
-from credssp.drivers.rdp_probe import ProbeReport
 from credssp.drivers.rdp_probe import probe as probe_server
 from credssp.errors import CredSSPError, TLSAlertError
 from credssp.rdp.client import LoginRefusedError, NLAClient, late_refusal

@@ -1,4 +1,4 @@
-"""The probe's judgement of odd answers; whole probes are in tests/cli/test_rdp_commands.py."""
+"""The probe over sockets: deadlines and endless peers; whole probes are in tests/cli/test_rdp_commands.py."""
 
 from __future__ import annotations
 
@@ -6,36 +6,14 @@ import asyncio
 import socket
 import threading
 
-import pytest
-
 from credssp import rdp
+from credssp.context.probing import ProbeReport
 from credssp.drivers import rdp_probe
 from credssp.drivers.handshake import DeadlineError, Timeouts
-from credssp.spnego.tokens import NegState, NegTokenResp
 from credssp.testing import RDPServer
-from credssp.wire.ts_request import TSRequest
-
-REJECT = NegTokenResp(NegState.REJECT).encode()
 
 
-@pytest.mark.parametrize(
-    ("answer", "accepted", "error"),
-    [
-        (TSRequest(6, error_code=0xC000006D), False, "STATUS_LOGON_FAILURE 0xC000006D"),
-        (TSRequest(6), False, None),
-        (TSRequest(6, nego_tokens=(REJECT,)), False, None),
-        (TSRequest(6, nego_tokens=(NegTokenResp(NegState.ACCEPT_INCOMPLETE).encode(),)), True, None),
-        (TSRequest(6, nego_tokens=(b"AP-REP or so",)), True, None),
-    ],
-)
-def test_answers_to_an_offer(answer: TSRequest, accepted: bool, error: str | None) -> None:
-    report = rdp_probe.ProbeReport("host", 3389)
-    assert rdp_probe.accepts(report, answer) is accepted
-    assert report.credssp_error == error
-    assert report.ntlm == {}
-
-
-def probe(port: int, **timeouts: float) -> rdp_probe.ProbeReport:
+def probe(port: int, **timeouts: float) -> ProbeReport:
     limits = Timeouts(**({"connect": 2, "leg": 2, "login": 10} | timeouts))
     return asyncio.run(rdp_probe.probe("127.0.0.1", port, timeouts=limits))
 

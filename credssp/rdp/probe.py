@@ -1,0 +1,159 @@
+"""What an RDP server offers, found out without credentials and without input or output.
+
+`probe` is a generator: it yields what to send, is sent what came back, and fills a report. An error of the connection
+is thrown into it. `credssp.drivers.rdp_probe` runs it. Each question takes a connection of its own, since a server
+closes after most answers:
+
+1. which protocols it takes: one Connection Request for each;
+2. which TLS versions, and with which certificate;
+3. which CredSSP version and which names: a TSRequest with NTLM's NEGOTIATE is answered with CHALLENGE, which has them;
+4. which mechanisms inside CredSSP: NTLM without SPNEGO, and SPNEGO with NTLM or Kerberos alone.
+
+Nothing that is sent proves or discloses anything: NEGOTIATE and an empty Kerberos offer hold no name and no secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias, TypeVar
+
+from credssp.context.probing import VERSIONS, ProbeReport, first_requests
+from credssp.errors import CredSSPError, LimitExceededError, PeerClosedError, RemoteProtocolError
+from credssp.rdp.negotiation import (
+    CREDSSP_PROTOCOLS,
+    FailureCode,
+    NegotiationFailure,
+    NegotiationRequest,
+    NegotiationResponse,
+    Protocol,
+)
+from credssp.rdp.tpkt import TPKTBuffer
+from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
+from credssp.tls.channel import TLSChannel
+from credssp.tls.settings import ClientTLS, client_context
+from credssp.wire.framing import TSRequestBuffer
+from credssp.wire.ts_request import TSRequest
+
+__all__ = ["ProbeLeg", "ProbeSteps", "probe"]
+
+_PROTOCOLS: Final = (
+    Protocol.RDP,
+    Protocol.SSL,
+    Protocol.HYBRID,
+    Protocol.HYBRID_EX,
+    Protocol.RDSTLS,
+    Protocol.RDSAAD,
+)
+_MAX_HANDSHAKE: Final = 256 * 1024
+"""Bytes of a server's TLS handshake that are read; chains with a dozen certificates have a tenth of it."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeLeg:
+    """What is to be done next.
+
+    Attributes:
+        data: bytes to send.
+        awaited: what the answer has to be, for people; empty where no answer is waited for.
+        fresh: whether it goes over a new connection, and the one before is closed.
+    """
+
+    data: bytes = field(repr=False)
+    awaited: str = ""
+    fresh: bool = False
+
+
+ProbeSteps: TypeAlias = Generator[ProbeLeg, bytes, T]
+"""Yields legs; is sent what came, ``b""`` where nothing is awaited."""
+
+
+def probe(report: ProbeReport) -> ProbeSteps[None]:
+    """Find out what a server offers, and fill the report.
+
+    Raises:
+        CredSSPError: the connection failed where no answer of the server can be seen in that.
+    """
+    for protocol in _PROTOCOLS:
+        report.protocols[protocol.name or ""] = yield from _offer(protocol)
+    accepted = [p for p in reversed(_PROTOCOLS) if report.protocols.get(p.name or "") == "accepted"]
+    tls = [p for p in accepted if p & (CREDSSP_PROTOCOLS | Protocol.SSL)]
+    if not tls:
+        return
+    for version in VERSIONS:
+        _, rest = yield from _negotiate(tls[0])
+        try:
+            channel = yield from _start_tls(report.host, version, rest)
+        except RemoteProtocolError:
+            continue  # this version is not taken
+        report.tls[channel.protocol] = channel.cipher
+        report.certificate = channel.peer_certificate
+    if not (tls[0] & CREDSSP_PROTOCOLS and report.tls):
+        return
+    for name, request in first_requests().items():
+        try:
+            _, rest = yield from _negotiate(tls[0])
+            channel = yield from _start_tls(report.host, ClientTLS(), rest)
+            report.add_answer(name, (yield from _exchange(channel, request)))
+        except CredSSPError as error:
+            report.add_failure(name, error)
+
+
+def _offer(protocol: Protocol) -> ProbeSteps[str]:
+    try:
+        answer, _ = yield from _negotiate(protocol)
+    except PeerClosedError:
+        return "closed"
+    if isinstance(answer, NegotiationFailure):
+        try:
+            return FailureCode(answer.code).name
+        except ValueError:
+            return f"failure {answer.code}"
+    selected = Protocol.RDP if answer is None else answer.selected
+    return "accepted" if selected == protocol else f"selected {selected.name or int(selected)}"
+
+
+def _negotiate(protocol: Protocol) -> ProbeSteps[tuple[NegotiationResponse | NegotiationFailure | None, bytes]]:
+    """Ask for one protocol; returns the answer and what came after it."""
+    request = ConnectionRequest(negotiation=NegotiationRequest(protocol)).encode()
+    awaited = "expect the Connection Confirm"
+    buffer = TPKTBuffer()
+    tpdu = buffer.feed((yield ProbeLeg(request, awaited, fresh=True)))
+    while tpdu is None:
+        tpdu = buffer.feed((yield ProbeLeg(b"", awaited)))
+    return ConnectionConfirm.decode(tpdu).negotiation, buffer.take_rest()
+
+
+def _start_tls(host: str, settings: ClientTLS, rest: bytes) -> ProbeSteps[TLSChannel]:
+    """Shake hands."""
+    channel = TLSChannel(client_context(settings), server_side=False, server_hostname=host)
+    channel.receive(rest)
+    received = 0
+    try:
+        while not channel.handshake():
+            data = yield ProbeLeg(channel.data_to_send(), "expect TLS")
+            received += len(data)
+            if received > _MAX_HANDSHAKE:
+                raise LimitExceededError(f"a TLS handshake of more than {_MAX_HANDSHAKE} bytes")
+            channel.receive(data)
+    except CredSSPError:
+        yield ProbeLeg(channel.data_to_send())  # an alert
+        raise
+    yield ProbeLeg(channel.data_to_send())
+    return channel
+
+
+def _exchange(channel: TLSChannel, request: bytes) -> ProbeSteps[TSRequest]:
+    """Send a TSRequest and return the answer."""
+    channel.write(request)
+    buffer = TSRequestBuffer()
+    while True:
+        buffer.feed(channel.read())
+        answer = buffer.next_message()
+        if answer is not None:
+            return TSRequest.decode(answer)
+        if channel.peer_closed:
+            raise PeerClosedError("the server closed the TLS channel")
+        channel.receive((yield ProbeLeg(channel.data_to_send(), "expect a TSRequest")))

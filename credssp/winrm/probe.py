@@ -1,0 +1,135 @@
+"""What a WinRM server offers, found out without credentials and without input or output.
+
+As `credssp.rdp.probe`, over HTTP: the authentication schemes, the TLS versions and the certificate inside, the CredSSP
+version, the mechanisms and the names that NTLM tells everybody. `credssp.drivers.winrm_probe` runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeAlias, TypeVar
+
+from credssp.context.probing import VERSIONS, ProbeReport, first_requests
+from credssp.errors import CredSSPError, LimitExceededError, PeerClosedError, RemoteProtocolError
+from credssp.tls.channel import TLSChannel
+from credssp.tls.settings import ClientTLS, client_context
+from credssp.winrm.client import check_offer
+from credssp.winrm.errors import NotOfferedError
+from credssp.winrm.header import challenge_token, format_token, schemes
+from credssp.wire.ts_request import TSRequest
+
+__all__ = ["ProbeAnswer", "ProbePost", "ProbePosts", "WinRMReport", "probe"]
+
+_MAX_LEGS: Final = 8
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class WinRMReport(ProbeReport):
+    """What was found out; `protocols` are the authentication schemes, `tls` and `certificate` are those inside.
+
+    Attributes:
+        https_version: TLS version of https, or an empty string.
+        https_certificate: its certificate, DER.
+        server: what the server calls itself.
+    """
+
+    https_version: str = ""
+    https_certificate: bytes | None = None
+    server: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbePost:
+    """A POST with an empty body that is to be sent next.
+
+    Attributes:
+        authorization: value of Authorization, or None for none.
+        fresh: whether it goes over a new connection, and the one before is closed.
+    """
+
+    authorization: str | None = None
+    fresh: bool = False
+
+
+class ProbeAnswer(Protocol):
+    """What of an HTTP response is needed here."""
+
+    @property
+    def status(self) -> int:
+        """Its status."""
+
+    @property
+    def challenges(self) -> Sequence[str]:
+        """The values of WWW-Authenticate."""
+
+    @property
+    def server(self) -> str:
+        """What the server calls itself."""
+
+
+ProbePosts: TypeAlias = Generator[ProbePost, ProbeAnswer, T]
+"""Yields requests and is sent the answers."""
+
+
+def probe(report: WinRMReport) -> ProbePosts[None]:
+    """Find out what a server offers, and fill the report.
+
+    Raises:
+        CredSSPError: the connection failed where no answer of the server can be seen in that.
+    """
+    answer = yield ProbePost(fresh=True)
+    report.server = answer.server
+    report.protocols = dict.fromkeys(schemes(answer.challenges), "accepted")
+    try:
+        check_offer(answer.status, answer.challenges)
+    except NotOfferedError:
+        report.protocols["CredSSP"] = "not offered"
+        return
+    for version in VERSIONS:
+        try:
+            channel, _ = yield from _handshake(version)
+        except LimitExceededError:
+            raise
+        except RemoteProtocolError:
+            continue  # this version is not taken
+        report.tls[channel.protocol] = channel.cipher
+        report.certificate = channel.peer_certificate
+    if not report.tls:
+        return
+    for name, request in first_requests().items():
+        try:
+            channel, plaintext = yield from _handshake(ClientTLS())
+            report.add_answer(name, (yield from _exchange(channel, plaintext, request)))
+        except CredSSPError as error:
+            report.add_failure(name, error)
+
+
+def _handshake(settings: ClientTLS) -> ProbePosts[tuple[TLSChannel, bytes]]:
+    """Shake hands inside HTTP; returns the channel and, mostly empty, plaintext that came with it."""
+    channel = TLSChannel(client_context(settings), server_side=False)
+    for number in range(_MAX_LEGS):
+        done = channel.handshake()
+        token = channel.data_to_send()
+        if done and not token:
+            return channel, channel.read()
+        channel.receive(_token((yield ProbePost(format_token(token), fresh=number == 0))))
+    raise LimitExceededError(f"a TLS handshake of more than {_MAX_LEGS} legs")
+
+
+def _exchange(channel: TLSChannel, plaintext: bytes, request: bytes) -> ProbePosts[TSRequest]:
+    channel.write(request)
+    channel.receive(_token((yield ProbePost(format_token(channel.data_to_send())))))
+    plaintext += channel.read()
+    if not plaintext:
+        raise PeerClosedError("the server ended the login without an answer")
+    return TSRequest.decode(plaintext)
+
+
+def _token(answer: ProbeAnswer) -> bytes:
+    token = challenge_token(answer.challenges)
+    if answer.status != 401 or token is None:
+        raise RemoteProtocolError(f"the server answered HTTP {answer.status} where a leg was due")
+    return token

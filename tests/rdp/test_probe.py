@@ -1,0 +1,124 @@
+"""The probe of RDP without a socket: against our own server, and against scripted answers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import credssp
+from credssp.context.probing import ProbeReport
+from credssp.errors import CredSSPError, PeerClosedError, RemoteProtocolError
+from credssp.rdp import (
+    ConnectionConfirm,
+    NegotiationFailure,
+    NegotiationResponse,
+    NLAServer,
+    Protocol,
+)
+from credssp.rdp.probe import ProbeLeg, probe
+
+CLOSED = PeerClosedError("the server closed the connection")
+Peer = Callable[[bytes], bytes]
+"""Takes what the probe sends; an empty answer is a close."""
+
+
+def our_server(**options: Any) -> Peer:
+    server = NLAServer(accounts=credssp.MemoryAccounts({("LAB", "alice"): "secret"}), **options)
+
+    def answer(data: bytes) -> bytes:
+        with contextlib.suppress(CredSSPError):
+            server.receive(data)
+        return server.data_to_send()
+
+    return answer
+
+
+def run(connect: Callable[[], Peer], *, piece: int = 1 << 20) -> tuple[ProbeReport, list[ProbeLeg]]:
+    report = ProbeReport("srv.lab.test", 3389)
+    steps = probe(report)
+    legs: list[ProbeLeg] = []
+    waiting = b""
+    try:
+        leg = next(steps)
+        while True:
+            legs.append(leg)
+            if leg.fresh:
+                peer, waiting = connect(), b""
+            waiting += peer(leg.data) if leg.data else b""
+            if not leg.awaited:
+                leg = steps.send(b"")
+            elif waiting:
+                data, waiting = waiting[:piece], waiting[piece:]
+                leg = steps.send(data)
+            else:
+                leg = steps.throw(CLOSED)
+    except StopIteration:
+        return report, legs
+
+
+@pytest.mark.parametrize("piece", [1 << 20, 7])
+def test_everything_is_found_out_however_the_answers_are_cut(piece: int) -> None:
+    report, legs = run(our_server, piece=piece)
+    assert {name for name, answer in report.protocols.items() if answer == "accepted"} == {"HYBRID", "HYBRID_EX"}
+    assert list(report.tls) == ["TLSv1.2", "TLSv1.3"]
+    assert report.certificate is not None
+    assert report.credssp_version == 6
+    assert {"ntlm", "spnego/ntlm"} <= set(report.mechanisms)
+    assert report.ntlm["TargetName"]
+    assert sum(leg.fresh for leg in legs) == 6 + 2 + 3
+
+
+def test_a_tls_version_that_is_refused_is_left_out() -> None:
+    report, _ = run(lambda: our_server(tls=credssp.ServerTLS(maximum="1.2")))
+    assert list(report.tls) == ["TLSv1.2"]
+    assert report.credssp_version == 6
+
+
+def test_a_server_that_breaks_tls_is_sent_an_alert() -> None:
+    confirm = ConnectionConfirm(NegotiationResponse(Protocol.HYBRID)).encode()
+    nonsense = b"\x16\x03\x03\0\4\x63\0\0\0"  # a handshake message of a type that does not exist
+    report, legs = run(lambda: lambda data: confirm if data[:1] == b"\x03" else nonsense)
+    assert report.tls == {}
+    assert [leg.data[:1] for leg in legs if not leg.awaited] == [b"\x15", b"\x15"]
+
+
+def test_nothing_is_asked_inside_tls_where_only_rdp_security_is_taken() -> None:
+    confirm = ConnectionConfirm(NegotiationResponse(Protocol.RDP)).encode()
+    report, legs = run(lambda: lambda _: confirm)
+    assert report.protocols["RDP"] == "accepted"
+    assert report.protocols["HYBRID"] == "selected RDP"
+    assert len(legs) == 6
+
+
+def test_a_failure_code_without_a_name_and_a_close_are_answers() -> None:
+    answers = iter([ConnectionConfirm(NegotiationFailure(99)).encode()])
+    report, _ = run(lambda: lambda _: next(answers, b""))
+    assert report.protocols["RDP"] == "failure 99"
+    assert set(list(report.protocols.values())[1:]) == {"closed"}
+
+
+def test_a_mechanism_that_ends_the_connection_is_not_there_and_the_next_is_asked() -> None:
+    def connect() -> Peer:
+        peer = our_server()
+        return lambda data: b"" if data[:1] == b"\x17" else peer(data)
+
+    report, _ = run(connect)
+    assert report.mechanisms == []
+    assert report.credssp_error == "ntlm: the server closed the connection"
+
+
+def test_an_endless_handshake_ends() -> None:
+    confirm = ConnectionConfirm(NegotiationResponse(Protocol.HYBRID)).encode()
+    record = b"\x16\x03\x03\x40\x00" + b"\x02\xff\xff\xff" + bytes(0x4000 - 4)  # a ServerHello of 16 MiB
+    report, _ = run(lambda: lambda data: confirm if data[:1] == b"\x03" else record * 20)
+    assert report.tls == {}
+
+
+def test_what_is_no_connection_confirm_is_an_error_of_the_probe() -> None:
+    steps = probe(ProbeReport("srv", 3389))
+    next(steps)
+    with pytest.raises(RemoteProtocolError):
+        steps.send(b"SSH-2.0-OpenSSH\r\n")
