@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from credssp.accounts import MemoryAccounts
-from credssp.cli._loopback import GREETING, REPLY, Leg, Recorder, Transcript, run_login
+from credssp.cli._loopback import GREETING, REPLY, LoopbackLeg, Recorder, Transcript, run_login
 from credssp.context import ClientContext, ServerContext
 from credssp.credentials import PasswordCredentials
 from credssp.mechanism_name import MechanismChoice
@@ -49,7 +49,7 @@ class DemoOutcome:
     server: ServerContext
     sent: PasswordCredentials
     key: str
-    legs: tuple[Leg, ...]
+    legs: tuple[LoopbackLeg, ...]
     transcript: Transcript
     decision: PolicyDecision
     milliseconds: float
@@ -94,7 +94,7 @@ def log_on(*, tls: TLSVersionName | None, version: int, key: str, mechanism: Mec
     policy = DelegationPolicy.for_target(_TARGET)
     minimum, maximum = tls or "1.2", tls or "1.3"
     lowest = min(version, UPDATED_VERSION)
-    legs: list[Leg] = []
+    legs: list[LoopbackLeg] = []
     client_recorder, server_recorder = Recorder("client", legs), Recorder("server", legs)
     client = ClientContext(
         credentials,

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from credssp.cli._targets import Target
+    from credssp.cli._targets import TargetURL
     from credssp.credentials import DelegatedCredentials, LogonCredentials
     from credssp.secret import Secret
 
@@ -89,7 +89,7 @@ def _principal(user: str | None, domain: str) -> str | None:
     return f"{user}@{domain.upper()}" if domain else user
 
 
-def delegated(arguments: argparse.Namespace, target: Target) -> DelegatedCredentials | None:
+def delegated(arguments: argparse.Namespace, target: TargetURL) -> DelegatedCredentials | None:
     """Return what to delegate in place of what logs on, or None. May ask a KDC. Raises CredSSPError."""
     from credssp.cli import _secrets
     from credssp.credentials import CCacheCredentials, PasswordCredentials

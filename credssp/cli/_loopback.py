@@ -20,7 +20,7 @@ from credssp.errors import CredSSPError, PeerClosedError
 from credssp.status import SecurityStatus
 from credssp.wire.ts_request import TSRequest
 
-__all__ = ["GREETING", "REPLY", "Leg", "Recorder", "Transcript", "run_login"]
+__all__ = ["GREETING", "REPLY", "LoopbackLeg", "Recorder", "Transcript", "run_login"]
 
 _DEADLINE: Final = 20.0
 """Seconds; a login over loopback takes some thousandths."""
@@ -32,7 +32,7 @@ Sender = Literal["client", "server"]
 
 
 @dataclass(frozen=True, slots=True)
-class Leg:
+class LoopbackLeg:
     """What one side sent in one go.
 
     Attributes:
@@ -53,7 +53,7 @@ class Leg:
 class Recorder:
     """Notes what one side sends; an `Observer` for its context."""
 
-    def __init__(self, sender: Sender, legs: list[Leg]) -> None:
+    def __init__(self, sender: Sender, legs: list[LoopbackLeg]) -> None:
         self._sender = sender
         self._legs = legs
         self._fields: list[str] = []
@@ -68,7 +68,9 @@ class Recorder:
         """Note a leg."""
         parts = [content] if content else ["TLS handshake"] * _has_handshake(token) + self._fields
         self._fields = []
-        self._legs.append(Leg(len(self._legs) + 1, self._sender, len(token), tuple(parts) or ("TLS alert",), status))
+        self._legs.append(
+            LoopbackLeg(len(self._legs) + 1, self._sender, len(token), tuple(parts) or ("TLS alert",), status)
+        )
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from credssp.cli._targets import Target, transport_of
+from credssp.cli._targets import TargetURL, transport_of
 
 __all__ = ["Counts", "probe_all"]
 
@@ -29,7 +29,7 @@ class Counts:
 
 
 async def probe_all(
-    targets: Iterable[Target], *, concurrency: int, timeout: float, done: Callable[[dict[str, Any]], object]
+    targets: Iterable[TargetURL], *, concurrency: int, timeout: float, done: Callable[[dict[str, Any]], object]
 ) -> Counts:
     """Probe all targets.
 
@@ -55,7 +55,7 @@ async def probe_all(
     return counts
 
 
-async def _probe(target: Target, timeout: float) -> dict[str, Any]:
+async def _probe(target: TargetURL, timeout: float) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = await transport_of(target).probe(target, timeout)
     except Exception as error:

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from credssp.cli._login import LoginOutcome, LoginRequest, certificate_of, context_facts, key_type, status_facts
-from credssp.cli._targets import Target
+from credssp.cli._targets import TargetURL
 from credssp.context.probing import ProbeReport
 from credssp.drivers import blocking
 from credssp.drivers.handshake import ConnectError, Timeouts
@@ -24,7 +24,7 @@ _SETTLE = 0.3
 """Seconds in which a server that selected HYBRID may still say no to what was delegated; it has no other way."""
 
 
-def log_on(target: Target, request: LoginRequest) -> LoginOutcome:
+def log_on(target: TargetURL, request: LoginRequest) -> LoginOutcome:
     """Log on and close. Raises LocalProtocolError for a request that makes no sense."""
     options: NLAOptions = {
         "mechanism": request.mechanism,
@@ -52,7 +52,7 @@ def log_on(target: Target, request: LoginRequest) -> LoginOutcome:
     return LoginOutcome(error, facts, seconds, refused=refused, certificate=certificate_of(client.context))
 
 
-def _log_on(client: NLAClient, target: Target, timeout: float) -> None:
+def _log_on(client: NLAClient, target: TargetURL, timeout: float) -> None:
     timeouts = Timeouts(connect=timeout, leg=timeout, login=timeout)
     begin = time.monotonic()
     connection = blocking.open_socket(target.host, target.port, timeouts=timeouts)
@@ -91,14 +91,14 @@ def _facts(client: NLAClient, request: LoginRequest) -> dict[str, Any]:
     }
 
 
-async def probe(target: Target, timeout: float) -> dict[str, Any]:
+async def probe(target: TargetURL, timeout: float) -> dict[str, Any]:
     """Return what the server offers, as facts to print; fails only where there is a bug."""
     # Ten connections at most, each with a few answers.
     timeouts = Timeouts(connect=timeout, leg=timeout, login=10 * timeout)
     return probe_facts(target, await probe_server(target.host, target.port, timeouts=timeouts))
 
 
-def probe_facts(target: Target, report: ProbeReport) -> dict[str, Any]:
+def probe_facts(target: TargetURL, report: ProbeReport) -> dict[str, Any]:
     """Return a report as facts to print."""
     credssp = None
     if report.credssp_version is not None:

@@ -14,7 +14,7 @@ from typing import Final
 
 from credssp.errors import LocalProtocolError
 
-__all__ = ["TRANSPORTS", "Target", "parse_target", "transport_of"]
+__all__ = ["TRANSPORTS", "TargetURL", "parse_target", "transport_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ _URL: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class TargetURL:
     """A server.
 
     Attributes:
@@ -65,7 +65,7 @@ class Target:
         return f"{self.scheme}://{host}:{self.port}{self.path}"
 
 
-def parse_target(text: str, *, default_scheme: str = "rdp") -> Target:
+def parse_target(text: str, *, default_scheme: str = "rdp") -> TargetURL:
     """Read ``scheme://host:port``, ``host:port`` or ``host``.
 
     Raises:
@@ -82,9 +82,9 @@ def parse_target(text: str, *, default_scheme: str = "rdp") -> Target:
     if not 0 < port < 65536:
         raise LocalProtocolError(f"{port} is no TCP port")
     path = match["path"] or ""
-    return Target(scheme, match["v6"] or match["host"] or match["bare6"], port, "" if path == "/" else path)
+    return TargetURL(scheme, match["v6"] or match["host"] or match["bare6"], port, "" if path == "/" else path)
 
 
-def transport_of(target: Target) -> ModuleType:
+def transport_of(target: TargetURL) -> ModuleType:
     """Return the module that speaks the target's scheme."""
     return importlib.import_module(TRANSPORTS[target.scheme].module)

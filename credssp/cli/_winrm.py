@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from credssp.cli._login import LoginOutcome, LoginRequest, certificate_of, context_facts
 from credssp.cli._rdp import certificate_facts, probe_facts
-from credssp.cli._targets import Target
+from credssp.cli._targets import TargetURL
 from credssp.credentials import RemoteGuardCredentials
 from credssp.drivers.handshake import Timeouts
 from credssp.drivers.winrm import WinRMConnection
@@ -28,7 +28,7 @@ _PROBES: Final = 64
 """Threads for probes: as many as ``credssp probe`` asks at once by default."""
 
 
-def log_on(target: Target, request: LoginRequest) -> LoginOutcome:
+def log_on(target: TargetURL, request: LoginRequest) -> LoginOutcome:
     """Log on, ask for the server's identity and close. Raises LocalProtocolError for a request that makes no sense."""
     if request.restricted_admin:
         raise LocalProtocolError("--restricted-admin is a mode of RDP; --no-delegate delegates an empty set")
@@ -97,7 +97,7 @@ def _threads() -> concurrent.futures.ThreadPoolExecutor:
     return concurrent.futures.ThreadPoolExecutor(_PROBES, thread_name_prefix="credssp probe")
 
 
-async def probe(target: Target, timeout: float) -> dict[str, Any]:
+async def probe(target: TargetURL, timeout: float) -> dict[str, Any]:
     """Return what the server offers, as facts to print; fails only where there is a bug."""
     report = await asyncio.get_running_loop().run_in_executor(
         _threads(),

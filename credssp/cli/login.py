@@ -12,7 +12,7 @@ from credssp.protocol_version import VERSIONS
 
 if TYPE_CHECKING:
     from credssp.cli._login import LoginOutcome, LoginRequest
-    from credssp.cli._targets import Target
+    from credssp.cli._targets import TargetURL
     from credssp.engine.events import Observer
     from credssp.errors import CredSSPError
 
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _request(arguments: argparse.Namespace, target: Target, observer: Observer | None) -> LoginRequest:
+def _request(arguments: argparse.Namespace, target: TargetURL, observer: Observer | None) -> LoginRequest:
     from credssp.cli._login import LoginRequest
     from credssp.tls.settings import ClientTLS
 
@@ -94,7 +94,7 @@ def _request(arguments: argparse.Namespace, target: Target, observer: Observer |
     )
 
 
-def _print_json(target: Target, outcome: LoginOutcome) -> None:
+def _print_json(target: TargetURL, outcome: LoginOutcome) -> None:
     from credssp.cli._login import status_facts
     from credssp.cli._output import print_json
 
@@ -103,7 +103,7 @@ def _print_json(target: Target, outcome: LoginOutcome) -> None:
     print_json(head | outcome.facts | {"seconds": round(outcome.seconds, 3)})
 
 
-def _print(target: Target, request: LoginRequest, outcome: LoginOutcome, code: int) -> None:
+def _print(target: TargetURL, request: LoginRequest, outcome: LoginOutcome, code: int) -> None:
     from credssp.cli._output import print_facts
 
     facts = outcome.facts

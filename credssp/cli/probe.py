@@ -11,7 +11,7 @@ from credssp.cli._arguments import count
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from credssp.cli._targets import Target
+    from credssp.cli._targets import TargetURL
 
 __all__ = ["configure", "run"]
 
@@ -114,7 +114,7 @@ class _Range:
     def __len__(self) -> int:
         return 1 if self._network is None else int(self._network.num_addresses)
 
-    def __iter__(self) -> Iterator[Target]:
+    def __iter__(self) -> Iterator[TargetURL]:
         if self._network is None:
             yield self._target
             return

@@ -27,7 +27,7 @@ from credssp.kerberos.contexts import KerberosInitiator, kerberos_obstacle, real
 from credssp.mechanism import Mechanism
 from credssp.mechanism_name import MechanismChoice, MechanismName
 from credssp.ntlm.initiator import NTLMInitiator
-from credssp.spnego import OID, Candidate, Skipped, SpnegoInitiator
+from credssp.spnego import OID, Candidate, SkippedCandidate, SpnegoInitiator
 from credssp.status import SecurityStatus
 from credssp.target import Target
 
@@ -86,7 +86,7 @@ def create_initiator(
     obstacle = kerberos_obstacle(credentials, target) or realm_obstacle(credentials)
     if obstacle is None:
         candidates.insert(0, kerberos)
-    skipped = [] if obstacle is None else [Skipped("kerberos", obstacle)]
+    skipped = [] if obstacle is None else [SkippedCandidate("kerberos", obstacle)]
     if mechanism == "negotiate":
         return SpnegoInitiator(candidates, skipped=skipped)
     if mechanism == "auto":

@@ -15,7 +15,7 @@ from credssp.dissect.packet import FIN, RST, SYN, Segment, endpoint, reverse
 from credssp.dissect.streams import Stream
 from credssp.dissect.tls.keylog import Secrets
 
-__all__ = ["MAX_ACTIVE", "MAX_KNOWN", "Connections"]
+__all__ = ["MAX_ACTIVE", "MAX_KNOWN", "TCPConnections"]
 
 MAX_ACTIVE: Final = 2000
 """Connections that are read at the same time. Each can hold a few hundred KiB at worst; the oldest has to go first."""
@@ -34,7 +34,7 @@ class _Connection:
 Entry = tuple[_Connection, int] | None
 
 
-class Connections:
+class TCPConnections:
     """Sorts segments into connections and reads those that speak a protocol known here."""
 
     def __init__(self, secrets: Secrets, found: Callable[[Conversation], None]) -> None:

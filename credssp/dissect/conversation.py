@@ -16,7 +16,7 @@ from credssp.dissect.http_layer import HTTPLayer, is_request, is_response
 from credssp.dissect.model import Conversation, Event, Sender
 from credssp.dissect.streams import Piece
 from credssp.dissect.tls.keylog import Secrets
-from credssp.dissect.tls.session import TLSSession
+from credssp.dissect.tls.session import TLSReader
 from credssp.dissect.x224_layer import X224Layer
 
 __all__ = ["ConversationReader", "recognise"]
@@ -89,7 +89,7 @@ class ConversationReader:
         self._looked = 0
         self._decided = False
         self._x224: X224Layer | None = None
-        self._tls: TLSSession | None = None
+        self._tls: TLSReader | None = None
         self._http: HTTPLayer | None = None
         self._full = False
         self._opened = 0
@@ -209,7 +209,7 @@ class ConversationReader:
 
     def _take_tls(self, sender: Sender, data: bytes, time: int | None) -> None:
         if self._tls is None:
-            self._tls = TLSSession(self._secrets, self._take_plaintext, self._notify)
+            self._tls = TLSReader(self._secrets, self._take_plaintext, self._notify)
             self.conversation.tls.append(self._tls.info)
         self._tls.feed(sender, data, time)
 
@@ -253,14 +253,14 @@ class _Login:
 
     def __init__(self, conversation: Conversation, secrets: Secrets) -> None:
         self.conversation = conversation
-        self.inner: TLSSession | None = None
+        self.inner: TLSReader | None = None
         self.credssp: CredSSPLayer | None = None
         self._secrets = secrets
 
     def take_token(self, sender: Sender, token: bytes, time: int | None) -> None:
         """Take TLS records."""
         if self.inner is None:
-            self.inner = TLSSession(self._secrets, self.take_requests, self._notify)
+            self.inner = TLSReader(self._secrets, self.take_requests, self._notify)
             self.conversation.tls.append(self.inner.info)
         self.inner.feed(sender, token, time)
 

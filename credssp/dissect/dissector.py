@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, overload
 
-from credssp.dissect.connections import Connections
+from credssp.dissect.connections import TCPConnections
 from credssp.dissect.container import Capture, Peekable, Readable, is_capture
 from credssp.dissect.errors import CaptureError
 from credssp.dissect.model import Conversation
@@ -148,7 +148,7 @@ def read_stream(stream: Readable, secrets: Secrets) -> Found:
 
 def _read_capture(capture: Capture, secrets: Secrets) -> Found:
     found = Found("capture")
-    connections = Connections(secrets, found.take)
+    connections = TCPConnections(secrets, found.take)
     feed = connections.feed
     fragments = foreign = cut = 0
     link_type = 0

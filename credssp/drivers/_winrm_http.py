@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-__all__ = ["Answer", "Call", "Disconnected", "Message", "Receive", "Refusal", "Scope", "Sender"]
+__all__ = ["Answer", "Call", "Disconnected", "HTTPRefusal", "Message", "Receive", "Scope", "Sender"]
 
 _MAX_DIGITS: Final = 20
 """Digits of a Content-Length that count, as in h11; more of them make a number that is too large all the same."""
@@ -38,7 +38,7 @@ class Answer:
         return headers
 
 
-class Refusal(Exception):  # it is an answer that ends the request early
+class HTTPRefusal(Exception):  # it is an answer that ends the request early
     def __init__(self, status: int, text: str, *, close: bool = False) -> None:
         super().__init__(text)
         self.answer = Answer(status, f"{text}\n".encode(), close=close)
@@ -72,13 +72,13 @@ class Call:
         """Read the body.
 
         Raises:
-            Refusal: it is too long, or too slow.
+            HTTPRefusal: it is too long, or too slow.
             Disconnected: it ends too early.
         """
         announced = self.header("content-length")
         # int() raises a ValueError at a few thousand digits, and not every ASGI server looks at the header.
         if announced.isascii() and announced.isdigit() and int(announced[:_MAX_DIGITS]) > max_size:
-            raise Refusal(413, f"at most {max_size} octets", close=True)
+            raise HTTPRefusal(413, f"at most {max_size} octets", close=True)
         pieces: list[bytes] = []
         size = 0
         try:
@@ -90,9 +90,9 @@ class Call:
                     piece = message.get("body", b"")
                     size += len(piece)
                     if size > max_size:
-                        raise Refusal(413, f"at most {max_size} octets", close=True)
+                        raise HTTPRefusal(413, f"at most {max_size} octets", close=True)
                     pieces.append(piece)
                     if not message.get("more_body", False):
                         return b"".join(pieces)
         except TimeoutError:
-            raise Refusal(408, "the body did not come in time", close=True) from None
+            raise HTTPRefusal(408, "the body did not come in time", close=True) from None

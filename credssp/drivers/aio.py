@@ -4,7 +4,7 @@ The login runs in a `asyncio.BufferedProtocol`, not in a coroutine over streams:
 OpenSSL, and waking a task for each leg would be felt (benchmarks/rdp.py). With `asyncio.Protocol` the event loop makes
 a buffer of 256 KiB for every read, which costs six times as much as reading a few hundred octets into one of ours.
 
-The stream after the login is an ordinary one, with `asyncio.StreamReader` behind `Session.read`.
+The stream after the login is an ordinary one, with `asyncio.StreamReader` behind `AsyncSession.read`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Generic, Self, TypeVar, cast
 from credssp.drivers.handshake import Handshake, Timeouts, too_late
 from credssp.errors import CredSSPError, PeerClosedError
 
-__all__ = ["LoginProtocol", "Session"]
+__all__ = ["AsyncSession", "LoginProtocol", "Session"]
 
 _READ_LIMIT = 65536
 _LOGIN_BUFFER = 8192
@@ -59,7 +59,7 @@ class LoginProtocol(_Reading, Generic[H]):
         endpoint: H,
         *,
         timeouts: Timeouts,
-        finished: Callable[[Session[H]], None],
+        finished: Callable[[AsyncSession[H]], None],
         failed: Callable[[CredSSPError], None],
         on_events: Callable[[Sequence[object]], None] | None = None,
         in_thread: bool = False,
@@ -172,7 +172,7 @@ class LoginProtocol(_Reading, Generic[H]):
     def _hand_over(self, transport: asyncio.Transport) -> None:
         """Make a session of the connection."""
         self._flush()
-        self._finished(Session(self.endpoint, transport))
+        self._finished(AsyncSession(self.endpoint, transport))
 
     @property
     def over(self) -> bool:
@@ -294,7 +294,7 @@ class _Pump(_Reading):
         self.writable.set()
 
 
-class Session(Generic[H]):
+class AsyncSession(Generic[H]):
     """The encrypted stream after a login.
 
     Attributes:
@@ -369,3 +369,7 @@ class Session(Generic[H]):
     ) -> None:
         self.close()
         await self.wait_closed()
+
+
+Session = AsyncSession
+"""The name at 0.1.0."""

@@ -81,7 +81,7 @@ async def open_connection(
     credentials: LogonCredentials | None = None,
     timeouts: Timeouts | None = None,
     **options: Unpack[NLAOptions],
-) -> aio.Session[NLAClient]:
+) -> aio.AsyncSession[NLAClient]:
     """Log on over asyncio; arguments, result and errors as `connect`."""
     endpoint = _client(credentials, host, port, options)
     return await log_on(endpoint, host, port, timeouts=timeouts or Timeouts(), in_thread=may_block(endpoint, **options))
@@ -89,12 +89,12 @@ async def open_connection(
 
 async def log_on(
     endpoint: NLAClient, host: str, port: int, *, timeouts: Timeouts, in_thread: bool
-) -> aio.Session[NLAClient]:
+) -> aio.AsyncSession[NLAClient]:
     """Connect and run a login that is set up already; as `open_connection`."""
     loop = asyncio.get_running_loop()
-    result: asyncio.Future[aio.Session[NLAClient]] = loop.create_future()
+    result: asyncio.Future[aio.AsyncSession[NLAClient]] = loop.create_future()
 
-    def finished(session: aio.Session[NLAClient]) -> None:
+    def finished(session: aio.AsyncSession[NLAClient]) -> None:
         if result.done():  # the caller gave up
             session.abort()
         else:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
-from credssp.drivers.aio import LoginProtocol, Session
+from credssp.drivers.aio import AsyncSession, LoginProtocol
 from credssp.drivers.rdp_service import (
     Client,
     Closed,
@@ -28,7 +28,7 @@ from credssp.rdp.server import NLAServer
 
 __all__ = ["AsyncServer", "AsyncSessionHandler"]
 
-AsyncSessionHandler: TypeAlias = Callable[[Session[NLAServer]], Awaitable[None]]
+AsyncSessionHandler: TypeAlias = Callable[[AsyncSession[NLAServer]], Awaitable[None]]
 
 _LINGER = 2.0
 """Seconds that a client has to take our errorCode and close; a round trip around the world takes a third of one."""
@@ -107,7 +107,7 @@ class AsyncServer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def serve(self, handler: AsyncSessionHandler, client: Client, session: Session[NLAServer]) -> None:
+    async def serve(self, handler: AsyncSessionHandler, client: Client, session: AsyncSession[NLAServer]) -> None:
         """Let the handler have the session, then close it."""
         try:
             await handler(session)
@@ -189,7 +189,7 @@ class _Login(LoginProtocol[NLAServer]):
         except CredSSPError as error:
             self.fail(error)
 
-    def _logged_on(self, session: Session[NLAServer]) -> None:
+    def _logged_on(self, session: AsyncSession[NLAServer]) -> None:
         service = self._service
         service.half_open.pop(self, None)
         if service.handler is not None:

@@ -28,7 +28,7 @@ from typing import Final, TypeAlias, Unpack
 
 from credssp.context.options import ServerOptions
 from credssp.credentials import DelegatedCredentials
-from credssp.drivers._winrm_http import Answer, Call, Disconnected, Receive, Refusal, Scope, Sender
+from credssp.drivers._winrm_http import Answer, Call, Disconnected, HTTPRefusal, Receive, Scope, Sender
 from credssp.drivers.winrm_connections import Connections, connection_object
 from credssp.engine.base import DEFAULT_MAX_LEGS, DEFAULT_MAX_MESSAGE_SIZE
 from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError
@@ -158,7 +158,7 @@ class WinRMApplication:
             raise LocalProtocolError(f"this application speaks HTTP, not {scope['type']}")
         try:
             answer = await self._serve(Call(scope, receive), connection_object(scope, receive, send))
-        except Refusal as refusal:
+        except HTTPRefusal as refusal:
             answer = refusal.answer
         except Disconnected:
             return
@@ -167,21 +167,21 @@ class WinRMApplication:
 
     async def _serve(self, call: Call, key: object | None) -> Answer:
         if len(call.scope["headers"]) > _MAX_HEADERS:
-            raise Refusal(431, f"at most {_MAX_HEADERS} headers", close=True)
+            raise HTTPRefusal(431, f"at most {_MAX_HEADERS} headers", close=True)
         if call.scope.get("http_version", "1.1") not in ("1.0", "1.1"):
-            raise Refusal(400, "a login counts for one connection: HTTP/1.1 is needed", close=True)
+            raise HTTPRefusal(400, "a login counts for one connection: HTTP/1.1 is needed", close=True)
         if key is None:
             if not self._complained:
                 self._complained = True
                 logger.error(
                     "this ASGI server does not tell its connections apart: see credssp.drivers.winrm_connections"
                 )
-            raise Refusal(500, "the server is not set up for CredSSP", close=True)
+            raise HTTPRefusal(500, "the server is not set up for CredSSP", close=True)
         body = await call.body(max_size=self.limits.body_size, timeout=self.limits.body_timeout)
         if call.scope["path"].rstrip("/") != self.path.rstrip("/"):
-            raise Refusal(404, f"the service is at {self.path}")
+            raise HTTPRefusal(404, f"the service is at {self.path}")
         if call.scope["method"] != "POST":
-            raise Refusal(405, "only POST")
+            raise HTTPRefusal(405, "only POST")
         connection = self.connections.of(key)
         try:
             token = request_token(call.headers.get("authorization", ()))
@@ -189,7 +189,7 @@ class WinRMApplication:
             connection.refuse()
             self.connections.note(connection)
             self._tell(Login(call.client, error=error))
-            raise Refusal(400, error.message, close=True) from None
+            raise HTTPRefusal(400, error.message, close=True) from None
         if token is not None:
             answer = await self._leg(call, connection, token)
             if answer is not None or not body:
@@ -258,13 +258,13 @@ class WinRMApplication:
             try:
                 message = connection.decrypt(content_type, body)
             except CredSSPError as error:
-                raise Refusal(400, error.message, close=True) from None
+                raise HTTPRefusal(400, error.message, close=True) from None
             data, content_type = message.data, message.content_type
         else:
             if encrypts(self._encryption, call.scope.get("scheme", "http")):
-                raise Refusal(403, "unencrypted messages are not taken here")
+                raise HTTPRefusal(403, "unencrypted messages are not taken here")
             if content_type.partition(";")[0].strip().lower() not in _PLAIN_TYPES:
-                raise Refusal(415, "the content type is application/soap+xml, or encrypted with CredSSP")
+                raise HTTPRefusal(415, "the content type is application/soap+xml, or encrypted with CredSSP")
             data = body
         request = WinRMRequest(connection.identity, connection.delegated_credentials, data, content_type, call.client)
         response = await self._handle(request)
@@ -273,7 +273,7 @@ class WinRMApplication:
         try:
             sealed = connection.encrypt(response.data, response.content_type)
         except CredSSPError as error:
-            raise Refusal(400, error.message, close=True) from None
+            raise HTTPRefusal(400, error.message, close=True) from None
         return Answer(response.status, sealed.body, sealed.content_type)
 
     async def _handle(self, request: WinRMRequest) -> WinRMResponse:
@@ -287,7 +287,7 @@ class WinRMApplication:
             return await response if inspect.isawaitable(response) else response
         except Exception as error:  # noqa: BLE001  # by its kind alone, as for authorize
             logger.error("the handler failed (%s)", type(error).__name__)
-            raise Refusal(500, "the handler failed", close=True) from None
+            raise HTTPRefusal(500, "the handler failed", close=True) from None
 
 
 def _not_authorized() -> CredSSPError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from credssp.rdp.client import DEFAULT_PROTOCOLS, LoginRefusedError, NLAClient, late_refusal
 from credssp.rdp.early_user_authorization import AuthorizationDeniedError, EarlyUserAuthorization
-from credssp.rdp.events import Approach, AuthorizationRequired, Completed, Event, Negotiated, State
+from credssp.rdp.events import Approach, AuthorizationRequired, Completed, Event, Negotiated, RDPState
 from credssp.rdp.negotiation import (
     CREDSSP_PROTOCOLS,
     CorrelationInfo,
@@ -54,9 +54,9 @@ __all__ = [
     "NegotiationRequest",
     "NegotiationResponse",
     "Protocol",
+    "RDPState",
     "RequestFlags",
     "ResponseFlags",
-    "State",
     "choose_protocol",
     "connect",
     "late_refusal",

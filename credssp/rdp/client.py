@@ -38,7 +38,7 @@ from credssp.errors import (
 )
 from credssp.rdp.early_user_authorization import SIZE, AuthorizationDeniedError, EarlyUserAuthorization
 from credssp.rdp.endpoint import Endpoint
-from credssp.rdp.events import Approach, Completed, Event, Negotiated, State
+from credssp.rdp.events import Approach, Completed, Event, Negotiated, RDPState
 from credssp.rdp.negotiation import (
     CREDSSP_PROTOCOLS,
     CorrelationInfo,
@@ -191,14 +191,14 @@ class NLAClient(Endpoint[ClientContext]):
         Raises:
             LocalProtocolError: it has begun before.
         """
-        if self._state is not State.START:
+        if self._state is not RDPState.START:
             raise LocalProtocolError("this login was started before")
         if self._approach is Approach.DIRECT:
-            self._state = State.EXPECT_CREDSSP
+            self._state = RDPState.EXPECT_CREDSSP
             self.negotiated = Negotiated(Protocol.HYBRID, Approach.DIRECT)
             self._output.append(self._context.step().token)
         else:
-            self._state = State.EXPECT_X224
+            self._state = RDPState.EXPECT_X224
             self._output.append(self._encoded_request)
 
     def _observe(self, direction: Direction, message: TSRequest, data: bytes) -> None:
@@ -208,14 +208,14 @@ class NLAClient(Endpoint[ClientContext]):
             self._observer(direction, message, data)
 
     def _receive(self, data: bytes, events: list[Event]) -> None:
-        if self._state is State.EXPECT_X224:
+        if self._state is RDPState.EXPECT_X224:
             tpdu = self._buffer.feed(data)
             if tpdu is None:
                 return
             self._confirmed(tpdu, events)
-            self._state = State.EXPECT_CREDSSP
+            self._state = RDPState.EXPECT_CREDSSP
             data = self._buffer.take_rest()
-        if self._state is State.EXPECT_CREDSSP:
+        if self._state is RDPState.EXPECT_CREDSSP:
             if not self._credssp(data, events):
                 return
             data = b""
@@ -231,9 +231,9 @@ class NLAClient(Endpoint[ClientContext]):
         self._early = context.unused_data
         if self._approach is Approach.DIRECT:
             self._output.append(context.wrap(self._encoded_request))
-            self._state = State.EXPECT_X224_INSIDE
+            self._state = RDPState.EXPECT_X224_INSIDE
         elif self.selected_protocol is Protocol.HYBRID_EX:
-            self._state = State.EXPECT_AUTHORIZATION
+            self._state = RDPState.EXPECT_AUTHORIZATION
         else:
             self._complete(self._early, events)
             return False
@@ -242,7 +242,7 @@ class NLAClient(Endpoint[ClientContext]):
     def _after_credssp(self, data: bytes, events: list[Event]) -> None:
         plaintext = self._inside_tls(self._context, data)
         early = self._early
-        if self._state is State.EXPECT_AUTHORIZATION and len(early) >= SIZE:
+        if self._state is RDPState.EXPECT_AUTHORIZATION and len(early) >= SIZE:
             self.authorization = EarlyUserAuthorization.decode(early[:SIZE])
             if self.authorization is EarlyUserAuthorization.AUTHZ_ACCESS_DENIED:
                 raise AuthorizationDeniedError(
@@ -252,7 +252,7 @@ class NLAClient(Endpoint[ClientContext]):
                     token=self._context.shutdown(),
                 )
             self._complete(early[SIZE:], events)
-        elif self._state is State.EXPECT_X224_INSIDE:
+        elif self._state is RDPState.EXPECT_X224_INSIDE:
             self._early = b""
             tpdu = self._buffer.feed(early)
             if tpdu is not None:
@@ -264,7 +264,7 @@ class NLAClient(Endpoint[ClientContext]):
     def _complete(self, unused: bytes, events: list[Event]) -> None:
         self.unused_data = unused
         self._early = b""
-        self._state = State.COMPLETE
+        self._state = RDPState.COMPLETE
         events.append(Completed(self.authorization))
 
     def _confirmed(self, tpdu: bytes, events: list[Event]) -> None:
@@ -304,7 +304,7 @@ class NLAClient(Endpoint[ClientContext]):
 
     def _explain(self, error: CredSSPError) -> CredSSPError:
         """Call a refusal a refusal: servers without errorCode just go away after a bad proof."""
-        if not self._proof_sent or self._state not in (State.EXPECT_CREDSSP, State.EXPECT_AUTHORIZATION):
+        if not self._proof_sent or self._state not in (RDPState.EXPECT_CREDSSP, RDPState.EXPECT_AUTHORIZATION):
             return error
         if isinstance(error, TLSAlertError):
             how = f"ended the connection with the TLS alert {error.alert}"

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from credssp.context import ClientContext, ServerContext
 from credssp.errors import CredSSPError, LocalProtocolError, PeerClosedError
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
-from credssp.rdp.events import Approach, Event, Negotiated, State
+from credssp.rdp.events import Approach, Event, Negotiated, RDPState
 from credssp.rdp.negotiation import Protocol
 from credssp.rdp.tpkt import TPKTBuffer
 
@@ -33,14 +33,14 @@ class Endpoint(ABC, Generic[Context]):
         self.negotiated: Negotiated | None = None
         self.authorization: EarlyUserAuthorization | None = None
         self.unused_data = b""
-        self._state = State.START
+        self._state = RDPState.START
         self._approach = Approach.NEGOTIATED
         self._buffer = TPKTBuffer()
         self._early = b""
         self._output: list[bytes] = []
 
     @property
-    def state(self) -> State:
+    def state(self) -> RDPState:
         """What is awaited."""
         return self._state
 
@@ -52,7 +52,7 @@ class Endpoint(ABC, Generic[Context]):
     @property
     def complete(self) -> bool:
         """Whether the login is over and went well."""
-        return self._state is State.COMPLETE
+        return self._state is RDPState.COMPLETE
 
     @property
     def selected_protocol(self) -> Protocol:
@@ -85,7 +85,7 @@ class Endpoint(ABC, Generic[Context]):
         Raises:
             CredSSPError: the login failed, now and for good. `.token` holds what must still be sent.
         """
-        if self._state in (State.FAILED, State.COMPLETE, State.START):
+        if self._state in (RDPState.FAILED, RDPState.COMPLETE, RDPState.START):
             raise LocalProtocolError(f"nothing can be received: this end is {self._state.value!r}")
         events: list[Event] = []
         try:
@@ -116,7 +116,7 @@ class Endpoint(ABC, Generic[Context]):
         better = self._explain(error)
         # What was produced before the failure goes out first.
         better.token = self.data_to_send() + error.token
-        self._state = State.FAILED
+        self._state = RDPState.FAILED
         return better
 
     def _inside_tls(self, context: Context, data: bytes) -> bytes | None:

@@ -12,7 +12,7 @@ from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.rdp.negotiation import Protocol, ResponseFlags
 from credssp.rdp.x224 import ConnectionRequest
 
-__all__ = ["Approach", "AuthorizationRequired", "Completed", "Event", "Negotiated", "State"]
+__all__ = ["Approach", "AuthorizationRequired", "Completed", "Event", "Negotiated", "RDPState"]
 
 
 class Approach(enum.Enum):
@@ -24,7 +24,7 @@ class Approach(enum.Enum):
     """TLS and CredSSP from the first octet, X.224 inside TLS (5.4.2.2)."""
 
 
-class State(enum.Enum):
+class RDPState(enum.Enum):
     """What is awaited."""
 
     START = "start"

@@ -30,7 +30,7 @@ from credssp.errors import (
 )
 from credssp.rdp.early_user_authorization import AuthorizationDeniedError, EarlyUserAuthorization
 from credssp.rdp.endpoint import Endpoint
-from credssp.rdp.events import Approach, AuthorizationRequired, Completed, Event, Negotiated, State
+from credssp.rdp.events import Approach, AuthorizationRequired, Completed, Event, Negotiated, RDPState
 from credssp.rdp.negotiation import (
     CREDSSP_PROTOCOLS,
     FailureCode,
@@ -97,7 +97,7 @@ class NLAServer(Endpoint[ServerContext]):
         self._response_flags = response_flags
         self._options = options
         self._context: ServerContext | None = None
-        self._state = State.EXPECT_X224
+        self._state = RDPState.EXPECT_X224
 
     @property
     def context(self) -> ServerContext | None:
@@ -120,12 +120,12 @@ class NLAServer(Endpoint[ServerContext]):
                 self._requested(tpdu, events)
                 data = self._buffer.take_rest()
             context = self._context = ServerContext(**self._options)
-            self._state = State.EXPECT_CREDSSP
+            self._state = RDPState.EXPECT_CREDSSP
             if not data:
                 return
-        if self._state is State.EXPECT_CREDSSP:
+        if self._state is RDPState.EXPECT_CREDSSP:
             self._credssp(context, data, events)
-        elif self._state is State.DECIDE_AUTHORIZATION:
+        elif self._state is RDPState.DECIDE_AUTHORIZATION:
             self._wait(context, data)
         else:
             self._request_inside(context, data, events)
@@ -177,7 +177,7 @@ class NLAServer(Endpoint[ServerContext]):
                 section="[MS-RDPBCGR] 2.2.1.2.1",
                 token=context.shutdown(),
             )
-        self._state = State.DECIDE_AUTHORIZATION
+        self._state = RDPState.DECIDE_AUTHORIZATION
         events.append(AuthorizationRequired(identity, credentials))
 
     def _wait(self, context: ServerContext, data: bytes) -> None:
@@ -197,7 +197,7 @@ class NLAServer(Endpoint[ServerContext]):
             LocalProtocolError: it is not due.
         """
         context = self._context
-        if self._state is not State.DECIDE_AUTHORIZATION or context is None:
+        if self._state is not RDPState.DECIDE_AUTHORIZATION or context is None:
             raise LocalProtocolError(f"authorize() is not due: this end is to {self._state.value}")
         events: list[Event] = []
         try:
@@ -210,7 +210,7 @@ class NLAServer(Endpoint[ServerContext]):
                     "the user was authenticated, but is not authorized to log on", token=context.shutdown()
                 )
             if self._approach is Approach.DIRECT:
-                self._state = State.EXPECT_X224_INSIDE
+                self._state = RDPState.EXPECT_X224_INSIDE
                 self._request_inside(context, b"", events)
             else:
                 self._complete(self._early, events)
@@ -244,5 +244,5 @@ class NLAServer(Endpoint[ServerContext]):
     def _complete(self, unused: bytes, events: list[Event]) -> None:
         self.unused_data = unused
         self._early = b""
-        self._state = State.COMPLETE
+        self._state = RDPState.COMPLETE
         events.append(Completed(self.authorization))

@@ -1,7 +1,7 @@
 """SPNEGO (RFC 4178, [MS-SPNG]): the token codec, the initiator and the acceptor, around any mechanism."""
 
 from credssp.spnego.acceptor import SpnegoAcceptor
-from credssp.spnego.candidate import Candidate, Skipped
+from credssp.spnego.candidate import Candidate, SkippedCandidate
 from credssp.spnego.initiator import SpnegoInitiator
 from credssp.spnego.mech_types import MECHANISM_NAMES, OID
 from credssp.spnego.tokens import NegHints, NegState, NegTokenInit, NegTokenResp, decode
@@ -14,7 +14,7 @@ __all__ = [
     "NegState",
     "NegTokenInit",
     "NegTokenResp",
-    "Skipped",
+    "SkippedCandidate",
     "SpnegoAcceptor",
     "SpnegoInitiator",
     "decode",

@@ -9,7 +9,7 @@ from credssp.errors import CredSSPError
 from credssp.mechanism import SpnegoMechanism
 from credssp.mechanism_name import MechanismName
 
-__all__ = ["Candidate", "Skipped"]
+__all__ = ["Candidate", "SkippedCandidate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
+class SkippedCandidate:
     """A mechanism that could not start.
 
     Attributes:

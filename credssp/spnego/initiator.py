@@ -31,7 +31,7 @@ from credssp.errors import (
 from credssp.mechanism import MAX_LEGS, SpnegoMechanism
 from credssp.mechanism_name import MechanismName
 from credssp.security_context import SecurityContext
-from credssp.spnego.candidate import Candidate, Skipped
+from credssp.spnego.candidate import Candidate, SkippedCandidate
 from credssp.spnego.mech_types import mechanism_of
 from credssp.spnego.tokens import NegState, NegTokenInit, NegTokenResp
 from credssp.status import SecurityStatus
@@ -61,7 +61,7 @@ class SpnegoInitiator(SecurityContext):
         candidates: Sequence[Candidate],
         *,
         bare: Collection[MechanismName] = (),
-        skipped: Sequence[Skipped] = (),
+        skipped: Sequence[SkippedCandidate] = (),
     ) -> None:
         super().__init__()
         self.skipped = tuple(skipped)
@@ -121,7 +121,7 @@ class SpnegoInitiator(SecurityContext):
                 token = mechanism.step(None)
                 break
             except CredSSPError as error:
-                skipped.append(Skipped(candidate.name, error))
+                skipped.append(SkippedCandidate(candidate.name, error))
                 candidates.pop(0)
         self.skipped = tuple(skipped)
         if not candidates:

@@ -19,7 +19,7 @@ from typing import Any, Final, Self, Unpack
 
 from credssp.accounts import MemoryAccounts
 from credssp.credentials import DelegatedCredentials, PasswordCredentials
-from credssp.drivers.aio import Session
+from credssp.drivers.aio import AsyncSession
 from credssp.drivers.rdp import start_server
 from credssp.drivers.rdp_service import (
     Authorize,
@@ -203,7 +203,7 @@ class RDPServer(Delegations[Delegation, Refusal]):
                 self._changed.notify_all()
             await self._stop.wait()
 
-    async def _handle(self, session: Session[NLAServer]) -> None:
+    async def _handle(self, session: AsyncSession[NLAServer]) -> None:
         received = self._received.get(session.endpoint, bytearray())
         try:
             async with asyncio.timeout(self._hold):

@@ -22,7 +22,7 @@ from credssp.winrm.errors import (
 )
 from credssp.winrm.handler import WinRMRequest, WinRMResponse
 from credssp.winrm.header import challenge_token, format_token, request_token
-from credssp.winrm.server import LegResult, LoginState, ServerConnection
+from credssp.winrm.server import LegAnswer, LoginState, ServerConnection
 from credssp.winrm.session import ClientSession, Encryption
 
 __all__ = [
@@ -35,7 +35,7 @@ __all__ = [
     "Encryption",
     "HTTPStatusError",
     "Leg",
-    "LegResult",
+    "LegAnswer",
     "LoginError",
     "LoginState",
     "NotOfferedError",

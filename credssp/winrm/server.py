@@ -29,7 +29,7 @@ from credssp.identity import Identity
 from credssp.tls.settings import ServerTLS
 from credssp.winrm.encryption import DEFAULT_MAX_BODY, SOAP, Encrypted, Plaintext, decrypt, encrypt
 
-__all__ = ["LegResult", "LoginState", "ServerConnection"]
+__all__ = ["LegAnswer", "LoginState", "ServerConnection"]
 
 _TLS_LEGS: Final = 4
 """Beyond the messages of the engine: two flights, and two polls of a client that waits for ours."""
@@ -45,7 +45,7 @@ class LoginState(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class LegResult:
+class LegAnswer:
     """What a leg came to.
 
     Attributes:
@@ -90,7 +90,7 @@ class ServerConnection:
     def __repr__(self) -> str:
         return f"<ServerConnection to {self.state.value}>"
 
-    def receive(self, token: bytes) -> LegResult:
+    def receive(self, token: bytes) -> LegAnswer:
         """Take the token of a leg.
 
         Raises:
@@ -114,11 +114,11 @@ class ServerConnection:
                 raise RemoteProtocolError("octets behind the last message of the login", section="[MS-CSSP] 3.1.5")
         except CredSSPError as error:
             self._fail()
-            return LegResult(error.token, error=error)
+            return LegAnswer(error.token, error=error)
         if not context.complete:
-            return LegResult(result.token)
+            return LegAnswer(result.token)
         self.state = LoginState.DECIDE
-        return LegResult(result.token, complete=True)
+        return LegAnswer(result.token, complete=True)
 
     def authorize(self) -> None:
         """Say that who logged on may use the service.

@@ -23,7 +23,7 @@ from credssp.dissect.http_layer import HTTPLayer
 from credssp.dissect.model import MAX_EVENTS, Conversation, Event, Sender
 from credssp.dissect.streams import Piece
 from credssp.dissect.tls.keylog import Secrets
-from credssp.dissect.tls.session import TLSSession
+from credssp.dissect.tls.session import TLSReader
 from credssp.dissect.transcript import read_transcript
 from credssp.exchange.opening import LogonSecrets
 from credssp.kerberos.view import kerberos_fields, kerberos_name
@@ -225,7 +225,7 @@ def test_a_gap_in_front_of_a_long_piece_counts_once() -> None:
 
 def test_records_that_hold_nothing_do_not_wait_without_end() -> None:
     secrets = Secrets()
-    session = TLSSession(secrets, lambda *_: None, lambda *_: None)
+    session = TLSReader(secrets, lambda *_: None, lambda *_: None)
     session.feed("client", b"\x16\x03\x03\x00\x04\x01\0\0\0", None)
     for _ in range(100):
         session.feed("client", b"\x17\x03\x03\x00\x00" * 200, None)
@@ -235,7 +235,7 @@ def test_records_that_hold_nothing_do_not_wait_without_end() -> None:
 
 
 def test_the_search_for_a_record_behind_a_gap_takes_linear_time() -> None:
-    session = TLSSession(Secrets(), lambda *_: None, lambda *_: None)
+    session = TLSReader(Secrets(), lambda *_: None, lambda *_: None)
     session.gap("client", 1)
     began = time.process_time()
     session.feed("client", bytes(1 << 21), None)
@@ -255,7 +255,7 @@ import io, resource, sys, time, tracemalloc
 sys.path.insert(0, sys.argv[1])
 from credssp.dissect.dissector import read_stream
 from credssp.dissect.tls.keylog import Secrets
-from credssp.dissect.tls.session import TLSSession
+from credssp.dissect.tls.session import TLSReader
 from tests.dissect.captures import Connection, START, pcap
 from tests.dissect.logins import log_on
 import struct

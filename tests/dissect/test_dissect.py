@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from credssp.dissect.connections import Connections
+from credssp.dissect.connections import TCPConnections
 from credssp.dissect.container import MAX_BLOCK
 from credssp.dissect.dissector import dissect
 from credssp.dissect.errors import CaptureError
@@ -360,7 +360,7 @@ def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     report = take_apart(pcap(interleave(*many)), login)
     assert len(report["conversations"]) >= 10
     assert any("more than 3 connections" in problem for each in report["conversations"] for problem in each["problems"])
-    assert isinstance(Connections(Secrets(), lambda _: None), Connections)
+    assert isinstance(TCPConnections(Secrets(), lambda _: None), TCPConnections)
 
 
 @pytest.mark.parametrize(

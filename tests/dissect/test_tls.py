@@ -11,7 +11,7 @@ from credssp.dissect.errors import CaptureError
 from credssp.dissect.model import Sender
 from credssp.dissect.tls import session as tls_session
 from credssp.dissect.tls.keylog import Secrets
-from credssp.dissect.tls.session import TLSSession
+from credssp.dissect.tls.session import TLSReader
 from credssp.dissect.tls.suites import find_suite, suite_name
 from credssp.secret import Secret
 from tests.dissect.captures import Said
@@ -51,7 +51,7 @@ class Opened:
     def __init__(self, secrets: Secrets | None = None) -> None:
         self.plain: dict[Sender, bytes] = {"client": b"", "server": b""}
         self.told: list[tuple[Sender, str]] = []
-        self.session = TLSSession(secrets or Secrets(), self._deliver, self._notify)
+        self.session = TLSReader(secrets or Secrets(), self._deliver, self._notify)
 
     def _deliver(self, sender: Sender, data: bytes, _: int | None) -> None:
         self.plain[sender] += data

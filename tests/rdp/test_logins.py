@@ -33,9 +33,9 @@ from credssp.rdp import (
     NLAClient,
     NLAServer,
     Protocol,
+    RDPState,
     RequestFlags,
     ResponseFlags,
-    State,
 )
 from credssp.status import NTStatus, SecurityStatus
 from credssp.wire.ts_request import TSRequest
@@ -82,7 +82,7 @@ def deliver(data: bytes, end: Any, events: list[Any], piece: int, other: Any, ve
             if any(isinstance(event, AuthorizationRequired) for event in new):
                 events += end.authorize(verdict)
         except CredSSPError as error:
-            if error.token and other.state not in (State.COMPLETE, State.FAILED):
+            if error.token and other.state not in (RDPState.COMPLETE, RDPState.FAILED):
                 with pytest.raises(CredSSPError) as caught:
                     other.receive(error.token)
                 error.other = caught.value  # type: ignore[attr-defined]
@@ -309,7 +309,7 @@ def test_wrong_password_with_error_code() -> None:
     told = caught.value.other  # type: ignore[attr-defined]
     assert isinstance(told, PeerRefusedError)
     assert told.ntstatus == NTStatus.STATUS_LOGON_FAILURE
-    assert (c.state, s.state) == (State.FAILED, State.FAILED)
+    assert (c.state, s.state) == (RDPState.FAILED, RDPState.FAILED)
 
 
 @pytest.mark.parametrize("version", [2, 5])
@@ -426,7 +426,7 @@ def test_noise_ends_at_the_first_octet(noise: bytes, piece: int) -> None:
     for end in (c, s):
         with pytest.raises(RemoteProtocolError, match="does not speak RDP"):
             end.receive(noise[:piece])
-        assert end.state is State.FAILED
+        assert end.state is RDPState.FAILED
 
 
 @pytest.mark.parametrize("tail", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0" * 100, b"\x15\x03\x03\x00\x02\x02\x28"])
@@ -519,7 +519,7 @@ def test_a_client_that_closes_before_its_request_inside_tls() -> None:
     c, s = client(approach=Approach.DIRECT), server()
     c._encoded_request = b""
     exchange(c, s)
-    assert s.state is State.EXPECT_X224_INSIDE
+    assert s.state is RDPState.EXPECT_X224_INSIDE
     with pytest.raises(PeerClosedError, match="before its Connection Request"):
         s.receive(c.context.shutdown())
 

@@ -15,7 +15,15 @@ from credssp.errors import AuthenticationError
 from credssp.exchange.fixture import Fixture, load_all
 from credssp.ntlm.challenge import NTLMTarget
 from credssp.policy import DelegationPolicy
-from credssp.rdp import ConnectionConfirm, ConnectionRequest, NegotiationResponse, NLAClient, NLAServer, Protocol, State
+from credssp.rdp import (
+    ConnectionConfirm,
+    ConnectionRequest,
+    NegotiationResponse,
+    NLAClient,
+    NLAServer,
+    Protocol,
+    RDPState,
+)
 from credssp.rdp.tpkt import TPKTBuffer
 
 FIXTURES = [f for f in load_all(Path(__file__).parents[2] / "fixtures") if f.name.startswith("freerdp-")]
@@ -65,7 +73,7 @@ def test_our_confirm_replayed(fixture: Fixture) -> None:
     server = NLAServer()
     server.receive(request)
     assert server.data_to_send() == confirm
-    assert server.state is State.EXPECT_CREDSSP
+    assert server.state is RDPState.EXPECT_CREDSSP
     assert server.request is not None
     assert server.request.cookie == "alice"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from credssp import ClientTLS, PasswordCredentials, ServerTLS
 from credssp.winrm import ClientLogin, ClientSettings, ServerConnection, format_token, request_token
-from credssp.winrm.server import LegResult
+from credssp.winrm.server import LegAnswer
 from tests.winrm.servers import ACCOUNTS, DOMAIN, PASSWORD, USER
 
 ALICE = PasswordCredentials(USER, PASSWORD, domain=DOMAIN)
@@ -22,7 +22,7 @@ def connection(**options: Any) -> ServerConnection:
     return ServerConnection(accounts=ACCOUNTS, **options)
 
 
-def leg(server: ServerConnection, header: str) -> LegResult:
+def leg(server: ServerConnection, header: str) -> LegAnswer:
     token = request_token([header])
     assert token is not None
     return server.receive(token)

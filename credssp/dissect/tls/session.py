@@ -23,7 +23,7 @@ from credssp.dissect.tls.schedule import DirectionKeys, key_block, next_secret, 
 from credssp.dissect.tls.suites import Suite, find_suite, suite_name
 from credssp.errors import DecodeError
 
-__all__ = ["Notify", "TLSSession"]
+__all__ = ["Notify", "TLSReader"]
 
 CHANGE_CIPHER_SPEC: Final = 20
 ALERT: Final = 21
@@ -82,7 +82,7 @@ class _Side:
         self.queue.clear()
 
 
-class TLSSession:
+class TLSReader:
     """Opens a connection if a key for it is there.
 
     Attributes:
