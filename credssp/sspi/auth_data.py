@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from credssp.account import AccountStore
 from credssp.credentials import (
@@ -28,8 +28,6 @@ __all__ = [
     "SchannelCred",
     "SecWinntAuthIdentity",
 ]
-
-SEC_WINNT_AUTH_IDENTITY_UNICODE: Final = 2
 
 
 class CredsspSubmitType(enum.IntEnum):

@@ -282,7 +282,7 @@ Type = sspi.CredsspSubmitType
         ({"auth_data": sspi.CredsspCred(type=99)}, UNKNOWN),  # type: ignore[arg-type]
         ({"auth_data": sspi.CredsspCred(spnego_cred="alice")}, UNKNOWN),  # type: ignore[arg-type]
         ({"auth_data": sspi.CredsspCred(type=Type.CREDSSP_CERTIFICATE_CREDS, spnego_cred=IDENTITY)}, UNKNOWN),
-        ({"auth_data": sspi.CredsspCred(spnego_cred=sspi.SecWinntAuthIdentity("a", "b", b"short"))}, UNKNOWN),  # type: ignore[arg-type]
+        ({"auth_data": sspi.CredsspCred(spnego_cred=sspi.SecWinntAuthIdentity("a", "b", b"short"))}, UNKNOWN),
         ({"auth_data": sspi.CredsspCred(spnego_cred=sspi.SecWinntAuthIdentity("a", package_list="digest"))}, UNKNOWN),
         ({"auth_data": sspi.CredsspCred(schannel_cred="x")}, UNKNOWN),  # type: ignore[arg-type]
         ({"auth_data": sspi.CredsspCred(schannel_cred=sspi.SchannelCred(version=3))}, UNKNOWN),
@@ -357,7 +357,7 @@ def test_default_credentials_are_those_of_the_last_logon() -> None:
 def test_nt_hash_logs_on_and_is_not_delegated() -> None:
     from credssp.nt_hash import nt_hash
 
-    identity = sspi.SecWinntAuthIdentity("alice", "LAB", nt_hash("correct horse"), "ntlm")  # type: ignore[arg-type]
+    identity = sspi.SecWinntAuthIdentity("alice", "LAB", nt_hash("correct horse"), "ntlm")
     both = make()
     both.client.credential = credential(both.client.authority, sspi.CredsspCred(spnego_cred=identity))
     both.run()

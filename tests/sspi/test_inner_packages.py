@@ -111,7 +111,7 @@ def test_inner_packages_answer_attributes(package: str) -> None:
     assert not both.client.attributes & sspi.ISC_RET_MUTUAL_AUTH, "NTLM does not know which server it is"
     assert both.client.attributes & sspi.ISC_RET_INTEGRITY
     names = both.client.authority.query_credentials_attributes(both.client.credential, sspi.SECPKG_CRED_ATTR_NAMES)
-    assert names.user_name == "LAB\\alice"  # type: ignore[attr-defined]
+    assert names.user_name == "LAB\\alice"
     assert both.client.authority.free_credentials_handle(both.client.credential) is OK
 
 
@@ -313,7 +313,7 @@ def test_ntlm_context_is_exported_and_imported() -> None:
     authority.encrypt_message(both.client.context, 0, message, 0)
     authority.decrypt_message(imported, message, 0)
     assert message[1].data == b"to the new process"
-    assert authority.query_context_attributes(imported, sspi.SECPKG_ATTR_SIZES).max_signature == 16  # type: ignore[attr-defined]
+    assert authority.query_context_attributes(imported, sspi.SECPKG_ATTR_SIZES).max_signature == 16
     assert (
         refused(authority.query_context_attributes, imported, sspi.SECPKG_ATTR_NAMES).status
         is S.SEC_E_UNSUPPORTED_FUNCTION
@@ -407,7 +407,7 @@ def test_tsssp_exchanges_bare_ts_requests() -> None:
         is S.SEC_E_UNSUPPORTED_FUNCTION
     )
     names = both.client.authority.query_credentials_attributes(both.client.credential, sspi.SECPKG_CRED_ATTR_NAMES)
-    assert names.user_name == "LAB\\alice"  # type: ignore[attr-defined]
+    assert names.user_name == "LAB\\alice"
     assert refused(both.client.authority.query_credentials_attributes, both.client.credential, 99).parameter
     for side in (both.client, both.server):
         assert refused(call, side, token(b"x"), SecBuffer()).status is S.SEC_E_OUT_OF_SEQUENCE
@@ -560,7 +560,7 @@ def test_schannel_is_tls_alone(protocols: int) -> None:
     assert refused(both.client.query, sspi.SECPKG_ATTR_NAMES).status is S.SEC_E_UNSUPPORTED_FUNCTION
     assert both.client.query(sspi.SECPKG_ATTR_PACKAGE_INFO).package_info.rpc_id == 14
     names = both.client.authority.query_credentials_attributes(both.client.credential, sspi.SECPKG_CRED_ATTR_NAMES)
-    assert names.user_name == ""  # type: ignore[attr-defined]
+    assert names.user_name == ""
     # There is no renegotiation, and asking for one harms nothing.
     error = refused(both.client.leg)
     assert (error.status, error.parameter) == (S.SEC_E_UNSUPPORTED_FUNCTION, "phContext")

@@ -71,13 +71,11 @@ class SessionCache:
             entry = self._entries.get(target.casefold())
             if entry is None:
                 return None
-            if self._clock() >= entry.expires:
-                del self._entries[target.casefold()]
-                return None
-            if (entry.process, entry.logon_id, entry.credential) != (self._process(), logon_id, credential):
+            live = self._clock() < entry.expires
+            if live and (entry.process, entry.logon_id, entry.credential) != (self._process(), logon_id, credential):
                 return None
             del self._entries[target.casefold()]
-            return entry.session
+            return entry.session if live else None
 
     def clear(self) -> None:
         """Forget everything: the credential handle is freed."""

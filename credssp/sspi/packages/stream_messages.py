@@ -202,9 +202,10 @@ def _check(session: StreamSession, buffers: Sequence[SecBuffer], kinds: list[int
         raise unsupported("phContext", "made with CONNECTION and without STREAM: it does not format messages")
     if sequence:
         raise refuse("MessageSeqNo", "reserved, must be 0", _S.SEC_E_INVALID_PARAMETER)
-    if [buffer.buffer_type for buffer in buffers] != kinds:
-        wanted, found = (", ".join(map(buffer_type_name, row)) for row in (kinds, [b.buffer_type for b in buffers]))
-        raise bad_token("pMessage", f"the buffers are {wanted}, in this order, not {found}")
+    found = [buffer.buffer_type for buffer in buffers]
+    if found != kinds:
+        wanted, given = (", ".join(map(buffer_type_name, row)) for row in (kinds, found))
+        raise bad_token("pMessage", f"the buffers are {wanted}, in this order, not {given}")
 
 
 def _hand_out(buffers: Sequence[SecBuffer], *parts: memoryview) -> None:
