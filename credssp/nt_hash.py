@@ -19,7 +19,7 @@ def md4(data: bytes) -> bytes:
 
     Four steps of a round are written out, which takes a third less than one loop over all 48: a client pays for this
     at every login. The Boolean functions are the usual shorter forms of the RFC's: z ^ x & (y ^ z) for its F, and
-    x & y | z & (x | y) for its G.
+    x & y | z & (x | y) for its G. A rotated word keeps bits above its 32: nothing moves them down before the next mask.
     """
     m = 0xFFFFFFFF
     a, b, c, d = 0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476
@@ -29,31 +29,31 @@ def md4(data: bytes) -> bytes:
         before = a, b, c, d
         for k in (0, 4, 8, 12):
             a = a + (d ^ b & (c ^ d)) + x[k] & m
-            a = (a << 3 | a >> 29) & m
+            a = a << 3 | a >> 29
             d = d + (c ^ a & (b ^ c)) + x[k + 1] & m
-            d = (d << 7 | d >> 25) & m
+            d = d << 7 | d >> 25
             c = c + (b ^ d & (a ^ b)) + x[k + 2] & m
-            c = (c << 11 | c >> 21) & m
+            c = c << 11 | c >> 21
             b = b + (a ^ c & (d ^ a)) + x[k + 3] & m
-            b = (b << 19 | b >> 13) & m
+            b = b << 19 | b >> 13
         for k in (0, 1, 2, 3):
             a = a + (b & c | d & (b | c)) + x[k] + 0x5A827999 & m
-            a = (a << 3 | a >> 29) & m
+            a = a << 3 | a >> 29
             d = d + (a & b | c & (a | b)) + x[k + 4] + 0x5A827999 & m
-            d = (d << 5 | d >> 27) & m
+            d = d << 5 | d >> 27
             c = c + (d & a | b & (d | a)) + x[k + 8] + 0x5A827999 & m
-            c = (c << 9 | c >> 23) & m
+            c = c << 9 | c >> 23
             b = b + (c & d | a & (c | d)) + x[k + 12] + 0x5A827999 & m
-            b = (b << 13 | b >> 19) & m
+            b = b << 13 | b >> 19
         for k in (0, 2, 1, 3):
             a = a + (b ^ c ^ d) + x[k] + 0x6ED9EBA1 & m
-            a = (a << 3 | a >> 29) & m
+            a = a << 3 | a >> 29
             d = d + (a ^ b ^ c) + x[k + 8] + 0x6ED9EBA1 & m
-            d = (d << 9 | d >> 23) & m
+            d = d << 9 | d >> 23
             c = c + (d ^ a ^ b) + x[k + 4] + 0x6ED9EBA1 & m
-            c = (c << 11 | c >> 21) & m
+            c = c << 11 | c >> 21
             b = b + (c ^ d ^ a) + x[k + 12] + 0x6ED9EBA1 & m
-            b = (b << 15 | b >> 17) & m
+            b = b << 15 | b >> 17
         a, b, c, d = a + before[0] & m, b + before[1] & m, c + before[2] & m, d + before[3] & m
     return struct.pack("<4I", a, b, c, d)
 

@@ -40,17 +40,16 @@ CLIENT_SEALING: Final = b"session key to client-to-server sealing key magic cons
 SERVER_SEALING: Final = b"session key to server-to-client sealing key magic constant\0"
 
 
+md5 = functools.partial(hashlib.md5, usedforsecurity=False)
+"""MD5 as the protocol requires it, available in FIPS mode."""
+
+
 def hmac_md5(key: bytes, data: bytes) -> bytes:
     """Return HMAC_MD5(key, data), 16 octets."""
     try:
         return hmac.digest(key, data, "md5")
     except ValueError:  # FIPS mode: HMAC over OpenSSL's MD5 is refused, MD5 itself is not
         return hmac.new(key, data, md5).digest()
-
-
-def md5(data: bytes = b"") -> hashlib._Hash:
-    """Return an MD5 object; the protocol leaves no choice, so this works in FIPS mode."""
-    return hashlib.md5(data, usedforsecurity=False)
 
 
 def derive_key(exported_session_key: bytes, magic: bytes) -> bytes:

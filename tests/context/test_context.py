@@ -214,6 +214,17 @@ def test_steps_after_the_end_lose_nothing() -> None:
 # Credentials
 
 
+@pytest.mark.parametrize("mechanism", ["ntlm", "negotiate"])
+@pytest.mark.parametrize("options", [{}, {"workstation": "PC-17"}])
+def test_server_is_told_the_workstation_that_was_set_and_none_by_default(
+    mechanism: str, options: dict[str, str]
+) -> None:
+    client, server = make_client(mechanism=mechanism, **options), make_server()
+    login(client, server)
+    assert server.identity is not None
+    assert server.identity.workstation == options.get("workstation", "")
+
+
 def test_an_nt_hash_logs_on_and_delegates_nothing() -> None:
     client, server = make_client(NTHashCredentials("alice", nt_hash("secret"), domain="LAB")), make_server()
     login(client, server)
