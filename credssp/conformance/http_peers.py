@@ -61,7 +61,11 @@ class _Session:
 
 @dataclass
 class MemoryWinRMClientTarget:
-    """`credssp.winrm.ClientSession` as a target; attributes as `MemoryClientTarget`."""
+    """`credssp.winrm.ClientSession` as a target; attributes as `MemoryClientTarget`.
+
+    Attributes:
+        encrypt: whether it encrypts messages, as over http it must.
+    """
 
     name: str = "credssp.winrm.ClientSession"
     account: LogonAccount = TEST_ACCOUNT
@@ -69,6 +73,7 @@ class MemoryWinRMClientTarget:
     timeout: float = 1.0
     target_name: str = "HTTP/srv.lab.test"
     service_keys: tuple[ServiceKey, ...] = ()
+    encrypt: bool = True
 
     def start(self, setup: Setup, answer: RdpAnswer) -> Link:
         """Start a login with an encrypted message behind it."""
@@ -80,7 +85,7 @@ class MemoryWinRMClientTarget:
             min_version=setup.min_version,
             policy=DelegationPolicy.deny_all() if setup.deny else None,
         )
-        session = ClientSession(settings, "srv.lab.test", encrypt=True)
+        session = ClientSession(settings, "srv.lab.test", encrypt=self.encrypt)
         return HttpServerLink(_Session(session, b"<soap/>" + b" " * (40_000 if setup.large_message else 0)))
 
     def request(self, link: Link) -> bytes:  # noqa: ARG002  # nothing stands in front

@@ -1,59 +1,48 @@
-"""Peers that are wrong in one way each, made from ours: what the catalogue must notice.
+"""Peers that are wrong in one way each: what the catalogue must notice.
 
-A mutant takes our context and changes one method of its engine, the way a careless implementation would have it.
+Most are scripts of a scripted peer (`tests.conformance.scripted`): a careful peer, but for a check that is left out or
+a message that is another. The rest are our own contexts, set up or wrapped in another way.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from credssp import binding
 from credssp.accounts import MemoryAccounts
+from credssp.conformance import mutate
 from credssp.conformance.links import MemoryPeer
-from credssp.conformance.memory import TEST_ACCOUNT, MemoryClientTarget, MemoryServerTarget
-from credssp.conformance.scripted_server import certificate_of
+from credssp.conformance.memory import TARGET_NAME, TEST_ACCOUNT, MemoryClientTarget, MemoryServerTarget
+from credssp.conformance.scripted_client import ScriptedClient
+from credssp.conformance.scripted_server import ScriptedServer, certificate_of
 from credssp.conformance.setup import Setup
 from credssp.context import ClientContext, ServerContext
 from credssp.credentials import PasswordCredentials
-from credssp.engine.client import ClientEngine
-from credssp.engine.events import CredentialsReceived, Event
-from credssp.engine.server import ServerEngine
-from credssp.engine.state import Step
 from credssp.errors import CredSSPError
 from credssp.policy import DelegationPolicy
 from credssp.tls.settings import ServerTLS
 from credssp.wire.der import write_explicit, write_octet_string, write_sequence
 from credssp.wire.ts_request import TSRequest
+from tests.conformance import scripted
 
-TARGET = "TERMSRV/srv.lab.test"
+ACCOUNTS = MemoryAccounts({(TEST_ACCOUNT.domain, TEST_ACCOUNT.username): TEST_ACCOUNT.password})
+CREDENTIALS = PasswordCredentials(TEST_ACCOUNT.username, TEST_ACCOUNT.password, domain=TEST_ACCOUNT.domain)
+Make = Callable[[], Any]
+
+
+# Our own contexts
 
 
 class Peer:
-    """A context whose engine is changed when it is there."""
+    """A context as a `MemoryPeer`."""
 
     refusals: Sequence[type[BaseException]] = (CredSSPError,)
     ended = False
 
-    def __init__(self, context: Any, engine_class: type | None, *, speaks_first: bool) -> None:
+    def __init__(self, context: Any, *, speaks_first: bool) -> None:
         self.context = context
         self.speaks_first = speaks_first
-        if engine_class is not None:
-            start = context._start
-
-            def changed() -> Any:
-                if isinstance(context, ServerContext):
-                    engine = start()
-                    engine.__class__ = engine_class
-                    return engine
-                # The client's first message leaves with the engine's birth: the class has to be in place before.
-                from unittest import mock
-
-                with mock.patch("credssp.context.client.ClientEngine", engine_class):
-                    return start()
-
-            context._start = changed
 
     @property
     def complete(self) -> bool:
@@ -67,157 +56,6 @@ class Peer:
 
     def eof(self) -> None:
         self.context.receive_eof()
-
-
-def server(
-    engine_class: type | None = None, *, peer: type[Peer] = Peer, tls: ServerTLS | None = None, **options: Any
-) -> MemoryServerTarget:
-    def make(setup: Setup) -> MemoryPeer:
-        arguments: dict[str, Any] = {
-            "accounts": MemoryAccounts({(TEST_ACCOUNT.domain, TEST_ACCOUNT.username): TEST_ACCOUNT.password}),
-            "certificate": certificate_of(setup.key_type),
-            "mechanisms": ("ntlm",),
-            "min_version": setup.min_version,
-            "tls": tls,
-        }
-        return peer(ServerContext(**(arguments | options)), engine_class, speaks_first=False)
-
-    return MemoryServerTarget("mutant", make)
-
-
-def client(engine_class: type | None = None, *, peer: type[Peer] = Peer, **options: Any) -> MemoryClientTarget:
-    def make(setup: Setup) -> MemoryPeer:
-        arguments: dict[str, Any] = {
-            "target_name": TARGET,
-            "mechanism": "negotiate" if setup.form == "spnego" else "ntlm",
-            "min_version": setup.min_version,
-            "policy": DelegationPolicy.deny_all() if setup.deny else None,
-        }
-        credentials = PasswordCredentials(TEST_ACCOUNT.username, TEST_ACCOUNT.password, domain=TEST_ACCOUNT.domain)
-        return peer(ClientContext(credentials, **(arguments | options)), engine_class, speaks_first=True)
-
-    return MemoryClientTarget("mutant", make)
-
-
-# Servers
-
-
-class NoVerification(ServerEngine):
-    """Takes whatever the client's pubKeyAuth says."""
-
-    def _bind(self, key: bytes, token: bytes | None, events: list[Event]) -> None:
-        with contextlib.suppress(CredSSPError):
-            self.mechanism.unwrap(key)
-        self._advance(Step.CLIENT_KEY_VERIFIED)
-        answer = self.mechanism.wrap(binding.server_value(self._effective, self._nonce, self._public_key))
-        step = Step.SEND_NEGO_AND_KEY if token else Step.SEND_KEY
-        self._send(
-            step, TSRequest(self._own_version, nego_tokens=(token,) if token else None, pub_key_auth=answer), events
-        )
-
-
-class FormByNonce(ServerEngine):
-    """Chooses the form by whether there is a nonce, and not by the version."""
-
-    @property
-    def _effective(self) -> int:
-        return 6 if self._nonce else 4
-
-    def _note_nonce(self, nonce: bytes | None) -> None:
-        self._nonce = nonce if nonce is not None else self._nonce
-
-
-class AnyNonce(ServerEngine):
-    """Does not look at the size of the nonce."""
-
-    def _note_nonce(self, nonce: bytes | None) -> None:
-        self._nonce = nonce if nonce is not None else self._nonce
-
-
-class AnyVersion(ServerEngine):
-    """Takes every version, and lets it change."""
-
-    def _note_version(self, version: int) -> None:
-        self.peer_version = None
-        with contextlib.suppress(CredSSPError):
-            super()._note_version(version)
-
-
-class Echo(ServerEngine):
-    """Answers an error with the client's own message, edited."""
-
-    _last = TSRequest(6)
-
-    def _take(self, message: TSRequest, events: list[Event]) -> None:
-        self._last = message
-        super()._take(message, events)
-
-    def _failure_message(self, error_code: int) -> bytes:
-        last = self._last
-        return TSRequest(
-            6, nego_tokens=last.nego_tokens, pub_key_auth=last.pub_key_auth, error_code=error_code
-        ).encode()
-
-
-class FiveOctets(ServerEngine):
-    """Writes errorCode as a number without a sign."""
-
-    def _failure_message(self, error_code: int) -> bytes:
-        number = b"\x02\x05\x00" + error_code.to_bytes(4, "big")
-        return write_sequence(write_explicit(0, b"\x02\x01\x06"), write_explicit(4, number))
-
-
-class Mute(ServerEngine):
-    """Says nothing of an error."""
-
-    def _failure_message(self, error_code: int) -> bytes:
-        return b""
-
-
-class SameHash(ServerEngine):
-    """Answers with the client's hash."""
-
-    def _bind(self, key: bytes, token: bytes | None, events: list[Event]) -> None:
-        real = binding.server_value
-        binding.server_value = binding.client_value  # type: ignore[assignment]
-        try:
-            super()._bind(key, token, events)
-        finally:
-            binding.server_value = real
-
-
-class AnyCredentials(ServerEngine):
-    """Does not look at what was delegated."""
-
-    def _receive_auth_info(self, auth_info: bytes, events: list[Event]) -> None:
-        self._advance(Step.CREDENTIALS_OPENED)
-        events.append(CredentialsReceived(PasswordCredentials.empty()))
-
-    def _message(self, data: bytes, events: list[Event]) -> None:
-        if self._state.name == "EXPECT_CREDENTIALS":
-            self._advance(Step.RECV_AUTH_INFO)
-            self._receive_auth_info(b"", events)
-            return
-        super()._message(data, events)
-
-
-class Version7(ServerEngine):
-    """Says it has a version that does not exist."""
-
-    def _send(self, step: Step, message: TSRequest, events: list[Event]) -> None:
-        import dataclasses
-
-        super()._send(step, dataclasses.replace(message, version=7), events)
-
-
-class Restless(ServerEngine):
-    """Says another version in every message."""
-
-    def _send(self, step: Step, message: TSRequest, events: list[Event]) -> None:
-        import dataclasses
-
-        version = 6 if message.pub_key_auth is None else 5
-        super()._send(step, dataclasses.replace(message, version=version), events)
 
 
 class Hanging(Peer):
@@ -241,174 +79,181 @@ class Crashing(Peer):
             raise IndexError("list index out of range") from None
 
 
-class Slicing(Peer):
-    """Sends a TSRequest in pieces."""
+def server(*, peer: type[Peer] = Peer, tls: ServerTLS | None = None, **options: Any) -> MemoryServerTarget:
+    def make(setup: Setup) -> MemoryPeer:
+        arguments: dict[str, Any] = {
+            "accounts": ACCOUNTS,
+            "certificate": certificate_of(setup.key_type),
+            "mechanisms": ("ntlm",),
+            "min_version": setup.min_version,
+            "tls": tls,
+        }
+        return peer(ServerContext(**(arguments | options)), speaks_first=False)
 
-    def __init__(self, context: Any, engine_class: type | None, *, speaks_first: bool) -> None:
-        super().__init__(context, engine_class, speaks_first=speaks_first)
-        write = context._channel.write
-
-        class Channel:
-            def __getattr__(self, name: str) -> Any:
-                return getattr(channel, name)
-
-            def write(self, data: bytes) -> None:
-                write(data[:10])
-                write(data[10:])
-
-        channel = context._channel
-        context._channel = Channel()
+    return MemoryServerTarget("mutant", make)
 
 
-class LongLengths(Peer):
-    """Writes lengths that are not the shortest."""
+def client(*, peer: type[Peer] = Peer, **options: Any) -> MemoryClientTarget:
+    def make(setup: Setup) -> MemoryPeer:
+        arguments: dict[str, Any] = {
+            "target_name": TARGET_NAME,
+            "mechanism": "negotiate" if setup.form == "spnego" else "ntlm",
+            "min_version": setup.min_version,
+            "policy": DelegationPolicy.deny_all() if setup.deny else None,
+        }
+        return peer(ClientContext(CREDENTIALS, **(arguments | options)), speaks_first=True)
 
-    def __init__(self, context: Any, engine_class: type | None, *, speaks_first: bool) -> None:
-        super().__init__(context, engine_class, speaks_first=speaks_first)
-        channel = context._channel
-
-        class Channel:
-            def __getattr__(self, name: str) -> Any:
-                return getattr(channel, name)
-
-            def write(self, data: bytes) -> None:
-                size = 2 if data[1] < 0x80 else 2 + (data[1] & 0x7F)
-                channel.write(b"\x30\x83" + (len(data) - size).to_bytes(3, "big") + data[size:])
-
-        context._channel = Channel()
+    return MemoryClientTarget("mutant", make)
 
 
-# Clients
+# What scripts are made of
 
 
-class Trusting(ClientEngine):
-    """Does not look at the server's pubKeyAuth."""
-
-    def _verify_server(self, received: bytes) -> None:
-        pass
-
-    def _decide(self) -> None:
-        pass  # the policy would notice that nothing has authenticated the server
+def echo(message: TSRequest, _: int, status: int) -> bytes:
+    """A refusal made by editing the client's message."""
+    return TSRequest(6, nego_tokens=message.nego_tokens, pub_key_auth=message.pub_key_auth, error_code=status).encode()
 
 
-class Mirror(ClientEngine):
-    """Takes its own octets back."""
-
-    def _verify_server(self, received: bytes) -> None:
-        if received != self._own_key_auth:
-            super()._verify_server(received)
-
-    def _decide(self) -> None:
-        pass
+def five_octets(_: TSRequest, __: int, status: int) -> bytes:
+    """ErrorCode as a number without a sign."""
+    return mutate.raw_error_code(TSRequest(6), b"\0" + status.to_bytes(4, "big"))
 
 
-class EitherForm(ClientEngine):
-    """Takes the key plus 1 in every version, and its own hash, too."""
-
-    def _verify_server(self, received: bytes) -> None:
-        received = self._unwrap(received)
-        wanted = [make(v, self._nonce, self._public_key) for v in (2, 6) for make in VALUES]
-        assert received in wanted or len(received) == len(self._public_key)
+def mute(_: TSRequest, __: int, ___: int) -> bytes:
+    """A close without a word."""
+    return b""
 
 
-VALUES: tuple[Callable[[int, bytes, bytes], bytes], ...] = (binding.server_value, binding.client_value)
+def sliced(_: object, message: TSRequest) -> tuple[bytes, ...]:
+    """A message in two TLS writes."""
+    data = message.encode()
+    return data[:10], data[10:]
 
 
-class SameNonce(ClientEngine):
-    """Always has the same nonce."""
-
-    def _receive_nego(self, token: bytes, events: list[Event]) -> None:
-        self._random = bytes
-        super()._receive_nego(token, events)
+def long_length(_: object, message: TSRequest) -> bytes:
+    """A message whose outer length is not the shortest."""
+    return mutate.long_outer_length(message, 3)
 
 
-class Deaf(ClientEngine):
-    """Does not look at errorCode."""
-
-    def _message(self, data: bytes, events: list[Event]) -> None:
-        import dataclasses
-
-        message = TSRequest.decode(data)
-        super()._message(dataclasses.replace(message, error_code=None).encode(), events)
+def no_verification() -> MemoryServerTarget:
+    """A server that takes any pubKeyAuth."""
+    return scripted.server("key")
 
 
-class Hasty(ClientEngine):
-    """Sends the credentials together with pubKeyAuth."""
-
-    def _send(self, step: Step, message: TSRequest, events: list[Event]) -> None:
-        import dataclasses
-
-        if message.pub_key_auth is not None:
-            sealed = self.mechanism.wrap(self._credentials.to_wire().encode())
-            message = dataclasses.replace(message, auth_info=sealed)
-        super()._send(step, message, events)
+def client_hash(peer: ScriptedServer) -> bytes:
+    return binding.client_value(peer.effective, peer.nonce, peer.public_key)
 
 
-class Terminated(ClientEngine):
-    """Ends texts in U+0000."""
-
-    def _finish(self, token: bytes | None, key: bytes, events: list[Event]) -> None:
-        credentials = self._credentials
-        assert isinstance(credentials, PasswordCredentials)
-        self._credentials = PasswordCredentials(
-            credentials.username + "\0", credentials.password.reveal() + "\0", domain=credentials.domain + "\0"
-        )
-        super()._finish(token, key, events)
+def own_octets(peer: ScriptedClient, message: TSRequest) -> bool:
+    return message.pub_key_auth == peer.own_key_auth
 
 
-class OldFriend(ClientEngine):
-    """Has no lowest version, and lets the server's change."""
-
-    def _note_version(self, version: int) -> None:
-        self.peer_version = None
-        with contextlib.suppress(CredSSPError):
-            super()._note_version(version)
+def either_form(peer: ScriptedClient, _: TSRequest) -> bool:
+    values = (binding.server_value, binding.client_value)
+    wanted = [value(version, peer.nonce, peer.public_key) for version in (2, 6) for value in values]
+    return peer.server_key in wanted or len(peer.server_key or b"") == len(peer.public_key)
 
 
-class Alone(ClientEngine):
-    """Sends the last token alone."""
-
-    def _send(self, step: Step, message: TSRequest, events: list[Event]) -> None:
-        import dataclasses
-
-        if step is Step.SEND_NEGO_AND_KEY:
-            token = dataclasses.replace(message, pub_key_auth=None, client_nonce=None)
-            from credssp.engine.events import Send
-
-            events.append(Send(token.encode()))
-            message = dataclasses.replace(message, nego_tokens=None)
-        super()._send(step, message, events)
+def over_zeros(peer: ScriptedClient, _: TSRequest) -> bool:
+    return peer.server_key == binding.server_value(peer.effective, bytes(32), peer.public_key)
 
 
-class ForeignNonce(ClientEngine):
-    """Takes the server's nonce for its own."""
-
-    def _note_nonce(self, nonce: bytes | None) -> None:
-        self._nonce = nonce or self._nonce
+def over_the_servers_nonce(peer: ScriptedClient, message: TSRequest) -> bool:
+    return peer.server_key == binding.server_value(6, message.client_nonce or b"", peer.public_key)
 
 
-class WholeCertificateKey(ClientEngine):
-    """Binds to the BIT STRING with its first octet, as a careless reading of "SubjectPublicKey" has it."""
-
-    def _receive_nego(self, token: bytes, events: list[Event]) -> None:
-        key = self._public_key
-        self._public_key = b"\0" + key
-        super()._receive_nego(token, events)
-        self._public_key = key
+def with_credentials(peer: ScriptedClient, message: TSRequest) -> TSRequest:
+    return mutate.replaced(message, auth_info=peer.wrap(CREDENTIALS.to_wire().encode()))
 
 
-class SpareTuple(ClientEngine):
-    """Sends two sets of credentials."""
-
-    def _finish(self, token: bytes | None, key: bytes, events: list[Event]) -> None:
-        real = self.mechanism.wrap
-        mechanism: Any = self.mechanism
-        mechanism.wrap = lambda data: real(write_sequence(data[4:] if data[1] >= 0x80 else data[2:], _extra()))
-        try:
-            super()._finish(token, key, events)
-        finally:
-            del mechanism.wrap
+def other_key(peer: ScriptedClient) -> bytes:
+    """The BIT STRING with its first octet, as a careless reading of "SubjectPublicKey" has it."""
+    return binding.client_value(peer.effective, peer.nonce, b"\0" + peer.public_key)
 
 
-def _extra() -> bytes:
-    return write_explicit(2, write_octet_string(b"more"))
+def terminated() -> bytes:
+    """Texts that end in U+0000."""
+    texts = PasswordCredentials("alice\0", "secret\0", domain="LAB\0")
+    return texts.to_wire().encode()
+
+
+def two_sets() -> bytes:
+    """TSCredentials with a third member."""
+    data = CREDENTIALS.to_wire().encode()
+    body = data[2 + (data[1] & 0x7F if data[1] & 0x80 else 0) :]
+    return write_sequence(body, write_explicit(2, write_octet_string(b"more")))
+
+
+SERVERS: list[tuple[str, Make, str]] = [
+    ("takes any pubKeyAuth", no_verification, "PKA24-02 PKA24-10 PKA56-04 PKA56-17 PKA56-22 PKA56-23"),
+    (
+        "no nonce, old form",
+        lambda: scripted.server("nonce", form=lambda peer: 6 if peer.nonce else 4),
+        "PKA24-09 PKA24-10 PKA56-10",
+    ),
+    ("any size of nonce", lambda: scripted.server("nonce"), "PKA56-11"),
+    ("any version", lambda: scripted.server("lowest version", "version changes"), "VER-09 VER-11 VER-13"),
+    ("echoes in errors", lambda: scripted.server(refusal=echo), "ERR-04 ERR-16"),
+    ("errorCode without a sign", lambda: scripted.server(refusal=five_octets), "ERR-05"),
+    ("no errorCode", lambda: scripted.server(refusal=mute), "ERR-01 ERR-02"),
+    (
+        "answers with the client's hash",
+        lambda: scripted.server(key_value=client_hash),
+        "PKA56-03 PKA24-03 VER-03 VER-05 PKA56-13",
+    ),
+    (
+        "takes any authInfo",
+        lambda: scripted.server("credentials", "version changes"),
+        "CRED-07 CRED-08 CRED-09 VER-13",
+    ),
+    ("version 7", lambda: scripted.server(version=7), "VER-01"),
+    ("version that changes", lambda: scripted.server(key_version=5), "VER-02"),
+    (
+        "waits after errors",
+        lambda: server(peer=Hanging),
+        "TSREQ-03 TSREQ-13 TSREQ-16 TSREQ-21 TSREQ-24 PKA56-04 ERR-17 TLS-06 CRED-07 ERR-03",
+    ),
+    (
+        "crashes after errors",
+        lambda: server(peer=Crashing),
+        "TSREQ-03 TSREQ-13 TSREQ-16 TSREQ-21 PKA56-09 CRED-07 ERR-01 SPNEGO-03",
+    ),
+    ("messages in pieces", lambda: scripted.server(challenge=sliced, key=sliced), "TSREQ-18"),
+    ("long lengths", lambda: scripted.server(challenge=long_length, key=long_length), "TSREQ-01"),
+    ("resumes sessions", lambda: server(tls=ServerTLS(resumption=True)), "TLS-02"),
+    ("TLS 1.2 only", lambda: server(tls=ServerTLS(maximum="1.2")), "TLS-03"),
+    ("up to version 4", lambda: server(max_version=4), "VER-09"),
+]
+
+CLIENTS: list[tuple[str, Make, str]] = [
+    (
+        "does not verify the server",
+        lambda: scripted.client("key"),
+        "CRED-01 PKA24-04 PKA24-05 PKA24-06 PKA56-05 PKA56-06 PKA56-07 PKA56-08 PKA56-16 TLS-07",
+    ),
+    ("takes its own octets back", lambda: scripted.client(accepts=own_octets), "PKA56-07"),
+    ("takes either form", lambda: scripted.client(accepts=either_form), "PKA24-04 PKA24-05 PKA56-06 PKA56-16"),
+    (
+        "the same nonce",
+        lambda: scripted.client(
+            nonce=bytes(32), key_value=lambda peer: peer.client_value(nonce=bytes(32)), accepts=over_zeros
+        ),
+        "PKA56-01",
+    ),
+    (
+        "deaf to errorCode",
+        lambda: scripted.client(heard=lambda message: mutate.replaced(message, error_code=None)),
+        "ERR-08",
+    ),
+    ("credentials with pubKeyAuth", lambda: scripted.client(key=with_credentials), "CRED-02 CRED-04"),
+    ("texts with U+0000", lambda: scripted.client(credentials=terminated()), "CRED-03"),
+    ("no lowest version", lambda: scripted.client("lowest version", "version changes"), "VER-10 VER-11 VER-14"),
+    ("the last token alone", lambda: scripted.client(separate_key=True), "SPNEGO-09"),
+    ("the server's nonce", lambda: scripted.client(accepts=over_the_servers_nonce), "PKA56-14"),
+    ("binds to something else", lambda: scripted.client(key_value=other_key), "PKA24-01 PKA56-02 VER-03 VER-07"),
+    ("more than one set of credentials", lambda: scripted.client(credentials=two_sets()), "CRED-19"),
+    ("no policy", lambda: client(policy=None, delegate=True), "CRED-06"),
+    ("crashes", lambda: client(peer=Crashing), "TSREQ-03 PKA56-05 ERR-06"),
+    ("messages in pieces", lambda: scripted.client(first=sliced, key=sliced, auth=sliced), "TSREQ-18"),
+    ("long lengths", lambda: scripted.client(first=long_length, key=long_length, auth=long_length), "TSREQ-01"),
+]

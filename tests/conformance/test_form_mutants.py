@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,27 +14,23 @@ from credssp.conformance.http import HttpRequest
 from credssp.conformance.http_peers import MemoryWinRMClientTarget
 from credssp.conformance.links import Link
 from credssp.conformance.memory import TEST_ACCOUNT
-from credssp.conformance.peers import own_rdp_client, own_rdp_server, own_server
+from credssp.conformance.peers import own_rdp_server, own_server
 from credssp.conformance.rule import Role, Verdict
 from credssp.conformance.run import ServerRun
 from credssp.conformance.runner import check_client, check_exchanges, check_server
+from credssp.conformance.scripted_client import ScriptedClient
+from credssp.conformance.scripted_server import NAMES
 from credssp.conformance.setup import RdpAnswer, Setup
-from credssp.errors import CredSSPError, DecodeError
+from credssp.errors import CredSSPError
 from credssp.exchange.recorded_login import RecordedLogin
-from credssp.ntlm import acceptor as ntlm_acceptor
-from credssp.ntlm import crypto
-from credssp.ntlm import initiator as ntlm_initiator
-from credssp.ntlm.proof import logon_failure
-from credssp.ntlm.session import NTLMSession
-from credssp.rdp.client import NLAClient
-from credssp.rdp.negotiation import NegotiationResponse, Protocol
-from credssp.rdp.server import NLAServer
-from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
-from credssp.spnego import NegTokenInit, NegTokenResp
-from credssp.spnego import acceptor as spnego_acceptor
-from credssp.spnego import initiator as spnego_initiator
-from credssp.spnego import tokens as spnego_tokens
+from credssp.ntlm.acceptor import NTLMAcceptor
+from credssp.rdp.negotiation import NegotiationFailure, NegotiationResponse, Protocol
+from credssp.rdp.x224 import ConnectionConfirm
+from credssp.spnego import OID, Candidate, NegTokenInit, NegTokenResp
+from credssp.wire.ts_request import TSRequest
 from tests.conformance import mutants as m
+from tests.conformance import scripted
+from tests.conformance.ntlm_service import ntlm
 from tests.conformance.test_mutants import caught, full
 from tests.conformance.test_own_peers import winrm_loopback
 
@@ -45,103 +40,88 @@ Patch = pytest.MonkeyPatch
 # SPNEGO
 
 
-def test_peers_that_refuse_members_of_later_versions(monkeypatch: Patch) -> None:
-    def strict(reader: Any, contents: Any, known: int, field: str) -> Any:
-        return contents
-
-    monkeypatch.setattr(spnego_tokens, "_without_extensions", strict)
-    caught(check_server(m.server(), rules=["CSSP-SPNEGO-28"]), "SPNEGO-28")
-    caught(check_client(m.client(), rules=["CSSP-SPNEGO-28"]), "SPNEGO-28")
+def tags(message: TSRequest) -> list[int]:
+    """Tags of the members of the SPNEGO token in a message, if there is one."""
+    return mutate.spnego_tags((message.nego_tokens or (b"",))[0])
 
 
-def refusing(test: Callable[[bytes, NegTokenInit], bool]) -> type[NegTokenInit]:
-    class Strict(NegTokenInit):
-        @classmethod
-        def decode(cls, token: bytes) -> NegTokenInit:
-            found = NegTokenInit.decode(token)
-            if test(token, found):
-                raise DecodeError("not taken here", field="NegTokenInit")
-            return found
+def server_refusing(unwanted: Callable[[TSRequest], bool]) -> Any:
+    """A server that refuses messages like these."""
 
-    return Strict
+    def heard(message: TSRequest) -> TSRequest:
+        return mutate.replaced(message, version=0) if unwanted(message) else message
+
+    return scripted.server(heard=heard)
 
 
-def test_a_server_that_looks_at_req_flags(monkeypatch: Patch) -> None:
-    strict = refusing(lambda token, _: 0xA1 in mutate.spnego_tags(token))
-    monkeypatch.setattr(spnego_acceptor, "NegTokenInit", strict)
-    caught(check_server(m.server(), rules=["CSSP-SPNEGO-29"]), "SPNEGO-29")
+def client_refusing(unwanted: Callable[[TSRequest], bool]) -> Any:
+    """A client that stops at messages like these."""
+    return scripted.client(heard=lambda message: mutate.replaced(message, version=0) if unwanted(message) else message)
 
 
-def test_a_server_that_refuses_hints(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(spnego_acceptor, "NegTokenInit", refusing(lambda _, init: init.neg_hints is not None))
-    caught(check_server(m.server(), rules=["CSSP-SPNEGO-30"]), "SPNEGO-30")
+def test_peers_that_refuse_members_of_later_versions() -> None:
+    caught(check_server(server_refusing(lambda each: 0xA9 in tags(each)), rules=["CSSP-SPNEGO-28"]), "SPNEGO-28")
+    caught(check_client(client_refusing(lambda each: 0xA9 in tags(each)), rules=["CSSP-SPNEGO-28"]), "SPNEGO-28")
 
 
-def test_a_client_that_follows_a_later_mechanism(monkeypatch: Patch) -> None:
-    choose = spnego_initiator.SpnegoInitiator._choose
+@pytest.mark.parametrize(("rule", "tag"), [("29", 0xA1), ("30", 0xA3)])
+def test_a_server_that_looks_at_req_flags_or_hints(rule: str, tag: int) -> None:
+    def unwanted(message: TSRequest) -> bool:
+        token = (message.nego_tokens or (b"",))[0]
+        return token[:1] == b"\x60" and tag in tags(message)
 
-    def gullible(self: Any, reply: NegTokenResp) -> bytes | None:
-        self._legs = 1
-        return choose(self, reply)
-
-    monkeypatch.setattr(spnego_initiator.SpnegoInitiator, "_choose", gullible)
-    caught(check_client(m.client(), rules=["CSSP-SPNEGO-31"]), "SPNEGO-31")
+    caught(check_server(server_refusing(unwanted), rules=[f"CSSP-SPNEGO-{rule}"]), f"SPNEGO-{rule}")
 
 
-def test_a_client_that_does_not_obey_request_mic(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(spnego_initiator.SpnegoInitiator, "_make_mic", lambda *_, **__: None)
-    monkeypatch.setattr(spnego_initiator.SpnegoInitiator, "_check_mic_not_missing", lambda _: None)
-    monkeypatch.setattr(spnego_acceptor.SpnegoAcceptor, "_mic_demanded", lambda *_: False)
-    caught(check_client(m.client(), rules=["CSSP-SPNEGO-32"]), "SPNEGO-32")
+def test_a_client_that_follows_a_later_mechanism() -> None:
+    def kerberos(message: TSRequest) -> bool:
+        token = (message.nego_tokens or (b"",))[0]
+        return token[:1] == b"\xa1" and NegTokenResp.decode(token).supported_mech == OID.KERBEROS
+
+    caught(check_client(client_refusing(kerberos), rules=["CSSP-SPNEGO-31"]), "SPNEGO-31")
 
 
-def test_a_client_without_framing(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(spnego_initiator, "NegTokenInit", functools.partial(NegTokenInit, framed=False))
-    caught(check_client(m.client(), rules=["CSSP-SPNEGO-33"]), "SPNEGO-33")
+def test_a_client_that_does_not_obey_request_mic() -> None:
+    caught(check_client(scripted.client(mic="none"), rules=["CSSP-SPNEGO-32"]), "SPNEGO-32")
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda reply: dataclasses.replace(reply, neg_state=None),
-        lambda reply: dataclasses.replace(reply, supported_mech="1.2.3.4"),
-    ],
-)
-def test_a_server_whose_first_reply_is_wrong(monkeypatch: Patch, change: Callable[[NegTokenResp], Any]) -> None:
-    answer = spnego_acceptor.SpnegoAcceptor._answer
+def init_as(change: Callable[[NegTokenInit], bytes]) -> Callable[[ScriptedClient, TSRequest], TSRequest]:
+    """Return what puts another NegTokenInit into the first message, where it has one."""
 
-    def wrong(self: Any, mechanism: Any, token: Any, mic: Any, *, supported_mech: str | None = None) -> NegTokenResp:
-        reply = answer(self, mechanism, token, mic, supported_mech=supported_mech)
-        return reply if supported_mech is None else change(reply)
+    def edit(peer: ScriptedClient, message: TSRequest) -> TSRequest:
+        if not peer.script.in_spnego:
+            return message
+        token = NegTokenInit.decode((message.nego_tokens or (b"",))[0])
+        return mutate.replaced(message, nego_tokens=(change(token),))
 
-    monkeypatch.setattr(spnego_acceptor.SpnegoAcceptor, "_answer", wrong)
-    caught(check_server(m.server(), rules=["CSSP-SPNEGO-34"]), "SPNEGO-34")
+    return edit
 
 
-def test_a_client_with_req_flags(monkeypatch: Patch) -> None:
-    class Flagged(NegTokenInit):
-        def encode(self) -> bytes:
-            return mutate.spnego_init(self, bytes.fromhex("a10403020640"))
+def test_a_client_without_framing() -> None:
+    unframed = init_as(lambda token: dataclasses.replace(token, framed=False).encode())
+    caught(check_client(scripted.client(first=unframed), rules=["CSSP-SPNEGO-33"]), "SPNEGO-33")
 
-    monkeypatch.setattr(spnego_initiator, "NegTokenInit", Flagged)
-    caught(check_client(m.client(), rules=["CSSP-SPNEGO-35"]), "SPNEGO-35")
+
+@pytest.mark.parametrize("change", [{"neg_state": None}, {"supported_mech": "1.2.3.4"}])
+def test_a_server_whose_first_reply_is_wrong(change: dict[str, Any]) -> None:
+    def edit(token: bytes) -> bytes:
+        if token.startswith(b"NTLMSSP"):
+            return token
+        return dataclasses.replace(NegTokenResp.decode(token), **change).encode()
+
+    caught(check_server(scripted.server(challenge_token=edit), rules=["CSSP-SPNEGO-34"]), "SPNEGO-34")
+
+
+def test_a_client_with_req_flags() -> None:
+    flagged = init_as(lambda token: mutate.spnego_init(token, bytes.fromhex("a10403020640")))
+    caught(check_client(scripted.client(first=flagged), rules=["CSSP-SPNEGO-35"]), "SPNEGO-35")
 
 
 # NTLM
 
 
-def test_a_client_that_does_not_need_names(monkeypatch: Patch) -> None:
-    def answer(self: Any, challenge: bytes, credentials: Any) -> Any:
-        from credssp.conformance.ntlm import NTLMClient
-
-        client = NTLMClient(account=TEST_ACCOUNT)
-        client.negotiate()
-        return client.authenticate(challenge), client.session
-
-    monkeypatch.setattr(ntlm_initiator.NTLMInitiator, "_authenticate", answer)
-    # Its MIC is wrong, and the suite's acceptor would stop there.
-    monkeypatch.setattr(ntlm_acceptor, "verify_mic", lambda *_: None)
-    caught(check_client(m.client(), rules=["CSSP-SPNEGO-36"]), "SPNEGO-36")
+def test_a_client_that_does_not_need_names() -> None:
+    caught(check_client(scripted.client(), rules=["CSSP-SPNEGO-36"]), "SPNEGO-36")
 
 
 def judged_as_client(edit: Callable[[bytes], bytes] = bytes, **ntlm: Any) -> Callable[[str], Verdict]:
@@ -177,45 +157,32 @@ def test_recorded_clients_that_leave_out_what_they_should_send() -> None:
     assert judged_as_client(other_pair)("40") is Verdict.LENIENT
 
 
+def flags(data: bytes, *, clear: int = 0, add: int = 0) -> bytes:
+    """Change the flags of a CHALLENGE."""
+    told = int.from_bytes(data[20:24], "little") & ~clear | add
+    return data[:20] + told.to_bytes(4, "little") + data[24:]
+
+
 @pytest.mark.parametrize(
     ("rule", "edit"),
     [
-        ("41", lambda data, flags: (data, flags & ~0x20000000)),
-        ("41", lambda data, flags: (data, flags & ~0x8000)),
-        ("42", lambda data, flags: (data[:32] + b"\1" + data[33:], flags)),
-        ("42", lambda data, flags: (data[:-4] + b"\x08\0\0\0", flags)),
-        ("43", lambda data, flags: (data, flags | 0x80)),
+        ("41", lambda data: flags(data, clear=0x20000000)),
+        ("41", lambda data: flags(data, clear=0x8000)),
+        ("42", lambda data: data[:32] + b"\1" + data[33:]),
+        ("42", lambda data: data[:-4] + b"\x08\0\0\0"),
+        ("43", lambda data: flags(data, add=0x80)),
     ],
 )
-def test_servers_with_a_wrong_challenge(monkeypatch: Patch, rule: str, edit: Callable[..., tuple[bytes, int]]) -> None:
-    build = ntlm_acceptor.build_challenge
-
-    def wrong(client_flags: int, *arguments: Any, **options: Any) -> tuple[bytes, int]:
-        data, flags = build(client_flags, *arguments, **options)
-        data, told = edit(data, flags)
-        return data[:20] + told.to_bytes(4, "little") + data[24:], flags
-
-    monkeypatch.setattr(ntlm_acceptor, "build_challenge", wrong)
-    monkeypatch.setattr(ntlm_acceptor, "check_flags", lambda *_: None)
-    monkeypatch.setattr(ntlm_acceptor, "NTLMSession", lambda key, _, *, role: NTLMSession(key, role=role))
-    caught(check_server(m.server(), rules=[f"CSSP-SPNEGO-{rule}"]), f"SPNEGO-{rule}")
+def test_servers_with_a_wrong_challenge(rule: str, edit: Callable[[bytes], bytes]) -> None:
+    target = scripted.server(mechanisms=ntlm(challenge=edit))
+    caught(check_server(target, rules=[f"CSSP-SPNEGO-{rule}"]), f"SPNEGO-{rule}")
 
 
-def test_a_server_that_needs_no_character_set(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(ntlm_acceptor, "check_flags", lambda *_: None)
-    caught(check_server(m.server(), rules=["CSSP-SPNEGO-44"]), "SPNEGO-44")
-
-
-def test_a_server_that_does_without_a_session_key(monkeypatch: Patch) -> None:
-    check = ntlm_acceptor.check_authenticate
-
-    def careless(message: Any, **options: Any) -> Any:
-        key = message.encrypted_session_key or bytes(16)
-        return check(dataclasses.replace(message, encrypted_session_key=key), **options)
-
-    monkeypatch.setattr(ntlm_acceptor, "check_authenticate", careless)
-    monkeypatch.setattr(ntlm_acceptor.crypto, "rc4", lambda key, data: crypto.KeyStream(key)(data) if data else key)
-    caught(check_server(m.server(), rules=["CSSP-SPNEGO-45"]), "SPNEGO-45")
+@pytest.mark.parametrize(("rule", "fault"), [("44", "flags"), ("45", "key"), ("47", "domain")])
+def test_a_server_without_a_check_of_ntlm(rule: str, fault: str) -> None:
+    """No character set, no session key; and a response without the domain, which is not taken."""
+    target = scripted.server(mechanisms=ntlm(**{fault: False}))
+    caught(check_server(target, rules=[f"CSSP-SPNEGO-{rule}"]), f"SPNEGO-{rule}")
 
 
 def test_a_server_to_which_case_matters() -> None:
@@ -227,42 +194,26 @@ def test_a_server_to_which_case_matters() -> None:
     caught(check_server(m.server(accounts=Exact()), rules=["CSSP-SPNEGO-46"]), "SPNEGO-46")
 
 
-def test_a_server_that_takes_no_response_without_the_domain(monkeypatch: Patch) -> None:
-    prove = ntlm_acceptor.prove
-
-    def strict(message: Any, candidates: Any, challenge: bytes) -> Any:
-        account, key = prove(message, candidates, challenge)
-        upper = crypto.upper_forms(message.username)[0]
-        own = crypto.ntowfv2(account.nt_hash.reveal(), upper, message.domain)
-        if crypto.hmac_md5(own, challenge + message.nt_response[16:]) != message.nt_response[:16]:
-            raise logon_failure()
-        return account, key
-
-    monkeypatch.setattr(ntlm_acceptor, "prove", strict)
-    caught(check_server(m.server(), rules=["CSSP-SPNEGO-47"]), "SPNEGO-47")
-
-
-def test_a_server_that_knows_max_lifetime(monkeypatch: Patch) -> None:
-    check = ntlm_acceptor.check_authenticate
-
-    def strict(message: Any, *, rules: Any, **options: Any) -> Any:
-        object.__setattr__(rules, "max_clock_skew", 36 * 3600 * 10_000_000)
-        return check(message, rules=rules, **options)
+def test_a_server_that_knows_max_lifetime() -> None:
+    def strict(_: object) -> list[Candidate]:
+        limit = 36 * 3600
+        return [Candidate("ntlm", OID.NTLM, lambda: NTLMAcceptor(m.ACCOUNTS, target=NAMES, max_clock_skew=limit))]
 
     rules = ["CSSP-SPNEGO-48"]
     assert check_server(m.server(), rules=rules).verdict_of("CSSP-SPNEGO-48") is Verdict.LENIENT
-    monkeypatch.setattr(ntlm_acceptor, "check_authenticate", strict)
-    assert check_server(m.server(), rules=rules).verdict_of("CSSP-SPNEGO-48") is Verdict.PASS
+    report = check_server(scripted.server(mechanisms=strict), rules=rules)
+    assert report.verdict_of("CSSP-SPNEGO-48") is Verdict.PASS
 
 
-def test_peers_that_do_not_count(monkeypatch: Patch) -> None:
-    def deaf(self: NTLMSession, data: bytes, *, exact: bool = False) -> bytes:
-        number = self._incoming.sequence.to_bytes(4, "little")
-        return data[:12] + number
+def uncounted(message: TSRequest) -> TSRequest:
+    """A pubKeyAuth under the number that is due, whatever it has."""
+    data = message.pub_key_auth
+    return message if data is None else mutate.replaced(message, pub_key_auth=data[:12] + bytes(4) + data[16:])
 
-    monkeypatch.setattr(NTLMSession, "_open", deaf)
-    caught(check_server(m.server(), rules=["CSSP-PKA56-24"]), "PKA56-24")
-    caught(check_client(m.client(), rules=["CSSP-PKA56-24"]), "PKA56-24")
+
+def test_peers_that_do_not_count() -> None:
+    caught(check_server(scripted.server(heard=uncounted), rules=["CSSP-PKA56-24"]), "PKA56-24")
+    caught(check_client(scripted.client(heard=uncounted), rules=["CSSP-PKA56-24"]), "PKA56-24")
 
 
 # RDP
@@ -307,72 +258,57 @@ def test_an_rdp_server_that_stays_open_after_a_failure() -> None:
         lambda data: b"\3\0\0\x14" + data[4:] if len(data) == 19 else b"\3\0\0\x0b" + data[4:],
     ],
 )
-def test_an_rdp_client_with_a_wrong_request(monkeypatch: Patch, edit: Callable[[bytes], bytes]) -> None:
-    encode = ConnectionRequest.encode
-    monkeypatch.setattr("credssp.conformance.client_run.ClientRun.baseline", lambda *_, **__: None)
-    monkeypatch.setattr(ConnectionRequest, "encode", lambda self: edit(encode(self)))
-    caught(check_client(own_rdp_client(), rules=["CSSP-NEG-16"]), "NEG-16")
+def test_an_rdp_client_with_a_wrong_request(edit: Callable[[bytes], bytes]) -> None:
+    target = scripted.client(rdp=edit(scripted.REQUEST.encode()))
+    caught(check_client(target, rules=["CSSP-NEG-16"]), "NEG-16")
 
 
-def test_an_rdp_server_that_stumbles_over_cookies(monkeypatch: Patch) -> None:
-    decode = ConnectionRequest.decode
-
-    def strict(tpdu: bytes) -> ConnectionRequest:
-        if b"Cookie" in tpdu:
-            raise DecodeError("a cookie", field="x224")
-        return decode(tpdu)
-
-    monkeypatch.setattr(ConnectionRequest, "decode", strict)
+def test_an_rdp_server_that_stumbles_over_cookies() -> None:
     rules = "NEG-17 NEG-18"
-    caught(check_server(own_rdp_server(), rules=full(rules)), rules)
+    target = scripted.server(rdp=lambda frame: b"" if b"Cookie" in frame else scripted.confirm(frame))
+    caught(check_server(target, rules=full(rules)), rules)
 
 
-def test_an_rdp_client_that_looks_at_the_reserved_flag(monkeypatch: Patch) -> None:
-    check = NLAClient._check
-
-    def strict(self: Any, answer: NegotiationResponse) -> None:
-        if int(answer.flags) & 4:
-            raise DecodeError("a flag", field="rdpNegRsp")
-        check(self, answer)
-
-    monkeypatch.setattr(NLAClient, "_check", strict)
-    caught(check_client(own_rdp_client(), rules=["CSSP-NEG-19"]), "NEG-19")
+def rdp_client(confirmed: Callable[[bytes], bool]) -> Any:
+    return scripted.client(rdp=scripted.REQUEST.encode(), confirmed=confirmed)
 
 
-def test_an_rdp_client_that_reads_no_lengths(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(
-        ConnectionConfirm, "decode", classmethod(lambda cls, _: cls(NegotiationResponse(Protocol.HYBRID)))
+def test_an_rdp_client_that_looks_at_the_reserved_flag() -> None:
+    def strict(frame: bytes) -> bool:
+        chosen = ConnectionConfirm.decode(frame[4:]).negotiation
+        return isinstance(chosen, NegotiationResponse) and not int(chosen.flags) & 4
+
+    caught(check_client(rdp_client(strict), rules=["CSSP-NEG-19"]), "NEG-19")
+
+
+def test_an_rdp_client_that_reads_no_lengths() -> None:
+    caught(check_client(rdp_client(lambda _: True), rules=["CSSP-NEG-20"]), "NEG-20")
+
+
+def test_an_rdp_server_that_takes_any_request_inside() -> None:
+    hybrid = ConnectionConfirm(NegotiationResponse(Protocol.HYBRID)).encode()
+    caught(
+        check_server(scripted.server(rdp=scripted.confirm, inside=lambda _: hybrid), rules=["CSSP-NEG-21"]), "NEG-21"
     )
-    caught(check_client(own_rdp_client(), rules=["CSSP-NEG-20"]), "NEG-20")
 
 
-def test_an_rdp_server_that_takes_any_request_inside(monkeypatch: Patch) -> None:
-    inside = NLAServer._request_inside
-    decode = ConnectionRequest.decode
+def test_an_rdp_server_with_negotiation_data_for_nobody() -> None:
+    refusal = ConnectionConfirm(NegotiationFailure(5)).encode()
+    asked = scripted.REQUEST.encode()
 
-    def anything(self: Any, data: bytes, events: Any) -> None:
-        with monkeypatch.context() as patch:
-            patch.setattr(
-                ConnectionRequest,
-                "decode",
-                lambda tpdu: dataclasses.replace(
-                    decode(tpdu), negotiation=dataclasses.replace(decode(tpdu).negotiation, protocols=Protocol.HYBRID)
-                ),
-            )
-            inside(self, data, events)
+    def answer(frame: bytes) -> bytes:
+        return scripted.confirm(frame) if len(frame) == len(asked) else refusal
 
-    monkeypatch.setattr(NLAServer, "_request_inside", anything)
-    caught(check_server(own_rdp_server(), rules=["CSSP-NEG-21"]), "NEG-21")
+    caught(check_server(scripted.server(rdp=answer), rules=["CSSP-NEG-14"]), "NEG-14")
 
 
-def test_an_rdp_server_with_negotiation_data_for_nobody(monkeypatch: Patch) -> None:
-    def refuse(self: Any, failure: Any, asked: Any) -> None:
-        from credssp.rdp.negotiation import NegotiationError, NegotiationFailure
-
-        raise NegotiationError("no", token=ConnectionConfirm(failure or NegotiationFailure(5)).encode())
-
-    monkeypatch.setattr(NLAServer, "_refuse", refuse)
-    caught(check_server(own_rdp_server(), rules=["CSSP-NEG-14"]), "NEG-14")
+def test_scripted_rdp_peers_without_a_fault_pass() -> None:
+    rules = full("NEG-14 NEG-15 NEG-17 NEG-18 NEG-21")
+    report = check_server(scripted.server(rdp=scripted.confirm), rules=rules)
+    assert [result.verdict for result in report.results] == [Verdict.PASS] * len(rules), report.explain()
+    rules = full("NEG-16 NEG-19 NEG-20")
+    report = check_client(rdp_client(scripted.takes), rules=rules)
+    assert [result.verdict for result in report.results] == [Verdict.PASS] * len(rules), report.explain()
 
 
 # WinRM

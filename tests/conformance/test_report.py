@@ -32,7 +32,7 @@ FIXTURES = Path(__file__).parents[2] / "fixtures"
 
 @pytest.fixture(scope="module")
 def bad() -> Report:
-    return check_server(mutants.server(mutants.NoVerification), rules=["CSSP-PKA56-*", "CSSP-CRED-11"])
+    return check_server(mutants.no_verification(), rules=["CSSP-PKA56-*", "CSSP-CRED-11"])
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ def test_expected_failures_do_not_count(tmp_path: Path, bad: Report) -> None:
     file = tmp_path / "expected.toml"
     file.write_text("[expected]\n" + "".join(f'"{rule}" = "known, reported"\n' for rule in (*wrong, "CSSP-PKA56-13")))
     expected = load_expected(file)
-    report = check_server(mutants.server(mutants.NoVerification), rules=["CSSP-PKA56-*"], expected=expected)
+    report = check_server(mutants.no_verification(), rules=["CSSP-PKA56-*"], expected=expected)
     assert report.ok
     assert "known     known, reported" in as_text(report)
     assert out_of_date(report, expected) == ["CSSP-PKA56-13"]

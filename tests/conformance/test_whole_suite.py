@@ -28,7 +28,8 @@ from credssp.tls.channel import TLSChannel
 from credssp.tls.settings import ServerTLS
 from credssp.wire.ts_request import TSRequest
 from tests.conformance import mutants as m
-from tests.conformance.test_mutants import CLIENTS, SERVERS, ids
+from tests.conformance.mutants import CLIENTS, SERVERS
+from tests.conformance.test_mutants import ids
 from tests.conformance.test_own_peers import winrm_loopback
 
 
@@ -127,19 +128,12 @@ def test_rdp_clients(behaviour: str) -> None:
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
 def test_contexts(behaviour: str) -> None:
-    sound(check_server(wrapped(m.server(m.AnyVersion), behaviour)))
-    sound(check_client(wrapped(m.client(m.OldFriend), behaviour)))
+    sound(check_server(wrapped(m.server(), behaviour)))
+    sound(check_client(wrapped(m.client(), behaviour)))
 
 
 def test_a_winrm_client_that_encrypts_nothing() -> None:
-    class Clear(MemoryWinRMClientTarget):
-        def start(self, setup: Setup, front: RdpAnswer) -> Link:
-            link = super().start(setup, front)
-            session = link.source._session  # type: ignore[attr-defined]
-            session._encrypt = False
-            return link
-
-    report = check_client(Clear(), rules=["CSSP-WINRM-*"])
+    report = check_client(MemoryWinRMClientTarget(encrypt=False), rules=["CSSP-WINRM-*"])
     sound(report)
     assert report.verdict_of("CSSP-WINRM-05") is Verdict.SKIP
 
