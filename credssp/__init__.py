@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from credssp.account import Account, AccountStore
     from credssp.accounts import CallbackAccounts, FileAccounts, MemoryAccounts
+    from credssp.config import ClientConfig, Limits, ServerConfig, Timeouts
     from credssp.context import ClientContext, ServerContext, StepResult
     from credssp.credentials import (
         CCacheCredentials,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
         RemoteGuardCredentials,
         SmartCardCredentials,
     )
-    from credssp.drivers.handshake import ConnectError, DeadlineError, Timeouts
+    from credssp.drivers.handshake import ConnectError, DeadlineError
     from credssp.errors import (
         AuthenticationError,
         BindingError,
@@ -60,6 +61,12 @@ _MODULES = {
         "FileAccounts",
         "MemoryAccounts",
     ),
+    "credssp.config": (
+        "ClientConfig",
+        "Limits",
+        "ServerConfig",
+        "Timeouts",
+    ),
     "credssp.context": (
         "ClientContext",
         "ServerContext",
@@ -78,7 +85,6 @@ _MODULES = {
     "credssp.drivers.handshake": (
         "ConnectError",
         "DeadlineError",
-        "Timeouts",
     ),
     "credssp.errors": (
         "AuthenticationError",
@@ -132,6 +138,7 @@ __all__ = [
     "CallbackAccounts",
     "CertificateCheck",
     "CertificateError",
+    "ClientConfig",
     "ClientContext",
     "ClientTLS",
     "ConnectError",
@@ -146,6 +153,7 @@ __all__ = [
     "Identity",
     "KeytabCredentials",
     "LimitExceededError",
+    "Limits",
     "LocalProtocolError",
     "LogonCredentials",
     "MemoryAccounts",
@@ -163,6 +171,7 @@ __all__ = [
     "SecurityStatus",
     "ServerAuthentication",
     "ServerCertificate",
+    "ServerConfig",
     "ServerContext",
     "ServerTLS",
     "SmartCardCredentials",

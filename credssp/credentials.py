@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -15,6 +16,7 @@ from credssp.wire.ts_remote_guard import TSRemoteGuardCreds, TSRemoteGuardPackag
 
 __all__ = [
     "CCacheCredentials",
+    "CredentialSource",
     "DelegatedCredentials",
     "KerberosCredentials",
     "KeytabCredentials",
@@ -27,11 +29,40 @@ __all__ = [
 ]
 
 
-def _split(username: str, domain: str) -> tuple[str, str]:
-    """Split ``DOMAIN\\user`` where no domain is given; a UPN stays whole, with an empty domain."""
-    if not domain and "\\" in username:
+class CredentialSource(enum.Enum):
+    """Where the credentials come from that are to be delegated."""
+
+    __hash__ = object.__hash__  # Enum's own is a function in Python
+
+    DEFAULT = "default"
+    """Those of the first sign-on to the machine."""
+    FRESH = "fresh"
+    """Those that the user was asked for, or that the application supplied, for this connection."""
+    SAVED = "saved"
+    """Those kept in Credential Manager or another store."""
+
+
+def _names(username: object, domain: object) -> tuple[str, str]:
+    """Split ``DOMAIN\\user``; a UPN stays whole, with an empty domain. Raises LocalProtocolError."""
+    if not isinstance(username, str):
+        raise LocalProtocolError(f"username is a str, not a {type(username).__name__}")
+    if not isinstance(domain, str):
+        raise LocalProtocolError(f"domain is a str, empty for none, not a {type(domain).__name__}")
+    if "\\" in username:
+        if domain:
+            raise LocalProtocolError("the domain is given twice: before the backslash in username, and as domain")
         domain, _, username = username.partition("\\")
+    if not username:
+        raise LocalProtocolError("username is empty")
     return username, domain
+
+
+def _box(name: str, value: object) -> Secret[str]:
+    """Box a text. Raises LocalProtocolError."""
+    text = value.reveal() if isinstance(value, Secret) else value
+    if not isinstance(text, str):
+        raise LocalProtocolError(f"{name} is a str, not a {type(text).__name__}")
+    return Secret(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +73,9 @@ class PasswordCredentials:
         username: the account; ``DOMAIN\\user`` is split, ``user@realm`` is left whole with an empty domain.
         password: the password; a plain `str` is boxed.
         domain: NetBIOS or DNS domain, empty for a local account or a UPN.
+
+    Raises:
+        LocalProtocolError: an empty user name, a domain in the user name and beside it, or a value of another type.
     """
 
     username: str
@@ -49,30 +83,24 @@ class PasswordCredentials:
     domain: str
 
     def __init__(self, username: str, password: str | Secret[str], *, domain: str = "") -> None:
-        username, domain = _split(username, domain)
+        self._fill(*_names(username, domain), _box("password", password))
+
+    def _fill(self, username: str, domain: str, password: Secret[str]) -> None:
         object.__setattr__(self, "username", username)
-        object.__setattr__(self, "password", password if isinstance(password, Secret) else Secret(password))
+        object.__setattr__(self, "password", password)
         object.__setattr__(self, "domain", domain)
 
     @classmethod
-    def from_wire(cls, message: TSPasswordCreds) -> PasswordCredentials:
-        """Take what was delegated as it is: a backslash in the user name belongs to the name.
-
-        rdesktop 1.9 counts the U+0000 at the end of its strings in (tests/interop/test_rdesktop.py).
-        """
-        password = message.password
-        if password.reveal().endswith("\0"):
-            password = Secret(password.reveal()[:-1])
+    def received(cls, username: str, password: Secret[str], domain: str) -> PasswordCredentials:
+        """Return what a peer sent, taken apart already: a backslash belongs to the user name, which may be empty."""
         made = object.__new__(cls)
-        object.__setattr__(made, "username", message.user_name.removesuffix("\0"))
-        object.__setattr__(made, "password", password)
-        object.__setattr__(made, "domain", message.domain_name.removesuffix("\0"))
+        made._fill(username, domain, password)
         return made
 
     @classmethod
     def empty(cls) -> PasswordCredentials:
         """Three empty strings: what goes over without DELEGATE and in Restricted Admin mode."""
-        return cls("", "")
+        return cls.received("", Secret(""), "")
 
     @property
     def is_empty(self) -> bool:
@@ -99,7 +127,7 @@ class NTHashCredentials:
     domain: str
 
     def __init__(self, username: str, nt_hash: bytes | str | Secret[bytes], *, domain: str = "") -> None:
-        username, domain = _split(username, domain)
+        username, domain = _names(username, domain)
         if isinstance(nt_hash, str):
             # "LM:NT" as other tools print it; the LM half is of no use here.
             digits = nt_hash.rpartition(":")[2].strip()
@@ -108,7 +136,7 @@ class NTHashCredentials:
             except ValueError:
                 nt_hash = b""
         box = Secret(nt_hash)
-        if len(box.reveal()) != 16:
+        if not isinstance(box.reveal(), bytes) or len(box.reveal()) != 16:
             raise LocalProtocolError("an NT hash is 16 octets, or 32 hexadecimal digits")
         object.__setattr__(self, "username", username)
         object.__setattr__(self, "nt_hash", box)
@@ -149,7 +177,7 @@ class KeytabCredentials:
 
 def _check_location(what: str, location: str) -> None:
     # An empty one would stand for the default, which is a thing to ask for and not to slip into.
-    if not location or "\0" in location:
+    if not isinstance(location, str) or not location or "\0" in location:
         raise LocalProtocolError(f"a {what} is named as TYPE:residual or by the path of a file")
 
 
@@ -178,7 +206,9 @@ class SmartCardCredentials:
     domain_hint: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "pin", Secret(self.pin))  # a plain `str` from untyped code must not show in the repr
+        object.__setattr__(
+            self, "pin", _box("pin", self.pin)
+        )  # a plain `str` from untyped code must not show in the repr
 
     def to_wire(self) -> TSCredentials:
         """Return the TSCredentials that delegates these."""
@@ -241,7 +271,13 @@ def from_wire(message: TSCredentials) -> DelegatedCredentials:
     """Turn a decoded TSCredentials into what callers use."""
     creds = message.credentials
     if isinstance(creds, TSPasswordCreds):
-        return PasswordCredentials.from_wire(creds)
+        # rdesktop 1.9 counts the U+0000 at the end of its strings in (tests/interop/test_rdesktop.py).
+        password = creds.password
+        if password.reveal().endswith("\0"):
+            password = Secret(password.reveal()[:-1])
+        return PasswordCredentials.received(
+            creds.user_name.removesuffix("\0"), password, creds.domain_name.removesuffix("\0")
+        )
     if isinstance(creds, TSSmartCardCreds):
         csp = creds.csp_data
         return SmartCardCredentials(

@@ -1,14 +1,12 @@
-"""What a login is asked for and what came of it: shared by ``credssp login`` and its transports."""
+"""What came of a login: shared by ``credssp login`` and its transports."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from credssp.context import ClientContext
-from credssp.credentials import DelegatedCredentials, LogonCredentials
-from credssp.engine.events import Observer
 from credssp.errors import (
     AuthenticationError,
     BindingError,
@@ -19,11 +17,9 @@ from credssp.errors import (
     PolicyError,
     VersionError,
 )
-from credssp.mechanism_name import MechanismChoice
 from credssp.status import SecurityStatus, describe
-from credssp.tls.settings import ClientTLS
 
-__all__ = ["LoginOutcome", "LoginRequest", "certificate_of", "context_facts", "exit_code", "key_type", "status_facts"]
+__all__ = ["LoginOutcome", "certificate_of", "context_facts", "exit_code", "key_type", "status_facts"]
 
 ACCEPTED, REFUSED, USAGE, UNREACHABLE, UNSAFE = range(5)
 
@@ -36,33 +32,6 @@ _BEFORE = {
 
 # What fails one of our own checks: nothing was delegated, or not to be trusted with more.
 _OURS = (BindingError, CertificateError, PolicyError, VersionError)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoginRequest:
-    """What to try.
-
-    Attributes:
-        credentials: what to authenticate with, or None for the Kerberos credential cache.
-        mechanism: as `credssp.ClientContext` takes it.
-        delegated: what goes to the server in place of `credentials`, or None.
-        delegate: whether credentials go to the server.
-        restricted_admin: ask for Restricted Admin mode (RDP).
-        min_version: lowest CredSSP version, or None for the default.
-        tls: how the certificate is checked.
-        timeout: seconds for the whole login.
-        observer: sees every TSRequest, or None.
-    """
-
-    credentials: LogonCredentials | None
-    delegated: DelegatedCredentials | None = None
-    mechanism: MechanismChoice = "auto"
-    delegate: bool = True
-    restricted_admin: bool = False
-    min_version: int | None = None
-    tls: ClientTLS = field(default_factory=ClientTLS)
-    timeout: float = 30.0
-    observer: Observer | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ import hashlib
 import time
 from typing import Any
 
-from credssp.cli._login import LoginOutcome, LoginRequest, certificate_of, context_facts, key_type, status_facts
+from credssp.cli._login import LoginOutcome, certificate_of, context_facts, key_type, status_facts
 from credssp.cli._targets import TargetURL
+from credssp.config import ClientConfig
 from credssp.context.probing import ProbeReport
 from credssp.drivers import blocking
 from credssp.drivers.handshake import ConnectError, Timeouts
-from credssp.drivers.rdp import NLAOptions
 from credssp.drivers.rdp_probe import probe as probe_server
 from credssp.errors import CredSSPError, TLSAlertError
 from credssp.rdp.client import LoginRefusedError, NLAClient, late_refusal
@@ -24,24 +24,13 @@ _SETTLE = 0.3
 """Seconds in which a server that selected HYBRID may still say no to what was delegated; it has no other way."""
 
 
-def log_on(target: TargetURL, request: LoginRequest) -> LoginOutcome:
+def log_on(target: TargetURL, request: ClientConfig) -> LoginOutcome:
     """Log on and close. Raises LocalProtocolError for a request that makes no sense."""
-    options: NLAOptions = {
-        "mechanism": request.mechanism,
-        "restricted_admin": request.restricted_admin,
-        "min_version": request.min_version,
-        "tls": request.tls,
-        "observer": request.observer,
-    }
-    if not request.restricted_admin:
-        options["delegate"] = request.delegate
-    if request.delegated is not None:
-        options["delegated_credentials"] = request.delegated
-    client = NLAClient(request.credentials, host=target.host, **options)
+    client = NLAClient(host=target.host, config=request)
     begin = time.monotonic()
     error: CredSSPError | None = None
     try:
-        _log_on(client, target, request.timeout)
+        _log_on(client, target, request.timeouts)
     except CredSSPError as failure:
         error = failure
     seconds = time.monotonic() - begin
@@ -52,14 +41,13 @@ def log_on(target: TargetURL, request: LoginRequest) -> LoginOutcome:
     return LoginOutcome(error, facts, seconds, refused=refused, certificate=certificate_of(client.context))
 
 
-def _log_on(client: NLAClient, target: TargetURL, timeout: float) -> None:
-    timeouts = Timeouts(connect=timeout, leg=timeout, login=timeout)
+def _log_on(client: NLAClient, target: TargetURL, timeouts: Timeouts) -> None:
     begin = time.monotonic()
     connection = blocking.open_socket(target.host, target.port, timeouts=timeouts)
-    left = timeout - (time.monotonic() - begin)
+    left = timeouts.login - (time.monotonic() - begin)
     with connection:
         if left <= 0:
-            raise ConnectError(f"no connection within {timeout:g} s")
+            raise ConnectError(f"no connection within {timeouts.login:g} s")
         session = blocking.log_on(connection, client, timeouts=Timeouts(leg=left, login=left))
         if client.authorization is None:
             _settle(session)
@@ -77,7 +65,7 @@ def _settle(session: blocking.Session[NLAClient]) -> None:
         raise refusal
 
 
-def _facts(client: NLAClient, request: LoginRequest) -> dict[str, Any]:
+def _facts(client: NLAClient, request: ClientConfig) -> dict[str, Any]:
     authorization = client.authorization
     negotiated = client.negotiated
     return context_facts(client.context) | {

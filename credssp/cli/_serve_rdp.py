@@ -13,7 +13,8 @@ from credssp.cli._arguments import count, seconds
 if TYPE_CHECKING:
     import socket
 
-    from credssp.drivers.rdp_service import Client, ServeOptions, ServerEvent
+    from credssp.config import ServerConfig
+    from credssp.drivers.rdp_service import Client, ServerEvent
 
 __all__ = ["configure", "run"]
 
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     as_json = arguments.json or not sys.stdout.isatty()
     try:
         host, port = common.address(arguments.listen)
-        options = _options(arguments)
+        config = _config(arguments)
     except LocalProtocolError as error:
         print(f"credssp serve: {error.message}", file=sys.stderr)
         return 2
@@ -57,48 +58,51 @@ def run(arguments: argparse.Namespace) -> int:
     host, port = sockets[0].getsockname()[:2]
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     common.emit("listening", {"address": shown, "protocol": "rdp", "workers": arguments.workers}, as_json=as_json)
-    work = functools.partial(_work, arguments=arguments, options=options, as_json=as_json)
+    work = functools.partial(_work, arguments=arguments, config=config, as_json=as_json)
     if arguments.workers > 1:
         return run_workers(sockets, work)
     work(sockets[0], 0)
     return 0
 
 
-def _options(arguments: argparse.Namespace) -> ServeOptions:
+def _config(arguments: argparse.Namespace) -> ServerConfig:
+    from credssp.config import Limits, ServerConfig
     from credssp.rdp.negotiation import CREDSSP_PROTOCOLS, Protocol
     from credssp.tls.certificate import process_certificate
 
     protocols = {"both": CREDSSP_PROTOCOLS, "hybrid": Protocol.HYBRID, "hybrid_ex": Protocol.HYBRID_EX}
-    return {
-        "accounts": common.accounts(arguments),
+    allowed = arguments.authorize == "success"
+    return ServerConfig(
+        accounts=common.accounts(arguments),
         # Made before the workers are forked: they must all have the same.
-        "certificate": common.certificate(arguments) or process_certificate(),
-        "target": common.ntlm_target(arguments),
-        "keytab": common.keytab(arguments),
-        "min_version": arguments.min_version,
-        "protocols": protocols[arguments.protocols],
+        certificate=common.certificate(arguments) or process_certificate(),
+        target=common.ntlm_target(arguments),
+        keytab=common.keytab(arguments),
+        min_version=arguments.min_version,
+        protocols=protocols[arguments.protocols],
         # A test endpoint takes everything that may be delegated, and tells.
-        "remote_guard": True,
-        "observer": common.observer(arguments),
-    }
+        remote_guard=True,
+        authorize=lambda identity, credentials: allowed,  # noqa: ARG005
+        limits=Limits(half_open=arguments.half_open, deadline=arguments.deadline),
+        observer=common.observer(arguments),
+    )
 
 
 def _work(
-    sock: socket.socket, worker: int, *, arguments: argparse.Namespace, options: ServeOptions, as_json: bool
+    sock: socket.socket, worker: int, *, arguments: argparse.Namespace, config: ServerConfig, as_json: bool
 ) -> None:
     import asyncio
 
-    asyncio.run(_serve(sock, worker, arguments=arguments, options=options, as_json=as_json))
+    asyncio.run(_serve(sock, worker, arguments=arguments, config=config, as_json=as_json))
 
 
 async def _serve(
-    sock: socket.socket, worker: int, *, arguments: argparse.Namespace, options: ServeOptions, as_json: bool
+    sock: socket.socket, worker: int, *, arguments: argparse.Namespace, config: ServerConfig, as_json: bool
 ) -> None:
     import asyncio
     import signal
 
     from credssp.drivers.rdp import start_server
-    from credssp.drivers.rdp_service import ServerLimits
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -111,15 +115,7 @@ async def _serve(
         head |= {"connection": client.number, "peer": "{}:{}".format(*client.address)}
         common.emit(name, head | facts, as_json=as_json)
 
-    allowed = arguments.authorize == "success"
-    server = await start_server(
-        None,
-        sock=sock,
-        authorize=lambda identity, credentials: allowed,  # noqa: ARG005
-        on_event=on_event,
-        limits=ServerLimits(half_open=arguments.half_open, deadline=arguments.deadline),
-        **options,
-    )
+    server = await start_server(None, sock=sock, config=config, on_event=on_event)
     async with server:
         await stop.wait()
 

@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         host, port = listener.getsockname()[:2]
         scheme = "http" if arguments.tls_cert is None else "https"
         shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        facts = {"address": shown, "protocol": "winrm", "url": f"{scheme}://{shown}{application.path}"}
+        facts = {"address": shown, "protocol": "winrm", "url": f"{scheme}://{shown}{application.config.path}"}
         common.emit("listening", facts, as_json=as_json)
         for number in (signal.SIGTERM, signal.SIGINT):
             # uvicorn stops at them, and raises them once more when it has.
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _application(arguments: argparse.Namespace, *, as_json: bool) -> WinRMApplication:
     import socket
 
-    from credssp.drivers.winrm_asgi import Login, WinRMApplication, WinRMLimits
+    from credssp.drivers.winrm_asgi import Login, WinRMApplication
     from credssp.testing.wsman import WSManResponder
     from credssp.tls.settings import ServerTLS
 
@@ -107,7 +107,8 @@ def _application(arguments: argparse.Namespace, *, as_json: bool) -> WinRMApplic
         encryption=arguments.encryption,
         authorize=lambda identity, credentials: allowed,  # noqa: ARG005
         on_login=on_login,
-        limits=WinRMLimits(half_open=arguments.half_open, deadline=arguments.deadline),
+        half_open=arguments.half_open,
+        deadline=arguments.deadline,
         accounts=common.accounts(arguments),
         certificate=common.certificate(arguments),
         target=common.ntlm_target(arguments),

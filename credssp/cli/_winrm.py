@@ -8,9 +8,10 @@ import functools
 import time
 from typing import Any, Final
 
-from credssp.cli._login import LoginOutcome, LoginRequest, certificate_of, context_facts
+from credssp.cli._login import LoginOutcome, certificate_of, context_facts
 from credssp.cli._rdp import certificate_facts, probe_facts
 from credssp.cli._targets import TargetURL
+from credssp.config import ClientConfig
 from credssp.credentials import RemoteGuardCredentials
 from credssp.drivers.handshake import Timeouts
 from credssp.drivers.winrm import WinRMConnection
@@ -18,7 +19,7 @@ from credssp.drivers.winrm_probe import probe as probe_server
 from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError, PeerRefusedError, TLSAlertError
 from credssp.testing.soap import identify, read_identity
 from credssp.tls.settings import ClientTLS
-from credssp.winrm.client import ClientLogin, ClientSettings
+from credssp.winrm.client import ClientLogin
 from credssp.winrm.errors import DelegationRefusedError, LoginError, WinRMError
 
 __all__ = ["log_on", "probe"]
@@ -28,27 +29,21 @@ _PROBES: Final = 64
 """Threads for probes: as many as ``credssp probe`` asks at once by default."""
 
 
-def log_on(target: TargetURL, request: LoginRequest) -> LoginOutcome:
+def log_on(target: TargetURL, request: ClientConfig) -> LoginOutcome:
     """Log on, ask for the server's identity and close. Raises LocalProtocolError for a request that makes no sense."""
     if request.restricted_admin:
         raise LocalProtocolError("--restricted-admin is a mode of RDP; --no-delegate delegates an empty set")
-    if isinstance(request.delegated, RemoteGuardCredentials):
+    if isinstance(request.delegated_credentials, RemoteGuardCredentials):
         raise LocalProtocolError("Remote Credential Guard is a mode of RDP")
     https = target.scheme == "https"
     # Over https it is the certificate of https that somebody has signed; the one inside is always self-made.
-    settings = ClientSettings(
-        credentials=request.credentials,
-        mechanism=request.mechanism,
-        delegate=request.delegate,
-        delegated_credentials=request.delegated,
-        min_version=request.min_version,
-        tls=ClientTLS() if https else request.tls,
-        observer=request.observer,
-    )
-    login = ClientLogin(settings, target.host)
-    timeouts = Timeouts(connect=request.timeout, leg=request.timeout, login=request.timeout)
+    login = ClientLogin(request, target.host, tls=ClientTLS() if https else request.tls)
     connection = WinRMConnection(
-        target.host, target.port, path=target.path or _PATH, https=request.tls if https else None, timeouts=timeouts
+        target.host,
+        target.port,
+        path=target.path or _PATH,
+        https=request.tls if https else None,
+        timeouts=request.timeouts,
     )
     facts: dict[str, Any] = {"http_status": None, "leg": None, "https": None, "identity": None}
     begin = time.monotonic()
@@ -72,7 +67,7 @@ def log_on(target: TargetURL, request: LoginRequest) -> LoginOutcome:
         }
     return LoginOutcome(
         error,
-        context_facts(login.context) | {"delegated": login.ready and request.delegate, "winrm": facts},
+        context_facts(login.context) | {"delegated": login.ready and request.delegates, "winrm": facts},
         seconds,
         refused=_refused(error),
         certificate=certificate_of(login.context),

@@ -11,8 +11,9 @@ from credssp.cli._arguments import seconds
 from credssp.protocol_version import VERSIONS
 
 if TYPE_CHECKING:
-    from credssp.cli._login import LoginOutcome, LoginRequest
+    from credssp.cli._login import LoginOutcome
     from credssp.cli._targets import TargetURL
+    from credssp.config import ClientConfig
     from credssp.engine.events import Observer
     from credssp.errors import CredSSPError
 
@@ -75,21 +76,21 @@ def run(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _request(arguments: argparse.Namespace, target: TargetURL, observer: Observer | None) -> LoginRequest:
-    from credssp.cli._login import LoginRequest
+def _request(arguments: argparse.Namespace, target: TargetURL, observer: Observer | None) -> ClientConfig:
+    from credssp.config import ClientConfig, Timeouts
     from credssp.tls.settings import ClientTLS
 
     credentials = _login_credentials.logon(arguments)
     delegated = _login_credentials.delegated(arguments, target)
-    return LoginRequest(
+    return ClientConfig(
         credentials=credentials,
-        delegated=delegated,
+        delegated_credentials=delegated,
         mechanism="kerberos" if arguments.remote_guard else arguments.mechanism,
         delegate=not arguments.no_delegate,
         restricted_admin=arguments.restricted_admin,
         min_version=arguments.min_version,
         tls=ClientTLS(cafile=arguments.cacert, fingerprint=arguments.fingerprint),
-        timeout=arguments.timeout,
+        timeouts=Timeouts(connect=arguments.timeout, leg=arguments.timeout, login=arguments.timeout),
         observer=observer,
     )
 
@@ -103,7 +104,7 @@ def _print_json(target: TargetURL, outcome: LoginOutcome) -> None:
     print_json(head | outcome.facts | {"seconds": round(outcome.seconds, 3)})
 
 
-def _print(target: TargetURL, request: LoginRequest, outcome: LoginOutcome, code: int) -> None:
+def _print(target: TargetURL, request: ClientConfig, outcome: LoginOutcome, code: int) -> None:
     from credssp.cli._output import print_facts
 
     facts = outcome.facts

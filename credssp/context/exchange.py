@@ -9,11 +9,10 @@ from credssp.context.tls_facts import TLSFacts
 from credssp.engine.base import Engine
 from credssp.engine.events import Authenticated, Event, Send
 from credssp.errors import CredSSPError, LocalProtocolError, PeerClosedError, PeerRefusedError, TLSError
-from credssp.policy import DEFAULT_ENCRYPTION_ORACLE, DelegationPolicy, EncryptionOracle, PolicySettings
 from credssp.status import SecurityStatus
 from credssp.tls.channel import TLSChannel
 
-__all__ = ["Context", "StepResult", "encryption_oracle"]
+__all__ = ["Context", "StepResult"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,10 +243,3 @@ class Context(TLSFacts, ABC):
         self._check_complete()
         if self._shut_down:
             raise LocalProtocolError("the context was shut down: nothing can be sent any more")
-
-
-def encryption_oracle(policy: DelegationPolicy | PolicySettings | None) -> EncryptionOracle:
-    """Return the encryption-oracle level of a policy; the library's own where it does not say."""
-    if isinstance(policy, PolicySettings) and policy.encryption_oracle is not None:
-        return policy.encryption_oracle
-    return DEFAULT_ENCRYPTION_ORACLE

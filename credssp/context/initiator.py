@@ -18,14 +18,14 @@ user whose domain is not a realm (`credssp.kerberos.contexts.realm_obstacle`; ``
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final, Unpack
 
+from credssp.config import ClientConfig, ClientOptions, client_config
 from credssp.credentials import LogonCredentials, NTHashCredentials, PasswordCredentials
 from credssp.errors import LocalProtocolError
 from credssp.kerberos.contexts import KerberosInitiator, kerberos_obstacle, realm_obstacle
 from credssp.mechanism import Mechanism
-from credssp.mechanism_name import MechanismChoice, MechanismName
+from credssp.mechanism_name import MechanismName
 from credssp.ntlm.initiator import NTLMInitiator
 from credssp.spnego import OID, Candidate, SkippedCandidate, SpnegoInitiator
 from credssp.status import SecurityStatus
@@ -33,40 +33,35 @@ from credssp.target import Target
 
 __all__ = ["create_initiator"]
 
+# What stands in the SPN of NTLM and Kerberos where the caller names no target, as pyspnego has it.
+_UNSPECIFIED: Final = "host/unspecified"
+
 _BARE: Final[frozenset[MechanismName]] = frozenset({"ntlm"})
 
 
 def create_initiator(
-    credentials: LogonCredentials | None,
+    credentials: LogonCredentials | None = None,
     *,
-    target_name: str,
-    mechanism: MechanismChoice = "auto",
-    wire_form: Literal["spnego", "kerberos"] = "spnego",
-    channel_bindings: bytes | None = None,
-    workstation: str = "",
-    random: Callable[[int], bytes] | None = None,
+    config: ClientConfig | None = None,
+    **options: Unpack[ClientOptions],
 ) -> Mechanism:
     """Make the inner authentication of a client.
 
     Args:
-        credentials: who logs on; None takes the Kerberos tickets of this user's credential cache. With tickets or a
-            keytab there is no NTLM.
-        target_name: the SPN of the server (``TERMSRV/host``), or its host name.
-        mechanism: see the table above.
-        wire_form: ``kerberos`` sends Kerberos tokens without SPNEGO, with ``mechanism="kerberos"`` only. Windows
-            clients never do ([MS-CSSP] <7>), rdesktop does.
-        channel_bindings: application data of channel bindings, or None; CredSSP has none.
-        workstation: the name of this machine that NTLM tells the server; empty tells none.
-        random: n random octets for NTLM, by default `os.urandom`.
+        credentials: who logs on; None for those of `config`, or else the Kerberos tickets of this user's credential
+            cache. With tickets or a keytab there is no NTLM.
+        config: the options: target_name, mechanism (the table above), wire_form, channel_bindings; None for the
+            defaults.
+        options: fields of `credssp.ClientConfig`, in place of those of `config`.
 
     Raises:
         LocalProtocolError: arguments that make no sense.
     """
-    target = Target.parse(target_name)
-    if wire_form != "spnego" and mechanism != "kerberos":
-        raise LocalProtocolError('wire_form="kerberos" goes with mechanism="kerberos" only')
+    config = client_config("create_initiator", ClientOptions, config, options, credentials)
+    credentials, mechanism, channel_bindings = config.credentials, config.mechanism, config.channel_bindings
+    target = Target.parse(config.target_name or _UNSPECIFIED)
     make_kerberos = functools.partial(KerberosInitiator, credentials, target, channel_bindings=channel_bindings)
-    if mechanism == "kerberos" and wire_form == "kerberos":
+    if config.wire_form == "kerberos":
         return make_kerberos()
     kerberos = Candidate("kerberos", OID.KERBEROS, make_kerberos)
     if mechanism == "kerberos":
@@ -78,7 +73,12 @@ def create_initiator(
             )
         return SpnegoInitiator([kerberos])
     make_ntlm = functools.partial(
-        NTLMInitiator, credentials, target, channel_bindings=channel_bindings, workstation=workstation, random=random
+        NTLMInitiator,
+        credentials,
+        target,
+        channel_bindings=channel_bindings,
+        workstation=config.workstation,
+        random=config.random,
     )
     if mechanism == "ntlm":
         return make_ntlm()
@@ -89,6 +89,4 @@ def create_initiator(
     skipped = [] if obstacle is None else [SkippedCandidate("kerberos", obstacle)]
     if mechanism == "negotiate":
         return SpnegoInitiator(candidates, skipped=skipped)
-    if mechanism == "auto":
-        return SpnegoInitiator(candidates, skipped=skipped, bare=_BARE)
-    raise LocalProtocolError("mechanism is one of auto, negotiate, ntlm, kerberos")
+    return SpnegoInitiator(candidates, skipped=skipped, bare=_BARE)

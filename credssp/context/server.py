@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Final, Unpack
 
-from credssp.account import AccountStore
-from credssp.accounts import MemoryAccounts
 from credssp.binding import subject_public_key
+from credssp.config import ServerConfig, ServerOptions, server_config
 from credssp.context.acceptor import create_acceptor
-from credssp.context.exchange import Context, encryption_oracle
+from credssp.context.exchange import Context
 from credssp.credentials import DelegatedCredentials
-from credssp.engine.base import DEFAULT_MAX_LEGS, DEFAULT_MAX_MESSAGE_SIZE
-from credssp.engine.events import Authenticated, CredentialsReceived, Event, Observer
+from credssp.engine.events import Authenticated, CredentialsReceived, Event
 from credssp.engine.server import ServerEngine
 from credssp.errors import LocalProtocolError
 from credssp.identity import Identity
-from credssp.mechanism_name import MechanismName
-from credssp.ntlm.challenge import NTLMTarget
-from credssp.policy import DelegationPolicy, PolicySettings
-from credssp.protocol_version import HIGHEST_VERSION
 from credssp.tls.certificate import ServerCertificate, load_certificate, process_certificate
 from credssp.tls.channel import TLSChannel
 from credssp.tls.settings import ServerTLS, server_context, sessionless_context
 
-__all__ = ["LoginFacts", "ServerContext"]
+__all__ = ["LoginFacts", "ServerContext", "certificate_of"]
 
 # Made once: nothing of it depends on the login.
-_TLS = ServerTLS()
+_TLS: Final = ServerTLS()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,100 +43,40 @@ class ServerContext(Context):
     """The server: lets a client log on and receives its credentials.
 
     Attributes:
+        config: the options.
         identity: who logged on, or None before the client's binding was verified.
         delegated_credentials: what the client delegated, or None before that. Three empty strings are an empty set.
     """
 
-    def __init__(
-        self,
-        *,
-        accounts: AccountStore | None = None,
-        certificate: str | PathLike[str] | tuple[bytes, bytes] | ServerCertificate | None = None,
-        mechanisms: Collection[MechanismName] | None = None,
-        spn: str | Collection[str] | None = None,
-        keytab: str | PathLike[str] | None = None,
-        service_principal: str | None = None,
-        channel_bindings: bytes | None = None,
-        require_mic: bool = True,
-        target: NTLMTarget | None = None,
-        policy: DelegationPolicy | PolicySettings | None = None,
-        min_version: int | None = None,
-        max_version: int = HIGHEST_VERSION,
-        tls: ServerTLS | None = None,
-        max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
-        max_legs: int = DEFAULT_MAX_LEGS,
-        random: Callable[[int], bytes] = os.urandom,
-        clock: Callable[[], int] = time.time_ns,
-        observer: Observer | None = None,
-    ) -> None:
+    def __init__(self, *, config: ServerConfig | None = None, **options: Unpack[ServerOptions]) -> None:
         """Prepare to serve one client.
 
         Args:
-            accounts: who may log on with NTLM; None for nobody.
-            certificate: path of a PEM file with chain and key, or a pair of PEM octets (chain, key); without one, an
-                RSA-2048 certificate is made, once per process.
-            mechanisms: what to accept, best first; None for Kerberos, then NTLM. Kerberos is left out where its
-                libraries are not installed; with None also where neither `keytab` is given nor the default keytab has
-                a key.
-            spn: names that a client may believe it talks to; None to accept any.
-            keytab: Kerberos keytab of this context, a path or ``TYPE:residual``; None for the one of the process
-                (``KRB5_KTNAME``).
-            service_principal: the Kerberos principal whose key is taken (``TERMSRV/host@REALM``); by default those
-                that `spn` names, and every one of the keytab without it.
-            channel_bindings: the application data of the bindings that clients must prove
-                (``tls-server-end-point:`` and the hash, say), or None.
-            require_mic: refuse NTLM clients that send no MIC; False for old ones.
-            target: the names that NTLM tells the client.
-            policy: taken for its encryption-oracle level only.
-            min_version: lowest CredSSP version to accept; by default what the policy says, and 5 without a policy.
-            max_version: the version to say we have.
-            tls: TLS settings.
-            max_message_size: octets of one TSRequest.
-            max_legs: messages to take from the client.
-            random: source of the NTLM challenge.
-            clock: nanoseconds since 1970, for the timestamp in it.
-            observer: sees every TSRequest.
+            config: the options; None for the defaults.
+            options: fields of `credssp.ServerConfig`, in place of those of `config`: `accounts`, `certificate`, ...
 
         Raises:
-            LocalProtocolError: arguments that make no sense, or a certificate that cannot be used.
+            LocalProtocolError, TypeError: arguments that make no sense, or a certificate that cannot be used.
         """
-        if certificate is None:
-            loaded = process_certificate()
-        elif isinstance(certificate, str | PathLike):
-            loaded = load_certificate(Path(certificate))
-        else:
-            loaded = load_certificate(certificate)
-        tls = tls or _TLS
+        self.config = config = server_config("ServerContext", ServerOptions, config, options)
+        self._certificate = certificate_of(config)
+        tls = config.tls or _TLS
         super().__init__(
-            TLSChannel(server_context(tls, loaded), server_side=True, without_sessions=sessionless_context(tls))
+            TLSChannel(
+                server_context(tls, self._certificate), server_side=True, without_sessions=sessionless_context(tls)
+            )
         )
-        if min_version is None:
-            min_version = encryption_oracle(policy).server_min_version
         self.identity: Identity | None = None
         self.delegated_credentials: DelegatedCredentials | None = None
-        self._make_engine: Callable[[], ServerEngine] = lambda: ServerEngine(
-            create_acceptor(
-                MemoryAccounts({}) if accounts is None else accounts,
-                mechanisms=mechanisms,
-                spn=spn,
-                keytab=None if keytab is None else os.fspath(keytab),
-                service_principal=service_principal,
-                channel_bindings=channel_bindings,
-                require_mic=require_mic,
-                target=target,
-                random=random,
-                clock=clock,
-            ),
-            public_key=subject_public_key(loaded.der),
-            min_version=min_version,
-            max_version=max_version,
-            max_message_size=max_message_size,
-            max_legs=max_legs,
-            observer=observer,
-        )
-
         # Made now, so that arguments that make no sense show here and not in the middle of a login.
         self._prepared: ServerEngine | None = self._make_engine()
+
+    def _make_engine(self) -> ServerEngine:
+        return ServerEngine(
+            create_acceptor(config=self.config),
+            public_key=subject_public_key(self._certificate.der),
+            config=self.config,
+        )
 
     def restart(self) -> None:
         """Begin another exchange in the same TLS channel (`Context.restart`); the identity is unknown again."""
@@ -176,3 +108,15 @@ class ServerContext(Context):
             self.identity = event.identity
         elif isinstance(event, CredentialsReceived):
             self.delegated_credentials = event.credentials
+
+
+def certificate_of(config: ServerConfig) -> ServerCertificate:
+    """Return the certificate of a configuration, loaded.
+
+    Raises:
+        LocalProtocolError: it cannot be used.
+    """
+    source = config.certificate
+    if source is None:
+        return process_certificate()
+    return load_certificate(Path(source) if isinstance(source, str | PathLike) else source)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
-from credssp.errors import CredSSPError, LocalProtocolError
+from credssp.config import Timeouts
+from credssp.errors import CredSSPError
 from credssp.status import NTStatus, SecurityStatus
 
 __all__ = ["NOT_LISTENING", "ConnectError", "DeadlineError", "Handshake", "Timeouts"]
@@ -49,25 +49,6 @@ class Handshake(Protocol):
 
     def shutdown(self) -> bytes:
         """Return close_notify."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """How long to wait, in seconds.
-
-    Attributes:
-        connect: for the TCP connection.
-        leg: for the peer's next octets, whenever it is its turn.
-        login: for the whole login from the first octet on, however busy the peer keeps us.
-    """
-
-    connect: float = 10.0
-    leg: float = 15.0
-    login: float = 30.0
-
-    def __post_init__(self) -> None:
-        if not min(self.connect, self.leg, self.login) > 0:
-            raise LocalProtocolError("timeouts are positive numbers of seconds")
 
 
 NOT_LISTENING: Final = "Choose another address or port, or stop what listens there."

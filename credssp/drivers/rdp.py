@@ -6,19 +6,26 @@ import asyncio
 import socket
 from typing import Unpack
 
-from credssp.context.options import ClientOptions
+from credssp.config import (
+    ClientConfig,
+    RDPClientOptions,
+    RDPConnectOptions,
+    RDPServiceOptions,
+    ServerConfig,
+    Timeouts,
+    check_port,
+    client_config,
+    server_config,
+)
 from credssp.credentials import LogonCredentials
 from credssp.drivers import aio, blocking
-from credssp.drivers.handshake import NOT_LISTENING, ConnectError, Timeouts
+from credssp.drivers.handshake import NOT_LISTENING, ConnectError
 from credssp.drivers.rdp_asyncio import AsyncServer, AsyncSessionHandler
 from credssp.drivers.rdp_blocking import BlockingServer, SessionHandler
-from credssp.drivers.rdp_service import Authorize, OnEvent, ServeOptions, ServerLimits, ServerSettings
-from credssp.engine.events import Observer
-from credssp.errors import CredSSPError, LocalProtocolError
+from credssp.drivers.rdp_service import ServeOptions, ServerSettings
+from credssp.errors import CredSSPError
 from credssp.kerberos.contexts import kerberos_obstacle
 from credssp.rdp.client import NLAClient
-from credssp.rdp.events import Approach
-from credssp.rdp.negotiation import Protocol
 from credssp.target import Target
 
 __all__ = ["DEFAULT_PORT", "NLAOptions", "ServeOptions", "connect", "open_connection", "serve", "start_server"]
@@ -26,17 +33,8 @@ __all__ = ["DEFAULT_PORT", "NLAOptions", "ServeOptions", "connect", "open_connec
 DEFAULT_PORT = 3389
 
 
-class NLAOptions(ClientOptions, total=False):
-    """Keywords of `credssp.rdp.NLAClient`."""
-
-    protocols: Protocol
-    approach: Approach
-    restricted_admin: bool
-    cookie: str | None
-    routing_token: bytes | None
-    correlation_id: bytes | None
-    target_name: str | None
-    observer: Observer | None
+NLAOptions = RDPClientOptions
+"""The name of release 0.1.0."""
 
 
 def connect(
@@ -44,31 +42,33 @@ def connect(
     port: int = DEFAULT_PORT,
     *,
     credentials: LogonCredentials | None = None,
-    timeouts: Timeouts | None = None,
-    **options: Unpack[NLAOptions],
+    config: ClientConfig | None = None,
+    **options: Unpack[RDPConnectOptions],
 ) -> blocking.Session[NLAClient]:
     """Log on over a blocking socket.
 
     Args:
         host: name or address of the server; also names it for TLS, Kerberos and the delegation policy.
         port: TCP port.
-        credentials: what to authenticate with and to delegate; None for the Kerberos credential cache.
-        timeouts: how long to wait.
-        options: see `credssp.rdp.NLAClient` and `credssp.ClientContext`.
+        credentials: what to authenticate with and to delegate; None for those of `config`, or else the Kerberos
+            credential cache.
+        config: the options; None for the defaults.
+        options: fields of `credssp.ClientConfig`, in place of those of `config`.
 
     Returns:
         The encrypted stream. What the server sent together with its last message is read from it first.
 
     Raises:
+        LocalProtocolError, TypeError: arguments that make no sense.
         ConnectError: no connection.
         DeadlineError: the server took too long.
         CredSSPError: everything else.
     """
-    endpoint = _client(credentials, host, port, options)
-    timeouts = timeouts or Timeouts()
-    connection = blocking.open_socket(host, port, timeouts=timeouts)
+    config = client_config("connect", RDPConnectOptions, config, options, credentials)
+    endpoint = NLAClient(host=host, config=config)
+    connection = blocking.open_socket(host, check_port(port), timeouts=config.timeouts)
     try:
-        return blocking.log_on(connection, endpoint, timeouts=timeouts)
+        return blocking.log_on(connection, endpoint, timeouts=config.timeouts)
     except BaseException:
         connection.close()
         raise
@@ -79,12 +79,13 @@ async def open_connection(
     port: int = DEFAULT_PORT,
     *,
     credentials: LogonCredentials | None = None,
-    timeouts: Timeouts | None = None,
-    **options: Unpack[NLAOptions],
+    config: ClientConfig | None = None,
+    **options: Unpack[RDPConnectOptions],
 ) -> aio.AsyncSession[NLAClient]:
     """Log on over asyncio; arguments, result and errors as `connect`."""
-    endpoint = _client(credentials, host, port, options)
-    return await log_on(endpoint, host, port, timeouts=timeouts or Timeouts(), in_thread=may_block(endpoint, **options))
+    config = client_config("open_connection", RDPConnectOptions, config, options, credentials)
+    endpoint = NLAClient(host=host, config=config)
+    return await log_on(endpoint, host, check_port(port), timeouts=config.timeouts, in_thread=may_block(endpoint))
 
 
 async def log_on(
@@ -121,19 +122,12 @@ async def log_on(
         raise
 
 
-def _client(credentials: LogonCredentials | None, host: str, port: int, options: NLAOptions) -> NLAClient:
-    if not 0 < port < 65536:
-        raise LocalProtocolError(f"{port} is no TCP port")  # some resolvers take it modulo 65536
-    return NLAClient(credentials, host=host, **options)
-
-
-def may_block(endpoint: NLAClient, **options: Unpack[NLAOptions]) -> bool:
+def may_block(endpoint: NLAClient) -> bool:
     """Whether a leg may ask a KDC, and so has to run in a thread."""
-    choice = options.get("mechanism", "auto")
-    if choice == "ntlm":
+    config = endpoint.context.config
+    if config.mechanism == "ntlm":
         return False
-    target = Target.parse(endpoint.context.target_name)
-    return kerberos_obstacle(endpoint.credentials, target) is None
+    return kerberos_obstacle(config.credentials, Target.parse(endpoint.context.target_name)) is None
 
 
 def serve(
@@ -141,11 +135,8 @@ def serve(
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
     *,
-    authorize: Authorize | None = None,
-    on_event: OnEvent | None = None,
-    limits: ServerLimits | None = None,
-    reuse_port: bool = False,
-    **options: Unpack[ServeOptions],
+    config: ServerConfig | None = None,
+    **options: Unpack[RDPServiceOptions],
 ) -> BlockingServer:
     """Listen for logins on blocking sockets; `BlockingServer.serve_forever` serves them, each in a thread.
 
@@ -153,19 +144,16 @@ def serve(
         handler: called with the session after each login; the session is closed when it returns. None closes at once.
         host: address to listen on.
         port: TCP port, 0 for any that is free.
-        authorize: called with who logged on and what was delegated; returns whether the user may log on. It must not
-            take long: the client waits.
-        on_event: is told what happens on each connection.
-        limits: what clients may cost. A thread is more than a half-open connection of `start_server`, so take fewer.
-        reuse_port: let other processes listen on the same port (SO_REUSEPORT).
-        options: see `credssp.rdp.NLAServer` and `credssp.ServerContext`.
+        config: the options; None for the defaults. A thread is more than a half-open connection of `start_server`, so
+            take fewer.
+        options: fields of `credssp.ServerConfig`, in place of those of `config`.
 
     Raises:
-        LocalProtocolError: settings that make no sense, a certificate that cannot be used.
+        LocalProtocolError, TypeError: settings that make no sense, a certificate that cannot be used.
         ConnectError: the address cannot be listened on.
     """
-    settings = _settings(authorize, on_event, limits, options)
-    return BlockingServer(settings, handler, host, port, reuse_port=reuse_port)
+    settings = ServerSettings(server_config("serve", RDPServiceOptions, config, options))
+    return BlockingServer(settings, handler, host, check_port(port, lowest=0))
 
 
 async def start_server(
@@ -173,12 +161,9 @@ async def start_server(
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
     *,
-    authorize: Authorize | None = None,
-    on_event: OnEvent | None = None,
-    limits: ServerLimits | None = None,
-    reuse_port: bool = False,
     sock: socket.socket | None = None,
-    **options: Unpack[ServeOptions],
+    config: ServerConfig | None = None,
+    **options: Unpack[RDPServiceOptions],
 ) -> AsyncServer:
     """Listen for logins on asyncio and serve them from now on; arguments as `serve`.
 
@@ -186,27 +171,19 @@ async def start_server(
         handler: a coroutine function, called with the session after each login.
         host: address to listen on.
         port: TCP port, 0 for any that is free.
-        authorize: as in `serve`; may be a coroutine function.
-        on_event: as in `serve`.
-        limits: as in `serve`.
-        reuse_port: as in `serve`.
         sock: a socket that is bound already, in place of host and port.
-        options: as in `serve`.
+        config: as in `serve`.
+        options: as in `serve`; `authorize` may be a coroutine function.
 
     Raises:
-        LocalProtocolError, ConnectError: as `serve`.
+        LocalProtocolError, ConnectError, TypeError: as `serve`.
     """
-    server = AsyncServer(_settings(authorize, on_event, limits, options), handler)
+    settings = ServerSettings(server_config("start_server", RDPServiceOptions, config, options))
+    server = AsyncServer(settings, handler)
     try:
-        await server.start(host, port, reuse_port=reuse_port, sock=sock)
+        await server.start(host, check_port(port, lowest=0), sock=sock)
     except (OSError, ValueError, OverflowError) as error:
         raise ConnectError(
             f"cannot listen on {host} port {port}: {blocking.reason(error)}", advice=NOT_LISTENING
         ) from None
     return server
-
-
-def _settings(
-    authorize: Authorize | None, on_event: OnEvent | None, limits: ServerLimits | None, options: ServeOptions
-) -> ServerSettings:
-    return ServerSettings(options=options, authorize=authorize, on_event=on_event, limits=limits or ServerLimits())

@@ -53,7 +53,7 @@ class AsyncServer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
-    async def start(self, host: str | None, port: int, *, reuse_port: bool, sock: socket.socket | None) -> None:
+    async def start(self, host: str | None, port: int, *, sock: socket.socket | None) -> None:
         """Begin to listen."""
         loop = asyncio.get_running_loop()
 
@@ -64,7 +64,7 @@ class AsyncServer:
             self._server = await loop.create_server(make, sock=sock, backlog=_BACKLOG)
         else:
             # None, not False: platforms without the option refuse even that.
-            more: dict[str, Any] = {"reuse_port": True} if reuse_port else {}
+            more: dict[str, Any] = {"reuse_port": True} if self.settings.config.reuse_port else {}
             self._server = await loop.create_server(make, host, port, backlog=_BACKLOG, **more)
 
     @property
@@ -129,7 +129,7 @@ class _Login(LoginProtocol[NLAServer]):
         self.client: Client  # from connection_made on, before which nothing happens
         super().__init__(
             settings.endpoint(),
-            timeouts=settings.limits.timeouts,
+            timeouts=settings.config.limits.timeouts,
             finished=self._logged_on,
             failed=self._refused,
             on_events=self._take,
@@ -139,7 +139,7 @@ class _Login(LoginProtocol[NLAServer]):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         service = self._service
         half_open = service.half_open
-        if len(half_open) >= service.settings.limits.half_open:
+        if len(half_open) >= service.settings.config.limits.half_open:
             oldest = next(iter(half_open))
             del half_open[oldest]  # now: its transport reports the end later, and others may come before that
             oldest.drop("too many logins at once, and this was the oldest")
@@ -160,7 +160,7 @@ class _Login(LoginProtocol[NLAServer]):
                 self._authorize(event)
 
     def _authorize(self, event: AuthorizationRequired) -> None:
-        authorize = self._service.settings.authorize
+        authorize = self._service.settings.config.authorize
         if authorize is None:
             self.endpoint.authorize(EarlyUserAuthorization.AUTHZ_SUCCESS)
             return

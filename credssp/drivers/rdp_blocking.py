@@ -46,9 +46,7 @@ class BlockingServer:
         address: where it listens, with the real port where 0 was asked for.
     """
 
-    def __init__(
-        self, settings: ServerSettings, handler: SessionHandler | None, host: str, port: int, *, reuse_port: bool
-    ) -> None:
+    def __init__(self, settings: ServerSettings, handler: SessionHandler | None, host: str, port: int) -> None:
         self.settings = settings
         self._handler = handler
         self._lock = threading.Lock()
@@ -60,7 +58,7 @@ class BlockingServer:
                 (host, port),
                 family=socket.AF_INET6 if ":" in host else socket.AF_INET,
                 backlog=_BACKLOG,
-                reuse_port=reuse_port,
+                reuse_port=settings.config.reuse_port,
             )
         except (OSError, ValueError, OverflowError) as error:
             raise ConnectError(f"cannot listen on {host} port {port}: {reason(error)}", advice=NOT_LISTENING) from None
@@ -92,7 +90,7 @@ class BlockingServer:
     def _accept(self, connection: socket.socket, address: object) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
-            if len(self._half_open) >= self.settings.limits.half_open:
+            if len(self._half_open) >= self.settings.config.limits.half_open:
                 oldest = next(iter(self._half_open))
                 del self._half_open[oldest]
                 _wake(oldest)
@@ -131,7 +129,7 @@ class BlockingServer:
                     client.endpoint.authorize(self._authorize(event))
 
         try:
-            session = log_on(connection, client.endpoint, timeouts=self.settings.limits.timeouts, on_events=take)
+            session = log_on(connection, client.endpoint, timeouts=self.settings.config.limits.timeouts, on_events=take)
         except CredSSPError as error:
             self.settings.tell(client, Refused(error))
             if error.token:
@@ -141,7 +139,7 @@ class BlockingServer:
         return session
 
     def _authorize(self, event: AuthorizationRequired) -> EarlyUserAuthorization:
-        authorize = self.settings.authorize
+        authorize = self.settings.config.authorize
         if authorize is None:
             return EarlyUserAuthorization.AUTHZ_SUCCESS
         try:

@@ -20,26 +20,25 @@ import asyncio
 import dataclasses
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
 from typing import Final, TypeAlias, Unpack
 
-from credssp.context.options import ServerOptions
+from credssp.config import ServerConfig, ServerLimits, WinRMServiceOptions, server_config
+from credssp.context.server import certificate_of
 from credssp.credentials import DelegatedCredentials
 from credssp.drivers._winrm_http import Answer, Call, Disconnected, HTTPRefusal, Receive, Scope, Sender
+from credssp.drivers.rdp_service import as_result
 from credssp.drivers.winrm_connections import Connections, connection_object
-from credssp.engine.base import DEFAULT_MAX_LEGS, DEFAULT_MAX_MESSAGE_SIZE
 from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError
 from credssp.identity import Identity
+from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.status import NTStatus
-from credssp.tls.certificate import load_certificate, process_certificate
-from credssp.winrm.encryption import DEFAULT_MAX_BODY, is_encrypted_type
+from credssp.winrm.encryption import is_encrypted_type
 from credssp.winrm.handler import Handler, WinRMRequest, WinRMResponse
 from credssp.winrm.header import format_token, request_token
 from credssp.winrm.server import LoginState, ServerConnection
-from credssp.winrm.session import Encryption, encrypts
+from credssp.winrm.session import encrypts
 
 __all__ = ["Login", "WinRMApplication", "WinRMLimits", "WinRMRequest", "WinRMResponse"]
 
@@ -47,8 +46,6 @@ logger = logging.getLogger("credssp.winrm")
 
 _MAX_HEADERS: Final = 100
 _PLAIN_TYPES: Final = frozenset({"application/soap+xml", "text/xml", "application/xml"})
-
-Authorize: TypeAlias = Callable[[Identity, DelegatedCredentials], bool | Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,81 +70,42 @@ class Login:
 LoginObserver: TypeAlias = Callable[[Login], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WinRMLimits:
-    """What clients may cost.
-
-    Attributes:
-        half_open: logins under way; one more, and the oldest is dropped (as in the RDP server, and for its reason).
-        deadline: seconds for a whole login.
-        body_timeout: seconds for the body of one request.
-        body_size: octets of one body.
-        failures: failed logins on one connection, after which it is closed.
-        legs: messages of CredSSP in one login.
-        message_size: octets of one of them.
-    """
-
-    half_open: int = 512
-    deadline: float = 20.0
-    body_timeout: float = 30.0
-    body_size: int = DEFAULT_MAX_BODY
-    failures: int = 3
-    legs: int = DEFAULT_MAX_LEGS
-    message_size: int = DEFAULT_MAX_MESSAGE_SIZE
+WinRMLimits = ServerLimits
+"""The name of release 0.1.0."""
 
 
 class WinRMApplication:
-    """Lets clients log on over HTTP and hands their messages to a handler."""
+    """Lets clients log on over HTTP and hands their messages to a handler.
+
+    Attributes:
+        config: the options; the certificate is loaded once and for all.
+        connections: the connections, with how far their logins are.
+    """
 
     def __init__(
-        self,
-        handler: Handler,
-        *,
-        path: str = "/wsman",
-        encryption: Encryption = "auto",
-        authorize: Authorize | None = None,
-        on_login: LoginObserver | None = None,
-        limits: WinRMLimits | None = None,
-        **options: Unpack[ServerOptions],
+        self, handler: Handler, *, config: ServerConfig | None = None, **options: Unpack[WinRMServiceOptions]
     ) -> None:
         """Prepare.
 
         Args:
             handler: answers messages; a coroutine function is awaited, a function is called in a thread.
-            path: where the service is.
-            encryption: ``auto`` demands encrypted messages over http and not over https, ``always`` over both,
-                ``never`` over none (AllowUnencrypted). An encrypted message is always taken, and answered encrypted.
-            authorize: says whether a user may use the service; without one, everybody who can authenticate may.
-            on_login: is told of every login that is over.
-            limits: what clients may cost.
-            options: for `credssp.ServerContext`: accounts, certificate, tls and so on.
+            config: the options; None for the defaults.
+            options: fields of `credssp.ServerConfig`, in place of those of `config`.
 
         Raises:
-            LocalProtocolError: settings that make no sense, or a certificate that cannot be used.
+            LocalProtocolError, TypeError: settings that make no sense, or a certificate that cannot be used.
         """
-        encrypts(encryption, "http")
-        self.limits = limits or WinRMLimits()
+        config = server_config("WinRMApplication", WinRMServiceOptions, config, options)
+        self.config = dataclasses.replace(config, certificate=certificate_of(config))
         self._handler = handler
-        self.path = path
-        self._encryption: Encryption = encryption
-        self._authorize = authorize
-        self._on_login = on_login
         self._complained = False
-        source = options.get("certificate")
-        if isinstance(source, str | PathLike):
-            source = Path(source)
-        # Loaded once, and whatever is wrong with the settings shows now and not when the first client comes.
-        options["certificate"] = process_certificate() if source is None else load_certificate(source)
-        options.setdefault("max_legs", self.limits.legs)
-        options.setdefault("max_message_size", self.limits.message_size)
-        self._options = options
+        # Whatever is wrong with the settings shows now and not when the first client comes.
         self._make().receive(b"")
-        if self.limits.half_open < 1:
-            raise LocalProtocolError("half_open is 1 or more: every login is half open for a while")
-        self.connections = Connections(self._make, half_open=self.limits.half_open, deadline=self.limits.deadline)
+        limits = config.limits
+        self.connections = Connections(self._make, half_open=limits.half_open, deadline=limits.deadline)
 
     def _make(self) -> ServerConnection:
-        return ServerConnection(max_body=self.limits.body_size, **self._options)
+        return ServerConnection(config=self.config)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Sender) -> None:
         """Serve; called by the ASGI server."""
@@ -177,9 +135,9 @@ class WinRMApplication:
                     "this ASGI server does not tell its connections apart: see credssp.drivers.winrm_connections"
                 )
             raise HTTPRefusal(500, "the server is not set up for CredSSP", close=True)
-        body = await call.body(max_size=self.limits.body_size, timeout=self.limits.body_timeout)
-        if call.scope["path"].rstrip("/") != self.path.rstrip("/"):
-            raise HTTPRefusal(404, f"the service is at {self.path}")
+        body = await call.body(max_size=self.config.limits.max_body, timeout=self.config.limits.body_timeout)
+        if call.scope["path"].rstrip("/") != self.config.path.rstrip("/"):
+            raise HTTPRefusal(404, f"the service is at {self.config.path}")
         if call.scope["method"] != "POST":
             raise HTTPRefusal(405, "only POST")
         connection = self.connections.of(key)
@@ -226,26 +184,26 @@ class WinRMApplication:
         return self._refused(403, connection, b"")
 
     async def _is_authorized(self, identity: Identity, credentials: DelegatedCredentials) -> bool:
-        if self._authorize is None:
+        if self.config.authorize is None:
             return True
         try:
-            verdict = self._authorize(identity, credentials)
+            verdict = self.config.authorize(identity, credentials)
             if inspect.isawaitable(verdict):
                 verdict = await verdict
         except Exception as error:  # noqa: BLE001  # by its kind alone: its text may hold what was delegated
             logger.error("the authorize callback failed (%s); the login is denied", type(error).__name__)
             return False
-        return verdict is True
+        return as_result(verdict) is EarlyUserAuthorization.AUTHZ_SUCCESS
 
     def _refused(self, status: int, connection: ServerConnection, token: bytes) -> Answer:
         challenge = format_token(token) if status == 401 else None
-        return Answer(status, challenge=challenge, close=connection.failures >= self.limits.failures)
+        return Answer(status, challenge=challenge, close=connection.failures >= self.config.limits.failures)
 
     def _tell(self, login: Login) -> None:
-        if self._on_login is None:
+        if self.config.on_login is None:
             return
         try:
-            self._on_login(login)
+            self.config.on_login(login)
         except Exception as failure:  # noqa: BLE001  # a listener harms nobody
             logger.error("the on_login callback failed (%s)", type(failure).__name__)
 
@@ -261,7 +219,7 @@ class WinRMApplication:
                 raise HTTPRefusal(400, error.message, close=True) from None
             data, content_type = message.data, message.content_type
         else:
-            if encrypts(self._encryption, call.scope.get("scheme", "http")):
+            if encrypts(self.config.encryption, call.scope.get("scheme", "http")):
                 raise HTTPRefusal(403, "unencrypted messages are not taken here")
             if content_type.partition(";")[0].strip().lower() not in _PLAIN_TYPES:
                 raise HTTPRefusal(415, "the content type is application/soap+xml, or encrypted with CredSSP")

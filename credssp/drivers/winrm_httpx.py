@@ -30,12 +30,14 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from None
 
+from credssp.config import ClientConfig, WinRMClientOptions
 from credssp.context import ClientContext
 from credssp.credentials import LogonCredentials
+from credssp.drivers._http_auth import logon_config
 from credssp.errors import LimitExceededError
-from credssp.winrm.client import ClientOptions, ClientSettings
-from credssp.winrm.encryption import DEFAULT_MAX_BODY, is_encrypted_body, is_encrypted_type
-from credssp.winrm.session import ClientSession, Encryption, Incoming, Outgoing, encrypts
+from credssp.secret import Secret
+from credssp.winrm.encryption import is_encrypted_body, is_encrypted_type
+from credssp.winrm.session import ClientSession, Incoming, Outgoing, encrypts
 
 __all__ = ["CredSSPAuth"]
 
@@ -46,33 +48,37 @@ Origin = tuple[str, str, int | None]
 
 
 class CredSSPAuth(httpx.Auth):
-    """Authenticates requests of httpx with CredSSP."""
+    """Authenticates requests of httpx with CredSSP.
+
+    Attributes:
+        config: the options.
+    """
 
     requires_request_body = True
 
     def __init__(
         self,
-        credentials: LogonCredentials | None = None,
+        username: str | LogonCredentials | None = None,
+        password: str | Secret[str] | None = None,
         *,
-        encryption: Encryption = "auto",
-        max_body: int = DEFAULT_MAX_BODY,
-        **options: Unpack[ClientOptions],
+        credentials: LogonCredentials | None = None,
+        config: ClientConfig | None = None,
+        **options: Unpack[WinRMClientOptions],
     ) -> None:
-        """Prepare; nothing is sent before the first request.
+        r"""Prepare; nothing is sent before the first request.
 
         Args:
-            credentials: what to authenticate with; None for the Kerberos credential cache.
-            encryption: ``auto`` encrypts messages over http, ``always``, or ``never``.
-            max_body: octets of one encrypted response to take.
-            options: see `credssp.winrm.ClientSettings`.
+            username: ``DOMAIN\user`` or ``user@realm``, with `password`; or credentials of any kind. None for those of
+                `config`, or else the Kerberos credential cache.
+            password: the password.
+            credentials: credentials, in place of user name and password.
+            config: the options; None for the defaults.
+            options: fields of `credssp.ClientConfig`, in place of those of `config`.
 
         Raises:
-            LocalProtocolError: arguments that make no sense.
+            LocalProtocolError, TypeError: arguments that make no sense.
         """
-        encrypts(encryption, "http")
-        self._settings = ClientSettings(credentials=credentials, **options)
-        self._encryption: Encryption = encryption
-        self._max_body = max_body
+        self.config = logon_config("CredSSPAuth", username, password, credentials, config, options)
         self._sessions: dict[Origin, ClientSession] = {}
         self._lock = threading.Lock()
         # One for each event loop: `asyncio.run` may be called again and again with the same object.
@@ -112,7 +118,7 @@ class CredSSPAuth(httpx.Auth):
         session = self._sessions.get(origin)
         if session is None:
             session = self._sessions[origin] = ClientSession(
-                self._settings, url.host, encrypt=encrypts(self._encryption, url.scheme), max_body=self._max_body
+                self.config, url.host, encrypt=encrypts(self.config.encryption, url.scheme)
             )
         return session
 
@@ -134,7 +140,7 @@ class _Exchange:
         """Return how much of a response to read now, or None where that is for the caller."""
         if response.status_code == 401:
             return _LEG_BODY
-        return self._session.max_body if self._is_encrypted(response) else None
+        return self._session.config.limits.max_body if self._is_encrypted(response) else None
 
     def _is_encrypted(self, response: httpx.Response) -> bool:
         return not self._foreign and is_encrypted_type(response.headers.get("Content-Type"))

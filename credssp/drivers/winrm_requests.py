@@ -19,12 +19,11 @@ from __future__ import annotations
 
 import datetime
 import io
-import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Hashable
-from typing import Any, Final, Literal, cast
+from collections.abc import Hashable
+from typing import Any, Final, Literal, Unpack, cast
 from urllib.parse import urlsplit
 
 try:
@@ -37,17 +36,15 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from None
 
+from credssp.config import ClientConfig, WinRMClientOptions
 from credssp.context import ClientContext
-from credssp.credentials import DelegatedCredentials, LogonCredentials, PasswordCredentials
-from credssp.engine.events import Observer
+from credssp.credentials import LogonCredentials
+from credssp.drivers._http_auth import logon_config
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError
 from credssp.mechanism_name import MechanismChoice
-from credssp.policy import CredentialSource, DelegationPolicy, PolicySettings
 from credssp.secret import Secret
-from credssp.tls.settings import ClientTLS
-from credssp.winrm.client import ClientSettings
-from credssp.winrm.encryption import DEFAULT_MAX_BODY, is_encrypted_body, is_encrypted_type, trailer_length
-from credssp.winrm.session import ClientSession, Encryption, Exchange, Incoming, Outgoing, encrypts
+from credssp.winrm.encryption import is_encrypted_body, is_encrypted_type, trailer_length
+from credssp.winrm.session import ClientSession, Exchange, Incoming, Outgoing, encrypts
 
 __all__ = ["HTTPCredSSPAuth", "HostContext"]
 
@@ -63,88 +60,49 @@ class HTTPCredSSPAuth(AuthBase):
     The first five arguments are those of requests-credssp's ``HttpCredSSPAuth``.
 
     Attributes:
+        config: the options.
         contexts: by host name, what pywinrm and pypsrp encrypt and decrypt with.
     """
 
     def __init__(
         self,
-        username: str | None = None,
+        username: str | LogonCredentials | None = None,
         password: str | Secret[str] | None = None,
-        auth_mechanism: MechanismChoice = "auto",
+        auth_mechanism: MechanismChoice | None = None,
         disable_tlsv1_2: bool = False,
         minimum_version: int | None = None,
         *,
         credentials: LogonCredentials | None = None,
-        encryption: Encryption = "auto",
-        service: str = "HTTP",
-        spn_host: str | None = None,
-        policy_service: str = "WSMAN",
-        delegate: bool = True,
-        delegated_credentials: DelegatedCredentials | None = None,
-        policy: DelegationPolicy | PolicySettings | None = None,
-        source: CredentialSource = CredentialSource.FRESH,
-        mutual_auth: bool = False,
-        tls: ClientTLS | None = None,
-        max_body: int = DEFAULT_MAX_BODY,
-        random: Callable[[int], bytes] = os.urandom,
-        observer: Observer | None = None,
+        config: ClientConfig | None = None,
+        **options: Unpack[WinRMClientOptions],
     ) -> None:
         r"""Prepare; nothing is sent before the first request.
 
         Args:
-            username: ``DOMAIN\user`` or ``user@realm``; None for the Kerberos credential cache.
+            username: ``DOMAIN\user`` or ``user@realm``, with `password`; or credentials of any kind. None for those of
+                `config`, or else the Kerberos credential cache.
             password: the password.
-            auth_mechanism: ``auto``, ``negotiate``, ``ntlm`` or ``kerberos``.
+            auth_mechanism: the option `mechanism` by the name of requests-credssp.
             disable_tlsv1_2: taken for compatibility; TLS below 1.2 is not spoken.
-            minimum_version: lowest CredSSP version to accept; 5 by default (below it, CVE-2018-0886).
-            credentials: credentials of another kind, in place of user name and password.
-            encryption: ``auto`` encrypts messages over http, ``always``, or ``never``. A body that pywinrm or pypsrp
-                encrypted already is left as it is.
-            service: service class of the SPN to authenticate.
-            spn_host: host of the SPN, where it is not the host of the URL.
-            policy_service: service class of the SPN that the policy is asked about.
-            delegate: whether credentials go to the server at all.
-            delegated_credentials: credentials to delegate in place of those to authenticate with.
-            policy: who may be given the credentials; by default this server.
-            source: where the credentials come from, for the policy.
-            mutual_auth: fail unless the server is authenticated by its certificate or by Kerberos.
-            tls: settings of the TLS session inside.
-            max_body: octets of one encrypted response to take.
-            random: source of clientNonce.
-            observer: sees every TSRequest.
+            minimum_version: the option `min_version` by the name of requests-credssp.
+            credentials: credentials, in place of user name and password.
+            config: the options; None for the defaults.
+            options: fields of `credssp.ClientConfig`, in place of those of `config`.
 
         Raises:
-            LocalProtocolError: arguments that make no sense.
+            LocalProtocolError, TypeError: arguments that make no sense.
         """
         if disable_tlsv1_2:
             warnings.warn("disable_tlsv1_2 has no effect: TLS below 1.2 is not spoken", UserWarning, stacklevel=2)
-        encrypts(encryption, "http")
-        if username is not None and credentials is None:
-            credentials = PasswordCredentials(username, password or "")
-        self.username = username
-        self.auth_mechanism = auth_mechanism
-        self.minimum_version = minimum_version
+        if auth_mechanism is not None:
+            options["mechanism"] = auth_mechanism
+        if minimum_version is not None:
+            options["min_version"] = minimum_version
+        self.config = logon_config("HTTPCredSSPAuth", username, password, credentials, config, options)
+        self.username = username if isinstance(username, str) else None
         self.contexts: dict[str, HostContext] = {}
-        self._encryption: Encryption = encryption
-        self._max_body = max_body
         self._sessions: dict[Origin, ClientSession] = {}
         self._lock = threading.Lock()
-        self._settings = ClientSettings(
-            credentials=credentials,
-            service=service,
-            spn_host=spn_host,
-            policy_service=policy_service,
-            mechanism=auth_mechanism,
-            delegate=delegate,
-            delegated_credentials=delegated_credentials,
-            policy=policy,
-            source=source,
-            mutual_auth=mutual_auth,
-            min_version=minimum_version,
-            tls=tls,
-            random=random,
-            observer=observer,
-        )
 
     def __repr__(self) -> str:
         return f"HTTPCredSSPAuth({self.username!r})"
@@ -156,9 +114,7 @@ class HTTPCredSSPAuth(AuthBase):
         with self._lock:
             session = self._sessions.get(origin)
             if session is None:
-                session = ClientSession(
-                    self._settings, host, encrypt=encrypts(self._encryption, scheme), max_body=self._max_body
-                )
+                session = ClientSession(self.config, host, encrypt=encrypts(self.config.encryption, scheme))
                 self._sessions[origin] = session
             self.contexts[host] = HostContext(session)
             return session
@@ -230,7 +186,9 @@ class _Exchange:
 
     def _decrypted(self, response: requests.Response, context: ClientContext) -> requests.Response:
         """Return the response as it would be without encryption."""
-        message = self._session.open(context, response.headers["Content-Type"], _read(response, self._session.max_body))
+        message = self._session.open(
+            context, response.headers["Content-Type"], _read(response, self._session.config.limits.max_body)
+        )
         headers = HTTPHeaderDict(response.headers)
         headers["Content-Type"] = message.content_type
         headers["Content-Length"] = str(len(message.data))

@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import ClassVar, Final, NoReturn
+from typing import ClassVar, NoReturn
 
-from credssp.engine.events import Direction, Event, ExchangeObserver, Observer, Send
+from credssp.config import ClientConfig, ServerConfig
+from credssp.engine.events import Direction, Event, ExchangeObserver, Send
 from credssp.engine.state import INITIAL, TRANSITIONS, Role, State, Step
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, RemoteProtocolError, VersionError
-from credssp.mechanism import MAX_LEGS, Mechanism
-from credssp.protocol_version import (
-    HIGHEST_VERSION,
-    LOWEST_VERSION,
-    UPDATED_VERSION,
-    effective_version,
-    has_hashed_binding,
-)
+from credssp.mechanism import Mechanism
+from credssp.policy.configured import lowest_version
+from credssp.protocol_version import LOWEST_VERSION, effective_version, has_hashed_binding
 from credssp.wire.framing import TSRequestBuffer
-from credssp.wire.tolerant import MAX_MESSAGE_SIZE
 from credssp.wire.ts_request import TSRequest
 
-__all__ = ["DEFAULT_MAX_LEGS", "DEFAULT_MAX_MESSAGE_SIZE", "DEFAULT_MIN_VERSION", "Engine"]
-
-DEFAULT_MIN_VERSION: Final = UPDATED_VERSION
-"""Below it, pubKeyAuth is open to CVE-2018-0886."""
-
-DEFAULT_MAX_MESSAGE_SIZE: Final = MAX_MESSAGE_SIZE
-"""Octets of one TSRequest."""
-
-DEFAULT_MAX_LEGS: Final = MAX_LEGS
-"""Messages taken from a peer."""
-
-Random = Callable[[int], bytes]
+__all__ = ["Engine"]
 
 
 class Engine(ABC):
@@ -43,6 +25,7 @@ class Engine(ABC):
     still go to the peer.
 
     Attributes:
+        config: the options.
         mechanism: the inner authentication.
         peer_version: the version that the peer says it has, or None before its first message.
         version: the effective protocol version, or None before the peer's first message.
@@ -51,24 +34,10 @@ class Engine(ABC):
     """
 
     role: ClassVar[Role]
+    config: ClientConfig | ServerConfig
 
-    def __init__(
-        self,
-        mechanism: Mechanism,
-        *,
-        public_key: bytes,
-        min_version: int = DEFAULT_MIN_VERSION,
-        max_version: int = HIGHEST_VERSION,
-        max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
-        max_legs: int = DEFAULT_MAX_LEGS,
-        random: Random = os.urandom,
-        observer: Observer | None = None,
-    ) -> None:
-        if not LOWEST_VERSION <= min_version <= max_version <= HIGHEST_VERSION:
-            raise LocalProtocolError(
-                f"versions go from {LOWEST_VERSION} to {HIGHEST_VERSION}; "
-                f"from {min_version} to {max_version} was asked for"
-            )
+    def __init__(self, mechanism: Mechanism, config: ClientConfig | ServerConfig, public_key: bytes) -> None:
+        self.config = config
         self.mechanism = mechanism
         self.peer_version: int | None = None
         self.version: int | None = None
@@ -77,15 +46,13 @@ class Engine(ABC):
         self._state = INITIAL[self.role]
         self._table = TRANSITIONS[self.role]
         self._public_key = public_key
-        self._min_version = min_version
-        self._own_version = max_version
-        self._max_legs = max_legs
-        self._random = random
+        self._min_version = lowest_version(config)
+        self._own_version = config.max_version
+        observer = config.observer
         if observer is not None and isinstance(observer, ExchangeObserver):
             observer = observer.for_exchange(public_key)
         self._observer = observer
-        self._buffer = TSRequestBuffer(max_message_size)
-        self._max_message_size = max_message_size
+        self._buffer = TSRequestBuffer(config.limits.max_message_size)
         self._legs = 0
 
     @property
@@ -126,9 +93,10 @@ class Engine(ABC):
 
     def _message(self, data: bytes, events: list[Event]) -> None:
         self._legs += 1
-        if self._legs > self._max_legs:
-            raise LimitExceededError(f"more than {self._max_legs} messages without an end")
-        message = TSRequest.decode(data, max_size=self._max_message_size)
+        limits = self.config.limits
+        if self._legs > limits.max_legs:
+            raise LimitExceededError(f"more than {limits.max_legs} messages without an end")
+        message = TSRequest.decode(data, max_size=limits.max_message_size)
         if self._observer is not None:
             self._observer(Direction.RECEIVED, message, data)
         # First of all: servers echo fields of ours beside an errorCode.

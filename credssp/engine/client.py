@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from typing import ClassVar, NoReturn
+from typing import ClassVar, NoReturn, Unpack
 
 from credssp import binding
-from credssp.credentials import DelegatedCredentials, PasswordCredentials, RemoteGuardCredentials
-from credssp.engine.base import (
-    DEFAULT_MAX_LEGS,
-    DEFAULT_MAX_MESSAGE_SIZE,
-    DEFAULT_MIN_VERSION,
-    Engine,
-    Random,
-)
-from credssp.engine.events import Authenticated, CredentialsDelegated, Event, Observer
+from credssp.config import ClientConfig, ClientOptions, client_config
+from credssp.credentials import LogonCredentials, PasswordCredentials, RemoteGuardCredentials
+from credssp.engine.base import Engine
+from credssp.engine.events import Authenticated, CredentialsDelegated, Event
 from credssp.engine.state import Role, State, Step
 from credssp.errors import (
     BindingError,
@@ -24,8 +18,9 @@ from credssp.errors import (
     RemoteProtocolError,
 )
 from credssp.mechanism import Mechanism
-from credssp.policy import CredentialSource, DelegationMode, DelegationPolicy, require_server_authentication
-from credssp.protocol_version import HIGHEST_VERSION, has_hashed_binding
+from credssp.policy import DelegationMode, require_server_authentication
+from credssp.policy.configured import delegation_policy
+from credssp.protocol_version import has_hashed_binding
 from credssp.server_authentication import ServerAuthentication
 from credssp.wire.ts_request import TSRequest
 
@@ -40,60 +35,38 @@ class ClientEngine(Engine):
     """
 
     role: ClassVar[Role] = Role.CLIENT
+    config: ClientConfig
 
     def __init__(
         self,
         mechanism: Mechanism,
+        /,
+        credentials: LogonCredentials | None = None,
         *,
         public_key: bytes,
-        credentials: DelegatedCredentials,
-        policy: DelegationPolicy,
-        target_name: str | None,
-        source: CredentialSource = CredentialSource.FRESH,
         transport_authentication: ServerAuthentication = ServerAuthentication.NONE,
-        mutual_auth: bool = False,
-        min_version: int = DEFAULT_MIN_VERSION,
-        max_version: int = HIGHEST_VERSION,
-        max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
-        max_legs: int = DEFAULT_MAX_LEGS,
-        random: Random = os.urandom,
-        observer: Observer | None = None,
+        config: ClientConfig | None = None,
+        **options: Unpack[ClientOptions],
     ) -> None:
         """Prepare an exchange; `initiate` starts it.
 
         Args:
-            mechanism: an initiator from `credssp.nego`.
+            mechanism: an initiator from `credssp.context.initiator`.
+            credentials: who logs on, and is delegated; see `ClientConfig.delegation`.
             public_key: SubjectPublicKey of the certificate that the server sent in this TLS connection; empty if
                 `bind_to` brings it later.
-            credentials: what goes to the server.
-            policy: decides whether they may.
-            target_name: the SPN that the policy is asked about.
-            source: where the credentials come from.
             transport_authentication: what TLS proved about the server.
-            mutual_auth: demand that the server is authenticated by its certificate or by Kerberos.
-            min_version: lowest protocol version to go on with.
-            max_version: the version we say we have.
-            max_message_size: octets of one TSRequest.
-            max_legs: messages to take from the server.
-            random: source of clientNonce.
-            observer: sees every message.
+            config: the options; None for the defaults.
+            options: fields of `ClientConfig`, in place of those of `config`.
+
+        Raises:
+            LocalProtocolError: arguments that make no sense.
         """
-        super().__init__(
-            mechanism,
-            public_key=public_key,
-            min_version=min_version,
-            max_version=max_version,
-            max_message_size=max_message_size,
-            max_legs=max_legs,
-            random=random,
-            observer=observer,
-        )
-        self._credentials = credentials
-        self._policy = policy
-        self._target_name = target_name
-        self._source = source
+        config = client_config("ClientEngine", ClientOptions, config, options, credentials)
+        super().__init__(mechanism, config, public_key)
+        self._credentials = config.delegation
+        self._policy = delegation_policy(config)
         self._transport_authentication = transport_authentication
-        self._mutual_auth = mutual_auth
         self._nonce = b""
         self._last_token: bytes | None = None
         self._own_key_auth = b""
@@ -154,7 +127,7 @@ class ClientEngine(Engine):
             return
         nonce = None
         if has_hashed_binding(self._effective):
-            nonce = self._nonce = self._random(binding.NONCE_SIZE)
+            nonce = self._nonce = self.config.random(binding.NONCE_SIZE)
         value = binding.client_value(self._effective, self._nonce, self._public_key)
         self._own_key_auth = self.mechanism.wrap(value)
         self._last_token = answer
@@ -232,17 +205,14 @@ class ClientEngine(Engine):
 
     def _decide_early(self) -> None:
         """Stop before the server learns anything if no authentication of it could make the policy say yes."""
-        self._policy.decide_before_connecting(self._target_name, source=self._source, mode=self._mode).raise_if_refused(
-            self._target_name
-        )
+        target, source = self.config.policy_name, self.config.source
+        self._policy.decide_before_connecting(target, source=source, mode=self._mode).raise_if_refused(target)
 
     def _decide(self) -> None:
-        server = self.server_authentication
-        if self._mutual_auth:
-            require_server_authentication(server).raise_if_refused(self._target_name)
-        self._policy.decide(self._target_name, source=self._source, server=server, mode=self._mode).raise_if_refused(
-            self._target_name
-        )
+        server, target = self.server_authentication, self.config.policy_name
+        if self.config.mutual_auth:
+            require_server_authentication(server).raise_if_refused(target)
+        self._policy.decide(target, source=self.config.source, server=server, mode=self._mode).raise_if_refused(target)
 
     def _peer_failed(self, error_code: int) -> NoReturn:
         if not error_code:

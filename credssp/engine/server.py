@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NoReturn
+from typing import ClassVar, NoReturn, Unpack
 
 from credssp import binding
+from credssp.config import ServerConfig, ServerOptions, server_config
 from credssp.credentials import RemoteGuardCredentials, from_wire
 from credssp.engine.base import Engine
 from credssp.engine.events import Authenticated, CredentialsReceived, Direction, Event
 from credssp.engine.state import Role, Step
 from credssp.errors import BindingError, RemoteProtocolError
 from credssp.kerberos.remote_guard_buffers import check_logon_buffer
+from credssp.mechanism import Mechanism
 from credssp.protocol_version import has_error_code, has_hashed_binding
 from credssp.status import describe
 from credssp.wire.ts_credentials import TSCredentials
@@ -23,6 +25,28 @@ class ServerEngine(Engine):
     """Lets a client log on and receives its credentials."""
 
     role: ClassVar[Role] = Role.SERVER
+    config: ServerConfig
+
+    def __init__(
+        self,
+        mechanism: Mechanism,
+        *,
+        public_key: bytes,
+        config: ServerConfig | None = None,
+        **options: Unpack[ServerOptions],
+    ) -> None:
+        """Prepare to serve one client.
+
+        Args:
+            mechanism: an acceptor from `credssp.context.acceptor`.
+            public_key: SubjectPublicKey of the certificate of this TLS connection.
+            config: the options; None for the defaults.
+            options: fields of `ServerConfig`, in place of those of `config`.
+
+        Raises:
+            LocalProtocolError: arguments that make no sense.
+        """
+        super().__init__(mechanism, server_config("ServerEngine", ServerOptions, config, options), public_key)
 
     _nonce = b""  # the client's, once it has sent one
 

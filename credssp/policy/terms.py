@@ -8,22 +8,10 @@ from __future__ import annotations
 
 import enum
 
+from credssp.credentials import CredentialSource
 from credssp.server_authentication import ServerAuthentication
 
 __all__ = ["AuthenticationLevel", "CredentialSource", "DelegationMode", "DelegationRestriction"]
-
-
-class CredentialSource(enum.Enum):
-    """Where the credentials come from that are to be delegated."""
-
-    __hash__ = object.__hash__  # Enum's own is a function in Python
-
-    DEFAULT = "default"
-    """Those of the first sign-on to the machine."""
-    FRESH = "fresh"
-    """Those that the user was asked for, or that the application supplied, for this connection."""
-    SAVED = "saved"
-    """Those kept in Credential Manager or another store."""
 
 
 class AuthenticationLevel(enum.Enum):

@@ -16,17 +16,10 @@ from __future__ import annotations
 
 from typing import Final, Unpack
 
+from credssp.config import ClientConfig, RDPClientOptions, client_config
 from credssp.context import ClientContext
-from credssp.context.options import ClientOptions
-from credssp.credentials import (
-    DelegatedCredentials,
-    LogonCredentials,
-    NTHashCredentials,
-    PasswordCredentials,
-    RemoteGuardCredentials,
-    SmartCardCredentials,
-)
-from credssp.engine.events import Direction, Observer
+from credssp.credentials import LogonCredentials, NTHashCredentials, PasswordCredentials, RemoteGuardCredentials
+from credssp.engine.events import Direction
 from credssp.errors import (
     CredSSPError,
     DecodeError,
@@ -87,8 +80,8 @@ class NLAClient(Endpoint[ClientContext]):
     """Logs on to an RDP server.
 
     Attributes:
+        config: the options.
         host: the server as the user typed it; the target name is ``TERMSRV/host`` ([MS-RDPBCGR] 5.4.5.2).
-        credentials: what it authenticates with, or None for the Kerberos credential cache.
     """
 
     def __init__(
@@ -96,78 +89,59 @@ class NLAClient(Endpoint[ClientContext]):
         credentials: LogonCredentials | None = None,
         *,
         host: str,
-        protocols: Protocol = DEFAULT_PROTOCOLS,
-        approach: Approach = Approach.NEGOTIATED,
-        restricted_admin: bool = False,
-        cookie: str | None = None,
-        routing_token: bytes | None = None,
-        correlation_id: bytes | None = None,
-        target_name: str | None = None,
-        observer: Observer | None = None,
-        **options: Unpack[ClientOptions],
+        config: ClientConfig | None = None,
+        **options: Unpack[RDPClientOptions],
     ) -> None:
         """Prepare a login; nothing happens before `start`.
 
         Args:
-            credentials: what to authenticate with; None for the Kerberos credential cache.
+            credentials: what to authenticate with; None for those of `config`, or else the Kerberos credential cache.
             host: name or address of the server, as the user typed it.
-            protocols: requestedProtocols; must hold HYBRID or HYBRID_EX.
-            approach: how the connection begins.
-            restricted_admin: ask for Restricted Admin mode: authenticate, and delegate three empty strings. A server
-                that does not echo the mode gets nothing.
-            cookie: IDENTIFIER of the cookie; by default the user name, cut as Windows does; empty for none.
-            routing_token: a load balancer's token in place of the cookie.
-            correlation_id: 16 octets under which the connection shows in the server's log.
-            target_name: SPN in place of ``TERMSRV/host``.
-            observer: sees every TSRequest.
-            options: see `credssp.ClientContext`. With `RemoteGuardCredentials` as `delegated_credentials`, Remote
-                Credential Guard is asked for.
+            config: the options; None for the defaults.
+            options: fields of `credssp.ClientConfig`, in place of those of `config`.
 
         Raises:
-            LocalProtocolError: arguments that make no sense.
+            LocalProtocolError, TypeError: arguments that make no sense.
         """
         super().__init__()
+        self.config = config = client_config("NLAClient", RDPClientOptions, config, options, credentials)
+        protocols = DEFAULT_PROTOCOLS if config.protocols is None else config.protocols
         if not protocols & CREDSSP_PROTOCOLS:
             raise LocalProtocolError("protocols must hold HYBRID or HYBRID_EX: this client does nothing else")
         self.host = host
-        self.credentials = credentials
-        self._approach = approach
-        self._observer = observer
+        self._approach = Approach.NEGOTIATED if config.approach is None else config.approach
         self._proof_sent = False
         self._delegated = False
         flags = RequestFlags.NONE
-        if restricted_admin:
+        if config.restricted_admin:
             flags |= RequestFlags.RESTRICTED_ADMIN_MODE_REQUIRED
-            options["delegate"] = False
-        elif isinstance(options.get("delegated_credentials"), RemoteGuardCredentials):
+        elif isinstance(config.delegated_credentials, RemoteGuardCredentials):
             flags |= RequestFlags.REDIRECTED_AUTHENTICATION_MODE_REQUIRED
-        self._delegates = options.get("delegate", True) and _holds_something(
-            options.get("delegated_credentials") or credentials
-        )
-        if correlation_id is not None:
+        if config.correlation_id is not None:
             flags |= RequestFlags.CORRELATION_INFO_PRESENT
+        cookie = config.cookie
         if (
             cookie is None
-            and routing_token is None
-            and isinstance(credentials, PasswordCredentials | NTHashCredentials)
+            and config.routing_token is None
+            and isinstance(config.credentials, PasswordCredentials | NTHashCredentials)
         ):
-            cookie = mstshash(credentials.username)
-        if approach is Approach.DIRECT:
+            cookie = mstshash(config.credentials.username)
+        if self._approach is Approach.DIRECT:
             # No Early User Authorization Result there (5.4.2.2), so HYBRID_EX makes no sense.
             protocols = protocols & ~Protocol.HYBRID_EX | Protocol.HYBRID
         self._asked = NegotiationRequest(protocols, flags)
         self._request = ConnectionRequest(
             cookie=cookie or None,
-            routing_token=routing_token,
+            routing_token=config.routing_token,
             negotiation=self._asked,
-            correlation=None if correlation_id is None else CorrelationInfo(correlation_id),
+            correlation=None if config.correlation_id is None else CorrelationInfo(config.correlation_id),
         )
         self._encoded_request = self._request.encode()
         self._context = ClientContext(
-            credentials,
-            target_name=target_name or f"TERMSRV/{host}",
+            config=config,
+            target_name=config.target_name or f"TERMSRV/{host}",
+            carrier="stream",
             observer=self._observe,
-            **options,
         )
 
     @property
@@ -183,7 +157,7 @@ class NLAClient(Endpoint[ClientContext]):
     @property
     def delegated(self) -> bool:
         """Whether credentials were sent; False before, and where it was an empty set."""
-        return self._delegated and self._delegates
+        return self._delegated and self.config.delegates
 
     def start(self) -> None:
         """Begin; `data_to_send` has the first octets.
@@ -204,8 +178,8 @@ class NLAClient(Endpoint[ClientContext]):
     def _observe(self, direction: Direction, message: TSRequest, data: bytes) -> None:
         if direction is Direction.SENT and message.pub_key_auth is not None:
             self._proof_sent = True
-        if self._observer is not None:
-            self._observer(direction, message, data)
+        if self.config.observer is not None:
+            self.config.observer(direction, message, data)
 
     def _receive(self, data: bytes, events: list[Event]) -> None:
         if self._state is RDPState.EXPECT_X224:
@@ -318,13 +292,6 @@ class NLAClient(Endpoint[ClientContext]):
             "name or password is wrong, or the account is locked, disabled or expired",
             ntstatus=error.ntstatus,
         )
-
-
-def _holds_something(credentials: LogonCredentials | DelegatedCredentials | None) -> bool:
-    """Whether there is anything in it to delegate; an NT hash or a ticket logs on, and is not delegated."""
-    if isinstance(credentials, PasswordCredentials):
-        return not credentials.is_empty
-    return isinstance(credentials, SmartCardCredentials | RemoteGuardCredentials)
 
 
 def late_refusal(data: bytes) -> PeerRefusedError | None:

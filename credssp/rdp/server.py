@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from typing import Final, NoReturn, Unpack
 
+from credssp.config import RDPServerOptions, ServerConfig, server_config
 from credssp.context import ServerContext
-from credssp.context.options import ServerOptions
 from credssp.credentials import RemoteGuardCredentials
 from credssp.errors import (
     CredSSPError,
@@ -58,44 +58,26 @@ class NLAServer(Endpoint[ServerContext]):
     """Lets one client log on.
 
     Attributes:
+        config: the options.
         request: the client's Connection Request, or None before.
     """
 
-    def __init__(
-        self,
-        *,
-        protocols: Protocol = CREDSSP_PROTOCOLS,
-        restricted_admin: bool = True,
-        remote_guard: bool = False,
-        direct: bool = True,
-        response_flags: ResponseFlags = ResponseFlags.EXTENDED_CLIENT_DATA_SUPPORTED,
-        **options: Unpack[ServerOptions],
-    ) -> None:
+    def __init__(self, *, config: ServerConfig | None = None, **options: Unpack[RDPServerOptions]) -> None:
         """Prepare to serve one client.
 
         Args:
-            protocols: HYBRID, HYBRID_EX or both. A server that takes anything else as well decides that with
-                `choose_protocol` before it makes one of these.
-            restricted_admin: tell clients that ask that Restricted Admin mode is supported. They then delegate an
-                empty set, as any client may without asking.
-            remote_guard: the same for Remote Credential Guard; if False, its buffers are refused.
-            direct: take clients that begin with TLS.
-            response_flags: further RDP_NEG_RSP.flags, which are about the session after the login.
-            options: see `credssp.ServerContext`.
+            config: the options; None for the defaults.
+            options: fields of `credssp.ServerConfig`, in place of those of `config`.
 
         Raises:
-            LocalProtocolError: protocols that are no CredSSP.
+            LocalProtocolError, TypeError: arguments that make no sense, such as protocols that are no CredSSP.
         """
         super().__init__()
+        self.config = config = server_config("NLAServer", RDPServerOptions, config, options)
+        protocols = self._protocols = CREDSSP_PROTOCOLS if config.protocols is None else config.protocols
         if not protocols & CREDSSP_PROTOCOLS or protocols & ~CREDSSP_PROTOCOLS:
             raise LocalProtocolError("protocols are HYBRID, HYBRID_EX or both: this server authenticates everybody")
         self.request: ConnectionRequest | None = None
-        self._protocols = protocols
-        self._restricted_admin = restricted_admin
-        self._remote_guard = remote_guard
-        self._direct = direct
-        self._response_flags = response_flags
-        self._options = options
         self._context: ServerContext | None = None
         self._state = RDPState.EXPECT_X224
 
@@ -110,7 +92,7 @@ class NLAServer(Endpoint[ServerContext]):
     def _receive(self, data: bytes, events: list[Event]) -> None:
         context = self._context
         if context is None:
-            if data[:1] == b"\x16" and self._direct and not len(self._buffer):
+            if data[:1] == b"\x16" and self.config.direct and not len(self._buffer):
                 self._approach = Approach.DIRECT
                 self._negotiated(Negotiated(Protocol.HYBRID, Approach.DIRECT), events)
             else:
@@ -119,7 +101,7 @@ class NLAServer(Endpoint[ServerContext]):
                     return
                 self._requested(tpdu, events)
                 data = self._buffer.take_rest()
-            context = self._context = ServerContext(**self._options)
+            context = self._context = ServerContext(config=self.config)
             self._state = RDPState.EXPECT_CREDSSP
             if not data:
                 return
@@ -150,12 +132,14 @@ class NLAServer(Endpoint[ServerContext]):
         )
 
     def _flags(self, asked: RequestFlags) -> ResponseFlags:
-        flags = self._response_flags
+        flags = self.config.response_flags
+        if flags is None:
+            flags = ResponseFlags.EXTENDED_CLIENT_DATA_SUPPORTED
         if not asked:
             return flags
-        if self._restricted_admin and RequestFlags.RESTRICTED_ADMIN_MODE_REQUIRED in asked:
+        if self.config.restricted_admin and RequestFlags.RESTRICTED_ADMIN_MODE_REQUIRED in asked:
             flags |= ResponseFlags.RESTRICTED_ADMIN_MODE_SUPPORTED
-        if self._remote_guard and RequestFlags.REDIRECTED_AUTHENTICATION_MODE_REQUIRED in asked:
+        if self.config.remote_guard and RequestFlags.REDIRECTED_AUTHENTICATION_MODE_REQUIRED in asked:
             flags |= ResponseFlags.REDIRECTED_AUTHENTICATION_MODE_SUPPORTED
         return flags
 
@@ -171,7 +155,7 @@ class NLAServer(Endpoint[ServerContext]):
         if credentials is None or identity is None:  # both are there once the context is complete
             return
         self._early = context.unused_data
-        if isinstance(credentials, RemoteGuardCredentials) and not self._remote_guard:
+        if isinstance(credentials, RemoteGuardCredentials) and not self.config.remote_guard:
             raise RemoteProtocolError(
                 "the client delegated Remote Credential Guard buffers although that mode was not agreed on",
                 section="[MS-RDPBCGR] 2.2.1.2.1",

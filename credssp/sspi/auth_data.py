@@ -85,6 +85,8 @@ class SecWinntAuthIdentity:
         secret = self.password.reveal()
         if isinstance(secret, bytes):
             return NTHashCredentials(self.user, secret, domain=self.domain)
+        if not self.user:  # nobody may be meant to log on; the context says so
+            return PasswordCredentials.received("", Secret(secret), self.domain)
         return PasswordCredentials(self.user, secret, domain=self.domain)
 
 

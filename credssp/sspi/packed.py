@@ -103,7 +103,7 @@ def unpack_logon(data: bytes | bytearray) -> PasswordCredentials | SmartCardCred
             strings.append(_text(data, offset, length))
             at += _UNICODE_STRING.size
         if kind == KerbInteractiveLogon:
-            return PasswordCredentials(strings[1], strings[2], domain=strings[0])
+            return PasswordCredentials.received(strings[1], Secret(strings[2]), strings[0])
         if kind != KerbCertificateLogon:
             raise _bad(f"MessageType {kind} is neither KerbInteractiveLogon nor KerbCertificateLogon")
         _, size, offset = _CERTIFICATE_TAIL.unpack_from(data, at)
@@ -155,7 +155,7 @@ def unpack_auth_identity_ex2(data: bytes | bytearray) -> tuple[PasswordCredentia
     if version != _EX2_VERSION or total > len(data):
         raise _bad("this is not a SEC_WINNT_AUTH_IDENTITY_EX2")
     user, user_size, domain, domain_size, password, password_size, _, packages, packages_size = fields
-    credentials = PasswordCredentials(
-        _text(data, user, user_size), _text(data, password, password_size), domain=_text(data, domain, domain_size)
+    credentials = PasswordCredentials.received(
+        _text(data, user, user_size), Secret(_text(data, password, password_size)), _text(data, domain, domain_size)
     )
     return credentials, _text(data, packages, packages_size)

@@ -14,23 +14,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self, Unpack
 
 from credssp.accounts import MemoryAccounts
+from credssp.config import RDPServiceOptions, ServerConfig, server_config
 from credssp.credentials import DelegatedCredentials, PasswordCredentials
 from credssp.drivers.aio import AsyncSession
 from credssp.drivers.rdp import start_server
-from credssp.drivers.rdp_service import (
-    Authorize,
-    Client,
-    Closed,
-    Delegated,
-    Refused,
-    ServeOptions,
-    ServerEvent,
-    ServerLimits,
-)
+from credssp.drivers.rdp_service import Client, Closed, Delegated, Refused, ServerEvent
 from credssp.errors import CredSSPError, LocalProtocolError
 from credssp.identity import Identity
 from credssp.rdp.events import Negotiated
@@ -102,6 +94,9 @@ class RDPServer(Delegations[Delegation, Refusal]):
 
     After the login it reads what the client sends, answers nothing and closes when the client does, or after `hold`
     seconds. A login counts when its connection is closed, so that `Delegation.received` is whole.
+
+    Attributes:
+        config: the options.
     """
 
     def __init__(
@@ -109,30 +104,31 @@ class RDPServer(Delegations[Delegation, Refusal]):
         who: Mapping[tuple[str, str], Any] | None = None,
         /,
         *,
-        authorize: Authorize | None = None,
-        limits: ServerLimits | None = None,
         port: int = 0,
         hold: float = 0.2,
-        **options: Unpack[ServeOptions],
+        config: ServerConfig | None = None,
+        **options: Unpack[RDPServiceOptions],
     ) -> None:
         """Prepare; `start` or ``with`` starts it.
 
         Args:
             who: accounts, as `credssp.MemoryAccounts` takes them; by default `DEFAULT_ACCOUNTS`.
-            authorize: as in `credssp.rdp.serve`.
-            limits: as in `credssp.rdp.serve`.
             port: TCP port on 127.0.0.1; 0 for any that is free.
             hold: seconds to keep a session open for a client that goes on talking.
+            config: as in `credssp.rdp.serve`.
             options: as in `credssp.rdp.serve`: `accounts` in place of `who`, `protocols`, `min_version`, ...
+
+        Raises:
+            LocalProtocolError, TypeError: arguments that make no sense.
         """
-        if who is not None or options.get("accounts") is None:
-            options["accounts"] = MemoryAccounts(DEFAULT_ACCOUNTS if who is None else who)
+        config = server_config("RDPServer", RDPServiceOptions, config, options)
+        if who is not None or config.accounts is None:
+            config = replace(config, accounts=MemoryAccounts(DEFAULT_ACCOUNTS if who is None else who))
         super().__init__()
-        self._authorize = authorize
-        self._limits = limits
         self._port = port
         self._hold = hold
-        self._options = options
+        self._listen = config.on_event
+        self.config = replace(config, on_event=self._note)
         self._open: dict[Client, Delegation | None] = {}
         self._received: dict[NLAServer, bytearray] = {}
         self._address: tuple[str, int] | None = None
@@ -189,15 +185,7 @@ class RDPServer(Delegations[Delegation, Refusal]):
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        async with await start_server(
-            self._handle,
-            "127.0.0.1",
-            self._port,
-            authorize=self._authorize,
-            on_event=self._note,
-            limits=self._limits,
-            **self._options,
-        ) as server:
+        async with await start_server(self._handle, "127.0.0.1", self._port, config=self.config) as server:
             with self._changed:
                 self._address = server.address
                 self._changed.notify_all()
@@ -227,6 +215,8 @@ class RDPServer(Delegations[Delegation, Refusal]):
             else:
                 self._open[client] = None
             self._changed.notify_all()
+        if self._listen is not None:
+            self._listen(client, event)
 
     def _delegation(self, client: Client, event: Delegated) -> Delegation | None:
         context, negotiated = client.endpoint.context, client.endpoint.negotiated

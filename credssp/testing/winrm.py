@@ -14,19 +14,19 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, Unpack
 
 from credssp.accounts import MemoryAccounts
-from credssp.context.options import ServerOptions
-from credssp.drivers.winrm_asgi import Authorize, Login, WinRMApplication, WinRMLimits
+from credssp.config import ServerConfig, WinRMServiceOptions, server_config
+from credssp.drivers.winrm_asgi import Login, WinRMApplication
 from credssp.drivers.winrm_serving import serving
 from credssp.errors import LocalProtocolError
 from credssp.testing.delegations import Delegations
 from credssp.testing.wsman import WSManResponder
 from credssp.tls.certificate import generate_certificate
 from credssp.winrm.handler import Handler
-from credssp.winrm.session import Encryption
 
 __all__ = ["WinRMServer"]
 
@@ -48,10 +48,8 @@ class WinRMServer(Delegations[Login, Login]):
         handler: Handler | None = None,
         https: bool = False,
         port: int = 0,
-        encryption: Encryption = "auto",
-        authorize: Authorize | None = None,
-        limits: WinRMLimits | None = None,
-        **options: Unpack[ServerOptions],
+        config: ServerConfig | None = None,
+        **options: Unpack[WinRMServiceOptions],
     ) -> None:
         """Prepare; `start` or ``with`` starts it.
 
@@ -60,14 +58,17 @@ class WinRMServer(Delegations[Login, Login]):
             handler: answers messages; by default `credssp.testing.wsman.WSManResponder`, with a shell.
             https: serve https, with a certificate made for it; http otherwise.
             port: TCP port on 127.0.0.1; 0 for any that is free.
-            encryption: as for `WinRMApplication`; so are the others.
-            authorize: says whether a user may use the service.
-            limits: what clients may cost.
-            options: for `credssp.ServerContext`.
+            config: as for `WinRMApplication`.
+            options: as for `WinRMApplication`.
+
+        Raises:
+            LocalProtocolError, TypeError: arguments that make no sense.
         """
+        config = server_config("WinRMServer", WinRMServiceOptions, config, options)
         if who is not None:
-            options["accounts"] = MemoryAccounts(who)
+            config = replace(config, accounts=MemoryAccounts(who))
         super().__init__()
+        self._listen = config.on_login
         self.certificate: Path | None = None
         self.responder = WSManResponder()
         self._handler = handler or self.responder
@@ -75,14 +76,7 @@ class WinRMServer(Delegations[Login, Login]):
         self._wanted = port
         self._port: int | None = None
         self._running = contextlib.ExitStack()
-        self._application = WinRMApplication(
-            self._handler,
-            encryption=encryption,
-            authorize=authorize,
-            limits=limits,
-            on_login=self._note,
-            **options,
-        )
+        self._application = WinRMApplication(self._handler, config=replace(config, on_login=self._note))
 
     @property
     def logins(self) -> list[Login]:
@@ -93,6 +87,8 @@ class WinRMServer(Delegations[Login, Login]):
         with self._changed:
             (self.delegations if login.error is None else self.refusals).append(login)
             self._changed.notify_all()
+        if self._listen is not None:
+            self._listen(login)
 
     # Running
 

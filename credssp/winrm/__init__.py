@@ -9,7 +9,7 @@ The adapters are modules of their own, each with its extra:
   (``credssp[winrm-server]``); `credssp.testing.wsman` is a small responder for it.
 """
 
-from credssp.context.options import ServerOptions
+from credssp.config import Encryption, ServerOptions
 from credssp.winrm.client import ClientLogin, ClientOptions, ClientSettings, check_offer
 from credssp.winrm.encryption import Encrypted, Plaintext, decrypt, encrypt, is_encrypted_type
 from credssp.winrm.errors import (
@@ -23,7 +23,7 @@ from credssp.winrm.errors import (
 from credssp.winrm.handler import WinRMRequest, WinRMResponse
 from credssp.winrm.header import challenge_token, format_token, request_token
 from credssp.winrm.server import LegAnswer, LoginState, ServerConnection
-from credssp.winrm.session import ClientSession, Encryption
+from credssp.winrm.session import ClientSession
 
 __all__ = [
     "ClientLogin",

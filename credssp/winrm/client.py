@@ -16,15 +16,13 @@ set up is good on that connection only. Legs carry an empty body: the real one i
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from typing import Final, TypedDict
+from collections.abc import Collection, Sequence
+from typing import Final, Unpack
 
+from credssp.config import ClientConfig, WinRMClientOptions, client_config
 from credssp.context import ClientContext
-from credssp.credentials import DelegatedCredentials, LogonCredentials
-from credssp.engine.base import DEFAULT_MAX_LEGS
-from credssp.engine.events import Direction, Observer
+from credssp.credentials import LogonCredentials
+from credssp.engine.events import Direction
 from credssp.errors import (
     CredSSPError,
     LimitExceededError,
@@ -32,9 +30,6 @@ from credssp.errors import (
     PeerRefusedError,
     RemoteProtocolError,
 )
-from credssp.mechanism_name import MechanismChoice
-from credssp.policy import CredentialSource, DelegationPolicy, PolicySettings
-from credssp.tls.settings import ClientTLS
 from credssp.winrm.errors import (
     STATUS_ADVICE,
     DelegationRefusedError,
@@ -60,83 +55,9 @@ _UNEXPLAINED: Final = (
 )
 
 
-class ClientOptions(TypedDict, total=False):
-    """Keywords of `ClientSettings` beside the credentials."""
-
-    service: str
-    spn_host: str | None
-    policy_service: str
-    mechanism: MechanismChoice
-    delegate: bool
-    delegated_credentials: DelegatedCredentials | None
-    policy: DelegationPolicy | PolicySettings | None
-    source: CredentialSource
-    mutual_auth: bool
-    min_version: int | None
-    tls: ClientTLS | None
-    max_legs: int
-    random: Callable[[int], bytes]
-    observer: Observer | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientSettings:
-    """How to log on; the same for every connection.
-
-    Attributes:
-        credentials: what to authenticate with; None for the Kerberos credential cache.
-        service: service class of the SPN that the mechanism authenticates (``HTTP`` on Windows).
-        spn_host: host of the SPN, where it is not the host of the URL (an address, an alias, a tunnel).
-        policy_service: service class of the SPN that the delegation policy is asked about (``WSMAN`` on Windows).
-        mechanism: as for `credssp.ClientContext`; so are all that follow.
-        delegate: whether credentials go to the server at all.
-        delegated_credentials: credentials to delegate in place of those to authenticate with.
-        policy: who may be given the credentials.
-        source: where they come from, for the policy.
-        mutual_auth: fail unless the server is authenticated by its certificate or by Kerberos.
-        min_version: lowest CredSSP version to accept.
-        tls: settings of the TLS session inside; the one of https is the business of the HTTP library.
-        max_legs: TSRequests to take from a server.
-        random: source of clientNonce.
-        observer: sees every TSRequest.
-    """
-
-    credentials: LogonCredentials | None = None
-    service: str = "HTTP"
-    spn_host: str | None = None
-    policy_service: str = "WSMAN"
-    mechanism: MechanismChoice = "auto"
-    delegate: bool = True
-    delegated_credentials: DelegatedCredentials | None = None
-    policy: DelegationPolicy | PolicySettings | None = None
-    source: CredentialSource = CredentialSource.FRESH
-    mutual_auth: bool = False
-    min_version: int | None = None
-    tls: ClientTLS | None = None
-    max_legs: int = DEFAULT_MAX_LEGS
-    random: Callable[[int], bytes] = os.urandom
-    observer: Observer | None = None
-
-    def context(self, host: str, observer: Observer) -> ClientContext:
-        """Return a context for one login on a host."""
-        name = self.spn_host or host
-        return ClientContext(
-            self.credentials,
-            target_name=f"{self.service}/{name}",
-            policy_target=f"{self.policy_service}/{name}",
-            carrier="tokens",
-            mechanism=self.mechanism,
-            delegate=self.delegate,
-            delegated_credentials=self.delegated_credentials,
-            policy=self.policy,
-            source=self.source,
-            mutual_auth=self.mutual_auth,
-            min_version=self.min_version,
-            tls=self.tls,
-            max_legs=self.max_legs,
-            random=self.random,
-            observer=observer,
-        )
+# The names of release 0.1.0.
+ClientOptions = WinRMClientOptions
+ClientSettings = ClientConfig
 
 
 def check_offer(status: int, challenges: Collection[str]) -> None:
@@ -168,28 +89,47 @@ class ClientLogin:
     """One login.
 
     Attributes:
+        config: the options.
         context: what the login sets up; complete when `ready`.
         leg: what was sent last.
         ready: whether the server took the credentials.
         legs: how many tokens were sent.
     """
 
-    def __init__(self, settings: ClientSettings, host: str) -> None:
+    def __init__(
+        self,
+        config: ClientConfig | None = None,
+        host: str = "",
+        *,
+        credentials: LogonCredentials | None = None,
+        **options: Unpack[WinRMClientOptions],
+    ) -> None:
         """Prepare.
 
         Args:
-            settings: how to log on.
+            config: how to log on; None for the defaults.
             host: host of the URL.
+            credentials: what to authenticate with; None for those of `config`, or else the Kerberos credential cache.
+            options: fields of `credssp.ClientConfig`, in place of those of `config`.
 
         Raises:
-            LocalProtocolError: settings that make no sense.
+            LocalProtocolError, TypeError: arguments that make no sense.
         """
-        self._observer = settings.observer
-        self.context = settings.context(host, self._observe)
+        self.config = config = client_config("ClientLogin", WinRMClientOptions, config, options, credentials)
+        name = config.spn_host or host
+        if not name:
+            raise LocalProtocolError("host is the host of the URL")
+        self.context = ClientContext(
+            config=config,
+            target_name=config.target_name or f"{config.service}/{name}",
+            policy_target=config.policy_target or f"{config.policy_service}/{name}",
+            carrier="tokens",
+            observer=self._observe,
+        )
         self.leg = Leg.TLS
         self.ready = False
         self.legs = 0
-        self._max_legs = settings.max_legs + _TLS_LEGS
+        self._max_legs = config.limits.max_legs + _TLS_LEGS
 
     def _observe(self, direction: Direction, message: TSRequest, data: bytes) -> None:
         if direction is Direction.SENT:
@@ -197,8 +137,8 @@ class ClientLogin:
                 self.leg = Leg.CREDENTIALS
             else:
                 self.leg = Leg.KEY if message.pub_key_auth is not None else Leg.AUTHENTICATION
-        if self._observer is not None:
-            self._observer(direction, message, data)
+        if self.config.observer is not None:
+            self.config.observer(direction, message, data)
 
     def start(self) -> str:
         """Return the value of the first ``Authorization`` header.

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from credssp.config import Limits
 from credssp.errors import DecodeError, LimitExceededError, PeerClosedError, RemoteProtocolError
 from credssp.tls.record import HEADER_SIZE, MAX_PLAINTEXT, measure_record
 from credssp.tls.sizes import StreamSizes
@@ -46,7 +47,7 @@ SOAP: Final = "application/soap+xml;charset=UTF-8"
 
 PROTOCOL: Final = "application/HTTP-CredSSP-session-encrypted"
 
-DEFAULT_MAX_BODY: Final = 4 * 1024 * 1024
+DEFAULT_MAX_BODY: Final = Limits().max_body
 """Octets of one HTTP body: eight times the largest envelope of Windows by default (MaxEnvelopeSizekb 500)."""
 
 _BOUNDARY: Final = "Encrypted Boundary"

@@ -20,14 +20,13 @@ import enum
 from dataclasses import dataclass, field
 from typing import Final, Unpack
 
+from credssp.config import ServerConfig, WinRMConnectionOptions, server_config
 from credssp.context import ServerContext
-from credssp.context.options import ServerOptions
 from credssp.credentials import DelegatedCredentials
-from credssp.engine.base import DEFAULT_MAX_LEGS
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, RemoteProtocolError
 from credssp.identity import Identity
 from credssp.tls.settings import ServerTLS
-from credssp.winrm.encryption import DEFAULT_MAX_BODY, SOAP, Encrypted, Plaintext, decrypt, encrypt
+from credssp.winrm.encryption import SOAP, Encrypted, Plaintext, decrypt, encrypt
 
 __all__ = ["LegAnswer", "LoginState", "ServerConnection"]
 
@@ -63,27 +62,31 @@ class ServerConnection:
     """One TCP connection.
 
     Attributes:
+        config: the options.
         state: how far it is.
         failures: how many logins failed on it.
     """
 
-    def __init__(self, *, max_body: int = DEFAULT_MAX_BODY, **options: Unpack[ServerOptions]) -> None:
+    def __init__(self, *, config: ServerConfig | None = None, **options: Unpack[WinRMConnectionOptions]) -> None:
         """Prepare; a context is made when a login begins.
 
         Args:
-            max_body: octets of one encrypted body.
-            options: see `credssp.ServerContext`.
+            config: the options; None for the defaults.
+            options: fields of `credssp.ServerConfig`, in place of those of `config`.
+
+        Raises:
+            LocalProtocolError, TypeError: arguments that make no sense.
         """
+        config = server_config("ServerConnection", WinRMConnectionOptions, config, options)
+        tls = config.tls or ServerTLS()
+        if not tls.tickets:
+            # A session ticket answers the client's last flight of TLS 1.3: clients built on pyspnego take a token of no
+            # octets for a refusal.
+            config = dataclasses.replace(config, tls=dataclasses.replace(tls, tickets=True))
+        self.config = config
         self.state = LoginState.EXPECT_LOGIN
         self.failures = 0
-        self._max_body = max_body
-        self._max_legs = options.get("max_legs", DEFAULT_MAX_LEGS) + _TLS_LEGS
-        # A session ticket answers the client's last flight of TLS 1.3: clients built on pyspnego take a token of no
-        # octets for a refusal.
-        self._options: ServerOptions = {
-            **options,
-            "tls": dataclasses.replace(options.get("tls") or ServerTLS(), tickets=True),
-        }
+        self._max_legs = config.limits.max_legs + _TLS_LEGS
         self._context: ServerContext | None = None
         self._legs = 0
 
@@ -101,7 +104,7 @@ class ServerConnection:
         context = self._context
         if context is None or self.state is not LoginState.EXPECT_LEG:
             self.reset()
-            context = self._context = ServerContext(**self._options)
+            context = self._context = ServerContext(config=self.config)
             self.state = LoginState.EXPECT_LEG
         try:
             self._legs += 1
@@ -183,7 +186,7 @@ class ServerConnection:
         """
         context = self._completed()
         try:
-            message = decrypt(context, content_type, body, max_size=self._max_body)
+            message = decrypt(context, content_type, body, max_size=self.config.limits.max_body)
             if context.peer_closed:
                 raise RemoteProtocolError("the client closed the TLS session inside the login")
         except CredSSPError:

@@ -17,14 +17,15 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Generator, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias, Unpack
 
+from credssp.config import ClientConfig, Encryption, Limits, WinRMClientOptions, client_config
 from credssp.context import ClientContext
+from credssp.credentials import LogonCredentials
 from credssp.errors import CredSSPError, LocalProtocolError
 from credssp.tls.record import MAX_PLAINTEXT
-from credssp.winrm.client import ClientLogin, ClientSettings, check_offer
+from credssp.winrm.client import ClientLogin, check_offer
 from credssp.winrm.encryption import (
-    DEFAULT_MAX_BODY,
     ENCRYPTED,
     SOAP,
     Plaintext,
@@ -37,13 +38,10 @@ from credssp.winrm.errors import HTTPStatusError, Leg, LoginError
 
 __all__ = ["MAX_RESTARTS", "ClientSession", "Encryption", "Exchange", "Incoming", "Outgoing", "encrypts"]
 
-Encryption: TypeAlias = Literal["auto", "always", "never"]
-"""Whether messages are encrypted: ``auto`` over http and not over https, as pywinrm and pypsrp have it."""
-
 MAX_RESTARTS: Final = 3
 """Logins to begin for one request."""
 
-_REMEMBERED: Final = DEFAULT_MAX_BODY // MAX_PLAINTEXT
+_REMEMBERED: Final = Limits().max_body // MAX_PLAINTEXT
 """Chunks of plaintext to keep for a message that may have to be encrypted again."""
 
 
@@ -96,23 +94,36 @@ class ClientSession:
     """One server, one user.
 
     Attributes:
+        config: the options.
         context: the context of the connection in use, or None before the first login and after a failure.
     """
 
-    def __init__(self, settings: ClientSettings, host: str, *, encrypt: bool, max_body: int = DEFAULT_MAX_BODY) -> None:
+    def __init__(
+        self,
+        config: ClientConfig | None = None,
+        host: str = "",
+        *,
+        credentials: LogonCredentials | None = None,
+        encrypt: bool | None = None,
+        **options: Unpack[WinRMClientOptions],
+    ) -> None:
         """Prepare.
 
         Args:
-            settings: how to log on.
+            config: how to log on; None for the defaults.
             host: host of the URL.
-            encrypt: whether messages that are not encrypted already shall be.
-            max_body: octets of one encrypted body to take.
+            credentials: what to authenticate with; None for those of `config`, or else the Kerberos credential cache.
+            encrypt: whether messages that are not encrypted already shall be; None for what the option `encryption`
+                says of http.
+            options: fields of `credssp.ClientConfig`, in place of those of `config`.
+
+        Raises:
+            LocalProtocolError, TypeError: arguments that make no sense.
         """
+        self.config = client_config("ClientSession", WinRMClientOptions, config, options, credentials)
         self.context: ClientContext | None = None
-        self.max_body = max_body
-        self._settings = settings
         self._host = host
-        self._encrypt = encrypt
+        self._encrypt = encrypts(self.config.encryption, "http") if encrypt is None else encrypt
         self._connection: Hashable | None = None
         self._wrapped: OrderedDict[bytes, bytes] = OrderedDict()
 
@@ -212,7 +223,7 @@ class ClientSession:
         """Return the plaintext of a body that `wrap` encrypted for a connection which is gone."""
         pieces = []
         # Its Content-Type may not be known yet, and both forms are read alike.
-        for part in encrypted_parts(ENCRYPTED, body, max_size=max(self.max_body, len(body))):
+        for part in encrypted_parts(ENCRYPTED, body, max_size=max(self.config.limits.max_body, len(body))):
             piece = self._wrapped.get(_digest(part.records))
             if piece is None:
                 raise LoginError(
@@ -226,7 +237,7 @@ class ClientSession:
         if answer.status == 401:
             check_offer(401, answer.challenges)
         for _ in range(MAX_RESTARTS):
-            login = ClientLogin(self._settings, self._host)
+            login = ClientLogin(self.config, self._host)
             header: str | None = login.start()
             connection: Hashable | None = None
             while header is not None:
@@ -258,7 +269,7 @@ class ClientSession:
             CredSSPError: it does not decrypt; the next request logs on anew.
         """
         try:
-            return decrypt(context, content_type, body, max_size=self.max_body)
+            return decrypt(context, content_type, body, max_size=self.config.limits.max_body)
         except CredSSPError:
             self._forget(context)
             raise

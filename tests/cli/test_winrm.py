@@ -227,7 +227,7 @@ def test_serve_emits_what_happens(capsys: pytest.CaptureFixture[str], monkeypatc
     assert code == 0
     assert json.loads(out)["event"] == "listening"
     (app,) = ran
-    assert app.limits.half_open == 9
+    assert app.config.limits.half_open == 9
     with servers.running(app) as url:
         code, out, _ = run(capsys, "login", url.removesuffix("/wsman"), *USER, "--password-file", os.devnull)
         assert code == 1

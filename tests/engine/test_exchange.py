@@ -593,7 +593,7 @@ def test_mutual_authentication_is_demanded() -> None:
 
 
 def test_empty_credentials_need_no_permission() -> None:
-    c = client_after_binding(credentials=PasswordCredentials.empty(), policy=DelegationPolicy.deny_all())
+    c = client_after_binding(delegate=False, policy=DelegationPolicy.deny_all())
     events = c.receive(request(pub_key_auth=b"S:" + server_value(6, NONCE, KEY)))
     assert events[-1] == CredentialsDelegated(empty=True)
     (message,) = sent(events)
@@ -607,7 +607,7 @@ def test_saved_credentials_ask_another_list() -> None:
 
 
 def test_remote_guard_is_its_own_mode() -> None:
-    c = client(credentials=RemoteGuardCredentials(package_name="Kerberos", buffer=Secret(b"ticket")))
+    c = client(delegated_credentials=RemoteGuardCredentials(package_name="Kerberos", buffer=Secret(b"ticket")))
     c.initiate()
     c.receive(request(nego_tokens=(b"challenge",)))
     with pytest.raises(PolicyError):  # NTLM does not do for Remote Credential Guard

@@ -123,7 +123,7 @@ def test_login_completes_and_seals_both_ways(gss, iov):
         (PasswordCredentials("alice@lab.test", "secret"), "alice@LAB.TEST"),
         (PasswordCredentials("alice", "secret"), "alice"),
         (PasswordCredentials("a@b", "secret", domain="LAB.TEST"), "a\\@b@LAB.TEST"),
-        (PasswordCredentials("a\\b", "secret", domain="LAB.TEST"), "a\\\\b@LAB.TEST"),
+        (PasswordCredentials.received("a\\b", Secret("secret"), "LAB.TEST"), "a\\\\b@LAB.TEST"),
     ],
 )
 def test_principal_is_made_of_user_and_domain(gss, credentials, principal):
@@ -346,7 +346,7 @@ def test_import_error_inside_is_a_missing_library(gss):
     ("credentials", "target", "message"),
     [
         (NTHashCredentials("alice", bytes(16)), TARGET, "NT hash"),
-        (PasswordCredentials("", "secret"), TARGET, "user name"),
+        (PasswordCredentials.received("", Secret("secret"), ""), TARGET, "user name"),
         (ALICE, Target("TERMSRV", "192.0.2.7"), "IP address"),
         (None, Target("TERMSRV", "2001:db8::7"), "IP address"),
     ],

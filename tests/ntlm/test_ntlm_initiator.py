@@ -15,6 +15,7 @@ from credssp.ntlm.av_pairs import encode_av_pair, filetime_text
 from credssp.ntlm.challenge import build_challenge
 from credssp.ntlm.initiator import NTLMInitiator
 from credssp.ntlm.messages import Authenticate, Negotiate, Version
+from credssp.secret import Secret
 from credssp.server_authentication import ServerAuthentication
 from credssp.status import NTStatus, SecurityStatus
 from credssp.target import Target
@@ -75,7 +76,7 @@ def test_user_principal_name_is_sent_whole():
 
 
 def test_backslash_that_belongs_to_the_user_name_stays_there():
-    initiator = started(PasswordCredentials("a\\b", "secret", domain="LAB"))
+    initiator = started(PasswordCredentials.received("a\\b", Secret("secret"), "LAB"))
     message = Authenticate.decode(initiator.step(challenge()))
     assert (message.username, message.domain) == ("a\\b", "LAB")
 

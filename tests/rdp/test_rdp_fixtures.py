@@ -25,6 +25,7 @@ from credssp.rdp import (
     RDPState,
 )
 from credssp.rdp.tpkt import TPKTBuffer
+from credssp.secret import Secret
 
 FIXTURES = [f for f in load_all(Path(__file__).parents[2] / "fixtures") if f.name.startswith("freerdp-")]
 OUR_SERVER = [f for f in FIXTURES if f.manifest["programs"]["server"].startswith("credssp ")]
@@ -128,7 +129,7 @@ def test_our_server_replayed(fixture: Fixture) -> None:
         assert fixture.manifest["outcome"] == "refused"
     else:
         table = fixture.manifest["delegated"]
-        assert received == [PasswordCredentials(table["username"], table["password"], domain=table["domain"])]
+        assert received == [PasswordCredentials.received(table["username"], Secret(table["password"]), table["domain"])]
         # FreeRDP goes straight on to MCS Connect Initial.
         assert fixture.messages[-1].layer == "application"
         assert fixture.messages[-1].data[4:9] == bytes.fromhex("02f0807f65")

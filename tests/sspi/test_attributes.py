@@ -231,7 +231,7 @@ def test_smart_card_comes_out_as_certificate_logon() -> None:
     "credentials",
     [
         credssp.PasswordCredentials("alice", "pass\u20acword\U0001f600", domain="LAB"),
-        credssp.PasswordCredentials("", ""),
+        credssp.PasswordCredentials.empty(),
         CARD,
         SmartCardCredentials(pin=Secret("")),
     ],

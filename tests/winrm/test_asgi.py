@@ -585,7 +585,7 @@ def test_websockets_are_not_spoken() -> None:
     "options",
     [
         {"encryption": "sometimes"},
-        {"limits": WinRMLimits(half_open=0)},
+        {"half_open": 0},
         {"certificate": "/nonexistent"},
         {"min_version": 7},
     ],

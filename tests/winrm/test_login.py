@@ -17,6 +17,7 @@ from credssp import (
     TLSAlertError,
     VersionError,
 )
+from credssp.config import Limits
 from credssp.engine.events import Direction
 from credssp.errors import LimitExceededError
 from credssp.nt_hash import nt_hash
@@ -275,7 +276,7 @@ def test_tls_without_a_common_version_names_the_alert() -> None:
 
 
 def test_a_server_that_never_ends_the_handshake_meets_a_limit() -> None:
-    client = login(max_legs=3)
+    client = login(limits=Limits(max_legs=3))
     client.start()
     with pytest.raises(LoginError) as caught:
         for _ in range(50):

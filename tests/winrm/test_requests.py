@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import threading
 import warnings
@@ -244,7 +245,7 @@ def test_a_server_that_forgets_at_once_is_named(url: str, app: WinRMApplication)
         for connection in app.connections:
             connection.reset()
 
-    app._on_login = forget
+    app.config = dataclasses.replace(app.config, on_login=forget)
     with pytest.raises(LoginError, match="forgot the login") as caught:
         requests.post(url, data=b"x", auth=auth())
     assert caught.value.leg is Leg.MESSAGE

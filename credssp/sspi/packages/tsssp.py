@@ -12,16 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from credssp.accounts import MemoryAccounts
 from credssp.binding import subject_public_key
+from credssp.config import ClientConfig, ServerConfig
 from credssp.context.acceptor import create_acceptor
 from credssp.context.initiator import create_initiator
-from credssp.credentials import PasswordCredentials
 from credssp.engine.client import ClientEngine
 from credssp.engine.events import Authenticated, CredentialsReceived, Event, Send
 from credssp.engine.server import ServerEngine
 from credssp.errors import CredSSPError
-from credssp.policy import DEFAULT_ENCRYPTION_ORACLE, DelegationPolicy, EncryptionOracle, PolicySettings
 from credssp.server_authentication import ServerAuthentication
 from credssp.sspi import buffers as b
 from credssp.sspi import constants as c
@@ -119,22 +117,17 @@ class TSSSPPackage(CredSSPLogon[_Context]):
         """Make a context and the first TSRequest."""
         logon, target_name, context_req = opening.logon, opening.target, opening.request
         check_target(target_name)
-        delegated = logon.delegated
-        if delegated is None and isinstance(logon.credentials, PasswordCredentials):
-            delegated = logon.credentials
-        policy, oracle = self._policy()
-        engine = ClientEngine(
-            create_initiator(
-                logon.credentials, target_name=target_name or "host/unspecified", mechanism=logon.mechanism
-            ),
-            public_key=b"",
-            credentials=PasswordCredentials.empty() if delegated is None else delegated,
-            policy=policy,
+        policy = self.support.machine.policy
+        config = ClientConfig(
+            credentials=logon.credentials,
+            delegated_credentials=logon.delegated,
             target_name=target_name,
+            mechanism=logon.mechanism,
+            policy=WINDOWS_POLICY if policy is None else policy,
             source=logon.source,
             mutual_auth=bool(context_req & c.ISC_REQ_MUTUAL_AUTH),
-            min_version=oracle.client_min_version,
         )
+        engine = ClientEngine(create_initiator(config=config), public_key=b"", config=config)
         return self._leg(_Client(opening, engine), engine.initiate, 0)
 
     def start_server(self, opening: Opening[CredSSPCredential], inputs: Sequence[SecBuffer]) -> LegResult:
@@ -143,23 +136,16 @@ class TSSSPPackage(CredSSPLogon[_Context]):
         size, missing = _measure(data)
         if missing:
             return LegResult(status=_S.SEC_E_INCOMPLETE_MESSAGE, missing=missing)
-        credential = opening.credential
-        accounts = accounts_for(credential.accounts, self.support)
-        _, oracle = self._policy()
+        credential, machine = opening.credential, self.support.machine
+        config = ServerConfig(
+            accounts=accounts_for(credential.accounts, self.support), keytab=machine.keytab, policy=machine.policy
+        )
         engine = ServerEngine(
-            create_acceptor(MemoryAccounts({}) if accounts is None else accounts, keytab=self.support.machine.keytab),
+            create_acceptor(config=config),
             public_key=_key(credential.tls.server_certificate.der if certificate is None else certificate),
-            min_version=oracle.server_min_version,
+            config=config,
         )
         return self._leg(_Server(opening, engine), lambda: engine.receive(data[:size]), len(data) - size)
-
-    def _policy(self) -> tuple[DelegationPolicy, EncryptionOracle]:
-        policy = self.support.machine.policy
-        oracle = DEFAULT_ENCRYPTION_ORACLE
-        if isinstance(policy, PolicySettings):
-            oracle = policy.encryption_oracle or oracle
-            policy = policy.delegation
-        return (WINDOWS_POLICY if policy is None else policy), oracle
 
     def go_on(
         self,

@@ -1,0 +1,639 @@
+"""Every option of the library, declared once: `ClientConfig`, `ServerConfig`, and their `Limits` and `Timeouts`.
+
+Everything that logs on or lets clients log on takes its options in two ways, and both mean the same::
+
+    config = ClientConfig(target_name="TERMSRV/srv.lab.test", mutual_auth=True)
+    ClientContext(credentials, config=config)
+    ClientContext(credentials, target_name="TERMSRV/srv.lab.test", mutual_auth=True)
+
+Options that are given beside ``config=`` replace its fields. A configuration is passed on whole, from the driver down
+to the engine; each part reads the fields that concern it, and ignores the others. As keywords, each part takes only
+what it reads: the `TypedDict` classes at the end of this module say which, for type checkers and at run time alike.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, get_args
+
+from credssp.credentials import (
+    CredentialSource,
+    DelegatedCredentials,
+    LogonCredentials,
+    PasswordCredentials,
+)
+from credssp.errors import LocalProtocolError
+from credssp.mechanism import MAX_LEGS
+from credssp.mechanism_name import MechanismChoice, MechanismName
+from credssp.protocol_version import HIGHEST_VERSION, LOWEST_VERSION
+from credssp.status import SecurityStatus
+from credssp.wire.tolerant import MAX_MESSAGE_SIZE
+
+if TYPE_CHECKING:
+    # Types of the layers above: the names alone, nothing of them is imported when the program runs.
+    from os import PathLike
+
+    from credssp.account import AccountStore
+    from credssp.drivers.rdp_service import Authorize, OnEvent
+    from credssp.drivers.winrm_asgi import LoginObserver
+    from credssp.engine.events import Observer
+    from credssp.ntlm.challenge import NTLMTarget
+    from credssp.policy import DelegationPolicy, PolicySettings
+    from credssp.rdp.events import Approach
+    from credssp.rdp.negotiation import Protocol, ResponseFlags
+    from credssp.tls.certificate import ServerCertificate
+    from credssp.tls.channel import TLSSession
+    from credssp.tls.settings import ClientTLS, ServerTLS
+
+__all__ = [
+    "Carrier",
+    "ClientConfig",
+    "ClientOptions",
+    "ContextOptions",
+    "Encryption",
+    "KerberosForm",
+    "LimitOptions",
+    "Limits",
+    "RDPClientOptions",
+    "RDPConnectOptions",
+    "RDPServerOptions",
+    "RDPServiceOptions",
+    "ServerConfig",
+    "ServerLimits",
+    "ServerOptions",
+    "ServiceLimitOptions",
+    "Timeouts",
+    "WinRMClientOptions",
+    "WinRMConnectionOptions",
+    "WinRMServiceOptions",
+    "check_port",
+    "client_config",
+    "server_config",
+]
+
+Carrier: TypeAlias = Literal["stream", "tokens"]
+"""What carries the exchange: a stream of bytes (RDP), or one token at a time, each answered (HTTP)."""
+
+KerberosForm: TypeAlias = Literal["spnego", "kerberos"]
+"""How a client's Kerberos tokens travel: in SPNEGO, or bare as rdesktop sends them."""
+
+Encryption: TypeAlias = Literal["auto", "always", "never"]
+"""Whether WinRM messages are encrypted: ``auto`` over http and not over https, as in pywinrm and pypsrp."""
+
+_CHOICES: Final = get_args(MechanismChoice)
+_FORMS: Final = get_args(KerberosForm)
+_CARRIERS: Final = get_args(Carrier)
+_ENCRYPTIONS: Final = get_args(Encryption)
+_MECHANISMS: Final = frozenset(get_args(MechanismName)) - {""}
+
+
+def check_port(port: object, *, lowest: int = 1) -> int:
+    """Return a TCP port.
+
+    Raises:
+        LocalProtocolError: it is not an integer from `lowest` to 65535.
+    """
+    # Some resolvers take it modulo 65536.
+    if not isinstance(port, int) or isinstance(port, bool) or not lowest <= port < 65536:
+        raise LocalProtocolError(f"port is an integer from {lowest} to 65535, not {port!r}")
+    return port
+
+
+def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise LocalProtocolError(f"{name} is one of {', '.join(known)}; not {value!r}")
+
+
+def _check_seconds(name: str, value: object) -> None:
+    if not isinstance(value, int | float) or not value > 0:
+        raise LocalProtocolError(f"{name} is a positive number of seconds, not {value!r}")
+
+
+def _wrong(name: str, wanted: str, value: object) -> LocalProtocolError:
+    # By its kind alone: what was meant to be credentials may hold a password.
+    return LocalProtocolError(f"{name} takes {wanted}, not a {type(value).__name__}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long a client waits, in seconds.
+
+    Attributes:
+        connect: for the TCP connection.
+        leg: for the peer's next bytes, whenever it is its turn.
+        login: for the whole login from the first octet on, however busy the peer keeps us.
+
+    Raises:
+        LocalProtocolError: one of them is not a positive number.
+    """
+
+    connect: float = 10.0
+    leg: float = 15.0
+    login: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("connect", "leg", "login"):
+            _check_seconds(f"timeouts: {name}", getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a peer may cost. Sizes are in bytes, times in seconds.
+
+    Attributes:
+        max_legs: messages of CredSSP to take from a peer in one login. NTLM needs three, Kerberos in SPNEGO two or
+            three. (All contexts and engines.)
+        max_message_size: size of one TSRequest: what FreeRDP reads at most, and well above Kerberos tokens with large
+            PACs. (All.)
+        max_body: size of one HTTP body: eight times what a WinRM envelope may have by default
+            (MaxEnvelopeSizekb, 500). (WinRM, both roles.)
+        half_open: connections whose login is not over. One more, and the **oldest** of them is closed: it is the
+            likeliest to be dead, and refusing the new one would let a client that opens this many and waits lock out
+            all others until the deadline. 512 of them hold less than 32 MiB, even inside TLS. (RDP and WinRM
+            servers.)
+        deadline: time for a whole login; one takes less than a second, or a few where a KDC is slow. (RDP and WinRM
+            servers.)
+        leg: time to wait for a client's next bytes. (RDP servers.)
+        failures: failed logins on one connection, after which it is closed: a user may mistype twice. (WinRM servers.)
+        body_timeout: time for the body of one request. (WinRM servers.)
+
+    Raises:
+        LocalProtocolError: a size or count below 1, a time that is not positive.
+    """
+
+    max_legs: int = MAX_LEGS
+    max_message_size: int = MAX_MESSAGE_SIZE
+    max_body: int = 4 * 1024 * 1024
+    half_open: int = 512
+    deadline: float = 20.0
+    leg: float = 10.0
+    failures: int = 3
+    body_timeout: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("max_legs", "max_message_size", "max_body", "half_open", "failures"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise LocalProtocolError(f"{name} is an integer of 1 or more, not {value!r}")
+        for name in ("deadline", "leg", "body_timeout"):
+            _check_seconds(name, getattr(self, name))
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """The times of a server among them, as the drivers take them."""
+        return Timeouts(leg=self.leg, login=self.deadline)
+
+
+class ServerLimits(Limits):
+    """`Limits` by the names of release 0.1.0 as well: ``legs``, ``message_size`` and ``body_size``."""
+
+    __slots__ = ()
+
+    def __init__(self, **bounds: Any) -> None:
+        """Take `Limits`' fields by their old or new names."""
+        super().__init__(**{_OLD_LIMITS.get(name, name): value for name, value in bounds.items()})
+
+
+_OLD_LIMITS: Final = {"legs": "max_legs", "message_size": "max_message_size", "body_size": "max_body"}
+_LIMITS: Final = Limits()
+_TIMEOUTS: Final = Timeouts()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Config:
+    """What both roles have.
+
+    Attributes:
+        min_version: lowest CredSSP version to accept; None takes the encryption-oracle level of `policy`, and 5 without
+            one (below it, pubKeyAuth is open to CVE-2018-0886).
+        max_version: the version to say we have.
+        channel_bindings: application data of the channel bindings of an outer TLS channel
+            (``tls-server-end-point:`` and the hash, say), which a client proves and a server demands; None for none.
+            CredSSP itself has none.
+        limits: what the peer may cost.
+        random: source of random bytes: clientNonce, NTLM's challenges and keys.
+        observer: sees every TSRequest; see `credssp.engine.Observer`.
+    """
+
+    min_version: int | None = None
+    max_version: int = HIGHEST_VERSION
+    channel_bindings: bytes | None = field(default=None, repr=False)
+    limits: Limits = _LIMITS
+    random: Callable[[int], bytes] = field(default=os.urandom, repr=False)
+    observer: Observer | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        lowest = LOWEST_VERSION if self.min_version is None else self.min_version
+        try:
+            legal = LOWEST_VERSION <= lowest <= self.max_version <= HIGHEST_VERSION
+        except TypeError:
+            legal = False
+        if not legal:
+            raise LocalProtocolError(
+                f"versions go from {LOWEST_VERSION} to {HIGHEST_VERSION}; min_version {lowest!r} and max_version "
+                f"{self.max_version!r} were given"
+            )
+        if not isinstance(self.limits, Limits):
+            raise _wrong("limits", "credssp.config.Limits", self.limits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientConfig(_Config):
+    r"""How a client logs on and what it delegates.
+
+    Attributes:
+        credentials: what to authenticate with; None for the user's Kerberos credential cache. Those that cannot be
+            delegated (an NT hash, tickets, a keytab) send an empty set, unless `delegated_credentials` are given.
+        target_name: SPN of the server, ``TERMSRV/host`` for RDP and ``HTTP/host`` for WinRM, which make it from the
+            host where it is None. The host part is also the name for TLS. A context without a name (None) gives
+            credentials to no server: set ``delegate=False``.
+        policy_target: SPN that the policy is asked about; None for `target_name`. Windows authenticates WinRM as
+            ``HTTP/host`` and asks its policy about ``WSMAN/host``.
+        mechanism: ``auto`` as Windows does it (SPNEGO when Kerberos is possible, else bare NTLM), ``negotiate``
+            (always SPNEGO), ``ntlm`` (bare) or ``kerberos`` (nothing else).
+        wire_form: ``kerberos``, with `mechanism` ``kerberos``, sends its tokens without SPNEGO, as rdesktop does.
+        carrier: ``stream``, or ``tokens`` where every token travels alone and is answered, as over HTTP: then the last
+            flight of the TLS 1.3 handshake is a token of its own, as servers that take whole tokens expect it.
+            RDP and WinRM know their own.
+        delegate: whether credentials go to the server at all; False sends an empty set.
+        delegated_credentials: credentials to delegate in place of those to authenticate with. With
+            `RemoteGuardCredentials`, an RDP client asks for Remote Credential Guard.
+        policy: who may be given the credentials; None for exactly this target, whatever authenticated it.
+        source: where the credentials come from, for the policy.
+        workstation: name of this machine that NTLM tells the server, which may demand one of a list; empty for none.
+        mutual_auth: fail unless the server is authenticated by its certificate or by Kerberos.
+        tls: settings of the TLS channel inside; None checks no certificate. (The one of https belongs to the HTTP
+            library.)
+        tls_session: a session to resume, from `ClientContext.tls_session` of an earlier context with the same settings.
+        timeouts: how long to wait (drivers).
+        protocols: RDP: requestedProtocols, which must hold HYBRID or HYBRID_EX; None for what mstsc asks for.
+        approach: RDP: how the connection begins; None for `Approach.NEGOTIATED`.
+        restricted_admin: RDP: ask for Restricted Admin mode: authenticate, and delegate an empty set. A server that
+            does not echo the mode gets nothing.
+        cookie: RDP: IDENTIFIER of the cookie; None for the user name, cut as Windows does; empty for none.
+        routing_token: RDP: a load balancer's token in place of the cookie.
+        correlation_id: RDP: 16 bytes under which the connection shows in the server's log.
+        encryption: WinRM: ``auto`` encrypts messages over http, ``always``, or ``never``. A body that the caller has
+            encrypted already is left as it is.
+        service: WinRM: service class of the SPN to authenticate.
+        spn_host: WinRM: host of the SPN, where it is not the host of the URL (an address, an alias, a tunnel).
+        policy_service: WinRM: service class of the SPN that the policy is asked about.
+
+    Raises:
+        LocalProtocolError: an argument that makes no sense; the text names it.
+    """
+
+    credentials: LogonCredentials | None = None
+    target_name: str | None = None
+    policy_target: str | None = None
+    mechanism: MechanismChoice = "auto"
+    wire_form: KerberosForm = "spnego"
+    carrier: Carrier = "stream"
+    delegate: bool = True
+    delegated_credentials: DelegatedCredentials | None = None
+    policy: DelegationPolicy | PolicySettings | None = None
+    source: CredentialSource = CredentialSource.FRESH
+    workstation: str = ""
+    mutual_auth: bool = False
+    tls: ClientTLS | None = None
+    tls_session: TLSSession | None = None
+    timeouts: Timeouts = _TIMEOUTS
+    protocols: Protocol | None = None
+    approach: Approach | None = None
+    restricted_admin: bool = False
+    cookie: str | None = None
+    routing_token: bytes | None = field(default=None, repr=False)
+    correlation_id: bytes | None = field(default=None, repr=False)
+    encryption: Encryption = "auto"
+    service: str = "HTTP"
+    spn_host: str | None = None
+    policy_service: str = "WSMAN"
+
+    def __post_init__(self) -> None:
+        _Config.__post_init__(self)
+        credentials, delegated = self.credentials, self.delegated_credentials
+        if credentials is not None and not isinstance(credentials, LogonCredentials):
+            raise _wrong("credentials", "PasswordCredentials(user, password) or another kind that logs on", credentials)
+        if isinstance(credentials, PasswordCredentials) and not credentials.username:
+            raise LocalProtocolError("credentials: the user name is empty", status=SecurityStatus.SEC_E_NO_CREDENTIALS)
+        if delegated is not None and not hasattr(delegated, "to_wire"):
+            raise _wrong(
+                "delegated_credentials", "PasswordCredentials or another kind that can be delegated", delegated
+            )
+        if self.target_name is not None and not (isinstance(self.target_name, str) and self.target_name):
+            raise LocalProtocolError("target_name is the SPN of the server, such as TERMSRV/host")
+        _check_choice("mechanism", self.mechanism, _CHOICES)
+        _check_choice("wire_form", self.wire_form, _FORMS)
+        _check_choice("carrier", self.carrier, _CARRIERS)
+        _check_choice("encryption", self.encryption, _ENCRYPTIONS)
+        if self.wire_form != "spnego" and self.mechanism != "kerberos":
+            raise LocalProtocolError('wire_form="kerberos" goes with mechanism="kerberos" only')
+        if not isinstance(self.timeouts, Timeouts):
+            raise _wrong("timeouts", "credssp.config.Timeouts", self.timeouts)
+
+    @property
+    def policy_name(self) -> str | None:
+        """The SPN that the policy is asked about."""
+        return self.target_name if self.policy_target is None else self.policy_target
+
+    @property
+    def delegation(self) -> DelegatedCredentials:
+        """What goes to the server: `delegated_credentials`, or what logs on where that is a password; else nothing.
+
+        "Nothing" is the empty set: three empty strings.
+        """
+        if self.delegate and not self.restricted_admin:
+            if self.delegated_credentials is not None:
+                return self.delegated_credentials
+            if isinstance(self.credentials, PasswordCredentials):
+                return self.credentials
+        return _EMPTY
+
+    @property
+    def delegates(self) -> bool:
+        """Whether `delegation` holds anything."""
+        delegation = self.delegation
+        return not (isinstance(delegation, PasswordCredentials) and delegation.is_empty)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig(_Config):
+    """Whom a server lets log on, and with what.
+
+    Attributes:
+        accounts: who may log on with NTLM, an account store such as `credssp.MemoryAccounts`; None for nobody.
+        certificate: path of a PEM file with chain and key, a pair of PEM bytes (chain, key), or loaded; None for an
+            RSA-2048 certificate that is made once per process.
+        mechanisms: what to accept, best first; None for Kerberos, then NTLM. Kerberos is left out where its libraries
+            are not installed; with None also where neither `keytab` is given nor the default keytab has a key.
+        spn: names that a client may believe it talks to; None to accept any. With Kerberos the keys of these are taken.
+        keytab: Kerberos keytab, a path or ``TYPE:residual``; None for the one of the process (``KRB5_KTNAME``).
+        service_principal: the Kerberos principal whose key is taken (``TERMSRV/host@REALM``); None for those that `spn`
+            names, and every one of the keytab without it.
+        accept_forwarded: keep the Kerberos tickets that a client forwards, as `Identity.forwarded`.
+        accept_anonymous: let clients with an anonymous Kerberos ticket log on.
+        require_mic: refuse NTLM clients that send no MIC, and NTLM in SPNEGO without mechListMIC; False for old ones.
+        max_clock_skew: seconds that the time in an NTLMv2 response may differ from ours; None for any.
+        target: the names that NTLM tells the client; None for those of this host.
+        clock: nanoseconds since 1970, for NTLM's timestamps.
+        policy: taken for its encryption-oracle level only.
+        tls: TLS settings; None for the defaults.
+        protocols: RDP: HYBRID, HYBRID_EX or both (None). A server that takes anything else as well decides that with
+            `credssp.rdp.choose_protocol` before.
+        restricted_admin: RDP: tell clients that ask that Restricted Admin mode is supported. They then delegate an
+            empty set, as any client may without asking.
+        remote_guard: RDP: the same for Remote Credential Guard; if False, its buffers are refused.
+        direct: RDP: take clients that begin with TLS.
+        response_flags: RDP: further RDP_NEG_RSP.flags, which are about the session after the login; None for
+            EXTENDED_CLIENT_DATA_SUPPORTED.
+        authorize: RDP and WinRM servers: called with who logged on and what was delegated; returns whether the user may
+            log on. On asyncio it may be a coroutine function. Whatever is not plainly a yes, or raises, is a no. None
+            lets everybody who can authenticate.
+        on_event: RDP servers: is told what happens on each connection.
+        reuse_port: RDP servers: let other processes listen on the same port (SO_REUSEPORT).
+        path: WinRM servers: where the service is.
+        encryption: WinRM servers: ``auto`` demands encrypted messages over http and not over https, ``always`` over
+            both, ``never`` over none (AllowUnencrypted). An encrypted message is always taken, and answered encrypted.
+        on_login: WinRM servers: is told of every login that is over.
+
+    Raises:
+        LocalProtocolError: an argument that makes no sense; the text names it.
+    """
+
+    accounts: AccountStore | None = None
+    certificate: str | PathLike[str] | tuple[bytes, bytes] | ServerCertificate | None = None
+    mechanisms: Collection[MechanismName] | None = None
+    spn: str | Collection[str] | None = None
+    keytab: str | PathLike[str] | None = None
+    service_principal: str | None = None
+    accept_forwarded: bool = False
+    accept_anonymous: bool = False
+    require_mic: bool = True
+    max_clock_skew: float | None = None
+    target: NTLMTarget | None = None
+    clock: Callable[[], int] = field(default=time.time_ns, repr=False)
+    policy: DelegationPolicy | PolicySettings | None = None
+    tls: ServerTLS | None = None
+    protocols: Protocol | None = None
+    restricted_admin: bool = True
+    remote_guard: bool = False
+    direct: bool = True
+    response_flags: ResponseFlags | None = None
+    authorize: Authorize | None = field(default=None, repr=False)
+    on_event: OnEvent | None = field(default=None, repr=False)
+    reuse_port: bool = False
+    path: str = "/wsman"
+    encryption: Encryption = "auto"
+    on_login: LoginObserver | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        _Config.__post_init__(self)
+        if self.accounts is not None and not hasattr(self.accounts, "find"):
+            raise _wrong("accounts", "an account store such as MemoryAccounts({('LAB', 'alice'): ...})", self.accounts)
+        mechanisms = self.mechanisms
+        if mechanisms is not None and (isinstance(mechanisms, str) or not _MECHANISMS.issuperset(mechanisms)):
+            raise LocalProtocolError("mechanisms is a list of ntlm and kerberos, best first")
+        _check_choice("encryption", self.encryption, _ENCRYPTIONS)
+
+
+_EMPTY: Final = PasswordCredentials.empty()
+
+
+# The same names once more, for keywords: which part takes which. What a dataclass says about its fields cannot be
+# asked for by a type checker, so that tests/test_config.py holds the two together.
+
+
+class LimitOptions(TypedDict, total=False):
+    """Limits of every exchange."""
+
+    limits: Limits
+    max_legs: int
+    max_message_size: int
+
+
+class ServiceLimitOptions(TypedDict, total=False):
+    """Limits of the RDP and WinRM servers."""
+
+    half_open: int
+    deadline: float
+
+
+class _Options(LimitOptions, total=False):
+    min_version: int | None
+    max_version: int
+    channel_bindings: bytes | None
+    policy: DelegationPolicy | PolicySettings | None
+    random: Callable[[int], bytes]
+    observer: Observer | None
+
+
+class ClientOptions(_Options, total=False):
+    """Keywords of everything that logs on."""
+
+    target_name: str | None
+    policy_target: str | None
+    mechanism: MechanismChoice
+    wire_form: KerberosForm
+    delegate: bool
+    delegated_credentials: DelegatedCredentials | None
+    source: CredentialSource
+    workstation: str
+    mutual_auth: bool
+    tls: ClientTLS | None
+    tls_session: TLSSession | None
+
+
+class ContextOptions(ClientOptions, total=False):
+    """Keywords of `credssp.ClientContext`."""
+
+    carrier: Carrier
+
+
+class RDPClientOptions(ClientOptions, total=False):
+    """Keywords of `credssp.rdp.NLAClient`."""
+
+    protocols: Protocol | None
+    approach: Approach | None
+    restricted_admin: bool
+    cookie: str | None
+    routing_token: bytes | None
+    correlation_id: bytes | None
+
+
+class RDPConnectOptions(RDPClientOptions, total=False):
+    """Keywords of `credssp.rdp.connect` and `open_connection`."""
+
+    timeouts: Timeouts
+
+
+class WinRMClientOptions(ClientOptions, total=False):
+    """Keywords of the WinRM clients."""
+
+    encryption: Encryption
+    service: str
+    spn_host: str | None
+    policy_service: str
+    max_body: int
+
+
+class ServerOptions(_Options, total=False):
+    """Keywords of everything that lets clients log on, such as `credssp.ServerContext`."""
+
+    accounts: AccountStore | None
+    certificate: str | PathLike[str] | tuple[bytes, bytes] | ServerCertificate | None
+    mechanisms: Collection[MechanismName] | None
+    spn: str | Collection[str] | None
+    keytab: str | PathLike[str] | None
+    service_principal: str | None
+    accept_forwarded: bool
+    accept_anonymous: bool
+    require_mic: bool
+    max_clock_skew: float | None
+    target: NTLMTarget | None
+    clock: Callable[[], int]
+    tls: ServerTLS | None
+
+
+class RDPServerOptions(ServerOptions, total=False):
+    """Keywords of `credssp.rdp.NLAServer`."""
+
+    protocols: Protocol | None
+    restricted_admin: bool
+    remote_guard: bool
+    direct: bool
+    response_flags: ResponseFlags | None
+
+
+class RDPServiceOptions(RDPServerOptions, ServiceLimitOptions, total=False):
+    """Keywords of `credssp.rdp.serve`, `start_server` and `credssp.testing.RDPServer`."""
+
+    authorize: Authorize | None
+    on_event: OnEvent | None
+    reuse_port: bool
+    leg: float
+
+
+class WinRMConnectionOptions(ServerOptions, total=False):
+    """Keywords of `credssp.winrm.ServerConnection`."""
+
+    max_body: int
+
+
+class WinRMServiceOptions(WinRMConnectionOptions, ServiceLimitOptions, total=False):
+    """Keywords of `credssp.drivers.winrm_asgi.WinRMApplication` and `credssp.testing.winrm.WinRMServer`."""
+
+    authorize: Authorize | None
+    path: str
+    encryption: Encryption
+    on_login: LoginObserver | None
+    failures: int
+    body_timeout: float
+
+
+_FIELDS: Final = {kind: tuple(option.name for option in fields(kind)) for kind in (ClientConfig, ServerConfig)}
+_LIMIT_NAMES: Final = frozenset(limit.name for limit in fields(Limits))
+
+
+def client_config(
+    caller: str,
+    accepted: Any,
+    config: ClientConfig | None,
+    options: Mapping[str, object],
+    credentials: LogonCredentials | None = None,
+) -> ClientConfig:
+    """Return a configuration with the options that were given beside it.
+
+    Args:
+        caller: what takes the options, for texts.
+        accepted: its TypedDict.
+        config: the configuration, or None for the defaults.
+        options: what replaces its fields.
+        credentials: what logs on, if it was given; None leaves what `config` says.
+
+    Raises:
+        TypeError: `caller` has no such option.
+        LocalProtocolError: a value that makes no sense.
+    """
+    if not options and credentials is None and type(config) is ClientConfig:
+        return config
+    _check_names(caller, accepted, options)
+    if credentials is not None:
+        options = {**options, "credentials": credentials}
+    combined: ClientConfig = _combined(ClientConfig, caller, config, options)
+    return combined
+
+
+def server_config(
+    caller: str, accepted: Any, config: ServerConfig | None, options: Mapping[str, object]
+) -> ServerConfig:
+    """Return a configuration with the options that were given beside it; arguments and errors as `client_config`."""
+    if not options and type(config) is ServerConfig:
+        return config
+    _check_names(caller, accepted, options)
+    combined: ServerConfig = _combined(ServerConfig, caller, config, options)
+    return combined
+
+
+def _check_names(caller: str, accepted: Any, options: Mapping[str, object]) -> None:
+    unknown = options.keys() - accepted.__optional_keys__
+    if unknown:
+        raise TypeError(f"{caller}() has no option {min(unknown)!r}")
+
+
+def _combined(kind: type[Any], caller: str, config: Any, options: Mapping[str, object]) -> Any:
+    if config is not None and not isinstance(config, kind):
+        raise LocalProtocolError(f"{caller}(config=...) takes a {kind.__name__}, not a {type(config).__name__}")
+    bounds = {name: options[name] for name in options.keys() & _LIMIT_NAMES}
+    if bounds:
+        limits: Any = options.get("limits", _LIMITS if config is None else config.limits)
+        rest = {name: value for name, value in options.items() if name not in bounds}
+        options = {**rest, "limits": replace(limits, **bounds)}
+    if config is None:
+        return kind(**options)
+    # As dataclasses.replace, which takes twice as long: a client does this in every login.
+    values = {name: getattr(config, name) for name in _FIELDS[kind]}
+    values.update(options)
+    return kind(**values)

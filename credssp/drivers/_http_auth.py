@@ -1,0 +1,40 @@
+"""Who logs on, as the authentication classes for requests and httpx take it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from credssp.config import ClientConfig, WinRMClientOptions, client_config
+from credssp.credentials import LogonCredentials, PasswordCredentials
+from credssp.errors import LocalProtocolError
+from credssp.secret import Secret
+
+__all__ = ["logon_config"]
+
+
+def logon_config(
+    caller: str,
+    user: str | LogonCredentials | None,
+    password: str | Secret[str] | None,
+    credentials: LogonCredentials | None,
+    config: ClientConfig | None,
+    options: Any,
+) -> ClientConfig:
+    """Return the configuration for user name and password, for credentials, or for neither.
+
+    Raises:
+        LocalProtocolError, TypeError: arguments that make no sense together or alone.
+    """
+    if isinstance(user, str):
+        if credentials is not None:
+            raise LocalProtocolError("username and credentials are both given")
+        if password is None:
+            raise LocalProtocolError("password is missing: a user name needs one")
+        credentials = PasswordCredentials(user, password)
+    elif password is not None:
+        raise LocalProtocolError("password goes with a user name, and username is none")
+    elif user is not None:
+        if credentials is not None:
+            raise LocalProtocolError("credentials are given twice")
+        credentials = user
+    return client_config(caller, WinRMClientOptions, config, options, credentials)
