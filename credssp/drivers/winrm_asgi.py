@@ -34,7 +34,7 @@ from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError
 from credssp.identity import Identity
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.status import NTStatus
-from credssp.winrm.encryption import is_encrypted_type
+from credssp.winrm.encryption import ContentType
 from credssp.winrm.handler import Handler, WinRMRequest, WinRMResponse
 from credssp.winrm.header import format_token, request_token
 from credssp.winrm.server import LoginState, ServerConnection
@@ -211,17 +211,18 @@ class WinRMApplication:
 
     async def _message(self, call: Call, connection: ServerConnection, body: bytes) -> Answer:
         content_type = call.header("content-type")
-        encrypted = is_encrypted_type(content_type)
+        parsed = ContentType.parse(content_type)
+        encrypted = parsed.boundary is not None
         if encrypted:
             try:
-                message = connection.decrypt(content_type, body)
+                message = connection.decrypt(parsed, body)
             except CredSSPError as error:
                 raise HTTPRefusal(400, error.message, close=True) from None
             data, content_type = message.data, message.content_type
         else:
             if encrypts(self.config.encryption, call.scope.get("scheme", "http")):
                 raise HTTPRefusal(403, "unencrypted messages are not taken here")
-            if content_type.partition(";")[0].strip().lower() not in _PLAIN_TYPES:
+            if parsed.media not in _PLAIN_TYPES:
                 raise HTTPRefusal(415, "the content type is application/soap+xml, or encrypted with CredSSP")
             data = body
         request = WinRMRequest(connection.identity, connection.delegated_credentials, data, content_type, call.client)

@@ -31,6 +31,7 @@ __all__ = [
     "DEFAULT_MAX_BODY",
     "ENCRYPTED",
     "SOAP",
+    "ContentType",
     "Encrypted",
     "Part",
     "Plaintext",
@@ -134,10 +135,34 @@ class Part:
     records: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class ContentType:
+    """A Content-Type header, parsed.
+
+    Attributes:
+        media: its media type in lower case, such as ``application/soap+xml``.
+        boundary: what separates the parts of a message encrypted with CredSSP; None for any other message.
+    """
+
+    media: str
+    boundary: str | None = None
+
+    @classmethod
+    def parse(cls, value: str) -> ContentType:
+        """Parse the value of the header; nothing that it may hold is an error."""
+        media = value.partition(";")[0]
+        parameters = {
+            found.group(1).lower(): found.group(2) if found.group(2) is not None else found.group(3)
+            for found in _PARAMETER.finditer(value[:1024], len(media))
+        }
+        media = media.strip().lower()
+        encrypted = media in {_SINGLE, _MULTI} and parameters.get("protocol", "").lower() == PROTOCOL.lower()
+        return cls(media, parameters.get("boundary", _BOUNDARY) if encrypted else None)
+
+
 def is_encrypted_type(content_type: str | None) -> bool:
     """Whether a Content-Type announces a message encrypted with CredSSP."""
-    media, parameters = _parse_type(content_type or "")
-    return media in {_SINGLE, _MULTI} and parameters.get("protocol", "").lower() == PROTOCOL.lower()
+    return ContentType.parse(content_type or "").boundary is not None
 
 
 def is_encrypted_body(body: bytes) -> bool:
@@ -196,12 +221,14 @@ def trailer_length(records: bytes, plaintext_length: int, tls_version: str, tls_
     return max(0, last - StreamSizes.of(tls_version, tls_cipher).header - plaintext_length)
 
 
-def decrypt(context: Protector, content_type: str, body: bytes, *, max_size: int = DEFAULT_MAX_BODY) -> Plaintext:
+def decrypt(
+    context: Protector, content_type: str | ContentType, body: bytes, *, max_size: int = DEFAULT_MAX_BODY
+) -> Plaintext:
     """Decrypt a message.
 
     Args:
         context: the complete context of the connection that it came on.
-        content_type: value of the Content-Type header.
+        content_type: value of the Content-Type header, parsed or not.
         body: the whole body.
         max_size: octets of body to look at.
 
@@ -224,7 +251,9 @@ def decrypt(context: Protector, content_type: str, body: bytes, *, max_size: int
     return Plaintext(original, b"".join(pieces))
 
 
-def encrypted_parts(content_type: str, body: bytes, *, max_size: int = DEFAULT_MAX_BODY) -> Iterator[Part]:
+def encrypted_parts(
+    content_type: str | ContentType, body: bytes, *, max_size: int = DEFAULT_MAX_BODY
+) -> Iterator[Part]:
     """Yield the pairs of an encrypted body, which is checked as far as the pairs were taken.
 
     Raises:
@@ -232,9 +261,10 @@ def encrypted_parts(content_type: str, body: bytes, *, max_size: int = DEFAULT_M
     """
     if len(body) > max_size:
         raise LimitExceededError(f"an encrypted body of {len(body)} octets; at most {max_size} are taken")
-    if not is_encrypted_type(content_type):
+    boundary = (ContentType.parse(content_type) if isinstance(content_type, str) else content_type).boundary
+    if boundary is None:
         raise RemoteProtocolError("the Content-Type announces no message encrypted with CredSSP", section=_SECTION)
-    walker = _Walker(body, _parse_type(content_type)[1].get("boundary", _BOUNDARY))
+    walker = _Walker(body, boundary)
     walker.delimiter()
     while True:
         found = walker.take(_ORIGINAL, "OriginalContent")
@@ -288,13 +318,3 @@ class _Walker:
                 raise self.error("a TLS record is longer than what is left of the body", "records")
             self._position += size
         return self._body[start : self._position]
-
-
-def _parse_type(value: str) -> tuple[str, dict[str, str]]:
-    """Return media type and parameters, both in lower case but for the values."""
-    media, _, _ = value.partition(";")
-    parameters = {
-        found.group(1).lower(): found.group(2) if found.group(2) is not None else found.group(3)
-        for found in _PARAMETER.finditer(value[:1024], len(media))
-    }
-    return media.strip().lower(), parameters

@@ -26,7 +26,7 @@ from credssp.credentials import DelegatedCredentials
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, RemoteProtocolError
 from credssp.identity import Identity
 from credssp.tls.settings import ServerTLS
-from credssp.winrm.encryption import SOAP, Encrypted, Plaintext, decrypt, encrypt
+from credssp.winrm.encryption import SOAP, ContentType, Encrypted, Plaintext, decrypt, encrypt
 
 __all__ = ["LegAnswer", "LoginState", "ServerConnection"]
 
@@ -178,7 +178,7 @@ class ServerConnection:
         """The CredSSP version that was used."""
         return self._completed().version
 
-    def decrypt(self, content_type: str, body: bytes) -> Plaintext:
+    def decrypt(self, content_type: str | ContentType, body: bytes) -> Plaintext:
         """Decrypt a request.
 
         Raises:

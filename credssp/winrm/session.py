@@ -154,7 +154,7 @@ class ClientSession:
 
         Args:
             body: its body, encrypted by the caller or not.
-            content_type: its Content-Type, if it is known.
+            content_type: its Content-Type; by default that of SOAP, encrypted or not.
 
         Raises:
             WinRMError: the login failed. Other errors of the library come from settings that make no sense.
@@ -215,7 +215,7 @@ class ClientSession:
         if is_encrypted_body(body):
             body, content_type = self._recover(body), SOAP
         elif not self._encrypt:
-            return Outgoing(body, content_type)
+            return Outgoing(body, content_type or SOAP)
         sealed = encrypt(context, body, content_type or SOAP)
         return Outgoing(sealed.body, sealed.content_type)
 

@@ -15,6 +15,7 @@ from credssp import ClientTLS, LocalProtocolError, PasswordCredentials  # noqa: 
 from credssp.drivers.winrm_asgi import Login, WinRMApplication, WinRMRequest, WinRMResponse  # noqa: E402
 from credssp.drivers.winrm_httpx import CredSSPAuth  # noqa: E402
 from credssp.errors import LimitExceededError, RemoteProtocolError  # noqa: E402
+from credssp.testing.soap import identify  # noqa: E402
 from credssp.winrm import DelegationRefusedError, HTTPStatusError, LoginError, NotOfferedError  # noqa: E402
 from tests.winrm import proxies, servers  # noqa: E402
 from tests.winrm.memory import ALICE  # noqa: E402
@@ -87,6 +88,19 @@ def test_history_is_there(post: Post, url: str) -> None:
 def test_empty_body_logs_on_and_that_is_all(post: Post, url: str, logins: list[Login]) -> None:
     assert post(url).status_code == 200
     assert len(logins) == 1
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+def test_a_message_without_a_content_type_is_soap(post: Post, secure: bool, tmp_path: Path) -> None:
+    import ssl
+
+    seen: list[str] = []
+    app = servers.application(lambda request: seen.append(request.content_type) or WinRMResponse(b"yes"))
+    certificate = servers.outer_certificate(tmp_path) if secure else None
+    with servers.running(app, certificate) as url:
+        verify = ssl.create_default_context(cafile=str(certificate)) if secure else True
+        assert post(url, identify(), verify=verify).content == b"yes"
+    assert seen == [servers.SOAP_TYPE]
 
 
 def test_https_outside(app: WinRMApplication, post: Post, tmp_path: Path) -> None:

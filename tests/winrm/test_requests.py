@@ -25,6 +25,7 @@ from credssp.drivers.winrm_asgi import Login, WinRMApplication, WinRMRequest, Wi
 from credssp.drivers.winrm_requests import HTTPCredSSPAuth  # noqa: E402
 from credssp.errors import LimitExceededError, RemoteProtocolError  # noqa: E402
 from credssp.nt_hash import nt_hash  # noqa: E402
+from credssp.testing.soap import identify  # noqa: E402
 from credssp.winrm import DelegationRefusedError, HTTPStatusError, Leg, LoginError, NotOfferedError  # noqa: E402
 from credssp.winrm.encryption import encrypt  # noqa: E402
 from tests.winrm import proxies, servers  # noqa: E402
@@ -118,6 +119,17 @@ def test_nothing_leaves_unencrypted(url: str) -> None:
     assert len(sent) == 7
     assert all(not body for body in sent[:-1])
     assert b"<secret/>" not in sent[-1]
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+def test_a_message_without_a_content_type_is_soap(session: Any, secure: bool, tmp_path: Path) -> None:
+    seen: list[str] = []
+    app = servers.application(lambda request: seen.append(request.content_type) or WinRMResponse(b"yes"))
+    certificate = servers.outer_certificate(tmp_path) if secure else None
+    with servers.running(app, certificate) as url:
+        session.verify = str(certificate) if secure else True
+        assert session.post(url, data=identify()).content == b"yes"
+    assert seen == [servers.SOAP_TYPE]
 
 
 def test_https_outside_and_nothing_encrypted_inside(app: WinRMApplication, session: Any, tmp_path: Path) -> None:
