@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -303,20 +303,46 @@ def test_nobody_to_ask_for_the_password(monkeypatch: pytest.MonkeyPatch, capsys:
 # serve
 
 
+class Events(list[dict[str, Any]]):
+    """What a service prints, as it comes."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        super().__init__()
+        self._came = threading.Condition()
+        self._reader = threading.Thread(target=self._read, args=(lines,), daemon=True)
+        self._reader.start()
+
+    def _read(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            with self._came:
+                self.append(json.loads(line))
+                self._came.notify_all()
+
+    def wait_for_closed(self, count: int) -> None:
+        """Wait until so many connections are over."""
+        with self._came:
+            assert self._came.wait_for(lambda: sum(event["event"] == "closed" for event in self) >= count, 20)
+
+    def end(self) -> None:
+        """Read to the end."""
+        self._reader.join(20)
+
+
 @contextmanager
-def serving(*options: str) -> Iterator[tuple[subprocess.Popen[str], str, list[dict[str, Any]]]]:
+def serving(*options: str) -> Iterator[tuple[subprocess.Popen[str], str, Events]]:
     command = [sys.executable, "-m", "credssp", "serve", "rdp", "--listen", "127.0.0.1:0", *options]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-    events: list[dict[str, Any]] = []
-    try:
-        assert process.stdout is not None
-        listening = json.loads(process.stdout.readline())
-        assert listening["event"] == "listening"
-        yield process, listening["address"], events
-    finally:
-        process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=20)
-        events += [json.loads(line) for line in out.splitlines()]
+    assert process.stdout is not None
+    with process.stdout:
+        try:
+            listening = json.loads(process.stdout.readline())
+            assert listening["event"] == "listening"
+            events = Events(process.stdout)
+            yield process, listening["address"], events
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
+        events.end()
     assert process.returncode == 0
 
 
@@ -325,7 +351,7 @@ def test_serve_tells_every_event(capsys: pytest.CaptureFixture[str], monkeypatch
         assert login(capsys, f"rdp://{address}")[0] == 0
         monkeypatch.setenv("CREDSSP_PASSWORD", "wrong")
         assert login(capsys, f"rdp://{address}")[0] == 1
-        time.sleep(0.3)
+        events.wait_for_closed(2)
     assert [event["event"] for event in events] == [
         *("negotiated", "delegated", "closed"),
         *("negotiated", "refused", "closed"),
@@ -348,7 +374,7 @@ def test_serve_reveals_denies_and_reads_files(capsys: pytest.CaptureFixture[str]
         code, facts = login(capsys, f"rdp://{address}")
         assert code == 1
         assert facts["tls"]["key_type"] == "EC secp256r1"
-        time.sleep(0.3)
+        events.wait_for_closed(1)
     assert [event["event"] for event in events] == ["negotiated", "delegated", "refused", "closed"]
     assert events[1]["secret"] == PASSWORD
     assert events[2]["status"]["name"] == "STATUS_ACCESS_DENIED"
@@ -360,7 +386,7 @@ def test_workers_share_the_port_and_end_together(capsys: pytest.CaptureFixture[s
             assert login(capsys, f"rdp://{address}")[0] == 0
         children = _children(process.pid)
         assert len(children) == 2
-        time.sleep(0.3)
+        events.wait_for_closed(16)
     assert {event["worker"] for event in events} == {1, 2}
     assert sum(event["event"] == "delegated" for event in events) == 16
     assert not any(Path(f"/proc/{pid}").exists() for pid in children)
