@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from credssp.cli._views import fields_of
 from credssp.context import ClientContext, ServerContext
+from credssp.dissect.views import fields_of
 from credssp.engine.events import Direction
 from credssp.errors import CredSSPError, PeerClosedError
 from credssp.status import SecurityStatus

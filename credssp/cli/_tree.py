@@ -1,4 +1,4 @@
-"""Trees of plain data (`credssp.cli._views` makes them), as indented text."""
+"""Trees of plain data (`credssp.dissect.views` makes them), as indented text."""
 
 from __future__ import annotations
 

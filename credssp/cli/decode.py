@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from credssp.cli._output import print_json, printable
     from credssp.cli._tree import render
-    from credssp.cli._views import Views
+    from credssp.dissect.views import Views
     from credssp.errors import RemoteProtocolError
 
     try:

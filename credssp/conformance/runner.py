@@ -20,7 +20,7 @@ from credssp.conformance.client_run import KnownLogins as ClientLogins
 from credssp.conformance.links import MemoryPeer
 from credssp.conformance.memory import TARGET_NAME, TEST_ACCOUNT, MemoryClientTarget, MemoryServerTarget
 from credssp.conformance.observation import Observation
-from credssp.conformance.rule import Case, Evidence, Level, Outcome, Role, Rule, Skipped, Verdict
+from credssp.conformance.rule import Case, Evidence, Outcome, Role, Rule, Skipped, Verdict
 from credssp.conformance.run import KnownLogins as ServerLogins
 from credssp.conformance.run import ServerRun
 from credssp.conformance.setup import FEATURES, ClientTarget, ServerTarget, Setup
@@ -120,10 +120,6 @@ class Report:
     def count(self, verdict: Verdict) -> int:
         """How many rules came to this."""
         return sum(1 for result in self.results if result.verdict is verdict)
-
-    def with_level(self, *levels: Level) -> list[Result]:
-        """The results of rules of these levels."""
-        return [result for result in self.results if result.rule.level in levels]
 
     def verdict_of(self, rule_id: str) -> Verdict:
         """The verdict of one rule, the worst if there are several; SKIP if it was not tried."""

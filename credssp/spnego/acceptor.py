@@ -61,14 +61,6 @@ class SpnegoAcceptor(SecurityContext):
         self._check_can_wrap()
         return self._chosen().session_key
 
-    @property
-    def reject_token(self) -> bytes:
-        """A NegTokenResp with negState reject, for callers who want to tell the client in SPNEGO's own words.
-
-        CredSSP says it with errorCode instead ([MS-CSSP] 2.2.1).
-        """
-        return NegTokenResp(NegState.REJECT).encode()
-
     def _chosen(self) -> SpnegoMechanism:
         if self._mechanism is None:
             raise LocalProtocolError("no mechanism was chosen")

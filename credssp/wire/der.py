@@ -6,9 +6,9 @@ read is bounded by what is there: a length that goes past the end of its parent 
 
 All SEQUENCEs here have only ``[n] EXPLICIT`` members, so one method, `Reader.fields`, reads them all::
 
-    reader = Reader(data, "RFC 4178 4.2.2")
-    members = reader.sequence(reader.whole, ("negState", "supportedMech"), "NegTokenResp")
-    state = None if members[0] is None else reader.enumerated(members[0], "NegTokenResp.negState")
+    reader = Reader(data, "[MS-CSSP] 2.2.1")
+    members = reader.sequence(reader.whole, ("version", "negoTokens"), "TSRequest")
+    version = reader.integer(members[0], "TSRequest.version")
 
 Where the types of the members are fixed, `Reader.members` reads both tags of each in one go; a login reads twenty
 SEQUENCEs, and most of what that costs is calls.
@@ -340,10 +340,6 @@ class Reader:
     def integer(self, span: Span | None, field: str) -> int:
         """Read an INTEGER of at most 64 bits."""
         return self.number(self.only(span, Tag.INTEGER, field), field)
-
-    def enumerated(self, span: Span | None, field: str) -> int:
-        """Read an ENUMERATED of at most 64 bits."""
-        return self.number(self.only(span, Tag.ENUMERATED, field), field)
 
     def number(self, span: Span, field: str) -> int:
         """Read the contents of an INTEGER or ENUMERATED of at most 64 bits."""

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from credssp import RemoteGuardCredentials, Secret, SmartCardCredentials
 from credssp.cli import main
 from credssp.cli._tree import render
-from credssp.cli._views import Views, fields_of, token_name
 from credssp.cli.decode import parse_octets
+from credssp.dissect.views import Views, fields_of, token_name
 from credssp.errors import RemoteProtocolError
 from credssp.spnego.tokens import NegHints, NegState, NegTokenInit, NegTokenResp
 from credssp.wire.ts_credentials import TSCredentials, TSPasswordCreds

@@ -43,8 +43,8 @@ def judged(report: Report) -> Report:
     assert report.ok, report.explain()
     assert {r.rule.id for r in report.results if r.verdict is Verdict.LENIENT} <= LENIENT.keys()
     assert not [r for r in report.results if SUITE_FAILED in r.outcome.detail]
-    for result in report.with_level(Level.MUST, Level.SECURITY):
-        assert result.verdict in (Verdict.PASS, Verdict.SKIP)
+    for result in report.results:
+        assert result.rule.level not in (Level.MUST, Level.SECURITY) or result.verdict in (Verdict.PASS, Verdict.SKIP)
     return report
 
 

@@ -179,12 +179,11 @@ def test_clients_mic_after_ours_is_not_optional():
         server.step(resp())
 
 
-def test_no_common_mechanism_is_refused_with_a_reject_token_at_hand():
+def test_no_common_mechanism_is_refused():
     server = acceptor()
     with pytest.raises(AuthenticationError, match="none of the 2 mechanisms") as caught:
         server.step(init((OID.NEGOEX, OID.KERBEROS)))
     assert caught.value.status is SecurityStatus.SEC_E_SECPKG_NOT_FOUND
-    assert NegTokenResp.decode(server.reject_token) == NegTokenResp(NegState.REJECT)
 
 
 def test_first_token_without_mechanism_token_is_answered_with_the_choice():

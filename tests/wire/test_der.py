@@ -150,7 +150,7 @@ def test_bad_integer_is_refused(data: str, message: str) -> None:
 def test_enumerated_has_its_own_tag() -> None:
     data = write_integer(3, Tag.ENUMERATED)
     assert data.hex() == "0a0103"
-    assert reader(data).enumerated((0, 3), "f") == 3
+    assert reader(data).only((0, 3), Tag.ENUMERATED, "f") == (2, 3)
     with pytest.raises(DecodeError, match="tag 0x0A where 0x02 belongs"):
         reader(data).integer((0, 3), "f")
 
