@@ -100,7 +100,8 @@ def service_ticket(target: Target, tickets: CCacheCredentials | None, *, delegat
             "the ticket-granting ticket cannot be forwarded: get one with kinit -f", SecurityStatus.SEC_E_NO_CREDENTIALS
         )
     wanted = APReq.decode(unframe(token)[1]).ticket
-    for entry in cache:
+    # To its end: libkrb5's bindings close the file of a cache or keytab only there.
+    for entry in list(cache):
         if entry.ticket == wanted:
             name, _, realm = str(entry.client).rpartition("@")
             key = EncryptionKey(entry.keyblock.enctype, Secret(bytes(entry.keyblock.data)))
@@ -150,7 +151,7 @@ def keytab_tickets(credentials: KeytabCredentials) -> MemoryTickets:
 
     context = krb5.init_context()
     keytab = krb5.kt_resolve(context, credentials.keytab.encode())
-    name = credentials.principal or next((str(entry.principal) for entry in keytab), "")
+    name = credentials.principal or next(iter([str(entry.principal) for entry in keytab]), "")
     client = krb5.parse_name_flags(context, name.encode())
     return MemoryTickets(context, krb5.get_init_creds_keytab(context, client, _options(context), keytab=keytab))
 

@@ -64,9 +64,9 @@ def children(data: bytes) -> list[tuple[int, bytes]]:
 
 def tokens(keytab: str, ccache: str, source: random.Random) -> tuple[str, bytes, bool]:
     """Return what was changed, a token, and whether it is of DCE style."""
-    client = GRANTED.setdefault(
-        ccache, Client(service_ticket(Target("TERMSRV", "localhost"), CCacheCredentials(ccache)))
-    )
+    if ccache not in GRANTED:
+        GRANTED[ccache] = Client(service_ticket(Target("TERMSRV", "localhost"), CCacheCredentials(ccache)))
+    client = GRANTED[ccache]
     where = source.choice(["nothing", "ticket", "authenticator", "checksum", "KRB-CRED", "KRB-CRED", "KrbCredInfo"])
 
     def changed(data: bytes) -> bytes:
