@@ -9,6 +9,8 @@ import pytest
 
 from credssp import ClientContext, CredSSPError, DecodeError, MemoryAccounts, PasswordCredentials, ServerContext
 from credssp.credentials import RemoteGuardCredentials
+from credssp.errors import RemoteProtocolError
+from credssp.kerberos.remote_guard_buffers import check_logon_buffer
 from credssp.secret import Secret
 from credssp.wire.der import write_explicit, write_integer, write_octet_string, write_sequence
 
@@ -92,11 +94,16 @@ def test_server_names_the_field_and_tells_the_client(delegated: Any, field: str)
 
 
 def test_a_logon_with_a_service_ticket_alone_is_one() -> None:
+    check_logon_buffer("Kerberos", Secret(logon(b"")))
+
+
+def test_remote_credential_guard_after_ntlm_is_refused() -> None:
     delegated: Any = remote_guard(logon(b""))
     client = ClientContext(ALICE, target_name="TERMSRV/srv", mechanism="ntlm", delegated_credentials=delegated)
     server = ServerContext(accounts=MemoryAccounts({("LAB", "alice"): "secret"}))
     token = client.step().token
-    while not server.complete:
-        token = server.step(token).token
-        token = b"" if server.complete else client.step(token).token
-    assert server.delegated_credentials == RemoteGuardCredentials(package_name="Kerberos", buffer=Secret(logon(b"")))
+    with pytest.raises(RemoteProtocolError, match="needs a login with Kerberos; this one is with ntlm"):
+        while not server.complete:
+            token = server.step(token).token
+            token = client.step(token).token
+    assert server.delegated_credentials is None

@@ -116,6 +116,11 @@ class ServerEngine(Engine):
         credentials = from_wire(TSCredentials.decode(self.mechanism.unwrap(auth_info)))
         if isinstance(credentials, RemoteGuardCredentials):
             check_logon_buffer(credentials.package_name, credentials.buffer)
+            if self.mechanism.name != "kerberos":
+                raise RemoteProtocolError(
+                    f"Remote Credential Guard needs a login with Kerberos; this one is with {self.mechanism.name}",
+                    section="[MS-CSSP] 2.2.1.2.3",
+                )
         self._advance(Step.CREDENTIALS_OPENED)
         events.append(CredentialsReceived(credentials))
 

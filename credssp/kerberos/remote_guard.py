@@ -12,13 +12,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from credssp.credentials import CCacheCredentials, RemoteGuardCredentials
-from credssp.errors import CredSSPError, DecodeError, LocalProtocolError, RemoteProtocolError
+from credssp.errors import AuthenticationError, DecodeError, LocalProtocolError, RemoteProtocolError
+from credssp.identity import Identity
 from credssp.kerberos import crypto as crypto
 from credssp.kerberos import pyspnego
+from credssp.kerberos.admission import check_own_tickets, open_ticket
 from credssp.kerberos.ap import APReq, Authenticator, Checksum, EncTicketPart, Ticket, unframe
 from credssp.kerberos.cred import EncKrbCredPart, KrbCred
 from credssp.kerberos.crypto import KeyUsage
@@ -30,12 +34,15 @@ from credssp.kerberos.remote_guard_buffers import (
     NTLMRemoteSupplementalCredential,
 )
 from credssp.kerberos.tickets import service_keys, service_ticket
-from credssp.kerberos.values import EncryptedData, EncryptionKey
+from credssp.kerberos.values import EncryptedData, EncryptionKey, Principal
 from credssp.secret import Secret
-from credssp.status import SecurityStatus
+from credssp.status import NTStatus, SecurityStatus
 from credssp.target import Target
 
-__all__ = ["open_remote_guard", "remote_guard_credentials"]
+__all__ = ["MAX_CLOCK_SKEW", "open_remote_guard", "remote_guard_credentials"]
+
+MAX_CLOCK_SKEW: Final = 300
+"""Seconds that clocks may differ by, as for Kerberos itself (RFC 4120 1.6)."""
 
 _DELEGATION_AT: Final = 28  # behind length, bindings, flags, DlgOpt and Dlgth
 _HANDLE_SIZE: Final = 16
@@ -97,18 +104,29 @@ def remote_guard_credentials(
     )
 
 
-def open_remote_guard(credentials: RemoteGuardCredentials, *, keytab: str | None = None) -> EncKrbCredPart:
-    """Open what a client sent, with the key of this computer's account.
+def open_remote_guard(
+    credentials: RemoteGuardCredentials,
+    identity: Identity,
+    *,
+    keytab: str | None = None,
+    clock: Callable[[], float] = time.time,
+) -> EncKrbCredPart:
+    """Open what a client sent, with the key of this computer's account, and check that it is the client's own.
 
     Args:
         credentials: as they were received.
+        identity: who logged on (`credssp.ServerContext.identity`); with Kerberos, or nothing is opened.
         keytab: ``TYPE:residual`` or a path; None for the default keytab of the process.
+        clock: seconds since 1970. Tickets may be early or late by `MAX_CLOCK_SKEW` seconds.
 
     Raises:
-        DecodeError: they are no Kerberos logon, or there is no ticket-granting ticket in it.
-        AuthenticationError: the keytab has no key for the service ticket.
-        RemoteProtocolError: a ticket does not open.
+        DecodeError: they are not a Kerberos logon, or the KRB-CRED in it is not complete.
+        AuthenticationError: the keytab has no key for the service ticket, or the tickets are those of somebody else,
+            for another host's service, or not valid now.
+        RemoteProtocolError: a ticket does not open, or there is no ticket-granting ticket.
     """
+    if identity.mechanism != "kerberos":
+        raise _denied(f"Remote Credential Guard needs a login with Kerberos; this one was with {identity.mechanism}")
     logon = KerbTicketLogon.decode(credentials.buffer.reveal())
     cred = logon.krb_cred()
     if cred is None:
@@ -117,31 +135,57 @@ def open_remote_guard(credentials: RemoteGuardCredentials, *, keytab: str | None
     missing = pyspnego.kerberos_missing()
     if missing:
         raise pyspnego.kerberos_unavailable(missing)
-    keys = [
-        each.key
+    if not _is_computer(ticket.sname):
+        raise _denied("the service ticket is not for the host's own service (host/...), but for another")
+    own = [
+        each
         for each in pyspnego.call("reading the Kerberos keytab", service_keys, keytab)
-        if each.service == ticket.service and each.key.etype == ticket.enc_part.etype
+        if (each.service.casefold(), each.realm) == (ticket.service.casefold(), ticket.realm)
     ]
-    key = _session_key(ticket, keys)
+    if not own:
+        raise failure("the keytab has no key for the service ticket", SecurityStatus.SEC_E_NO_KERB_KEY)
+    try:
+        contents = open_ticket(ticket, own)
+    except AuthenticationError as error:
+        if error.status is SecurityStatus.SEC_E_WRONG_PRINCIPAL:  # of this version, and yet it does not open
+            error.status = SecurityStatus.SEC_E_MESSAGE_ALTERED
+        raise
+    key, now = contents.key, datetime.fromtimestamp(clock(), UTC)
+    # A ticket's names are compared as they are, whatever an authority made of them for the identity.
+    client = (identity.sent_username or identity.username, identity.sent_domain or identity.domain)
+    if (str(contents.cname), contents.crealm) != client:
+        raise _denied("the service ticket is not the one of the client that logged on")
+    _check_times("the service ticket", contents.flags, contents.starttime, contents.endtime, now)
     if key.etype != cred.enc_part.etype:
         raise RemoteProtocolError("KRB-CRED is not encrypted with the session key", section="[MS-CSSP] note <22>")
-    return EncKrbCredPart.decode(crypto.decrypt(key.etype, key.value, KeyUsage.KRB_CRED, cred.enc_part.cipher))
+    part = EncKrbCredPart.decode(crypto.decrypt(key.etype, key.value, KeyUsage.KRB_CRED, cred.enc_part.cipher))
+    check_own_tickets(cred, part, contents)
+    for info in part.ticket_info:
+        if info.sname is None or info.sname.components[:1] != ("krbtgt",):
+            raise _denied("a delegated ticket is not a ticket-granting ticket")
+        _check_times("a delegated ticket", info.flags or 0, info.starttime, info.endtime, now)
+    return part
 
 
 # What is inside
 
 
-def _session_key(ticket: Ticket, keys: Sequence[EncryptionKey]) -> EncryptionKey:
-    """Open a ticket with one of these keys."""
-    problem: CredSSPError = failure("the keytab has no key for the service ticket", SecurityStatus.SEC_E_NO_KERB_KEY)
-    for key in keys:
-        try:
-            plain = crypto.decrypt(key.etype, key.value, KeyUsage.TICKET, ticket.enc_part.cipher)
-        except RemoteProtocolError as error:
-            problem = error
-            continue
-        return EncTicketPart.decode(plain).key
-    raise problem
+def _denied(message: str) -> AuthenticationError:
+    return failure(message, SecurityStatus.SEC_E_LOGON_DENIED, NTStatus.STATUS_LOGON_FAILURE)
+
+
+def _is_computer(service: Principal) -> bool:
+    """Whether a name is one of a computer account: ``host/srv`` in any case, or ``SRV$``."""
+    head, *rest = service.components or ("",)
+    return (len(rest) == 1 and head.casefold() == "host") or (not rest and head.endswith("$"))
+
+
+def _check_times(what: str, flags: int, start: datetime | None, end: datetime | None, now: datetime) -> None:
+    skew = timedelta(seconds=MAX_CLOCK_SKEW)
+    if flags & EncTicketPart.INVALID or (start is not None and start > now + skew):
+        raise _denied(f"{what} is not valid yet")
+    if end is None or end < now - skew:
+        raise failure(f"{what} has expired", SecurityStatus.SEC_E_CONTEXT_EXPIRED)
 
 
 def _take_apart(token: bytes, session_key: EncryptionKey) -> tuple[bytes, KrbCred, EncKrbCredPart]:

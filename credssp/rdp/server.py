@@ -66,8 +66,15 @@ class NLAServer(Endpoint[ServerContext]):
         """Prepare to serve one client.
 
         Args:
-            config: the options; None for the defaults.
-            options: fields of `credssp.ServerConfig`, in place of those of `config`.
+            protocols: HYBRID, HYBRID_EX or both. A server that takes anything else as well decides that with
+                `choose_protocol` before it makes one of these.
+            restricted_admin: tell clients that ask that Restricted Admin mode is supported. They then delegate an
+                empty set, as any client may without asking.
+            remote_guard: the same for Remote Credential Guard. Its buffers are refused where the mode was not agreed
+                on, and after a login that was not with Kerberos.
+            direct: take clients that begin with TLS.
+            response_flags: further RDP_NEG_RSP.flags, which are about the session after the login.
+            options: see `credssp.ServerContext`.
 
         Raises:
             LocalProtocolError, TypeError: arguments that make no sense, such as protocols that are no CredSSP.
@@ -155,7 +162,12 @@ class NLAServer(Endpoint[ServerContext]):
         if credentials is None or identity is None:  # both are there once the context is complete
             return
         self._early = context.unused_data
-        if isinstance(credentials, RemoteGuardCredentials) and not self.config.remote_guard:
+        agreed = self.negotiated.flags if self.negotiated is not None else ResponseFlags.NONE
+        if (
+            isinstance(credentials, RemoteGuardCredentials)
+            and ResponseFlags.REDIRECTED_AUTHENTICATION_MODE_SUPPORTED not in agreed
+        ):
+            context.delegated_credentials = None
             raise RemoteProtocolError(
                 "the client delegated Remote Credential Guard buffers although that mode was not agreed on",
                 section="[MS-RDPBCGR] 2.2.1.2.1",

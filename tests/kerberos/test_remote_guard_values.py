@@ -6,6 +6,7 @@ import pytest
 
 from credssp.credentials import RemoteGuardCredentials
 from credssp.errors import AuthenticationError, DecodeError, RemoteProtocolError
+from credssp.identity import Identity
 from credssp.kerberos import pyspnego
 from credssp.kerberos.ap import AP_REQ, APReq, Authenticator, Checksum, frame
 from credssp.kerberos.cred import KrbCred
@@ -35,7 +36,8 @@ LOGON = KerbTicketLogon(
 def test_without_the_libraries(monkeypatch):
     monkeypatch.setattr(pyspnego, "kerberos_missing", lambda: "Kerberos needs gssapi")
     received = RemoteGuardCredentials(package_name="Kerberos", buffer=LOGON.encode())
-    for call in (lambda: remote_guard_credentials("srv"), lambda: open_remote_guard(received)):
+    alice = Identity(username="alice", domain="LAB.TEST", mechanism="kerberos")
+    for call in (lambda: remote_guard_credentials("srv"), lambda: open_remote_guard(received, alice)):
         with pytest.raises(AuthenticationError, match="needs gssapi") as caught:
             call()
         assert caught.value.status.name == "SEC_E_SECPKG_NOT_FOUND"

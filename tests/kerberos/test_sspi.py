@@ -9,6 +9,7 @@ import pytest
 import credssp.sspi as sspi
 from credssp import CCacheCredentials, KeytabCredentials, MemoryAccounts, Secret, SmartCardCredentials
 from credssp.credentials import RemoteGuardCredentials
+from credssp.identity import Identity
 from credssp.kerberos.remote_guard import open_remote_guard, remote_guard_credentials
 from credssp.sspi import attributes
 from credssp.sspi.packed import unpack_logon
@@ -78,6 +79,8 @@ def test_remote_guard_from_end_to_end(lab: Lab) -> None:
     buffer = delegated(login)
     assert buffer == guard.buffer.reveal()
     received = RemoteGuardCredentials(package_name="Kerberos", buffer=Secret(buffer))
-    (info,) = open_remote_guard(received, keytab=str(lab.keytab)).ticket_info
+    (info,) = open_remote_guard(
+        received, Identity(username="alice", domain=REALM, mechanism="kerberos"), keytab=str(lab.keytab)
+    ).ticket_info
     assert str(info.sname) == f"krbtgt/{REALM}"
     assert login.server.attributes & sspi.ASC_RET_DELEGATE

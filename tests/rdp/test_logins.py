@@ -37,6 +37,7 @@ from credssp.rdp import (
     RequestFlags,
     ResponseFlags,
 )
+from credssp.spnego.first_token import FirstTokenAcceptor
 from credssp.status import NTStatus, SecurityStatus
 from credssp.wire.ts_request import TSRequest
 
@@ -233,6 +234,13 @@ def test_restricted_admin_that_is_not_echoed_gets_nothing() -> None:
     assert c.data_to_send() == b""
 
 
+@pytest.fixture
+def as_kerberos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the servers take NTLM for Kerberos, which needs a KDC; tests/kerberos has the real one."""
+    monkeypatch.setattr(FirstTokenAcceptor, "name", property(lambda _: "kerberos", lambda *_: None), raising=False)
+
+
+@pytest.mark.usefixtures("as_kerberos")
 def test_remote_credential_guard() -> None:
     c = client(delegated_credentials=GUARD, policy=permissive())
     s = server(remote_guard=True)
@@ -241,16 +249,43 @@ def test_remote_credential_guard() -> None:
     assert c.delegated
 
 
+def test_remote_credential_guard_needs_kerberos() -> None:
+    c, s = client(delegated_credentials=GUARD, policy=permissive()), server(remote_guard=True)
+    with pytest.raises(RemoteProtocolError, match="needs a login with Kerberos"):
+        exchange(c, s)
+    assert s.context is not None
+    assert s.context.delegated_credentials is None
+
+
 def test_remote_credential_guard_that_is_not_echoed_gets_nothing() -> None:
     c, s = client(delegated_credentials=GUARD, policy=permissive()), server()
     with pytest.raises(NegotiationError, match="does not support Remote Credential Guard"):
         exchange(c, s)
 
 
-def test_remote_guard_buffers_that_nobody_agreed_on_are_refused() -> None:
-    c, s = client(delegated_credentials=GUARD, policy=permissive(), approach=Approach.DIRECT), server()
-    with pytest.raises(RemoteProtocolError, match="Remote Credential Guard"):
+@pytest.mark.usefixtures("as_kerberos")
+@pytest.mark.parametrize("supported", [False, True])
+def test_remote_guard_buffers_that_nobody_agreed_on_are_refused(supported: bool) -> None:
+    c = client(delegated_credentials=GUARD, policy=permissive(), approach=Approach.DIRECT)
+    s = server(remote_guard=supported)
+    with pytest.raises(RemoteProtocolError, match="that mode was not agreed on"):
         exchange(c, s)
+    assert s.context is not None
+    assert s.context.delegated_credentials is None
+
+
+@pytest.mark.usefixtures("as_kerberos")
+def test_remote_guard_buffers_of_a_client_that_did_not_ask_for_the_mode_are_refused() -> None:
+    c, s = client(delegated_credentials=Unannounced(), policy=permissive()), server(remote_guard=True)
+    with pytest.raises(RemoteProtocolError, match="that mode was not agreed on"):
+        exchange(c, s)
+
+
+class Unannounced:
+    """Remote Credential Guard buffers that the client does not know for such."""
+
+    def to_wire(self) -> Any:
+        return GUARD.to_wire()
 
 
 class Permissive:

@@ -63,7 +63,8 @@ CATALOGUE.declare(
     ("CSSP-CRED-15", "the smart card example of the specification", ROBUSTNESS, SERVER, "4; 2.2.1.2.2.1",
      "the TSCredentials of section 4", "taken"),
     ("CSSP-CRED-16", "Remote Credential Guard", ROBUSTNESS, SERVER, "2.2.1.2.3",
-     "TSRemoteGuardCreds with 0, 1 and 3 supplemental packages", "taken (over RDP only where it was negotiated)"),
+     "after a login with Kerberos, TSRemoteGuardCreds with 0, 1 and 3 supplemental packages",
+     "taken (over RDP only where it was negotiated)"),
     ("CSSP-CRED-17", "a password where Remote Credential Guard was negotiated", ROBUSTNESS, SERVER,
      "[MS-RDPBCGR] 2.2.1.1.1", "the mode is asked for and confirmed, then credType 1 arrives",
      "refused (or taken: lenient)"),
@@ -239,7 +240,9 @@ logins(
         ServerRun.taken,
         *(Try(f"{count} supplemental packages", credentials=remote_guard(count)) for count in (0, 1, 3)),
     ),
+    via=ServerRun.kerberos_login,
     before=_no_rdp,
+    needs=("kerberos",),
 )
 logins(
     (
