@@ -385,7 +385,8 @@ class ServerConfig(_Config):
             `credssp.rdp.choose_protocol` before.
         restricted_admin: RDP: tell clients that ask that Restricted Admin mode is supported. They then delegate an
             empty set, as any client may without asking.
-        remote_guard: RDP: the same for Remote Credential Guard; if False, its buffers are refused.
+        remote_guard: RDP: the same for Remote Credential Guard. Its buffers are refused where the mode was not agreed
+            on, and by every server after a login that was not with Kerberos.
         direct: RDP: take clients that begin with TLS.
         response_flags: RDP: further RDP_NEG_RSP.flags, which are about the session after the login; None for
             EXTENDED_CLIENT_DATA_SUPPORTED.
