@@ -21,7 +21,7 @@ from credssp.sspi.attributes import SECPKG_ATTR_THUNK_ALL, Attribute
 from credssp.sspi.buffers import ContextBuffer, SecBuffer, SecBufferDesc, buffers_of
 from credssp.sspi.errors import SSPIError, bad_handle, bad_token, normalise, refuse, unsupported
 from credssp.sspi.handles import CredHandle, CtxtHandle, HandleTable
-from credssp.sspi.legs import check_request, finish_leg, run_leg, token_buffer
+from credssp.sspi.legs import check_request, finish_leg, run_leg, target_of
 from credssp.sspi.records import (
     COMPLETE,
     DEAD,
@@ -303,9 +303,9 @@ class LocalSecurityAuthority:
         given, output = descs
         inputs = [] if given is None else buffers_of(given, "pInput")
         with record.turns.exchange:
-            target = token_buffer(output, allocate)
+            target = target_of(output, allocate)
             call = partial(function, *arguments(made, record.context, inputs))
-            leg = run_leg(record, call, inputs, target, allocate)
+            leg = run_leg(record, call, inputs, target)
             if unfilled is not None:
                 if leg.status is not _S.SEC_E_INCOMPLETE_MESSAGE or leg.context is not None:
                     record.context = leg.context
@@ -316,7 +316,7 @@ class LocalSecurityAuthority:
                 self._map(record, leg)
             elif leg.context_data is not None:
                 leg.context_data[:] = bytes(len(leg.context_data))  # handed over once, and this was not the time
-            return finish_leg(record, leg, inputs, output, target, allocate)
+            return finish_leg(record, leg, inputs, output, target)
 
     def _parties(
         self, credential: CredHandle | None, context: CtxtHandle | None, new_context: CtxtHandle | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from credssp.sspi import buffers as b
 from credssp.sspi import constants as c
@@ -13,7 +13,7 @@ from credssp.sspi.records import COMPLETE, DEAD, HALF_BUILT, ContextRecord, Cont
 from credssp.sspi.tables import LegResult
 from credssp.status import SecurityStatus
 
-__all__ = ["check_request", "finish_leg", "run_leg", "token_buffer"]
+__all__ = ["check_request", "finish_leg", "run_leg", "target_of"]
 
 _S = SecurityStatus
 
@@ -28,19 +28,39 @@ def check_request(context_req: object, target_data_rep: object) -> None:
         raise refuse("TargetDataRep", "SECURITY_NATIVE_DREP or SECURITY_NETWORK_DREP", _S.SEC_E_INVALID_PARAMETER)
 
 
-def token_buffer(output: object, allocate: bool) -> SecBuffer:
+class Target(NamedTuple):
+    """Where the token of a leg goes.
+
+    Attributes:
+        buffer: the TOKEN of pOutput.
+        memory: the caller's memory; None where the package allocates.
+    """
+
+    buffer: SecBuffer
+    memory: memoryview | None
+
+    def has_room(self, token: bytes) -> bool:
+        """Whether a token fits."""
+        return self.memory is None or len(token) <= len(self.memory)
+
+    def deliver(self, token: bytes) -> None:
+        """Put a token that fits into the memory, or allocate some for it."""
+        if self.memory is None:
+            self.buffer.buffer = ContextBuffer(token) if token else None
+        else:
+            self.memory[: len(token)] = token
+        self.buffer.size = len(token)
+
+
+def target_of(output: object, allocate: bool) -> Target:
     """Return the TOKEN buffer of pOutput, which must be writable unless the package allocates."""
     for number, buffer in enumerate(buffers_of(output, "pOutput")):
         if buffer.kind == b.SECBUFFER_TOKEN:
-            if not allocate:
-                buffer.writable(f"pOutput[{number}]")
-            return buffer
+            return Target(buffer, None if allocate else buffer.writable(f"pOutput[{number}]"))
     raise bad_token("pOutput", "there is no SECBUFFER_TOKEN among its buffers")
 
 
-def run_leg(
-    record: ContextRecord, call: Callable[[], object], inputs: list[SecBuffer], target: SecBuffer, allocate: bool
-) -> LegResult:
+def run_leg(record: ContextRecord, call: Callable[[], object], inputs: list[SecBuffer], target: Target) -> LegResult:
     """Run a leg of the package, or fetch the one whose token did not fit the last time: its input has been consumed.
 
     Raises:
@@ -65,10 +85,10 @@ def run_leg(
         if failure.parameter is None:
             record.state, record.failure = DEAD, failure
             # Told to the peer if there is room; a program that gave too little hears of the failure first.
-            if allocate or len(failure.token) <= target.size:
-                _deliver(target, failure.token, allocate)
+            if target.has_room(failure.token):
+                target.deliver(failure.token)
             else:
-                target.size = 0
+                target.buffer.size = 0
         raise failure from failure.__cause__
     return leg
 
@@ -78,23 +98,22 @@ def finish_leg(
     leg: LegResult,
     inputs: list[SecBuffer],
     output: SecBufferDesc,
-    target: SecBuffer,
-    allocate: bool,
+    target: Target,
 ) -> ContextResult:
     """Hand out the token, EXTRA and MISSING, and note how far the context is.
 
     Raises:
         SSPIError: SEC_E_INSUFFICIENT_MEMORY, the TOKEN buffer is too small; its size says what is needed.
     """
-    if not allocate and len(leg.token) > target.size:
+    if not target.has_room(leg.token):
         record.undelivered = (_given(inputs), leg)
-        room, target.size = target.size, len(leg.token)
+        room, target.buffer.size = target.buffer.size, len(leg.token)
         raise refuse(
             "pOutput",
             f"the TOKEN buffer has {room} bytes, {len(leg.token)} are needed: repeat the call",
             _S.SEC_E_INSUFFICIENT_MEMORY,
         )
-    _deliver(target, leg.token, allocate)
+    target.deliver(leg.token)
     if leg.missing or leg.extra:
         # The EMPTY buffer of pInput, and that of pOutput where there is one.
         kind, number = (b.SECBUFFER_MISSING, leg.missing) if leg.missing else (b.SECBUFFER_EXTRA, leg.extra)
@@ -113,12 +132,3 @@ def finish_leg(
 def _given(inputs: list[SecBuffer]) -> bytes:
     """Return the input token of a call, to know it again."""
     return b"".join(buffer.data for buffer in inputs if buffer.kind == b.SECBUFFER_TOKEN)
-
-
-def _deliver(target: SecBuffer, token: bytes, allocate: bool) -> None:
-    """Put a token into its buffer, which is large enough, or allocate memory for it."""
-    if allocate:
-        target.buffer = ContextBuffer(token) if token else None
-    elif token:
-        memoryview(target.buffer)[: len(token)] = token  # type: ignore[arg-type]  # token_buffer saw to it
-    target.size = len(token)
