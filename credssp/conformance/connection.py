@@ -67,9 +67,18 @@ class Reply:
     note: str = ""
 
     @classmethod
+    def of(cls, data: bytes | None) -> Reply:
+        """Return what a link received where no TSRequest is awaited."""
+        if not data:
+            return cls(End.SILENT if data is None else End.CLOSED)
+        if data[:1] == b"\x15":
+            return cls(End.ALERT, data, alert=f"{data[6]}" if len(data) > 6 else "")
+        return cls(End.OTHER, data)
+
+    @classmethod
     def unusable(cls, data: bytes, error: CredSSPError) -> Reply:
         """Return the end of a login that the suite's own half cannot go on with."""
-        return cls(End.OTHER, data, note=f"what the suite cannot take: {getattr(error, 'message', error)}")
+        return cls(End.OTHER, data, note=f"what the suite cannot take: {error.message}")
 
     @property
     def request(self) -> TSRequest | None:

@@ -33,15 +33,18 @@ __all__ = [
     "CaseFunction",
     "Catalogue",
     "Evidence",
+    "Judged",
     "Level",
     "Outcome",
     "Role",
     "Rule",
     "Skipped",
     "Verdict",
+    "alive",
     "failed",
     "first_fault",
     "lenient",
+    "need",
     "passed",
 ]
 
@@ -162,6 +165,13 @@ class Outcome:
     evidence: tuple[Evidence, ...] = field(default=(), repr=False)
 
 
+class Judged(Exception):  # not an error
+    """Raised by a case that has come to an outcome; see `need` and `alive`."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+
 class Skipped(Exception):  # not an error
     """Raised by a case that finds it cannot be tried here; the text is the reason."""
 
@@ -179,6 +189,18 @@ def failed(detail: str) -> Outcome:
 def lenient(detail: str) -> Outcome:
     """Return a lenient; the text says what was taken."""
     return Outcome(Verdict.LENIENT, detail)
+
+
+def need(outcome: Outcome) -> None:
+    """End the case with an outcome that is no pass."""
+    if outcome.verdict is not Verdict.PASS:
+        raise Judged(outcome)
+
+
+def alive(crash: str) -> None:
+    """End the case where the peer has crashed."""
+    if crash:
+        raise Judged(Outcome(Verdict.CRASH, crash))
 
 
 def first_fault(outcomes: Iterable[Outcome]) -> Outcome:
@@ -212,6 +234,13 @@ class Case:
     function: CaseFunction
     needs: frozenset[str] = frozenset()
     passive: bool = False
+
+    def judge(self, subject: Any) -> Outcome:
+        """Try the rule with a run, or look at an observation. Raises Skipped."""
+        try:
+            return self.function(subject)
+        except Judged as judged:
+            return judged.outcome
 
 
 class Catalogue:

@@ -363,7 +363,7 @@ def _guarded(make: Callable[[], ServerRun | ClientRun], case: Case) -> Outcome:
     """Run one case; every end of it is an outcome."""
     run = make()
     try:
-        outcome: Outcome = case.function(run)
+        outcome = case.judge(run)
     except Skipped as reason:
         return Outcome(Verdict.SKIP, str(reason))
     except OSError as error:
@@ -379,7 +379,7 @@ def _guarded(make: Callable[[], ServerRun | ClientRun], case: Case) -> Outcome:
 
 def _unreadable(error: CredSSPError) -> Outcome:
     """Judge a peer whose octets could not be read where they had to be, in a case that did not foresee it."""
-    return Outcome(Verdict.FAIL, f"what came could not be read: {getattr(error, 'message', error)}")
+    return Outcome(Verdict.FAIL, f"what came could not be read: {error.message}")
 
 
 def _look(case: Case, observations: Sequence[Observation]) -> Outcome:
@@ -387,7 +387,7 @@ def _look(case: Case, observations: Sequence[Observation]) -> Outcome:
     worst = Outcome(Verdict.SKIP, "no exchange to look at")
     for seen in observations:
         try:
-            outcome: Outcome = case.function(seen)
+            outcome = case.judge(seen)
         except Skipped as reason:
             outcome = Outcome(Verdict.SKIP, str(reason))
         except CredSSPError as error:

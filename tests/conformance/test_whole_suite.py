@@ -245,7 +245,7 @@ def test_a_winrm_server_that_takes_every_leg(monkeypatch: pytest.MonkeyPatch) ->
         verdicts = set()
         for case in select(["CSSP-WINRM-03", "CSSP-WINRM-13"], side=Role.SERVER):
             run = ServerRun(target, known)
-            verdicts.add(case.function(run).verdict)
+            verdicts.add(case.judge(run).verdict)
             run.close()
     assert verdicts == {Verdict.FAIL}
 
@@ -313,7 +313,7 @@ def test_servers_with_odd_negotiations(confirm: bytes) -> None:
     for case in select(["CSSP-NEG-*", "CSSP-EUA-*", "CSSP-CRED-17"], side=Role.SERVER):
         run = ServerRun(target, known)
         try:
-            outcome = case.function(run)
+            outcome = case.judge(run)
         except Skipped:
             continue
         assert outcome.verdict in Verdict
@@ -450,7 +450,7 @@ def verdict(rule: str, side: Role, *answers: bytes | None) -> Verdict:
     (case,) = select([rule], side=side)
     run = (ServerRun if side is Role.SERVER else ClientRun)(StubTarget(*answers), {})  # type: ignore[arg-type]
     try:
-        outcome: Verdict = case.function(run).verdict
+        outcome: Verdict = case.judge(run).verdict
     except Skipped:
         return Verdict.SKIP
     return outcome

@@ -10,17 +10,7 @@ from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from credssp.conformance.client_run import ClientRun
-from credssp.conformance.rule import (
-    CaseFunction,
-    Catalogue,
-    Level,
-    Outcome,
-    Role,
-    Skipped,
-    Verdict,
-    first_fault,
-    passed,
-)
+from credssp.conformance.rule import CaseFunction, Catalogue, Level, Outcome, Role, Skipped, first_fault, need, passed
 from credssp.conformance.run import ServerRun
 from credssp.conformance.scripted_client import ScriptedClient
 from credssp.conformance.scripted_server import ScriptedServer
@@ -127,9 +117,7 @@ def stopped_in_each_form(run: ClientRun, what: str, **script: Any) -> Outcome:
         except Skipped:
             continue
         tried = True
-        outcome = run.stopped(served, f"version {version}: {what}")
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
+        need(run.stopped(served, f"version {version}: {what}"))
     if not tried:
         raise Skipped("no good login works")
     return passed()

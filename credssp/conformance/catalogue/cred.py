@@ -109,7 +109,7 @@ def _well_formed(seen: Observation) -> Outcome:
     try:
         decoded = TSCredentials.decode(plain)
     except CredSSPError as error:
-        return failed(getattr(error, "message", "does not decode"))
+        return failed(error.message)
     if decoded.deviations:
         deviation = decoded.deviations[0]
         return failed(f"{deviation.field}: {deviation.what}")

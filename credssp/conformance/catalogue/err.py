@@ -20,7 +20,7 @@ from credssp.conformance.catalogue._base import (
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.connection import End
 from credssp.conformance.observation import Observation
-from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
+from credssp.conformance.rule import Outcome, Skipped, Verdict, alive, failed, lenient, need, passed
 from credssp.conformance.run import ServerRun, describe_end, judge_refusal
 from credssp.conformance.scripted_client import ScriptedClient
 from credssp.conformance.scripted_server import ScriptedServer
@@ -99,8 +99,7 @@ def _told(run: ServerRun) -> Outcome:
 def _told_to_old(run: ServerRun) -> Outcome:
     for version in (3, 4):
         login = _wrong_password(run, version)
-        if login.crash:
-            return Outcome(Verdict.CRASH, login.crash)
+        alive(login.crash)
         if login.end is not None and login.end.end is End.SILENT:
             return Outcome(Verdict.HANG, f"version {version}: neither an answer nor a close")
         if login.error_code is None:
@@ -162,12 +161,8 @@ def _error(code: int, version: int = 6) -> TSRequest:
 def _error_code(run: ClientRun) -> Outcome:
     early = run.serve(challenge=lambda _, message: _error(0xC0000234, message.version))
     late = run.serve(key=lambda _, message: _error(0xC0000234, message.version))
-    for outcome in (
-        run.stopped_early(early, "errorCode in the second message"),
-        run.stopped(late, "errorCode in the fourth message"),
-    ):
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
+    need(run.stopped_early(early, "errorCode in the second message"))
+    need(run.stopped(late, "errorCode in the fourth message"))
     return _reported(early, 0xC0000234) or _reported(late, 0xC0000234) or passed()
 
 
@@ -176,8 +171,8 @@ def _unsigned(run: ClientRun) -> Outcome:
     served = run.serve(
         key=lambda _, message: mutate.raw_error_code(TSRequest(message.version), bytes.fromhex("00c000006d"))
     )
-    outcome = run.stopped(served, "errorCode in five octets")
-    return outcome if outcome.verdict is not Verdict.PASS else _reported(served, LOGON_FAILURE) or outcome
+    need(run.stopped(served, "errorCode in five octets"))
+    return _reported(served, LOGON_FAILURE) or passed()
 
 
 def _knows_error_code(run: ClientRun) -> None:
@@ -200,9 +195,7 @@ def _reasons(run: ClientRun) -> Outcome:
     texts = set()
     for code in REASONS:
         served = run.serve(challenge=lambda _, message, c=code: _error(c, message.version))
-        outcome = run.stopped_early(served, f"errorCode 0x{code:08X}")
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
+        need(run.stopped_early(served, f"errorCode 0x{code:08X}"))
         texts.add(f"{getattr(served.report, 'ntstatus', None)} {served.report}")
     return (
         passed() if len(texts) == len(REASONS) else failed(f"{len(texts)} different errors for {len(REASONS)} reasons")
@@ -212,8 +205,8 @@ def _reasons(run: ClientRun) -> Outcome:
 @CATALOGUE.client("CSSP-ERR-11")
 def _unknown(run: ClientRun) -> Outcome:
     served = run.serve(challenge=lambda _, message: _error(0xC00700EA, message.version))
-    outcome = run.stopped_early(served, "an unknown errorCode")
-    return outcome if outcome.verdict is not Verdict.PASS else _reported(served, 0xC00700EA) or outcome
+    need(run.stopped_early(served, "an unknown errorCode"))
+    return _reported(served, 0xC00700EA) or passed()
 
 
 @CATALOGUE.client("CSSP-ERR-13")
@@ -222,8 +215,7 @@ def _closed(run: ClientRun) -> Outcome:
         served.connection.close_notify()
 
     served = run.serve(key=close)
-    if served.crash:
-        return Outcome(Verdict.CRASH, served.crash)
+    alive(served.crash)
     if "report" in run.target.features and served.report is None:
         return failed("the client does not notice")
     return run.stopped(served, "close_notify") if served.end is None or served.end.end is not End.SILENT else passed()
@@ -256,8 +248,7 @@ def _same_answer(run: ServerRun) -> Outcome:
     if unknown_user.key_answered:
         raise Skipped("the server takes any user")
     for login in (wrong, unknown_user):
-        if login.crash:
-            return Outcome(Verdict.CRASH, login.crash)
+        alive(login.crash)
     one, other = wrong.end, unknown_user.end
     if one is None or other is None:
         return failed("not refused")

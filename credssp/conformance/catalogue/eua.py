@@ -8,7 +8,7 @@ from typing import Any
 from credssp.conformance.catalogue._base import CATALOGUE, CLIENT, MUST, ROBUSTNESS, SERVER, SHOULD
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.connection import Connection, End
-from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
+from credssp.conformance.rule import Outcome, Skipped, alive, failed, passed
 from credssp.conformance.run import ServerRun, describe_end, judge_refusal
 from credssp.conformance.scripted_client import ScriptedClient
 from credssp.conformance.scripted_server import ScriptedServer
@@ -70,8 +70,7 @@ def _authorized(run: ClientRun) -> Outcome:
 @CATALOGUE.client("CSSP-EUA-02", "x224")
 def _denied(run: ClientRun) -> Outcome:
     served = _result(run, DENIED)
-    if served.crash:
-        return Outcome(Verdict.CRASH, served.crash)
+    alive(served.crash)
     if _complete(served):
         return failed("the client went on")
     return passed(type(served.report).__name__) if served.report is not None else failed("no error")
@@ -80,8 +79,7 @@ def _denied(run: ClientRun) -> Outcome:
 @CATALOGUE.client("CSSP-EUA-03", "x224")
 def _unknown(run: ClientRun) -> Outcome:
     served = _result(run, b"\7\0\0\0")
-    if served.crash:
-        return Outcome(Verdict.CRASH, served.crash)
+    alive(served.crash)
     return failed("the client went on") if _complete(served) else passed()
 
 
@@ -89,8 +87,7 @@ def _unknown(run: ClientRun) -> Outcome:
 def _half(run: ClientRun) -> Outcome:
     for data in (b"\0\0", b""):
         served = _result(run, data)
-        if served.crash:
-            return Outcome(Verdict.CRASH, served.crash)
+        alive(served.crash)
         if _complete(served):
             return failed(f"the client went on after {len(data)} octets")
     return passed()

@@ -124,7 +124,7 @@ def _server_flags(run: ServerRun) -> Outcome:
     try:
         flags = WrapToken.decode(login.key_reply.pub_key_auth).flags
     except CredSSPError as error:
-        return failed(getattr(error, "message", str(error)))
+        return failed(error.message)
     if flags != wanted or login.server_key is None:
         return failed(f"flags 0x{flags:02X} where 0x{wanted:02X} belong")
     return passed("with the acceptor's subkey" if chosen else "the acceptor chose no subkey")

@@ -7,7 +7,7 @@ from credssp.conformance.client_run import ClientRun
 from credssp.conformance.connection import End, Reply
 from credssp.conformance.links import Link
 from credssp.conformance.observation import Observation
-from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
+from credssp.conformance.rule import Outcome, Skipped, Verdict, alive, failed, lenient, need, passed
 from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.conformance.scripted_server import nothing_delegated
 from credssp.conformance.setup import RdpAnswer, Setup
@@ -117,10 +117,7 @@ def _ex_alone(run: ServerRun) -> Outcome:
 
 
 def _last(link: Link, data: bytes, timeout: float) -> Reply:
-    if data:
-        return Reply(End.OTHER, data)
-    rest = link.receive(min(timeout, 0.2))
-    return Reply(End.SILENT) if rest is None else Reply(End.CLOSED)
+    return Reply(End.OTHER, data) if data else Reply.of(link.receive(min(timeout, 0.2)))
 
 
 @CATALOGUE.server("CSSP-NEG-05", "x224")
@@ -136,8 +133,7 @@ def _client_stops(run: ClientRun, front: RdpAnswer, what: str, setup: Setup | No
     data = link.receive(run.target.timeout)
     if data and data[0] == 0x16:
         return failed(f"{what}: the client began TLS")
-    reply = Reply(End.SILENT) if data is None else Reply(End.CLOSED) if not data else Reply(End.OTHER, data)
-    return judge_refusal(reply, link.crash, accepted=failed(f"{what}: not refused"))
+    return judge_refusal(Reply.of(data), link.crash, accepted=failed(f"{what}: not refused"))
 
 
 @CATALOGUE.client("CSSP-NEG-06", "x224")
@@ -182,8 +178,7 @@ def _failures(run: ClientRun) -> Outcome:
     for code in range(1, 8):
         link = run.start(rdp=RdpAnswer(answer=ConnectionConfirm(NegotiationFailure(code)).encode()))
         data = link.receive(run.target.timeout)
-        if link.crash:
-            return Outcome(Verdict.CRASH, link.crash)
+        alive(link.crash)
         if data is None:
             return Outcome(Verdict.HANG, f"code {code}: neither an answer nor a close")
         if data[:1] == b"\x16":
@@ -212,9 +207,8 @@ def _bad_frames(run: ServerRun) -> Outcome:
     ):
         link = run.raw()
         link.send(data)
-        reply = link.receive(run.target.timeout)
-        end = Reply(End.SILENT) if reply is None else Reply(End.OTHER, reply) if reply else Reply(End.CLOSED)
-        outcome = judge_refusal(end, link.crash, accepted=failed("answered"))
+        reply = Reply.of(link.receive(run.target.timeout))
+        outcome = judge_refusal(reply, link.crash, accepted=failed("answered"))
         if outcome.verdict is not Verdict.PASS:
             return Outcome(outcome.verdict, f"{data[:8].hex()}: {outcome.detail}")
     return passed()
@@ -222,14 +216,8 @@ def _bad_frames(run: ServerRun) -> Outcome:
 
 @CATALOGUE.client("CSSP-NEG-13", "x224")
 def _no_credssp(run: ClientRun) -> Outcome:
-    for front, what in (
-        (RdpAnswer(answer=ConnectionConfirm(None).encode()), "no RDP_NEG_RSP"),
-        (RdpAnswer(selected=0), "standard RDP security"),
-    ):
-        outcome = _client_stops(run, front, what)
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return passed()
+    need(_client_stops(run, RdpAnswer(answer=ConnectionConfirm(None).encode()), "no RDP_NEG_RSP"))
+    return _client_stops(run, RdpAnswer(selected=0), "standard RDP security")
 
 
 @CATALOGUE.server("CSSP-NEG-14", "x224")

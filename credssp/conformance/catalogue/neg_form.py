@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from credssp.conformance.catalogue._base import CATALOGUE, CLIENT, MUST, SERVER, SHOULD, Try, serves
 from credssp.conformance.client_run import ClientRun
-from credssp.conformance.connection import End, Reply
-from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
+from credssp.conformance.connection import Reply
+from credssp.conformance.rule import Outcome, Skipped, Verdict, alive, failed, need, passed
 from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.conformance.setup import RdpAnswer
 from credssp.conformance.x224 import ask, take_frame
@@ -42,17 +42,13 @@ COOKIE = b"Cookie: mstshash=alice\r\n"
 TOKEN = b"Cookie: msts=3640205228.15629.0000\r\n"
 
 
-def _reply(data: bytes | None) -> Reply:
-    return Reply(End.SILENT) if data is None else Reply(End.OTHER, data) if data else Reply(End.CLOSED)
-
-
 @CATALOGUE.server("CSSP-NEG-15", "x224")
 def _ends(run: ServerRun) -> Outcome:
     link = run.raw()
     answer = ask(link, SSL, run.target.timeout)
     if not isinstance(answer, ConnectionConfirm) or not isinstance(answer.negotiation, NegotiationFailure):
         raise Skipped("no RDP_NEG_FAILURE to be had: the server does not demand CredSSP")
-    end = _reply(link.receive(run.target.timeout))
+    end = Reply.of(link.receive(run.target.timeout))
     return judge_refusal(end, link.crash, accepted=failed("the connection stayed open"))
 
 
@@ -68,7 +64,7 @@ def _request_form(run: ClientRun) -> Outcome:
     try:
         request = ConnectionRequest.decode(data[4:])
     except CredSSPError as error:
-        return failed(getattr(error, "message", str(error)))
+        return failed(error.message)
     if request.cookie is not None and request.routing_token is not None:
         return failed("a cookie and a routing token")
     return passed()
@@ -80,8 +76,7 @@ def _selected(run: ServerRun, text: bytes) -> Outcome:
     link = run.raw()
     link.send(tpkt.frame(bytes((6 + len(variable), 0xE0)) + bytes(5) + variable))
     chosen = _confirm(take_frame(link, run.target.timeout))
-    if link.crash:
-        return Outcome(Verdict.CRASH, link.crash)
+    alive(link.crash)
     if isinstance(chosen, NegotiationResponse) and chosen.selected == HYBRID:
         return passed()
     return failed(f"{chosen or 'no negotiation data'}: {text.decode().strip()}")
@@ -94,18 +89,21 @@ def _confirm(data: bytes) -> NegotiationResponse | NegotiationFailure | None:
         return None
 
 
-@CATALOGUE.server("CSSP-NEG-17", "x224")
-def _cookies(run: ServerRun) -> Outcome:
+def _selected_at_all(run: ServerRun) -> None:
     if _selected(run, b"").verdict is not Verdict.PASS:
         raise Skipped("HYBRID is not selected without a cookie either")
-    outcome = _selected(run, COOKIE)
-    return outcome if outcome.verdict is not Verdict.PASS else _selected(run, TOKEN)
+
+
+@CATALOGUE.server("CSSP-NEG-17", "x224")
+def _cookies(run: ServerRun) -> Outcome:
+    _selected_at_all(run)
+    need(_selected(run, COOKIE))
+    return _selected(run, TOKEN)
 
 
 @CATALOGUE.server("CSSP-NEG-18", "x224")
 def _both(run: ServerRun) -> Outcome:
-    if _selected(run, b"").verdict is not Verdict.PASS:
-        raise Skipped("HYBRID is not selected without a cookie either")
+    _selected_at_all(run)
     return _selected(run, TOKEN + COOKIE)
 
 
@@ -119,9 +117,7 @@ def _no_confirm(run: ClientRun) -> Outcome:
         data = link.receive(run.target.timeout)
         if data and data[0] == 0x16:
             return failed(f"{what}: the client began TLS")
-        outcome = judge_refusal(_reply(data), link.crash, accepted=failed(f"{what}: not refused"))
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
+        need(judge_refusal(Reply.of(data), link.crash, accepted=failed(f"{what}: not refused")))
     return passed()
 
 

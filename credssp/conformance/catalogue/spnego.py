@@ -22,7 +22,7 @@ from credssp.conformance.catalogue._base import (
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.connection import End
 from credssp.conformance.observation import Observation
-from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
+from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, need, passed
 from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.conformance.scripted_client import Edit, ScriptedClient
 from credssp.conformance.setup import Setup
@@ -212,9 +212,7 @@ def _mic_requested(run: ClientRun) -> Outcome:
 
     served = run.serve(SPNEGO, challenge_token=change)
     tokens = served.observed().login.tokens("client")[1:]
-    outcome = run.completed(served, "request-mic")
-    if outcome.verdict is not Verdict.PASS:
-        return outcome
+    need(run.completed(served, "request-mic"))
     mics = [NegTokenResp.decode(token).effective_mic() for token in tokens if token[:1] == b"\xa1"]
     return passed() if any(mics) else failed("no mechListMIC after request-mic")
 

@@ -22,7 +22,7 @@ from credssp.conformance.catalogue._base import (
 )
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.connection import End, Reply
-from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
+from credssp.conformance.rule import Outcome, Skipped, Verdict, alive, failed, lenient, need, passed
 from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.tls.certificate_request import find_in_clear
 from credssp.tls.settings import ClientTLS, ServerTLS
@@ -129,18 +129,8 @@ def _server_old_tls(run: ServerRun) -> Outcome:
         data = link.receive(run.target.timeout)
         if data and data[0] == 0x16:
             return failed(f"{name} was accepted")
-        outcome = judge_refusal(_raw_reply(data), link.crash, accepted=failed(f"{name}: not refused"))
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return outcome
-
-
-def _raw_reply(data: bytes | None) -> Reply:
-    if data is None:
-        return Reply(End.SILENT)
-    if data[:1] == b"\x15":
-        return Reply(End.ALERT, data, alert=f"{data[6]}" if len(data) > 6 else "")
-    return Reply(End.CLOSED) if not data else Reply(End.OTHER, data)
+        need(judge_refusal(Reply.of(data), link.crash, accepted=failed(f"{name}: not refused")))
+    return passed()
 
 
 @CATALOGUE.client("CSSP-TLS-05")
@@ -154,10 +144,8 @@ def _client_old_tls(run: ClientRun) -> Outcome:
         if data is None or data[:1] == b"\x16":
             # It waits for Certificate, or goes on without.
             return failed(f"the client took {name}")
-        outcome = judge_refusal(_raw_reply(data), link.crash, accepted=failed(f"{name}: not refused"))
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
-    return outcome
+        need(judge_refusal(Reply.of(data), link.crash, accepted=failed(f"{name}: not refused")))
+    return passed()
 
 
 @CATALOGUE.server("CSSP-TLS-06")
@@ -187,8 +175,7 @@ def _alerts(run: ClientRun) -> Outcome:
             raise Skipped("the client sent no ClientHello")
         link.send(bytes((0x15, 3, 3, 0, 2, 2, number)))
         data = link.receive(run.target.timeout)
-        if link.crash:
-            return Outcome(Verdict.CRASH, link.crash)
+        alive(link.crash)
         if data is None:
             return Outcome(Verdict.HANG, f"alert {number}: neither an answer nor a close")
         texts.add(str(link.report))

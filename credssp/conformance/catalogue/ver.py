@@ -21,7 +21,7 @@ from credssp.conformance.catalogue._base import (
 )
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.observation import Observation
-from credssp.conformance.rule import Outcome, Verdict, failed, lenient, passed
+from credssp.conformance.rule import Outcome, failed, lenient, need, passed
 from credssp.conformance.run import ServerRun, describe_end, judge_refusal
 from credssp.conformance.setup import Setup
 from credssp.protocol_version import HIGHEST_VERSION, VERSIONS
@@ -100,9 +100,7 @@ def _server_no_such_version(run: ServerRun) -> Outcome:
         login = run.try_login(version=version)
         taken = lenient(f"version {version} is treated as version 2")
         end = None if login.key_answered else login.end
-        outcome = judge_refusal(end, login.crash, accepted=taken)
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
+        need(judge_refusal(end, login.crash, accepted=taken))
     return passed()
 
 
@@ -113,9 +111,7 @@ def _client_no_such_version(run: ClientRun) -> Outcome:
         served = run.try_serve(version=version)
         end = None if served.delegated_something else served.end
         taken = lenient(f"version {version} is treated as version 2")
-        outcome = judge_refusal(end, served.crash, accepted=taken)
-        if outcome.verdict is not Verdict.PASS:
-            return outcome
+        need(judge_refusal(end, served.crash, accepted=taken))
     return passed()
 
 

@@ -9,7 +9,7 @@ from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, R
 from credssp.conformance.catalogue._protector import Protector
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.http import HttpAnswer, HttpClientLink, HttpConnection, HttpRequest, HttpServerLink
-from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
+from credssp.conformance.rule import Judged, Outcome, Skipped, Verdict, alive, failed, passed
 from credssp.conformance.run import ServerRun, describe_end
 from credssp.conformance.scripted_server import ScriptedServer
 from credssp.conformance.setup import Setup
@@ -79,15 +79,15 @@ def _ready(run: ServerRun) -> tuple[HttpConnection, Protector]:
     return http, Protector(login.connection)
 
 
-def _answer(answer: HttpAnswer | None) -> HttpAnswer | Outcome:
-    return Outcome(Verdict.HANG, "no answer in time") if answer is None else answer
+def _answer(answer: HttpAnswer | None) -> HttpAnswer:
+    if answer is None:
+        raise Judged(Outcome(Verdict.HANG, "no answer in time"))
+    return answer
 
 
 @CATALOGUE.server("CSSP-WINRM-01", "http")
 def _offered(run: ServerRun) -> Outcome:
     answer = _answer(_http(run)[0].request())
-    if isinstance(answer, Outcome):
-        return answer
     fits = answer.status == 401 and answer.offers
     return passed() if fits else failed(f"{answer.status}, WWW-Authenticate: {', '.join(answer.challenges) or 'none'}")
 
@@ -122,8 +122,6 @@ def _stray_leg(run: ServerRun) -> Outcome:
     other, _ = _http(run)
     connection.channel.write(b"\x30\x03\x02\x01\x06")
     answer = _answer(other.request(authorization=format_token(connection.channel.data_to_send())))
-    if isinstance(answer, Outcome):
-        return answer
     if answer.status == 200 or (answer.token or b"")[:1] == b"\x17":
         return failed("the leg was taken on another connection")
     return passed(f"{answer.status}")
@@ -174,7 +172,7 @@ def _well_formed(content_type: str, body: bytes, protector: Protector) -> Outcom
         parts = list(encrypted_parts(content_type, body))
         lengths = [len(protector.unwrap(part.records)) == part.length for part in parts]
     except CredSSPError as error:
-        return failed(getattr(error, "message", str(error)))
+        return failed(error.message)
     if large != (len(parts) > 1):
         return failed(f"{len(parts)} pairs in {content_type.partition(';')[0]}")
     return passed() if all(lengths) else failed("a Length that is not that of the plaintext")
@@ -230,8 +228,6 @@ def _server_large(run: ServerRun) -> Outcome:
     http, protector = _ready(run)
     sealed = encrypt(protector, IDENTIFY + b" " * 40_000, SOAP)
     answer = _answer(http.request(content_type=sealed.content_type, body=sealed.body))
-    if isinstance(answer, Outcome):
-        return answer
     # Whatever the application says, it says it encrypted: the message was understood.
     return passed(f"{answer.status}") if is_encrypted_type(answer.content_type) else failed(f"{answer.status}")
 
@@ -254,8 +250,6 @@ def _server_lie(run: ServerRun) -> Outcome:
     http, protector = _ready(run)
     sealed = encrypt(protector, IDENTIFY, SOAP)
     answer = _answer(http.request(content_type=sealed.content_type, body=_lie(sealed)))
-    if isinstance(answer, Outcome):
-        return answer
     return failed("taken") if 200 <= answer.status < 300 else passed(f"{answer.status}")
 
 
@@ -276,8 +270,7 @@ def _client_lie(run: ClientRun) -> Outcome:
     sealed = encrypt(protector, b"<answer/>", SOAP)
     link.source.answer(HttpAnswer(200, (), sealed.content_type, _lie(sealed)))
     told = link.report
-    if link.crash:
-        return Outcome(Verdict.CRASH, link.crash)
+    alive(link.crash)
     return passed(type(told).__name__) if told is not None else failed("the client takes it")
 
 
@@ -307,8 +300,6 @@ def _clear(run: ServerRun) -> Outcome:
         raise Skipped("https encrypts")
     http, _ = _ready(run)
     answer = _answer(http.request(content_type=SOAP, body=IDENTIFY))
-    if isinstance(answer, Outcome):
-        return answer
     return failed(f"{answer.status}") if 200 <= answer.status < 300 else passed(f"{answer.status}")
 
 
@@ -316,8 +307,6 @@ def _clear(run: ServerRun) -> Outcome:
 def _junk(run: ServerRun) -> Outcome:
     for value in ("CredSSP !!!!", format_token(b"GET / HTTP/1.0\r\n\r\n"), "CredSSP", "CredSSP ="):
         answer = _answer(_http(run)[0].request(authorization=value))
-        if isinstance(answer, Outcome):
-            return answer
         if answer.status >= 500 or 200 <= answer.status < 300:
             return failed(f"{value[:12]}: {answer.status}")
     return passed()
@@ -330,8 +319,6 @@ def _wrong_password(run: ServerRun) -> Outcome:
     if login.key_answered or link.accepted:
         return failed("the login was taken")
     answer = _answer(http.request(content_type=SOAP, body=IDENTIFY))
-    if isinstance(answer, Outcome):
-        return answer
     return failed(f"{answer.status}") if 200 <= answer.status < 300 else passed(f"{answer.status}")
 
 
@@ -341,8 +328,6 @@ def _stray_message(run: ServerRun) -> Outcome:
     other, _ = _ready(run)
     sealed = encrypt(protector, IDENTIFY, SOAP)
     answer = _answer(other.request(content_type=sealed.content_type, body=sealed.body))
-    if isinstance(answer, Outcome):
-        return answer
     return failed("taken") if 200 <= answer.status < 300 else passed(f"{answer.status}")
 
 
@@ -361,8 +346,7 @@ def _agreed_too_early(run: ClientRun) -> Outcome:
         served = run.serve(**script)
         if any(is_encrypted_type(request.content_type) for request in requests_of(served)):
             return failed(f"200 in place of {what}: the client sent its message")
-        if served.crash:
-            return Outcome(Verdict.CRASH, served.crash)
+        alive(served.crash)
     return passed(describe_end(served.end))
 
 
