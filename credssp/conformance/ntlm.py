@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, field
+from typing import ClassVar, Final, Literal
 
 from credssp.account import upper_case
 from credssp.exchange.account import LogonAccount
@@ -21,6 +21,7 @@ from credssp.ntlm.initiator import CLIENT_FLAGS
 from credssp.ntlm.messages import Challenge, Version, encode_authenticate, encode_negotiate
 from credssp.ntlm.proof import make_mic, make_response
 from credssp.ntlm.session import NTLMSession
+from credssp.spnego import OID
 
 __all__ = ["NTLM_FLAGS", "NTLMClient"]
 
@@ -33,7 +34,7 @@ WORKSTATION: Final = "CONFORMANCE"
 
 @dataclass(slots=True, kw_only=True)
 class NTLMClient:
-    """One NTLM login.
+    """One NTLM login; a `credssp.conformance.inner.Inner`.
 
     Attributes:
         account: who logs on.
@@ -50,8 +51,10 @@ class NTLMClient:
         timestamp: TimeStamp of the response, None for the server's.
         without_domain: compute the response with an empty domain, and send the domain all the same.
         without_key: leave EncryptedRandomSessionKey away, and use KeyExchangeKey in its place.
-        session: the keys, after `authenticate`.
+        session: the keys, after `answer`.
     """
+
+    mech_types: ClassVar[tuple[str, ...]] = (OID.NTLM,)
 
     account: LogonAccount
     target_name: str = ""
@@ -67,15 +70,15 @@ class NTLMClient:
     timestamp: bytes | None = None
     without_domain: bool = False
     without_key: bool = False
-    session: NTLMSession | None = None
-    _negotiate: bytes = b""
+    session: NTLMSession = field(init=False)
+    _negotiate: bytes = field(default=b"", init=False)
 
-    def negotiate(self) -> bytes:
+    def first(self) -> bytes:
         """Return NEGOTIATE."""
         self._negotiate = encode_negotiate(self.flags, CLIENT_VERSION)[: self.size].ljust(self.size, b"\0")
         return self._negotiate
 
-    def authenticate(self, token: bytes) -> bytes:
+    def answer(self, token: bytes) -> bytes:
         """Return AUTHENTICATE for a CHALLENGE, and set `session`. Raises DecodeError for what is none."""
         challenge = Challenge.decode(token)
         pairs = list(challenge.target_info.pairs) if challenge.target_info is not None else []

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from credssp import binding
 from credssp.conformance.connection import Connection, Reply, Sent, Waiting, writes_of
-from credssp.conformance.inner import Inner, KerberosInner, NTLMInner
+from credssp.conformance.inner import Inner
 from credssp.conformance.kerberos import KerberosClient
 from credssp.conformance.ntlm import NTLMClient
 from credssp.conformance.observation import Observation, Plaintext
@@ -161,8 +161,8 @@ class ScriptedClient:
         script = self.script
         if script.is_kerberos:
             assert ticket is not None  # noqa: S101  # the run sees to it
-            return KerberosInner(KerberosClient(ticket=ticket, **script.kerberos))
-        return NTLMInner(NTLMClient(account=self._used, target_name=self.target_name, **script.ntlm))
+            return KerberosClient(ticket=ticket, **script.kerberos)
+        return NTLMClient(account=self._used, target_name=self.target_name, **script.ntlm)
 
     # What came of it
 
@@ -197,7 +197,7 @@ class ScriptedClient:
     @property
     def kerberos(self) -> KerberosClient | None:
         """The Kerberos client, or None with NTLM."""
-        return self.inner.client if isinstance(self.inner, KerberosInner) else None
+        return self.inner if isinstance(self.inner, KerberosClient) else None
 
     @property
     def effective(self) -> int:
@@ -216,7 +216,7 @@ class ScriptedClient:
 
     def wrap(self, data: bytes) -> bytes:
         """Encrypt with the session key."""
-        return self.inner.wrap(data)
+        return self.inner.session.wrap(data)
 
     # The login
 
@@ -347,7 +347,7 @@ class ScriptedClient:
     def _verify_mech_list_mic(self, reply: NegTokenResp | None) -> None:
         mic = None if reply is None else reply.effective_mic()
         if mic is not None:
-            self.inner.verify_mech_list_mic(self._init.mech_types_der, mic)
+            self.inner.session.verify_mech_list_mic(self._init.mech_types_der, mic)
 
     def _mech_list_mic(self) -> bytes | None:
         mode = self.script.mic
@@ -356,7 +356,7 @@ class ScriptedClient:
         covered = self._init.mech_types_der
         if mode == "other":
             covered = NegTokenInit((OID.NEGOEX, *self._init.mech_types)).mech_types_der
-        mic = self.inner.make_mech_list_mic(covered)
+        mic = self.inner.session.make_mech_list_mic(covered)
         if mode != "bad":
             return mic
         # Of NTLM's 16 octets the fifth is the first of the checksum; of Kerberos' MIC token the last is one of it.
@@ -368,7 +368,7 @@ class ScriptedClient:
         try:
             if answer.nego_tokens and self.script.in_spnego:
                 self._verify_mech_list_mic(NegTokenResp.decode(answer.nego_tokens[0]))
-            self.server_key = self.inner.unwrap(answer.pub_key_auth or b"")
+            self.server_key = self.inner.session.unwrap(answer.pub_key_auth or b"")
         except CredSSPError:
             self.server_key = None
 

@@ -48,7 +48,7 @@ def logins() -> list[dict[str, Any]]:
 
 def _login(name: str, user: str, domain: str, password: str) -> dict[str, Any]:
     client = NTLMClient(account=LogonAccount(user, password, domain))
-    negotiate = client.negotiate()
+    negotiate = client.first()
     challenge, flags = build_challenge(
         NTLM_FLAGS,
         NTLMTarget("SERVER", "DOMAIN"),

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from credssp.conformance import Account, mutate
-from credssp.conformance.inner import KerberosInner
 from credssp.conformance.kerberos import KerberosClient, KerberosServer, KerberosSession, TicketSource, WrapToken
 from credssp.conformance.kerberos.server import KerberosAnswer
 from credssp.conformance.memory import MemoryClientTarget, MemoryServerTarget
@@ -102,26 +101,23 @@ def server(
     )
 
 
-class Inner(KerberosInner):
-    """The suite's Kerberos as a client's, with a changed session."""
+class Client(KerberosClient):
+    """The suite's client, with a changed session."""
 
-    def __init__(self, client: KerberosClient, change: str) -> None:
-        super().__init__(client)
-        self.change = change
+    change = ""
 
-    def answer(self, token: bytes) -> bytes | None:
+    def answer(self, token: bytes) -> None:
         try:
             super().answer(token)
         except CredSSPError:
             if self.change != "no matter what":
                 raise
-            self.client.establish()
-        if not self.client.mutual_proof and self.change not in ("takes any time", "no matter what"):
+            self.establish()
+        if not self.mutual_proof and self.change not in ("takes any time", "no matter what"):
             raise CredSSPError("no proof")
-        session = self.client.session = Session(self.session, self.change)
+        self.session = Session(self.session, self.change)
         if self.change == "no sequence":
-            session.expected = None
-        return None
+            self.session.expected = None
 
 
 def client(
@@ -133,8 +129,10 @@ def client(
     change: str = "",
     **faults: Any,
 ) -> MemoryClientTarget:
-    def inner(_: ScriptedClient) -> KerberosInner:
-        return Inner(KerberosClient(ticket=tickets(target_name), **faults), change)
+    def inner(_: ScriptedClient) -> KerberosClient:
+        made = Client(ticket=tickets(target_name), **faults)
+        made.change = change
+        return made
 
     return scripted.client(
         account=account,

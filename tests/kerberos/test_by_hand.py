@@ -38,9 +38,9 @@ def initiator(lab: Lab) -> KerberosInitiator:
 
 def met(lab: Lab, ticket: ServiceTicket, **faults: Any) -> tuple[KerberosClient, KerberosAcceptor]:
     client, server = KerberosClient(ticket=ticket, **faults), acceptor(lab)
-    reply = server.step(client.start())
+    reply = server.step(client.first())
     assert reply
-    client.finish(reply)
+    client.answer(reply)
     return client, server
 
 
@@ -92,7 +92,7 @@ def test_faults_are_faults_to_mit(
 
 
 def test_mit_has_a_replay_cache(lab: Lab, ticket: ServiceTicket) -> None:
-    token = KerberosClient(ticket=ticket).start()
+    token = KerberosClient(ticket=ticket).first()
     assert acceptor(lab).step(token)
     with pytest.raises(AuthenticationError):
         acceptor(lab).step(token)
@@ -116,9 +116,9 @@ def test_unsealed_tokens_are_well_made(lab: Lab, ticket: ServiceTicket) -> None:
     assert server._established().unwrap(token).data == b"in clear"
     ours = KerberosServer(service_keys(str(lab.keytab)))
     other = KerberosClient(ticket=ticket)
-    reply = ours.step(other.start())
+    reply = ours.step(other.first())
     assert reply
-    other.finish(reply)
+    other.answer(reply)
     assert other.session is not None
     for rrc in (0, 12):
         assert ours.unwrap(other.session.wrap(b"in clear", seal=False, rrc=rrc)) == b"in clear"
@@ -162,7 +162,7 @@ def test_mit_refuses_a_service_without_proof(lab: Lab, answer: Any) -> None:
 def test_a_ticket_for_another_key(lab: Lab, ticket: ServiceTicket) -> None:
     server = KerberosServer([key for key in service_keys(str(lab.keytab)) if key.service != "TERMSRV/localhost"])
     with pytest.raises(AuthenticationError, match="no key that opens"):
-        server.step(KerberosClient(ticket=ticket).start())
+        server.step(KerberosClient(ticket=ticket).first())
 
 
 def test_credentials_with_a_password_work_too(lab: Lab) -> None:

@@ -9,7 +9,7 @@ import os
 import struct
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 from credssp.conformance.kerberos.session import KerberosSession
 from credssp.errors import RemoteProtocolError
@@ -30,6 +30,7 @@ from credssp.kerberos.ap import (
 from credssp.kerberos.crypto import KeyUsage
 from credssp.kerberos.tickets import ServiceTicket
 from credssp.kerberos.values import EncryptedData, EncryptionKey, Principal
+from credssp.spnego import OID
 
 __all__ = ["GSS_FLAGS", "KerberosClient"]
 
@@ -45,7 +46,7 @@ _NT_PRINCIPAL: Final = 1
 
 @dataclass(slots=True, kw_only=True)
 class KerberosClient:
-    """One Kerberos login.
+    """One Kerberos login; a `credssp.conformance.inner.Inner`.
 
     Attributes:
         ticket: the ticket.
@@ -63,6 +64,8 @@ class KerberosClient:
         error: error-code of a KRB-ERROR, or None.
     """
 
+    mech_types: ClassVar[tuple[str, ...]] = (OID.KERBEROS,)
+
     ticket: ServiceTicket
     flags: int = GSS_FLAGS
     mutual: bool = True
@@ -72,13 +75,13 @@ class KerberosClient:
     spoil_key: bool = False
     spoil_ticket: bool = False
     subkey: bool = True
-    session: KerberosSession | None = field(default=None, init=False)
+    session: KerberosSession = field(init=False)
     mutual_proof: bool = field(default=False, init=False)
     acceptor_subkey: bool = field(default=False, init=False)
     error: int | None = field(default=None, init=False)
     _authenticator: Authenticator | None = field(default=None, init=False)
 
-    def start(self) -> bytes:
+    def first(self) -> bytes:
         """Return the AP-REQ in its framing."""
         moment = datetime.now(UTC) - timedelta(seconds=self.age)
         key = self.ticket.key
@@ -101,7 +104,7 @@ class KerberosClient:
         options = APReq.MUTUAL_REQUIRED if self.mutual else 0
         return frame(AP_REQ, APReq(options, ticket, EncryptedData(key.etype, sealed)).encode())
 
-    def finish(self, token: bytes) -> None:
+    def answer(self, token: bytes) -> None:
         """Take AP-REP or KRB-ERROR; after AP-REP there is a session.
 
         Raises:
@@ -117,7 +120,7 @@ class KerberosClient:
         plain = crypto.decrypt(key.etype, key.value, KeyUsage.AP_REP, APRep.decode(message).enc_part.cipher)
         reply = EncAPRepPart.decode(plain)
         sent = self._authenticator
-        assert sent is not None  # noqa: S101  # `start` comes first
+        assert sent is not None  # noqa: S101  # `first` comes first
         self.mutual_proof = (reply.ctime, reply.cusec) == (sent.ctime, sent.cusec)
         self.establish(reply)
 

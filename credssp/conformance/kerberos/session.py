@@ -207,6 +207,9 @@ class KerberosSession:
         if not hmac.compare_digest(token[_HEADER.size :], value):
             raise _bad("the MIC does not match")
 
+    make_mech_list_mic = sign
+    verify_mech_list_mic = verify
+
 
 def _bad(what: str) -> RemoteProtocolError:
     return RemoteProtocolError(f"Kerberos message: {what}", section="RFC 4121 4.2")
