@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     from credssp.conformance.links import MemoryPeer
     from credssp.conformance.memory import MemoryClientTarget, MemoryServerTarget
     from credssp.conformance.rdp import CommandTarget, RdpServerTarget
+    from credssp.conformance.result import Report, Result
     from credssp.conformance.rule import Level, Outcome, Role, Rule, Skipped, Verdict
     from credssp.conformance.runner import (
-        Report,
-        Result,
         check_client,
         check_exchanges,
         check_server,
@@ -73,7 +72,8 @@ _HOMES: Final = {
     "memory": ("MemoryClientTarget", "MemoryServerTarget"),
     "rdp": ("CommandTarget", "RdpServerTarget"),
     "rule": ("Level", "Outcome", "Role", "Rule", "Skipped", "Verdict"),
-    "runner": ("Report", "Result", "check_client", "check_exchanges", "check_server", "exchanges_in"),
+    "result": ("Report", "Result"),
+    "runner": ("check_client", "check_exchanges", "check_server", "exchanges_in"),
     "setup": ("Setup",),
     "vectors": ("all_vectors",),
 }

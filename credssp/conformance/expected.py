@@ -16,8 +16,8 @@ import fnmatch
 import tomllib
 from pathlib import Path
 
+from credssp.conformance.result import Report
 from credssp.conformance.rule import Verdict
-from credssp.conformance.runner import Report
 from credssp.errors import LocalProtocolError
 
 __all__ = ["load_expected", "out_of_date"]

@@ -9,7 +9,6 @@ from credssp.conformance.links import Link
 from credssp.conformance.memory import TEST_ACCOUNT
 from credssp.conformance.rule import Skipped
 from credssp.conformance.setup import RdpAnswer, Setup
-from credssp.credentials import PasswordCredentials
 from credssp.errors import CredSSPError
 from credssp.exchange.account import LogonAccount
 from credssp.kerberos.tickets import ServiceKey
@@ -80,7 +79,7 @@ class MemoryWinRMClientTarget:
         if answer != RdpAnswer() or setup.restricted_admin:
             raise Skipped("this belongs to RDP")
         settings = ClientSettings(
-            credentials=PasswordCredentials(TEST_ACCOUNT.username, TEST_ACCOUNT.password, domain=TEST_ACCOUNT.domain),
+            credentials=TEST_ACCOUNT.credentials,
             mechanism="negotiate" if setup.form == "spnego" else "ntlm",
             min_version=setup.min_version,
             policy=DelegationPolicy.deny_all() if setup.deny else None,

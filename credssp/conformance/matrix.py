@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from credssp.__about__ import __version__
+from credssp.conformance.result import Report, Result
 from credssp.conformance.rule import AREAS, Rule, Verdict
-from credssp.conformance.runner import Report, Result
 
 __all__ = ["as_html"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from credssp.accounts import MemoryAccounts
 from credssp.conformance.kerberos import TicketSource
@@ -12,7 +13,6 @@ from credssp.conformance.rule import Skipped
 from credssp.conformance.scripted_server import NTLM_ONLY, certificate_of
 from credssp.conformance.setup import Setup
 from credssp.context import ClientContext, ServerContext
-from credssp.credentials import PasswordCredentials
 from credssp.errors import CredSSPError
 from credssp.exchange.account import LogonAccount
 from credssp.kerberos.tickets import ServiceKey
@@ -23,6 +23,8 @@ from credssp.rdp.events import AuthorizationRequired
 from credssp.rdp.server import NLAServer
 
 __all__ = [
+    "ContextPeer",
+    "EndpointPeer",
     "own_client",
     "own_kerberos_client",
     "own_kerberos_server",
@@ -32,40 +34,36 @@ __all__ = [
 ]
 
 
-class _Context:
-    """Adapts `ClientContext` and `ServerContext`."""
+class ContextPeer:
+    """`ClientContext` or `ServerContext` as a `MemoryPeer`."""
 
     refusals: Sequence[type[BaseException]] = (CredSSPError,)
 
-    def __init__(self, context: ClientContext | ServerContext, *, speaks_first: bool) -> None:
-        self._context = context
-        self._speaks_first = speaks_first
+    ended = False
+
+    def __init__(self, context: ClientContext | ServerContext) -> None:
+        self.context = context
 
     @property
     def complete(self) -> bool:
         """Whether the login is over and went well."""
-        return self._context.complete
-
-    @property
-    def ended(self) -> bool:
-        """A context never closes on its own account."""
-        return False
+        return self.context.complete
 
     def start(self) -> bytes:
         """Begin."""
-        return self._context.step().token if self._speaks_first else b""
+        return self.context.step().token if isinstance(self.context, ClientContext) else b""
 
     def step(self, data: bytes) -> bytes:
         """Take octets."""
-        return self._context.step(data).token
+        return self.context.step(data).token
 
     def eof(self) -> None:
         """Take the end."""
-        self._context.receive_eof()
+        self.context.receive_eof()
 
 
-class _Endpoint:
-    """Adapts `NLAClient` and `NLAServer`."""
+class EndpointPeer:
+    """`NLAClient` or `NLAServer` as a `MemoryPeer`."""
 
     refusals: Sequence[type[BaseException]] = (CredSSPError,)
     ended = False
@@ -106,18 +104,29 @@ class _Endpoint:
         self._endpoint.receive_eof()
 
 
+def _accounts(account: LogonAccount) -> MemoryAccounts:
+    return MemoryAccounts({(account.domain, account.username): account.password})
+
+
+def _policy(setup: Setup) -> DelegationPolicy | None:
+    return DelegationPolicy.deny_all() if setup.deny else None
+
+
+def _mechanism(setup: Setup) -> Literal["negotiate", "ntlm"]:
+    return "negotiate" if setup.form == "spnego" else "ntlm"
+
+
 def own_server() -> MemoryServerTarget:
     """Return `credssp.ServerContext` as a target."""
 
     def make(setup: Setup) -> MemoryPeer:
-        account = TEST_ACCOUNT
         context = ServerContext(
-            accounts=MemoryAccounts({(account.domain, account.username): account.password}),
+            accounts=_accounts(TEST_ACCOUNT),
             certificate=certificate_of(setup.key_type),
             mechanisms=NTLM_ONLY,
             min_version=setup.min_version,
         )
-        return _Context(context, speaks_first=False)
+        return ContextPeer(context)
 
     return MemoryServerTarget("credssp.ServerContext", make)
 
@@ -129,32 +138,15 @@ def own_client() -> MemoryClientTarget:
         if setup.restricted_admin:
             raise Skipped("Restricted Admin mode belongs to RDP")
         context = ClientContext(
-            PasswordCredentials(TEST_ACCOUNT.username, TEST_ACCOUNT.password, domain=TEST_ACCOUNT.domain),
+            TEST_ACCOUNT.credentials,
             target_name=TARGET_NAME,
-            mechanism="negotiate" if setup.form == "spnego" else "ntlm",
+            mechanism=_mechanism(setup),
             min_version=setup.min_version,
-            policy=DelegationPolicy.deny_all() if setup.deny else None,
+            policy=_policy(setup),
         )
-        return _Context(context, speaks_first=True)
+        return ContextPeer(context)
 
     return MemoryClientTarget("credssp.ClientContext", make)
-
-
-def own_rdp_server() -> MemoryServerTarget:
-    """Return `credssp.rdp.NLAServer` as a target."""
-
-    def make(setup: Setup) -> MemoryPeer:
-        account = TEST_ACCOUNT
-        endpoint = NLAServer(
-            accounts=MemoryAccounts({(account.domain, account.username): account.password}),
-            certificate=certificate_of(setup.key_type),
-            mechanisms=NTLM_ONLY,
-            min_version=setup.min_version,
-            remote_guard=setup.remote_guard,
-        )
-        return _Endpoint(endpoint, authorized=setup.authorized)
-
-    return MemoryServerTarget("credssp.rdp.NLAServer", make, features=frozenset({"x224", "report"}), rdp=True)
 
 
 def own_kerberos_server(
@@ -170,23 +162,15 @@ def own_kerberos_server(
     """
 
     def make(setup: Setup) -> MemoryPeer:
+        certificate = certificate_of(setup.key_type)
         context = ServerContext(
-            accounts=MemoryAccounts({(account.domain, account.username): account.password}),
-            certificate=certificate_of(setup.key_type),
-            keytab=keytab,
-            min_version=setup.min_version,
+            accounts=_accounts(account), certificate=certificate, keytab=keytab, min_version=setup.min_version
         )
-        return _Context(context, speaks_first=False)
+        return ContextPeer(context)
 
     features = frozenset({"report", "kerberos"})
-    return MemoryServerTarget(
-        "credssp.ServerContext, Kerberos",
-        make,
-        account=account,
-        features=features,
-        target_name=target_name,
-        tickets=tickets,
-    )
+    name = "credssp.ServerContext, Kerberos"
+    return MemoryServerTarget(name, make, account, features, target_name=target_name, tickets=tickets)
 
 
 def own_kerberos_client(
@@ -205,20 +189,34 @@ def own_kerberos_client(
         if setup.restricted_admin or setup.form:
             raise Skipped("this client logs on with Kerberos")
         context = ClientContext(
-            PasswordCredentials(account.username, account.password, domain=account.domain),
+            account.credentials,
             target_name=target_name,
             mechanism="kerberos" if bare else "negotiate",
             wire_form="kerberos" if bare else "spnego",
             min_version=setup.min_version,
-            policy=DelegationPolicy.deny_all() if setup.deny else None,
+            policy=_policy(setup),
         )
-        return _Context(context, speaks_first=True)
+        return ContextPeer(context)
 
     features = frozenset({"report", "kerberos"})
     name = f"credssp.ClientContext, {'bare ' if bare else ''}Kerberos"
-    return MemoryClientTarget(
-        name, make, account=account, features=features, target_name=target_name, service_keys=tuple(service_keys)
-    )
+    return MemoryClientTarget(name, make, account, features, target_name=target_name, service_keys=tuple(service_keys))
+
+
+def own_rdp_server() -> MemoryServerTarget:
+    """Return `credssp.rdp.NLAServer` as a target."""
+
+    def make(setup: Setup) -> MemoryPeer:
+        endpoint = NLAServer(
+            accounts=_accounts(TEST_ACCOUNT),
+            certificate=certificate_of(setup.key_type),
+            mechanisms=NTLM_ONLY,
+            min_version=setup.min_version,
+            remote_guard=setup.remote_guard,
+        )
+        return EndpointPeer(endpoint, authorized=setup.authorized)
+
+    return MemoryServerTarget("credssp.rdp.NLAServer", make, features=frozenset({"x224", "report"}), rdp=True)
 
 
 def own_rdp_client() -> MemoryClientTarget:
@@ -226,13 +224,13 @@ def own_rdp_client() -> MemoryClientTarget:
 
     def make(setup: Setup) -> MemoryPeer:
         endpoint = NLAClient(
-            PasswordCredentials(TEST_ACCOUNT.username, TEST_ACCOUNT.password, domain=TEST_ACCOUNT.domain),
+            TEST_ACCOUNT.credentials,
             host="srv.lab.test",
-            mechanism="negotiate" if setup.form == "spnego" else "ntlm",
+            mechanism=_mechanism(setup),
             restricted_admin=setup.restricted_admin,
             min_version=setup.min_version,
-            policy=DelegationPolicy.deny_all() if setup.deny else None,
+            policy=_policy(setup),
         )
-        return _Endpoint(endpoint)
+        return EndpointPeer(endpoint)
 
     return MemoryClientTarget("credssp.rdp.NLAClient", make, features=frozenset({"x224", "report"}), rdp=True)

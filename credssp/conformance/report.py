@@ -13,8 +13,8 @@ from xml.etree import ElementTree  # written here, never read
 
 from credssp.__about__ import __version__
 from credssp.conformance.matrix import as_html
+from credssp.conformance.result import Report
 from credssp.conformance.rule import SHOWN, Verdict
-from credssp.conformance.runner import Report
 
 __all__ = ["REPORT_FORMAT", "SHOWN", "as_html", "as_json", "as_junit", "as_text", "summary_table"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fnmatch
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -20,7 +20,8 @@ from credssp.conformance.client_run import KnownLogins as ClientLogins
 from credssp.conformance.links import MemoryPeer
 from credssp.conformance.memory import TARGET_NAME, TEST_ACCOUNT, MemoryClientTarget, MemoryServerTarget
 from credssp.conformance.observation import Observation
-from credssp.conformance.rule import Case, Evidence, Outcome, Role, Rule, Skipped, Verdict
+from credssp.conformance.result import ORDER, Report, Result
+from credssp.conformance.rule import Case, Evidence, Outcome, Role, Skipped, Verdict
 from credssp.conformance.run import KnownLogins as ServerLogins
 from credssp.conformance.run import ServerRun
 from credssp.conformance.setup import FEATURES, ClientTarget, ServerTarget, Setup
@@ -38,103 +39,6 @@ _EVIDENCE: Final = 8
 
 SUITE_FAILED: Final = "the suite itself failed"
 """How the reason of a skip begins that is a bug of the suite; please report it."""
-
-# The worst of several outcomes counts; a pass counts more than a skip.
-_ORDER: Final = (Verdict.SKIP, Verdict.PASS, Verdict.LENIENT, Verdict.FAIL, Verdict.HANG, Verdict.CRASH)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a rule came to for one peer.
-
-    Attributes:
-        rule: the rule.
-        side: the role of the peer.
-        outcome: what was seen.
-        seconds: how long it took.
-        subject: the exchange it is about, for recorded ones.
-        expected: why it is expected not to pass, or an empty string.
-    """
-
-    rule: Rule
-    side: Role
-    outcome: Outcome
-    seconds: float = 0.0
-    subject: str = ""
-    expected: str = ""
-
-    @property
-    def verdict(self) -> Verdict:
-        """The verdict."""
-        return self.outcome.verdict
-
-    @property
-    def matters(self) -> bool:
-        """Whether somebody has to act on it: it is not good, and was not expected."""
-        return not self.verdict.is_good and not self.expected
-
-    def describe(self, *, reveal: bool = False) -> list[str]:
-        """Return what there is to say: rule, section, expectation, what was seen, and octets (`Evidence.shown`)."""
-        rule = self.rule
-        lines = [f"{rule.id} [{rule.level.value}] {self.verdict.value.upper()}: {rule.title}"]
-        if self.subject:
-            lines.append(f"  exchange  {self.subject} ({self.side.value})")
-        lines += [
-            f"  section   {rule.section}",
-            f"  stimulus  {rule.stimulus}",
-            f"  expected  {rule.expected}",
-            f"  seen      {self.outcome.detail or self.verdict.value}",
-        ]
-        if self.expected:
-            lines.append(f"  known     {self.expected}")
-        for item in self.outcome.evidence:
-            data = item.shown(reveal=reveal)
-            more = "" if len(data) == len(item.data) else f"... ({len(item.data)} octets)"
-            lines.append(f"  {item.sender:<9} {data.hex()}{more}{f'  ({item.note})' if item.note else ''}")
-        return lines
-
-
-@dataclass(frozen=True)
-class Report:
-    """What all rules came to for one peer.
-
-    Attributes:
-        peer: its name.
-        side: its role.
-        results: in the order of the catalogue.
-        trouble: why it could not be judged at all, or an empty string.
-        facts: what else is worth knowing, such as versions.
-    """
-
-    peer: str
-    side: str
-    results: tuple[Result, ...]
-    trouble: str = ""
-    facts: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        """Whether nobody has to act on anything."""
-        return not self.trouble and not any(result.matters for result in self.results)
-
-    def count(self, verdict: Verdict) -> int:
-        """How many rules came to this."""
-        return sum(1 for result in self.results if result.verdict is verdict)
-
-    def verdict_of(self, rule_id: str) -> Verdict:
-        """The verdict of one rule, the worst if there are several; SKIP if it was not tried."""
-        found = [result.verdict for result in self.results if result.rule.id == rule_id]
-        return max(found, key=_ORDER.index, default=Verdict.SKIP)
-
-    def explain(self) -> str:
-        """Return what has to be acted on, for a failed assertion."""
-        if self.trouble:
-            return self.trouble
-        return "\n".join(
-            f"{r.rule.id} {r.verdict.value}: {r.outcome.detail} (expected: {r.rule.expected}; {r.rule.section})"
-            for r in self.results
-            if r.matters
-        )
 
 
 def _server_target(target: ServerTarget | Factory, account: LogonAccount | None, target_name: str) -> ServerTarget:
@@ -392,7 +296,7 @@ def _look(case: Case, observations: Sequence[Observation]) -> Outcome:
             outcome = Outcome(Verdict.SKIP, str(reason))
         except CredSSPError as error:
             outcome = _unreadable(error)
-        if _ORDER.index(outcome.verdict) > _ORDER.index(worst.verdict) or worst.detail == "no exchange to look at":
+        if ORDER.index(outcome.verdict) > ORDER.index(worst.verdict) or worst.detail == "no exchange to look at":
             evidence = tuple(Evidence(sender, data) for sender, data in seen.login.messages)
             worst = replace(outcome, evidence=evidence[-_EVIDENCE:])
     return worst

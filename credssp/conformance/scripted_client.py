@@ -20,7 +20,6 @@ from credssp.conformance.ntlm import NTLMClient
 from credssp.conformance.observation import Observation, Plaintext
 from credssp.conformance.rule import Role
 from credssp.conformance.setup import WireForm
-from credssp.credentials import PasswordCredentials
 from credssp.errors import CredSSPError
 from credssp.exchange.account import LogonAccount
 from credssp.exchange.recorded_login import RecordedLogin
@@ -382,9 +381,7 @@ class ScriptedClient:
         self.stage = "auth"
         credentials = script.credentials
         if credentials is None:
-            used = self._used
-            delegated = PasswordCredentials(used.username, used.password, domain=used.domain)
-            credentials = delegated.to_wire().encode()
+            credentials = self._used.credentials.to_wire().encode()
         self._auth_info = credentials
         sealed = self.wrap(credentials) if script.seal_auth is None else script.seal_auth(self, credentials)
         if script.auth_octets is not None:

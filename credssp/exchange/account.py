@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from credssp.credentials import PasswordCredentials
 from credssp.secret import Secret
 
 __all__ = ["LogonAccount"]
@@ -27,3 +28,8 @@ class LogonAccount:
         object.__setattr__(self, "username", username)
         object.__setattr__(self, "password", Secret(password))
         object.__setattr__(self, "domain", domain)
+
+    @property
+    def credentials(self) -> PasswordCredentials:
+        """What a client logs on with."""
+        return PasswordCredentials(self.username, self.password, domain=self.domain)

@@ -6,7 +6,7 @@ a message that is another. The rest are our own contexts, set up or wrapped in a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from credssp import binding
@@ -14,6 +14,7 @@ from credssp.accounts import MemoryAccounts
 from credssp.conformance import mutate
 from credssp.conformance.links import MemoryPeer
 from credssp.conformance.memory import TARGET_NAME, TEST_ACCOUNT, MemoryClientTarget, MemoryServerTarget
+from credssp.conformance.peers import ContextPeer
 from credssp.conformance.scripted_client import ScriptedClient
 from credssp.conformance.scripted_server import ScriptedServer, certificate_of
 from credssp.conformance.setup import Setup
@@ -27,38 +28,14 @@ from credssp.wire.ts_request import TSRequest
 from tests.conformance import scripted
 
 ACCOUNTS = MemoryAccounts({(TEST_ACCOUNT.domain, TEST_ACCOUNT.username): TEST_ACCOUNT.password})
-CREDENTIALS = PasswordCredentials(TEST_ACCOUNT.username, TEST_ACCOUNT.password, domain=TEST_ACCOUNT.domain)
+CREDENTIALS = TEST_ACCOUNT.credentials
 Make = Callable[[], Any]
 
 
 # Our own contexts
 
 
-class Peer:
-    """A context as a `MemoryPeer`."""
-
-    refusals: Sequence[type[BaseException]] = (CredSSPError,)
-    ended = False
-
-    def __init__(self, context: Any, *, speaks_first: bool) -> None:
-        self.context = context
-        self.speaks_first = speaks_first
-
-    @property
-    def complete(self) -> bool:
-        return bool(self.context.complete)
-
-    def start(self) -> bytes:
-        return bytes(self.context.step().token) if self.speaks_first else b""
-
-    def step(self, data: bytes) -> bytes:
-        return bytes(self.context.step(data).token)
-
-    def eof(self) -> None:
-        self.context.receive_eof()
-
-
-class Hanging(Peer):
+class Hanging(ContextPeer):
     """Swallows every error, and waits for more."""
 
     def step(self, data: bytes) -> bytes:
@@ -69,7 +46,7 @@ class Hanging(Peer):
             return b""
 
 
-class Crashing(Peer):
+class Crashing(ContextPeer):
     """Lets an exception of its inner life out."""
 
     def step(self, data: bytes) -> bytes:
@@ -79,7 +56,9 @@ class Crashing(Peer):
             raise IndexError("list index out of range") from None
 
 
-def server(*, peer: type[Peer] = Peer, tls: ServerTLS | None = None, **options: Any) -> MemoryServerTarget:
+def server(
+    *, peer: type[ContextPeer] = ContextPeer, tls: ServerTLS | None = None, **options: Any
+) -> MemoryServerTarget:
     def make(setup: Setup) -> MemoryPeer:
         arguments: dict[str, Any] = {
             "accounts": ACCOUNTS,
@@ -88,12 +67,12 @@ def server(*, peer: type[Peer] = Peer, tls: ServerTLS | None = None, **options: 
             "min_version": setup.min_version,
             "tls": tls,
         }
-        return peer(ServerContext(**(arguments | options)), speaks_first=False)
+        return peer(ServerContext(**(arguments | options)))
 
     return MemoryServerTarget("mutant", make)
 
 
-def client(*, peer: type[Peer] = Peer, **options: Any) -> MemoryClientTarget:
+def client(*, peer: type[ContextPeer] = ContextPeer, **options: Any) -> MemoryClientTarget:
     def make(setup: Setup) -> MemoryPeer:
         arguments: dict[str, Any] = {
             "target_name": TARGET_NAME,
@@ -101,7 +80,7 @@ def client(*, peer: type[Peer] = Peer, **options: Any) -> MemoryClientTarget:
             "min_version": setup.min_version,
             "policy": DelegationPolicy.deny_all() if setup.deny else None,
         }
-        return peer(ClientContext(CREDENTIALS, **(arguments | options)), speaks_first=True)
+        return peer(ClientContext(CREDENTIALS, **(arguments | options)))
 
     return MemoryClientTarget("mutant", make)
 

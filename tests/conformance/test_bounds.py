@@ -23,8 +23,9 @@ from credssp.conformance.http import HttpServerTarget, SocketRequests
 from credssp.conformance.links import SocketLink
 from credssp.conformance.memory import TEST_ACCOUNT
 from credssp.conformance.rdp import CommandTarget, RdpServerTarget
+from credssp.conformance.result import Report
 from credssp.conformance.rule import Skipped, Verdict
-from credssp.conformance.runner import Report, check_client, check_server
+from credssp.conformance.runner import check_client, check_server
 from credssp.conformance.setup import RdpAnswer, Setup
 from credssp.rdp import serve
 from tests.conformance.test_own_peers import ACCOUNTS

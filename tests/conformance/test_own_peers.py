@@ -20,8 +20,9 @@ from credssp.conformance.links import Link, SocketLink
 from credssp.conformance.memory import TEST_ACCOUNT
 from credssp.conformance.peers import own_client, own_rdp_client, own_rdp_server, own_server
 from credssp.conformance.rdp import RdpServerTarget
+from credssp.conformance.result import Report
 from credssp.conformance.rule import Level, Verdict
-from credssp.conformance.runner import SUITE_FAILED, Report, check_client, check_exchanges, check_server, exchanges_in
+from credssp.conformance.runner import SUITE_FAILED, check_client, check_exchanges, check_server, exchanges_in
 from credssp.conformance.setup import RdpAnswer, Setup
 from credssp.conformance.x224 import answer_request, take_request
 from credssp.drivers.handshake import Timeouts

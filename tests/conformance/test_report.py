@@ -20,8 +20,9 @@ from credssp.conformance import CATALOGUE, all_vectors, check_exchanges, check_s
 from credssp.conformance.expected import out_of_date
 from credssp.conformance.peers import own_server
 from credssp.conformance.report import SHOWN, as_html, as_json, as_junit, as_text, summary_table
+from credssp.conformance.result import Report, Result
 from credssp.conformance.rule import Evidence, Outcome, Role, Verdict
-from credssp.conformance.runner import Report, Result, select
+from credssp.conformance.runner import select
 from credssp.errors import DecodeError, LimitExceededError, LocalProtocolError
 from credssp.wire.ts_credentials import TSCredentials
 from credssp.wire.ts_request import TSRequest

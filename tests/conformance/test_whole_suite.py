@@ -15,10 +15,11 @@ from credssp.conformance.http import HttpAnswer, HttpConnection
 from credssp.conformance.http_peers import MemoryWinRMClientTarget, own_winrm_client
 from credssp.conformance.links import Link
 from credssp.conformance.memory import TEST_ACCOUNT, MemoryServerTarget
-from credssp.conformance.peers import _Endpoint, own_rdp_client, own_rdp_server
+from credssp.conformance.peers import EndpointPeer, own_rdp_client, own_rdp_server
+from credssp.conformance.result import Report
 from credssp.conformance.rule import Role, Skipped, Verdict
 from credssp.conformance.run import ServerRun
-from credssp.conformance.runner import SUITE_FAILED, Report, check_client, check_exchanges, check_server, select
+from credssp.conformance.runner import SUITE_FAILED, check_client, check_exchanges, check_server, select
 from credssp.conformance.setup import RdpAnswer, Setup
 from credssp.exchange.recorded_login import RecordedLogin
 from credssp.rdp.negotiation import NegotiationFailure, NegotiationRequest, NegotiationResponse, Protocol
@@ -263,7 +264,7 @@ def rdp_server(**options: Any) -> MemoryServerTarget:
             min_version=2,
             **options,
         )
-        return _Endpoint(endpoint, authorized=setup.authorized)
+        return EndpointPeer(endpoint, authorized=setup.authorized)
 
     target.make = make
     return target

@@ -14,8 +14,9 @@ from credssp.conformance import Account, check_client, check_server
 from credssp.conformance.catalogue import CATALOGUE
 from credssp.conformance.kerberos import TicketSource, read_service_keys
 from credssp.conformance.peers import own_kerberos_client, own_kerberos_server
+from credssp.conformance.result import Report
 from credssp.conformance.rule import Role, Verdict
-from credssp.conformance.runner import SUITE_FAILED, Report
+from credssp.conformance.runner import SUITE_FAILED
 from credssp.errors import AuthenticationError, LocalProtocolError
 from credssp.kerberos.tickets import service_ticket
 from credssp.kerberos.values import EncryptionKey
