@@ -157,8 +157,15 @@ class Limits:
         deadline: time for a whole login; one takes less than a second, or a few where a KDC is slow. (RDP and WinRM
             servers.)
         leg: time to wait for a client's next bytes. (RDP servers.)
+        linger: time that a client has to take our errorCode and close; a round trip around the world takes a third of
+            a second. (RDP servers.)
+        max_early_data: bytes that wait for the authorization. A client goes on with one MCS Connect Initial at most,
+            some 500 bytes, and needs an answer before it can say more ([MS-RDPBCGR] 1.3.1.1). (RDP servers.)
         failures: failed logins on one connection, after which it is closed: a user may mistype twice. (WinRM servers.)
         body_timeout: time for the body of one request. (WinRM servers.)
+        header_timeout: time for the headers of one. (WinRM servers.)
+        keep_alive: whole seconds between requests. A connection that is closed costs a login, and shells are mostly
+            idle. (WinRM servers.)
 
     Raises:
         LocalProtocolError: a size or count below 1, a time that is not positive.
@@ -170,21 +177,34 @@ class Limits:
     half_open: int = 512
     deadline: float = 20.0
     leg: float = 10.0
+    linger: float = 2.0
+    max_early_data: int = 64 * 1024
     failures: int = 3
     body_timeout: float = 30.0
+    header_timeout: float = 10.0
+    keep_alive: int = 180
 
     def __post_init__(self) -> None:
-        for name in ("max_legs", "max_message_size", "max_body", "half_open", "failures"):
+        for name in _COUNTS:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise LocalProtocolError(f"{name} is an integer of 1 or more, not {value!r}")
-        for name in ("deadline", "leg", "body_timeout"):
+        for name in _TIMES:
             _check_seconds(name, getattr(self, name))
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of one login over HTTP: beside `max_legs`, two flights of TLS, and two of a side without an answer."""
+        return self.max_legs + 4
 
     @property
     def timeouts(self) -> Timeouts:
         """The times of a server among them, as the drivers take them."""
         return Timeouts(leg=self.leg, login=self.deadline)
+
+
+_COUNTS: Final = ("max_legs", "max_message_size", "max_body", "half_open", "max_early_data", "failures", "keep_alive")
+_TIMES: Final = ("deadline", "leg", "linger", "body_timeout", "header_timeout")
 
 
 class ServerLimits(Limits):
@@ -546,6 +566,7 @@ class RDPServerOptions(ServerOptions, total=False):
     remote_guard: bool
     direct: bool
     response_flags: ResponseFlags | None
+    max_early_data: int
 
 
 class RDPServiceOptions(RDPServerOptions, ServiceLimitOptions, total=False):
@@ -555,6 +576,7 @@ class RDPServiceOptions(RDPServerOptions, ServiceLimitOptions, total=False):
     on_event: OnEvent | None
     reuse_port: bool
     leg: float
+    linger: float
 
 
 class WinRMConnectionOptions(ServerOptions, total=False):
@@ -572,6 +594,8 @@ class WinRMServiceOptions(WinRMConnectionOptions, ServiceLimitOptions, total=Fal
     on_login: LoginObserver | None
     failures: int
     body_timeout: float
+    header_timeout: float
+    keep_alive: int
 
 
 _FIELDS: Final = {kind: tuple(option.name for option in fields(kind)) for kind in (ClientConfig, ServerConfig)}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from credssp.config import ClientConfig, WinRMClientOptions, client_config
 from credssp.credentials import LogonCredentials, PasswordCredentials
 from credssp.errors import LocalProtocolError
 from credssp.secret import Secret
 
-__all__ = ["logon_config"]
+__all__ = ["LEG_BODY", "logon_config"]
+
+LEG_BODY: Final = 64 * 1024
+"""Bytes of a body beside a leg; nothing of interest is in it."""
 
 
 def logon_config(

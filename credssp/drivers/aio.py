@@ -60,7 +60,7 @@ class LoginProtocol(_Reading, Generic[H]):
         *,
         timeouts: Timeouts,
         finished: Callable[[AsyncSession[H]], None],
-        failed: Callable[[CredSSPError], None],
+        failed: Callable[[Exception], None],
         on_events: Callable[[Sequence[object]], None] | None = None,
         in_thread: bool = False,
         linger: float = 0.0,
@@ -71,7 +71,7 @@ class LoginProtocol(_Reading, Generic[H]):
             endpoint: this side of the login.
             timeouts: `leg` and `login` count here.
             finished: gets the session.
-            failed: gets the error; what had still to be sent is on its way.
+            failed: gets the error, as it was raised; what had still to be sent is on its way.
             on_events: called with the events of every leg; what it raises fails the login.
             in_thread: whether legs run in a thread, because the mechanism may ask a KDC.
             linger: how many seconds, after a failure, the peer has to close first. A socket that is closed with
@@ -102,8 +102,11 @@ class LoginProtocol(_Reading, Generic[H]):
         self._last = self._loop.time()
         self._end = self._last + self._timeouts.login
         self._timer = self._loop.call_at(self._last + min(self._timeouts.leg, self._timeouts.login), self._check_time)
-        self.endpoint.start()
-        self._flush()
+        try:
+            self.endpoint.start()
+            self._flush()
+        except Exception as error:  # noqa: BLE001  # as in data_received
+            self.fail(error)
 
     def data_received(self, data: bytes) -> None:
         """Go on."""
@@ -119,7 +122,7 @@ class LoginProtocol(_Reading, Generic[H]):
             events = self.endpoint.receive(data)
             self._flush()
             self._handle(events)
-        except CredSSPError as error:
+        except Exception as error:  # noqa: BLE001  # of a callback, say: the loop would log it and close the connection
             self.fail(error)
 
     def eof_received(self) -> bool:
@@ -151,7 +154,7 @@ class LoginProtocol(_Reading, Generic[H]):
                 self._resume()
                 self._flush()
                 self._handle(events)
-        except CredSSPError as error:
+        except Exception as error:  # noqa: BLE001  # as in data_received
             self.fail(error)
 
     def _handle(self, events: Sequence[object]) -> None:
@@ -188,17 +191,18 @@ class LoginProtocol(_Reading, Generic[H]):
         self._waiting = False
         self._last = self._loop.time()
 
-    def fail(self, error: CredSSPError) -> None:
-        """End the login. What it produced and `error.token` goes out; nothing else is read."""
+    def fail(self, error: Exception) -> None:
+        """End the login. What it produced and the error's `token` go out; nothing else is read."""
         if self._over:
             return
+        token = error.token if isinstance(error, CredSSPError) else b""
         self._over = True
         self._stop_timer()
         transport = self._transport
         if transport is not None and not transport.is_closing():
-            if error.token:
-                transport.write(error.token)
-            if self._linger and error.token:
+            if token:
+                transport.write(token)
+            if self._linger and token:
                 if transport.can_write_eof():
                     transport.write_eof()
                 self._timer = self._loop.call_later(self._linger, transport.abort)
@@ -262,7 +266,7 @@ class _Pump(_Reading):
     def data_received(self, data: bytes) -> None:
         try:
             plaintext = self._endpoint.unwrap(data)
-        except CredSSPError as error:
+        except Exception as error:  # noqa: BLE001  # the reader gets it
             self._reader.set_exception(error)
             self._transport.close()
             return

@@ -23,7 +23,6 @@ from credssp.drivers.handshake import NOT_LISTENING, ConnectError
 from credssp.drivers.rdp_asyncio import AsyncServer, AsyncSessionHandler
 from credssp.drivers.rdp_blocking import BlockingServer, SessionHandler
 from credssp.drivers.rdp_service import ServeOptions, ServerSettings
-from credssp.errors import CredSSPError
 from credssp.kerberos.contexts import kerberos_obstacle
 from credssp.rdp.client import NLAClient
 from credssp.target import Target
@@ -101,7 +100,7 @@ async def log_on(
         else:
             result.set_result(session)
 
-    def failed(error: CredSSPError) -> None:
+    def failed(error: Exception) -> None:
         if not result.done():
             result.set_exception(error)
 

@@ -14,12 +14,12 @@ from credssp.drivers.rdp_service import (
     Client,
     Closed,
     Delegated,
-    Refused,
     ServerSettings,
     Verdict,
     as_result,
     failed_authorize,
     logger,
+    refused,
 )
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
@@ -29,9 +29,6 @@ from credssp.rdp.server import NLAServer
 __all__ = ["AsyncServer", "AsyncSessionHandler"]
 
 AsyncSessionHandler: TypeAlias = Callable[[AsyncSession[NLAServer]], Awaitable[None]]
-
-_LINGER = 2.0
-"""Seconds that a client has to take our errorCode and close; a round trip around the world takes a third of one."""
 
 _BACKLOG = 1024
 """Connections that the kernel may hold for us; asyncio's 100 overflow when a few hundred clients come at once."""
@@ -133,7 +130,7 @@ class _Login(LoginProtocol[NLAServer]):
             finished=self._logged_on,
             failed=self._refused,
             on_events=self._take,
-            linger=_LINGER,
+            linger=settings.config.limits.linger,
         )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -186,7 +183,7 @@ class _Login(LoginProtocol[NLAServer]):
         try:
             self._take(self.endpoint.authorize(result))
             self.advance()
-        except CredSSPError as error:
+        except Exception as error:  # noqa: BLE001  # as in data_received
             self.fail(error)
 
     def _logged_on(self, session: AsyncSession[NLAServer]) -> None:
@@ -203,8 +200,8 @@ class _Login(LoginProtocol[NLAServer]):
             transport.write(self.endpoint.data_to_send() + self.endpoint.shutdown())
             transport.close()
 
-    def _refused(self, error: CredSSPError) -> None:
-        self._service.settings.tell(self.client, Refused(error))
+    def _refused(self, error: Exception) -> None:
+        self._service.settings.tell(self.client, refused(error))
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

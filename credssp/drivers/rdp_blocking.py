@@ -17,11 +17,11 @@ from credssp.drivers.rdp_service import (
     Client,
     Closed,
     Delegated,
-    Refused,
     ServerSettings,
     as_result,
     failed_authorize,
     logger,
+    refused,
 )
 from credssp.errors import CredSSPError, LocalProtocolError
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
@@ -32,7 +32,6 @@ __all__ = ["BlockingServer", "SessionHandler"]
 
 SessionHandler: TypeAlias = Callable[[Session[NLAServer]], None]
 
-_LINGER = 2.0  # seconds, see credssp.drivers.rdp_asyncio
 _BACKLOG = 1024
 _POLL = 0.2
 """Seconds between two looks whether `close` was called."""
@@ -130,10 +129,10 @@ class BlockingServer:
 
         try:
             session = log_on(connection, client.endpoint, timeouts=self.settings.config.limits.timeouts, on_events=take)
-        except CredSSPError as error:
-            self.settings.tell(client, Refused(error))
-            if error.token:
-                _linger(connection)
+        except Exception as error:  # noqa: BLE001  # of an account store, say
+            self.settings.tell(client, refused(error))
+            if isinstance(error, CredSSPError) and error.token:
+                _linger(connection, self.settings.config.limits.linger)
             return None
         self._forget(connection)
         return session
@@ -199,9 +198,9 @@ def _wake(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def _linger(connection: socket.socket) -> None:
+def _linger(connection: socket.socket, seconds: float) -> None:
     """Let the client close first, for a while: a reset may overtake what we said last."""
-    end = time.monotonic() + _LINGER
+    end = time.monotonic() + seconds
     with contextlib.suppress(OSError):  # gone, or too slow
         connection.shutdown(socket.SHUT_WR)
         while (left := end - time.monotonic()) > 0:

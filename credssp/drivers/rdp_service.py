@@ -10,7 +10,7 @@ from typing import TypeAlias
 from credssp.config import RDPServiceOptions, ServerConfig, ServerLimits
 from credssp.context.server import ServerContext, certificate_of
 from credssp.credentials import DelegatedCredentials
-from credssp.errors import CredSSPError
+from credssp.errors import CredSSPError, LocalProtocolError
 from credssp.identity import Identity
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.rdp.events import Negotiated
@@ -122,6 +122,16 @@ class ServerSettings:
             on_event(client, event)
         except Exception:
             logger.exception("a listener failed on %s", type(event).__name__)
+
+
+def refused(error: Exception) -> Refused:
+    """Return the event for a login that failed; one that failed inside this server is logged, by its kind alone."""
+    if isinstance(error, CredSSPError):
+        return Refused(error)
+    logger.error("a login failed inside the server (%s)", type(error).__name__)
+    inside = LocalProtocolError(f"the login failed inside the server ({type(error).__name__})")
+    inside.__cause__ = error
+    return Refused(inside)
 
 
 def as_result(verdict: Verdict) -> EarlyUserAuthorization:

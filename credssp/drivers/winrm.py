@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
 
+from credssp.config import check_port
 from credssp.drivers.blocking import reason
 from credssp.drivers.handshake import ConnectError, DeadlineError, Timeouts
 from credssp.errors import CertificateError, CredSSPError, LimitExceededError, RemoteProtocolError
@@ -78,7 +79,7 @@ class WinRMConnection:
         Raises:
             LocalProtocolError: `https` names a file that cannot be read.
         """
-        self._address = host, port
+        self._address = host, check_port(port)
         self._path = path
         self._https = https
         self._context = None if https is None else client_context(https)

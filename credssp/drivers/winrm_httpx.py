@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncGenerator, Generator, Hashable
-from typing import Final, Unpack, cast
+from typing import Unpack, cast
 
 try:
     import anyio
@@ -33,16 +33,13 @@ except ModuleNotFoundError as error:
 from credssp.config import ClientConfig, WinRMClientOptions
 from credssp.context import ClientContext
 from credssp.credentials import LogonCredentials
-from credssp.drivers._http_auth import logon_config
+from credssp.drivers._http_auth import LEG_BODY, logon_config
 from credssp.errors import LimitExceededError
 from credssp.secret import Secret
 from credssp.winrm.encryption import is_encrypted_body, is_encrypted_type
 from credssp.winrm.session import ClientSession, Incoming, Outgoing, encrypts
 
 __all__ = ["CredSSPAuth"]
-
-_LEG_BODY: Final = 64 * 1024
-"""Octets of a body beside a leg; nothing of interest is in it."""
 
 Origin = tuple[str, str, int | None]
 
@@ -139,7 +136,7 @@ class _Exchange:
     def limit(self, response: httpx.Response) -> int | None:
         """Return how much of a response to read now, or None where that is for the caller."""
         if response.status_code == 401:
-            return _LEG_BODY
+            return LEG_BODY
         return self._session.config.limits.max_body if self._is_encrypted(response) else None
 
     def _is_encrypted(self, response: httpx.Response) -> bool:

@@ -23,7 +23,7 @@ import threading
 import time
 import warnings
 from collections.abc import Hashable
-from typing import Any, Final, Literal, Unpack, cast
+from typing import Any, Literal, Unpack, cast
 from urllib.parse import urlsplit
 
 try:
@@ -39,7 +39,7 @@ except ModuleNotFoundError as error:
 from credssp.config import ClientConfig, WinRMClientOptions
 from credssp.context import ClientContext
 from credssp.credentials import LogonCredentials
-from credssp.drivers._http_auth import logon_config
+from credssp.drivers._http_auth import LEG_BODY, logon_config
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError
 from credssp.mechanism_name import MechanismChoice
 from credssp.secret import Secret
@@ -47,9 +47,6 @@ from credssp.winrm.encryption import is_encrypted_body, is_encrypted_type, trail
 from credssp.winrm.session import ClientSession, Exchange, Incoming, Outgoing, encrypts
 
 __all__ = ["HTTPCredSSPAuth", "HostContext"]
-
-_LEG_BODY: Final = 64 * 1024
-"""Octets of a body beside a leg; nothing of interest is in it."""
 
 Origin = tuple[str, str, int | None]
 
@@ -175,7 +172,7 @@ class _Exchange:
 
     def _send(self, last: requests.Response, outgoing: Outgoing, kwargs: dict[str, Any]) -> requests.Response:
         # The response must be read to its end, or its connection does not go back for the next leg.
-        _read(last, _LEG_BODY)
+        _read(last, LEG_BODY)
         last.raw.release_conn()
         request = last.request.copy()
         _apply(request, outgoing)

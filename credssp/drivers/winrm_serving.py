@@ -20,6 +20,8 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from None
 
+from credssp.config import Limits, check_port
+from credssp.drivers.winrm_asgi import WinRMApplication
 from credssp.errors import LocalProtocolError
 from credssp.winrm.header import MAX_TOKEN_SIZE
 
@@ -27,12 +29,6 @@ __all__ = ["BoundedProtocol", "listen", "serve", "serving", "uvicorn_server"]
 
 _HEADERS_SIZE: Final = MAX_TOKEN_SIZE * 4 // 3 + 16 * 1024
 """Octets of all headers of a request: the largest token in base64, and what http.sys allows for the others."""
-
-_HEADER_TIMEOUT: Final = 10.0
-"""Seconds for the headers of a request."""
-
-_KEEP_ALIVE: Final = 180
-"""Seconds between requests. A connection that is closed costs a login, and shells are mostly idle."""
 
 _START: Final = 10.0
 
@@ -61,7 +57,7 @@ class BoundedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _wait(self) -> None:
-        self._deadline = self.loop.call_later(_HEADER_TIMEOUT, self.transport.close)
+        self._deadline = self.loop.call_later(_limits(self.config.app).header_timeout, self.transport.close)
 
     def _stop(self) -> None:
         if self._deadline is not None:
@@ -112,7 +108,7 @@ def uvicorn_server(
         # A header that a client writes must not say where it comes from.
         proxy_headers=False,
         server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_keep_alive=_limits(application).keep_alive,
         timeout_graceful_shutdown=grace,
         limit_concurrency=connections,
         h11_max_incomplete_event_size=_HEADERS_SIZE,
@@ -127,6 +123,10 @@ def uvicorn_server(
     return _Server(config)
 
 
+def _limits(application: object) -> Limits:
+    return application.config.limits if isinstance(application, WinRMApplication) else Limits()
+
+
 def listen(host: str, port: int, *, backlog: int = 512) -> socket.socket:
     """Return a listening socket.
 
@@ -135,7 +135,9 @@ def listen(host: str, port: int, *, backlog: int = 512) -> socket.socket:
     """
     try:
         return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=backlog
+            (host, check_port(port, lowest=0)),
+            family=socket.AF_INET6 if ":" in host else socket.AF_INET,
+            backlog=backlog,
         )
     except OSError as error:
         raise LocalProtocolError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None

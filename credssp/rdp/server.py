@@ -49,10 +49,6 @@ __all__ = ["NLAServer"]
 
 _TLS_HANDSHAKE: Final = 0x16
 
-_MAX_EARLY: Final = 64 * 1024
-"""Octets that wait for the authorization. A client goes on with one MCS Connect Initial at most, some 500 octets, and
-needs an answer before it can say more ([MS-RDPBCGR] 1.3.1.1)."""
-
 
 class NLAServer(Endpoint[ServerContext]):
     """Lets one client log on.
@@ -179,9 +175,10 @@ class NLAServer(Endpoint[ServerContext]):
     def _wait(self, context: ServerContext, data: bytes) -> None:
         """Keep what the client sends before it knows whether it may log on."""
         self._inside_tls(context, data)
-        if len(self._early) > _MAX_EARLY:
+        limit = self.config.limits.max_early_data
+        if len(self._early) > limit:
             raise LimitExceededError(
-                f"more than {_MAX_EARLY} octets before the authorization was decided",
+                f"more than {limit} octets before the authorization was decided",
                 token=context.shutdown(),
             )
 

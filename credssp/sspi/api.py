@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Final
 
 from credssp.account import AccountStore
+from credssp.config import ClientConfig, ClientOptions, ServerConfig, ServerOptions, client_config, server_config
 from credssp.policy import DelegationPolicy, PolicySettings
 from credssp.sspi.buffers import ContextBuffer
 from credssp.sspi.dispatcher import LocalSecurityAuthority
@@ -57,15 +58,31 @@ def local_security_authority() -> LocalSecurityAuthority:
     return _LSA
 
 
-def configure(*, accounts: AccountStore | None = None, policy: DelegationPolicy | PolicySettings | None = None) -> None:
+def configure(
+    *,
+    accounts: AccountStore | None = None,
+    policy: DelegationPolicy | PolicySettings | None = None,
+    client: ClientConfig | None = None,
+    server: ServerConfig | None = None,
+) -> None:
     """Tell the LSA of this process what Windows would know about the machine.
 
     Args:
         accounts: who may log on with NTLM where a credential does not say it (Windows: the SAM, or a domain).
         policy: the delegation policy (Windows: group policy); None for Windows' defaults, which let credentials go to
             ``TERMSRV/*`` and nowhere else.
+        client: options of clients that no function of SSPI takes, such as `ClientConfig.workstation`; None for the
+            defaults. Credentials, target, flags and policy replace theirs.
+        server: options of servers, such as `ServerConfig.require_mic`; accounts, certificate, keytab and policy replace
+            theirs.
+
+    Raises:
+        LocalProtocolError: a configuration of the other role.
     """
-    _LSA.machine.accounts, _LSA.machine.policy = accounts, policy
+    machine = _LSA.machine
+    machine.client = client_config("configure", ClientOptions, client, {})
+    machine.server = server_config("configure", ServerOptions, server, {})
+    machine.accounts, machine.policy = accounts, policy
 
 
 def package_problems() -> tuple[PackageProblem, ...]:

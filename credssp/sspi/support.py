@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import secrets
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from credssp.account import AccountStore
+from credssp.config import ClientConfig, ServerConfig
 from credssp.policy import DelegationPolicy, PolicySettings
 from credssp.sspi.errors import SSPIError
 from credssp.status import SecurityStatus
@@ -30,11 +31,20 @@ class Machine:
         keytab: the Kerberos keys of this machine's services, a path or ``TYPE:residual``; None for the keytab of the
             process (``KRB5_KTNAME``).
         policy: the delegation policy; None for Windows' defaults (``TERMSRV/*`` and nothing else).
+        client: the other options of clients, such as `workstation`; what SSPI has arguments for comes from them.
+        server: the other options of servers, such as `require_mic`.
     """
 
     accounts: AccountStore | None = None
     keytab: str | None = None
     policy: DelegationPolicy | PolicySettings | None = None
+    client: ClientConfig = field(default_factory=ClientConfig)
+    server: ServerConfig = field(default_factory=ServerConfig)
+
+    def serving(self, accounts: AccountStore | None) -> ServerConfig:
+        """Return the options of a server for these accounts."""
+        own = self.server
+        return replace(own, accounts=accounts, keytab=self.keytab or own.keytab, policy=self.policy or own.policy)
 
 
 class SharedMemory:

@@ -43,9 +43,6 @@ from credssp.wire.ts_request import TSRequest
 
 __all__ = ["ClientLogin", "ClientOptions", "ClientSettings", "check_offer"]
 
-_TLS_LEGS: Final = 4
-"""Beyond the messages of the engine: two flights, and two polls of a server with nothing to say."""
-
 # The request got through to the application, which has something to say about its (empty) body.
 _ANSWERS: Final = frozenset({400, 404, 405, 411, 415, 500})
 
@@ -129,7 +126,6 @@ class ClientLogin:
         self.leg = Leg.TLS
         self.ready = False
         self.legs = 0
-        self._max_legs = config.limits.max_legs + _TLS_LEGS
 
     def _observe(self, direction: Direction, message: TSRequest, data: bytes) -> None:
         if direction is Direction.SENT:
@@ -188,8 +184,8 @@ class ClientLogin:
     def _step(self, token: bytes, status: int | None) -> str:
         try:
             self.legs += 1
-            if self.legs > self._max_legs:
-                raise LimitExceededError(f"more than {self._max_legs} legs without an end")
+            if self.legs > self.config.limits.max_tokens:
+                raise LimitExceededError(f"more than {self.config.limits.max_tokens} legs without an end")
             return format_token(self.context.step(token).token)
         except CredSSPError as error:
             raise LoginError.because(error, leg=self.leg, http_status=status) from error

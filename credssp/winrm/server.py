@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from dataclasses import dataclass, field
-from typing import Final, Unpack
+from typing import Unpack
 
 from credssp.config import ServerConfig, WinRMConnectionOptions, server_config
 from credssp.context import ServerContext
@@ -29,9 +29,6 @@ from credssp.tls.settings import ServerTLS
 from credssp.winrm.encryption import SOAP, ContentType, Encrypted, Plaintext, decrypt, encrypt
 
 __all__ = ["LegAnswer", "LoginState", "ServerConnection"]
-
-_TLS_LEGS: Final = 4
-"""Beyond the messages of the engine: two flights, and two polls of a client that waits for ours."""
 
 
 class LoginState(enum.Enum):
@@ -86,7 +83,6 @@ class ServerConnection:
         self.config = config
         self.state = LoginState.EXPECT_LOGIN
         self.failures = 0
-        self._max_legs = config.limits.max_legs + _TLS_LEGS
         self._context: ServerContext | None = None
         self._legs = 0
 
@@ -108,8 +104,8 @@ class ServerConnection:
             self.state = LoginState.EXPECT_LEG
         try:
             self._legs += 1
-            if self._legs > self._max_legs:
-                raise LimitExceededError(f"more than {self._max_legs} legs without an end")
+            if self._legs > self.config.limits.max_tokens:
+                raise LimitExceededError(f"more than {self.config.limits.max_tokens} legs without an end")
             result = context.step(token)
             if self._context is not context:  # a deadline passed meanwhile, in another thread
                 raise LimitExceededError("the login took too long and was dropped")

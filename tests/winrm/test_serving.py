@@ -245,12 +245,12 @@ def test_a_connection_that_ends_anywhere_is_forgotten(port: int, app: WinRMAppli
         connection.sendall(request)
 
 
-def test_a_client_that_says_nothing_is_closed(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "_HEADER_TIMEOUT", 0.1)
-    for data in (b"", b"POST /wsman HTTP/1.1\r\n"):
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            connection.sendall(data)
-            assert connection.recv(100) == b""
+def test_a_client_that_says_nothing_is_closed() -> None:
+    with serving.serving(servers.application(header_timeout=0.1)) as port:
+        for data in (b"", b"POST /wsman HTTP/1.1\r\n"):
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+                connection.sendall(data)
+                assert connection.recv(100) == b""
 
 
 def test_many_logins_that_are_never_finished_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

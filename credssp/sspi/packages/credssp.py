@@ -76,9 +76,11 @@ class CredSSPPackage(TLSPackage[CredSSPCredential], CredSSPLogon[TLSContext]):
                 "the policy lets credentials go to a named server only",
                 SecurityStatus.SEC_E_DELEGATION_POLICY,
             )
-        policy = self.support.machine.policy
+        machine = self.support.machine
+        policy = machine.policy or machine.client.policy
         return ClientContext(
             logon.credentials,
+            config=machine.client,
             target_name=target,
             mechanism=logon.mechanism,
             delegate=delegate,
@@ -94,10 +96,8 @@ class CredSSPPackage(TLSPackage[CredSSPCredential], CredSSPLogon[TLSContext]):
         """Return the inner context of a server."""
         credential = opening.credential
         return ServerContext(
-            accounts=accounts_for(credential.accounts, self.support),
-            keytab=self.support.machine.keytab,
+            config=self.support.machine.serving(accounts_for(credential.accounts, self.support)),
             certificate=credential.tls.server_certificate,
-            policy=self.support.machine.policy,
             tls=credential.tls.server(demand_certificate=bool(opening.request & c.ASC_REQ_MUTUAL_AUTH)),
         )
 

@@ -37,7 +37,13 @@ class KerberosPackage(InnerPackage):
 
     def initiator(self, logon: Logon, target: str) -> Mechanism:
         """Return the mechanism of a client."""
-        return create_initiator(logon.credentials, target_name=target, mechanism="kerberos", wire_form="kerberos")
+        return create_initiator(
+            logon.credentials,
+            config=self.support.machine.client,
+            target_name=target,
+            mechanism="kerberos",
+            wire_form="kerberos",
+        )
 
     def acceptor(self, accounts: AccountStore) -> Mechanism:  # noqa: ARG002 - the keytab says who may
         """Return the mechanism of a server."""

@@ -33,11 +33,13 @@ class NegotiatePackage(InnerPackage):
     def initiator(self, logon: Logon, target: str) -> Mechanism:
         """Return the mechanism of a client; a credential for Kerberos alone offers nothing else."""
         choice: MechanismChoice = "kerberos" if logon.mechanism == "kerberos" else "negotiate"
-        return create_initiator(logon.credentials, target_name=target, mechanism=choice)
+        return create_initiator(
+            logon.credentials, config=self.support.machine.client, target_name=target, mechanism=choice
+        )
 
     def acceptor(self, accounts: AccountStore) -> Mechanism:
         """Return the mechanism of a server, which also takes NTLM and Kerberos without SPNEGO, as Windows does."""
-        return create_acceptor(accounts, keytab=self.support.machine.keytab)
+        return create_acceptor(config=self.support.machine.serving(accounts))
 
 
 def kerberos_sized(info: SecPkgInfo) -> InnerMessages:

@@ -38,11 +38,14 @@ class NTLMPackage(InnerPackage):
 
     def initiator(self, logon: Logon, target: str) -> Mechanism:
         """Return the mechanism of a client."""
-        return create_initiator(logon.credentials, target_name=target, mechanism="ntlm")
+        return create_initiator(
+            logon.credentials, config=self.support.machine.client, target_name=target, mechanism="ntlm"
+        )
 
     def acceptor(self, accounts: AccountStore) -> Mechanism:
         """Return the mechanism of a server."""
-        return NTLMAcceptor(accounts)
+        server = self.support.machine.server
+        return NTLMAcceptor(accounts, target=server.target, require_mic=server.require_mic)
 
     def context_data(self, context: InnerContext) -> bytearray:
         """Return role and session key."""

@@ -9,11 +9,10 @@ not set it, and delegates.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from credssp.binding import subject_public_key
-from credssp.config import ClientConfig, ServerConfig
 from credssp.context.acceptor import create_acceptor
 from credssp.context.initiator import create_initiator
 from credssp.engine.client import ClientEngine
@@ -117,8 +116,10 @@ class TSSSPPackage(CredSSPLogon[_Context]):
         """Make a context and the first TSRequest."""
         logon, target_name, context_req = opening.logon, opening.target, opening.request
         check_target(target_name)
-        policy = self.support.machine.policy
-        config = ClientConfig(
+        machine = self.support.machine
+        policy = machine.policy or machine.client.policy
+        config = replace(
+            machine.client,
             credentials=logon.credentials,
             delegated_credentials=logon.delegated,
             target_name=target_name,
@@ -136,10 +137,8 @@ class TSSSPPackage(CredSSPLogon[_Context]):
         size, missing = _measure(data)
         if missing:
             return LegResult(status=_S.SEC_E_INCOMPLETE_MESSAGE, missing=missing)
-        credential, machine = opening.credential, self.support.machine
-        config = ServerConfig(
-            accounts=accounts_for(credential.accounts, self.support), keytab=machine.keytab, policy=machine.policy
-        )
+        credential = opening.credential
+        config = self.support.machine.serving(accounts_for(credential.accounts, self.support))
         engine = ServerEngine(
             create_acceptor(config=config),
             public_key=_key(credential.tls.server_certificate.der if certificate is None else certificate),
