@@ -14,7 +14,6 @@ PACKAGE = Path(credssp.__file__).parent
 
 TWICE = {
     # Not settled yet: both are in use.
-    "NTLMMessages": {"exchange/recorded_login.py", "sspi/packages/ntlm.py"},
     "Plaintext": {"conformance/observation.py", "winrm/encryption.py"},
     "Protector": {"conformance/catalogue/_protector.py", "winrm/encryption.py"},
     "Role": {"conformance/rule.py", "engine/state.py"},

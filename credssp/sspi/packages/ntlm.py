@@ -52,7 +52,7 @@ class NTLMPackage(InnerPackage):
         return bytearray((_INITIATOR if context.client else _ACCEPTOR) + context.mechanism.session_key)
 
 
-class NTLMMessages(InnerMessages):
+class NTLMInnerMessages(InnerMessages):
     """The user-mode half: a session made from nothing but its key."""
 
     def unpack(self, packed: bytes | bytearray) -> InnerSession:
@@ -89,9 +89,9 @@ class NTLMMessages(InnerMessages):
         self.contexts[context] = self.unpack(packed[len(_PACKED) :])
 
 
-def _messages() -> NTLMMessages:
+def _messages() -> NTLMInnerMessages:
     # No padding: RC4 is a stream cipher.
-    return NTLMMessages(NTLM, signature=SIGNATURE_SIZE, trailer=SIGNATURE_SIZE, block=0)
+    return NTLMInnerMessages(NTLM, signature=SIGNATURE_SIZE, trailer=SIGNATURE_SIZE, block=0)
 
 
 sp_lsa_mode_initialize = lsa_mode_entry(NTLMPackage)
