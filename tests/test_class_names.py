@@ -13,9 +13,9 @@ import credssp
 PACKAGE = Path(credssp.__file__).parent
 
 TWICE = {
-    # Not settled yet: both are in use.
-    "Plaintext": {"conformance/observation.py", "winrm/encryption.py"},
+    # The suite implements the interface of the same name, for connections of its own.
     "Protector": {"conformance/catalogue/_protector.py", "winrm/encryption.py"},
+    # Both are documented: whom a rule judges (client, server, both), and which side an engine is.
     "Role": {"conformance/rule.py", "engine/state.py"},
 }
 """Names that are defined twice all the same, each with its modules. Lines are taken out, and none is added."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["Inner", "Session"]
+__all__ = ["Inner", "KeyedSession"]
 
 
-class Session(Protocol):
+class KeyedSession(Protocol):
     """What protects the messages of one login."""
 
     def wrap(self, data: bytes, /) -> bytes:
@@ -31,7 +31,7 @@ class Inner(Protocol):
         """What SPNEGO offers unless a script says otherwise."""
 
     @property
-    def session(self) -> Session:
+    def session(self) -> KeyedSession:
         """What protects messages, after `answer`."""
 
     def first(self) -> bytes:

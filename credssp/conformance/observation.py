@@ -15,11 +15,11 @@ from credssp.exchange.recorded_login import RecordedLogin, Sender
 from credssp.ntlm.session import SESSION_FLAGS
 from credssp.wire.ts_request import TSRequest
 
-__all__ = ["Observation", "Plaintext"]
+__all__ = ["KnownPlaintext", "Observation"]
 
 
 @dataclass(frozen=True, slots=True)
-class Plaintext:
+class KnownPlaintext:
     """What was encrypted.
 
     Attributes:
@@ -35,7 +35,7 @@ class Plaintext:
     problems: tuple[tuple[Sender, str], ...] = ()
 
     @classmethod
-    def of(cls, login: RecordedLogin) -> Plaintext | None:
+    def of(cls, login: RecordedLogin) -> KnownPlaintext | None:
         """Open a login with its account's password; returns None where there is no session key to be had."""
         secrets = LogonSecrets(() if login.account is None else (login.account.password,))
         # The suite's peers seal whatever was negotiated, and a rule is about peers that do.
@@ -67,7 +67,7 @@ class Observation:
 
     login: RecordedLogin
     side: Role
-    known: Plaintext | None = field(default=None, repr=False)
+    known: KnownPlaintext | None = field(default=None, repr=False)
 
     @property
     def who(self) -> Sender:
@@ -87,13 +87,13 @@ class Observation:
         return found
 
     @functools.cached_property
-    def plain(self) -> Plaintext:
+    def plain(self) -> KnownPlaintext:
         """What was encrypted.
 
         Raises:
             Skipped: there is no session key to be had.
         """
-        found = self.known or Plaintext.of(self.login)
+        found = self.known or KnownPlaintext.of(self.login)
         if found is None:
             raise Skipped("the session key cannot be derived: not NTLM, or the account is not known")
         return found

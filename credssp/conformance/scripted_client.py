@@ -17,7 +17,7 @@ from credssp.conformance.connection import Connection, Reply, Sent, Waiting, wri
 from credssp.conformance.inner import Inner
 from credssp.conformance.kerberos import KerberosClient
 from credssp.conformance.ntlm import NTLMClient
-from credssp.conformance.observation import Observation, Plaintext
+from credssp.conformance.observation import KnownPlaintext, Observation
 from credssp.conformance.rule import Role
 from credssp.conformance.setup import WireForm
 from credssp.errors import CredSSPError
@@ -190,7 +190,7 @@ class ScriptedClient:
             records=tuple(count for _, count in connection.messages),
             outcome="accepted" if self.accepted else "refused",
         )
-        plain = Plaintext(self._client_key, self.server_key, self._auth_info) if self.script.is_kerberos else None
+        plain = KnownPlaintext(self._client_key, self.server_key, self._auth_info) if self.script.is_kerberos else None
         return Observation(login, Role.SERVER, plain)
 
     @property

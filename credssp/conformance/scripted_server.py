@@ -17,7 +17,7 @@ from credssp.account import Account
 from credssp.conformance.connection import Connection, End, Reply, Sent, Waiting, writes_of
 from credssp.conformance.kerberos import KerberosServer
 from credssp.conformance.kerberos.server import KerberosAnswer
-from credssp.conformance.observation import Observation, Plaintext
+from credssp.conformance.observation import KnownPlaintext, Observation
 from credssp.conformance.rule import Role
 from credssp.conformance.setup import RdpAnswer
 from credssp.errors import CredSSPError
@@ -237,7 +237,7 @@ class ScriptedServer:
             records=tuple(count for _, count in connection.messages),
             outcome="accepted" if self.delegated_something else "failed",
         )
-        plain = Plaintext(self.client_key, self._server_key, self.auth_plain) if self.kerberos else None
+        plain = KnownPlaintext(self.client_key, self._server_key, self.auth_plain) if self.kerberos else None
         return Observation(login, Role.CLIENT, plain)
 
     # The login

@@ -28,7 +28,7 @@ def check_request(context_req: object, target_data_rep: object) -> None:
         raise refuse("TargetDataRep", "SECURITY_NATIVE_DREP or SECURITY_NETWORK_DREP", _S.SEC_E_INVALID_PARAMETER)
 
 
-class Target(NamedTuple):
+class OutputToken(NamedTuple):
     """Where the token of a leg goes.
 
     Attributes:
@@ -52,15 +52,17 @@ class Target(NamedTuple):
         self.buffer.size = len(token)
 
 
-def target_of(output: object, allocate: bool) -> Target:
+def target_of(output: object, allocate: bool) -> OutputToken:
     """Return the TOKEN buffer of pOutput, which must be writable unless the package allocates."""
     for number, buffer in enumerate(buffers_of(output, "pOutput")):
         if buffer.kind == b.SECBUFFER_TOKEN:
-            return Target(buffer, None if allocate else buffer.writable(f"pOutput[{number}]"))
+            return OutputToken(buffer, None if allocate else buffer.writable(f"pOutput[{number}]"))
     raise bad_token("pOutput", "there is no SECBUFFER_TOKEN among its buffers")
 
 
-def run_leg(record: ContextRecord, call: Callable[[], object], inputs: list[SecBuffer], target: Target) -> LegResult:
+def run_leg(
+    record: ContextRecord, call: Callable[[], object], inputs: list[SecBuffer], target: OutputToken
+) -> LegResult:
     """Run a leg of the package, or fetch the one whose token did not fit the last time: its input has been consumed.
 
     Raises:
@@ -98,7 +100,7 @@ def finish_leg(
     leg: LegResult,
     inputs: list[SecBuffer],
     output: SecBufferDesc,
-    target: Target,
+    target: OutputToken,
 ) -> ContextResult:
     """Hand out the token, EXTRA and MISSING, and note how far the context is.
 
