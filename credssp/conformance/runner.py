@@ -11,6 +11,7 @@ import fnmatch
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from operator import methodcaller
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -39,18 +40,6 @@ _EVIDENCE: Final = 8
 
 SUITE_FAILED: Final = "the suite itself failed"
 """How the reason of a skip begins that is a bug of the suite; please report it."""
-
-
-def _server_target(target: ServerTarget | Factory, account: LogonAccount | None, target_name: str) -> ServerTarget:
-    if not callable(target):
-        return target
-    return MemoryServerTarget(_name_of(target), target, account or TEST_ACCOUNT, target_name=target_name)
-
-
-def _client_target(target: ClientTarget | Factory, account: LogonAccount | None, target_name: str) -> ClientTarget:
-    if not callable(target):
-        return target
-    return MemoryClientTarget(_name_of(target), target, account or TEST_ACCOUNT, target_name=target_name)
 
 
 def _name_of(factory: object) -> str:
@@ -107,41 +96,30 @@ def check_server(
         expected: reasons for rules that are known not to pass, by id.
         on_result: is told each result.
     """
-    judged = _server_target(target, account, target_name)
+    if callable(target):
+        made = MemoryServerTarget(_name_of(target), target, account or TEST_ACCOUNT, target_name=target_name)
+        return check_server(made, rules=rules, expected=expected, on_result=on_result)
     known: ServerLogins = {}
     cases = select(rules, side=Role.SERVER)
     trouble = ""
-    probe = ServerRun(judged, known)
-    if "kerberos" in judged.features:
+    probe = ServerRun(target, known)
+    if "kerberos" in target.features:
         try:
             probe.ticket()
         except Skipped as error:  # nothing was asked of the server itself
-            return Report(judged.name, "server", (), trouble=f"no good login works: {error}")
+            return Report(target.name, "server", (), trouble=f"no good login works: {error}")
     try:
         probe.baseline()
     except (Skipped, CredSSPError, OSError) as error:
-        trouble = f"no good login works: {_obstacle(judged) or _reason(error)}"
+        trouble = f"no good login works: {_obstacle(target) or _reason(error)}"
         # What an RDP server says before TLS can be judged all the same, if it is there.
-        heard = isinstance(error, Skipped) and "x224" in judged.features
+        heard = isinstance(error, Skipped) and "x224" in target.features
         cases = [case for case in cases if heard and not case.passive and case.rule.area == "NEG"]
     finally:
         probe.close()
 
-    def observations() -> Iterator[Observation]:
-        for form in probe.forms:
-            for version in _VERSIONS:
-                run = ServerRun(judged, known)
-                try:
-                    yield run.observation(form, version)
-                except Skipped:
-                    continue
-                finally:
-                    run.close()
-
-    def run_case(case: Case) -> Outcome:
-        return _guarded(lambda: ServerRun(judged, known), case)
-
-    report = _check(judged.name, Role.SERVER, judged.features, cases, expected, on_result, observations, run_case)
+    good = [methodcaller("observation", form, version) for form in probe.forms for version in _VERSIONS]
+    report = _check(target, Role.SERVER, cases, lambda: ServerRun(target, known), good, expected, on_result)
     return replace(report, trouble=trouble)
 
 
@@ -155,32 +133,22 @@ def check_client(
     on_result: OnResult | None = None,
 ) -> Report:
     """Judge a client; arguments as `check_server`: the account is the one that the clients log on with."""
-    judged = _client_target(target, account, target_name)
+    if callable(target):
+        made = MemoryClientTarget(_name_of(target), target, account or TEST_ACCOUNT, target_name=target_name)
+        return check_client(made, rules=rules, expected=expected, on_result=on_result)
     known: ClientLogins = {}
-    probe = ClientRun(judged, known)
+    probe = ClientRun(target, known)
     try:
         probe.baseline()
     except (Skipped, CredSSPError, OSError) as error:
-        return Report(judged.name, "client", (), trouble=f"no good login works: {_reason(error)}")
+        return Report(target.name, "client", (), trouble=f"no good login works: {_reason(error)}")
     finally:
         probe.close()
 
-    def observations() -> Iterator[Observation]:
-        for setup in (Setup(), Setup(form="spnego")):
-            for version in _VERSIONS:
-                run = ClientRun(judged, known)
-                try:
-                    yield run.observation(version, setup)
-                except Skipped:
-                    continue
-                finally:
-                    run.close()
-
-    def run_case(case: Case) -> Outcome:
-        return _guarded(lambda: ClientRun(judged, known), case)
-
+    setups = (Setup(), Setup(form="spnego"))
+    good = [methodcaller("observation", version, setup) for setup in setups for version in _VERSIONS]
     cases = select(rules, side=Role.CLIENT)
-    return _check(judged.name, Role.CLIENT, judged.features, cases, expected, on_result, observations, run_case)
+    return _check(target, Role.CLIENT, cases, lambda: ClientRun(target, known), good, expected, on_result)
 
 
 def exchanges_in(folder: Path) -> list[tuple[RecordedLogin, tuple[Role, ...]]]:
@@ -233,34 +201,47 @@ def _expected_of(name: str, rule_id: str, expected: dict[str, str]) -> str:
 
 
 def _check(
-    name: str,
+    target: ServerTarget | ClientTarget,
     side: Role,
-    features: Iterable[str],
     cases: Iterable[Case],
+    make_run: Callable[[], ServerRun | ClientRun],
+    good: Iterable[Callable[[ServerRun | ClientRun], Observation]],
     expected: dict[str, str] | None,
     on_result: OnResult | None,
-    observations: Callable[[], Iterator[Observation]],
-    run_case: Callable[[Case], Outcome],
 ) -> Report:
     seen: list[Observation] | None = None
     results = []
     for case in cases:
         begin = time.monotonic()
-        missing = case.needs - set(features)
+        missing = case.needs - set(target.features)
         if missing:
             outcome = Outcome(Verdict.SKIP, f"needs {FEATURES[min(missing)]}")
         elif case.passive:
             if seen is None:
-                seen = list(observations())
+                seen = list(_observations(make_run, good))
             outcome = _look(case, seen)
         else:
-            outcome = run_case(case)
-        reason = _expected_of(name, case.rule.id, expected or {}) if not outcome.verdict.is_good else ""
+            outcome = _guarded(make_run, case)
+        reason = _expected_of(target.name, case.rule.id, expected or {}) if not outcome.verdict.is_good else ""
         result = Result(case.rule, side, outcome, time.monotonic() - begin, expected=reason)
         results.append(result)
         if on_result is not None:
             on_result(result)
-    return Report(name, side.value, tuple(results))
+    return Report(target.name, side.value, tuple(results))
+
+
+def _observations(
+    make_run: Callable[[], ServerRun | ClientRun], good: Iterable[Callable[[ServerRun | ClientRun], Observation]]
+) -> Iterator[Observation]:
+    """Yield the good logins that work."""
+    for observe in good:
+        run = make_run()
+        try:
+            yield observe(run)
+        except Skipped:
+            continue
+        finally:
+            run.close()
 
 
 def _guarded(make: Callable[[], ServerRun | ClientRun], case: Case) -> Outcome:

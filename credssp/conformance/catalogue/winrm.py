@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER, Try, serves
 from credssp.conformance.catalogue._protector import Protector
 from credssp.conformance.client_run import ClientRun
+from credssp.conformance.connection import Connection
 from credssp.conformance.http import HttpAnswer, HttpClientLink, HttpConnection, HttpRequest, HttpServerLink
 from credssp.conformance.rule import Judged, Outcome, Skipped, Verdict, alive, failed, passed
 from credssp.conformance.run import ServerRun, describe_end
@@ -85,6 +87,23 @@ def _answer(answer: HttpAnswer | None) -> HttpAnswer:
     return answer
 
 
+def _not_taken(answer: HttpAnswer | None) -> Outcome:
+    """Judge the answer to a message that must not be taken."""
+    status = _answer(answer).status
+    return failed(f"taken: {status}") if 200 <= status < 300 else passed(f"{status}")
+
+
+def _send(
+    http: HttpConnection,
+    protector: Protector,
+    message: bytes = IDENTIFY,
+    change: Callable[[Encrypted], bytes] | None = None,
+) -> HttpAnswer | None:
+    """Send an encrypted message, its body changed if need be."""
+    sealed = encrypt(protector, message, SOAP)
+    return http.request(content_type=sealed.content_type, body=sealed.body if change is None else change(sealed))
+
+
 @CATALOGUE.server("CSSP-WINRM-01", "http")
 def _offered(run: ServerRun) -> Outcome:
     answer = _answer(_http(run)[0].request())
@@ -105,12 +124,20 @@ def _records(run: ClientRun) -> Outcome:
     return passed() if hello[0] == 0x16 and hello[5] == 1 else failed("the first token is no ClientHello")
 
 
+def _link(connection: Connection) -> HttpServerLink:
+    if not isinstance(connection.link, HttpServerLink):
+        raise Skipped("no HTTP")
+    return connection.link
+
+
+def _finish(status: int) -> Callable[[ScriptedServer, object], None]:
+    """Return what ends a login with this status in place of a message."""
+    return lambda served, _: _link(served.connection).finish(HttpAnswer(status))
+
+
 def requests_of(served: ScriptedServer) -> list[HttpRequest]:
     """Return the requests of a login. Raises Skipped where there is no HTTP."""
-    link = served.connection.link
-    if not isinstance(link, HttpServerLink):
-        raise Skipped("no HTTP")
-    return link.requests
+    return _link(served.connection).requests
 
 
 @CATALOGUE.server("CSSP-WINRM-03", "http")
@@ -137,22 +164,17 @@ def _one_session(run: ClientRun) -> Outcome:
 
 @CATALOGUE.client("CSSP-WINRM-04", "http")
 def _lost(run: ClientRun) -> Outcome:
-    def lose(served: ScriptedServer, _: object) -> None:
-        link = served.connection.link
-        if isinstance(link, HttpServerLink):
-            link.finish(HttpAnswer(500))
-
-    served = run.serve(key=lose)
+    served = run.serve(key=_finish(500))
     if served.delegated_something:
         return failed("the client sent its credentials")
-    return Outcome(Verdict.CRASH, served.crash) if served.crash else passed(describe_end(served.end))
+    alive(served.crash)
+    return passed(describe_end(served.end))
 
 
 def encrypted_answer(run: ServerRun) -> tuple[HttpAnswer, Protector]:
     """Log on, send a message, and return the answer to it. Raises Skipped where that is not encrypted."""
     http, protector = _ready(run)
-    sealed = encrypt(protector, IDENTIFY, SOAP)
-    answer = http.request(content_type=sealed.content_type, body=sealed.body)
+    answer = _send(http, protector)
     if answer is None or not is_encrypted_type(answer.content_type):
         raise Skipped(f"no encrypted answer: {answer.status if answer else 'none in time'}")
     return answer, protector
@@ -187,8 +209,8 @@ def _client_body(run: ClientRun) -> Outcome:
 def client_message(run: ClientRun, mark: bytes) -> tuple[HttpRequest, Protector]:
     """Serve a login and return the encrypted message behind it."""
     served = run.try_serve(Setup(large_message=bool(mark)))
-    link = served.connection.link
-    if not served.delegated_something or not isinstance(link, HttpServerLink):
+    link = _link(served.connection)
+    if not served.delegated_something:
         raise Skipped(f"no good login: {describe_end(served.end)}")
     link.finish(HttpAnswer(200))
     request = link.source.next(run.target.timeout)
@@ -226,8 +248,7 @@ def _client_trailer(run: ClientRun) -> Outcome:
 @CATALOGUE.server("CSSP-WINRM-07", "http")
 def _server_large(run: ServerRun) -> Outcome:
     http, protector = _ready(run)
-    sealed = encrypt(protector, IDENTIFY + b" " * 40_000, SOAP)
-    answer = _answer(http.request(content_type=sealed.content_type, body=sealed.body))
+    answer = _answer(_send(http, protector, IDENTIFY + b" " * 40_000))
     # Whatever the application says, it says it encrypted: the message was understood.
     return passed(f"{answer.status}") if is_encrypted_type(answer.content_type) else failed(f"{answer.status}")
 
@@ -248,26 +269,17 @@ def _lie(sealed: Encrypted) -> bytes:
 @CATALOGUE.server("CSSP-WINRM-08", "http")
 def _server_lie(run: ServerRun) -> Outcome:
     http, protector = _ready(run)
-    sealed = encrypt(protector, IDENTIFY, SOAP)
-    answer = _answer(http.request(content_type=sealed.content_type, body=_lie(sealed)))
-    return failed("taken") if 200 <= answer.status < 300 else passed(f"{answer.status}")
+    return _not_taken(_send(http, protector, change=_lie))
 
 
 @CATALOGUE.client("CSSP-WINRM-08", "http", "report")
 def _client_lie(run: ClientRun) -> Outcome:
-    served = run.baseline()
-    served = run.try_serve()
-    link = served.connection.link
-    if not served.delegated_something or not isinstance(link, HttpServerLink):
-        raise Skipped("no good login")
-    link.finish(HttpAnswer(200))
-    request = link.source.next(run.target.timeout)
-    if request is None or not is_encrypted_type(request.content_type):
-        raise Skipped("the client sends no encrypted message")
-    protector = Protector(served.connection)
+    run.baseline()
+    request, protector = client_message(run, b"")
     for part in encrypted_parts(request.content_type, request.body):
         protector.unwrap(part.records)
     sealed = encrypt(protector, b"<answer/>", SOAP)
+    link = _link(protector.connection)
     link.source.answer(HttpAnswer(200, (), sealed.content_type, _lie(sealed)))
     told = link.report
     alive(link.crash)
@@ -299,8 +311,7 @@ def _clear(run: ServerRun) -> Outcome:
     if run.target.name.startswith("https:"):
         raise Skipped("https encrypts")
     http, _ = _ready(run)
-    answer = _answer(http.request(content_type=SOAP, body=IDENTIFY))
-    return failed(f"{answer.status}") if 200 <= answer.status < 300 else passed(f"{answer.status}")
+    return _not_taken(http.request(content_type=SOAP, body=IDENTIFY))
 
 
 @CATALOGUE.server("CSSP-WINRM-13", "http")
@@ -318,31 +329,20 @@ def _wrong_password(run: ServerRun) -> Outcome:
     login = run.login(connection=run.wrap(link), password=secrets.token_hex(8))
     if login.key_answered or link.accepted:
         return failed("the login was taken")
-    answer = _answer(http.request(content_type=SOAP, body=IDENTIFY))
-    return failed(f"{answer.status}") if 200 <= answer.status < 300 else passed(f"{answer.status}")
+    return _not_taken(http.request(content_type=SOAP, body=IDENTIFY))
 
 
 @CATALOGUE.server("CSSP-WINRM-15", "http")
 def _stray_message(run: ServerRun) -> Outcome:
     _, protector = _ready(run)
     other, _ = _ready(run)
-    sealed = encrypt(protector, IDENTIFY, SOAP)
-    answer = _answer(other.request(content_type=sealed.content_type, body=sealed.body))
-    return failed("taken") if 200 <= answer.status < 300 else passed(f"{answer.status}")
+    return _not_taken(_send(other, protector))
 
 
 @CATALOGUE.client("CSSP-WINRM-18", "http")
 def _agreed_too_early(run: ClientRun) -> Outcome:
-    def agree(served: ScriptedServer, _: object) -> None:
-        link = served.connection.link
-        if isinstance(link, HttpServerLink):
-            link.finish(HttpAnswer(200))
-
-    scripts: tuple[tuple[dict[str, Any], str], ...] = (
-        ({"challenge": agree}, "the server's first token"),
-        ({"key": agree}, "pubKeyAuth"),
-    )
-    for script, what in scripts:
+    for edited, what in (("challenge", "the server's first token"), ("key", "pubKeyAuth")):
+        script: dict[str, Any] = {edited: _finish(200)}
         served = run.serve(**script)
         if any(is_encrypted_type(request.content_type) for request in requests_of(served)):
             return failed(f"200 in place of {what}: the client sent its message")
