@@ -52,6 +52,7 @@ __all__ = [
     "Carrier",
     "ClientConfig",
     "ClientOptions",
+    "CommonConfig",
     "ContextOptions",
     "Encryption",
     "KerberosForm",
@@ -223,8 +224,8 @@ _TIMEOUTS: Final = Timeouts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Config:
-    """What both roles have.
+class CommonConfig:
+    """Options of both roles; see `ClientConfig` and `ServerConfig`.
 
     Attributes:
         min_version: lowest CredSSP version to accept; None takes the encryption-oracle level of `policy`, and 5 without
@@ -261,7 +262,7 @@ class _Config:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClientConfig(_Config):
+class ClientConfig(CommonConfig):
     r"""How a client logs on and what it delegates.
 
     Attributes:
@@ -333,7 +334,7 @@ class ClientConfig(_Config):
     policy_service: str = "WSMAN"
 
     def __post_init__(self) -> None:
-        _Config.__post_init__(self)
+        CommonConfig.__post_init__(self)
         credentials, delegated = self.credentials, self.delegated_credentials
         if credentials is not None and not isinstance(credentials, LogonCredentials):
             raise _wrong("credentials", "PasswordCredentials(user, password) or another kind that logs on", credentials)
@@ -380,7 +381,7 @@ class ClientConfig(_Config):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerConfig(_Config):
+class ServerConfig(CommonConfig):
     """Whom a server lets log on, and with what.
 
     Attributes:
@@ -451,7 +452,7 @@ class ServerConfig(_Config):
     on_login: LoginObserver | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        _Config.__post_init__(self)
+        CommonConfig.__post_init__(self)
         if self.accounts is not None and not hasattr(self.accounts, "find"):
             raise _wrong("accounts", "an account store such as MemoryAccounts({('LAB', 'alice'): ...})", self.accounts)
         mechanisms = self.mechanisms
