@@ -10,6 +10,7 @@ from credssp.errors import CredSSPError
 from credssp.finding import Finding, Severity
 from credssp.kerberos import pyspnego
 from credssp.kerberos.krb5_conf import Krb5Conf
+from credssp.kerberos.private_file import open_to_others
 from credssp.target import Target
 
 __all__ = ["check_configuration", "check_keytab", "check_libraries", "check_spn", "check_tickets", "default_realm"]
@@ -98,7 +99,7 @@ def _tickets(tickets: CCacheCredentials | None, now: float) -> list[Finding]:
     cache: Any = krb5.cc_default(context) if tickets is None else krb5.cc_resolve(context, tickets.ccache.encode())
     where = f"{cache.cache_type.decode()}:{cache.name.decode()}"
     granting = [each for each in cache if str(each.server).startswith("krbtgt/")]
-    findings = [_ok(f"tickets of {cache.principal} are in {where}")]
+    findings = [_ok(f"tickets of {cache.principal} are in {where}"), *_others("credential cache", where)]
     left = max((each.times.endtime for each in granting), default=0) - now
     if left <= 0:
         findings.append(_bad("its ticket-granting ticket has expired, or there is none", "run kinit"))
@@ -118,7 +119,7 @@ def check_keytab(keytab: str, target: Target | None) -> list[Finding]:
     if not entries:
         return [_bad(f"the keytab {keytab} is empty", "export the keys of the service to it")]
     names = sorted({principal for principal, _, _ in entries})
-    findings = [_ok(f"the keytab has keys for {', '.join(names)}")]
+    findings = [_ok(f"the keytab has keys for {', '.join(names)}"), *_others("keytab", keytab)]
     old = sorted({_OLD_TYPES[etype] for _, _, etype in entries if etype in _OLD_TYPES})
     if all(etype in _OLD_TYPES for _, _, etype in entries):
         findings.append(
@@ -131,6 +132,14 @@ def check_keytab(keytab: str, target: Target | None) -> list[Finding]:
             _bad(f"it has no key for {target.service}/{target.host}", "clients ask for that name: add it, or its alias")
         )
     return findings
+
+
+def _others(what: str, location: str) -> list[Finding]:
+    path, how = open_to_others(location)
+    if not how:
+        return []
+    judge = _bad if how == "written" else _note
+    return [judge(f"the {what} {path} can be {how} by every user of this machine", f"chmod o-rw {path}")]
 
 
 def _entries(keytab: str) -> list[tuple[str, int, int]]:

@@ -158,6 +158,8 @@ class KerberosInitiator(_KerberosContext):
                 self._tickets = pyspnego.call(doing, tickets.password_tickets, principal, credentials.password)
             elif isinstance(credentials, KeytabCredentials):
                 self._tickets = pyspnego.call(doing, tickets.keytab_tickets, credentials)
+            else:
+                pyspnego.call(doing, tickets.check_cache, credentials)
             credentials = self._tickets or credentials
         return pyspnego.call(
             "getting a Kerberos ticket",

@@ -7,6 +7,7 @@ suite makes AP-REQs that no library would. Everything here asks libkrb5, may ask
 
 from __future__ import annotations
 
+import os
 import secrets
 import weakref
 from collections.abc import Callable, Iterable
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from credssp.credentials import CCacheCredentials, KeytabCredentials
 from credssp.kerberos.ap import APReq, Ticket, unframe
 from credssp.kerberos.gss_errors import failure
+from credssp.kerberos.private_file import check_private
 from credssp.kerberos.values import EncryptionKey
 from credssp.secret import Secret
 from credssp.status import SecurityStatus
@@ -82,7 +84,7 @@ def service_ticket(target: Target, tickets: CCacheCredentials | None, *, delegat
 
     kerberos = gssapi.OID.from_int_seq(_KERBEROS)
     context = krb5.init_context()
-    cache: Any = krb5.cc_default(context) if tickets is None else krb5.cc_resolve(context, tickets.ccache.encode())
+    cache: Any = krb5.cc_resolve(context, check_cache(tickets).encode())
     store = {"ccache": f"{cache.cache_type.decode()}:{cache.name.decode()}"}
     flags = gssapi.RequirementFlag.mutual_authentication
     if delegate:
@@ -107,6 +109,19 @@ def service_ticket(target: Target, tickets: CCacheCredentials | None, *, delegat
             key = EncryptionKey(entry.keyblock.enctype, Secret(bytes(entry.keyblock.data)))
             return ServiceTicket(Ticket.decode(wanted), key, name, realm, token)
     raise failure("the service ticket is not in the credential cache", SecurityStatus.SEC_E_NO_CREDENTIALS)
+
+
+def check_cache(tickets: CCacheCredentials | None) -> str:
+    """Return where the credential cache is, the default one for None.
+
+    Raises:
+        AuthenticationError: others can write it.
+    """
+    import krb5
+
+    location = os.fsdecode(krb5.cc_default_name(krb5.init_context())) if tickets is None else tickets.ccache
+    check_private("credential cache", location)
+    return location
 
 
 class MemoryTickets(CCacheCredentials):
@@ -150,6 +165,7 @@ def keytab_tickets(credentials: KeytabCredentials) -> MemoryTickets:
     import krb5
 
     context = krb5.init_context()
+    check_private("keytab", credentials.keytab)
     keytab = krb5.kt_resolve(context, credentials.keytab.encode())
     name = credentials.principal or next(iter([str(entry.principal) for entry in keytab]), "")
     client = krb5.parse_name_flags(context, name.encode())
@@ -182,7 +198,9 @@ def read_keytab(keytab: str | None) -> tuple[krb5.Context, Iterable[krb5.KeyTabE
     import krb5
 
     context = krb5.init_context()
-    return context, krb5.kt_default(context) if keytab is None else krb5.kt_resolve(context, keytab.encode())
+    location = krb5.kt_default_name(context) if keytab is None else keytab.encode()
+    check_private("keytab", os.fsdecode(location))
+    return context, krb5.kt_resolve(context, location)
 
 
 def service_key(entry: krb5.KeyTabEntry) -> ServiceKey:

@@ -47,6 +47,7 @@ def kerberos(monkeypatch):
         return made[-1]
 
     monkeypatch.setattr(pyspnego, "kerberos_missing", lambda: None)
+    monkeypatch.setattr(contexts.tickets, "check_cache", lambda _: "")
     monkeypatch.setattr(contexts.tickets, "password_tickets", lambda *_: Tickets("MEMORY:tickets"))
     monkeypatch.setattr(spnego, "client", new_client)
     return answers, made

@@ -28,9 +28,10 @@ def libraries(monkeypatch):
         for service, kvno in [("TERMSRV", 1), ("TERMSRV", 2), ("HTTP", 1)]
     ]
     krb5.init_context = object
-    krb5.kt_default = lambda context: entries
+    krb5.kt_default_name = lambda context: b"FILE:/default"
     krb5.kt_resolve = lambda context, name: krb5.keytabs.setdefault(name.decode(), [])
     krb5.kt_add_entry = lambda context, keytab, principal, kvno, timestamp, key: keytab.append(key.data)
+    krb5.keytabs["FILE:/default"] = entries
     monkeypatch.setitem(__import__("sys").modules, "gssapi", gssapi)
     monkeypatch.setitem(__import__("sys").modules, "krb5", krb5)
     return krb5, entries
