@@ -17,7 +17,7 @@ from typing import NoReturn
 
 import pytest
 
-__all__ = ["require", "require_module", "require_program"]
+__all__ = ["missing", "require", "require_module", "require_program"]
 
 OS_RELEASE = Path("/etc/os-release")
 WITHOUT_PACKAGE = {"13": ("xfreerdp", "freerdp-shadow-cli", "winpr-hash")}
@@ -31,7 +31,7 @@ def require_program(name: str) -> str:
     if found is None:
         if name in WITHOUT_PACKAGE.get(_debian(), ()):
             pytest.skip(f"Debian {_debian()} has no package with the program {name}")
-        _missing(f"the program {name} is not installed (.ci/run lists the packages)")
+        missing(f"the program {name} is not installed (.ci/run lists the packages)")
     return found
 
 
@@ -40,7 +40,7 @@ def require_module(name: str, *, extra: str = "test") -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        _missing(f"the module {name} cannot be imported ({error}); pip install -e '.[{extra}]'")
+        missing(f"the module {name} cannot be imported ({error}); pip install -e '.[{extra}]'")
 
 
 def require(name: str) -> str | ModuleType:
@@ -60,7 +60,8 @@ def _debian() -> str:
     return values.get("VERSION_ID", "").strip('"') if values.get("ID") == "debian" else ""
 
 
-def _missing(reason: str) -> NoReturn:
+def missing(reason: str) -> NoReturn:
+    """Skip the test, or fail where peers are required."""
     if os.environ.get("CREDSSP_REQUIRE_PEERS"):
         pytest.fail(f"{reason}, and CREDSSP_REQUIRE_PEERS is set", pytrace=False)
     pytest.skip(reason)
