@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import hmac
 import itertools
 from collections.abc import Callable
 from typing import Final
@@ -39,6 +38,10 @@ SERVER_SIGNING: Final = b"session key to server-to-client signing key magic cons
 CLIENT_SEALING: Final = b"session key to client-to-server sealing key magic constant\0"
 SERVER_SEALING: Final = b"session key to server-to-client sealing key magic constant\0"
 
+_BLOCK: Final = 64
+_INNER: Final = bytes(octet ^ 0x36 for octet in range(256))
+_OUTER: Final = bytes(octet ^ 0x5C for octet in range(256))
+
 
 md5 = functools.partial(hashlib.md5, usedforsecurity=False)
 """MD5 as the protocol requires it, available in FIPS mode."""
@@ -46,10 +49,13 @@ md5 = functools.partial(hashlib.md5, usedforsecurity=False)
 
 def hmac_md5(key: bytes, data: bytes) -> bytes:
     """Return HMAC_MD5(key, data), 16 octets."""
-    try:
-        return hmac.digest(key, data, "md5")
-    except ValueError:  # FIPS mode: HMAC over OpenSSL's MD5 is refused, MD5 itself is not
-        return hmac.new(key, data, md5).digest()
+    # RFC 2104 in so many words: FIPS mode refuses HMAC over MD5, though not MD5 itself, and `hmac.digest` looks its
+    # algorithm up anew in each of the nine calls that a side makes.
+    if len(key) > _BLOCK:
+        key = md5(key).digest()
+    key = key.ljust(_BLOCK, b"\0")
+    inner = hashlib.md5(key.translate(_INNER) + data, usedforsecurity=False).digest()
+    return hashlib.md5(key.translate(_OUTER) + inner, usedforsecurity=False).digest()
 
 
 def derive_key(exported_session_key: bytes, magic: bytes) -> bytes:

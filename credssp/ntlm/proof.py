@@ -58,18 +58,17 @@ class Proved(NamedTuple):
 def check_response(message: Authenticate, server_challenge: bytes, nt_hash: bytes) -> Proved | None:
     """Return what follows if NTProofStr was made with this NT hash, else None.
 
-    It is checked over the octets as received, with the client's own spelling of user and domain, and once more with an
-    empty domain, which some clients use instead of the one they send. All forms are tried even after a match.
+    It is checked over the octets as received, with the client's own spelling of user and domain, and then with an
+    empty domain, which some clients use instead of the one they send. A failure takes all forms, whatever was wrong.
     """
     received, covered = message.nt_response[:16], server_challenge + message.nt_response[16:]
     domains = (message.domain, "") if message.domain else ("",)
-    proved = None
     for upper in crypto.upper_forms(message.username):
         for domain in domains:
             key = crypto.ntowfv2(nt_hash, upper, domain)
-            if hmac.compare_digest(crypto.hmac_md5(key, covered), received) and proved is None:
-                proved = Proved(crypto.hmac_md5(key, received), domain)
-    return proved
+            if hmac.compare_digest(crypto.hmac_md5(key, covered), received):
+                return Proved(crypto.hmac_md5(key, received), domain)
+    return None
 
 
 def prove(message: Authenticate, candidates: Sequence[Account], server_challenge: bytes) -> tuple[Account, bytes]:

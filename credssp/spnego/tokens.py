@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 from dataclasses import dataclass
 from typing import Final
 
@@ -90,6 +91,12 @@ class NegState(enum.IntEnum):
 
 
 _STATES: Final = {int(state): state for state in NegState}
+_STATES_DER: Final = [write_explicit(0, write_integer(state, Tag.ENUMERATED)) for state in NegState]
+
+
+@functools.lru_cache(maxsize=16)
+def _supported_mech(oid: str) -> bytes:
+    return write_explicit(1, oid_tlv(oid))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +218,12 @@ def _without_extensions(reader: Reader, contents: Span, known: int, field: str) 
     begin, stop = contents
     position, end = begin, stop
     last = Tag.CONTEXT_0 + known - 1
+    data = reader.data
     while position < stop:
-        tag, _, following = reader.tlv(position, stop, field)
+        tag, length = data[position], data[position + 1] if position + 1 < stop else 0x80
+        following = position + 2 + length
+        if length >= 0x80 or following > stop:  # a long form, or wrong
+            tag, _, following = reader.tlv(position, stop, field)
         if tag > last:
             end = min(end, position)
             last = tag
@@ -253,9 +264,9 @@ class NegTokenResp:
         """Write the token."""
         members = []
         if self.neg_state is not None:
-            members.append(write_explicit(0, write_integer(self.neg_state, Tag.ENUMERATED)))
+            members.append(_STATES_DER[self.neg_state])
         if self.supported_mech is not None:
-            members.append(write_explicit(1, oid_tlv(self.supported_mech)))
+            members.append(_supported_mech(self.supported_mech))
         if self.response_token is not None:
             members.append(write_member(2, Tag.OCTET_STRING, self.response_token))
         if self.mech_list_mic is not None:

@@ -5,6 +5,8 @@ UTF-16LE in an OCTET STRING, without byte order mark and without terminating NUL
 
 from __future__ import annotations
 
+from codecs import utf_16_le_decode
+
 from credssp.wire.der import Reader, Span, write_octet_string
 
 __all__ = ["read_optional_text", "read_text", "write_text"]
@@ -22,7 +24,7 @@ def read_text(reader: Reader, span: Span | None, field: str) -> str:
     start, stop = reader.required(span, field)
     if (stop - start) % 2:
         raise reader.error(f"{stop - start} octets are no UTF-16 text", field, start)
-    return reader.data[start:stop].decode("utf-16-le", "surrogatepass")
+    return utf_16_le_decode(reader.data[start:stop], "surrogatepass", True)[0]
 
 
 def read_optional_text(reader: Reader, span: Span | None, field: str) -> str | None:

@@ -198,6 +198,9 @@ class Reader:
         if span is None:
             raise self.error("is missing", field, 0)
         position, stop = span
+        data = self.data
+        if position + 2 <= stop and data[position] == tag and data[position + 1] == stop - position - 2 < 0x80:
+            return position + 2, stop  # the usual one
         found, start, end = self.tlv(position, stop, field)
         if found != tag:
             raise self.error(f"tag 0x{found:02X} where 0x{tag:02X} belongs", field, position)

@@ -31,6 +31,8 @@ MAX_NEGO_TOKENS: Final = 16
 """Default limit of NegoData. Everybody sends one token and FreeRDP, pyspnego and we use the first; the rest is for
 the conformance suite."""
 
+# Tokens of NTLM have some hundred octets, of Kerberos some thousand.
+_USUAL_TOKEN: Final = 8192
 _SECTION: Final = "[MS-CSSP] 2.2.1"
 _MEMBERS: Final = (
     ("TSRequest.version", Tag.INTEGER),
@@ -139,6 +141,11 @@ def _read(reader: Reader, max_nego_tokens: int) -> TSRequest:
 
 
 def _read_nego_data(reader: Reader, span: Span, limit: int) -> tuple[bytes, ...]:
+    # Every peer sends one token, and the octets around one follow from the size: no need to look at each.
+    start, stop = span
+    around = _around_token(stop - start)
+    if around and reader.data.startswith(around, start):
+        return (reader.data[start + len(around) : stop],)
     tokens = []
     items = reader.elements(span, Tag.SEQUENCE, "TSRequest.negoTokens", limit=limit)
     for index, item in enumerate(items):
@@ -147,6 +154,18 @@ def _read_nego_data(reader: Reader, span: Span, limit: int) -> tuple[bytes, ...]
         start, stop = reader.required(token, member[0])
         tokens.append(reader.data[start:stop])
     return tuple(tokens)
+
+
+@functools.lru_cache(maxsize=128)
+def _around_token(size: int) -> bytes:
+    """Return what precedes a single token where NegoData has this many octets; nothing where no token has that size."""
+    for overhead in (6, 9, 12):  # with lengths of one, two and three octets
+        if overhead <= size <= _USUAL_TOKEN:
+            token = bytes(size - overhead)
+            data = write_sequence(write_member(0, Tag.OCTET_STRING, token))
+            if len(data) == size:
+                return data[:overhead]
+    return b""
 
 
 @functools.lru_cache(maxsize=MAX_NEGO_TOKENS)
