@@ -72,8 +72,8 @@ class _EndlessError(BaseException):
 
 
 @contextlib.contextmanager
-def _bounded() -> Iterator[None]:
-    """Interrupt the block after `_CPU_SECONDS`; only where Python can: in the main thread, not on Windows.
+def _bounded(seconds: float) -> Iterator[None]:
+    """Interrupt the block after this time; only where Python can: in the main thread, not on Windows.
 
     By the processor's time: that leaves alone the timers of test frameworks, and waits for nothing in a peer that only
     computes. pyspnego 0.12 never returns where a server says close_notify (CSSP-ERR-13).
@@ -86,7 +86,7 @@ def _bounded() -> Iterator[None]:
         raise _EndlessError
 
     before = signal.signal(signal.SIGVTALRM, interrupt)
-    signal.setitimer(signal.ITIMER_VIRTUAL, _CPU_SECONDS)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
     try:
         yield
     finally:
@@ -103,18 +103,19 @@ class MemoryLink:
         hung: whether a call into the peer had to be interrupted.
     """
 
-    def __init__(self, peer: MemoryPeer) -> None:
+    def __init__(self, peer: MemoryPeer, *, cpu_seconds: float = _CPU_SECONDS) -> None:
         self.peer = peer
         self.crash = ""
         self.report: BaseException | None = None
         self.hung = False
+        self._cpu_seconds = cpu_seconds
         self._queue: list[bytes] = []
         self._over = False
         self._run(peer.start)
 
     def _run(self, function: Callable[..., bytes | None], *arguments: bytes) -> None:
         try:
-            with _bounded():
+            with _bounded(self._cpu_seconds):
                 output = function(*arguments)
         except _EndlessError:
             self.hung = True

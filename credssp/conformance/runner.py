@@ -30,11 +30,11 @@ from credssp.errors import CredSSPError
 from credssp.exchange.account import LogonAccount
 from credssp.exchange.fixture import load_all, login_of
 from credssp.exchange.recorded_login import RecordedLogin
-from credssp.protocol_version import HIGHEST_VERSION, LOWEST_VERSION
+from credssp.protocol_version import HIGHEST_VERSION, LOWEST_VERSION, UPDATED_VERSION
 
 __all__ = ["Report", "Result", "check_client", "check_exchanges", "check_server", "exchanges_in", "select"]
 
-_VERSIONS: Final = (HIGHEST_VERSION, 5, 4, LOWEST_VERSION)
+_VERSIONS: Final = (HIGHEST_VERSION, UPDATED_VERSION, UPDATED_VERSION - 1, LOWEST_VERSION)
 """Those that are told apart: with errorCode or without, with hashes or without."""
 _EVIDENCE: Final = 8
 

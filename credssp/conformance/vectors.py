@@ -14,6 +14,7 @@ from credssp.conformance.catalogue import CATALOGUE
 from credssp.conformance.samples import SMART_CARD_SAMPLE, remote_guard, smart_card
 from credssp.conformance.vectors_ntlm import NONCE, PUBLIC_KEY, logins, sessions
 from credssp.credentials import PasswordCredentials
+from credssp.protocol_version import VERSIONS, has_hashed_binding
 from credssp.wire.ts_credentials import AnyCreds, TSCredentials, TSPasswordCreds, TSSmartCardCreds
 from credssp.wire.ts_remote_guard import TSRemoteGuardPackageCred
 from credssp.wire.ts_request import TSRequest
@@ -23,6 +24,7 @@ __all__ = ["VECTORS_FORMAT", "all_vectors"]
 VECTORS_FORMAT: Final = 2
 """1 had no descriptions, no fields of credentials, no keys, and the sealed messages under names of their own."""
 
+HASH: Final = "SHA-256 over the magic with its NUL, nonce and key"
 _EC_KEY: Final = b"\x04" + bytes(range(64))
 _TOKEN: Final = b"NTLMSSP\0" + bytes(32)
 
@@ -199,14 +201,16 @@ def _bindings() -> list[dict[str, Any]]:
         {
             "name": f"version {version}, {name}",
             "about": (
-                "SHA-256 over the magic with its NUL, nonce and key" if version >= 5 else "the key; the key plus 1"
+                "SHA-256 over the magic with its NUL, nonce and key"
+                if has_hashed_binding(version)
+                else "the key; the key plus 1"
             ),
             "version": version,
-            "nonce": NONCE.hex() if version >= 5 else "",
+            "nonce": NONCE.hex() if has_hashed_binding(version) else "",
             "subjectPublicKey": key.hex(),
             "client": binding.client_value(version, NONCE, key).hex(),
             "server": binding.server_value(version, NONCE, key).hex(),
         }
-        for version in (2, 3, 4, 5, 6)
+        for version in VERSIONS
         for name, key in (("RSA", PUBLIC_KEY), ("P-256", _EC_KEY))
     ]

@@ -24,6 +24,7 @@ from credssp.ntlm.challenge import NTLMTarget, build_challenge
 from credssp.ntlm.messages import encode_authenticate
 from credssp.ntlm.proof import make_mic, make_response
 from credssp.ntlm.session import NTLMSession
+from credssp.protocol_version import HIGHEST_VERSION
 from credssp.spnego import OID, NegTokenInit
 
 __all__ = ["NONCE", "PUBLIC_KEY", "SESSION_KEY", "logins", "sessions"]
@@ -136,8 +137,18 @@ def _session(*, spnego: bool) -> dict[str, Any]:
         mech_types = NegTokenInit((OID.NTLM,)).mech_types_der
         step("client", "mechListMIC", mech_types, "MechTypeList as it stands in NegTokenInit, without its [0]")
         step("server", "mechListMIC", mech_types, "the same list; the keys are the server's")
-    step("client", "wrap", binding.client_value(6, NONCE, PUBLIC_KEY), "pubKeyAuth of the client, version 6")
-    step("server", "wrap", binding.server_value(6, NONCE, PUBLIC_KEY), "pubKeyAuth of the server, version 6")
+    step(
+        "client",
+        "wrap",
+        binding.client_value(HIGHEST_VERSION, NONCE, PUBLIC_KEY),
+        f"pubKeyAuth of the client, version {HIGHEST_VERSION}",
+    )
+    step(
+        "server",
+        "wrap",
+        binding.server_value(HIGHEST_VERSION, NONCE, PUBLIC_KEY),
+        f"pubKeyAuth of the server, version {HIGHEST_VERSION}",
+    )
     credentials = PasswordCredentials("User", "Password", domain="Domain").to_wire().encode()
     step("client", "wrap", credentials, "authInfo: TSCredentials")
     return {

@@ -7,13 +7,13 @@ from typing import Final, Literal
 
 from credssp import binding
 from credssp.exchange.recorded_login import RecordedLogin, Sender
-from credssp.protocol_version import has_hashed_binding
+from credssp.protocol_version import HIGHEST_VERSION, UPDATED_VERSION, has_hashed_binding
 
 __all__ = ["Key", "check_binding"]
 
 _HASH_SIZE: Final = 32
 # One version of each form.
-_ECHO, _HASHED = 4, 6
+_ECHO, _HASHED = UPDATED_VERSION - 1, HIGHEST_VERSION
 
 
 @dataclass(frozen=True, slots=True)

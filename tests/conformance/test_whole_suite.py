@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 import credssp
+from credssp import binding
+from credssp.conformance.catalogue._protector import Protector
 from credssp.conformance.client_run import ClientRun
-from credssp.conformance.http import HttpAnswer, HttpConnection
+from credssp.conformance.connection import Connection, Waiting
+from credssp.conformance.http import HttpAnswer, HttpConnection, HttpRequest, HttpServerLink
 from credssp.conformance.http_peers import MemoryWinRMClientTarget, own_winrm_client
 from credssp.conformance.links import Link
 from credssp.conformance.memory import TEST_ACCOUNT, MemoryServerTarget
@@ -20,15 +23,19 @@ from credssp.conformance.result import Report
 from credssp.conformance.rule import Role, Skipped, Verdict
 from credssp.conformance.run import ServerRun
 from credssp.conformance.runner import SUITE_FAILED, check_client, check_exchanges, check_server, select
+from credssp.conformance.scripted_client import ClientScript, ScriptedClient
 from credssp.conformance.setup import RdpAnswer, Setup
 from credssp.exchange.recorded_login import RecordedLogin
 from credssp.rdp.negotiation import NegotiationFailure, NegotiationRequest, NegotiationResponse, Protocol
 from credssp.rdp.server import NLAServer
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
 from credssp.tls.channel import TLSChannel
-from credssp.tls.settings import ServerTLS
+from credssp.tls.settings import ClientTLS, ServerTLS, client_context
+from credssp.winrm.encryption import SOAP, encrypt
+from credssp.winrm.header import format_token
 from credssp.wire.ts_request import TSRequest
 from tests.conformance import mutants as m
+from tests.conformance import scripted
 from tests.conformance.mutants import CLIENTS, SERVERS
 from tests.conformance.test_mutants import ids
 from tests.conformance.test_own_peers import winrm_loopback
@@ -145,20 +152,58 @@ def test_a_winrm_client_with_a_wrong_trailer_length(monkeypatch: pytest.MonkeyPa
     assert report.verdict_of("CSSP-WINRM-06") is Verdict.FAIL
 
 
+class ScriptedRequests:
+    """Requests of a scripted WinRM client that takes 200 for the end of its login, from a leg on."""
+
+    crash = ""
+    report: BaseException | None = None
+    over = False
+
+    def __init__(self, leg: int) -> None:
+        def act(link: Link, _: scripted.ScriptedPeer) -> Waiting[None]:
+            channel = TLSChannel(client_context(ClientTLS()), server_side=False, server_hostname="srv.lab.test")
+            self.connection = Connection(link, channel, side="client", timeout=1.0)
+            yield from self.connection.handshaking()
+            channel.receive((yield 1.0) or b"")  # session tickets answer the leg with Finished
+            key = binding.subject_public_key(channel.peer_certificate or b"")
+            script = ClientScript(form="ntlm")
+            client = ScriptedClient(self.connection, script, TEST_ACCOUNT, public_key=key, target_name="HTTP/srv")
+            yield from client.logging_on()
+
+        self.leg = leg
+        self.legs = 0
+        self.peer = scripted.ScriptedPeer(act)
+        self.hello = self.peer.start()
+        self.request: HttpRequest | None = HttpRequest()
+
+    def next(self, timeout: float) -> HttpRequest | None:
+        request, self.request = self.request, None
+        return request
+
+    def answer(self, answer: HttpAnswer) -> None:
+        if answer.status == 200:
+            sealed = encrypt(Protector(self.connection), b"<soap/>", SOAP)
+            taken = self.legs >= self.leg
+            self.request = HttpRequest("", sealed.content_type, sealed.body) if taken else None
+            return
+        output = self.peer.step(answer.token or b"") if self.legs else self.hello
+        self.legs += 1
+        self.request = HttpRequest(format_token(output)) if output else None
+
+    def close(self) -> None:
+        self.over = True
+
+
 @pytest.mark.parametrize("leg", [3, 4])
-def test_a_winrm_client_that_takes_any_200_for_the_end(monkeypatch: pytest.MonkeyPatch, leg: int) -> None:
-    from credssp.context import ClientContext
-    from credssp.winrm.client import ClientLogin
+def test_a_winrm_client_that_takes_any_200_for_the_end(leg: int) -> None:
+    class Hasty(MemoryWinRMClientTarget):
+        def start(self, setup: Setup, answer: RdpAnswer) -> Link:
+            return HttpServerLink(ScriptedRequests(leg))
 
-    real = ClientLogin.receive
-
-    def receive(self: ClientLogin, status: int, challenges: Any) -> str | None:
-        return None if status == 200 and self.legs >= leg else real(self, status, challenges)
-
-    monkeypatch.setattr(ClientLogin, "receive", receive)
-    monkeypatch.setattr(ClientContext, "wrap", lambda self, data: self._channel.encrypt(data))
-    report = check_client(own_winrm_client(), rules=["CSSP-WINRM-18"])
-    assert report.verdict_of("CSSP-WINRM-18") is Verdict.FAIL
+    report = check_client(Hasty(), rules=["CSSP-WINRM-18"])
+    (result,) = report.results
+    assert result.verdict is Verdict.FAIL
+    assert ("pubKeyAuth" if leg == 4 else "the server's first token") in result.outcome.detail
 
 
 def test_a_winrm_client_with_another_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -506,5 +551,5 @@ def test_clients_that_resume_and_servers_that_ask_for_certificates(monkeypatch: 
     assert report.verdict_of("CSSP-TLS-02") is Verdict.FAIL
     report = check_server(m.server(tls=ServerTLS(maximum="1.2")), rules=["CSSP-TLS-01"])
     assert report.ok
-    monkeypatch.setattr("credssp.conformance.catalogue.tls._clear_request", lambda _: True)
+    monkeypatch.setattr("credssp.conformance.catalogue.tls.find_in_clear", lambda _: b"a request")
     assert check_server(m.server(), rules=["CSSP-TLS-01"]).verdict_of("CSSP-TLS-01") is Verdict.FAIL

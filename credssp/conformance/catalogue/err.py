@@ -24,6 +24,7 @@ from credssp.conformance.rule import Outcome, Skipped, Verdict, alive, failed, l
 from credssp.conformance.run import ServerRun, describe_end, judge_refusal
 from credssp.conformance.scripted_client import ScriptedClient
 from credssp.conformance.scripted_server import ScriptedServer
+from credssp.protocol_version import HIGHEST_VERSION
 from credssp.wire.ts_request import TSRequest
 
 # fmt: off
@@ -74,7 +75,7 @@ LOGON_FAILURE = 0xC000006D
 REASONS = (0xC0000071, 0xC0000224, 0xC0000234, 0xC0000072, LOGON_FAILURE)
 
 
-def _wrong_password(run: ServerRun, version: int = 6) -> ScriptedClient:
+def _wrong_password(run: ServerRun, version: int = HIGHEST_VERSION) -> ScriptedClient:
     login = run.login(version=version, password=secrets.token_hex(8))
     if login.key_answered:
         raise Skipped("the server takes any password")
@@ -153,7 +154,7 @@ def _reported(served: ScriptedServer, code: int) -> Outcome | None:
     return None
 
 
-def _error(code: int, version: int = 6) -> TSRequest:
+def _error(code: int, version: int = HIGHEST_VERSION) -> TSRequest:
     return TSRequest(version, error_code=code)
 
 
