@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -68,6 +69,7 @@ class AccountIndex:
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._by_name: dict[tuple[str, str], list[Entry]] = {}
         self._by_user: dict[str, list[Entry]] = {}
+        self._lock = threading.Lock()  # for passwords that are hashed: the blocking server looks up in threads
         self._line: list[Entry] = []
         for entry in entries:
             user = upper_case(entry.username)
@@ -79,9 +81,10 @@ class AccountIndex:
     def find(self, domain: str, username: str) -> Sequence[Account]:
         """Return the accounts that these names may mean, best first."""
         entries = self._match(upper_case(domain), upper_case(username))
-        if not any(entry.waiting for entry in entries):
-            self._hash_one()
-        return tuple(entry.account() for entry in entries)
+        with self._lock:
+            if not any(entry.waiting for entry in entries):
+                self._hash_one()
+            return tuple([entry.account() for entry in entries])
 
     def _match(self, domain: str, user: str) -> list[Entry]:
         exact = self._by_name.get((domain, user))
@@ -109,7 +112,7 @@ class AccountIndex:
 
 
 class MemoryAccounts:
-    """Accounts given when the server starts.
+    """Accounts given when the server starts. Threads: any number may look accounts up at once.
 
     Args:
         accounts: a mapping of (domain, user name) to a password (`str`), an NT hash (`bytes`, 16 octets), either of

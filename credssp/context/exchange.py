@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from types import TracebackType
 
 from credssp.context.tls_facts import TLSFacts
 from credssp.engine.base import Engine
@@ -29,8 +31,35 @@ class StepResult:
     token: bytes = field(repr=False)
 
 
+class _Turn:
+    """The right of one thread to move an exchange on. Another one is refused: to wait would put tokens out of order."""
+
+    __slots__ = ("_lock", "_owner")
+
+    def __init__(self, owner: object) -> None:
+        self._lock = threading.Lock()
+        self._owner = type(owner).__name__
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise LocalProtocolError(
+                f"another thread is moving the exchange of this {self._owner} on; one at a time",
+                status=SecurityStatus.SEC_E_OUT_OF_SEQUENCE,
+            )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+
 class Context(TLSFacts, ABC):
     """What both roles share.
+
+    Threads: one at a time moves the exchange on (`step`, `restart`, `receive_eof`); a second one is refused
+    (LocalProtocolError). `wrap`, `unwrap`, `data_to_send` and `shutdown` may be called from any threads and take turns:
+    one thread may encrypt while another decrypts. The peer needs the records in the order in which they were made, so
+    several threads that `wrap` hold a lock of their own until the records are sent, and feed `unwrap` likewise.
 
     Attributes:
         complete: whether the exchange is over and went well; then `wrap` and `unwrap` work.
@@ -43,8 +72,9 @@ class Context(TLSFacts, ABC):
 
     def __init__(self, channel: TLSChannel) -> None:
         self._channel = channel
+        self._turn = _Turn(self)
         self._engine: Engine | None = None
-        self._failure: CredSSPError | None = None
+        self._failure: LocalProtocolError | None = None
         self._shut_down = False
         self._flights_alone = False
         self.complete = False
@@ -65,12 +95,13 @@ class Context(TLSFacts, ABC):
             CredSSPError: the exchange failed, now and for good. `.token` holds what should still be sent: a TSRequest
                 with errorCode where the peer's version has it, else a TLS alert.
         """
-        self._check_alive()
-        try:
-            return self._step(token)
-        except CredSSPError as error:
-            self._fail(error)
-            raise
+        with self._turn:
+            self._check_alive()
+            try:
+                return self._step(token)
+            except CredSSPError as error:
+                self._fail(error)
+                raise
 
     def restart(self) -> None:
         """Begin another exchange in the same TLS channel: re-authentication, on demand of either application.
@@ -81,10 +112,11 @@ class Context(TLSFacts, ABC):
         Raises:
             LocalProtocolError: the context is not complete, has failed or was shut down.
         """
-        self._check_open()
-        self.complete = False
-        self.mechanism = ""
-        self.version = self.peer_version = None
+        with self._turn:
+            self._check_open()
+            self.complete = False
+            self.mechanism = ""
+            self.version = self.peer_version = None
 
     def receive_eof(self) -> None:
         """Say that the transport ended, where it ends without a close of TLS.
@@ -92,12 +124,12 @@ class Context(TLSFacts, ABC):
         Raises:
             PeerClosedError: the exchange was not complete.
         """
-        self._check_alive()
-        if not self.complete:
-            error = PeerClosedError("the connection ended in the middle of the exchange")
-            self._failure = error
-            self._engine = None
-            raise error
+        with self._turn:
+            self._check_alive()
+            if not self.complete:
+                error = PeerClosedError("the connection ended in the middle of the exchange")
+                self._end(error)
+                raise error
 
     def _step(self, token: bytes) -> StepResult:
         channel = self._channel
@@ -160,15 +192,19 @@ class Context(TLSFacts, ABC):
     def _check_alive(self) -> None:
         failure = self._failure
         if failure is not None:
-            raise LocalProtocolError(
-                f"this context has failed before: {failure.message}", status=failure.status, ntstatus=failure.ntstatus
-            )
+            raise LocalProtocolError(failure.message, status=failure.status, ntstatus=failure.ntstatus)
 
     def _fail(self, error: CredSSPError) -> None:
         error.token = self._last_words(error)
         # Errors of other libraries may hold what the peer sent; ours say all that is safe to say.
         error.__context__ = error.__cause__ = None
-        self._failure = error
+        self._end(error)
+
+    def _end(self, error: CredSSPError) -> None:
+        # Not the error itself: its traceback refers to this context, and keys would wait for the garbage collector.
+        self._failure = LocalProtocolError(
+            f"this context has failed before: {error.message}", status=error.status, ntstatus=error.ntstatus
+        )
         self._engine = None
 
     def _last_words(self, error: CredSSPError) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Final, Unpack
@@ -87,6 +87,16 @@ class ServerContext(Context):
         engine, self._prepared = self._prepared, None
         return self._make_engine() if engine is None else engine
 
+    def forget_credentials(self) -> None:
+        """Let go of what the client delegated: credentials, forwarded tickets, and the account that it logged on with.
+
+        The servers of `credssp.rdp` do so when the handler of a connection ends. It is possible at any time, by any
+        thread; `delegated_credentials` is None then. SECURITY.md says what freed memory may still hold.
+        """
+        self.delegated_credentials = None
+        if self.identity is not None:
+            self.identity = replace(self.identity, account=None, forwarded=None)
+
     @property
     def login(self) -> LoginFacts:
         """Who logged on, and what was delegated.
@@ -95,7 +105,11 @@ class ServerContext(Context):
             LocalProtocolError: the context is not complete.
         """
         if not self.complete or self.identity is None or self.delegated_credentials is None:
-            raise LocalProtocolError("no client has logged on: the context is not complete")
+            raise LocalProtocolError(
+                "no client has logged on: the context is not complete"
+                if not self.complete
+                else "what the client delegated was forgotten (forget_credentials)"
+            )
         return LoginFacts(self.identity, self.delegated_credentials)
 
     @property

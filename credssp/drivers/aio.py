@@ -79,8 +79,10 @@ class LoginProtocol(_Reading, Generic[H]):
         """
         self.endpoint = endpoint
         self._timeouts = timeouts
-        self._finished = finished
-        self._failed = failed
+        # Methods of a subclass, mostly: let go of at the end, or the login would refer to itself, and what was
+        # delegated would stay alive until the garbage collector looks.
+        self._finished: Callable[[AsyncSession[H]], None] | None = finished
+        self._failed: Callable[[CredSSPError], None] | None = failed
         self._on_events = on_events
         self._in_thread = in_thread
         self._linger = linger
@@ -175,7 +177,13 @@ class LoginProtocol(_Reading, Generic[H]):
     def _hand_over(self, transport: asyncio.Transport) -> None:
         """Make a session of the connection."""
         self._flush()
-        self._finished(AsyncSession(self.endpoint, transport))
+        finished = self._finished
+        self._let_go()
+        if finished is not None:
+            finished(AsyncSession(self.endpoint, transport))
+
+    def _let_go(self) -> None:
+        self._finished = self._failed = self._on_events = None
 
     @property
     def over(self) -> bool:
@@ -208,7 +216,10 @@ class LoginProtocol(_Reading, Generic[H]):
                 self._timer = self._loop.call_later(self._linger, transport.abort)
             else:
                 transport.close()
-        self._failed(error)
+        failed = self._failed
+        self._let_go()
+        if failed is not None:
+            failed(error)
 
     def abort(self, error: CredSSPError) -> None:
         """End the login at once, without a word to the peer."""
@@ -300,6 +311,9 @@ class _Pump(_Reading):
 
 class AsyncSession(Generic[H]):
     """The encrypted stream after a login.
+
+    Threads: the thread of the event loop only, as for asyncio's own streams. Full duplex: one task may read while
+    another writes.
 
     Attributes:
         endpoint: this side of the login: what was negotiated, who logged on, what TLS says.

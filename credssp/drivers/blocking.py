@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -16,6 +17,8 @@ from credssp.errors import CredSSPError, PeerClosedError
 __all__ = ["Session", "log_on", "open_socket"]
 
 _READ_SIZE = 65536
+_GOODBYE = 1.0
+"""Seconds to say goodbye in, to a peer that may not read any more."""
 
 H = TypeVar("H", bound=Handshake)
 
@@ -115,6 +118,9 @@ def _send(connection: socket.socket, data: bytes, endpoint: Handshake, timeouts:
 class Session(Generic[H]):
     """The encrypted stream after a login.
 
+    Threads: full duplex, as a socket. One thread may read while another writes; several readers, or several writers,
+    take turns, and what one `sendall` is given stays together. `close` may come from any thread and ends the others.
+
     Attributes:
         endpoint: this side of the login: what was negotiated, who logged on, what TLS says.
     """
@@ -123,6 +129,8 @@ class Session(Generic[H]):
         self.endpoint = endpoint
         self._socket = connection
         self._ready = endpoint.unused_data
+        self._reading = threading.RLock()
+        self._writing = threading.Lock()
         connection.settimeout(None)
 
     def settimeout(self, seconds: float | None) -> None:
@@ -138,18 +146,30 @@ class Session(Generic[H]):
             CredSSPError: TLS failed, or the peer sent a fatal alert.
             OSError: the socket failed, or took longer than `settimeout` allows.
         """
-        while not self._ready:
-            if self.endpoint.peer_closed:
-                return b""
-            data = self._socket.recv(_READ_SIZE)
-            if not data:
-                return b""
-            self._ready = self.endpoint.unwrap(data)
-            reply = self.endpoint.data_to_send()
-            if reply:
-                self._socket.sendall(reply)
-        data, self._ready = self._ready[:size], self._ready[size:]
-        return data
+        with self._reading:
+            while not self._ready:
+                if self.endpoint.peer_closed:
+                    return b""
+                data = self._socket.recv(_READ_SIZE)
+                if not data:
+                    return b""
+                self._ready = self.endpoint.unwrap(data)
+                self._reply()
+            data, self._ready = self._ready[:size], self._ready[size:]
+            return data
+
+    def _reply(self) -> None:
+        """Send what TLS itself has to say, unless a writer is at it, whose next record brings it along.
+
+        Reading must not wait for writing: where both ends have full buffers, neither would go on.
+        """
+        if self._writing.acquire(blocking=False):
+            try:
+                reply = self.endpoint.data_to_send()
+                if reply:
+                    self._socket.sendall(reply)
+            finally:
+                self._writing.release()
 
     def recv_exactly(self, size: int) -> bytes:
         """Return exactly `size` octets.
@@ -160,12 +180,13 @@ class Session(Generic[H]):
         """
         pieces = []
         missing = size
-        while missing:
-            piece = self.recv(missing)
-            if not piece:
-                raise PeerClosedError(f"the stream ended {missing} octets too early")
-            pieces.append(piece)
-            missing -= len(piece)
+        with self._reading:
+            while missing:
+                piece = self.recv(missing)
+                if not piece:
+                    raise PeerClosedError(f"the stream ended {missing} octets too early")
+                pieces.append(piece)
+                missing -= len(piece)
         return b"".join(pieces)
 
     def sendall(self, data: bytes) -> None:
@@ -175,17 +196,24 @@ class Session(Generic[H]):
             CredSSPError: the session is closed.
             OSError: the socket failed.
         """
-        self._socket.sendall(self.endpoint.wrap(data))
+        with self._writing:
+            self._socket.sendall(self.endpoint.wrap(data))
 
     def unread(self, data: bytes) -> None:
         """Put octets back in front of the stream."""
-        self._ready = data + self._ready
+        with self._reading:
+            self._ready = data + self._ready
 
     def close(self) -> None:
         """Say goodbye (close_notify) and close the socket."""
-        with contextlib.suppress(OSError):  # nobody there to say goodbye to
-            self._socket.settimeout(1.0)
-            self._socket.sendall(self.endpoint.shutdown())
+        with contextlib.suppress(OSError):  # the peer is gone already, or does not read
+            self._socket.settimeout(_GOODBYE)
+            if self._writing.acquire(timeout=_GOODBYE):
+                try:
+                    self._socket.sendall(self.endpoint.shutdown())
+                finally:
+                    self._writing.release()
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that reads
         self._socket.close()
 
     def __enter__(self) -> Self:

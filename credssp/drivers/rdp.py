@@ -110,15 +110,25 @@ async def log_on(
     try:
         async with asyncio.timeout(timeouts.connect):
             transport, _ = await loop.create_connection(make, host, port)
-    except TimeoutError:
-        raise ConnectError(f"no connection to {host} port {port} within {timeouts.connect:g} s") from None
-    except (OSError, UnicodeError, OverflowError) as error:
-        raise ConnectError(f"no connection to {host} port {port}: {blocking.reason(error)}") from None
+    except BaseException as error:
+        _retrieve(result)
+        if isinstance(error, TimeoutError):
+            raise ConnectError(f"no connection to {host} port {port} within {timeouts.connect:g} s") from None
+        if isinstance(error, OSError | UnicodeError | OverflowError):
+            raise ConnectError(f"no connection to {host} port {port}: {blocking.reason(error)}") from None
+        raise
     try:
         return await result
     except BaseException:
+        _retrieve(result)
         transport.abort() if not result.done() else transport.close()
         raise
+
+
+def _retrieve(result: asyncio.Future[aio.AsyncSession[NLAClient]]) -> None:
+    """Give a login up: asyncio logs a future whose error was never asked for, and a cancelled task cannot ask."""
+    if not result.cancel() and not result.cancelled():
+        result.exception()
 
 
 def may_block(endpoint: NLAClient) -> bool:

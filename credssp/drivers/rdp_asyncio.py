@@ -114,6 +114,7 @@ class AsyncServer:
             logger.exception("the handler of connection %d failed", client.number)
         finally:
             session.close()
+            client.endpoint.forget_credentials()
             self.settings.tell(client, Closed())
 
 
@@ -199,6 +200,8 @@ class _Login(LoginProtocol[NLAServer]):
             # Nobody wants the stream: the last message and the goodbye go out together.
             transport.write(self.endpoint.data_to_send() + self.endpoint.shutdown())
             transport.close()
+            self._let_go()
+            self.endpoint.forget_credentials()
 
     def _refused(self, error: Exception) -> None:
         self._service.settings.tell(self.client, refused(error))

@@ -114,6 +114,7 @@ class BlockingServer:
         finally:
             self._forget(connection)
             connection.close()
+            client.endpoint.forget_credentials()
             settings.tell(client, Closed())
             with self._lock:
                 self._threads.discard(threading.current_thread())

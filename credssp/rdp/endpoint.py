@@ -23,6 +23,9 @@ class Endpoint(ABC, Generic[Context]):
     Feed what was received to `receive`, send what `data_to_send` returns, until `complete`. After that, `wrap` and
     `unwrap` are the application's, and `unused_data` holds its first octets.
 
+    Threads: one at a time until `complete`. Then `wrap`, `unwrap` and `data_to_send` are as those of a context
+    (`credssp.ClientContext`): one thread may encrypt while another decrypts.
+
     Attributes:
         negotiated: what was negotiated, or None before.
         authorization: the Early User Authorization Result, or None where there is none (yet).
@@ -74,7 +77,8 @@ class Endpoint(ABC, Generic[Context]):
         """Return, once, what must go to the peer."""
         output = self._output
         if not output:
-            return b""
+            # Left in the context until now: a `wrap` of another thread puts it in front of its own records.
+            return self.context.data_to_send() if self.complete and self.context is not None else b""
         data = output[0] if len(output) == 1 else b"".join(output)
         output.clear()
         return data
@@ -136,12 +140,7 @@ class Endpoint(ABC, Generic[Context]):
 
     def unwrap(self, data: bytes) -> bytes:
         """Decrypt what was received after the login; may return nothing. Raises as `credssp.ClientContext.unwrap`."""
-        context = self._completed()
-        plaintext = context.unwrap(data)
-        reply = context.data_to_send()
-        if reply:
-            self._output.append(reply)
-        return plaintext
+        return self._completed().unwrap(data)
 
     def shutdown(self) -> bytes:
         """Return close_notify, or nothing where there is no TLS to close."""

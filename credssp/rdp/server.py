@@ -89,6 +89,11 @@ class NLAServer(Endpoint[ServerContext]):
         """The CredSSP context; None before the Connection Request."""
         return self._context
 
+    def forget_credentials(self) -> None:
+        """Let go of what the client delegated (`credssp.ServerContext.forget_credentials`)."""
+        if self._context is not None:
+            self._context.forget_credentials()
+
     def start(self) -> None:
         """Do nothing: the client speaks first."""
 

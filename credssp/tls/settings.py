@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import re
 import ssl
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
@@ -180,16 +181,42 @@ def client_context(settings: ClientTLS) -> ssl.SSLContext:
     return context
 
 
-@functools.lru_cache(maxsize=64)
 def server_context(settings: ServerTLS, certificate: ServerCertificate) -> ssl.SSLContext:
-    """Return the SSLContext for these settings and this certificate.
+    """Return the SSLContext for these settings and this certificate; ask for it anew for each connection.
+
+    OpenSSL keeps a session of every login with TLS 1.2 (1.3 KB each, 20,480 of them), although none can be resumed, and
+    Python's ssl cannot tell it not to. So there is a new context after `_LOGINS` of them; the old one ends with its
+    last connection.
 
     Raises:
         LocalProtocolError: the certificate cannot be used or a setting makes no sense.
     """
-    context = _server_base(settings)
-    certificate.load_into(context)
-    return context
+    current = _current(settings, certificate)
+    with current.lock:
+        if current.context is None or (current.logins >= _LOGINS and not settings.resumption):
+            context = _server_base(settings)
+            certificate.load_into(context)
+            current.context, current.logins = context, 0
+        current.logins += 1
+        return current.context
+
+
+_LOGINS: Final = 1000
+"""Logins with one SSLContext: 1.3 MB of sessions at most, and to make a context is not felt once in a thousand."""
+
+
+class _Current:
+    """The context in use."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.context: ssl.SSLContext | None = None
+        self.logins = 0
+
+
+@functools.lru_cache(maxsize=64)
+def _current(settings: ServerTLS, certificate: ServerCertificate) -> _Current:  # noqa: ARG001  # they are the key
+    return _Current()
 
 
 def sessionless_context(settings: ServerTLS) -> Callable[[], ssl.SSLContext] | None:

@@ -139,6 +139,8 @@ class ServerConnection:
 
     def reset(self) -> None:
         """Forget login, keys and credentials."""
+        if self._context is not None:
+            self._context.forget_credentials()
         self._context = None
         self._legs = 0
         self.state = LoginState.EXPECT_LOGIN

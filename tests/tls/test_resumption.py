@@ -67,3 +67,16 @@ def test_after_a_retry_request_a_resumption_is_refused(monkeypatch: pytest.Monke
     first, _server = connect(client_tls, server_tls)
     with pytest.raises(TLSError, match="resumed"):
         connect(client_tls, server_tls, first.session)
+
+
+def test_a_server_does_not_keep_a_session_of_every_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("credssp.tls.settings._LOGINS", 10)
+    settings, certificate = ServerTLS(maximum="1.2", ciphers="ECDHE+AESGCM"), process_certificate()
+    contexts = [server_context(settings, certificate) for _ in range(25)]
+    assert [contexts.index(context) for context in contexts] == [0] * 10 + [10] * 10 + [20] * 5
+
+
+def test_a_server_that_lets_clients_resume_keeps_its_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("credssp.tls.settings._LOGINS", 2)
+    settings = ServerTLS(resumption=True, ciphers="ECDHE+AESGCM")
+    assert len({id(server_context(settings, process_certificate())) for _ in range(9)}) == 1
