@@ -82,7 +82,7 @@ class LoginProtocol(_Reading, Generic[H]):
         # Methods of a subclass, mostly: let go of at the end, or the login would refer to itself, and what was
         # delegated would stay alive until the garbage collector looks.
         self._finished: Callable[[AsyncSession[H]], None] | None = finished
-        self._failed: Callable[[CredSSPError], None] | None = failed
+        self._failed: Callable[[Exception], None] | None = failed
         self._on_events = on_events
         self._in_thread = in_thread
         self._linger = linger
