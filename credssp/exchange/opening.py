@@ -16,10 +16,12 @@ from credssp.exchange.recorded_login import RecordedLogin, Request, Sender
 from credssp.nt_hash import nt_hash
 from credssp.ntlm import crypto
 from credssp.ntlm.flags import NTLMSSP_NEGOTIATE_KEY_EXCH
+from credssp.ntlm.messages import Authenticate, Challenge
 from credssp.ntlm.proof import check_response, verify_mic
 from credssp.ntlm.session import NTLMSession
 from credssp.secret import Secret
 from credssp.wire.ts_credentials import TSCredentials
+from credssp.wire.ts_request import TSRequest
 
 __all__ = ["Check", "LogonSecrets", "Opened", "open_login"]
 
@@ -76,7 +78,6 @@ class Opened:
     Attributes:
         checks: what was verified, in order.
         session_key: ExportedSessionKey, or None.
-        derived: whether it follows from a proof, and so is right for sure.
         mic_fits: whether the MIC of AUTHENTICATE was made with it.
         bindings: by leg, what pubKeyAuth holds.
         auth_info: by leg, what authInfo holds.
@@ -85,7 +86,6 @@ class Opened:
 
     checks: list[Check] = field(default_factory=list)
     session_key: Secret[bytes] | None = None
-    derived: bool = False
     mic_fits: bool = False
     bindings: dict[int, bytes] = field(default_factory=dict, repr=False)
     auth_info: dict[int, bytes] = field(default_factory=dict, repr=False)
@@ -101,25 +101,30 @@ def open_login(login: RecordedLogin, secrets: LogonSecrets, key: Key, *, flags: 
         key: the server's key, to check pubKeyAuth against.
         flags: NegotiateFlags of the session; None for those that CHALLENGE and AUTHENTICATE have in common.
     """
-    result = Opened()
+    message, challenge = login.ntlm.authenticate_message, login.ntlm.challenge_message
     reason = _obstacle(login, secrets)
-    candidates = [] if reason else list(_session_keys(login, secrets, result))
-    if not candidates:
-        result.checks += _not_opened(login, reason or "no session key could be derived")
-        return result
+    if reason or message is None or challenge is None:
+        return Opened(list(_not_opened(login, reason)))
+    base_key, proof = _prove(message, challenge, secrets)
+    candidates = [each.reveal() for each in secrets.session_keys]
+    if base_key is not None:
+        has_key = message.flags & NTLMSSP_NEGOTIATE_KEY_EXCH and len(message.encrypted_session_key) == 16
+        candidates.insert(0, crypto.rc4(base_key, message.encrypted_session_key) if has_key else base_key)
     # A session key that was given is right if something opens with it; one that was derived is known to be right.
-    first: Opened | None = None
+    agreed = message.flags & challenge.flags if flags is None else flags
+    tried = []
     for candidate in candidates:
-        attempt = Opened(list(result.checks), Secret(candidate))
-        _open_all(login, candidate, key, attempt, flags)
+        attempt = Opened(list(proof), Secret(candidate))
+        _Opener(login, message, key, attempt).open(candidate, agreed)
         if attempt.bindings or attempt.credentials or attempt.mic_fits:
             return attempt
-        first = first or attempt
-    if result.derived and first is not None:
-        return first
+        tried.append(attempt)
+    if base_key is not None:
+        return tried[0]
+    if not tried:
+        return Opened([*proof, *_not_opened(login, "no session key could be derived")])
     why = "none of the session keys given opens anything of this login"
-    result.checks += [Check("session key", "unknown", why), *_not_opened(login, why)]
-    return result
+    return Opened([*proof, Check("session key", "unknown", why), *_not_opened(login, why)])
 
 
 def _obstacle(login: RecordedLogin, secrets: LogonSecrets) -> str:
@@ -128,155 +133,125 @@ def _obstacle(login: RecordedLogin, secrets: LogonSecrets) -> str:
         return "Kerberos was used; its session keys cannot be derived from a password and the messages of CredSSP alone"
     if login.mechanism != "ntlm":
         return "no NTLM message is in the capture"
-    ntlm = login.ntlm
-    if ntlm.authenticate_message is None or ntlm.challenge_message is None:
-        lost = "AUTHENTICATE" if ntlm.authenticate_message is None else "CHALLENGE"
+    if login.ntlm.authenticate_message is None or login.ntlm.challenge_message is None:
+        lost = "AUTHENTICATE" if login.ntlm.authenticate_message is None else "CHALLENGE"
         return f"NTLM's {lost} is not in the capture, or does not decode"
     return "" if secrets else "encrypted with NTLM's session key; give --password, --hash or --session-key"
 
 
 def _not_opened(login: RecordedLogin, why: str) -> Iterator[Check]:
     for request in login.requests:
-        for name in _encrypted_fields(request):
-            yield Check(name, "unknown", f"not opened: {why}", request.leg)
+        if request.message is not None and request.message.pub_key_auth is not None:
+            yield Check(f"pubKeyAuth of the {request.sender}", "unknown", f"not opened: {why}", request.leg)
+        if request.message is not None and request.message.auth_info is not None:
+            yield Check("authInfo", "unknown", f"not opened: {why}", request.leg)
 
 
-def _encrypted_fields(request: Request) -> Iterator[str]:
-    if request.message is not None and request.message.pub_key_auth is not None:
-        yield f"pubKeyAuth of the {request.sender}"
-    if request.message is not None and request.message.auth_info is not None:
-        yield "authInfo"
-
-
-def _session_keys(login: RecordedLogin, secrets: LogonSecrets, result: Opened) -> Iterator[bytes]:
-    """Yield the ExportedSessionKeys to try: the one that follows from a proof, and those that were given."""
-    message = login.ntlm.authenticate_message
-    assert message is not None  # noqa: S101  # _obstacle
-    if secrets.passwords or secrets.hashes:
-        base_key = _prove(login, secrets, result)
-        if base_key is not None:
-            result.derived = True
-            if message.flags & NTLMSSP_NEGOTIATE_KEY_EXCH and len(message.encrypted_session_key) == 16:
-                yield crypto.rc4(base_key, message.encrypted_session_key)
-            else:
-                yield base_key
-    for each in secrets.session_keys:
-        yield each.reveal()
-
-
-def _prove(login: RecordedLogin, secrets: LogonSecrets, result: Opened) -> bytes | None:
-    """Find the hash that NTProofStr was made with and return SessionBaseKey ([MS-NLMP] 3.3.2)."""
-    message, challenge = login.ntlm.authenticate_message, login.ntlm.challenge_message
-    assert message is not None and challenge is not None  # noqa: S101, PT018  # _obstacle
+def _prove(message: Authenticate, challenge: Challenge, secrets: LogonSecrets) -> tuple[bytes | None, list[Check]]:
+    """Find the hash that NTProofStr was made with; returns SessionBaseKey ([MS-NLMP] 3.3.2) and what was checked."""
+    if not secrets.passwords and not secrets.hashes:
+        return None, []
     account = f"{message.domain}\\{message.username}" if message.domain else message.username
     if message.ntlmv2 is None:
         what = "an anonymous login" if not message.nt_response else "NTLMv1, or LM"
-        result.checks.append(Check("NTProofStr", "unknown", f"there is none: this is {what}, which is not opened"))
-        return None
+        return None, [Check("NTProofStr", "unknown", f"there is none: this is {what}, which is not opened")]
     for hashed in secrets.nt_hashes():
         proved = check_response(message, challenge.server_challenge, hashed)
         if proved is not None:
             note = "" if proved.domain == message.domain else ", made with an empty domain"
             text = f"the client knows the secret of {account} that was given{note}"
-            result.checks.append(Check("NTProofStr", "ok", text))
-            return proved.session_base_key
-    result.checks.append(
-        Check("NTProofStr", "failed", f"was not made with what was given: the secret of {account} is another")
-    )
-    return None
+            return proved.session_base_key, [Check("NTProofStr", "ok", text)]
+    text = f"was not made with what was given: the secret of {account} is another"
+    return None, [Check("NTProofStr", "failed", text)]
 
 
-def _open_all(login: RecordedLogin, session_key: bytes, key: Key, result: Opened, flags: int | None) -> None:
-    _check_mic(login, session_key, result)
-    ntlm = login.ntlm
-    assert ntlm.authenticate_message is not None and ntlm.challenge_message is not None  # noqa: S101, PT018
-    if flags is None:
-        flags = ntlm.authenticate_message.flags & ntlm.challenge_message.flags
-    try:
-        sessions: dict[Sender, NTLMSession] = {
-            # Each reads what the other side wrote.
-            "client": NTLMSession(session_key, flags, role="acceptor"),
-            "server": NTLMSession(session_key, flags, role="initiator"),
-        }
-    except CredSSPError as error:
-        result.checks += _not_opened(login, error.message)
-        return
-    for request in login.requests:
-        session = sessions[request.sender]
-        if request.mech_list_mic is not None:
-            session = sessions[request.sender] = _check_mech_list_mic(login, request, session, result)
-        if request.message is not None:
-            _open_request(login, request, session, key, result)
+class _Opener:
+    """Opens a login with one session key."""
 
+    def __init__(self, login: RecordedLogin, message: Authenticate, key: Key, result: Opened) -> None:
+        self._login = login
+        self._message = message
+        self._key = key
+        self._result = result
 
-def _check_mic(login: RecordedLogin, session_key: bytes, result: Opened) -> None:
-    """The MIC of AUTHENTICATE ([MS-NLMP] 3.1.5.1.2)."""
-    ntlm = login.ntlm
-    assert ntlm.authenticate_message is not None  # noqa: S101
-    if ntlm.authenticate_message.mic is None:
-        result.checks.append(Check("MIC", "unknown", "AUTHENTICATE has none: nothing protects NEGOTIATE and CHALLENGE"))
-    elif not ntlm.negotiate:
-        result.checks.append(Check("MIC", "unknown", "not verified: NEGOTIATE is not in the capture"))
-    else:
+    def open(self, session_key: bytes, flags: int) -> None:
+        """Verify and decrypt, in the order of the messages."""
+        self._check_mic(session_key)
         try:
-            offset = ntlm.authenticate_message.mic_offset
-            verify_mic(session_key, ntlm.negotiate, ntlm.challenge, ntlm.authenticate, offset)
+            sessions: dict[Sender, NTLMSession] = {
+                # Each reads what the other side wrote.
+                "client": NTLMSession(session_key, flags, role="acceptor"),
+                "server": NTLMSession(session_key, flags, role="initiator"),
+            }
         except CredSSPError as error:
-            result.checks.append(Check("MIC", "failed", error.message))
+            self._result.checks += _not_opened(self._login, error.message)
+            return
+        for request in self._login.requests:
+            session = sessions[request.sender]
+            if request.mech_list_mic is not None:
+                session = sessions[request.sender] = self._check_mech_list_mic(request, request.mech_list_mic, session)
+            if request.message is not None:
+                self._open_message(request, request.message, session)
+
+    def _note(self, name: str, verdict: Verdict, text: str, leg: int | None = None) -> None:
+        self._result.checks.append(Check(name, verdict, text, leg))
+
+    def _check_mic(self, session_key: bytes) -> None:
+        """The MIC of AUTHENTICATE ([MS-NLMP] 3.1.5.1.2)."""
+        ntlm = self._login.ntlm
+        if self._message.mic is None:
+            self._note("MIC", "unknown", "AUTHENTICATE has none: nothing protects NEGOTIATE and CHALLENGE")
+        elif not ntlm.negotiate:
+            self._note("MIC", "unknown", "not verified: NEGOTIATE is not in the capture")
         else:
-            result.mic_fits = True
-            result.checks.append(Check("MIC", "ok", "covers NEGOTIATE, CHALLENGE and AUTHENTICATE as captured"))
+            try:
+                verify_mic(session_key, ntlm.negotiate, ntlm.challenge, ntlm.authenticate, self._message.mic_offset)
+            except CredSSPError as error:
+                self._note("MIC", "failed", error.message)
+            else:
+                self._result.mic_fits = True
+                self._note("MIC", "ok", "covers NEGOTIATE, CHALLENGE and AUTHENTICATE as captured")
 
+    def _check_mech_list_mic(self, request: Request, mic: bytes, session: NTLMSession) -> NTLMSession:
+        """The mechListMIC, which counts as the first message of its direction ([MS-SPNG] 3.2.5.1)."""
+        name = f"mechListMIC of the {request.sender}"
+        try:
+            session.verify_mech_list_mic(self._login.mech_types, mic)
+        except CredSSPError as error:
+            self._note(name, "failed", error.message, request.leg)
+            # Go on as if it had been right: what follows has the next number whatever this one was worth.
+            writes: Literal["initiator", "acceptor"] = "initiator" if request.sender == "client" else "acceptor"
+            reads: Literal["initiator", "acceptor"] = "acceptor" if request.sender == "client" else "initiator"
+            fresh = NTLMSession(session.exported_session_key, session.flags, role=reads)
+            own = NTLMSession(session.exported_session_key, session.flags, role=writes).make_mech_list_mic(b"")
+            fresh.verify_mech_list_mic(b"", own)
+            return fresh
+        self._note(name, "ok", "nobody changed the client's list of mechanisms", request.leg)
+        return session
 
-def _check_mech_list_mic(login: RecordedLogin, request: Request, session: NTLMSession, result: Opened) -> NTLMSession:
-    """The mechListMIC, which counts as the first message of its direction ([MS-SPNG] 3.2.5.1)."""
-    name = f"mechListMIC of the {request.sender}"
-    try:
-        session.verify_mech_list_mic(login.mech_types, request.mech_list_mic or b"")
-    except CredSSPError as error:
-        result.checks.append(Check(name, "failed", error.message, request.leg))
-        # Go on as if it had been right: what follows has the next number whatever this one was worth.
-        writes: Literal["initiator", "acceptor"] = "initiator" if request.sender == "client" else "acceptor"
-        reads: Literal["initiator", "acceptor"] = "acceptor" if request.sender == "client" else "initiator"
-        fresh = NTLMSession(session.exported_session_key, session.flags, role=reads)
-        own = NTLMSession(session.exported_session_key, session.flags, role=writes).make_mech_list_mic(b"")
-        fresh.verify_mech_list_mic(b"", own)
-        return fresh
-    result.checks.append(Check(name, "ok", "nobody changed the client's list of mechanisms", request.leg))
-    return session
-
-
-def _open_request(login: RecordedLogin, request: Request, session: NTLMSession, key: Key, result: Opened) -> None:
-    message = request.message
-    assert message is not None  # noqa: S101
-    if message.pub_key_auth is not None:
+    def _open_message(self, request: Request, message: TSRequest, session: NTLMSession) -> None:
         name = f"pubKeyAuth of the {request.sender}"
-        plain = _unwrap(session, message.pub_key_auth, name, request, result)
+        plain = self._unwrap(session, message.pub_key_auth, name, request.leg)
         if plain is not None:
-            result.bindings[request.leg] = plain
-            verdict, text = check_binding(login, request.sender, plain, key)
-            result.checks.append(Check(name, verdict, text, request.leg))
-    if message.auth_info is not None:
-        plain = _unwrap(session, message.auth_info, "authInfo", request, result)
+            self._result.bindings[request.leg] = plain
+            self._note(name, *check_binding(self._login, request.sender, plain, self._key), request.leg)
+        plain = self._unwrap(session, message.auth_info, "authInfo", request.leg)
         if plain is not None:
-            result.auth_info[request.leg] = plain
-            _read_credentials(plain, request, result)
+            self._result.auth_info[request.leg] = plain
+            self._read_credentials(plain, request.leg)
 
+    def _unwrap(self, session: NTLMSession, data: bytes | None, name: str, leg: int) -> bytes | None:
+        try:
+            return None if data is None else session.unwrap(data)
+        except CredSSPError as error:
+            self._note(name, "failed", f"does not open: {error.message}", leg)
+            return None
 
-def _unwrap(session: NTLMSession, data: bytes, name: str, request: Request, result: Opened) -> bytes | None:
-    try:
-        return session.unwrap(data)
-    except CredSSPError as error:
-        result.checks.append(Check(name, "failed", f"does not open: {error.message}", request.leg))
-        return None
-
-
-def _read_credentials(plain: bytes, request: Request, result: Opened) -> None:
-    try:
-        credentials = TSCredentials.decode(plain, max_size=max(len(plain), 1))
-    except CredSSPError as error:
-        result.checks.append(Check("authInfo", "failed", f"opens, but holds no TSCredentials: {error}", request.leg))
-        return
-    result.credentials[request.leg] = credentials
-    kind = type(credentials.credentials).__name__
-    result.checks.append(Check("authInfo", "ok", f"opened: {kind}", request.leg))
+    def _read_credentials(self, plain: bytes, leg: int) -> None:
+        try:
+            credentials = TSCredentials.decode(plain, max_size=max(len(plain), 1))
+        except CredSSPError as error:
+            self._note("authInfo", "failed", f"opens, but holds no TSCredentials: {error}", leg)
+            return
+        self._result.credentials[leg] = credentials
+        self._note("authInfo", "ok", f"opened: {type(credentials.credentials).__name__}", leg)

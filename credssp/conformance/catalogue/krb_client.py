@@ -11,7 +11,7 @@ from typing import Any
 from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SHOULD, Try, serves
 from credssp.conformance.catalogue.krb import NEEDS, TURNS
 from credssp.conformance.client_run import ClientRun
-from credssp.conformance.kerberos import APReqFacts, KerberosSession, WrapToken
+from credssp.conformance.kerberos import APReqFacts, KerberosServer, KerberosSession, WrapToken
 from credssp.conformance.kerberos.client import CONF, INTEG, MUTUAL
 from credssp.conformance.kerberos.server import KerberosAnswer
 from credssp.conformance.kerberos.session import SENT_BY_ACCEPTOR
@@ -64,22 +64,22 @@ CATALOGUE.declare(
 def _served(run: ClientRun) -> ScriptedServer:
     """Return a good login with Kerberos."""
     served = run.baseline()
-    if served.kerberos is None:
-        raise Skipped("the client does not speak Kerberos here")
+    _kerberos(served)
     return served
 
 
+def _kerberos(served: ScriptedServer) -> KerberosServer:
+    if served.kerberos is None:
+        raise Skipped("the client does not speak Kerberos here")
+    return served.kerberos
+
+
 def _facts(run: ClientRun) -> APReqFacts:
-    service = _served(run).kerberos
-    assert service is not None  # noqa: S101
-    assert service.facts is not None  # noqa: S101
-    return service.facts
+    return _kerberos(run.baseline()).facts
 
 
 def _service(served: ScriptedServer) -> KerberosSession:
-    assert served.kerberos is not None  # noqa: S101
-    assert served.kerberos.session is not None  # noqa: S101
-    return served.kerberos.session
+    return _kerberos(served).established
 
 
 @CATALOGUE.observe("CSSP-KRB-24")

@@ -79,7 +79,7 @@ class KerberosClient:
     mutual_proof: bool = field(default=False, init=False)
     acceptor_subkey: bool = field(default=False, init=False)
     error: int | None = field(default=None, init=False)
-    _authenticator: Authenticator | None = field(default=None, init=False)
+    _authenticator: Authenticator = field(init=False)
 
     def first(self) -> bytes:
         """Return the AP-REQ in its framing."""
@@ -120,14 +120,12 @@ class KerberosClient:
         plain = crypto.decrypt(key.etype, key.value, KeyUsage.AP_REP, APRep.decode(message).enc_part.cipher)
         reply = EncAPRepPart.decode(plain)
         sent = self._authenticator
-        assert sent is not None  # noqa: S101  # `first` comes first
         self.mutual_proof = (reply.ctime, reply.cusec) == (sent.ctime, sent.cusec)
         self.establish(reply)
 
     def establish(self, reply: EncAPRepPart | None = None) -> None:
         """Make the session; without AP-REP where none was asked for."""
         sent = self._authenticator
-        assert sent is not None  # noqa: S101
         theirs = None if reply is None else reply.subkey
         self.acceptor_subkey = theirs is not None
         self.session = KerberosSession(

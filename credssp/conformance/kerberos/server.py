@@ -77,7 +77,7 @@ class KerberosServer(SecurityContext):
         answer: how to answer.
 
     Attributes:
-        facts: what the client said, or None before.
+        facts: what the client said, once it is known.
         session: protects messages, once the client is known.
     """
 
@@ -85,7 +85,7 @@ class KerberosServer(SecurityContext):
         super().__init__()
         self.name = "kerberos"
         self.wire_form = "kerberos"
-        self.facts: APReqFacts | None = None
+        self.facts: APReqFacts  # set when the client is known
         self.session: KerberosSession | None = None
         self._keys = keys
         self._answer = answer
@@ -93,7 +93,7 @@ class KerberosServer(SecurityContext):
     @property
     def session_key(self) -> bytes:
         """The key of the context."""
-        return self._made().key.value.reveal()
+        return self.established.key.value.reveal()
 
     @property
     def mech_list_mic_required(self) -> bool:
@@ -102,13 +102,15 @@ class KerberosServer(SecurityContext):
 
     def make_mech_list_mic(self, mech_types: bytes) -> bytes:
         """Sign SPNEGO's MechTypeList."""
-        return self._made().sign(mech_types)
+        return self.established.sign(mech_types)
 
     def verify_mech_list_mic(self, mech_types: bytes, mic: bytes) -> None:
         """Check the peer's signature over it."""
-        self._made().verify(mech_types, mic)
+        self.established.verify(mech_types, mic)
 
-    def _made(self) -> KerberosSession:
+    @property
+    def established(self) -> KerberosSession:
+        """What protects messages. Raises LocalProtocolError before the client is known."""
         if self.session is None:
             raise LocalProtocolError("no client has come yet")
         return self.session
@@ -168,16 +170,16 @@ class KerberosServer(SecurityContext):
         )
 
     def _sign(self, data: bytes) -> bytes:
-        return self._made().sign(data)
+        return self.established.sign(data)
 
     def _verify(self, data: bytes, signature: bytes) -> None:
-        self._made().verify(data, signature)
+        self.established.verify(data, signature)
 
     def _wrap(self, data: bytes) -> bytes:
-        return self._made().wrap(data)
+        return self.established.wrap(data)
 
     def _unwrap(self, data: bytes) -> bytes:
-        return self._made().unwrap(data)
+        return self.established.unwrap(data)
 
 
 def _now() -> datetime:
