@@ -3,7 +3,8 @@
     python -m tests.kerberos.fuzz_acceptor KEYTAB CCACHE COUNT [SEED]
 
 The plaintext of the ticket, of the authenticator, of the checksum in it and of the KRB-CRED in that are changed, as DER
-(a member dropped, repeated, emptied, moved, replaced) and as octets; some tokens come in SPNEGO and some in DCE style.
+(a member dropped, repeated, emptied, moved, replaced) and as bytes. Tokens come bare, in SPNEGO's first or a later leg,
+as the optimistic token of a mechanism that is not chosen, and in DCE style with a third leg.
 Anything but one of our exceptions is the end, and so is a signal.
 """
 
@@ -12,18 +13,22 @@ from __future__ import annotations
 import random
 import sys
 from collections import Counter
+from datetime import UTC, datetime
 
 from credssp.accounts import MemoryAccounts
 from credssp.context.acceptor import create_acceptor
 from credssp.credentials import CCacheCredentials
 from credssp.errors import CredSSPError
+from credssp.kerberos.ap import APRep, EncAPRepPart
 from credssp.kerberos.contexts import KerberosAcceptor
+from credssp.kerberos.crypto import KeyUsage
 from credssp.kerberos.tickets import service_keys, service_ticket
-from credssp.spnego import OID, NegTokenInit
+from credssp.mechanism import Mechanism
+from credssp.spnego import OID, NegTokenInit, NegTokenResp
 from credssp.target import Target
 from credssp.wire.der import write_tlv
 from tests.fuzz.test_fuzz_core import mutate
-from tests.kerberos.forge import DCE_STYLE, DELEG, USUAL, Change, Client, delegation, forged, gss_checksum, same
+from tests.kerberos.forge import DCE_STYLE, DELEG, USUAL, Change, Client, delegation, forged, gss_checksum, same, seal
 
 
 def change_der(data: bytes, source: random.Random) -> bytes:
@@ -62,8 +67,8 @@ def children(data: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
-def tokens(keytab: str, ccache: str, source: random.Random) -> tuple[str, bytes, bool]:
-    """Return what was changed, a token, and whether it is of DCE style."""
+def tokens(keytab: str, ccache: str, source: random.Random) -> tuple[str, bytes, Client | None]:
+    """Return what was changed, a token, and its client where it is of DCE style."""
     if ccache not in GRANTED:
         GRANTED[ccache] = Client(service_ticket(Target("TERMSRV", "localhost"), CCacheCredentials(ccache)))
     client = GRANTED[ccache]
@@ -89,30 +94,51 @@ def tokens(keytab: str, ccache: str, source: random.Random) -> tuple[str, bytes,
     checksum = gss_checksum(USUAL | delegates | (DCE_STYLE if dce else 0), rest=delegation(cred) if delegates else b"")
     if where == "checksum":
         checksum = mutate(checksum, source)
-    return where, client.token(checksum, change=at("authenticator"), framed=not dce), dce
+    return where, client.token(checksum, change=at("authenticator"), framed=not dce), client if dce else None
 
 
 GRANTED: dict[str, Client] = {}
+
+
+def legs(token: bytes, dce: Client | None, keytab: str, source: random.Random) -> tuple[str, list[bytes], Mechanism]:
+    """Return how a token travels, the legs of that, and an acceptor for them."""
+    if dce is not None:
+        proof = EncAPRepPart(ctime=datetime.now(UTC), cusec=0, seq_number=1).encode()
+        proof = change_der(proof, source) if source.random() < 0.7 else mutate(proof, source)
+        last = APRep(seal(dce.ticket.key, KeyUsage.AP_REP, proof)).encode()
+        return "DCE style", [token, last], KerberosAcceptor(keytab=keytab)
+    again = NegTokenResp(response_token=token).encode()
+    way, first, mechanisms = source.choice(
+        [
+            ("bare", [token, token], None),
+            ("SPNEGO", [NegTokenInit((OID.KERBEROS,), token).encode(), again], None),
+            ("second leg", [NegTokenInit((OID.NTLM, OID.KERBEROS), b"NTLMSSP").encode(), again, again], None),
+            ("not chosen", [NegTokenInit((OID.KERBEROS, OID.NTLM), token).encode(), again], ("ntlm", "kerberos")),
+        ]
+    )
+    return way, first, create_acceptor(MemoryAccounts({}), keytab=keytab, mechanisms=mechanisms)  # type: ignore[arg-type]
 
 
 def main() -> None:
     """Run, and say what came of it."""
     keytab, ccache, count, *seed = sys.argv[1:]
     source = random.Random(int(seed[0]) if seed else 1)
-    outcomes: Counter[tuple[str, str]] = Counter()
+    outcomes: Counter[str] = Counter()
     for _ in range(int(count)):
         where, token, dce = tokens(keytab, ccache, source)
-        server = KerberosAcceptor(keytab=keytab) if dce else create_acceptor(MemoryAccounts({}), keytab=keytab)
-        if not dce and source.random() < 0.4:
-            token = NegTokenInit((OID.KERBEROS,), token).encode()
+        way, following, server = legs(token, dce, keytab, source)
         try:
-            server.step(token)
-            outcomes[where, "taken"] += 1
+            for each in following:
+                if server.complete:
+                    break
+                server.step(each)
+            outcome = "taken" if server.complete else "waits"
         except CredSSPError as error:
-            outcomes[where, error.status.name] += 1
-    print(f"{sum(outcomes.values())} tokens")
-    for (where, outcome), number in sorted(outcomes.items()):
-        print(f"{where}: {outcome} {number}")
+            outcome = error.status.name
+        outcomes[f"{where}, {way}: {outcome}"] += 1
+    print(f"{outcomes.total()} tokens")
+    for name, number in sorted(outcomes.items()):
+        print(f"{name} {number}")
 
 
 if __name__ == "__main__":
