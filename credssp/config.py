@@ -165,6 +165,8 @@ class Limits:
         failures: failed logins on one connection, after which it is closed: a user may mistype twice. (WinRM servers.)
         body_timeout: time for the body of one request. (WinRM servers.)
         header_timeout: time for the headers of one. (WinRM servers.)
+        handlers: handlers that run in threads at one time, where they are plain functions; further messages wait, and
+            logins do not. (WinRM servers.)
         keep_alive: whole seconds between requests. A connection that is closed costs a login, and shells are mostly
             idle. (WinRM servers.)
 
@@ -183,6 +185,7 @@ class Limits:
     failures: int = 3
     body_timeout: float = 30.0
     header_timeout: float = 10.0
+    handlers: int = 32
     keep_alive: int = 180
 
     def __post_init__(self) -> None:
@@ -204,7 +207,16 @@ class Limits:
         return Timeouts(leg=self.leg, login=self.deadline)
 
 
-_COUNTS: Final = ("max_legs", "max_message_size", "max_body", "half_open", "max_early_data", "failures", "keep_alive")
+_COUNTS: Final = (
+    "max_legs",
+    "max_message_size",
+    "max_body",
+    "half_open",
+    "max_early_data",
+    "failures",
+    "handlers",
+    "keep_alive",
+)
 _TIMES: Final = ("deadline", "leg", "linger", "body_timeout", "header_timeout")
 
 
@@ -596,6 +608,7 @@ class WinRMServiceOptions(WinRMConnectionOptions, ServiceLimitOptions, total=Fal
     failures: int
     body_timeout: float
     header_timeout: float
+    handlers: int
     keep_alive: int
 
 

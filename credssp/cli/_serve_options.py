@@ -6,8 +6,10 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final
 
+from credssp.cli._serve_lines import queued_lines, write_line
 from credssp.protocol_version import VERSIONS
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ __all__ = [
     "keytab",
     "ntlm_target",
     "observer",
+    "queued_events",
     "status_facts",
 ]
 
@@ -180,15 +183,21 @@ def ntlm_target(arguments: argparse.Namespace) -> NTLMTarget | None:
 
 
 def emit(event: str, facts: dict[str, Any], *, as_json: bool) -> None:
-    """Print an event, at once, in one write: several workers share the stream."""
-    if as_json:
-        line = json.dumps({"event": event} | facts)
-    else:
-        from credssp.cli._output import printable
+    """Print an event in one write; inside `queued_events` never waiting for whatever reads them."""
+    write_line(_event_line(event, facts, as_json=as_json))
 
-        line = printable(f"{event:<10} " + "  ".join(f"{name}={_short(value)}" for name, value in facts.items()))
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+
+def queued_events(*, as_json: bool) -> AbstractContextManager[None]:
+    """While the block runs, events go through a bounded queue; ``dropped`` tells how many found it full."""
+    return queued_lines(lambda count: _event_line("dropped", {"events": count}, as_json=as_json))
+
+
+def _event_line(event: str, facts: dict[str, Any], *, as_json: bool) -> str:
+    if as_json:
+        return json.dumps({"event": event} | facts) + "\n"
+    from credssp.cli._output import printable
+
+    return printable(f"{event:<10} " + "  ".join(f"{name}={_short(value)}" for name, value in facts.items())) + "\n"
 
 
 def _short(value: object) -> str:

@@ -93,7 +93,8 @@ def _work(
 ) -> None:
     import asyncio
 
-    asyncio.run(_serve(sock, worker, arguments=arguments, config=config, as_json=as_json))
+    with common.queued_events(as_json=as_json):
+        asyncio.run(_serve(sock, worker, arguments=arguments, config=config, as_json=as_json))
 
 
 async def _serve(

@@ -75,7 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             # uvicorn stops at them, and raises them once more when it has.
             signal.signal(number, lambda *_: None)
-        serving.serve(server, listener)
+        with common.queued_events(as_json=as_json):
+            serving.serve(server, listener)
     return 0
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -37,6 +38,8 @@ from credssp.wire.ts_request import TSRequest
 
 __all__ = ["TranscriptWriter", "is_transcript", "read_fixture", "read_transcript"]
 
+_log = logging.getLogger("credssp.dissect")
+
 FORMAT: Final = 1
 MAX_EXCHANGES: Final = 10_000
 """Logins in one transcript."""
@@ -51,7 +54,8 @@ class TranscriptWriter:
 
     It is an `credssp.engine.ExchangeObserver`, so that the logins of a server stay apart. The file is made for its
     owner alone, and nothing is overwritten that was not a transcript before. Every line is written at once and whole,
-    so that what was exchanged is there even if the program ends in the middle, and workers can share the file.
+    so that what was exchanged is there even if the program ends in the middle, and workers can share the file. When a
+    line cannot be written (a full disk), that is logged once, and the exchange goes on without it.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class TranscriptWriter:
         self._clock = clock
         self._process = os.getpid()
         self._count = itertools.count(1)
+        self._cut = self._complained = False
         try:
             self._file = _create(Path(path))
         except OSError as error:
@@ -134,8 +139,21 @@ class TranscriptWriter:
         self._write(mark | line)
 
     def _write(self, line: dict[str, Any]) -> None:
-        # Unbuffered and appending: one write, one line, whoever else writes.
-        self._file.write(json.dumps(line).encode() + b"\n")
+        # Unbuffered and appending: one write, one line, whoever else writes. After a line that was cut off, a new one.
+        data = b"\n" * self._cut + json.dumps(line).encode() + b"\n"
+        try:
+            written = self._file.write(data)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+        else:
+            self._cut = 0 < written < len(data)
+            if written == len(data):
+                self._complained = False
+                return
+            why = "the disk takes no more"
+        if not self._complained:
+            self._complained = True
+            _log.error("the transcript is incomplete: %s; logins go on without it", why)
 
 
 def _create(path: Path) -> IO[bytes]:

@@ -17,12 +17,14 @@ no proxy in front that shares connections among clients. Workers need nothing in
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import dataclasses
 import inspect
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, TypeAlias, Unpack
+from typing import Final, TypeAlias, TypeVar, Unpack
 
 from credssp.config import ServerConfig, ServerLimits, WinRMServiceOptions, server_config
 from credssp.context.server import certificate_of
@@ -44,7 +46,13 @@ __all__ = ["Login", "WinRMApplication", "WinRMLimits", "WinRMRequest", "WinRMRes
 
 logger = logging.getLogger("credssp.winrm")
 
+_A = TypeVar("_A")
+_R = TypeVar("_R")
+
 _MAX_HEADERS: Final = 100
+_LOGIN_THREADS: Final = 16
+"""A leg is some milliseconds of CPU, unless an account store or a KDC is slow."""
+
 _PLAIN_TYPES: Final = frozenset({"application/soap+xml", "text/xml", "application/xml"})
 
 
@@ -88,7 +96,8 @@ class WinRMApplication:
         """Prepare.
 
         Args:
-            handler: answers messages; a coroutine function is awaited, a function is called in a thread.
+            handler: answers messages; a coroutine function is awaited, a function is called in a thread: at most
+                `Limits.handlers` at one time, and never one that logins need.
             config: the options; None for the defaults.
             options: fields of `credssp.ServerConfig`, in place of those of `config`.
 
@@ -102,6 +111,9 @@ class WinRMApplication:
         # Whatever is wrong with the settings shows now and not when the first client comes.
         self._make().receive(b"")
         limits = config.limits
+        # Not the event loop's own executor, which slow handlers would fill: logins have another one.
+        self._handlers = ThreadPoolExecutor(limits.handlers, "credssp handler")
+        self._logins = ThreadPoolExecutor(_LOGIN_THREADS, "credssp login")
         self.connections = Connections(self._make, half_open=limits.half_open, deadline=limits.deadline)
 
     def _make(self) -> ServerConnection:
@@ -161,7 +173,7 @@ class WinRMApplication:
     async def _leg(self, call: Call, connection: ServerConnection, token: bytes) -> Answer | None:
         """Take a leg; returns None when the client is in."""
         # In a thread: an account store may ask a database, and Kerberos its files.
-        result = await asyncio.to_thread(connection.receive, token)
+        result = await _in_thread(self._logins, connection.receive, token)
         if connection.state is LoginState.DECIDE:
             return await self._decide(call, connection)
         self.connections.note(connection)
@@ -242,11 +254,17 @@ class WinRMApplication:
             ):
                 response = self._handler(request)
             else:
-                response = await asyncio.to_thread(self._handler, request)
+                response = await _in_thread(self._handlers, self._handler, request)
             return await response if inspect.isawaitable(response) else response
         except Exception as error:  # noqa: BLE001  # by its kind alone, as for authorize
             logger.error("the handler failed (%s)", type(error).__name__)
             raise HTTPRefusal(500, "the handler failed", close=True) from None
+
+
+def _in_thread(executor: ThreadPoolExecutor, work: Callable[[_A], _R], argument: _A) -> asyncio.Future[_R]:
+    """Call a function in an executor, with the context variables of here as `asyncio.to_thread` does."""
+    context = contextvars.copy_context()
+    return asyncio.get_running_loop().run_in_executor(executor, lambda: context.run(work, argument))
 
 
 def _not_authorized() -> CredSSPError:

@@ -66,12 +66,20 @@ class _Command:
     output: CommandOutput
     sent: int = 0
 
+    @property
+    def size(self) -> int:
+        return len(self.output.stdout) + len(self.output.stderr)
+
 
 @dataclass(slots=True)
 class _Shell:
     owner: Identity
     used: float
     commands: OrderedDict[str, _Command] = field(default_factory=OrderedDict)
+
+    @property
+    def size(self) -> int:
+        return sum(command.size for command in self.commands.values())
 
 
 Command = Callable[["WSManResponder", list[str], DelegatedCredentials], CommandOutput]
@@ -112,6 +120,7 @@ class WSManResponder:
         hostname: str = "localhost",
         max_shells: int = 1024,
         max_commands: int = 16,
+        max_output: int = 64 * 1024 * 1024,
         idle_timeout: float = 600.0,
         clock: Callable[[], float] = time.monotonic,
         new_id: Callable[[], str] = _new_id,
@@ -122,6 +131,8 @@ class WSManResponder:
             hostname: what ``hostname`` prints.
             max_shells: shells at one time; one more is refused.
             max_commands: commands whose output is kept, for each shell; one more, and the oldest is gone.
+            max_output: bytes of output that are kept in all; one more, and the user who keeps the most loses the
+                oldest.
             idle_timeout: seconds after which a shell that nobody uses is gone.
             clock: seconds, for tests.
             new_id: makes the ids of shells, commands and messages, for tests.
@@ -129,6 +140,7 @@ class WSManResponder:
         self.hostname = hostname
         self._max_shells = max_shells
         self._max_commands = max_commands
+        self._max_output = max_output
         self._idle_timeout = idle_timeout
         self._clock = clock
         self._new_id = new_id
@@ -239,7 +251,22 @@ class WSManResponder:
         shell.commands[command_id] = _Command(output)
         if len(shell.commands) > self._max_commands:
             shell.commands.popitem(last=False)
+        self._bound_output()
         return f"<rsp:CommandResponse><rsp:CommandId>{escape(command_id)}</rsp:CommandId></rsp:CommandResponse>"
+
+    def _bound_output(self) -> None:
+        kept: dict[tuple[str, str], int] = {}
+        for shell in self._shells.values():
+            owner = shell.owner.domain, shell.owner.username
+            kept[owner] = kept.get(owner, 0) + shell.size
+        total = sum(kept.values())
+        while total > self._max_output:
+            owner = max(kept, key=lambda name: kept[name])
+            # The shells are in the order of use.
+            shell = next(s for s in self._shells.values() if s.size and (s.owner.domain, s.owner.username) == owner)
+            _, command = shell.commands.popitem(last=False)
+            kept[owner] -= command.size
+            total -= command.size
 
     def _receive(self, envelope: Envelope, request: WinRMRequest, shell_id: str, shell: _Shell) -> str:  # noqa: ARG002
         stream = envelope.find("rsp:Receive/rsp:DesiredStream")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import json
 import os
@@ -392,21 +393,47 @@ def test_workers_share_the_port_and_end_together(capsys: pytest.CaptureFixture[s
     assert not any(Path(f"/proc/{pid}").exists() for pid in children)
 
 
-def test_a_worker_that_dies_ends_the_service() -> None:
-    command = [sys.executable, "-m", "credssp", "serve", "rdp", "--listen", "127.0.0.1:0", "--workers", "2"]
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+def test_output_that_is_not_read_keeps_no_client_waiting(capsys: pytest.CaptureFixture[str]) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "credssp",
+        "serve",
+        "rdp",
+        "--listen",
+        "127.0.0.1:0",
+        "--user",
+        f"alice:{PASSWORD}",
+    ]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    process.stdout.readline()
+    with process.stdout:
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+        address = json.loads(process.stdout.readline())["address"]
+        for _ in range(20):  # some 700 characters each
+            assert login(capsys, f"rdp://{address}")[0] == 0
+        process.send_signal(signal.SIGTERM)
+        events = [json.loads(line)["event"] for line in process.stdout]
+    assert process.wait(10) == 0
+    assert events.count("closed") == 20
+
+
+def test_a_worker_that_dies_is_replaced(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving("--user", f"LAB\\alice:{PASSWORD}", "--workers", "2") as (process, address, _):
+        before = _wait_for_workers(process.pid, [])
+        os.kill(before[0], signal.SIGKILL)
+        after = _wait_for_workers(process.pid, before)
+        assert before[1] in after
+        for _ in range(8):
+            assert login(capsys, f"rdp://{address}")[0] == 0
+
+
+def _wait_for_workers(pid: int, others_than: list[int]) -> list[int]:
     end = time.monotonic() + 10
-    while len(children := _children(process.pid)) < 2:
+    while len(children := _children(pid)) < 2 or children == others_than:
         assert time.monotonic() < end
         time.sleep(0.02)
-    time.sleep(0.5)
-    os.kill(children[0], signal.SIGKILL)
-    process.communicate(timeout=20)
-    assert process.returncode == 1
+    return children
 
 
 def _children(pid: int) -> list[int]:

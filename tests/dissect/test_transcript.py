@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import time
 import tomllib
 from pathlib import Path
@@ -94,6 +95,26 @@ def test_workers_count_for_themselves(tmp_path: Path, monkeypatch: pytest.Monkey
     assert lines[1]["exchange"] == "77.1"
     assert [line["from"] for line in lines if "from" in line] == ["server", "server", "client"]
     assert len(lines) == 5
+
+
+def test_a_full_disk_is_logged_once_and_logins_go_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "logins.jsonl"
+    with TranscriptWriter(file, role="server", program="us", peer="them") as writer:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 100, before[1]))
+        try:
+            for _ in range(3):
+                client, server = contexts(None, writer)
+                run(client, server)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert [record.levelname for record in caplog.records] == ["ERROR"]
+        assert "the transcript is incomplete: the disk takes no more" in caplog.text
+        client, server = contexts(None, writer)
+        run(client, server)
+    read = read_transcript(file.read_text())
+    assert len(read[-1].events) >= 4
+    assert "cannot be read" in str(read[-1].problems)
 
 
 def test_nothing_else_is_overwritten(tmp_path: Path) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -27,7 +30,11 @@ def test_an_address_that_is_taken() -> None:
 
 
 @pytest.mark.parametrize(("fails", "code"), [(False, 0), (True, 1)])
-def test_the_exit_code_tells_whether_a_worker_failed(fails: bool, code: int) -> None:
+def test_the_exit_code_tells_whether_workers_died_for_good(
+    fails: bool, code: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("credssp.drivers.workers._FIRST_PAUSE", 0.01)
+
     def work(sock: socket.socket, number: int) -> None:
         if fails and number == 1:
             os._exit(3)
@@ -36,7 +43,59 @@ def test_the_exit_code_tells_whether_a_worker_failed(fails: bool, code: int) -> 
 
     begin = time.monotonic()
     assert run_workers(bind("127.0.0.1", 0, 2), work) == code
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 15
+    assert ("the service ends" in caplog.text) is fails
+
+
+def test_a_worker_that_dies_is_replaced_and_its_connections_wait(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    died = tmp_path / "died"
+
+    def work(sock: socket.socket, number: int) -> None:
+        if not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        with sock.accept()[0] as connection:
+            connection.sendall(b"served")
+
+    sockets = bind("127.0.0.1", 0, 1)
+    with socket.create_connection(sockets[0].getsockname(), timeout=10) as client:
+        assert run_workers(sockets, work) == 0
+        assert client.recv(10) == b"served"
+    assert "worker 1 died of signal 9; it is replaced in 0.1 s" in caplog.text
+
+
+def test_workers_end_with_their_parent() -> None:
+    program = """
+import os, sys, time
+from credssp.drivers.workers import bind, run_workers
+
+def work(sock, number):
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+run_workers(bind("127.0.0.1", 0, 2), work)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    workers = [int(parent.stdout.readline()) for _ in range(2)]
+    parent.kill()
+    # The pipe ends when the last of them has ended.
+    assert parent.stdout.read() == ""
+    parent.wait()
+    parent.stdout.close()
+    end = time.monotonic() + 5
+    while any(_runs(pid) for pid in workers):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
 
 
 def test_sigterm_is_passed_on() -> None:

@@ -20,7 +20,7 @@ uvicorn = pytest.importorskip("uvicorn")
 from credssp.drivers import winrm_connections as connections  # noqa: E402
 from credssp.drivers import winrm_serving as serving  # noqa: E402
 from credssp.drivers.winrm import WinRMConnection  # noqa: E402
-from credssp.drivers.winrm_asgi import WinRMApplication, WinRMLimits  # noqa: E402
+from credssp.drivers.winrm_asgi import WinRMApplication, WinRMLimits, WinRMRequest, WinRMResponse  # noqa: E402
 from credssp.errors import LocalProtocolError  # noqa: E402
 from credssp.testing.soap import read_identity  # noqa: E402
 from credssp.tls.settings import ClientTLS  # noqa: E402
@@ -138,6 +138,31 @@ def test_two_hundred_clients_log_on_and_run_a_command() -> None:
     with serving.serving(app) as port, ThreadPoolExecutor(CLIENTS) as pool:
         assert sum(pool.map(run, range(CLIENTS))) == CLIENTS
     assert not app.connections.half_open
+
+
+def test_slow_handlers_of_one_user_keep_no_other_from_logging_on() -> None:
+    go = threading.Event()
+    busy = threading.Semaphore(0)
+
+    def handler(request: WinRMRequest) -> WinRMResponse:
+        if b"slow" in request.data:
+            busy.release()
+            go.wait(30)
+        return WinRMResponse(b"<ok/>")
+
+    def slow() -> int:
+        with logged_on(port) as (connection, side):
+            return connection.send(side, b"<slow/>")[0]
+
+    app = servers.application(handler, handlers=4)
+    with serving.serving(app) as port, ThreadPoolExecutor(40) as pool:
+        slow_ones = [pool.submit(slow) for _ in range(40)]
+        assert all(busy.acquire(timeout=30) for _ in range(4))
+        with logged_on(port):
+            pass
+        assert not any(future.done() for future in slow_ones)
+        go.set()
+        assert [future.result(30) for future in slow_ones] == [200] * 40
 
 
 def _run_echo(connection: WinRMConnection, side: ClientLogin, text: str) -> int:

@@ -257,6 +257,20 @@ def test_commands_of_a_shell_are_bounded() -> None:
     assert alice.receive(shell, commands[2])[2] == 0
 
 
+def test_output_is_bounded_in_all_and_the_user_who_keeps_the_most_loses_the_oldest() -> None:
+    responder = WSManResponder(max_output=100_000)
+    bob, alice = Caller(responder, BOB), Caller(responder)
+    small = bob.create()
+    kept = bob.command(small, "echo", "x" * 10_000)
+    shells = [alice.create() for _ in range(20)]
+    commands = [alice.command(shell, "echo", "x" * 9_000) for shell in shells]
+    assert alice.fault("Receive", receive(commands[0]), shell=shells[0]) == 2150858817
+    assert alice.receive(shells[-1], commands[-1])[2] == 0
+    assert bob.receive(small, kept)[2] == 0
+    alice.command(shells[0], "echo", "x" * 200_000)  # more than all may have: not kept at all
+    assert sum(shell.size for shell in responder._shells.values()) <= 100_000
+
+
 # Messages that are none
 
 
