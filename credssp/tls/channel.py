@@ -42,6 +42,11 @@ _PIECE: Final = 128 * 1024
 _UNDECRYPTABLE: Final = b"\x17\x03\x03\x00\x20" + bytes(32) + bytes(MAX_PLAINTEXT + 512)
 
 
+_MAX_SILENT_RECORDS: Final = 64
+"""Records of one exchange that hold no data: handshakes take some ten, and every further key update costs us an answer.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class TLSSession:
     """A session that a later connection with the same settings may resume, if both sides allow it.
@@ -76,6 +81,7 @@ class TLSChannel:
     """
 
     __slots__ = (
+        "_data_records",
         "_error",
         "_hello",
         "_incoming",
@@ -136,6 +142,7 @@ class TLSChannel:
         self.records = RecordTracker()
         self._error: CredSSPError | None = None
         self._overhead = 0
+        self._data_records = 0
 
     def receive(self, data: bytes) -> None:
         """Queue ciphertext from the peer and note where its records end."""
@@ -203,11 +210,15 @@ class TLSChannel:
         """Return all plaintext that the queued input yields, without queueing more.
 
         Raises:
-            TLSError, TLSAlertError: a record was bad or the peer sent a fatal alert, and no plaintext came before it.
+            TLSError, TLSAlertError: a record was bad or the peer sent a fatal alert, and no plaintext came before it;
+                too many records came without data.
         """
         pieces: list[bytes] = []
         with self._lock:
             self._read_into(pieces)
+        self._data_records += len(pieces)
+        if self.records.count - self._data_records > _MAX_SILENT_RECORDS:
+            raise TLSError("too many TLS records without data, such as key updates, before the login is over")
         return pieces[0] if len(pieces) == 1 else self._joined(pieces)
 
     def _joined(self, pieces: list[bytes]) -> bytes:

@@ -69,13 +69,17 @@ class RecordTracker:
     """Follows a stream of records octet by octet, keeping none of them.
 
     It judges nothing: a stream that is not TLS only gives a meaningless `missing`, and OpenSSL refuses it anyway.
+
+    Attributes:
+        count: records that have begun.
     """
 
-    __slots__ = ("_header", "_remaining")
+    __slots__ = ("_header", "_remaining", "count")
 
     def __init__(self) -> None:
         self._header = b""
         self._remaining = 0
+        self.count = 0
 
     def feed(self, data: bytes) -> None:
         """Take the next octets of the stream, split anywhere."""
@@ -85,6 +89,7 @@ class RecordTracker:
         position, end = self._remaining, len(data)
         while position + HEADER_SIZE <= end:
             position += HEADER_SIZE + (data[position + 3] << 8 | data[position + 4])
+            self.count += 1
         self._remaining = max(position - end, 0)
         if position < end:
             self._header = bytes(data[position:])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 
 import pytest
 
+from credssp.dissect.tls.schedule import next_secret, traffic_keys
+from credssp.dissect.tls.suites import find_suite
 from credssp.errors import CertificateError, LocalProtocolError, TLSAlertError, TLSError
 from credssp.status import NTStatus, SecurityStatus
 from credssp.tls.alerts import ALERTS, translate
@@ -369,3 +372,34 @@ def test_a_broken_channel_whose_certificate_nobody_asked_for_has_none(
     c, _ = connected
     c.abort()
     assert c.peer_certificate is None
+
+
+def test_records_without_data_are_bounded_on_a_client() -> None:
+    server_context(settings := ServerTLS(tickets=True, ciphers="ALL"), process_certificate()).num_tickets = 100
+    c, s = pair(server=settings)
+    shake(c, s)
+    with pytest.raises(TLSError, match="too many TLS records without data"):
+        c.read()
+
+
+def test_key_updates_before_the_login_are_bounded_on_a_server(tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    log = tmp_path / "keys"
+    context = client_context(ClientTLS(minimum="1.3", ciphers="ALL"))
+    context.keylog_filename = str(log)
+    c = TLSChannel(context, server_side=False, server_hostname="localhost")
+    s = TLSChannel(server_context(ServerTLS(), process_certificate()), server_side=True)
+    shake(c, s)
+    suite = next(suite for number in (0x1301, 0x1302) if (suite := find_suite(number)).name == c.cipher)
+    secret = bytes.fromhex(log.read_text().partition("CLIENT_TRAFFIC_SECRET_0 ")[2].split()[1])
+    sent = 0
+    with pytest.raises(TLSError, match="too many TLS records without data"):
+        while True:
+            sent += 1
+            keys = traffic_keys(suite, secret)
+            header = b"\x17\x03\x03" + (6 + 16).to_bytes(2, "big")
+            s.receive(header + AESGCM(keys.key).encrypt(keys.iv, b"\x18\0\0\x01\x01\x16", header))
+            assert s.read() == b""
+            secret = next_secret(suite, secret)
+    assert 32 <= sent <= 65
