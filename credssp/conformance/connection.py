@@ -4,7 +4,7 @@ Unlike `credssp.context` it judges nothing: it sends whatever it is given, in th
 the peer reacted. It reads record by record, since one rule is about how messages lie in records ([MS-CSSP] <8>).
 
 What waits for the peer is a generator (`Waiting`). `Connection.wait` runs one over the link; a scripted peer of the
-tests is the same generator, resumed by whoever has octets for it.
+tests is the same generator, resumed by the test that has octets for it.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class Connection:
 
     @property
     def exchanged(self) -> tuple[tuple[Sender, bytes], ...]:
-        """Sender and octets of what both sides said, but for what is no TSRequest by its note."""
+        """Sender and octets of what both sides said, but for what its note says is not a TSRequest."""
         return tuple((item.sender, item.data) for item in self.evidence if item.data and not item.note)
 
     # Out

@@ -192,7 +192,7 @@ def lenient(detail: str) -> Outcome:
 
 
 def need(outcome: Outcome) -> None:
-    """End the case with an outcome that is no pass."""
+    """End the case with an outcome that is not a pass."""
     if outcome.verdict is not Verdict.PASS:
         raise Judged(outcome)
 
@@ -204,7 +204,7 @@ def alive(crash: str) -> None:
 
 
 def first_fault(outcomes: Iterable[Outcome]) -> Outcome:
-    """Return the first that is no pass; nothing after it is tried. A pass, where all pass: the only one as it is."""
+    """Return the first that is not a pass; nothing after it is tried. A pass, where all pass: the only one as it is."""
     passes = []
     for outcome in outcomes:
         if outcome.verdict is not Verdict.PASS:

@@ -71,7 +71,7 @@ def logins(
     before: Callable[[ServerRun], object] | None = None,
     needs: Collection[str] = (),
 ) -> None:
-    """Declare cases against servers that try logins and judge them alike; the first that is no pass counts.
+    """Declare cases against servers that try logins and judge them alike; the first that is not a pass counts.
 
     Args:
         rows: id of the rule, how to judge, and what is tried.

@@ -46,14 +46,14 @@ CATALOGUE.declare(
     ("CSSP-CRED-06", "policy decides who gets credentials", SECURITY, CLIENT, "3.1.1 <23>; 5.1",
      "a client whose policy names no server", "no authInfo"),
     ("CSSP-CRED-07", "authInfo that does not open or decode", MUST, SERVER, "2.2.1 authInfo; 2.2.1.2; [MS-NLMP] 3.4.2",
-     "a wrong signature; no DER; a TSCredentials cut short", "refused"),
+     "a wrong signature; something that is not DER; a TSCredentials cut short", "refused"),
     ("CSSP-CRED-08", "an unknown credType", MUST, SERVER, "2.2.1.2 credType", "credType 7", "refused"),
     ("CSSP-CRED-09", "the last message without authInfo", ROBUSTNESS, SERVER, "3.1.5 step 5",
      "a TSRequest with nothing but a version in place of authInfo", "refused"),
     ("CSSP-CRED-10", "delegating another account", ROBUSTNESS, SERVER, "3.1.5 step 5",
      "credentials of another user than the one who logged on", "the application's business: taken or refused"),
-    ("CSSP-CRED-11", "octets behind TSCredentials", ROBUSTNESS, SERVER, "2.2.1.2; X.690",
-     "two octets behind TSCredentials inside authInfo", "refused (or ignored: lenient)"),
+    ("CSSP-CRED-11", "octets after TSCredentials", ROBUSTNESS, SERVER, "2.2.1.2; X.690",
+     "two octets after TSCredentials inside authInfo", "refused (or ignored: lenient)"),
     ("CSSP-CRED-12", "an empty domain and a UPN", ROBUSTNESS, SERVER, "2.2.1.2.1", "user@realm with an empty domain",
      "taken"),
     ("CSSP-CRED-13", "passwords of every kind", ROBUSTNESS, SERVER, "2.2.1.2.1",
@@ -68,12 +68,12 @@ CATALOGUE.declare(
     ("CSSP-CRED-17", "a password where Remote Credential Guard was negotiated", ROBUSTNESS, SERVER,
      "[MS-RDPBCGR] 2.2.1.1.1", "the mode is asked for and confirmed, then credType 1 arrives",
      "refused (or taken: lenient)"),
-    ("CSSP-CRED-20", "Remote Credential Guard that nobody negotiated", ROBUSTNESS, SERVER, "[MS-RDPBCGR] 2.2.1.2.1",
+    ("CSSP-CRED-20", "Remote Credential Guard that was not negotiated", ROBUSTNESS, SERVER, "[MS-RDPBCGR] 2.2.1.2.1",
      "TSRemoteGuardCreds without the flag in the negotiation", "refused"),
     ("CSSP-CRED-18", "authInfo too early", ROBUSTNESS, SERVER, "3.1.5 steps 2 and 3", "authInfo beside pubKeyAuth",
      "refused, or ignored; never sent back"),
     ("CSSP-CRED-19", "exactly one set of credentials", MUST, CLIENT, "3.1.5 step 5; 2.2.1.2", "a good login",
-     "one message with authInfo, one structure in it, nothing behind it"),
+     "one message with authInfo, one structure in it, nothing after it"),
 )
 # fmt: on
 
@@ -204,7 +204,7 @@ logins(
         "CSSP-CRED-07",
         ServerRun.refused,
         Try("a wrong signature", auth_octets=_flipped),
-        Try("authInfo that is no DER", credentials=b"no DER at all"),
+        Try("authInfo that is not DER", credentials=b"no DER at all"),
         Try("authInfo cut short", credentials=_password("x")[:-3]),
     ),
     ("CSSP-CRED-08", ServerRun.refused, Try("credType 7", credentials=_unknown_type())),
@@ -221,7 +221,7 @@ logins(
     (
         "CSSP-CRED-11",
         ServerRun.refused_or_lenient,
-        Try("octets behind TSCredentials", credentials=_password("x") + b"\0\0"),
+        Try("octets after TSCredentials", credentials=_password("x") + b"\0\0"),
     ),
     (
         "CSSP-CRED-13",
@@ -253,7 +253,7 @@ logins(
     needs=("x224",),
 )
 serves(
-    ("CSSP-CRED-06", ClientRun.stopped, Try("a policy that allows nobody", setup=Setup(deny=True))),
+    ("CSSP-CRED-06", ClientRun.stopped, Try("a policy that allows no server", setup=Setup(deny=True))),
     via=ClientRun.try_serve,
     before=ClientRun.baseline,
 )

@@ -47,7 +47,7 @@ CATALOGUE.declare(
     ("CSSP-ERR-08", "errorCode beside a right pubKeyAuth", SECURITY, CLIENT, "3.1.5 step 2",
      "errorCode STATUS_LOGON_FAILURE and a right pubKeyAuth in one message", "errorCode wins: no authInfo"),
     ("CSSP-ERR-09", "errorCode 0 beside a right pubKeyAuth", ROBUSTNESS, CLIENT, "3.1.5 step 2",
-     "errorCode 0, which is no failure code, and a right pubKeyAuth",
+     "errorCode 0, which is not a failure code, and a right pubKeyAuth",
      "stops, since the field is there (or takes it for no error: lenient)"),
     ("CSSP-ERR-10", "reasons are told apart", MUST, CLIENT, "3.1.5 step 2; [MS-ERREF] 2.3.1",
      "expired, must change, locked out, disabled, logon failure", "five different errors"),

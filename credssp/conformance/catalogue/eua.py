@@ -30,9 +30,9 @@ CATALOGUE.declare(
     ("CSSP-EUA-05", "what follows the result", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 2.2.10.2",
      "HYBRID_EX; the result and the next PDU in one record", "the next PDU is not lost"),
     ("CSSP-EUA-06", "no result without HYBRID_EX", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.10.2", "a good login with HYBRID",
-     "nothing comes behind it"),
+     "nothing comes after it"),
     ("CSSP-EUA-07", "four octets with HYBRID_EX", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
-     "a good login with HYBRID_EX", "00000000 behind authInfo, before anything else"),
+     "a good login with HYBRID_EX", "00000000 after authInfo, before anything else"),
     ("CSSP-EUA-08", "no result after a refusal", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
      "a wrong password with HYBRID_EX", "errorCode or an end; no result"),
     ("CSSP-EUA-09", "who is not authorized is told", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
@@ -46,7 +46,7 @@ SUCCESS, DENIED = b"\0\0\0\0", b"\5\0\0\0"
 
 
 def _result(run: ClientRun, data: bytes) -> ScriptedServer:
-    """Serve a good login with HYBRID_EX and send this behind it."""
+    """Serve a good login with HYBRID_EX and send this after it."""
     served = run.try_serve(rdp=EX)
     if not served.delegated_something:
         raise Skipped(f"no good login with HYBRID_EX: {describe_end(served.end)}")

@@ -56,7 +56,7 @@ CATALOGUE.declare(
      "a right pubKeyAuth of the server with the flag and the key usage of the initiator", "no authInfo"),
     ("CSSP-KRB-37", "a choice of NTLM that nothing protects", SECURITY, CLIENT, "RFC 4178 5",
      "NTLM chosen from a list that begins with Kerberos, and no mechListMIC",
-     "no authInfo: somebody may have changed the list"),
+     "no authInfo: someone may have changed the list"),
 )
 # fmt: on
 
@@ -129,7 +129,7 @@ def _headers(seen: Observation) -> Outcome:
         if not token.sealed or token.flags & SENT_BY_ACCEPTOR != sender:
             return failed(f"flags 0x{token.flags:02X}")
         if before is not None and (token.flags, token.sequence) != (before.flags, before.sequence + 1):
-            return failed(f"flags 0x{token.flags:02X}, number {token.sequence} behind {before.sequence}")
+            return failed(f"flags 0x{token.flags:02X}, number {token.sequence} after {before.sequence}")
     return passed(f"flags 0x{tokens[0].flags:02X}")
 
 

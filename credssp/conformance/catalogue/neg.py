@@ -29,10 +29,10 @@ CATALOGUE.declare(
      "HYBRID_EX is selected, or a failure code; no hang"),
     ("CSSP-NEG-05", "all protocols", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.3.2, 5.4.2.1",
      "requestedProtocols SSL, HYBRID and HYBRID_EX", "HYBRID_EX, or HYBRID without support for it"),
-    ("CSSP-NEG-06", "a protocol that nobody asked for", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 3.2.5.3.2, 5.4.2.1",
+    ("CSSP-NEG-06", "a protocol that was not asked for", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 3.2.5.3.2, 5.4.2.1",
      "selectedProtocol RDSTLS", "the client stops"),
     ("CSSP-NEG-07", "the client repeats the choice inside TLS", MUST, CLIENT,
-     "[MS-RDPBCGR] 2.2.1.3.2, 3.3.5.3.3, 5.4.2.1", "MCS Connect Initial behind a good login",
+     "[MS-RDPBCGR] 2.2.1.3.2, 3.3.5.3.3, 5.4.2.1", "MCS Connect Initial after a good login",
      "serverSelectedProtocol is what was negotiated"),
     ("CSSP-NEG-08", "Restricted Admin without the server", SECURITY, CLIENT, "[MS-RDPBCGR] 2.2.1.1.1, 2.2.1.2.1",
      "the client asks for Restricted Admin, the server does not have it", "the client stops: nothing is delegated"),
@@ -43,7 +43,7 @@ CATALOGUE.declare(
      "RDP_NEG_FAILURE with each code from 1 to 7", "the client stops; distinct errors if visible"),
     ("CSSP-NEG-11", "TLS without a negotiation", ROBUSTNESS, SERVER, "[MS-RDPBCGR] 5.4.2.2",
      "ClientHello in place of the Connection Request", "works (the direct approach), or is refused"),
-    ("CSSP-NEG-12", "frames that are none", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.3.1",
+    ("CSSP-NEG-12", "malformed frames", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.3.1",
      "HTTP; a TPKT of 3 octets; an X.224 length that does not fit", "closed; no crash"),
     ("CSSP-NEG-13", "a server that knows no CredSSP", SECURITY, CLIENT, "[MS-RDPBCGR] 3.2.5.3.2",
      "a Connection Confirm without a response, and one that selects standard RDP security",
@@ -147,9 +147,9 @@ def _unasked(run: ClientRun) -> Outcome:
 @CATALOGUE.observe("CSSP-NEG-07")
 def _core_data(seen: Observation) -> Outcome:
     data = seen.login.client_application
-    # CS_CORE is the first block behind the H.221 key of the GCC Conference Create Request.
+    # CS_CORE is the first block after the H.221 key of the GCC Conference Create Request.
     at = data.find(b"\x01\xc0", data.find(b"Duca") + 4) if b"Duca" in data else -1
-    # TS_UD_CS_CORE: serverSelectedProtocol is the last of the optional fields, 212 octets behind the header's start.
+    # TS_UD_CS_CORE: serverSelectedProtocol is the last of the optional fields, 212 octets after the header's start.
     if at < 0 or int.from_bytes(data[at + 2 : at + 4], "little") < 216 or len(data) < at + 216:
         raise Skipped("no Client Core Data in this exchange")
     told = int.from_bytes(data[at + 212 : at + 216], "little")

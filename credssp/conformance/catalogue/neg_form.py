@@ -17,8 +17,8 @@ from credssp.tls.settings import ClientTLS
 
 # fmt: off
 CATALOGUE.declare(
-    ("CSSP-NEG-15", "the connection ends behind RDP_NEG_FAILURE", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.3.2",
-     "requestedProtocols SSL to a server that demands CredSSP", "the connection is closed behind the failure"),
+    ("CSSP-NEG-15", "the connection ends after RDP_NEG_FAILURE", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.3.2",
+     "requestedProtocols SSL to a server that demands CredSSP", "the connection is closed after the failure"),
     ("CSSP-NEG-16", "the form of the Connection Request", MUST, CLIENT, "[MS-RDPBCGR] 2.2.1.1, 3.2.5.3.1",
      "the Connection Request",
      "class 0, both references 0, lengths that fit, a cookie or a routing token, correlation info with its flag"),
@@ -28,7 +28,7 @@ CATALOGUE.declare(
      "a Connection Request with both, which a client must not send", "as without: HYBRID is selected"),
     ("CSSP-NEG-19", "the reserved flag of RDP_NEG_RSP", SHOULD, CLIENT, "[MS-RDPBCGR] 2.2.1.2.1",
      "flags with NEGRSP_FLAG_RESERVED (4)", "ignored: the login completes"),
-    ("CSSP-NEG-20", "a Connection Confirm that is none", SHOULD, CLIENT, "[MS-RDPBCGR] 3.2.5.3.2",
+    ("CSSP-NEG-20", "a malformed Connection Confirm", SHOULD, CLIENT, "[MS-RDPBCGR] 3.2.5.3.2",
      "negotiation data of type 9; an X.224 length beyond the TPKT frame", "the client stops"),
     ("CSSP-NEG-21", "the direct approach confirms CredSSP inside", MUST, SERVER, "[MS-RDPBCGR] 5.4.2.2",
      "TLS and CredSSP first; then a Connection Request with HYBRID, and one with SSL alone",

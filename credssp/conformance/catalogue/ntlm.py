@@ -34,8 +34,8 @@ from credssp.spnego import NegTokenResp
 CATALOGUE.declare(
     ("CSSP-SPNEGO-15", "a MIC of AUTHENTICATE that does not verify", SECURITY, SERVER, "[MS-NLMP] 3.2.5.1.2",
      "MsvAvFlags says there is a MIC, and it is wrong", "refused"),
-    ("CSSP-SPNEGO-16", "octets behind MsvAvEOL", ROBUSTNESS, SERVER, "[MS-NLMP] 2.2.2.1, 3.3.2",
-     "an NTLMv2 response with no and with 12 octets behind MsvAvEOL", "taken: the proof covers octets as sent"),
+    ("CSSP-SPNEGO-16", "octets after MsvAvEOL", ROBUSTNESS, SERVER, "[MS-NLMP] 2.2.2.1, 3.3.2",
+     "an NTLMv2 response with no and with 12 octets after MsvAvEOL", "taken: the proof covers octets as sent"),
     ("CSSP-SPNEGO-17", "sizes of NEGOTIATE", ROBUSTNESS, SERVER, "[MS-NLMP] 2.2.1.1",
      "NEGOTIATE of 32, 40 and 42 octets", "taken"),
     ("CSSP-SPNEGO-18", "the client names its target", SHOULD, CLIENT, "3.1.1 <23>; [MS-NLMP] 3.1.5.1.2",
@@ -308,7 +308,7 @@ logins(
     (
         "CSSP-SPNEGO-16",
         ServerRun.taken,
-        *(Try(f"{len(tail)} octets behind MsvAvEOL", ntlm={"tail": tail}) for tail in (b"", bytes(12))),
+        *(Try(f"{len(tail)} octets after MsvAvEOL", ntlm={"tail": tail}) for tail in (b"", bytes(12))),
     ),
     (
         "CSSP-SPNEGO-17",

@@ -35,7 +35,7 @@ CATALOGUE.declare(
      "a second connection with the session of a good first login", "a full handshake"),
     ("CSSP-TLS-03", "TLS 1.2 and 1.3", ROBUSTNESS, BOTH, "3.1.5 step 1; [MS-RDPBCGR] 5.4.5",
      "good logins in TLS 1.2 alone and in TLS 1.3 alone", "both complete"),
-    ("CSSP-TLS-04", "session tickets are no data", ROBUSTNESS, CLIENT, "RFC 8446 4.6.1",
+    ("CSSP-TLS-04", "session tickets are not data", ROBUSTNESS, CLIENT, "RFC 8446 4.6.1",
      "TLS 1.3 with session tickets in front of the first answer", "completes"),
     ("CSSP-TLS-05", "TLS 1.0 and 1.1 are refused", MUST, BOTH, "RFC 8996 4, 5",
      "a peer that knows TLS 1.0 only, and one that knows 1.1", "refused"),

@@ -26,19 +26,19 @@ Expect: TypeAlias = Literal["refuse", "refuse or lenient", "either"]
 CATALOGUE.declare(
     ("CSSP-TSREQ-01", "messages are DER with the shortest lengths", MUST, BOTH, "2.2; X.690 8.3.2, 10.1",
      "a good login", "every length and INTEGER of the peer's messages in its shortest form"),
-    ("CSSP-TSREQ-02", "members stand in the order of their tags, each once", MUST, BOTH, "2.2.1; X.690 8.9",
+    ("CSSP-TSREQ-02", "members are in the order of their tags, each once", MUST, BOTH, "2.2.1; X.690 8.9",
      "a good login", "tags [0] to [5] ascending, each at most once, none unknown"),
     ("CSSP-TSREQ-03", "version is mandatory", MUST, BOTH, "2.2.1", "a TSRequest without version",
      "refused; no further token"),
     ("CSSP-TSREQ-04", "members out of order do not confuse", ROBUSTNESS, BOTH, "2.2.1; X.690 8.9",
-     "version behind negoTokens", "refused or read rightly; no hang"),
+     "version after negoTokens", "refused or read rightly; no hang"),
     ("CSSP-TSREQ-05", "a version with a leading zero is not misread", ROBUSTNESS, BOTH, "X.690 8.3.2",
      "version as 02 02 00 06", "refused, or read as 6"),
     ("CSSP-TSREQ-06", "an outer length that is not the shortest", ROBUSTNESS, BOTH, "X.690 10.1",
      "outer length in the form 82 hh ll where fewer octets do", "refused or read; no hang"),
     ("CSSP-TSREQ-07", "outer lengths of three and four octets", ROBUSTNESS, BOTH, "X.690 8.1.3.5",
      "outer length in the form 84 with four octets", "refused or read; no hang"),
-    ("CSSP-TSREQ-08", "indefinite lengths are no DER", ROBUSTNESS, BOTH, "2.2; X.690 10.1",
+    ("CSSP-TSREQ-08", "indefinite lengths are not DER", ROBUSTNESS, BOTH, "2.2; X.690 10.1",
      "outer length in indefinite form", "refused (a receiver that takes it is lenient)"),
     ("CSSP-TSREQ-09", "unknown members of later versions", ROBUSTNESS, BOTH, "2.2.1", "a member [6] at the end",
      "passed over, or refused; no hang"),
@@ -49,8 +49,8 @@ CATALOGUE.declare(
      "two elements in negoTokens, the second garbage", "the first is used, or the message refused"),
     ("CSSP-TSREQ-13", "an empty negoTokens", ROBUSTNESS, BOTH, "2.2.1.1", "negoTokens without an element", "refused"),
     ("CSSP-TSREQ-14", "an empty negoToken", ROBUSTNESS, BOTH, "2.2.1.1", "a negoToken of no octets", "refused"),
-    ("CSSP-TSREQ-15", "octets behind a TSRequest", ROBUSTNESS, BOTH, "2.2.1",
-     "two octets of garbage behind the TSRequest in the same record", "refused promptly (or ignored: lenient)"),
+    ("CSSP-TSREQ-15", "octets after a TSRequest", ROBUSTNESS, BOTH, "2.2.1",
+     "two octets of garbage after the TSRequest in the same record", "refused promptly (or ignored: lenient)"),
     ("CSSP-TSREQ-16", "something else than a TSRequest", ROBUSTNESS, BOTH, "2.2.1 <8>", "GET / HTTP/1.0 inside TLS",
      "the connection is closed"),
     ("CSSP-TSREQ-17", "a TSRequest in many records", ROBUSTNESS, BOTH, "2.2.1 <8>", "one octet in each TLS record",
@@ -90,7 +90,7 @@ def _member_order(seen: Observation) -> Outcome:
     for data in octets:
         tags = mutate.member_tags(data)
         if tags is None:
-            return failed("a message is no SEQUENCE of tagged members")
+            return failed("a message is not a SEQUENCE of tagged members")
         if tags != sorted(set(tags)):
             return failed(f"tags in the order {', '.join(f'{tag:02X}' for tag in tags)}")
         if tags[0] != 0xA0 or tags[-1] > 0xA5:
@@ -118,7 +118,7 @@ def _client_sizes(run: ClientRun) -> Outcome:
         )
         if not served.answers:
             return (
-                run.stopped_early(served, "x") if served.crash else failed(f"{extra} octets behind CHALLENGE: stopped")
+                run.stopped_early(served, "x") if served.crash else failed(f"{extra} octets after CHALLENGE: stopped")
             )
     return passed()
 

@@ -33,7 +33,7 @@ CATALOGUE.declare(
     ("CSSP-WINRM-05", "the form of encrypted messages", MUST, BOTH, "[MS-WSMV] 2.2.9.1.3.1",
      "an encrypted message after a good login", "multipart/encrypted with the protocol and boundary of [MS-WSMV]"),
     ("CSSP-WINRM-06", "the trailer length in front of the records", MUST, BOTH, "[MS-WSMV] 2.2.9.1.3.1.2.2",
-     "an encrypted message after a good login", "four octets, little-endian: what stands behind the ciphertext"),
+     "an encrypted message after a good login", "four octets, little-endian: the size of what follows the ciphertext"),
     ("CSSP-WINRM-07", "messages above 16384 octets", MUST, BOTH, "[MS-WSMV] 2.2.9.1.3.2", "a message of 40000 octets",
      "multipart/x-multi-encrypted, several pairs; the server takes it"),
     ("CSSP-WINRM-08", "a Length that lies", ROBUSTNESS, BOTH, "[MS-WSMV] 2.2.9.1.3.1.2.1",
@@ -46,7 +46,7 @@ CATALOGUE.declare(
      "a client whose policy names no server", "no authInfo"),
     ("CSSP-WINRM-12", "messages in clear text", MUST, SERVER, "[MS-WSMV] 3.1.4.1.29.1 AllowUnencrypted",
      "SOAP that is not encrypted, over http, after a good login", "refused (skipped over https)"),
-    ("CSSP-WINRM-13", "tokens that are none", ROBUSTNESS, SERVER, "[MS-WSMV] 2.2.9.1.3.1",
+    ("CSSP-WINRM-13", "malformed tokens", ROBUSTNESS, SERVER, "[MS-WSMV] 2.2.9.1.3.1",
      "no base64; base64 of no TLS record; an empty token", "refused, never 2xx or 5xx"),
     ("CSSP-WINRM-14", "a wrong password is never 2xx", SECURITY, SERVER, "[MS-WSMV] 3.1.4.1.28",
      "a wrong password, then a message in clear text on the same connection", "401 or another refusal for both"),
@@ -119,9 +119,9 @@ def _records(run: ClientRun) -> Outcome:
         if scheme != "CredSSP":
             return failed(f"scheme {scheme}")
         if request.token[:1] not in (b"\x14", b"\x15", b"\x16", b"\x17"):
-            return failed("a token that is no TLS record")
+            return failed("a token that is not a TLS record")
     hello = requests[0].token
-    return passed() if hello[0] == 0x16 and hello[5] == 1 else failed("the first token is no ClientHello")
+    return passed() if hello[0] == 0x16 and hello[5] == 1 else failed("the first token is not a ClientHello")
 
 
 def _link(connection: Connection) -> HttpServerLink:
@@ -207,7 +207,7 @@ def _client_body(run: ClientRun) -> Outcome:
 
 
 def client_message(run: ClientRun, mark: bytes) -> tuple[HttpRequest, Protector]:
-    """Serve a login and return the encrypted message behind it."""
+    """Serve a login and return the encrypted message after it."""
     served = run.try_serve(Setup(large_message=bool(mark)))
     link = _link(served.connection)
     if not served.delegated_something:

@@ -16,7 +16,7 @@ CATALOGUE.declare(
      "no Authorization: the server offers CredSSP first"),
     ("CSSP-WINRM-17", "the metadata of encrypted messages", MUST, BOTH, "[MS-WSMV] 2.2.9.1.3.1.2.1",
      "an encrypted message after a good login",
-     "Content-Type and OriginalContent behind a tab; application/soap+xml, UTF-8 or UTF-16, and Length"),
+     "Content-Type and OriginalContent, each after a tab; application/soap+xml, UTF-8 or UTF-16, and Length"),
 )
 # fmt: on
 
