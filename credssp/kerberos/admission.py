@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from credssp.errors import AuthenticationError, DecodeError, RemoteProtocolError
+from credssp.errors import AuthenticationError, CredSSPError, DecodeError, RemoteProtocolError
 from credssp.identity import Identity
 from credssp.kerberos import crypto
 from credssp.kerberos.ap import (
@@ -267,7 +267,7 @@ def _check_bindings(received: bytes, application_data: bytes) -> None:
 def _open_forwarded(message: bytes, keys: Sequence[EncryptionKey], ticket: EncTicketPart) -> Secret[bytes]:
     """Open a KRB-CRED, check that libkrb5 finds in it what it takes for granted, and return it readable."""
     cred = KrbCred.decode(message)
-    problem: AuthenticationError | RemoteProtocolError | None = None
+    problem: CredSSPError = failure("there is no key to open the KRB-CRED with", SecurityStatus.SEC_E_NO_KERB_KEY)
     for key in keys:
         try:
             plain = _open("the KRB-CRED", cred.enc_part, key, KeyUsage.KRB_CRED)
@@ -275,7 +275,6 @@ def _open_forwarded(message: bytes, keys: Sequence[EncryptionKey], ticket: EncTi
         except (AuthenticationError, RemoteProtocolError) as error:
             problem = error
     else:
-        assert problem is not None  # noqa: S101  # there is a key
         raise problem
     part = EncKrbCredPart.decode(plain)
     check_own_tickets(cred, part, ticket)
