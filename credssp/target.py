@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from dataclasses import dataclass
 
@@ -49,8 +50,13 @@ class Target:
     @property
     def is_address(self) -> bool:
         """Whether the host is given by its IP address, for which no Kerberos principal exists."""
-        try:
-            ipaddress.ip_address(self.host)
-        except ValueError:
-            return False
-        return True
+        return _is_address(self.host)
+
+
+@functools.lru_cache(maxsize=128)
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

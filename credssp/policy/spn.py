@@ -13,6 +13,7 @@ No source describes the matcher inside Windows. Our choices, none of them confir
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, field
 from typing import Final
@@ -76,6 +77,7 @@ class SPNPattern:
         return self.text
 
 
+@functools.lru_cache(maxsize=128)
 def clean_target(target: str | None) -> str | None:
     """Return the target as it is compared, without the blanks around it; None if it cannot name a server.
 
@@ -87,6 +89,7 @@ def clean_target(target: str | None) -> str | None:
     return name if name and _is_plain_text(name) else None
 
 
+@functools.lru_cache(maxsize=128)  # the same name is looked for in several lists, twice in every login
 def fold_target(target: str | None) -> str | None:
     """Return the target in the form that `SPNPattern.means` takes; None if it cannot name a server."""
     name = clean_target(target)
