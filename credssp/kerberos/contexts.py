@@ -356,8 +356,11 @@ class KerberosAcceptor(_KerberosContext):
 
 
 def _identity_by_sspi(context: spnego.ContextProxy) -> Identity:
-    """Return who SSPI says logged on; Windows has judged the ticket itself."""
+    """Return who SSPI says logged on, as ``DOMAIN\\user`` or ``user@REALM``; Windows has judged the ticket itself."""
     principal = pyspnego.call("asking for the Kerberos principal", lambda: context.client_principal) or ""
-    name, _, realm = principal.rpartition("@")
-    user, domain = (name, realm) if name else (realm, "")
+    domain, backslash, user = principal.partition("\\")
+    if not backslash:
+        user, _, domain = principal.rpartition("@") if "@" in principal else (principal, "", "")
+    if not user or not principal.isprintable():
+        raise failure("SSPI names no user for the client", SecurityStatus.SEC_E_LOGON_DENIED)
     return Identity(username=user, domain=domain, mechanism="kerberos", sent_username=user, sent_domain=domain)

@@ -112,14 +112,19 @@ def decrypt(etype: int, key: Secret[bytes], usage: int, data: bytes) -> bytes:
 
 def _rc4_decrypt(key: bytes, usage: int, data: bytes) -> bytes:
     """Open what RC4 encrypted (RFC 4757 4); the usages of `KeyUsage` that are opened here are not translated there."""
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4
 
     mac, cipher = data[:_RC4_MAC], data[_RC4_MAC:]
     if len(cipher) < _RC4_CONFOUNDER or len(key) != 16:
         raise _bad("shorter than its checksum, or a key of another type")
-    base = hmac.digest(key, usage.to_bytes(4, "little"), "md5")
-    plain = Cipher(ARC4(hmac.digest(base, mac, "md5")), None).decryptor().update(cipher)
-    if not hmac.compare_digest(mac, hmac.digest(base, plain, "md5")):
+    try:
+        base = hmac.digest(key, usage.to_bytes(4, "little"), "md5")
+        plain = Cipher(ARC4(hmac.digest(base, mac, "md5")), None).decryptor().update(cipher)
+        right = hmac.compare_digest(mac, hmac.digest(base, plain, "md5"))
+    except (ValueError, UnsupportedAlgorithm):
+        raise _bad("OpenSSL has no RC4 or MD5 here") from None
+    if not right:
         raise _bad("the checksum does not match: another key, or somebody changed it")
     return plain[_RC4_CONFOUNDER:]
 

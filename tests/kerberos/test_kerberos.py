@@ -216,6 +216,33 @@ def test_windows_acceptor_takes_the_key_of_its_account(gss, monkeypatch, name):
 
 
 @pytest.mark.parametrize(
+    ("principal", "identity"),
+    [
+        ("alice@LAB.TEST", ("alice", "LAB.TEST")),
+        ("LAB\\alice", ("alice", "LAB")),
+        ("alice", ("alice", "")),
+        ("", None),
+        (None, None),
+        ("@LAB.TEST", None),
+        ("LAB\\", None),
+        ("ali\0ce@LAB.TEST", None),
+    ],
+)
+def test_windows_says_who_logged_on(gss, monkeypatch, principal, identity):
+    monkeypatch.setattr(pyspnego.sys, "platform", "win32")
+    gss.server = ScriptedKerberos([b"AP-REP"], "acceptor", principal=principal)
+    server = KerberosAcceptor()
+    if identity is None:
+        with pytest.raises(AuthenticationError, match="names no user") as caught:
+            server.step(b"AP-REQ")
+        assert caught.value.error_code == NTStatus.STATUS_LOGON_FAILURE
+        assert not server.complete
+        return
+    server.step(b"AP-REQ")
+    assert (server.identity.username, server.identity.domain) == identity
+
+
+@pytest.mark.parametrize(
     ("offset", "status", "told"),
     [
         (35, "SEC_E_WRONG_PRINCIPAL", 0xC000006D),
