@@ -9,8 +9,8 @@ from credssp import binding
 from credssp.conformance.connection import Connection, End
 from credssp.conformance.links import Link
 from credssp.conformance.observation import Observation
-from credssp.conformance.rule import Evidence, Outcome, Skipped, Verdict, failed, lenient, passed
-from credssp.conformance.run import describe_end, judge_refusal
+from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
+from credssp.conformance.run import Run, describe_end, judge_refusal
 from credssp.conformance.scripted_server import ScriptedServer, ServerScript, certificate_of
 from credssp.conformance.setup import ClientTarget, RdpAnswer, Setup
 from credssp.protocol_version import HIGHEST_VERSION
@@ -23,35 +23,21 @@ KnownLogins: TypeAlias = dict[tuple[int, Setup], ScriptedServer]
 """Good logins of a client, by version and set-up."""
 
 
-class ClientRun:
+class ClientRun(Run):
     """Serves a client; one for each case.
 
     Attributes:
         target: the client.
-        last: the last connection.
     """
 
     def __init__(self, target: ClientTarget, known: KnownLogins) -> None:
+        super().__init__()
         self.target = target
-        self.last: Connection | None = None
         self._known = known
-        self._open: list[Link] = []
-
-    @property
-    def evidence(self) -> tuple[Evidence, ...]:
-        """What went over in the last connection."""
-        return tuple(self.last.evidence) if self.last is not None else ()
-
-    def close(self) -> None:
-        """Close all connections."""
-        for link in self._open:
-            link.close()
 
     def start(self, setup: Setup | None = None, rdp: RdpAnswer | None = None) -> Link:
         """Let the client begin a login."""
-        link = self.target.start(setup or Setup(), rdp or RdpAnswer())
-        self._open.append(link)
-        return link
+        return self._keep(self.target.start(setup or Setup(), rdp or RdpAnswer()))
 
     def connect(self, setup: Setup | None = None, script: ServerScript | None = None) -> Connection:
         """Let the client begin a login, and put TLS on it; the handshake is still to be done."""

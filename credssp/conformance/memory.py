@@ -10,7 +10,7 @@ from credssp.conformance.kerberos import TicketSource
 from credssp.conformance.links import Link, MemoryLink, MemoryPeer
 from credssp.conformance.rule import Skipped
 from credssp.conformance.setup import RdpAnswer, Setup
-from credssp.conformance.x224 import answer_request, request_tls, take_request
+from credssp.conformance.x224 import answer_request, request_tls, take_frame
 from credssp.exchange.account import LogonAccount
 from credssp.kerberos.tickets import ServiceKey
 
@@ -89,7 +89,7 @@ class MemoryClientTarget:
         """Start a login."""
         link = MemoryLink(self.make(setup))
         if self.rdp:
-            self._requests[id(link)] = take_request(link, self.timeout)
+            self._requests[id(link)] = take_frame(link, self.timeout)
             answer_request(link, answer)
         elif answer != RdpAnswer():
             raise Skipped("this client has no RDP negotiation")

@@ -14,7 +14,7 @@ from credssp.conformance.links import Link, SocketLink
 from credssp.conformance.program import Program, ProgramLink, ProgramRequests, without_proxies
 from credssp.conformance.rule import Skipped
 from credssp.conformance.setup import VARIANTS, RdpAnswer, Setup
-from credssp.conformance.x224 import answer_request, request_tls, take_request
+from credssp.conformance.x224 import answer_request, request_tls, take_frame
 from credssp.errors import LocalProtocolError, RemoteProtocolError
 from credssp.exchange.account import LogonAccount
 from credssp.kerberos.tickets import ServiceKey
@@ -151,7 +151,7 @@ class CommandTarget:
         try:
             link.settle(self.timeout)
             link.stop_listening()
-            self._requests[id(link)] = take_request(link, self.timeout)
+            self._requests[id(link)] = take_frame(link, self.timeout)
             answer_request(link, answer)
         except BaseException:  # an interrupt as well: nothing of ours may stay behind
             link.close()

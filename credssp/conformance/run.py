@@ -18,7 +18,7 @@ from credssp.protocol_version import HIGHEST_VERSION
 from credssp.tls.channel import TLSChannel, TLSSession
 from credssp.tls.settings import ClientTLS, client_context
 
-__all__ = ["KnownLogins", "ServerRun", "describe_end", "judge_refusal"]
+__all__ = ["KnownLogins", "Run", "ServerRun", "describe_end", "judge_refusal"]
 
 KnownLogins: TypeAlias = dict[tuple[WireForm, int, Setup], ScriptedClient]
 """Good logins at a server, by form, version and set-up."""
@@ -48,19 +48,16 @@ def judge_refusal(reply: Reply | None, crash: str, *, accepted: Outcome) -> Outc
     return accepted if reply.end is End.MESSAGE else passed(str(reply))
 
 
-class ServerRun:
-    """Logs on to a server; one for each case.
+class Run:
+    """The connections of one case.
 
     Attributes:
-        target: the server.
-        evidence: what went over in the last connection.
+        last: the last connection.
     """
 
-    def __init__(self, target: ServerTarget, known: KnownLogins) -> None:
-        self.target = target
-        self._known = known
-        self._open: list[Link] = []
+    def __init__(self) -> None:
         self.last: Connection | None = None
+        self._open: list[Link] = []
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
@@ -71,6 +68,23 @@ class ServerRun:
         """Close all connections."""
         for link in self._open:
             link.close()
+
+    def _keep(self, link: Link) -> Link:
+        self._open.append(link)
+        return link
+
+
+class ServerRun(Run):
+    """Logs on to a server; one for each case.
+
+    Attributes:
+        target: the server.
+    """
+
+    def __init__(self, target: ServerTarget, known: KnownLogins) -> None:
+        super().__init__()
+        self.target = target
+        self._known = known
 
     # Connections
 
@@ -96,10 +110,6 @@ class ServerRun:
         )
         self.last = Connection(link, channel, side="client", timeout=self.target.timeout)
         return self.last
-
-    def _keep(self, link: Link) -> Link:
-        self._open.append(link)
-        return link
 
     # Logins
 

@@ -112,7 +112,7 @@ def _malformed() -> list[dict[str, Any]]:
     same, neither = _fields(message), None
     cases: tuple[tuple[str, str, bytes, str, dict[str, Any] | None], ...] = (
         ("CSSP-TSREQ-03", "no version", mutate.sequence(members[1:]), "refuse", neither),
-        ("CSSP-TSREQ-04", "version behind negoTokens", mutate.sequence([members[1], members[0]]), "either", same),
+        ("CSSP-TSREQ-04", "version after negoTokens", mutate.sequence([members[1], members[0]]), "either", same),
         ("CSSP-TSREQ-05", "version as 02 02 00 06", mutate.two_octet_version(message), "either", same),
         ("CSSP-TSREQ-06", "outer length as 82 hh ll", mutate.long_outer_length(message, 2), "either", same),
         ("CSSP-TSREQ-07", "outer length as 84 and four octets", mutate.long_outer_length(message, 4), "either", same),
@@ -122,7 +122,7 @@ def _malformed() -> list[dict[str, Any]]:
         ("CSSP-TSREQ-11", "negoTokens twice", mutate.sequence([*members, other[1]]), "refuse", neither),
         ("CSSP-TSREQ-13", "negoTokens without an element", TSRequest(6, nego_tokens=()).encode(), "refuse", neither),
         ("CSSP-TSREQ-14", "a negoToken of no octets", TSRequest(6, nego_tokens=(b"",)).encode(), "refuse", neither),
-        ("CSSP-TSREQ-15", "two octets behind the message", message.encode() + b"zz", "refuse", neither),
+        ("CSSP-TSREQ-15", "two octets after the message", message.encode() + b"zz", "refuse", neither),
         ("CSSP-TSREQ-16", "a line of HTTP", b"GET / HTTP/1.0\r\n\r\n", "refuse", neither),
         ("CSSP-TSREQ-19", "ten octets short", message.encode()[:-10], "refuse", neither),
         (

@@ -11,7 +11,7 @@ from credssp.errors import RemoteProtocolError
 from credssp.rdp.negotiation import NegotiationRequest, NegotiationResponse, Protocol, RequestFlags, ResponseFlags
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
 
-__all__ = ["answer_request", "ask", "request_tls", "take_frame", "take_request"]
+__all__ = ["answer_request", "ask", "request_tls", "take_frame"]
 
 
 def take_frame(link: Link, timeout: float) -> bytes:
@@ -60,11 +60,6 @@ def request_tls(link: Link, protocols: int, timeout: float) -> Protocol:
     else:
         told = "without a negotiation response" if chosen is None else chosen.summary
     raise Skipped(f"the server selects no CredSSP: it answered {told}")
-
-
-def take_request(link: Link, timeout: float) -> bytes:
-    """Read the client's Connection Request."""
-    return take_frame(link, timeout)
 
 
 def answer_request(link: Link, rdp: RdpAnswer) -> None:

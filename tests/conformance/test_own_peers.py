@@ -24,7 +24,7 @@ from credssp.conformance.result import Report
 from credssp.conformance.rule import Level, Verdict
 from credssp.conformance.runner import SUITE_FAILED, check_client, check_exchanges, check_server, exchanges_in
 from credssp.conformance.setup import RdpAnswer, Setup
-from credssp.conformance.x224 import answer_request, take_request
+from credssp.conformance.x224 import answer_request, take_frame
 from credssp.drivers.handshake import Timeouts
 from credssp.drivers.rdp_service import ServerLimits
 from credssp.rdp import connect, serve
@@ -84,7 +84,7 @@ class ThreadedClient:
             thread = threading.Thread(target=self._log_on, args=(listener.getsockname()[1],), daemon=True)
             thread.start()
             link = SocketLink(listener.accept()[0])
-        take_request(link, self.timeout)
+        take_frame(link, self.timeout)
         answer_request(link, front)
         return link
 
