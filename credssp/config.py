@@ -24,12 +24,14 @@ from credssp.credentials import (
     DelegatedCredentials,
     LogonCredentials,
     PasswordCredentials,
+    check_name,
 )
 from credssp.errors import LocalProtocolError
 from credssp.mechanism import MAX_LEGS
 from credssp.mechanism_name import MechanismChoice, MechanismName
 from credssp.protocol_version import HIGHEST_VERSION, LOWEST_VERSION
 from credssp.status import SecurityStatus
+from credssp.target import Target
 from credssp.wire.tolerant import MAX_MESSAGE_SIZE
 
 if TYPE_CHECKING:
@@ -287,6 +289,11 @@ class ClientConfig(CommonConfig):
             ``HTTP/host`` and asks its policy about ``WSMAN/host``.
         mechanism: ``auto`` as Windows does it (SPNEGO when Kerberos is possible, else bare NTLM), ``negotiate``
             (always SPNEGO), ``ntlm`` (bare) or ``kerberos`` (nothing else).
+        dns_canonicalize: let libkrb5 look the host up in DNS for Kerberos, as krb5.conf says. False asks for a ticket
+            for the very name that the policy and TLS are asked about. With True, DNS answers, which nothing protects,
+            choose the host that the credentials go to (RFC 4120 1.3).
+        short_name_domain: domain that completes a host without a dot, for Kerberos, TLS and policy alike; None for
+            qualify_shortname of krb5.conf where Kerberos may be used, empty for none. (Contexts and what uses them.)
         wire_form: ``kerberos``, with `mechanism` ``kerberos``, sends its tokens without SPNEGO, as rdesktop does.
         carrier: ``stream``, or ``tokens`` where every token travels alone and is answered, as over HTTP: then the last
             flight of the TLS 1.3 handshake is a token of its own, as servers that take whole tokens expect it.
@@ -323,6 +330,8 @@ class ClientConfig(CommonConfig):
     target_name: str | None = None
     policy_target: str | None = None
     mechanism: MechanismChoice = "auto"
+    dns_canonicalize: bool = False
+    short_name_domain: str | None = None
     wire_form: KerberosForm = "spnego"
     carrier: Carrier = "stream"
     delegate: bool = True
@@ -356,8 +365,14 @@ class ClientConfig(CommonConfig):
             raise _wrong(
                 "delegated_credentials", "PasswordCredentials or another kind that can be delegated", delegated
             )
-        if self.target_name is not None and not (isinstance(self.target_name, str) and self.target_name):
-            raise LocalProtocolError("target_name is the SPN of the server, such as TERMSRV/host")
+        for name in ("target_name", "policy_target"):
+            target = getattr(self, name)
+            if target is not None:
+                if not isinstance(target, str) or not target:
+                    raise LocalProtocolError(f"{name} is the SPN of the server, such as TERMSRV/host")
+                object.__setattr__(self, name, str(Target.parse(target)))
+        if isinstance(self.workstation, str):  # else NTLM says so
+            check_name("workstation", self.workstation)
         _check_choice("mechanism", self.mechanism, _CHOICES)
         _check_choice("wire_form", self.wire_form, _FORMS)
         _check_choice("carrier", self.carrier, _CARRIERS)
@@ -510,6 +525,8 @@ class ClientOptions(_Options, total=False):
     target_name: str | None
     policy_target: str | None
     mechanism: MechanismChoice
+    dns_canonicalize: bool
+    short_name_domain: str | None
     wire_form: KerberosForm
     delegate: bool
     delegated_credentials: DelegatedCredentials | None

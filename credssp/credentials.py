@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from credssp.errors import LocalProtocolError
 from credssp.secret import Secret
@@ -27,6 +28,10 @@ __all__ = [
     "RemoteGuardCredentials",
     "SmartCardCredentials",
 ]
+
+
+_CONTROLS: Final = re.compile("[\x00-\x1f\x7f]")
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
 class CredentialSource(enum.Enum):
@@ -54,7 +59,17 @@ def _names(username: object, domain: object) -> tuple[str, str]:
         domain, _, username = username.partition("\\")
     if not username:
         raise LocalProtocolError("username is empty")
+    check_name("username", username)
+    check_name("domain", domain)
     return username, domain
+
+
+def check_name(what: str, name: str) -> None:
+    """Raise LocalProtocolError for a name that no other program would read as it is written."""
+    if _CONTROLS.search(name):
+        raise LocalProtocolError(f"the {what} holds a control character")
+    if _SURROGATES.search(name):
+        raise LocalProtocolError(f"the {what} holds what is not a character in the encoding of this locale")
 
 
 def _box(name: str, value: object) -> Secret[str]:
@@ -75,7 +90,8 @@ class PasswordCredentials:
         domain: NetBIOS or DNS domain, empty for a local account or a UPN.
 
     Raises:
-        LocalProtocolError: an empty user name, a domain in the user name and beside it, or a value of another type.
+        LocalProtocolError: an empty user name, a domain in the user name and beside it, a control character, or a value
+            of another type.
     """
 
     username: str
@@ -83,7 +99,13 @@ class PasswordCredentials:
     domain: str
 
     def __init__(self, username: str, password: str | Secret[str], *, domain: str = "") -> None:
-        self._fill(*_names(username, domain), _box("password", password))
+        username, domain = _names(username, domain)
+        box = _box("password", password)
+        text = box.reveal()
+        # Random passwords of computer accounts hold everything but NUL; half surrogates tell them from those of people.
+        if "\0" in text or (_CONTROLS.search(text) and not _SURROGATES.search(text)):
+            raise LocalProtocolError("the password holds a control character")
+        self._fill(username, domain, box)
 
     def _fill(self, username: str, domain: str, password: Secret[str]) -> None:
         object.__setattr__(self, "username", username)
@@ -156,7 +178,7 @@ class CCacheCredentials:
     principal: str | None = None
 
     def __post_init__(self) -> None:
-        _check_location("credential cache", self.ccache)
+        _check_location("credential cache", self.ccache, self.principal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +194,16 @@ class KeytabCredentials:
     principal: str | None = None
 
     def __post_init__(self) -> None:
-        _check_location("keytab", self.keytab)
+        _check_location("keytab", self.keytab, self.principal)
 
 
-def _check_location(what: str, location: str) -> None:
+def _check_location(what: str, location: str, principal: str | None) -> None:
     # An empty one would stand for the default, which is a thing to ask for and not to slip into.
-    if not isinstance(location, str) or not location or "\0" in location:
+    if not isinstance(location, str) or not location:
         raise LocalProtocolError(f"a {what} is named as TYPE:residual or by the path of a file")
+    check_name(f"name of the {what}", location)
+    if principal is not None:
+        check_name("principal", principal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,14 +1,29 @@
-"""The target's service principal name, taken apart for those who want it in pieces."""
+"""The target's service principal name (SPN), taken apart once: the policy, TLS, NTLM and Kerberos all use the result.
+
+``service/host[:port][/rest]``. A host has one canonical form: small letters, no final dot, an IP address as Python
+writes it. Two names that differ in nothing else are the same server to all who ask.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import ipaddress
+import re
+import string
+import unicodedata
 from dataclasses import dataclass
+from typing import Final
 
 from credssp.errors import LocalProtocolError
 
-__all__ = ["Target"]
+__all__ = ["Target", "split_name"]
+
+# Control characters, lone surrogates, and what separates a realm from a name or quotes that separator.
+_FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff@\\\\]")
+
+# ASCII alone: str.lower() turns U+212A, the Kelvin sign, into k.
+_LOWER: Final = {ord(capital): capital.lower() for capital in string.ascii_uppercase}
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,40 +32,89 @@ class Target:
 
     Attributes:
         service: the service class.
-        name: all the rest; NTLM puts ``service/name`` into MsvAvTargetName as it is.
+        name: everything after the first slash; NTLM puts ``service/name`` into MsvAvTargetName as it is.
     """
 
     service: str
     name: str
 
     @classmethod
+    @functools.lru_cache(maxsize=128)
     def parse(cls, target_name: str) -> Target:
-        """Split at the first slash; a name without any is taken as that of a host.
-
-        ``LDAP/dc.example.test/EXAMPLE.TEST`` keeps everything behind its first slash in `name`.
+        """Split at the first slash and make the host canonical; a name without a slash is that of a host.
 
         Raises:
-            LocalProtocolError: one half is empty, or the name holds a NUL.
+            LocalProtocolError: there is no service or host; the name holds control characters, lone surrogates, ``@``,
+                a backslash, or a character that IDNA takes for an ASCII one; its host has several colons and is not an
+                IP address.
         """
-        service, slash, name = target_name.partition("/")
+        match = _FORBIDDEN.search(target_name)
+        if wrong := match[0] if match else _look_alike(target_name):
+            raise LocalProtocolError(f"a target name must not hold {wrong!r}: write TERMSRV/server.example.test")
+        service, slash, name = target_name.strip(" ").partition("/")
         if not slash:
-            service, name = "host", target_name
-        if not service or not name.strip("/") or "\0" in target_name:
+            service, name = "host", service
+        host, port, rest = split_name(name)
+        if not service or not host:
             raise LocalProtocolError("a target name looks like TERMSRV/server.example.test, or is a host name")
-        return cls(service, name)
+        if ":" in host and not _is_address(host):
+            raise LocalProtocolError(f"the host of the target name {target_name!r} is not an IP address")
+        shown = f"[{host}]:{port}" if port and ":" in host else f"{host}:{port}" if port else host
+        return cls(service, f"{shown}/{rest}" if rest else shown)
+
+    def __str__(self) -> str:
+        return f"{self.service}/{self.name}"
 
     @property
     def host(self) -> str:
         """The host alone, without instance, port or the third part of an SPN."""
-        host = self.name.partition("/")[0]
-        if host.startswith("["):
-            return host[1:].partition("]")[0]
-        return host if host.count(":") > 1 else host.partition(":")[0]
+        return split_name(self.name)[0]
 
     @property
     def is_address(self) -> bool:
         """Whether the host is given by its IP address, for which no Kerberos principal exists."""
         return _is_address(self.host)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the host is a name without a dot, other than ``localhost``."""
+        host = self.host
+        return "." not in host and ":" not in host and host != "localhost"
+
+    def in_domain(self, domain: str) -> Target:
+        """Return the target with its host completed by a domain, if it is a short name and there is a domain."""
+        domain = domain.strip(".").translate(_LOWER)
+        if not domain or not self.is_short:
+            return self
+        host, _, _ = split_name(self.name)
+        return Target(self.service, f"{host}.{domain}{self.name[len(host) :]}")
+
+
+@functools.lru_cache(maxsize=128)
+def split_name(name: str) -> tuple[str, str, str]:
+    """Return canonical host, port or instance, and the rest of ``host[:port][/rest]``; each may be empty.
+
+    An IPv6 address may be in brackets, and has to be where a port follows.
+    """
+    host, _, rest = name.partition("/")
+    port = ""
+    if host.startswith("["):
+        host, _, port = host[1:].partition("]")
+        port = port.removeprefix(":")
+    elif host.count(":") == 1:
+        host, _, port = host.partition(":")
+    # The root of DNS; a host with a second dot at its end does not exist.
+    host = host.translate(_LOWER).rstrip(".")
+    with contextlib.suppress(ValueError):
+        host = str(ipaddress.ip_address(host))
+    return host, port, rest
+
+
+def _look_alike(text: str) -> str:
+    """Return the first character that DNS and TLS take for an ASCII one (IDNA, RFC 3490 3.1 and RFC 3491)."""
+    if text.isascii():
+        return ""
+    return next((c for c in text if c == "\u3002" or (c > "\x7f" and unicodedata.normalize("NFKC", c).isascii())), "")
 
 
 @functools.lru_cache(maxsize=128)

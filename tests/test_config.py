@@ -78,7 +78,17 @@ def test_an_option_is_declared_three_times_at_most(name: str) -> None:
 
 
 def test_types_of_the_layers_above_are_names_for_type_checkers() -> None:
-    below = {"account", "credentials", "errors", "mechanism", "mechanism_name", "protocol_version", "status", "wire"}
+    below = {
+        "account",
+        "credentials",
+        "errors",
+        "mechanism",
+        "mechanism_name",
+        "protocol_version",
+        "status",
+        "target",
+        "wire",
+    }
     tree = ast.parse((ROOT / "config.py").read_text(encoding="utf-8"))
     at_run_time = [node.module for node in tree.body if isinstance(node, ast.ImportFrom) and node.module]
     assert {name.split(".")[1] for name in at_run_time if name.startswith("credssp.")} <= below
@@ -242,6 +252,8 @@ CLIENT_VALUES: dict[str, Any] = {
     "target_name": "TERMSRV/other.lab.test",
     "policy_target": "WSMAN/other.lab.test",
     "mechanism": "kerberos",
+    "dns_canonicalize": True,
+    "short_name_domain": "other.test",
     "wire_form": "kerberos",
     "carrier": "tokens",
     "delegate": False,

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from credssp.credentials import (
+    CCacheCredentials,
     DelegatedCredentials,
+    KeytabCredentials,
     NTHashCredentials,
     PasswordCredentials,
     RemoteGuardCredentials,
@@ -189,3 +191,32 @@ def test_strings_that_end_in_nul_are_received_without_it() -> None:
     received = from_wire(sent)
     assert isinstance(received, PasswordCredentials)
     assert (received.domain, received.username, received.password.reveal()) == ("LAB", "alice", "secret")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\nb", "\x7f"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda name: PasswordCredentials(name, "secret"),
+        lambda name: PasswordCredentials("alice", "secret", domain=name),
+        lambda name: PasswordCredentials("alice", name),
+        lambda name: NTHashCredentials(name, bytes(16)),
+        lambda name: CCacheCredentials(name),
+        lambda name: CCacheCredentials("c", name),
+        lambda name: KeytabCredentials("k", name),
+    ],
+)
+def test_control_characters_are_refused_where_they_are_given(make, name):
+    with pytest.raises(LocalProtocolError, match="control character"):
+        make(name)
+
+
+def test_name_that_the_locale_cannot_write_is_refused_and_says_so():
+    for make in (PasswordCredentials, NTHashCredentials):
+        with pytest.raises(LocalProtocolError, match="encoding of this locale"):
+            make("j\udcfcrgen", "00" * 16)
+
+
+def test_random_password_of_a_computer_is_taken_as_it_is():
+    password = b"\x01\x00\xd8\x00\x41\x00".decode("utf-16-be", "surrogatepass") + "\ud800\x01"
+    assert PasswordCredentials("PC$", password).password.reveal() == password

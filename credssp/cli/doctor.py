@@ -69,7 +69,7 @@ def _target(text: str) -> Target:
     from credssp.target import Target as Service
 
     target = parse_target(text)
-    return Service(_SERVICES.get(target.scheme, "host"), target.host)
+    return Service.parse(f"{_SERVICES.get(target.scheme, 'host')}/{target.host}")
 
 
 def _examine(
@@ -90,7 +90,7 @@ def _examine(
     if realm is not None:
         yield from _clocks(conf, realm, arguments.timeout, asked=arguments.realm is not None)
     if target is not None:
-        yield from kerberos.check_spn(target, conf, _canonical(target))
+        yield from kerberos.check_spn(target, conf)
     if kerberos_missing() is not None:
         yield from _not_looked_at(arguments)
         return
@@ -152,19 +152,6 @@ def _clocks(conf: Krb5Conf, realm: str, timeout: float, *, asked: bool) -> Itera
             yield Finding("clock", Severity.BAD, text, "five minutes are the limit: synchronise both (chrony, w32tm)")
         else:
             yield Finding("clock", Severity.OK, text)
-
-
-def _canonical(target: Target) -> str | None:
-    """Return the name that DNS gives a host, as libkrb5 asks for it."""
-    import socket
-
-    if target.is_address:
-        return None
-    try:
-        found = socket.getaddrinfo(target.host, None, flags=socket.AI_CANONNAME)
-    except (OSError, UnicodeError):
-        return None
-    return found[0][3] or None
 
 
 def _ticket_for(target: Target, tickets: CCacheCredentials | None) -> Finding:

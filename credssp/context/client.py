@@ -13,8 +13,11 @@ from credssp.credentials import LogonCredentials
 from credssp.engine.client import ClientEngine
 from credssp.engine.events import Authenticated, Event
 from credssp.errors import LocalProtocolError
+from credssp.kerberos import krb5_conf
+from credssp.kerberos.contexts import kerberos_obstacle
 from credssp.policy.configured import delegation_policy, lowest_version
 from credssp.server_authentication import ServerAuthentication
+from credssp.target import Target
 from credssp.tls.certificate import ServerCertificate
 from credssp.tls.certificate_request import CertificateRequest
 from credssp.tls.channel import TLSChannel, TLSSession
@@ -55,13 +58,14 @@ class ClientContext(Context):
         Raises:
             LocalProtocolError, TypeError: arguments that make no sense.
         """
-        self.config = config = client_config("ClientContext", ContextOptions, config, options, credentials)
+        config = client_config("ClientContext", ContextOptions, config, options, credentials)
+        self.config = config = _with_full_names(config)
         self.target_name = config.target_name or ""
         # Looked at now, so that what makes no sense shows here and not in the middle of a login.
         delegation_policy(config)
         lowest_version(config)
         self._tls = config.tls or _TLS
-        self._host = self._tls.server_hostname or _host(self.target_name)
+        self._host = self._tls.server_hostname or (Target.parse(self.target_name).host if self.target_name else "")
         super().__init__(
             TLSChannel(
                 client_context(self._tls),
@@ -138,11 +142,20 @@ class ClientContext(Context):
         return self._channel.session if self.complete and self._tls.resumption else None
 
 
-def _host(target_name: str) -> str:
-    """Return the host part of an SPN ``class/host[:port][/name]``."""
-    parts = target_name.split("/")
-    host = parts[1] if len(parts) > 1 else parts[0]
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    name, _, port = host.rpartition(":")
-    return name if name and port.isdigit() and ":" not in name else host
+def _with_full_names(config: ClientConfig) -> ClientConfig:
+    """Complete short host names, before anything is asked about them."""
+    domain = config.short_name_domain
+    if config.target_name is None or domain == "":
+        return config
+    target, policy_target = Target.parse(config.target_name), config.policy_target
+    if not target.is_short:
+        return config
+    if domain is None:
+        if config.mechanism == "ntlm" or kerberos_obstacle(config.credentials, target) is not None:
+            return config
+        domain = krb5_conf.load().libdefaults.get("qualify_shortname", "")
+    return replace(
+        config,
+        target_name=str(target.in_domain(domain)),
+        policy_target=policy_target and str(Target.parse(policy_target).in_domain(domain)),
+    )

@@ -60,7 +60,13 @@ def create_initiator(
     config = client_config("create_initiator", ClientOptions, config, options, credentials)
     credentials, mechanism, channel_bindings = config.credentials, config.mechanism, config.channel_bindings
     target = Target.parse(config.target_name or _UNSPECIFIED)
-    make_kerberos = functools.partial(KerberosInitiator, credentials, target, channel_bindings=channel_bindings)
+    make_kerberos = functools.partial(
+        KerberosInitiator,
+        credentials,
+        target,
+        channel_bindings=channel_bindings,
+        dns_canonicalize=config.dns_canonicalize,
+    )
     if config.wire_form == "kerberos":
         return make_kerberos()
     kerberos = Candidate("kerberos", OID.KERBEROS, make_kerberos)

@@ -17,6 +17,7 @@ __all__ = ["check_configuration", "check_keytab", "check_libraries", "check_spn"
 
 _AREA: Final = "kerberos"
 _OLD_TYPES: Final = {1: "DES", 3: "DES", 16: "3DES", 23: "RC4", 24: "RC4"}
+_FALSE: Final = ("false", "f", "no", "n", "off", "0")
 _FORWARDABLE: Final = 1 << 1  # krb5.TicketFlags.forwardable
 
 
@@ -78,6 +79,14 @@ def check_configuration(conf: Krb5Conf) -> list[Finding]:
                     f"name one in [realms]: {realm} = {{ kdc = dc.example.com }}, or set dns_lookup_kdc = true",
                 )
             )
+    if conf.libdefaults.get("dns_canonicalize_hostname", "true").lower() not in _FALSE:
+        findings.append(
+            _note(
+                "the configuration lets DNS choose the host of a ticket, so that forged DNS leads programs elsewhere "
+                "(this library only with dns_canonicalize)",
+                "set dns_canonicalize_hostname = false and rdns = false in [libdefaults]",
+            )
+        )
     return findings
 
 
@@ -150,14 +159,8 @@ def _entries(keytab: str) -> list[tuple[str, int, int]]:
     return [(str(entry.principal), entry.kvno, entry.key.enctype) for entry in source]
 
 
-def check_spn(target: Target, conf: Krb5Conf, canonical: str | None) -> list[Finding]:
-    """Say which service principal a ticket will be asked for.
-
-    Args:
-        target: the server.
-        conf: krb5.conf.
-        canonical: the name that DNS gives for the host, or None where it gives none.
-    """
+def check_spn(target: Target, conf: Krb5Conf) -> list[Finding]:
+    """Say which service principal a ticket will be asked for."""
     if target.is_address:
         return [
             _note(
@@ -165,17 +168,13 @@ def check_spn(target: Target, conf: Krb5Conf, canonical: str | None) -> list[Fin
                 "use the server's DNS name",
             )
         ]
-    findings = []
-    follows = conf.libdefaults.get("dns_canonicalize_hostname", "true").lower() not in ("false", "no", "0", "off")
-    name = canonical if follows and canonical else target.host
-    findings.append(_ok(f"a ticket is asked for {target.service}/{name}"))
-    if name.casefold() != target.host.casefold():
+    host = target.in_domain(conf.libdefaults.get("qualify_shortname", "")).host
+    findings = [_ok(f"a ticket is asked for {target.service}/{host}; DNS is not asked for another name")]
+    if "." not in host and host != "localhost":
         findings.append(
             _note(
-                f"DNS turns {target.host} into {name}",
-                "if the SPN is registered for the name you type, set dns_canonicalize_hostname = false",
+                f"{host} is a short name",
+                "SPNs mostly have the full one: use host.example.com, or set qualify_shortname in [libdefaults]",
             )
         )
-    elif "." not in name and name != "localhost":
-        findings.append(_note(f"{name} is a short name", "SPNs mostly have the full one: use host.example.com"))
     return findings

@@ -138,12 +138,19 @@ class KerberosInitiator(_KerberosContext):
             tickets of the default credential cache.
         target: the service to get a ticket for.
         channel_bindings: application data of channel bindings, or None; CredSSP has none.
+        dns_canonicalize: see `credssp.ClientConfig`.
     """
 
     def __init__(
-        self, credentials: LogonCredentials | None, target: Target, *, channel_bindings: bytes | None = None
+        self,
+        credentials: LogonCredentials | None,
+        target: Target,
+        *,
+        channel_bindings: bytes | None = None,
+        dns_canonicalize: bool = False,
     ) -> None:
         super().__init__()
+        self._dns_canonicalize = dns_canonicalize
         self._credentials = credentials
         self._target = target
         self._channel_bindings = channel_bindings
@@ -161,15 +168,21 @@ class KerberosInitiator(_KerberosContext):
             else:
                 pyspnego.call(doing, tickets.check_cache, credentials)
             credentials = self._tickets or credentials
-        return pyspnego.call(
+        bindings = self._channel_bindings
+        context = pyspnego.call(
             "getting a Kerberos ticket",
             pyspnego.kerberos_client,
             credentials,
             principal,
             service=self._target.service,
             host=self._target.host,
-            application_data=self._channel_bindings,
+            application_data=bindings,
         )
+        if sys.platform != "win32" and not self._dns_canonicalize:  # SSPI takes names as they are
+            pyspnego.call(
+                "naming the server", lambda: pyspnego.ask_for(context, tickets.service_name(self._target), bindings)
+            )
+        return context
 
     def _establish(self, context: spnego.ContextProxy) -> None:
         super()._establish(context)

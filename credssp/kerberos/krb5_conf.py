@@ -1,4 +1,4 @@
-"""As much of krb5.conf as is looked at here: [libdefaults], and the KDCs of each realm (krb5.conf(5)).
+"""As much of krb5.conf as is looked at here: [libdefaults], [domain_realm], the KDCs of each realm (krb5.conf(5)).
 
 It is read again only after a file changed: every login asks for it.
 """
@@ -36,6 +36,7 @@ class Krb5Conf:
         libdefaults: the settings of [libdefaults], as text; the first one of a name counts.
         kdcs: by realm, its KDCs as ``host`` or ``host:port``.
         realms: the realms of [realms], and the default one.
+        domain_realm: the realms of hosts and of domains, which begin with a dot.
     """
 
     files: list[str] = field(default_factory=list)
@@ -43,6 +44,7 @@ class Krb5Conf:
     libdefaults: dict[str, str] = field(default_factory=dict)
     kdcs: dict[str, list[str]] = field(default_factory=dict)
     realms: set[str] = field(default_factory=set)
+    domain_realm: dict[str, str] = field(default_factory=dict)
     _stamps: dict[Path, _Stamp] = field(default_factory=dict, repr=False, compare=False)
     _read_at: int = field(default_factory=time.time_ns, repr=False, compare=False)
 
@@ -57,6 +59,20 @@ class Krb5Conf:
         """Return a setting that is yes or no."""
         value = self.libdefaults.get(name)
         return default if value is None else value.lower() in _TRUE
+
+    def realm_of(self, host: str) -> str:
+        """Return the realm of a host by [domain_realm], or nothing: then the KDC of the client's realm is asked.
+
+        DNS is not asked (``dns_lookup_realm``): as libkrb5 does where that is off, which it is by default.
+        """
+        part = host
+        while part:
+            if realm := self.domain_realm.get(part):
+                return realm
+            # srv.lab.test, .lab.test, lab.test, .test, test
+            dot = part.find(".", 1)
+            part = part[1:] if part.startswith(".") else part[dot:] if dot > 0 else ""
+        return ""
 
 
 _last: dict[str, Krb5Conf] = {}
@@ -110,6 +126,8 @@ def _read(conf: Krb5Conf, path: Path, depth: int) -> None:
             name, value = setting[1].rstrip("*"), setting[2].strip().strip('"')
             if section == "libdefaults":
                 conf.libdefaults.setdefault(name, value)
+            elif section == "domain_realm":
+                conf.domain_realm.setdefault(name, value)
             elif section == "realms" and value.startswith("{"):
                 realm = name
                 conf.realms.add(realm)

@@ -8,7 +8,8 @@ into ours.
 * Everything it raises becomes one of our errors, without the cause: a foreign text or traceback may hold a token.
   The texts of GSS-API and Kerberos are kept, since they come from the local library and say what to repair.
 
-Only public names of pyspnego are used, but for the names of its loggers and one argument, see `kerberos_server`.
+Only public names of pyspnego are used, but for the names of its loggers, one argument (`kerberos_server`) and four
+attributes (`ask_for`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from credssp.credentials import CCacheCredentials, KerberosCredentials, KeytabCredentials
 from credssp.errors import AuthenticationError, CredSSPError
@@ -28,10 +29,11 @@ from credssp.kerberos.gss_errors import failure
 from credssp.status import SecurityStatus
 
 if TYPE_CHECKING:
+    import gssapi
     import spnego
     from spnego.channel_bindings import GssChannelBindings
 
-__all__ = ["call", "kerberos_client", "kerberos_missing", "kerberos_server", "kerberos_step"]
+__all__ = ["ask_for", "call", "kerberos_client", "kerberos_missing", "kerberos_server", "kerberos_step"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -134,6 +136,25 @@ def kerberos_client(
         service=service,
         channel_bindings=_bindings(application_data),
         protocol="kerberos",
+    )
+
+
+def ask_for(context: Any, name: gssapi.Name, application_data: bytes | None) -> None:
+    """Let a context of `kerberos_client` ask for a ticket for this principal.
+
+    pyspnego makes a name that libkrb5 looks up in DNS. The GSS-API context that it makes in its first step is made here
+    instead: private names, held by tests/kerberos/test_pyspnego_contract.py.
+    """
+    import gssapi
+    from gssapi.raw import ChannelBindings
+
+    context._context = gssapi.SecurityContext(
+        name=name,
+        creds=context._credential,
+        mech=context._mech,
+        usage="initiate",
+        flags=context._context_req,
+        channel_bindings=None if application_data is None else ChannelBindings(0, b"", 0, b"", application_data),
     )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from credssp.credentials import CCacheCredentials, KeytabCredentials
+from credssp.kerberos import krb5_conf
 from credssp.kerberos.ap import APReq, Ticket, unframe
 from credssp.kerberos.gss_errors import failure
 from credssp.kerberos.private_file import check_private
@@ -24,9 +25,18 @@ from credssp.status import SecurityStatus
 from credssp.target import Target
 
 if TYPE_CHECKING:
+    import gssapi
     import krb5
 
-__all__ = ["MemoryTickets", "ServiceKey", "ServiceTicket", "password_tickets", "service_keys", "service_ticket"]
+__all__ = [
+    "MemoryTickets",
+    "ServiceKey",
+    "ServiceTicket",
+    "password_tickets",
+    "service_keys",
+    "service_name",
+    "service_ticket",
+]
 
 _KERBEROS: Final = "1.2.840.113554.1.2.2"
 
@@ -67,6 +77,18 @@ class ServiceKey:
     kvno: int = 0
 
 
+def service_name(target: Target) -> gssapi.Name:
+    """Return the principal of a service, exactly as the target says (RFC 4120 1.3).
+
+    A name of GSS-API's type for services would be looked up in DNS, forwards and backwards, with libkrb5's defaults:
+    an answer that nobody protects would choose the server. A principal is taken as it is.
+    """
+    import gssapi
+
+    realm = krb5_conf.load().realm_of(target.host)
+    return gssapi.Name(f"{target.service}/{target.host}@{realm}", name_type=gssapi.NameType.kerberos_principal)
+
+
 def service_ticket(target: Target, tickets: CCacheCredentials | None, *, delegate: bool = False) -> ServiceTicket:
     """Get a ticket for a service with the ticket-granting ticket of a credential cache, which then has it too.
 
@@ -90,7 +112,7 @@ def service_ticket(target: Target, tickets: CCacheCredentials | None, *, delegat
     if delegate:
         flags |= gssapi.RequirementFlag.delegate_to_peer
     initiator = gssapi.SecurityContext(
-        name=gssapi.Name(f"{target.service}@{target.host}", name_type=gssapi.NameType.hostbased_service),
+        name=service_name(target),
         creds=gssapi.Credentials(usage="initiate", mechs=[kerberos], store=store),
         mech=kerberos,
         usage="initiate",

@@ -96,7 +96,7 @@ class NTLMInitiator(SecurityContext):
         if not isinstance(workstation, str):
             raise LocalProtocolError("workstation is a name, empty for none")
         self._credentials: NTLMCredentials | None = credentials
-        self._target_name = f"{target.service}/{target.name}"
+        self._target_name = str(target)
         for what, name in (
             ("user name", credentials.username),
             ("domain", credentials.domain),

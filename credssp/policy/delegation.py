@@ -41,7 +41,7 @@ from credssp.policy.lists import (
     ListState,
     OSDefaultList,
 )
-from credssp.policy.spn import SPNPattern, clean_target, fold_target
+from credssp.policy.spn import SPNPattern, target_parts
 from credssp.policy.terms import AuthenticationLevel, CredentialSource, DelegationMode, DelegationRestriction
 from credssp.server_authentication import ServerAuthentication
 from credssp.status import SecurityStatus
@@ -112,7 +112,7 @@ class DelegationPolicy:
         Raises:
             LocalProtocolError: if the target is not one name: empty, or with a ``*``.
         """
-        if clean_target(target) is None or "*" in target:
+        if target_parts(target) is None or "*" in target:
             raise LocalProtocolError(f"{target!r} does not name one target: give it in full, such as TERMSRV/host")
         only = DelegationList.enabled(target, concatenate_defaults=False)
         return cls(allow_fresh_credentials=only, allow_fresh_credentials_when_ntlm_only=only, os_defaults=())
@@ -142,7 +142,7 @@ class DelegationPolicy:
 
     def match(self, setting: ListSetting, target: str | None) -> SPNPattern | None:
         """Return the first pattern in force for a setting that means the target, or None."""
-        name = fold_target(target)
+        name = target_parts(target)
         if name is None:
             return None
         for pattern in self.effective(setting):
@@ -173,7 +173,7 @@ class DelegationPolicy:
             return _mode_not_left(self.restriction, mode)
         if mode in _EMPTY_HANDED:
             return PolicyDecision.allow(f"nothing of the user's is handed over (mode {mode.value})")
-        if clean_target(target) is None:
+        if target_parts(target) is None:
             return PolicyDecision.refuse(
                 f"the target {target!r} names no server, and delegation is decided by its name: "
                 "give the service principal name, such as TERMSRV/host or WSMAN/host"

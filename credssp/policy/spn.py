@@ -4,11 +4,15 @@ Sources: win32 "CredSSP Group Policy Settings" and CredSsp.admx ("the use of a s
 when specifying the SPN"; ``TERMSRV/host.humanresources.example``, ``TERMSRV/*``, ``TERMSRV/*.humanresources.example``).
 No source describes the matcher inside Windows. Our choices, none of them confirmed:
 
-* The whole target is compared, without regard to case.
-* ``*`` stands for any text, the empty one included, and for ``/`` and ``.`` as well.
+* Pattern and target are taken apart into service class, host, port and the rest (`credssp.target`), and compared part
+  by part, without regard to case. What Kerberos and TLS are asked about is the host, so a final dot makes no
+  difference, and a port or third part of the target matters only to a pattern that has one.
+* ``*`` stands for any text within its part, the empty one and dots included; never for ``/`` or the ``:`` of a port.
+* A pattern without ``/``: ``*`` is every target, ``*.example.com`` every service of these hosts, ``TERM*`` every host
+  of these services; without ``*`` it is the service ``host``, as in a target name.
 * A pattern with two or more ``*`` is an error here. `credssp.policy.files` says what becomes of one in an export.
 * Blanks around a pattern and around a target do not count.
-* Nothing else is made equal: not a short name and its full one, not a name with and without a port or a final dot.
+* Nothing else is made equal: not a short name and its full one, not a name and its address.
 """
 
 from __future__ import annotations
@@ -16,11 +20,15 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from credssp.errors import LocalProtocolError
+from credssp.target import Target, split_name
 
-__all__ = ["SPNPattern", "clean_target", "fold", "fold_target"]
+__all__ = ["SPNParts", "SPNPattern", "fold", "target_parts"]
+
+SPNParts: TypeAlias = tuple[str, str, str, str]
+"""Service class, host, port and the rest, folded."""
 
 _BLANKS: Final = " \t\r\n"
 
@@ -40,8 +48,8 @@ class SPNPattern:
     """
 
     text: str
-    # The folded text around the wildcard, and the wildcard: patterns are made once and matched at every login.
-    _parts: tuple[str, str, str] = field(init=False, repr=False, compare=False)
+    # By part, the folded text around its wildcard: patterns are made once and matched at every login.
+    _parts: tuple[tuple[str, str, str], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         text = self.text.strip(_BLANKS)
@@ -55,45 +63,69 @@ class SPNPattern:
         if not _is_plain_text(text):
             raise LocalProtocolError(f"the SPN pattern {text!r} holds control characters or lone surrogates")
         object.__setattr__(self, "text", text)
-        object.__setattr__(self, "_parts", fold(text).partition("*"))
+        object.__setattr__(self, "_parts", tuple(fold(part).partition("*") for part in _pattern_parts(text)))
 
     def matches(self, target: str | None) -> bool:
         """Whether the target, such as ``TERMSRV/host.example.com``, is one that this pattern means.
 
-        A target that is None, empty or holds control characters matches nothing, not even ``*``.
+        A target that is None or not a target name (`credssp.target.Target.parse`) matches nothing, not even ``*``.
         """
-        name = fold_target(target)
-        return name is not None and self.means(name)
+        parts = target_parts(target)
+        return parts is not None and self.means(parts)
 
-    def means(self, name: str) -> bool:
-        """Whether a target that `fold_target` returned is one that this pattern means."""
-        prefix, wildcard, suffix = self._parts
-        if not wildcard:
-            return name == prefix
-        # The length keeps prefix and suffix from sharing characters: ``ab*ba`` does not mean ``aba``.
-        return len(name) >= len(prefix) + len(suffix) and name.startswith(prefix) and name.endswith(suffix)
+    def means(self, target: SPNParts) -> bool:
+        """Whether a target that `target_parts` returned is one that this pattern means."""
+        service, host, port, rest = self._parts
+        name, machine, number, third = target
+        return (
+            _fits(host, machine)
+            and _fits(service, name)
+            and (port == _ANY or _fits(port, number))
+            and (rest == _ANY or _fits(rest, third))
+        )
 
     def __str__(self) -> str:
         return self.text
 
 
-@functools.lru_cache(maxsize=128)
-def clean_target(target: str | None) -> str | None:
-    """Return the target as it is compared, without the blanks around it; None if it cannot name a server.
+_ANY: Final = ("", "*", "")
 
-    Blanks count on neither side, or a trailing one would take a target past a Deny list and through a wildcard.
-    """
-    if target is None:
-        return None
-    name = target.strip(_BLANKS)
-    return name if name and _is_plain_text(name) else None
+
+def _pattern_parts(text: str) -> SPNParts:
+    service, slash, name = text.partition("/")
+    if not slash:
+        before, wildcard, after = text.partition("*")
+        return (before + "*", "*" + after.removesuffix("."), "*", "*") if wildcard else ("host", *_named(text))
+    return (service, *_named(name))
+
+
+def _named(name: str) -> tuple[str, str, str]:
+    host, port, rest = split_name(name)
+    return host, port or "*", rest or "*"
+
+
+def _fits(part: tuple[str, str, str], text: str) -> bool:
+    prefix, wildcard, suffix = part
+    if not wildcard:
+        return text == prefix
+    # The length keeps prefix and suffix from sharing characters: ``ab*ba`` does not mean ``aba``.
+    return len(text) >= len(prefix) + len(suffix) and text.startswith(prefix) and text.endswith(suffix)
 
 
 @functools.lru_cache(maxsize=128)  # the same name is looked for in several lists, twice in every login
-def fold_target(target: str | None) -> str | None:
-    """Return the target in the form that `SPNPattern.means` takes; None if it cannot name a server."""
-    name = clean_target(target)
-    return None if name is None else fold(name)
+def target_parts(target: str | None) -> SPNParts | None:
+    """Return the target in the form that `SPNPattern.means` takes; None if it cannot name a server.
+
+    Blanks around it do not count, or a trailing one would take a target past a Deny list and through a wildcard.
+    """
+    if target is None:
+        return None
+    try:
+        parsed = Target.parse(target.strip(_BLANKS))
+    except LocalProtocolError:
+        return None
+    host, port, rest = split_name(parsed.name)
+    return fold(parsed.service), fold(host), fold(port), fold(rest)
 
 
 def fold(text: str) -> str:

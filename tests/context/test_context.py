@@ -38,8 +38,11 @@ from credssp import (
     TLSError,
     VersionError,
 )
+from credssp.kerberos import krb5_conf, pyspnego
+from credssp.kerberos.krb5_conf import Krb5Conf
 from credssp.nt_hash import nt_hash
 from credssp.secret import Secret
+from credssp.target import Target
 from credssp.tls.certificate import generate_certificate
 
 ACCOUNTS = MemoryAccounts({("LAB", "alice"): "secret"})
@@ -551,10 +554,57 @@ def test_a_server_without_accounts_lets_nobody_in() -> None:
     ],
 )
 def test_the_host_of_a_target_name(target: str, host: str) -> None:
-    from credssp.context.client import _host
-
-    assert _host(target) == host
+    assert Target.parse(target).host == host
     login(make_client(target_name=target), make_server())
+
+
+@pytest.mark.parametrize(
+    ("written", "canonical"),
+    [
+        ("TERMSRV/SRV.Lab.Test.", "TERMSRV/srv.lab.test"),
+        ("TERMSRV/srv.lab.test.:3390", "TERMSRV/srv.lab.test:3390"),
+        ("TERMSRV/[0:0::1]:3389", "TERMSRV/[::1]:3389"),
+        ("LDAP/DC./LAB.TEST", "LDAP/dc/LAB.TEST"),
+        ("Srv", "host/srv"),
+    ],
+)
+def test_all_are_asked_about_one_canonical_name(written: str, canonical: str) -> None:
+    client = make_client(target_name=written)
+    assert client.target_name == client.config.policy_name == str(Target.parse(canonical)) == canonical
+    server = make_server()
+    login(client, server)
+    assert server.identity is not None
+    assert server.identity.target_name == canonical
+
+
+@pytest.mark.parametrize(
+    "name", ["TERMSRV/a\0b", "TERMSRV/a\nb", "TERMSRV/a@B", "TERMSRV/a::b.test", "TERMSRV/", "/a", "a/."]
+)
+@pytest.mark.parametrize("option", ["target_name", "policy_target"])
+def test_target_that_names_no_server_is_refused_where_it_is_given(option: str, name: str) -> None:
+    with pytest.raises(LocalProtocolError, match="target name"):
+        make_client(**{option: name})
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({}, "TERMSRV/srv.conf.test"),
+        ({"short_name_domain": "lab.test"}, "TERMSRV/srv.lab.test"),
+        ({"short_name_domain": ""}, "TERMSRV/srv"),
+        ({"mechanism": "ntlm"}, "TERMSRV/srv"),
+        ({"mechanism": "ntlm", "short_name_domain": ".Lab.test"}, "TERMSRV/srv.lab.test"),
+    ],
+)
+def test_short_name_is_completed_for_all_who_ask(
+    options: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = Krb5Conf(libdefaults={"qualify_shortname": "conf.test"})
+    monkeypatch.setattr(krb5_conf, "load", lambda: conf)
+    monkeypatch.setattr(pyspnego, "kerberos_missing", lambda: None)
+    client = ClientContext(ALICE, target_name="TERMSRV/srv", policy_target="WSMAN/SRV:5985", **options)
+    assert client.target_name == name
+    assert client.config.policy_target == name.replace("TERMSRV", "WSMAN") + ":5985"
 
 
 # Secrets

@@ -49,6 +49,8 @@ def kerberos(monkeypatch):
     monkeypatch.setattr(pyspnego, "kerberos_missing", lambda: None)
     monkeypatch.setattr(contexts.tickets, "check_cache", lambda _: "")
     monkeypatch.setattr(contexts.tickets, "password_tickets", lambda *_: Tickets("MEMORY:tickets"))
+    monkeypatch.setattr(contexts.tickets, "service_name", str)
+    monkeypatch.setattr(pyspnego, "ask_for", lambda *_: None)
     monkeypatch.setattr(spnego, "client", new_client)
     return answers, made
 

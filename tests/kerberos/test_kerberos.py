@@ -69,6 +69,9 @@ def gss(monkeypatch):
         client = server = None
         asked = None
 
+        def __init__(self):
+            self.names = []
+
     libraries = Libraries()
 
     def new_client(credential, **kwargs):
@@ -89,6 +92,8 @@ def gss(monkeypatch):
     monkeypatch.setattr(contexts.tickets, "check_cache", lambda _: "")
     monkeypatch.setattr(contexts.tickets, "password_tickets", lambda *asked: Tickets("MEMORY:password", asked))
     monkeypatch.setattr(contexts.tickets, "keytab_tickets", lambda *asked: Tickets("MEMORY:keytab", asked))
+    monkeypatch.setattr(contexts.tickets, "service_name", str)
+    monkeypatch.setattr(pyspnego, "ask_for", lambda _context, name, _bindings: libraries.names.append(name))
     monkeypatch.setattr(spnego, "client", new_client)
     monkeypatch.setattr(spnego, "server", new_server)
     return libraries
@@ -134,6 +139,13 @@ def test_principal_is_made_of_user_and_domain(gss, credentials, principal):
     assert credential == spnego.KerberosCCache("MEMORY:password", None)
     assert Tickets.made[-1].asked == (principal, credentials.password)
     assert (arguments["service"], arguments["hostname"], arguments["protocol"]) == ("LDAP", "dc.lab.test", "kerberos")
+    assert gss.names == ["LDAP/dc.lab.test/LAB.TEST"]
+
+
+def test_libkrb5_chooses_the_server_by_dns_only_where_it_is_asked_to(gss):
+    gss.client = ScriptedKerberos([b"AP-REQ", None], "initiator")
+    KerberosInitiator(ALICE, TARGET, dns_canonicalize=True).step(None)
+    assert gss.names == []
 
 
 def test_credential_cache_is_taken_without_credentials(gss):

@@ -42,23 +42,30 @@ def test_libraries(monkeypatch, missing, severity):
     ],
 )
 def test_configuration(configuration, expected):
+    configuration.libdefaults["dns_canonicalize_hostname"] = "false"
     assert severities(check.check_configuration(configuration)) == expected
 
 
+@pytest.mark.parametrize("settings", [{}, {"dns_canonicalize_hostname": "fallback"}])
+def test_configuration_that_lets_dns_choose_the_server(settings):
+    found = check.check_configuration(conf(default_realm="LAB.TEST", **settings))[-1]
+    assert found.severity is Severity.NOTE
+    assert "dns_canonicalize_hostname = false" in found.advice
+
+
 @pytest.mark.parametrize(
-    ("target", "canonical", "settings", "expected", "text"),
+    ("target", "settings", "expected", "text"),
     [
-        (TARGET, "srv.lab.test", {}, ["ok"], "TERMSRV/srv.lab.test"),
-        (TARGET, None, {}, ["ok"], "TERMSRV/srv.lab.test"),
-        (TARGET, "host1.lab.test", {}, ["ok", "note"], "TERMSRV/host1.lab.test"),
-        (TARGET, "host1.lab.test", {"dns_canonicalize_hostname": "false"}, ["ok"], "TERMSRV/srv.lab.test"),
-        (Target("HTTP", "srv"), None, {}, ["ok", "note"], "HTTP/srv"),
-        (Target("HTTP", "localhost"), "localhost", {}, ["ok"], "HTTP/localhost"),
-        (Target("HTTP", "192.0.2.1"), None, {}, ["note"], "192.0.2.1 is an address"),
+        (TARGET, {}, ["ok"], "TERMSRV/srv.lab.test"),
+        (TARGET, {"qualify_shortname": "other.test"}, ["ok"], "TERMSRV/srv.lab.test"),
+        (Target("HTTP", "srv"), {}, ["ok", "note"], "HTTP/srv"),
+        (Target("HTTP", "srv"), {"qualify_shortname": "lab.test"}, ["ok"], "HTTP/srv.lab.test"),
+        (Target("HTTP", "localhost"), {}, ["ok"], "HTTP/localhost"),
+        (Target("HTTP", "192.0.2.1"), {}, ["note"], "192.0.2.1 is an address"),
     ],
 )
-def test_spn(target, canonical, settings, expected, text):
-    findings = check.check_spn(target, conf(**settings), canonical)
+def test_spn(target, settings, expected, text):
+    findings = check.check_spn(target, conf(**settings))
     assert severities(findings) == expected
     assert text in findings[0].text
 

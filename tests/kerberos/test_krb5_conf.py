@@ -26,6 +26,8 @@ includedir {folder}/conf.d
     }}
 [domain_realm]
     .lab.test = LAB.TEST
+    odd.lab.test = OTHER.TEST
+    test = ANY.TEST
     kdc = not-one
 nonsense
 """
@@ -50,6 +52,22 @@ def test_what_counts_is_read(conf, tmp_path):
     assert conf.kdcs == {"LAB.TEST": ["dc1.lab.test", "dc2.lab.test:8888"], "OTHER.TEST": ["kdc.other.test"]}
     assert [file.rpartition("/")[2] for file in conf.files] == ["krb5.conf", "more.conf", "extra"]
     assert conf.missing == [str(tmp_path / "missing.conf")]
+
+
+@pytest.mark.parametrize(
+    ("host", "realm"),
+    [
+        ("srv.lab.test", "LAB.TEST"),
+        ("a.b.lab.test", "LAB.TEST"),
+        ("odd.lab.test", "OTHER.TEST"),
+        ("lab.test", "ANY.TEST"),
+        ("elsewhere.example", ""),
+        ("srv", ""),
+        ("", ""),
+    ],
+)
+def test_realm_of_a_host_is_the_one_of_its_nearest_domain(conf, host, realm):
+    assert conf.realm_of(host) == realm
 
 
 def test_flags(conf):

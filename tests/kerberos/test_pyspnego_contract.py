@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import sys
 
 import pytest
 import spnego
@@ -13,6 +14,13 @@ from credssp.kerberos import pyspnego
 def test_a_context_takes_a_gssapi_credential_by_a_private_argument():
     assert 'kwargs.get("_gssapi_credential", None)' in inspect.getsource(GSSAPIProxy.__init__)
     assert any(p.kind is p.VAR_KEYWORD for p in inspect.signature(spnego.server).parameters.values())
+
+
+def test_a_client_uses_the_gssapi_context_that_is_there_already():
+    proxy = GSSAPIProxy(username=spnego.CredentialCache(), hostname="localhost", service="TERMSRV")
+    assert {"_context", "_credential", "_mech", "_context_req"} <= vars(proxy).keys()
+    assert proxy._context is None
+    assert "if not self._context:" in inspect.getsource(sys.modules[GSSAPIProxy.__module__])
 
 
 # Log records

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from credssp.errors import LocalProtocolError
 from credssp.policy import SPNPattern
-from credssp.policy.spn import clean_target, fold
+from credssp.policy.spn import fold
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from credssp.policy.spn import clean_target, fold
         ("TERMSRV/host.humanresources.example", "TERMSRV/host.humanresources.example"),
         ("TERMSRV/host.humanresources.example", "termsrv/HOST.HumanResources.Example"),
         ("TERMSRV/*", "TERMSRV/anything.at.all"),
-        ("TERMSRV/*", "TERMSRV/"),
+        ("TERMSRV/*", "TERMSRV/2001:db8::1"),
         ("TERMSRV/*.humanresources.example", "TERMSRV/host.humanresources.example"),
         ("TERMSRV/*.humanresources.example", "TERMSRV/a.b.humanresources.example"),
         ("TERMSRV/*.humanresources.example", "TERMSRV/.humanresources.example"),
@@ -30,7 +30,20 @@ from credssp.policy.spn import clean_target, fold
         ("*", "no service class"),
         ("*/host", "HTTP/host"),
         ("WSMAN/a*z", "WSMAN/az"),
-        ("WSMAN/a*z", "WSMAN/a/b.z"),
+        ("*.example", "WSMAN/host.example"),
+        ("TERM*", "TERMSRV/host"),
+        ("TERM*.example", "TERMSRV/host.example"),
+        ("host", "host/host"),
+        ("TERMSRV/host", "TERMSRV/host:3389"),
+        ("TERMSRV/host", "TERMSRV/host."),
+        ("TERMSRV/host.", "TERMSRV/HOST"),
+        ("TERMSRV/host", "TERMSRV/host.."),
+        ("TERMSRV/*.example.", "TERMSRV/host.example"),
+        ("TERMSRV/host", "TERMSRV/host/x"),
+        ("TERMSRV/host:3389", "TERMSRV/host.:3389"),
+        ("TERMSRV/host:*", "TERMSRV/host:3389"),
+        ("LDAP/dc/LAB", "ldap/dc/lab"),
+        ("TERMSRV/::1", "TERMSRV/[0:0:0:0:0:0:0:1]:3389"),
         ("  WSMAN/host\t", "WSMAN/host"),
         ("WSMAN/host", " WSMAN/host "),
         ("WSMAN/größe", "wsman/GRÖßE"),
@@ -48,8 +61,19 @@ def test_pattern_matches(pattern: str, target: str) -> None:
         ("TERMSRV/*", "TERMSRV"),
         ("TERMSRV/host", "TERMSRV/host.example"),
         ("TERMSRV/host.example", "TERMSRV/host"),
-        ("TERMSRV/host", "TERMSRV/host:3389"),
-        ("TERMSRV/host", "TERMSRV/host."),
+        ("TERMSRV/host:3389", "TERMSRV/host"),
+        ("TERMSRV/host:3389", "TERMSRV/host:3390"),
+        ("TERMSRV/*.good.example", "TERMSRV/evil.example/x.good.example"),
+        ("TERMSRV/*.good.example", "TERMSRV/evil.example:x.good.example"),
+        ("TERMSRV/*.good.example", "TERMSRV/evil::x.good.example"),
+        ("*.good.example", "TERMSRV/evil.example/x.good.example"),
+        ("TERM*.good.example", "TERMSRV/evil.example/x.good.example"),
+        ("WSMAN/a*z", "WSMAN/a/b.z"),
+        ("LDAP/dc/LAB", "LDAP/dc"),
+        ("*", "TERMSRV/"),
+        ("TERMSRV/*", "TERMSRV/."),
+        ("*", "TERMSRV/host@EXAMPLE.TEST"),
+        ("TERMSRV/*.good.example", "TERMSRV/evil\u3002good.example"),
         ("TERMSRV/ab*ba", "TERMSRV/aba"),
         ("WSMAN/a?c", "WSMAN/abc"),
         ("WSMAN/[ab]", "WSMAN/a"),
@@ -96,33 +120,34 @@ def test_pattern_is_kept_as_written_without_blanks_around_it() -> None:
     assert hash(pattern) == hash(SPNPattern("WSMAN/*.Example"))
 
 
-def test_clean_target_takes_the_blanks_away() -> None:
-    assert clean_target(" TERMSRV/a\r\n") == "TERMSRV/a"
-    assert clean_target(None) is None
-
-
-NAMES = st.text(st.sampled_from("abAB/.-1? []é"), max_size=10)
+NAMES = st.text(st.sampled_from("abAB.-1?é"), min_size=1, max_size=10)
 
 
 @given(prefix=NAMES, suffix=NAMES, target=NAMES, wildcard=st.booleans())
 @example(prefix="ab", suffix="ba", target="aba", wildcard=True)
-def test_pattern_agrees_with_a_regular_expression_and_with_fnmatch(
+def test_pattern_of_a_host_agrees_with_a_regular_expression_and_with_fnmatch(
     prefix: str, suffix: str, target: str, wildcard: bool
 ) -> None:
-    text = (prefix + ("*" if wildcard else "") + suffix).strip()
-    target = target.strip()
+    text = (prefix + ("*" if wildcard else "") + suffix).removesuffix(".")
+    target = target.removesuffix(".")
     if not text or not target:
         return
-    got = SPNPattern(text).matches(target)
+    got = SPNPattern("WSMAN/" + text).matches("wsman/" + target)
     expression = "(?s:.*)".join(re.escape(part) for part in text.upper().split("*"))
     assert got == bool(re.fullmatch(expression, target.upper()))
     literal = re.sub(r"([\[?])", r"[\1]", text.lower())
     assert got == fnmatchcase(target.lower(), literal)
 
 
-@given(middle=st.text(st.characters(min_codepoint=0x20, exclude_characters="\x7f", exclude_categories=["Cs"])))
-def test_star_means_any_text_between_prefix_and_suffix(middle: str) -> None:
+@given(middle=st.text(st.sampled_from("aZ9-_.é")))
+def test_star_means_any_labels_between_prefix_and_suffix(middle: str) -> None:
     assert SPNPattern("WSMAN/*.example").matches(f"wsman/{middle}.EXAMPLE")
+
+
+@given(st.text(), st.text())
+def test_no_text_after_a_slash_or_colon_turns_a_host_into_another(separator: str, rest: str) -> None:
+    for name in (f"TERMSRV/evil.test/{separator}{rest}", f"TERMSRV/evil.test:{separator}{rest}"):
+        assert not SPNPattern("TERMSRV/*.good.test").matches(name + ".good.test")
 
 
 @given(st.text())
