@@ -60,6 +60,7 @@ __all__ = [
     "KerberosForm",
     "LimitOptions",
     "Limits",
+    "Lockout",
     "RDPClientOptions",
     "RDPConnectOptions",
     "RDPServerOptions",
@@ -85,6 +86,9 @@ KerberosForm: TypeAlias = Literal["spnego", "kerberos"]
 
 Encryption: TypeAlias = Literal["auto", "always", "never"]
 """Whether WinRM messages are encrypted: ``auto`` over http and not over https, as in pywinrm and pypsrp."""
+
+Lockout: TypeAlias = Callable[[str, str], bool]
+"""Whether the account with this domain and user name is locked."""
 
 _CHOICES: Final = get_args(MechanismChoice)
 _FORMS: Final = get_args(KerberosForm)
@@ -153,10 +157,26 @@ class Limits:
             PACs. (All.)
         max_body: size of one HTTP body: eight times what a WinRM envelope may have by default
             (MaxEnvelopeSizekb, 500). (WinRM, both roles.)
-        half_open: connections whose login is not over. One more, and the **oldest** of them is closed: it is the
-            likeliest to be dead, and refusing the new one would let a client that opens this many and waits lock out
-            all others until the deadline. 512 of them hold less than 32 MiB, even inside TLS. (RDP and WinRM
-            servers.)
+        connections: connections in all, at most 24 fewer than the process may have descriptors. Sessions of a busy
+            host are a few hundred. (RDP and WinRM servers; for each worker, as everything here.)
+        connections_per_source: those from one address: a terminal server or a NAT has many users. (The same.)
+        ipv4_prefix: how many bits of an IPv4 address make it a source of its own. (The same.)
+        ipv6_prefix: the same for IPv6, where a customer has 2**64 addresses at least. (The same.)
+        half_open: connections whose login is not over. One more, and another of them is closed, of those that have not
+            sent anything first; refusing the new one would let a client that opens this many and waits lock out all
+            others until the deadline. Above three quarters that begins by chance. 512 of them hold less than 32 MiB,
+            even inside TLS; at most three quarters of the connections that are possible. (RDP and WinRM servers.)
+        half_open_per_source: those from one source; one more takes the place of another of the same. A login takes less
+            than a second, so that 64 are enough for thousands of users. (The same.)
+        source_failures: wrong user names or passwords from one source, after which its next connections wait, half a
+            second at first and twice as long after each more. A NAT may hide many users who mistype. (The same.)
+        source_delay: the longest of these times, below what clients wait for an answer. (The same.)
+        account_failures: wrong passwords for one account, after which it is locked, half a second at first and twice
+            as long after each more; Windows locks after 10 by default, for 10 minutes. A right password resets it.
+            (The same, with NTLM; a KDC has a lockout of its own.)
+        account_delay: the longest of these times: long enough to make guessing pointless, short enough that somebody
+            who is locked out by others gets in between. (The same.)
+        failure_window: time after which failures are forgotten. (The same.)
         deadline: time for a whole login; one takes less than a second, or a few where a KDC is slow. (RDP and WinRM
             servers.)
         leg: time to wait for a client's next bytes. (RDP servers.)
@@ -179,7 +199,17 @@ class Limits:
     max_legs: int = MAX_LEGS
     max_message_size: int = MAX_MESSAGE_SIZE
     max_body: int = 4 * 1024 * 1024
+    connections: int = 4096
+    connections_per_source: int = 1024
+    ipv4_prefix: int = 32
+    ipv6_prefix: int = 64
     half_open: int = 512
+    half_open_per_source: int = 64
+    source_failures: int = 20
+    source_delay: float = 8.0
+    account_failures: int = 10
+    account_delay: float = 60.0
+    failure_window: float = 900.0
     deadline: float = 20.0
     leg: float = 10.0
     linger: float = 2.0
@@ -191,12 +221,14 @@ class Limits:
     keep_alive: int = 180
 
     def __post_init__(self) -> None:
-        for name in _COUNTS:
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise LocalProtocolError(f"{name} is an integer of 1 or more, not {value!r}")
-        for name in _TIMES:
-            _check_seconds(name, getattr(self, name))
+        for bound in fields(Limits):
+            value = getattr(self, bound.name)
+            if isinstance(bound.default, float):
+                _check_seconds(bound.name, value)
+            elif not isinstance(value, int) or value < 1:
+                raise LocalProtocolError(f"{bound.name} is an integer of 1 or more, not {value!r}")
+        if self.ipv4_prefix > 32 or self.ipv6_prefix > 128:
+            raise LocalProtocolError("ipv4_prefix is at most 32, ipv6_prefix at most 128")
 
     @property
     def max_tokens(self) -> int:
@@ -207,19 +239,6 @@ class Limits:
     def timeouts(self) -> Timeouts:
         """The times of a server among them, as the drivers take them."""
         return Timeouts(leg=self.leg, login=self.deadline)
-
-
-_COUNTS: Final = (
-    "max_legs",
-    "max_message_size",
-    "max_body",
-    "half_open",
-    "max_early_data",
-    "failures",
-    "handlers",
-    "keep_alive",
-)
-_TIMES: Final = ("deadline", "leg", "linger", "body_timeout", "header_timeout")
 
 
 class ServerLimits(Limits):
@@ -441,6 +460,8 @@ class ServerConfig(CommonConfig):
         authorize: RDP and WinRM servers: called with who logged on and what was delegated; returns whether the user may
             log on. On asyncio it may be a coroutine function. Whatever is not plainly a yes, or raises, is a no. None
             lets everybody who can authenticate.
+        lockout: RDP and WinRM servers: asked with domain and user name of an account, before its password is judged,
+            whether it is locked. The client gets the answer of a wrong password. None for what `Limits` says alone.
         on_event: RDP servers: is told what happens on each connection.
         reuse_port: RDP servers: let other processes listen on the same port (SO_REUSEPORT).
         path: WinRM servers: where the service is.
@@ -472,6 +493,7 @@ class ServerConfig(CommonConfig):
     direct: bool = True
     response_flags: ResponseFlags | None = None
     authorize: Authorize | None = field(default=None, repr=False)
+    lockout: Lockout | None = field(default=None, repr=False)
     on_event: OnEvent | None = field(default=None, repr=False)
     reuse_port: bool = False
     path: str = "/wsman"
@@ -506,7 +528,18 @@ class LimitOptions(TypedDict, total=False):
 class ServiceLimitOptions(TypedDict, total=False):
     """Limits of the RDP and WinRM servers."""
 
+    connections: int
+    connections_per_source: int
+    ipv4_prefix: int
+    ipv6_prefix: int
     half_open: int
+    half_open_per_source: int
+    source_failures: int
+    source_delay: float
+    account_failures: int
+    account_delay: float
+    failure_window: float
+    lockout: Lockout | None
     deadline: float
 
 

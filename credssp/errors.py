@@ -8,6 +8,7 @@ errors of other libraries are not chained where their text could hold secrets.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from credssp.status import NTStatus, SecurityStatus, describe, security_status_from_ntstatus
@@ -16,6 +17,7 @@ __all__ = [
     "AuthenticationError",
     "BindingError",
     "CertificateError",
+    "Claim",
     "CredSSPError",
     "DecodeError",
     "LimitExceededError",
@@ -39,6 +41,23 @@ def _restore(cls: type[E], args: tuple[object, ...], attributes: dict[str, objec
     return error
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who a client said to be, in a login that failed; nothing of it is proved.
+
+    Attributes:
+        domain: the domain, as sent.
+        username: the user name, as sent.
+        workstation: the name of the client's machine, as sent.
+        mechanism: the mechanism.
+    """
+
+    domain: str
+    username: str
+    workstation: str
+    mechanism: str
+
+
 class CredSSPError(Exception):
     """The root: catch this to catch all.
 
@@ -48,8 +67,10 @@ class CredSSPError(Exception):
             its errorCode says; for a client it is what the server said.
         section: where the broken rule stands, such as ``[MS-CSSP] 2.2.1``; None where no text applies.
         token: octets that must still be sent to the peer (a TSRequest with errorCode, a TLS alert); may be empty.
+        claim: on a server, who the client said to be, where that is known. Not part of the text.
     """
 
+    claim: Claim | None = None
     default_advice: ClassVar[str | None] = None
     default_status: ClassVar[SecurityStatus] = SecurityStatus.SEC_E_INTERNAL_ERROR
     default_ntstatus: ClassVar[int | None] = None

@@ -296,6 +296,7 @@ SERVER_VALUES: dict[str, Any] = {
     "remote_guard": True,
     "direct": False,
     "response_flags": ResponseFlags.NONE,
+    "lockout": lambda domain, username: False,
     "authorize": lambda identity, credentials: True,
     "on_event": observe,
     "reuse_port": True,
@@ -318,7 +319,7 @@ WRAPPED = {(RDPServer, "on_event"), (winrm_server, "on_login")}
 
 def _options(entry: Any, accepted: Any, values: dict[str, Any]) -> list[Any]:
     name = getattr(entry, "__name__", "entry")
-    bounds = {limit: getattr(Limits(), limit) + 1 for limit in FIELDS[Limits]}
+    bounds = {limit: getattr(Limits(), limit) + 1 for limit in FIELDS[Limits]} | {"ipv4_prefix": 24}
     return [
         pytest.param(entry, option, (values | COMMON | bounds)[option], id=f"{name}-{option}")
         for option in accepted.__annotations__

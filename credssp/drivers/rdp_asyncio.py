@@ -7,19 +7,20 @@ import inspect
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
 from credssp.drivers.aio import AsyncSession, LoginProtocol
+from credssp.drivers.gate import Place
+from credssp.drivers.handshake import too_late
+from credssp.drivers.listening import Listener, bind_all
 from credssp.drivers.rdp_service import (
     Client,
     Closed,
-    Delegated,
     ServerSettings,
     Verdict,
     as_result,
     failed_authorize,
     logger,
-    refused,
 )
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
@@ -30,9 +31,6 @@ __all__ = ["AsyncServer", "AsyncSessionHandler"]
 
 AsyncSessionHandler: TypeAlias = Callable[[AsyncSession[NLAServer]], Awaitable[None]]
 
-_BACKLOG = 1024
-"""Connections that the kernel may hold for us; asyncio's 100 overflow when a few hundred clients come at once."""
-
 
 class AsyncServer:
     """Accepts logins and hands the streams to a handler; made by `credssp.rdp.start_server`.
@@ -40,29 +38,46 @@ class AsyncServer:
     Attributes:
         settings: what the connections have in common.
         handler: gets the session after each login; None closes it.
-        half_open: connections whose login is not over, the oldest first.
     """
 
     def __init__(self, settings: ServerSettings, handler: AsyncSessionHandler | None) -> None:
         self.settings = settings
-        self.half_open: dict[_Login, None] = {}
         self.handler = handler
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+        self._listener: Listener | None = None
+        self._stopped: asyncio.Future[None] | None = None
+
+    @property
+    def half_open(self) -> Sequence[Place]:
+        """Connections whose login is not over."""
+        return self.settings.gate.half_open
 
     async def start(self, host: str | None, port: int, *, sock: socket.socket | None) -> None:
         """Begin to listen."""
+        sockets = [sock] if sock is not None else None
+        if sockets is None:
+            sockets = await bind_all(host, port, reuse_port=self.settings.config.reuse_port)
+        self._listener = Listener(
+            sockets,
+            self.settings.gate,
+            self._connect,
+            first_byte=self.settings.config.limits.leg,
+            silent=self._silent,
+        )
+        self._stopped = asyncio.get_running_loop().create_future()
+        self._listener.start()
+
+    async def _connect(self, connection: socket.socket, place: Place) -> None:
         loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(lambda: _Login(self, place), connection)
 
-        def make() -> _Login:
-            return _Login(self)
-
-        if sock is not None:
-            self._server = await loop.create_server(make, sock=sock, backlog=_BACKLOG)
-        else:
-            # None, not False: platforms without the option refuse even that.
-            more: dict[str, Any] = {"reuse_port": True} if self.settings.config.reuse_port else {}
-            self._server = await loop.create_server(make, host, port, backlog=_BACKLOG, **more)
+    def _silent(self, place: Place, error: CredSSPError | None) -> None:
+        settings = self.settings
+        client = settings.client(place.address, settings.endpoint(), silent=True)
+        if error is None:
+            error = too_late(settings.config.limits.timeouts, client.endpoint.awaited, whole=False)
+        settings.refused(client, error)
+        settings.tell(client, Closed())
 
     @property
     def address(self) -> tuple[str, int]:
@@ -71,20 +86,29 @@ class AsyncServer:
         return host, port
 
     async def serve_forever(self) -> None:
-        """Serve until cancelled."""
-        await self._listening().serve_forever()
+        """Serve until cancelled, or until `close` is called."""
+        self._listening()
+        if self._stopped is not None:
+            await asyncio.shield(self._stopped)
 
-    def _listening(self) -> asyncio.Server:
-        if self._server is None:
+    def _listening(self) -> Listener:
+        if self._listener is None:
             raise LocalProtocolError("this server was not started")
-        return self._server
+        return self._listener
+
+    def left(self, place: Place) -> None:
+        """Say that a connection is closed."""
+        self.settings.gate.leave(place)
+        self._listening().note_room()
 
     async def close(self) -> None:
         """Stop listening, close half-open connections, cancel handlers and wait for them."""
-        if self._server is not None:
-            self._server.close()
-        for login in list(self.half_open):
-            login.drop("the server is shutting down")
+        if self._listener is not None:
+            self._listener.close()
+        if self._stopped is not None and not self._stopped.done():
+            self._stopped.set_result(None)
+        for place in self.half_open:
+            place.drop("the server is shutting down")
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -104,7 +128,9 @@ class AsyncServer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def serve(self, handler: AsyncSessionHandler, client: Client, session: AsyncSession[NLAServer]) -> None:
+    async def serve(
+        self, handler: AsyncSessionHandler, client: Client, session: AsyncSession[NLAServer], place: Place
+    ) -> None:
         """Let the handler have the session, then close it."""
         try:
             await handler(session)
@@ -115,14 +141,16 @@ class AsyncServer:
         finally:
             session.close()
             client.endpoint.forget_credentials()
+            self.left(place)
             self.settings.tell(client, Closed())
 
 
 class _Login(LoginProtocol[NLAServer]):
     """One connection until its login is over."""
 
-    def __init__(self, server: AsyncServer) -> None:
+    def __init__(self, server: AsyncServer, place: Place) -> None:
         self._service = server
+        self._place = place
         settings = server.settings
         self.client: Client  # from connection_made on, before which nothing happens
         super().__init__(
@@ -135,15 +163,17 @@ class _Login(LoginProtocol[NLAServer]):
         )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        service = self._service
-        half_open = service.half_open
-        if len(half_open) >= service.settings.config.limits.half_open:
-            oldest = next(iter(half_open))
-            del half_open[oldest]  # now: its transport reports the end later, and others may come before that
-            oldest.drop("too many logins at once, and this was the oldest")
-        half_open[self] = None
-        self.client = service.settings.client(transport.get_extra_info("peername"), self.endpoint)
+        place = self._place
+        self.client = self._service.settings.client(place.address, self.endpoint)
         super().connection_made(transport)
+        place.drop = self.drop
+        if place.gone:  # its place was needed meanwhile
+            self.drop("too many logins at once")
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._place.progress < 2 and (context := self.endpoint.context) is not None and context.tls_cipher:
+            self._service.settings.gate.advance(self._place, 2)
 
     def drop(self, why: str) -> None:
         """End it at once."""
@@ -154,7 +184,7 @@ class _Login(LoginProtocol[NLAServer]):
             if isinstance(event, Negotiated):
                 self._service.settings.tell(self.client, event)
             elif isinstance(event, AuthorizationRequired):
-                self._service.settings.tell(self.client, Delegated(event.identity, event.credentials))
+                self._service.settings.delegated(self.client, event)
                 self._authorize(event)
 
     def _authorize(self, event: AuthorizationRequired) -> None:
@@ -189,9 +219,9 @@ class _Login(LoginProtocol[NLAServer]):
 
     def _logged_on(self, session: AsyncSession[NLAServer]) -> None:
         service = self._service
-        service.half_open.pop(self, None)
+        service.settings.gate.opened(self._place)
         if service.handler is not None:
-            service.spawn(service.serve(service.handler, self.client, session))
+            service.spawn(service.serve(service.handler, self.client, session, self._place))
 
     def _hand_over(self, transport: asyncio.Transport) -> None:
         if self._service.handler is not None:
@@ -204,10 +234,10 @@ class _Login(LoginProtocol[NLAServer]):
             self.endpoint.forget_credentials()
 
     def _refused(self, error: Exception) -> None:
-        self._service.settings.tell(self.client, refused(error))
+        self._service.settings.refused(self.client, error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         # A refused connection counts until it is gone, or lingering would be a way around the limit.
-        self._service.half_open.pop(self, None)
+        self._service.left(self._place)
         self._service.settings.tell(self.client, Closed())

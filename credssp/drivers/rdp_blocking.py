@@ -1,9 +1,14 @@
-"""An RDP server with network level authentication on blocking sockets, one thread for each connection."""
+"""An RDP server with network level authentication on blocking sockets.
+
+Each connection has a thread from its first byte on; those that have sent nothing wait in one selector.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
+import selectors
 import socket
 import threading
 import time
@@ -12,18 +17,18 @@ from types import TracebackType
 from typing import Self, TypeAlias
 
 from credssp.drivers.blocking import Session, log_on, reason
-from credssp.drivers.handshake import NOT_LISTENING, ConnectError
+from credssp.drivers.gate import Place
+from credssp.drivers.handshake import NOT_LISTENING, ConnectError, too_late
+from credssp.drivers.listening import BACKLOG, BATCH, Complaint
 from credssp.drivers.rdp_service import (
     Client,
     Closed,
-    Delegated,
     ServerSettings,
     as_result,
     failed_authorize,
     logger,
-    refused,
 )
-from credssp.errors import CredSSPError, LocalProtocolError
+from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, PeerClosedError
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.rdp.events import AuthorizationRequired, Negotiated
 from credssp.rdp.server import NLAServer
@@ -32,7 +37,6 @@ __all__ = ["BlockingServer", "SessionHandler"]
 
 SessionHandler: TypeAlias = Callable[[Session[NLAServer]], None]
 
-_BACKLOG = 1024
 _POLL = 0.2
 """Seconds between two looks whether `close` was called."""
 
@@ -49,93 +53,166 @@ class BlockingServer:
         self.settings = settings
         self._handler = handler
         self._lock = threading.Lock()
-        self._half_open: dict[socket.socket, None] = {}
+        self._waiting: dict[Place, tuple[socket.socket, float]] = {}
+        self._complaint = Complaint()
         self._threads: set[threading.Thread] = set()
         self._closing = threading.Event()
         try:
             self._listener = socket.create_server(
                 (host, port),
                 family=socket.AF_INET6 if ":" in host else socket.AF_INET,
-                backlog=_BACKLOG,
+                backlog=BACKLOG,
                 reuse_port=settings.config.reuse_port,
             )
         except (OSError, ValueError, OverflowError) as error:
             raise ConnectError(f"cannot listen on {host} port {port}: {reason(error)}", advice=NOT_LISTENING) from None
-        self._listener.settimeout(_POLL)
+        self._listener.setblocking(False)  # as socket has it
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
 
     @property
     def half_open(self) -> int:
         """How many connections there are whose login is not over."""
-        with self._lock:
-            return len(self._half_open)
+        return len(self.settings.gate.half_open)
 
     def serve_forever(self) -> None:
         """Serve until `close` is called, from another thread or by a signal handler."""
-        while not self._closing.is_set():
+        with selectors.DefaultSelector() as selector:
+            try:
+                selector.register(self._listener, selectors.EVENT_READ)
+                while not self._closing.is_set():
+                    for key, _ in selector.select(_POLL):
+                        if key.data is None:
+                            self._accept(selector)
+                        else:
+                            self._look(selector, key.data)
+                    self._sweep(selector)
+            except (OSError, ValueError):
+                if not self._closing.is_set():  # else it is the listener, which was closed
+                    raise
+            finally:
+                for place in list(self._waiting):
+                    self._end(selector, place, LimitExceededError("the server is shutting down"))
+
+    def _accept(self, selector: selectors.BaseSelector) -> None:
+        for _ in range(BATCH):
             try:
                 connection, address = self._listener.accept()
-            except TimeoutError:
-                continue
+            except (BlockingIOError, ConnectionError):
+                return
             except OSError as error:
-                if self._closing.is_set():
-                    break
-                # Out of descriptors, mostly: half-open connections free some within the deadline.
-                logger.warning("accept failed: %s", reason(error))
-                time.sleep(_POLL)
+                if not self._closing.is_set():
+                    self._complaint.say(error, time.monotonic())
+                    time.sleep(_POLL)
+                return
+            place = self.settings.gate.enter(address, lambda why: None)  # noqa: ARG005  # the next but two
+            if place is None:
+                connection.close()
                 continue
-            self._accept(connection, address)
+            place.drop = functools.partial(self._drop, selector, place)
+            connection.setblocking(False)  # as above
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._waiting[place] = connection, time.monotonic()
+            if not place.hold:
+                selector.register(connection, selectors.EVENT_READ, place)
 
-    def _accept(self, connection: socket.socket, address: object) -> None:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def _drop(self, selector: selectors.BaseSelector, place: Place, why: str) -> None:
+        self._end(selector, place, LimitExceededError(why))
+
+    def _sweep(self, selector: selectors.BaseSelector) -> None:
+        """Listen to those whose time to wait is over, and end those that say nothing."""
+        now = time.monotonic()
+        for place, (connection, since) in list(self._waiting.items()):
+            due = since + place.hold
+            if now < due:
+                continue
+            if place.hold:
+                place.hold = 0.0
+                self._waiting[place] = connection, now
+                selector.register(connection, selectors.EVENT_READ, place)
+            elif now >= due + self.settings.config.limits.leg:
+                self._end(selector, place, None)
+
+    def _end(self, selector: selectors.BaseSelector, place: Place, error: CredSSPError | None) -> None:
+        """Close a connection that has sent nothing."""
+        found = self._waiting.pop(place, None)
+        if found is None:
+            return
+        with contextlib.suppress(KeyError, ValueError):
+            selector.unregister(found[0])
+        found[0].close()
+        self.settings.gate.leave(place)
+        client = self.settings.client(place.address, self.settings.endpoint(), silent=True)
+        if error is None:
+            error = too_late(self.settings.config.limits.timeouts, client.endpoint.awaited, whole=False)
+        self.settings.refused(client, error)
+        self.settings.tell(client, Closed())
+
+    def _look(self, selector: selectors.BaseSelector, place: Place) -> None:
+        """Give a connection that has sent something a thread."""
+        found = self._waiting.get(place)
+        if found is None:
+            return
+        connection, _ = found
+        try:
+            first = connection.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return
+        except OSError:
+            first = b""
+        if not first:
+            self._end(selector, place, PeerClosedError("the peer closed the connection"))
+            return
+        del self._waiting[place]
+        selector.unregister(connection)
+        connection.setblocking(True)  # as above
+        self.settings.gate.advance(place, 1)
+        place.drop = lambda why: _wake(connection)  # noqa: ARG005  # the thread sees an end
         with self._lock:
-            if len(self._half_open) >= self.settings.config.limits.half_open:
-                oldest = next(iter(self._half_open))
-                del self._half_open[oldest]
-                _wake(oldest)
-            thread = threading.Thread(target=self._run, args=(connection, address), daemon=True)
+            thread = threading.Thread(target=self._run, args=(connection, place), daemon=True)
             try:
                 # With the lock held: `close` must not find a thread that it cannot wait for.
                 thread.start()
             except RuntimeError:  # no more threads to be had
                 logger.warning("no thread for a connection; it is closed")
                 connection.close()
+                self.settings.gate.leave(place)
                 return
-            self._half_open[connection] = None
             self._threads.add(thread)
 
-    def _run(self, connection: socket.socket, address: object) -> None:
+    def _run(self, connection: socket.socket, place: Place) -> None:
         settings = self.settings
-        client = settings.client(address, settings.endpoint())
+        client = settings.client(place.address, settings.endpoint())
         try:
-            session = self._log_on(connection, client)
+            session = self._log_on(connection, client, place)
             if session is not None:
                 self._serve(session, client)
         finally:
-            self._forget(connection)
             connection.close()
             client.endpoint.forget_credentials()
+            settings.gate.leave(place)
             settings.tell(client, Closed())
             with self._lock:
                 self._threads.discard(threading.current_thread())
 
-    def _log_on(self, connection: socket.socket, client: Client) -> Session[NLAServer] | None:
+    def _log_on(self, connection: socket.socket, client: Client, place: Place) -> Session[NLAServer] | None:
         def take(events: Sequence[object]) -> None:
+            if place.progress < 2 and (context := client.endpoint.context) is not None and context.tls_cipher:
+                self.settings.gate.advance(place, 2)
             for event in events:
                 if isinstance(event, Negotiated):
                     self.settings.tell(client, event)
                 elif isinstance(event, AuthorizationRequired):
-                    self.settings.tell(client, Delegated(event.identity, event.credentials))
+                    self.settings.delegated(client, event)
                     client.endpoint.authorize(self._authorize(event))
 
         try:
             session = log_on(connection, client.endpoint, timeouts=self.settings.config.limits.timeouts, on_events=take)
         except Exception as error:  # noqa: BLE001  # of an account store, say
-            self.settings.tell(client, refused(error))
+            self.settings.refused(client, error)
             if isinstance(error, CredSSPError) and error.token:
                 _linger(connection, self.settings.config.limits.linger)
             return None
-        self._forget(connection)
+        self.settings.gate.opened(place)
         return session
 
     def _authorize(self, event: AuthorizationRequired) -> EarlyUserAuthorization:
@@ -163,10 +240,6 @@ class BlockingServer:
         finally:
             session.close()
 
-    def _forget(self, connection: socket.socket) -> None:
-        with self._lock:
-            self._half_open.pop(connection, None)
-
     def close(self, *, timeout: float = 5.0) -> None:
         """Stop listening, close half-open connections, and wait for handlers that are still at work.
 
@@ -177,8 +250,9 @@ class BlockingServer:
         self._listener.close()
         with self._lock:
             waiting = list(self._threads)
-            for connection in self._half_open:
-                _wake(connection)
+        for place in self.settings.gate.half_open:
+            if place.progress:  # others are closed by the thread that accepts
+                place.drop("the server is shutting down")
         end = time.monotonic() + timeout
         for thread in waiting:
             if thread is not threading.current_thread():

@@ -10,10 +10,11 @@ from typing import TypeAlias
 from credssp.config import RDPServiceOptions, ServerConfig, ServerLimits
 from credssp.context.server import ServerContext, certificate_of
 from credssp.credentials import DelegatedCredentials
+from credssp.drivers.gate import Gate, GuardedAccounts
 from credssp.errors import CredSSPError, LocalProtocolError
 from credssp.identity import Identity
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
-from credssp.rdp.events import Negotiated
+from credssp.rdp.events import AuthorizationRequired, Negotiated
 from credssp.rdp.server import NLAServer
 
 __all__ = [
@@ -46,11 +47,13 @@ class Client:
         number: counted from 1, as accepted.
         address: the client's address and port.
         endpoint: our side of the login.
+        silent: whether the connection ended before its first byte.
     """
 
     number: int
     address: tuple[str, int]
     endpoint: NLAServer
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,11 @@ class Refused:
 
     Attributes:
         error: why; its `ntstatus` is what the client was told, where its version can be told.
+        locked: whether the account was locked, which the client is not told.
     """
 
     error: CredSSPError
+    locked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,25 +98,48 @@ class ServerSettings:
 
     Attributes:
         config: the options; the certificate is loaded once and for all.
+        gate: who may connect.
     """
 
     def __init__(self, config: ServerConfig) -> None:
         """Find what is wrong with the settings now, and not when the first client comes."""
-        certificate = certificate_of(config)
-        self.config = replace(config, certificate=certificate)
+        self.config = replace(config, certificate=certificate_of(config))
+        self.gate = Gate(config.limits)
+        self._guard: GuardedAccounts | None = None
+        self._guarded = self.config
+        if config.accounts is not None:
+            self._guard = GuardedAccounts(config.accounts, self.gate, config.lockout)
+            self._guarded = replace(self.config, accounts=self._guard)
         self._count = 0
         self.endpoint()
         ServerContext(config=self.config)
 
     def endpoint(self) -> NLAServer:
         """Return our side of a new login."""
-        return NLAServer(config=self.config)
+        return NLAServer(config=self._guarded)
 
-    def client(self, address: object, endpoint: NLAServer) -> Client:
+    def client(self, address: tuple[str, int], endpoint: NLAServer, *, silent: bool = False) -> Client:
         """Number a new connection."""
         self._count += 1
-        host, port = address[:2] if isinstance(address, tuple) and len(address) >= 2 else ("", 0)
-        return Client(self._count, (str(host), int(port)), endpoint)
+        return Client(self._count, address, endpoint, silent)
+
+    def delegated(self, client: Client, event: AuthorizationRequired) -> None:
+        """Tell that a client logged on; the failures of its account are forgotten."""
+        if self._guard is not None and event.identity.account is not None:
+            self._guard.succeeded(event.identity.account.domain, event.identity.account.username)
+        self.tell(client, Delegated(event.identity, event.credentials))
+
+    def refused(self, client: Client, error: Exception) -> None:
+        """Tell that a login failed; one that failed inside this server is logged, by its kind alone."""
+        if not isinstance(error, CredSSPError):
+            logger.error("a login failed inside the server (%s)", type(error).__name__)
+            inside = LocalProtocolError(f"the login failed inside the server ({type(error).__name__})")
+            inside.__cause__ = error
+            error = inside
+        locked = self._guard is not None and self._guard.failed(client.address[0], error)
+        if self._guard is None:
+            self.gate.failed(client.address[0], error)
+        self.tell(client, Refused(error, locked=locked))
 
     def tell(self, client: Client, event: ServerEvent) -> None:
         """Tell an event. A listener that fails is logged and harms nobody else."""
@@ -122,16 +150,6 @@ class ServerSettings:
             on_event(client, event)
         except Exception:
             logger.exception("a listener failed on %s", type(event).__name__)
-
-
-def refused(error: Exception) -> Refused:
-    """Return the event for a login that failed; one that failed inside this server is logged, by its kind alone."""
-    if isinstance(error, CredSSPError):
-        return Refused(error)
-    logger.error("a login failed inside the server (%s)", type(error).__name__)
-    inside = LocalProtocolError(f"the login failed inside the server ({type(error).__name__})")
-    inside.__cause__ = error
-    return Refused(inside)
 
 
 def as_result(verdict: Verdict) -> EarlyUserAuthorization:

@@ -10,7 +10,7 @@ from credssp.credentials import RemoteGuardCredentials, from_wire
 from credssp.engine.base import Engine
 from credssp.engine.events import Authenticated, CredentialsReceived, Direction, Event
 from credssp.engine.state import Role, Step
-from credssp.errors import BindingError, RemoteProtocolError
+from credssp.errors import BindingError, Claim, RemoteProtocolError
 from credssp.kerberos.remote_guard_buffers import check_logon_buffer
 from credssp.mechanism import Mechanism
 from credssp.protocol_version import has_error_code, has_hashed_binding
@@ -96,13 +96,13 @@ class ServerEngine(Engine):
             raise RemoteProtocolError(
                 f"pubKeyAuth of version {self._effective} without clientNonce", section="[MS-CSSP] 2.2.1 clientNonce"
             )
+        who = self.mechanism.identity
         try:
-            received = self.mechanism.unwrap(key)
-        except RemoteProtocolError as error:
-            raise BindingError(
-                f"pubKeyAuth of the client does not open with the session key: {error.message}", status=error.status
-            ) from None
-        binding.verify(received, binding.client_value(self._effective, self._nonce, self._public_key), whose="client")
+            self._verify(key)
+        except BindingError as error:
+            if who is not None:  # authenticated, over a channel that is not this one
+                error.claim = Claim(who.domain, who.username, who.workstation, who.mechanism)
+            raise
         self._advance(Step.CLIENT_KEY_VERIFIED)
         events.append(Authenticated(self._effective, self.mechanism.name, self.mechanism.identity))
         answer = self.mechanism.wrap(binding.server_value(self._effective, self._nonce, self._public_key))
@@ -111,6 +111,15 @@ class ServerEngine(Engine):
             TSRequest(self._own_version, nego_tokens=(token,) if token else None, pub_key_auth=answer),
             events,
         )
+
+    def _verify(self, key: bytes) -> None:
+        try:
+            received = self.mechanism.unwrap(key)
+        except RemoteProtocolError as error:
+            raise BindingError(
+                f"pubKeyAuth of the client does not open with the session key: {error.message}", status=error.status
+            ) from None
+        binding.verify(received, binding.client_value(self._effective, self._nonce, self._public_key), whose="client")
 
     def _receive_auth_info(self, auth_info: bytes, events: list[Event]) -> None:
         credentials = from_wire(TSCredentials.decode(self.mechanism.unwrap(auth_info)))

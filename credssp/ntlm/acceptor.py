@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from credssp.account import Account, AccountStore
-from credssp.errors import AuthenticationError, LocalProtocolError
+from credssp.errors import AuthenticationError, Claim, CredSSPError, LocalProtocolError
 from credssp.identity import Identity
 from credssp.ntlm import crypto
 from credssp.ntlm.av_pairs import filetime
@@ -147,6 +147,13 @@ class NTLMAcceptor(SecurityContext):
 
     def _accept_authenticate(self, token: bytes) -> None:
         message = Authenticate.decode(token)
+        try:
+            self._check_authenticate(message, token)
+        except CredSSPError as error:
+            error.claim = Claim(message.domain, message.username, message.workstation, "ntlm")
+            raise
+
+    def _check_authenticate(self, message: Authenticate, token: bytes) -> None:
         # What holds is what both said; a client must not drop in AUTHENTICATE what it asked for in NEGOTIATE.
         check_flags(message.flags, "AUTHENTICATE")
         flags = message.flags & self._flags
