@@ -90,7 +90,7 @@ def admit(
         accept_anonymous: whether clients may be anonymous (RFC 8062).
 
     Raises:
-        AuthenticationError: no key opens the ticket, the client is nobody, or the bindings are not these.
+        AuthenticationError: no key opens the ticket, the client's name is refused, or its channel bindings are.
         RemoteProtocolError: something in it is not as it must be (DecodeError: does not decode).
     """
     framed, message = _unframe(token)
@@ -138,7 +138,7 @@ def open_ticket(ticket: Ticket, keys: Sequence[ServiceKey]) -> EncTicketPart:
     if sealed.etype not in crypto.READABLE:
         raise _unreadable(sealed.etype)
     own = [each for each in keys if (each.service, each.realm) == (ticket.service, ticket.realm)]
-    # The likely ones first; a stable sort keeps the others in the keytab's order.
+    # The keys of this service and version first; a stable sort keeps the others in the keytab's order.
     for each in sorted(keys, key=lambda each: (each not in own, each.kvno != sealed.kvno)):
         if each.key.etype == sealed.etype:
             try:
@@ -168,7 +168,7 @@ def identity_of(ticket: EncTicketPart, *, accept_anonymous: bool = False) -> Ide
     """Return who a ticket is for, by the components of the name.
 
     Raises:
-        AuthenticationError: nobody in particular, or a name that is easily taken for another.
+        AuthenticationError: the client is anonymous, or its name could be read as another one.
     """
     name, realm = ticket.cname, ticket.crealm
     anonymous = (
@@ -235,7 +235,7 @@ def _open(what: str, sealed: EncryptedData, key: EncryptionKey, usage: int) -> b
 def _take_apart(checksum: bytes) -> tuple[int, bytes, bytes | None]:
     """Return flags, bindings and KRB-CRED of the checksum of GSS-API: Lgth, Bnd, Flags, DlgOpt, Dlgth, Deleg, Exts."""
     if len(checksum) < _DELEGATION_AT or int.from_bytes(checksum[:4], "little") != _BINDINGS_SIZE:
-        raise DecodeError("its head is not 24 octets with 16 of bindings", field="cksum", section=_CHECKSUM)
+        raise DecodeError("does not begin with 16 bytes of bindings and 4 of flags", field="cksum", section=_CHECKSUM)
     flags = int.from_bytes(checksum[_FLAGS_AT:_DELEGATION_AT], "little")
     rest, delegation = checksum[_DELEGATION_AT:], None
     if flags & _DELEG_FLAG:
@@ -245,7 +245,7 @@ def _take_apart(checksum: bytes) -> tuple[int, bytes, bytes | None]:
         delegation, rest = rest[4 : 4 + size], rest[4 + size :]
     for _ in range(_MAX_EXTENSIONS):
         if not rest:
-            return flags, checksum[4:_FLAGS_AT], delegation
+            break
         size = int.from_bytes(rest[4:8], "big")
         if len(rest) < 8 or size > len(rest) - 8:
             raise DecodeError("an extension does not fit", field="cksum.Exts", section=_CHECKSUM)
@@ -286,8 +286,8 @@ def check_own_tickets(cred: KrbCred, part: EncKrbCredPart, ticket: EncTicketPart
     infos, field = part.ticket_info, "KRB-CRED.ticket-info"
     if not infos or len(infos) != len(cred.tickets):
         raise DecodeError(f"{len(infos)} for {len(cred.tickets)} tickets", field=field, section="RFC 4120 5.8.1")
-    for octets, info in zip(cred.tickets, infos, strict=True):
-        inner = Ticket.decode(octets)
+    for data, info in zip(cred.tickets, infos, strict=True):
+        inner = Ticket.decode(data)
         client, server = (info.pname, info.prealm), (info.sname, info.srealm)
         if None in (*client, *server, info.flags, info.endtime):
             raise DecodeError("names, flags or endtime are absent", field=field, section="RFC 4120 5.8.1")

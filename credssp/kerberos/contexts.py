@@ -271,7 +271,7 @@ _REPAIRABLE: Final[dict[SecurityStatus, int | None]] = {
 class KerberosAcceptor(_KerberosContext):
     """Accepts a Kerberos login with a key of a keytab.
 
-    What is wrong with a client's token, or with the keytab, stands in the error's `status` and text. The client learns
+    What is wrong with a client's token, or with the keytab, is in the error's `status` and text. The client learns
     less of it (`error_code`): which services the keytab has keys for is none of its business, so whatever does not
     open, does not fit or came before is STATUS_LOGON_FAILURE.
 
@@ -317,7 +317,7 @@ class KerberosAcceptor(_KerberosContext):
         try:
             return pyspnego.call("opening the Kerberos keytab", AcceptorKeys, self._keytab, self._names)
         except AuthenticationError as error:
-            # A file that is not there, or is something else: whatever it is, there is no key.
+            # A file that is missing, or is not a keytab: there is no key in either case.
             if error.status in (SecurityStatus.SEC_E_NO_CREDENTIALS, SecurityStatus.SEC_E_INTERNAL_ERROR):
                 error.status = SecurityStatus.SEC_E_NO_KERB_KEY
             raise

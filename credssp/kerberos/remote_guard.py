@@ -44,7 +44,7 @@ __all__ = ["MAX_CLOCK_SKEW", "open_remote_guard", "remote_guard_credentials"]
 MAX_CLOCK_SKEW: Final = 300
 """Seconds that clocks may differ by, as for Kerberos itself (RFC 4120 1.6)."""
 
-_DELEGATION_AT: Final = 28  # behind length, bindings, flags, DlgOpt and Dlgth
+_DELEGATION_AT: Final = 28  # after length, bindings, flags, DlgOpt and Dlgth
 _HANDLE_SIZE: Final = 16
 
 

@@ -178,8 +178,8 @@ def password_tickets(principal: str, password: Secret[str]) -> MemoryTickets:
 
     context = krb5.init_context()
     client = krb5.parse_name_flags(context, principal.encode())
-    octets = password.reveal().encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
-    return MemoryTickets(context, krb5.get_init_creds_password(context, client, _options(context), octets))
+    secret = password.reveal().encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+    return MemoryTickets(context, krb5.get_init_creds_password(context, client, _options(context), secret))
 
 
 def keytab_tickets(credentials: KeytabCredentials) -> MemoryTickets:

@@ -110,9 +110,9 @@ def test_mit_forwards_what_we_take(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("checksum", "text"),
     [
-        (b"", "24 octets"),
-        (gss_checksum()[:23], "24 octets"),
-        (b"\x0f" + gss_checksum()[1:], "24 octets"),
+        (b"", "16 bytes of bindings"),
+        (gss_checksum()[:23], "16 bytes of bindings"),
+        (b"\x0f" + gss_checksum()[1:], "16 bytes of bindings"),
         (gss_checksum(USUAL | DELEG), "Dlgth"),
         (gss_checksum(USUAL | DELEG, rest=b"\1\0\0"), "Dlgth"),
         (gss_checksum(USUAL | DELEG, rest=b"\1\0\0\0"), "Dlgth"),
