@@ -1,9 +1,9 @@
 """Keytabs and credential caches are files that hold keys: who else can read or write them?
 
-A file that others can **write** is refused: a user who puts a key into a server's keytab logs on as anybody, and one who
-fills a credential cache makes a client log on as somebody else. A file that others can **read** is used with a warning
-(logger ``credssp.kerberos``, once for each file): it may be meant, as in a container with one user, and a refusal would
-come too late for the key. Others are those who are neither the owner nor in the file's group.
+A file that others can **write** is refused: a user who puts a key into a server's keytab logs on as anybody, and one
+who fills a credential cache makes a client log on as somebody else. A file that others can **read** is used with a
+warning (logger ``credssp.kerberos``, once for each file): it may be meant, as in a container with one user, and a
+refusal would come too late for the key. Others are those who are neither the owner nor in the file's group.
 """
 
 from __future__ import annotations
