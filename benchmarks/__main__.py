@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from benchmarks.measure import Side, compare
 
-GROUPS = ("login", "bulk", "memory", "startup", "rdp", "sspi")
+GROUPS = ("login", "bulk", "memory", "startup", "rdp", "sspi", "uniform")
 SIDES: dict[Side, str] = {
     "both": "both sides / bare",
     "client": "client / bare client",
@@ -141,6 +141,14 @@ def sspi(quick: bool) -> list[Figure]:
         name = "login and its two messages of 1 KiB, shutdown" if what == "session" else what
         figures.append(Figure(f"SSPI, {name} / plain contexts", ratio.best, bound, median=ratio.median))
     return figures
+
+
+def uniform(quick: bool) -> list[Figure]:
+    from benchmarks.uniform import measure, spread
+
+    medians = measure(1000 if quick else 3000)
+    most = Figure("refusals: largest difference of median server CPU, us", spread(medians), 1.0)
+    return [most, *(Figure(f"refusal, us: {kind}", median) for kind, median in medians.items())]
 
 
 def main() -> int:

@@ -443,6 +443,8 @@ class ServerConfig(CommonConfig):
         accept_forwarded: keep the Kerberos tickets that a client forwards, as `Identity.forwarded`.
         accept_anonymous: let clients with an anonymous Kerberos ticket log on.
         require_mic: refuse NTLM clients that send no MIC, and NTLM in SPNEGO without mechListMIC; False for old ones.
+        tell_lockout: tell a client that knows the password of a locked account that it is locked: for tests of
+            clients. By default the password of a locked account is not judged, and the answer is that of a wrong one.
         max_clock_skew: seconds that the time in an NTLMv2 response may differ from ours; None for any.
         target: the names that NTLM tells the client; None for those of this host.
         clock: nanoseconds since 1970, for NTLM's timestamps.
@@ -482,6 +484,7 @@ class ServerConfig(CommonConfig):
     accept_forwarded: bool = False
     accept_anonymous: bool = False
     require_mic: bool = True
+    tell_lockout: bool = False
     max_clock_skew: float | None = None
     target: NTLMTarget | None = None
     clock: Callable[[], int] = field(default=time.time_ns, repr=False)
@@ -615,6 +618,7 @@ class ServerOptions(_Options, total=False):
     accept_forwarded: bool
     accept_anonymous: bool
     require_mic: bool
+    tell_lockout: bool
     max_clock_skew: float | None
     target: NTLMTarget | None
     clock: Callable[[], int]

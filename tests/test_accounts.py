@@ -1,3 +1,4 @@
+import importlib
 import time
 
 import pytest
@@ -180,13 +181,57 @@ def test_callback_must_not_be_a_coroutine_function():
 def test_callback_with_passwords_costs_a_hash_for_unknown_users_too(monkeypatch):
     hashed = []
     monkeypatch.setattr(memory, "nt_hash", lambda password: hashed.append(1) or nt_hash(password))
-    monkeypatch.setattr(callback, "nt_hash", lambda password: hashed.append(1) or nt_hash(password))
     accounts = CallbackAccounts(lambda _domain, user: {"alice": "Password"}.get(user))
     accounts.find("", "alice")
     accounts.find("", "nobody")
     assert len(hashed) == 2
     CallbackAccounts(lambda *_: HASH).find("", "alice")
     assert len(hashed) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, [], HASH, Account("", "a", HASH), "", "short", "x" * 28, "x" * 100, Secret("x" * 60), RuntimeError()],
+    ids=repr,
+)
+def test_every_answer_costs_as_many_hash_blocks_as_the_longest_password(answer, monkeypatch):
+    blocks, original = [], callback.md4
+
+    def count(data):
+        blocks.append(len(data) + 72 >> 6)
+        return original(data)
+
+    monkeypatch.setattr(importlib.import_module("credssp.nt_hash"), "md4", count)
+    monkeypatch.setattr(callback, "md4", count)
+    answers = iter(["x" * 100, answer])
+
+    def lookup(_domain, _user):
+        if isinstance(found := next(answers), Exception):
+            raise found
+        return found
+
+    accounts = CallbackAccounts(lookup)
+    accounts.find("", "alice")
+    before = sum(blocks)
+    accounts.find("", "alice")
+    assert sum(blocks) == 2 * before == 2 * 4
+
+
+def test_a_callback_that_raises_finds_nobody_and_is_logged_once_a_minute(caplog, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(callback.time, "monotonic", lambda: now[0])
+
+    def lookup(domain, user):
+        raise RuntimeError(f"{domain}/{user} has the hash 31d6cfe0")
+
+    accounts = CallbackAccounts(lookup)
+    assert [accounts.find("", "alice") for _ in range(5)] == [()] * 5
+    now[0] += 60
+    accounts.find("", "alice")
+    assert [record.getMessage() for record in caplog.records] == [
+        "the account callback raised RuntimeError; the login is refused",
+        "the account callback raised RuntimeError (5 times); the login is refused",
+    ]
 
 
 # Files

@@ -286,6 +286,7 @@ SERVER_VALUES: dict[str, Any] = {
     "accept_forwarded": True,
     "accept_anonymous": True,
     "require_mic": False,
+    "tell_lockout": True,
     "max_clock_skew": 60.0,
     "target": None,  # needs NTLM's own type: tests/ntlm
     "clock": lambda: 1,

@@ -58,6 +58,7 @@ def create_acceptor(
             spn=names,
             channel_bindings=settings.channel_bindings,
             require_mic=settings.require_mic,
+            tell_lockout=settings.tell_lockout,
             max_clock_skew=settings.max_clock_skew,
             clock=settings.clock,
             random=settings.random,

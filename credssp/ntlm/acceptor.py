@@ -41,6 +41,8 @@ class NTLMAcceptor(SecurityContext):
             (``tls-server-end-point:`` and a hash). None takes any; CredSSP clients send none.
         require_mic: refuse a login without MIC. Our CHALLENGE always carries a timestamp, so every client newer
             than Windows XP sends one; impacket and asyauth (aardwolf) do not. A MIC that is there is always verified.
+        tell_lockout: judge the password of a locked account too, and tell who knows it that the account is locked.
+            Otherwise its password is not judged, and the answer is that of a wrong one.
         max_clock_skew: seconds that the client's timestamp may differ from ours, or None for any. The server
             challenge is fresh for every login, so age proves nothing more, and clients with a wrong clock are common;
             Windows stopped looking after 2008 R2 ([MS-NLMP] <39>).
@@ -57,6 +59,7 @@ class NTLMAcceptor(SecurityContext):
         spn: str | Iterable[str] | None = None,
         channel_bindings: bytes | None = None,
         require_mic: bool = True,
+        tell_lockout: bool = False,
         max_clock_skew: float | None = None,
         version: Version = VERSION,
         clock: Callable[[], int] = time.time_ns,
@@ -68,7 +71,11 @@ class NTLMAcceptor(SecurityContext):
         self._accounts = accounts
         self._target = NTLMTarget.of_this_host() if target is None else target
         self._rules = Rules(
-            spn=spn, channel_bindings=channel_bindings, require_mic=require_mic, max_clock_skew=max_clock_skew
+            spn=spn,
+            channel_bindings=channel_bindings,
+            require_mic=require_mic,
+            tell_lockout=tell_lockout,
+            max_clock_skew=max_clock_skew,
         )
         self._version = version
         self._clock = clock
@@ -159,7 +166,9 @@ class NTLMAcceptor(SecurityContext):
         flags = message.flags & self._flags
         response = check_authenticate(message, target=self._target, filetime=self._filetime, rules=self._rules)
         candidates = self._find(message.domain, message.username)
-        account, session_base_key = prove(message, candidates, self._server_challenge)
+        account, session_base_key = prove(
+            message, candidates, self._server_challenge, judge_locked=self._rules.tell_lockout
+        )
         exported_session_key = crypto.rc4(session_base_key, message.encrypted_session_key)
         if message.mic is not None:
             verify_mic(exported_session_key, self._negotiate, self._challenge, token, message.mic_offset)

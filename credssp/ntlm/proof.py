@@ -15,12 +15,13 @@ from credssp.account import Account
 from credssp.errors import AuthenticationError, RemoteProtocolError
 from credssp.ntlm import crypto
 from credssp.ntlm.messages import MIC_OFFSET, MIC_SIZE, Authenticate
-from credssp.secret import Secret
 from credssp.status import NTStatus, SecurityStatus
 
 __all__ = ["Proved", "check_response", "logon_failure", "make_mic", "make_response", "prove", "verify_mic"]
 
-_DUMMY_HASH: Final = os.urandom(16)
+_NO_ACCOUNT: Final = Account("", "", os.urandom(16), NTStatus.STATUS_ACCOUNT_LOCKED_OUT)
+"""In place of an account that does not exist: made once, and judged as a locked one is."""
+
 _SECTION: Final = "[MS-NLMP] 3.2.5.1.2"
 
 
@@ -71,18 +72,24 @@ def check_response(message: Authenticate, server_challenge: bytes, nt_hash: byte
     return None
 
 
-def prove(message: Authenticate, candidates: Sequence[Account], server_challenge: bytes) -> tuple[Account, bytes]:
+def prove(
+    message: Authenticate, candidates: Sequence[Account], server_challenge: bytes, *, judge_locked: bool = False
+) -> tuple[Account, bytes]:
     """Return the account whose secret the client knows, and the SessionBaseKey.
+
+    A locked account is refused before its password is judged, in the words and the time of a wrong password: a lock
+    that told the right password from others would be no lock against guessing.
 
     Raises:
         AuthenticationError: no candidate fits (`logon_failure`).
     """
     found: tuple[Account, bytes] | None = None
     # All of them even after a match: how long it takes says how many accounts share a name, not which one it was.
-    for account in candidates or (None,):
-        secret = Secret(_DUMMY_HASH) if account is None else account.nt_hash
+    for account in candidates or (_NO_ACCOUNT,):
+        locked = account.status == NTStatus.STATUS_ACCOUNT_LOCKED_OUT and (account is _NO_ACCOUNT or not judge_locked)
+        secret = _NO_ACCOUNT.nt_hash if locked else account.nt_hash
         proved = check_response(message, server_challenge, secret.reveal())
-        if proved is not None and account is not None and found is None:
+        if proved is not None and not locked and found is None:
             found = account, proved.session_base_key
     if found is None:
         raise logon_failure()

@@ -41,12 +41,14 @@ class Rules:
         spns: SPNs of which the client must name one, in lower case, or None to take any.
         channel_bindings: the hash the client must send, or None to take any.
         require_mic: whether AUTHENTICATE must carry a MIC.
+        tell_lockout: whether a client that knows the password of a locked account is told so.
         max_clock_skew: greatest age in 100 ns of the client's timestamp, either way, or None to take any.
     """
 
     spns: frozenset[str] | None
     channel_bindings: bytes | None
     require_mic: bool
+    tell_lockout: bool
     max_clock_skew: int | None
 
     def __init__(
@@ -55,6 +57,7 @@ class Rules:
         spn: str | Iterable[str] | None = None,
         channel_bindings: bytes | None = None,
         require_mic: bool = True,
+        tell_lockout: bool = False,
         max_clock_skew: float | None = None,
     ) -> None:
         spns = None
@@ -66,6 +69,7 @@ class Rules:
         set_(self, "spns", spns)
         set_(self, "channel_bindings", None if channel_bindings is None else channel_bindings_hash(channel_bindings))
         set_(self, "require_mic", require_mic)
+        set_(self, "tell_lockout", tell_lockout)
         set_(self, "max_clock_skew", None if max_clock_skew is None else int(max_clock_skew * 10_000_000))
 
 

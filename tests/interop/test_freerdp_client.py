@@ -74,7 +74,7 @@ def test_hash_in_place_of_the_password(display: str) -> None:
 def test_a_refused_client_names_the_reason(
     display: str, user: str, password: str, code: int, name: str, ntstatus: int
 ) -> None:
-    with RDPServer(ACCOUNTS) as server:
+    with RDPServer(ACCOUNTS, tell_lockout=True) as server:
         outcome = xfreerdp(server, display, user=user, password=password)
         server.assert_refused(ntstatus)
     assert outcome.code == code, outcome.output

@@ -180,6 +180,20 @@ def test_unknown_user_and_wrong_password_and_broken_store_are_told_in_the_same_w
     assert "31d6" not in caplog.text
 
 
+def test_the_right_password_of_a_locked_account_is_as_good_as_a_wrong_one(monkeypatch):
+    locked = Account("Domain", "User", HASH, NTStatus.STATUS_ACCOUNT_LOCKED_OUT)
+    assert uniform(refused(make_acceptor(locked))) == uniform(
+        refused(make_acceptor(Account("Domain", "User", OTHER_HASH)))
+    )
+    judged = []
+    original = proof.check_response
+    monkeypatch.setattr(
+        proof, "check_response", lambda message, challenge, key: judged.append(key) or original(message, challenge, key)
+    )
+    refused(make_acceptor(locked))
+    assert judged != [HASH]  # its hash is not even looked at
+
+
 def test_unknown_user_and_wrong_password_cost_the_same_hmacs(monkeypatch):
     original = crypto.hmac_md5
 
@@ -224,7 +238,8 @@ def test_first_of_several_matching_accounts_logs_on():
     "status", [NTStatus.STATUS_ACCOUNT_LOCKED_OUT, NTStatus.STATUS_ACCOUNT_DISABLED, NTStatus.STATUS_PASSWORD_EXPIRED]
 )
 def test_status_of_an_account_is_told_after_the_right_proof(status):
-    error = refused(make_acceptor(Account("Domain", "User", HASH, status)), error=AuthenticationError)
+    acceptor = make_acceptor(Account("Domain", "User", HASH, status), tell_lockout=True)
+    error = refused(acceptor, error=AuthenticationError)
     assert error.ntstatus == status
     assert error.error_code == status
 

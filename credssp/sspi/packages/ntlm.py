@@ -45,7 +45,9 @@ class NTLMPackage(InnerPackage):
     def acceptor(self, accounts: AccountStore) -> Mechanism:
         """Return the mechanism of a server."""
         server = self.support.machine.server
-        return NTLMAcceptor(accounts, target=server.target, require_mic=server.require_mic)
+        return NTLMAcceptor(
+            accounts, target=server.target, require_mic=server.require_mic, tell_lockout=server.tell_lockout
+        )
 
     def context_data(self, context: InnerContext) -> bytearray:
         """Return role and session key."""
