@@ -162,12 +162,18 @@ class Limits:
         connections_per_source: those from one address: a terminal server or a NAT has many users. (The same.)
         ipv4_prefix: how many bits of an IPv4 address make it a source of its own. (The same.)
         ipv6_prefix: the same for IPv6, where a customer has 2**64 addresses at least. (The same.)
+        max_body_before_login: of a body, what is kept before the connection is logged on: a body may come with the last
+            leg of a login, and those of clients that do that are small. (WinRM servers.)
+        max_discard: what is read of such a body in all, and forgotten, so that the client gets an answer; the default
+            is what a WinRM envelope may have. A longer one closes the connection. (WinRM servers.)
+        max_memory: all bodies that are held at one time, of all connections; headers that are not complete get a
+            quarter of it. (WinRM servers.)
         half_open: connections whose login is not over. One more, and another of them is closed, of those that have not
             sent anything first; refusing the new one would let a client that opens this many and waits lock out all
             others until the deadline. Above three quarters that begins by chance. 512 of them hold less than 32 MiB,
             even inside TLS; at most three quarters of the connections that are possible. (RDP and WinRM servers.)
-        half_open_per_source: those from one source; one more takes the place of another of the same. A login takes less
-            than a second, so that 64 are enough for thousands of users. (The same.)
+        half_open_per_source: those from one source; one more takes the place of another of the same. Half of all: a
+            management host may log on a few hundred times at once. (The same.)
         source_failures: wrong user names or passwords from one source, after which its next connections wait, half a
             second at first and twice as long after each more. A NAT may hide many users who mistype. (The same.)
         source_delay: the longest of these times, below what clients wait for an answer. (The same.)
@@ -191,6 +197,9 @@ class Limits:
             logins do not. (WinRM servers.)
         keep_alive: whole seconds between requests. A connection that is closed costs a login, and shells are mostly
             idle. (WinRM servers.)
+        keep_alive_before_login: the same before the login, where a client sends one request after the other. (WinRM
+            servers.)
+        tls_handshake: time for the TLS handshake of https. (WinRM servers.)
 
     Raises:
         LocalProtocolError: a size or count below 1, a time that is not positive.
@@ -199,12 +208,15 @@ class Limits:
     max_legs: int = MAX_LEGS
     max_message_size: int = MAX_MESSAGE_SIZE
     max_body: int = 4 * 1024 * 1024
+    max_body_before_login: int = 4096
+    max_discard: int = 512 * 1024
+    max_memory: int = 64 * 1024 * 1024
     connections: int = 4096
     connections_per_source: int = 1024
     ipv4_prefix: int = 32
     ipv6_prefix: int = 64
     half_open: int = 512
-    half_open_per_source: int = 64
+    half_open_per_source: int = 256
     source_failures: int = 20
     source_delay: float = 8.0
     account_failures: int = 10
@@ -219,6 +231,8 @@ class Limits:
     header_timeout: float = 10.0
     handlers: int = 32
     keep_alive: int = 180
+    keep_alive_before_login: int = 5
+    tls_handshake: float = 10.0
 
     def __post_init__(self) -> None:
         for bound in fields(Limits):
@@ -469,6 +483,9 @@ class ServerConfig(CommonConfig):
         path: WinRM servers: where the service is.
         encryption: WinRM servers: ``auto`` demands encrypted messages over http and not over https, ``always`` over
             both, ``never`` over none (AllowUnencrypted). An encrypted message is always taken, and answered encrypted.
+        allow_proxies: WinRM servers: take requests that came through a proxy, by their headers Via, Forwarded or
+            X-Forwarded-*. A login counts for a TCP connection, so that a proxy that sends requests of several clients
+            over one of its own gives all of them the login of one.
         on_login: WinRM servers: is told of every login that is over.
 
     Raises:
@@ -501,6 +518,7 @@ class ServerConfig(CommonConfig):
     reuse_port: bool = False
     path: str = "/wsman"
     encryption: Encryption = "auto"
+    allow_proxies: bool = False
     on_login: LoginObserver | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -659,6 +677,12 @@ class WinRMServiceOptions(WinRMConnectionOptions, ServiceLimitOptions, total=Fal
     path: str
     encryption: Encryption
     on_login: LoginObserver | None
+    allow_proxies: bool
+    max_body_before_login: int
+    max_discard: int
+    max_memory: int
+    keep_alive_before_login: int
+    tls_handshake: float
     failures: int
     body_timeout: float
     header_timeout: float

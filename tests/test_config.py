@@ -301,6 +301,7 @@ SERVER_VALUES: dict[str, Any] = {
     "authorize": lambda identity, credentials: True,
     "on_event": observe,
     "reuse_port": True,
+    "allow_proxies": True,
     "path": "/other",
     "encryption": "never",
     "on_login": observe,

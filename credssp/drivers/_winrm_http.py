@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-__all__ = ["Answer", "Call", "Disconnected", "HTTPRefusal", "Message", "Receive", "Scope", "Sender"]
+__all__ = ["Answer", "Budget", "Call", "Disconnected", "HTTPRefusal", "Message", "Receive", "Scope", "Sender"]
 
 _MAX_DIGITS: Final = 20
 """Digits of a Content-Length that count, as in h11; more of them make a number that is too large all the same."""
@@ -44,17 +44,41 @@ class HTTPRefusal(Exception):  # it is an answer that ends the request early
         self.answer = Answer(status, f"{text}\n".encode(), close=close)
 
 
+class Budget:
+    """Octets that all requests together may hold."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.held = 0
+
+    def take(self, size: int) -> None:
+        """Take some. Raises HTTPRefusal where there are not as many."""
+        if self.held + size > self.size:
+            raise HTTPRefusal(503, "too many messages at once", close=True)
+        self.held += size
+
+    def give_back(self, size: int) -> None:
+        self.held -= size
+
+
 class Disconnected(Exception):
     """The client went away inside a request."""
 
 
 @dataclass(slots=True)
 class Call:
-    """One HTTP request."""
+    """One HTTP request.
+
+    Attributes:
+        held: octets of the body that are held.
+        truncated: whether the body was longer than what is held.
+    """
 
     scope: Scope
     receive: Receive
     headers: dict[str, list[str]] = field(default_factory=dict)
+    held: int = 0
+    truncated: bool = False
 
     def __post_init__(self) -> None:
         for name, value in self.scope["headers"]:
@@ -68,8 +92,18 @@ class Call:
         client = self.scope.get("client")
         return None if not client else (str(client[0]), int(client[1] or 0))
 
-    async def body(self, *, max_size: int, timeout: float) -> bytes:
+    def forwarded(self) -> bool:
+        """Whether the request came through a proxy."""
+        return any(name in ("via", "forwarded") or name.startswith("x-forwarded-") for name in self.headers)
+
+    async def body(self, *, keep: int, max_size: int, timeout: float, budget: Budget) -> bytes:
         """Read the body.
+
+        Args:
+            keep: what is held and returned of it; `truncated` tells whether there was more.
+            max_size: what is read of it.
+            timeout: seconds for all of it.
+            budget: where what is held is taken from; `held` has to be given back.
 
         Raises:
             HTTPRefusal: it is too long, or too slow.
@@ -91,8 +125,14 @@ class Call:
                     size += len(piece)
                     if size > max_size:
                         raise HTTPRefusal(413, f"at most {max_size} octets", close=True)
-                    pieces.append(piece)
+                    if size > keep:
+                        self.truncated = True
+                    elif piece:
+                        budget.take(len(piece))
+                        self.held += len(piece)
+                        pieces.append(piece)
                     if not message.get("more_body", False):
                         return b"".join(pieces)
+                    del message, piece  # or a stranger's last piece is held until the next one comes
         except TimeoutError:
             raise HTTPRefusal(408, "the body did not come in time", close=True) from None

@@ -29,7 +29,8 @@ from typing import Final, TypeAlias, TypeVar, Unpack
 from credssp.config import ServerConfig, ServerLimits, WinRMServiceOptions, server_config
 from credssp.context.server import certificate_of
 from credssp.credentials import DelegatedCredentials
-from credssp.drivers._winrm_http import Answer, Call, Disconnected, HTTPRefusal, Receive, Scope, Sender
+from credssp.drivers._winrm_http import Answer, Budget, Call, Disconnected, HTTPRefusal, Receive, Scope, Sender
+from credssp.drivers.gate import Gate, GuardedAccounts
 from credssp.drivers.rdp_service import as_result
 from credssp.drivers.winrm_connections import Connections, connection_object
 from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError
@@ -66,6 +67,7 @@ class Login:
         credentials: what was delegated, where somebody logged on.
         error: why there was no login, or None.
         version: the CredSSP version that was used, or None.
+        locked: whether the account was locked, which the client is not told.
     """
 
     client: tuple[str, int] | None
@@ -73,6 +75,7 @@ class Login:
     credentials: DelegatedCredentials | None = None
     error: CredSSPError | None = None
     version: int | None = None
+    locked: bool = False
 
 
 LoginObserver: TypeAlias = Callable[[Login], None]
@@ -88,6 +91,9 @@ class WinRMApplication:
     Attributes:
         config: the options; the certificate is loaded once and for all.
         connections: the connections, with how far their logins are.
+        gate: failures, and who may connect where `credssp.drivers.winrm_serving` listens.
+        budget: what all bodies may hold.
+        heads: the same of headers that are not complete.
     """
 
     def __init__(
@@ -106,6 +112,14 @@ class WinRMApplication:
         """
         config = server_config("WinRMApplication", WinRMServiceOptions, config, options)
         self.config = dataclasses.replace(config, certificate=certificate_of(config))
+        self.gate = Gate(config.limits)
+        self.budget = Budget(config.limits.max_memory)
+        self.heads = Budget(config.limits.max_memory // 4)
+        self._guard: GuardedAccounts | None = None
+        self._guarded = self.config
+        if config.accounts is not None:
+            self._guard = GuardedAccounts(config.accounts, self.gate, config.lockout)
+            self._guarded = dataclasses.replace(self.config, accounts=self._guard)
         self._handler = handler
         self._complained = False
         # Whatever is wrong with the settings shows now and not when the first client comes.
@@ -117,7 +131,7 @@ class WinRMApplication:
         self.connections = Connections(self._make, half_open=limits.half_open, deadline=limits.deadline)
 
     def _make(self) -> ServerConnection:
-        return ServerConnection(config=self.config)
+        return ServerConnection(config=self._guarded)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Sender) -> None:
         """Serve; called by the ASGI server."""
@@ -126,12 +140,18 @@ class WinRMApplication:
             return
         if scope["type"] != "http":
             raise LocalProtocolError(f"this application speaks HTTP, not {scope['type']}")
+        call, key = Call(scope, receive), connection_object(scope, receive, send)
         try:
-            answer = await self._serve(Call(scope, receive), connection_object(scope, receive, send))
+            answer = await self._serve(call, key)
         except HTTPRefusal as refusal:
             answer = refusal.answer
         except Disconnected:
             return
+        finally:
+            self.budget.give_back(call.held)
+        tell = getattr(key, "note_login", None)
+        if tell is not None:
+            tell(self.connections.of(key))
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers()})
         await send({"type": "http.response.body", "body": answer.body})
 
@@ -147,12 +167,22 @@ class WinRMApplication:
                     "this ASGI server does not tell its connections apart: see credssp.drivers.winrm_connections"
                 )
             raise HTTPRefusal(500, "the server is not set up for CredSSP", close=True)
-        body = await call.body(max_size=self.config.limits.max_body, timeout=self.config.limits.body_timeout)
+        if "content-length" in call.headers and "transfer-encoding" in call.headers:
+            raise HTTPRefusal(400, "Content-Length and Transfer-Encoding in one request", close=True)
+        if call.forwarded() and not self.config.allow_proxies:
+            raise HTTPRefusal(403, "requests through a proxy are not taken here", close=True)
+        limits, connection = self.config.limits, self.connections.of(key)
+        stranger = not connection.ready or "authorization" in call.headers
+        body = await call.body(
+            keep=limits.max_body_before_login if stranger else limits.max_body,
+            max_size=min(limits.max_discard, limits.max_body) if stranger else limits.max_body,
+            timeout=limits.body_timeout,
+            budget=self.budget,
+        )
         if call.scope["path"].rstrip("/") != self.config.path.rstrip("/"):
             raise HTTPRefusal(404, f"the service is at {self.config.path}")
         if call.scope["method"] != "POST":
             raise HTTPRefusal(405, "only POST")
-        connection = self.connections.of(key)
         try:
             token = request_token(call.headers.get("authorization", ()))
         except CredSSPError as error:
@@ -162,10 +192,12 @@ class WinRMApplication:
             raise HTTPRefusal(400, error.message, close=True) from None
         if token is not None:
             answer = await self._leg(call, connection, token)
-            if answer is not None or not body:
+            if answer is not None or not (body or call.truncated):
                 return answer or Answer(200)
         if not connection.ready:
-            return Answer(401, challenge=format_token(b""))
+            return Answer(401, challenge=format_token(b""), close=self.connections.is_expired(connection))
+        if call.truncated:
+            raise HTTPRefusal(413, f"at most {limits.max_body_before_login} octets before the login")
         return await self._message(call, connection, body) if body else Answer(200)
 
     # The login
@@ -212,6 +244,14 @@ class WinRMApplication:
         return Answer(status, challenge=challenge, close=connection.failures >= self.config.limits.failures)
 
     def _tell(self, login: Login) -> None:
+        host = "" if login.client is None else login.client[0]
+        if self._guard is None:
+            if login.error is not None:
+                self.gate.failed(host, login.error)
+        elif login.error is not None:
+            login = dataclasses.replace(login, locked=self._guard.failed(host, login.error))
+        elif login.identity is not None and login.identity.account is not None:
+            self._guard.succeeded(login.identity.account.domain, login.identity.account.username)
         if self.config.on_login is None:
             return
         try:
@@ -232,6 +272,9 @@ class WinRMApplication:
                 raise HTTPRefusal(400, error.message, close=True) from None
             data, content_type = message.data, message.content_type
         else:
+            if connection.encrypted:
+                # Whoever shares this connection with the client, at a proxy or as a man in the middle, has no key.
+                raise HTTPRefusal(403, "messages of this connection are encrypted", close=True)
             if encrypts(self.config.encryption, call.scope.get("scheme", "http")):
                 raise HTTPRefusal(403, "unencrypted messages are not taken here")
             if parsed.media not in _PLAIN_TYPES:

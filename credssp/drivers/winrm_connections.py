@@ -17,7 +17,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from credssp.winrm.server import LoginState, ServerConnection
 
@@ -78,6 +78,7 @@ class Connections:
         self._deadline = deadline
         self._all: WeakKeyDictionary[object, ServerConnection] = WeakKeyDictionary()
         self._logins: OrderedDict[ServerConnection, asyncio.TimerHandle] = OrderedDict()
+        self._expired: WeakSet[ServerConnection] = WeakSet()
         self._sweeper: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -131,3 +132,8 @@ class Connections:
     def _drop(self, connection: ServerConnection) -> None:
         self._logins.pop(connection).cancel()
         connection.reset()
+        self._expired.add(connection)
+
+    def is_expired(self, connection: ServerConnection) -> bool:
+        """Whether a login on this connection was dropped: the connection is to be closed with the next answer."""
+        return connection in self._expired

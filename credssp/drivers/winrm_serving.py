@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import threading
-from collections.abc import Iterator
+from asyncio.sslproto import SSLProtocol
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import PathLike, fspath
 from typing import Any, Final
@@ -21,9 +23,12 @@ except ModuleNotFoundError as error:
     ) from None
 
 from credssp.config import Limits, check_port
+from credssp.drivers.gate import Gate, Place
+from credssp.drivers.listening import Listener
 from credssp.drivers.winrm_asgi import WinRMApplication
 from credssp.errors import LocalProtocolError
 from credssp.winrm.header import MAX_TOKEN_SIZE
+from credssp.winrm.server import ServerConnection
 
 __all__ = ["BoundedProtocol", "listen", "serve", "serving", "uvicorn_server"]
 
@@ -33,40 +38,186 @@ _HEADERS_SIZE: Final = MAX_TOKEN_SIZE * 4 // 3 + 16 * 1024
 _START: Final = 10.0
 
 
-class BoundedProtocol(H11Protocol):
-    """uvicorn's HTTP, with an end to waiting for headers: uvicorn itself waits forever for a client's first octet."""
+_BAD_LINE: Final = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\r\n[ \t]")
+"""A line end of LF or CR alone, or a header that goes on in the next line (obs-fold). Proxies and servers read them in
+different ways, so that one of them sees a request that the other does not (RFC 9112 section 2.2 and 5.2)."""
 
-    _deadline: asyncio.TimerHandle | None = None
+
+class BoundedProtocol(H11Protocol):
+    """uvicorn's HTTP with bounds: on the time for headers and for a login, and on what headers may hold.
+
+    Attributes:
+        place: the connection in the books of the server, if it has some.
+        drop: ends the connection.
+    """
+
+    place: Place | None = None
+    drop: Callable[[str], None]
+    _header_timer: asyncio.TimerHandle | None = None
+    _login_timer: asyncio.TimerHandle | None = None
+    _checked = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait."""
         super().connection_made(transport)
+        self._head = bytearray()
+        self._app = self.config.app if isinstance(self.config.app, WinRMApplication) else None
+        self._limits = _limits(self.config.app)
+        if self._app is not None:
+            self.timeout_keep_alive = self._limits.keep_alive_before_login
+            self._login_timer = self.loop.call_later(self._limits.deadline, transport.abort)
         self._wait()
 
+    def note_login(self, connection: ServerConnection) -> None:
+        """Take notice of how far a login is; called by the application with every answer."""
+        app, place = self._app, self.place
+        if app is None or self.transport.is_closing():
+            return
+        if connection.ready:
+            self.timeout_keep_alive = self._limits.keep_alive
+            if self._login_timer is not None:
+                self._login_timer.cancel()
+                self._login_timer = None
+            if place is not None:
+                app.gate.opened(place)
+            return
+        self.timeout_keep_alive = self._limits.keep_alive_before_login
+        if self._login_timer is None:
+            self._login_timer = self.loop.call_later(self._limits.deadline, self.transport.abort)
+        if place is not None:
+            app.gate.reopened(place, self.drop)
+            if place.progress < 2 and connection.in_tls:
+                app.gate.advance(place, 2)
+
     def data_received(self, data: bytes) -> None:
-        """Look whether the headers are whole."""
-        super().data_received(data)
+        """Pass headers on when they are whole, and bodies as they come; no request before the answer to the last."""
+        if self.conn.their_state is h11.IDLE:
+            self._take_head(data)
+        else:
+            super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self._stop()
-        elif self._deadline is None and not self.transport.is_closing():
+            if self.conn.trailing_data[0]:
+                self.transport.abort()
+        elif self._header_timer is None and not self.transport.is_closing():
             self._wait()
+
+    def _take_head(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        self._count(len(data))
+        self._head += data
+        end = self._head.find(b"\r\n\r\n", max(0, self._checked - 3))
+        if _BAD_LINE.search(self._head, max(0, self._checked - 1), end + 4 if end >= 0 else len(self._head)):
+            self._refuse("A line of the headers ends in another way than CR LF, or goes on in the next.")
+        elif end >= 0:
+            head = bytes(self._head)
+            self._forget()
+            super().data_received(head)
+        elif len(self._head) > _HEADERS_SIZE:
+            self._refuse("The headers are too long.")
+        else:
+            self._checked = len(self._head)
+
+    def _refuse(self, why: str) -> None:
+        self._forget()
+        self.send_400_response(why)
+
+    def _count(self, size: int) -> None:
+        """Count what headers hold; whoever holds most has to go when it is too much."""
+        if self._app is None:
+            return
+        heads = self._app.heads
+        heads.held += size
+        if heads.held > heads.size:
+            most = max((each for each in self.connections if isinstance(each, BoundedProtocol)), key=_held)
+            most._forget()
+            most.transport.abort()
+
+    def _forget(self) -> None:
+        if self._app is not None:
+            self._app.heads.give_back(len(self._head))
+        self._head.clear()
+        self._checked = 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
         self._stop()
+        if self._login_timer is not None:
+            self._login_timer.cancel()
+        self._forget()
         super().connection_lost(exc)
 
     def _wait(self) -> None:
-        self._deadline = self.loop.call_later(_limits(self.config.app).header_timeout, self.transport.close)
+        self._header_timer = self.loop.call_later(self._limits.header_timeout, self.transport.close)
 
     def _stop(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+
+def _held(protocol: BoundedProtocol) -> int:
+    return len(protocol._head)
+
+
+class _TLS(SSLProtocol):
+    """asyncio's TLS with a smaller buffer than 256 KiB: every stranger has one."""
+
+    max_size = 32 * 1024
 
 
 class _Server(uvicorn.Server):
-    """Leaves no connection behind: over https, a close waits for that of the client."""
+    """Listens with `credssp.drivers.listening.Listener`, and leaves no connection behind.
+
+    Over https, a close waits for that of the client.
+    """
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        if sockets is None:
+            await super().startup()
+            return
+        await self.lifespan.startup()
+        application = self.config.app
+        limits = _limits(application)
+        self._gate = application.gate if isinstance(application, WinRMApplication) else Gate(limits)
+        self._listener = Listener(sockets, self._gate, self._connect, first_byte=limits.header_timeout)
+        self._listener.start()
+        self.servers = [self._listener]  # type: ignore[list-item]  # all of an asyncio.Server that is used
+        self.started = True
+
+    async def _connect(self, connection: socket.socket, place: Place) -> None:
+        loop, limits, config = asyncio.get_running_loop(), _limits(self.config.app), self.config
+        protocol: Any = config.http_protocol_class(  # type: ignore[call-arg]
+            config=config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        inner = protocol
+        protocol.place = place
+        if config.ssl is not None:
+            protocol = _TLS(
+                loop,
+                inner,
+                config.ssl,
+                None,  # type: ignore[arg-type]  # nobody waits
+                server_side=True,
+                ssl_handshake_timeout=limits.tls_handshake,  # type: ignore[arg-type]  # a float, too
+                ssl_shutdown_timeout=limits.linger,
+            )
+        lost = protocol.connection_lost
+
+        def left(error: Exception | None) -> None:
+            self._gate.leave(place)
+            self._listener.note_room()
+            lost(error)
+
+        protocol.connection_lost = left
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection)
+        inner.drop = place.drop = lambda why: transport.abort()  # noqa: ARG005  # its client knows
+        if place.gone:  # its place was needed meanwhile
+            transport.abort()
+        elif not isinstance(config.app, WinRMApplication):
+            self._gate.opened(place)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop."""
@@ -104,6 +255,8 @@ def uvicorn_server(
         ws="none",
         lifespan="off",
         log_config=None,
+        # Strangers could fill the log with warnings.
+        log_level="error",
         access_log=False,
         # A header that a client writes must not say where it comes from.
         proxy_headers=False,

@@ -62,6 +62,7 @@ class ServerConnection:
         config: the options.
         state: how far it is.
         failures: how many logins failed on it.
+        encrypted: whether a message of this login was encrypted: no other may come in plaintext then.
     """
 
     def __init__(self, *, config: ServerConfig | None = None, **options: Unpack[WinRMConnectionOptions]) -> None:
@@ -83,6 +84,7 @@ class ServerConnection:
         self.config = config
         self.state = LoginState.EXPECT_LOGIN
         self.failures = 0
+        self.encrypted = False
         self._context: ServerContext | None = None
         self._legs = 0
 
@@ -143,7 +145,13 @@ class ServerConnection:
             self._context.forget_credentials()
         self._context = None
         self._legs = 0
+        self.encrypted = False
         self.state = LoginState.EXPECT_LOGIN
+
+    @property
+    def in_tls(self) -> bool:
+        """Whether the TLS of a login is set up."""
+        return self._context is not None and bool(self._context.tls_cipher)
 
     @property
     def ready(self) -> bool:
@@ -190,6 +198,7 @@ class ServerConnection:
         except CredSSPError:
             self.reset()
             raise
+        self.encrypted = True
         return message
 
     def encrypt(self, data: bytes, content_type: str = SOAP) -> Encrypted:

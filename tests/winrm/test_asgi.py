@@ -408,6 +408,54 @@ def test_a_body_over_the_limit_gets_413(announced: str | None) -> None:
     run(test())
 
 
+@pytest.mark.parametrize(("size", "status", "close"), [(4096, 401, False), (5000, 401, False), (600_000, 413, True)])
+@pytest.mark.parametrize("announced", [True, False])
+def test_bodies_before_the_login_are_forgotten(size: int, status: int, close: bool, announced: bool) -> None:
+    async def test() -> None:
+        client = Client(make())
+        headers = [("Content-Length", str(size))] if announced else []
+        response = await client.post([b"x" * 4000, b"x" * (size - 4000)], headers=headers, content_type=SOAP)
+        assert (response.status, "connection" in response.headers) == (status, close)
+        assert client.app.budget.held == 0
+
+    run(test())
+
+
+def test_a_body_that_was_forgotten_beside_the_last_leg_gets_413() -> None:
+    async def test() -> None:
+        client = Client(make(encryption="never"))
+        side = login()
+        header: str | None = side.start()
+        while (response := await client.post(b"x" * 5000, content_type=SOAP, authorization=header)).status == 401:
+            header = side.receive(response.status, response.challenges)
+        assert response.status == 413
+        assert client.connection.ready
+
+    run(test())
+
+
+def test_all_bodies_together_have_a_budget() -> None:
+    async def test() -> None:
+        client = Client(make(limits=WinRMLimits(max_memory=1000), encryption="never"))
+        await client.log_on()
+        response = await client.post(b"x" * 1001, content_type=SOAP)
+        assert (response.status, response.headers["connection"]) == (503, "close")
+        assert (await client.post(b"x" * 999, content_type=SOAP)).status == 200
+        assert client.app.budget.held == 0
+
+    run(test())
+
+
+def test_a_login_that_was_dropped_ends_the_connection_with_the_next_answer() -> None:
+    async def test() -> None:
+        client = Client(make(limits=WinRMLimits(deadline=0.02)))
+        await client.post(authorization=login().start())
+        await asyncio.sleep(0.1)
+        assert (await client.post()).headers["connection"] == "close"
+
+    run(test())
+
+
 def test_a_body_that_does_not_come_gets_408() -> None:
     async def test() -> None:
         app = make(limits=WinRMLimits(body_timeout=0.01))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import socket
 import threading
 import time
@@ -96,7 +97,7 @@ def test_both_servers_serve(server: Any, https: bool, tmp_path: Path) -> None:
 
 def test_a_second_client_does_not_have_the_login_of_the_first(server: Any) -> None:
     """With the addresses of the first in the headers that proxies use, too."""
-    app = servers.application(encryption="never")
+    app = servers.application(encryption="never", allow_proxies=True)
     with server(app, None) as port, logged_on(port) as (first, _):
         first.post(servers.IDENTIFY, content_type=servers.SOAP_TYPE)
         assert first._http.sock is not None
@@ -299,3 +300,141 @@ def test_bodies_for_nobody_are_not_kept(port: int, app: WinRMApplication) -> Non
 def test_an_address_in_use_is_named() -> None:
     with serving.listen("127.0.0.1", 0) as listener, pytest.raises(LocalProtocolError, match="cannot listen"):
         serving.listen("127.0.0.1", listener.getsockname()[1])
+
+
+# Before the login
+
+
+def answers(port: int, data: bytes) -> bytes:
+    """Send and read until the server closes the connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, contextlib.suppress(OSError):
+        connection.sendall(data)
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+    return received
+
+
+HEAD = b"POST /wsman HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        HEAD
+        + b"Content-Length: 44\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n",
+        HEAD + b"Content-Length: 0\n\r\n\r\n",
+        b"POST /wsman HTTP/1.1\nHost: x\n\n",
+        HEAD + b"X-Folded: one\r\n two\r\nContent-Length: 0\r\n\r\n",
+        HEAD + b"X-CR: one\rtwo\r\nContent-Length: 0\r\n\r\n",
+        (HEAD + b"Content-Length: 0\r\n\r\n") * 2,
+    ],
+    ids=["two lengths", "LF", "LF only", "obs-fold", "CR", "pipelined"],
+)
+@pytest.mark.parametrize("split", [False, True])
+def test_requests_that_two_servers_read_differently_end_the_connection(port: int, data: bytes, split: bool) -> None:
+    if split:
+        begin = time.monotonic()
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            received = b""
+            with contextlib.suppress(OSError):
+                for octet in data:
+                    connection.sendall(bytes((octet,)))
+                while piece := connection.recv(65536):
+                    received += piece
+        assert time.monotonic() - begin < 9
+    else:
+        received = answers(port, data)
+    assert received.count(b"HTTP/1.1 ") <= 1 + (split and data.count(b"POST") == 2)
+    assert b" 200 " not in received
+
+
+@pytest.mark.parametrize(
+    "header", ["Via: 1.1 proxy", "Forwarded: for=192.0.2.1", "X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https"]
+)
+def test_requests_through_a_proxy_are_refused_unless_allowed(port: int, header: str) -> None:
+    request = HEAD + header.encode() + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    assert answers(port, request).startswith(b"HTTP/1.1 403 ")
+    with serving.serving(servers.application(allow_proxies=True)) as other:
+        assert answers(other, request).startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_login_ends_at_its_deadline_with_the_connection() -> None:
+    with serving.serving(servers.application(deadline=0.5)) as port:
+        for request in (HEAD + b"Content-Length: 5\r\n\r\n", HEAD + b"Content-Length: 0\r\n\r\n"):
+            begin = time.monotonic()
+            answers(port, request)
+            assert time.monotonic() - begin < 3
+        with logged_on(port) as (connection, side):
+            time.sleep(0.8)
+            assert connection.send(side, servers.IDENTIFY)[0] == 200
+
+
+def test_a_connection_without_a_login_is_kept_for_a_short_time() -> None:
+    app = servers.application(keep_alive_before_login=1)
+    with serving.serving(app) as port, logged_on(port) as (connection, side):
+        begin = time.monotonic()
+        assert b" 401 " in answers(port, HEAD + b"Content-Length: 0\r\n\r\n")
+        assert 0.5 < time.monotonic() - begin < 4
+        assert connection.send(side, servers.IDENTIFY)[0] == 200
+
+
+def test_a_silent_tls_client_costs_a_socket_and_is_gone_soon(tmp_path: Path) -> None:
+    app = servers.application(header_timeout=0.5, tls_handshake=0.5)
+    with serving.serving(app, certfile=servers.outer_certificate(tmp_path)) as port:
+        for hello in (b"", b"\x16\x03\x01"):
+            begin = time.monotonic()
+            answers(port, hello)
+            assert time.monotonic() - begin < 3
+        with logged_on(port, https=True) as (connection, side):
+            assert connection.send(side, servers.IDENTIFY)[0] == 200
+
+
+def test_headers_of_strangers_have_a_budget(port: int) -> None:
+    app = servers.application(max_memory=40_000)
+    with serving.serving(app) as own, contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection(("127.0.0.1", own), timeout=5)) for _ in range(4)]
+        for connection in held:
+            connection.sendall(HEAD + b"X: " + b"x" * 4000)
+            time.sleep(0.05)
+        gone = 0
+        for connection in held:
+            connection.settimeout(0.1)
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                connection.recv(1)
+                gone += 1
+        assert gone == 2
+        assert app.heads.held <= app.heads.size
+    until_zero = time.monotonic() + 5
+    while app.heads.held and time.monotonic() < until_zero:
+        time.sleep(0.01)
+    assert app.heads.held == 0
+
+
+def test_a_connection_that_was_encrypted_takes_no_plaintext() -> None:
+    with serving.serving(servers.application(encryption="never")) as port, logged_on(port) as (connection, side):
+        plain = connection.post(servers.IDENTIFY, content_type=servers.SOAP_TYPE)
+        assert plain.status == 200
+        assert connection.send(side, servers.IDENTIFY)[0] == 200
+        assert connection.post(servers.IDENTIFY, content_type=servers.SOAP_TYPE).status == 403
+
+
+def test_strangers_with_bodies_cost_little_and_a_login_goes_on() -> None:
+    app = servers.application(half_open=600, half_open_per_source=600)
+    with serving.serving(app) as port, contextlib.ExitStack() as stack:
+        with logged_on(port) as (connection, side):
+            connection.send(side, servers.IDENTIFY)
+        before = resident()
+        for _ in range(150):
+            held = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+            held.sendall(HEAD + b"Content-Length: 500000\r\n\r\n" + b"a" * 400_000)
+        begin = time.monotonic()
+        with logged_on(port) as (connection, side):
+            assert connection.send(side, servers.IDENTIFY)[0] == 200
+        assert time.monotonic() - begin < 10
+        assert resident() - before < 24 << 20
+        assert app.budget.held == 0
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
