@@ -1,7 +1,7 @@
 """What the statuses of `credssp.status` say, by their header names.
 
 Each entry is (what the status means, what usually leads to it in an RDP or WinRM login, what to do next). Read by
-`credssp.status` when somebody asks for a text; nobody else imports it.
+`credssp.status` when a text is asked for; no other module imports it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
     "SEC_I_RENEGOTIATE": (
         "The peer wants a new TLS handshake, or sent a TLS 1.3 message that belongs to the handshake.",
         "A TLS 1.3 session ticket or key update arrived between application data, or a TLS 1.2 server renegotiates.",
-        "Pass the extra buffer to the handshake call, then go on with decryption.",
+        "Pass the extra buffer to the handshake call, then continue with decryption.",
     ),
     "SEC_I_NO_LSA_CONTEXT": (
         "There is no context in the LSA that corresponds to this handle.",
@@ -133,7 +133,7 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "SEC_E_INTERNAL_ERROR": (
         "The security package failed inside and has no better code for it.",
-        "An LSA or library fault, or an error that nobody gave a status of its own.",
+        "An LSA or library fault, or an error without a status of its own.",
         "Look at the system event log of the side that raised it; with this library, report it with the debug log.",
     ),
     "SEC_E_SECPKG_NOT_FOUND": (
@@ -196,7 +196,7 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
     "SEC_E_NO_CREDENTIALS": (
         "There are no credentials to use.",
         (
-            "No user name was given and nobody is logged on, no Kerberos ticket is in the cache, or none are saved "
+            "No user name was given and no user is logged on, no Kerberos ticket is in the cache, or none are saved "
             "for this target."
         ),
         "Give a user name and password, run kinit, or save credentials for the target.",
@@ -235,7 +235,7 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
     "SEC_E_INCOMPLETE_MESSAGE": (
         "The message is not complete yet.",
         "TCP delivered only part of a TLS record or a TSRequest, which is normal on a stream.",
-        "Read more octets, append them to what you have, and call again; a MISSING buffer says how many at least.",
+        "Read more bytes, append them to what you have, and call again; a MISSING buffer says how many at least.",
     ),
     "SEC_E_INCOMPLETE_CREDENTIALS": (
         "The credentials lack a part that the package needs.",
@@ -294,10 +294,10 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
     "SEC_E_DECRYPT_FAILURE": (
         "The data could not be decrypted.",
         (
-            "Octets were lost or changed, or plain data follows where TLS records are expected, as after early user "
+            "Bytes were lost or changed, or plain data follows where TLS records are expected, as after early user "
             "authorization."
         ),
-        "Check that every octet went through the channel once and in order; a fresh connection is needed in any case.",
+        "Check that every byte went through the channel once and in order; a fresh connection is needed in any case.",
     ),
     "SEC_E_ALGORITHM_MISMATCH": (
         "Client and server have no common algorithm.",
@@ -347,7 +347,7 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "SEC_E_MUST_BE_KDC": (
         "This function only works on a KDC.",
-        "A call meant for a domain controller was made on a member or stand-alone machine.",
+        "A call meant for a domain controller was made on a member or standalone machine.",
         "Direct the request to a domain controller.",
     ),
     "SEC_E_STRONG_CRYPTO_NOT_SUPPORTED": (
@@ -388,7 +388,7 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
     "SEC_E_KDC_UNABLE_TO_REFER": (
         "The KDC can't refer the client to the realm of the service.",
         "No trust leads there, or the SPN exists nowhere in the forest.",
-        "Check the SPN and the trust; a stand-alone host needs NTLM or its own realm mapping.",
+        "Check the SPN and the trust; a standalone host needs NTLM or its own realm mapping.",
     ),
     "SEC_E_KDC_UNKNOWN_ETYPE": (
         "The KDC does not support the encryption type.",
@@ -467,7 +467,7 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "SEC_E_SMARTCARD_CERT_EXPIRED": (
         "The smart card's certificate has expired.",
-        "Nobody renewed it, or the domain controller's clock is wrong.",
+        "It was not renewed, or the domain controller's clock is wrong.",
         "Renew the certificate on the card.",
     ),
     "SEC_E_NO_S4U_PROT_SUPPORT": (
@@ -919,7 +919,7 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "STATUS_SMARTCARD_NO_CERTIFICATE": (
         "The card holds no certificate for the key.",
-        "The key was made but nobody enrolled a certificate, or it was removed.",
+        "The key was made but no certificate was enrolled, or it was removed.",
         "Enrol a smart card logon certificate onto the card.",
     ),
     "STATUS_SMARTCARD_NO_KEYSET": (
@@ -943,7 +943,7 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
         "Use the newer card or have a new certificate issued.",
     ),
     "STATUS_ISSUING_CA_UNTRUSTED": (
-        "The domain does not trust the authority behind the smart card's certificate.",
+        "The domain does not trust the authority that issued the smart card's certificate.",
         "The issuing authority is not in NTAuth, or its root is missing on the controllers.",
         "Add the authority to the NTAuth store and the root to the controllers' trusted roots.",
     ),

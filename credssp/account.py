@@ -1,6 +1,6 @@
 """An account and the protocol of a store of them: what the acceptor asks for and `credssp.accounts` provides.
 
-It stands below both, since they may not import one another.
+It is below both, since they may not import one another.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Account", "AccountStore", "upper_case"]
 
 
 def upper_case(name: str) -> str:
-    """Return a name in upper case as Windows has it: to compare names, and for NTOWFv2 ([MS-NLMP] 3.3.2).
+    """Return a name in upper case as Windows makes it: to compare names, and for NTOWFv2 ([MS-NLMP] 3.3.2).
 
     Windows maps one UTF-16 unit to one unit, and only between letters that are a pair: ``ß``, ``ŉ``, ``ǰ``, ``ﬁ``,
     ``ΐ``, ``ı``, ``ſ`` and ``µ`` stay as they are. The one exception is the final sigma: ``νικος`` and ``νικοσ`` are
@@ -47,7 +47,7 @@ class Account:
     Attributes:
         domain: its domain in the spelling to report, empty for an account of this server itself.
         username: its name in the spelling to report.
-        nt_hash: MD4 of the UTF-16LE password, 16 octets; see `credssp.nt_hash.nt_hash`. A plain `bytes` is boxed.
+        nt_hash: MD4 of the UTF-16LE password, 16 bytes; see `credssp.nt_hash.nt_hash`. A plain `bytes` is boxed.
         status: an NTSTATUS to refuse the login with although the password is right (locked, disabled, expired, ...),
             or None. It is told only to a client that has proved to know the password.
     """
@@ -60,7 +60,7 @@ class Account:
     def __init__(self, domain: str, username: str, nt_hash: Secret[bytes] | bytes, status: int | None = None) -> None:
         box = Secret(nt_hash)
         if not isinstance(box.reveal(), bytes) or len(box.reveal()) != 16:
-            raise LocalProtocolError("an NT hash is 16 octets")
+            raise LocalProtocolError("an NT hash is 16 bytes")
         object.__setattr__(self, "domain", domain)
         object.__setattr__(self, "username", username)
         object.__setattr__(self, "nt_hash", box)

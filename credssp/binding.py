@@ -1,7 +1,7 @@
 """Binding the login to the TLS key: SubjectPublicKey and what pubKeyAuth carries ([MS-CSSP] 2.2.1, 3.1.5 steps 3 to 5).
 
 Versions 5 and 6 send a hash over a nonce of the client and the key. Versions 2 to 4 send the key itself, which lets a
-rogue server have octets of its choice encrypted under the session key: CVE-2018-0886, the reason for the default
+rogue server have bytes of its choice encrypted under the session key: CVE-2018-0886, the reason for the default
 minimum version 5. **The negotiated version chooses the form**, never what fields a message has: a peer that says 6
 and leaves the nonce out must not get the old form.
 """
@@ -20,7 +20,7 @@ from credssp.wire import der
 __all__ = ["NONCE_SIZE", "client_value", "server_value", "subject_public_key", "verify"]
 
 NONCE_SIZE: Final = 32
-"""Octets of TSRequest.clientNonce ([MS-CSSP] 2.2.1)."""
+"""Bytes of TSRequest.clientNonce ([MS-CSSP] 2.2.1)."""
 
 # The terminating NUL belongs to the hashed text.
 _CLIENT_MAGIC: Final = b"CredSSP Client-To-Server Binding Hash\x00"
@@ -32,7 +32,7 @@ def client_value(version: int, nonce: bytes, public_key: bytes) -> bytes:
 
     Args:
         version: the effective version of the exchange.
-        nonce: clientNonce, 32 octets; not used below version 5.
+        nonce: clientNonce, 32 bytes; not used below version 5.
         public_key: SubjectPublicKey of the server's certificate.
     """
     if has_hashed_binding(version):
@@ -48,9 +48,9 @@ def server_value(version: int, nonce: bytes, public_key: bytes) -> bytes:
 
 
 def _incremented(public_key: bytes) -> bytes:
-    """Add 1 to the first octet, so that a reflected pubKeyAuth is not an answer (3.1.5 step 4).
+    """Add 1 to the first byte, so that a reflected pubKeyAuth is not an answer (3.1.5 step 4).
 
-    The text does not say what 0xFF becomes, and no real key starts with it; FreeRDP carries into the next octet, and
+    The text does not say what 0xFF becomes, and no real key starts with it; FreeRDP carries into the next byte, and
     so do we.
     """
     key = bytearray(public_key)
@@ -77,9 +77,9 @@ def verify(received: bytes, expected: bytes, *, whose: str) -> None:
 
 @functools.lru_cache(maxsize=128)
 def subject_public_key(certificate: bytes) -> bytes:
-    """Return SubjectPublicKey: the contents of subjectPublicKey in the certificate, without the unused-bits octet.
+    """Return SubjectPublicKey: the contents of subjectPublicKey in the certificate, without the unused-bits byte.
 
-    RSA: a DER RSAPublicKey (PKCS#1). EC: the uncompressed point. Ed25519: 32 octets. Not the SubjectPublicKeyInfo.
+    RSA: a DER RSAPublicKey (PKCS#1). EC: the uncompressed point. Ed25519: 32 bytes. Not the SubjectPublicKeyInfo.
 
     Args:
         certificate: the leaf certificate, DER.
@@ -96,7 +96,7 @@ def subject_public_key(certificate: bytes) -> bytes:
 def _subject_public_key(certificate: bytes) -> bytes:
     """Walk Certificate.tbsCertificate.subjectPublicKeyInfo.subjectPublicKey (RFC 5280 4.1).
 
-    By hand, because the octets are needed as they stand, for every algorithm, known or not.
+    By hand, because the bytes are needed as they stand, for every algorithm, known or not.
     """
     reader = der.Reader(certificate, "RFC 5280 4.1")
     position, stop = reader.only(reader.whole, der.Tag.SEQUENCE, "Certificate")

@@ -1,6 +1,6 @@
 """What a user authenticates with and what is delegated to the server, as callers see it.
 
-`credssp.wire.ts_credentials` holds the same things as they stand on the wire.
+`credssp.wire.ts_credentials` holds the same things as they are on the wire.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class NTHashCredentials:
 
     Attributes:
         username: the account, as in `PasswordCredentials`.
-        nt_hash: MD4 of the UTF-16LE password, 16 octets or 32 hexadecimal digits.
+        nt_hash: MD4 of the UTF-16LE password, 16 bytes or 32 hexadecimal digits.
         domain: NetBIOS or DNS domain, or empty.
     """
 
@@ -159,7 +159,7 @@ class NTHashCredentials:
                 nt_hash = b""
         box = Secret(nt_hash)
         if not isinstance(box.reveal(), bytes) or len(box.reveal()) != 16:
-            raise LocalProtocolError("an NT hash is 16 octets, or 32 hexadecimal digits")
+            raise LocalProtocolError("an NT hash is 16 bytes, or 32 hexadecimal digits")
         object.__setattr__(self, "username", username)
         object.__setattr__(self, "nt_hash", box)
         object.__setattr__(self, "domain", domain)

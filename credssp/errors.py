@@ -2,7 +2,7 @@
 
 Input from a peer, whatever it holds, leaves the library as one of these or as an event; anything else is a bug.
 Each error knows its SECURITY_STATUS, the NTSTATUS where there is one, the section of the specification it leans
-on, and the octets that must still go to the peer. Texts never hold peer data beyond numbers and field names, and
+on, and the bytes that must still go to the peer. Texts never hold peer data beyond numbers and field names, and
 errors of other libraries are not chained where their text could hold secrets.
 """
 
@@ -66,7 +66,7 @@ class CredSSPError(Exception):
         ntstatus: the NTSTATUS of the logon, or None where none applies. For an error of our own server this is what
             its errorCode says; for a client it is what the server said.
         section: where the broken rule stands, such as ``[MS-CSSP] 2.2.1``; None where no text applies.
-        token: octets that must still be sent to the peer (a TSRequest with errorCode, a TLS alert); may be empty.
+        token: bytes that must still be sent to the peer (a TSRequest with errorCode, a TLS alert); may be empty.
         claim: on a server, who the client said to be, where that is known. Not part of the text.
     """
 
@@ -134,11 +134,11 @@ class DecodeError(RemoteProtocolError):
 
     Attributes:
         field: the path of the field, such as ``TSRequest.negoTokens[0]``.
-        offset: where in the message, in octets from its start.
+        offset: where in the message, in bytes from its start.
     """
 
     def __init__(self, message: str, *, field: str, offset: int = 0, section: str | None = None) -> None:
-        super().__init__(f"{field} at octet {offset}: {message}", section=section)
+        super().__init__(f"{field} at byte {offset}: {message}", section=section)
         self.field = field
         self.offset = offset
 

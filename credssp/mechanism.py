@@ -1,4 +1,4 @@
-"""What the engine sees of the inner authentication: one small protocol, whatever runs behind it.
+"""What the engine sees of the inner authentication: one small protocol, whichever mechanism runs.
 
 [MS-CSSP] 3.1.5 needs three things of the security context inside negoTokens: tokens to exchange until it is complete,
 a way to encrypt pubKeyAuth and authInfo, and (on the server) who logged on. Two properties say how far it is:

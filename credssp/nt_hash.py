@@ -59,6 +59,6 @@ def md4(data: bytes) -> bytes:
 
 
 def nt_hash(password: str) -> bytes:
-    """Return NTOWFv1: MD4 over the UTF-16LE password, 16 octets ([MS-NLMP] 3.3.1)."""
+    """Return NTOWFv1: MD4 over the UTF-16LE password, 16 bytes ([MS-NLMP] 3.3.1)."""
     # Windows takes any 16-bit units for a password, so a lone surrogate is none of our business.
     return md4(password.encode("utf-16-le", "surrogatepass"))

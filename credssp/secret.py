@@ -8,7 +8,7 @@ from typing import Generic, NoReturn, TypeVar
 __all__ = ["MASK", "Secret"]
 
 MASK = "********"
-"""What stands in place of a secret wherever one is shown."""
+"""What is shown in place of a secret."""
 
 T = TypeVar("T", str, bytes)
 

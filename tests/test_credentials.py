@@ -117,7 +117,7 @@ def test_an_nt_hash_is_octets_or_hexadecimal_digits(nt_hash: bytes | str | Secre
     "nt_hash", [b"", HASH[:15], HASH + b"x", "", "00", "hunter2", HASH.hex() + "0", HASH.hex() + ":", Secret(b"x")]
 )
 def test_something_else_is_no_nt_hash(nt_hash: bytes | str | Secret[bytes]) -> None:
-    with pytest.raises(LocalProtocolError, match="16 octets") as caught:
+    with pytest.raises(LocalProtocolError, match="16 bytes") as caught:
         NTHashCredentials("alice", nt_hash)
     assert "hunter2" not in str(caught.value)
     assert caught.value.__context__ is None

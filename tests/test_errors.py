@@ -142,7 +142,7 @@ def test_without_section_the_text_has_none() -> None:
 
 def test_decode_error_says_where() -> None:
     error = DecodeError("missing", field="TSRequest.negoTokens[0]", offset=17, section="[MS-CSSP] 2.2.1.1")
-    assert error.message == "TSRequest.negoTokens[0] at octet 17: missing"
+    assert error.message == "TSRequest.negoTokens[0] at byte 17: missing"
     assert (error.field, error.offset, error.section) == ("TSRequest.negoTokens[0]", 17, "[MS-CSSP] 2.2.1.1")
 
 

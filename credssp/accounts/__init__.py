@@ -1,4 +1,4 @@
-"""Who may log on with NTLM: accounts in memory, in a file, or behind a callback.
+"""Who may log on with NTLM: accounts in memory, in a file, or from a callback.
 
 Each server has its own store; nothing here is global or read from the environment.
 
@@ -6,7 +6,8 @@ How the names a client sends find an account (user names and domains in any case
 
 1. Accounts with exactly this domain and this user name. If there are any, nothing else is looked at.
 2. An account stored **without** a domain takes any domain: clients put their own machine's name there, the server's,
-   ``.``, or whatever the user's profile says, and whoever stored no domain said that it does not matter.
+   ``.``, or what the user's profile says. An account that is stored without a domain says that the domain does
+   not matter.
 3. A UPN (``alice@lab.test``, sent with an empty domain): an account stored under that whole name (1), then accounts
    of the user ``alice`` in the domain ``lab.test`` or in none.
 4. An **empty domain leaves the choice to the server**, as with Windows: all accounts of this user name, in the order

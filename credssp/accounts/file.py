@@ -97,7 +97,7 @@ def _read(data: bytes, file_format: FileFormat | None) -> Iterator[Entry]:
 
 
 def _read_line(line: str, file_format: FileFormat | None) -> tuple[str | None, Entry | None]:
-    """Return (what is wrong, the account); both None for an account that nobody can log on to."""
+    """Return (what is wrong, the account); both None for an account that cannot be logged on to."""
     fields = line.split(":")
     match file_format or _format_of(fields):
         case "smbpasswd":

@@ -14,7 +14,7 @@ from credssp.secret import Secret
 __all__ = ["AccountIndex", "Entry", "MemoryAccounts", "PasswordOrHash", "hash_of"]
 
 PasswordOrHash: TypeAlias = str | bytes | Secret[str] | Secret[bytes]
-"""A `str` is a password, `bytes` are an NT hash of 16 octets; either may be in a `Secret`."""
+"""A `str` is a password, `bytes` are an NT hash of 16 bytes; either may be in a `Secret`."""
 
 
 def hash_of(value: PasswordOrHash) -> Secret[bytes]:
@@ -24,7 +24,7 @@ def hash_of(value: PasswordOrHash) -> Secret[bytes]:
         return Secret(nt_hash(plain))
     if isinstance(plain, bytes) and len(plain) == 16:
         return Secret(plain)
-    raise LocalProtocolError("an account needs a password (str) or an NT hash (16 octets)")
+    raise LocalProtocolError("an account needs a password (str) or an NT hash (16 bytes)")
 
 
 class Entry:
@@ -115,7 +115,7 @@ class MemoryAccounts:
     """Accounts given when the server starts. Threads: any number may look accounts up at once.
 
     Args:
-        accounts: a mapping of (domain, user name) to a password (`str`), an NT hash (`bytes`, 16 octets), either of
+        accounts: a mapping of (domain, user name) to a password (`str`), an NT hash (`bytes`, 16 bytes), either of
             them in a `Secret`, an `Account`, or a sequence of accounts; or simply an iterable of `Account`.
 
     Example::

@@ -25,7 +25,7 @@ def render(tree: Mapping[str, Any]) -> list[str]:
 def _branch(name: str, value: Any, depth: int) -> list[str]:
     label = "  " * depth + (f"{printable(name)}: " if name else "")
     if isinstance(value, Mapping) and "what" in value:  # a deviation: one line is enough
-        return [label + printable(f"{value['field']} at octet {value['offset']}: {value['what']}")]
+        return [label + printable(f"{value['field']} at byte {value['offset']}: {value['what']}")]
     if isinstance(value, Mapping):
         head = str(value.get("type", ""))
         if "octets" in value:

@@ -129,7 +129,7 @@ class ClientContext(Context):
         return self._channel.certificate_request()
 
     def use_client_certificate(self, certificate: ServerCertificate) -> None:
-        """Go on with a client certificate; all other settings stay.
+        """Continue with a client certificate; all other settings stay.
 
         In TLS 1.2 before the server's CertificateRequest is given to `step`, in TLS 1.3 before what follows it.
         """

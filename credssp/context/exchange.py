@@ -1,4 +1,4 @@
-"""What both roles share: the exchange in steps, application data behind it, and how both of them fail."""
+"""What both roles share: the exchange in steps, application data after it, and how both of them fail."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class StepResult:
     Attributes:
         status: SEC_E_OK, the context is complete; SEC_I_CONTINUE_NEEDED, the peer's next token is needed;
             SEC_E_INCOMPLETE_MESSAGE, the input ended inside a TLS record or a TSRequest, and more of it is needed.
-        token: octets that must go to the peer, with every status; may be empty.
+        token: bytes that must go to the peer, with every status; may be empty.
     """
 
     status: SecurityStatus
@@ -66,7 +66,7 @@ class Context(TLSFacts, ABC):
         mechanism: ``ntlm`` or ``kerberos`` once the peer has proved itself, before that an empty string.
         version: the effective CredSSP version, or None before the peer's first message.
         peer_version: the version that the peer says it has, or None.
-        unused_data: plaintext that came behind the last message of the exchange; the application's first octets.
+        unused_data: plaintext that came behind the last message of the exchange; the application's first bytes.
             `unwrap` does not return them again.
     """
 
@@ -86,7 +86,7 @@ class Context(TLSFacts, ABC):
     # The exchange
 
     def step(self, token: bytes = b"") -> StepResult:
-        """Take the next octets from the peer and return what must go back.
+        """Take the next bytes from the peer and return what must go back.
 
         Args:
             token: what was received, split anywhere; an empty one is always legal and starts a client.
@@ -143,7 +143,7 @@ class Context(TLSFacts, ABC):
             engine = self._engine = self._start()
         plaintext = channel.read()
         if engine is None:
-            # Late octets of a stream that was read beyond the last message.
+            # Late bytes of a stream that was read beyond the last message.
             self.unused_data += plaintext
         elif plaintext:
             self._receive(engine, plaintext)
@@ -183,7 +183,7 @@ class Context(TLSFacts, ABC):
 
     @property
     def missing(self) -> int:
-        """Octets, at least, that complete the TLS record or the TSRequest whose beginning was received; else 0."""
+        """Bytes, at least, that complete the TLS record or the TSRequest whose beginning was received; else 0."""
         record = self._channel.records.missing
         if record or self._engine is None:
             return record

@@ -1,6 +1,6 @@
 """The CredSSP protocol above TLS, for callers who own the TLS channel themselves.
 
-Give `ClientEngine` or `ServerEngine` the plaintext octets that TLS yields and the SubjectPublicKey of the server's
+Give `ClientEngine` or `ServerEngine` the plaintext bytes that TLS yields and the SubjectPublicKey of the server's
 certificate (`credssp.binding.subject_public_key`); send each `Send` event with one TLS write.
 """
 

@@ -62,7 +62,7 @@ class Engine(ABC):
 
     @property
     def missing(self) -> int:
-        """Octets still needed for a message that has begun; 0 between messages."""
+        """Bytes still needed for a message that has begun; 0 between messages."""
         return self._buffer.missing if len(self._buffer) else 0
 
     def receive(self, data: bytes) -> list[Event]:

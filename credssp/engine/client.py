@@ -116,7 +116,7 @@ class ClientEngine(Engine):
         return events
 
     def _receive_nego(self, token: bytes, events: list[Event]) -> None:
-        """Step 2 and 3: go on with the mechanism; bind as soon as it can protect messages."""
+        """Step 2 and 3: continue the mechanism; bind as soon as it can protect messages."""
         if not self._public_key:
             raise LocalProtocolError("the server's public key is not known, so nothing can be bound to it")
         answer = self.mechanism.step(token)
@@ -216,5 +216,5 @@ class ClientEngine(Engine):
 
     def _peer_failed(self, error_code: int) -> NoReturn:
         if not error_code:
-            raise RemoteProtocolError("the server sent errorCode 0 and nothing else to go on with")
+            raise RemoteProtocolError("the server sent errorCode 0 and nothing to continue with")
         raise PeerRefusedError(error_code)

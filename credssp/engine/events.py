@@ -36,7 +36,7 @@ class Send:
     """A TSRequest must go to the peer, with **one** TLS write ([MS-CSSP] note <8>: Windows takes no fragments).
 
     Attributes:
-        data: its octets.
+        data: its bytes.
     """
 
     data: bytes = field(repr=False)
@@ -84,7 +84,7 @@ class CredentialsReceived:
 Event: TypeAlias = Send | Authenticated | CredentialsDelegated | CredentialsReceived
 
 Observer: TypeAlias = Callable[[Direction, TSRequest, bytes], None]
-"""Called with every TSRequest that went over, decoded and as octets: for transcripts and traces.
+"""Called with every TSRequest that went over, decoded and as bytes: for transcripts and traces.
 
 It sees tokens, not secrets, but a token is worth protecting too. One that is given to a server sees the messages of all
 its clients; see `ExchangeObserver` for one that can tell them apart.

@@ -56,7 +56,7 @@ class ServerEngine(Engine):
             return
         if len(nonce) != binding.NONCE_SIZE:
             raise RemoteProtocolError(
-                f"clientNonce has {len(nonce)} octets, not {binding.NONCE_SIZE}",
+                f"clientNonce has {len(nonce)} bytes, not {binding.NONCE_SIZE}",
                 section="[MS-CSSP] 2.2.1 clientNonce",
             )
         if not self._nonce:

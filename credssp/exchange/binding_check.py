@@ -21,7 +21,7 @@ class Key:
     """The server's key.
 
     Attributes:
-        octets: SubjectPublicKey; empty where it is not known.
+        bytes: SubjectPublicKey; empty where it is not known.
         source: where it is from, or why it is not known.
     """
 
@@ -38,9 +38,9 @@ def check_binding(
         return "unknown", "opened, but not checked: the version of one side is not in the capture"
     form = "SHA-256 over clientNonce and key" if has_hashed_binding(version) else "the key itself"
     if sender == "server" and not has_hashed_binding(version):
-        form = "the key with its first octet plus 1"
+        form = "the key with its first byte plus 1"
     if not key.octets:
-        return "unknown", f"opened ({len(plain)} octets, {form}), but not checked: {key.source}"
+        return "unknown", f"opened ({len(plain)} bytes, {form}), but not checked: {key.source}"
     nonce = login.nonce
     if has_hashed_binding(version) and nonce is None:
         return "failed", f"version {version} needs clientNonce, and there is none"

@@ -8,7 +8,7 @@ A fixture is a folder::
         capture.pcapng    optional: the packets, and
         keys.log          the secrets of their TLS connections; never one without the other
 
-Layers: ``tsrequest`` (a TSRequest as it stood inside TLS), ``x224`` (RDP negotiation in clear), ``http`` (headers and
+Layers: ``tsrequest`` (a TSRequest as it was inside TLS), ``x224`` (RDP negotiation in clear), ``http`` (headers and
 body of one HTTP message), ``application`` (plaintext that followed the login). What the manifest holds:
 
     format = 1
@@ -45,7 +45,7 @@ body of one HTTP message), ``application`` (plaintext that followed the login). 
     type = "password"
     username = ...
 
-    [randomness]               # optional: what our side drew, in order, so that a replay comes out octet for octet
+    [randomness]               # optional: what our side drew, in order, so that a replay comes out byte for byte
     draws = ["<hex>", ...]
     clock = 133000000000000000 # ns since 1970, for our server's challenge
 """
@@ -84,7 +84,7 @@ Layer = Literal["tsrequest", "x224", "http", "application"]
 
 _FORMAT: Final = 1
 MAX_SIZE: Final = 16 << 20
-"""Octets of one file, and of a transcript; a login with the largest TSRequests has a tenth of it."""
+"""Bytes of one file, and of a transcript; a login with the largest TSRequests has a tenth of it."""
 
 _REQUIRED: Final = {
     "": ("format", "description", "outcome", "licence"),
@@ -101,7 +101,7 @@ _CHOICES: Final = {
     ("exchange", "mechanism"): ("ntlm", "kerberos", ""),
     ("exchange", "wire_form"): ("spnego", "ntlm", "kerberos", ""),
 }
-# nmap says 96; what is larger than an octet is no version but a mistake.
+# nmap says 96; what is larger than a byte is no version but a mistake.
 _NUMBERS: Final = {
     ("exchange", "client_version"): 0xFF,
     ("exchange", "server_version"): 0xFF,
@@ -124,8 +124,8 @@ class Message:
 
     Attributes:
         sender: ``client`` or ``server``.
-        data: its octets.
-        layer: what kind of octets, see the module.
+        data: its bytes.
+        layer: what kind of bytes, see the module.
     """
 
     sender: Sender
@@ -178,7 +178,7 @@ def text_of(entry: dict[str, Any], name: str) -> str:
 
 
 def message_of(entry: dict[str, Any] | None) -> Message | None:
-    """Return the message in a line's object, or None where it is none: without octets, or of an unknown sender."""
+    """Return the message in a line's object, or None where it is not one: without bytes, or of an unknown sender."""
     if entry is None:
         return None
     sender, layer = entry.get("from"), entry.get("layer", "tsrequest")
@@ -190,7 +190,7 @@ def message_of(entry: dict[str, Any] | None) -> Message | None:
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Any], list[Message | None]]:
-    """Read both files as they are: the manifest, and each line's message, None where it is none.
+    """Read both files as they are: the manifest, and each line's message, None where it is not one.
 
     Raises:
         FixtureError: a file cannot be read.
@@ -220,7 +220,9 @@ def load(folder: Path) -> Fixture:
         problems.append("of capture.pcapng and keys.log there is only one")
     if not read:
         problems.append("messages.jsonl has no message")
-    problems += [f"messages.jsonl line {number} is no message" for number, each in enumerate(read, 1) if each is None]
+    problems += [
+        f"messages.jsonl line {number} is not a message" for number, each in enumerate(read, 1) if each is None
+    ]
     if problems:
         raise FixtureError(f"fixture {folder.name}: {'; '.join(problems)}")
     return Fixture(folder.name, manifest, tuple(message for message in read if message is not None))
@@ -285,7 +287,7 @@ def _problems(manifest: dict[str, Any]) -> list[str]:
         table = manifest.get(section, {}) if section else manifest
         where = f"[{section}] " if section else ""
         if not isinstance(table, dict):
-            problems.append(f"{where}is no table")
+            problems.append(f"{where}is not a table")
             continue
         problems += [f"{where}{name} is missing" for name in names if name not in table]
         for name in names:
@@ -318,7 +320,7 @@ def _optional_problems(manifest: dict[str, Any]) -> list[str]:
     for section in ("kerberos", "randomness", "delegated"):
         table = manifest.get(section, {})
         if not isinstance(table, dict):
-            problems.append(f"[{section}] is no table")
+            problems.append(f"[{section}] is not a table")
             continue
         for name in table:
             place = (section, name)
@@ -326,7 +328,7 @@ def _optional_problems(manifest: dict[str, Any]) -> list[str]:
                 problems.append(f"[{section}] {name} {problem}")
         draws = table.get("draws", [])
         if not isinstance(draws, list) or not all(_is_hexadecimal(draw) for draw in draws):
-            problems.append(f"[{section}] draws is no list of hexadecimal strings")
+            problems.append(f"[{section}] draws is not a list of hexadecimal strings")
     return problems
 
 

@@ -1,6 +1,6 @@
 """With a password, an NT hash or the session key: NTLM's proof and MICs, pubKeyAuth and authInfo of a recorded login.
 
-Everything is verified over the octets as they were captured ([MS-NLMP] 3.2.5.1.2; `credssp.ntlm`). Each direction
+Everything is verified over the bytes as they were captured ([MS-NLMP] 3.2.5.1.2; `credssp.ntlm`). Each direction
 has its own NTLM session here, fed in the order of the messages, since NTLM counts and its key stream goes on.
 """
 
@@ -51,8 +51,8 @@ class LogonSecrets:
 
     Attributes:
         passwords: passwords.
-        hashes: NT hashes, 16 octets.
-        session_keys: NTLM's ExportedSessionKey, 16 octets.
+        hashes: NT hashes, 16 bytes.
+        session_keys: NTLM's ExportedSessionKey, 16 bytes.
     """
 
     passwords: tuple[Secret[str], ...] = field(default=(), hash=False)
@@ -226,7 +226,7 @@ class _Opener:
             own = NTLMSession(session.exported_session_key, session.flags, role=writes).make_mech_list_mic(b"")
             fresh.verify_mech_list_mic(b"", own)
             return fresh
-        self._note(name, "ok", "nobody changed the client's list of mechanisms", request.leg)
+        self._note(name, "ok", "the client's list of mechanisms was not changed", request.leg)
         return session
 
     def _open_message(self, request: Request, message: TSRequest, session: NTLMSession) -> None:

@@ -73,7 +73,7 @@ class NTLMMessages:
     authenticate_message: Authenticate | None = None
 
     def take(self, token: bytes) -> None:
-        """Note a token that begins with the signature of NTLM; one that does not decode is passed over."""
+        """Note a token that begins with the signature of NTLM; one that does not decode is ignored."""
         try:
             message = decode_message(token)
         except CredSSPError:
@@ -98,7 +98,7 @@ class RecordedLogin:
     """What the TSRequests of one login say together.
 
     Attributes:
-        messages: sender and octets of each TSRequest, in order.
+        messages: sender and bytes of each TSRequest, in order.
         public_key: SubjectPublicKey of the server, or empty where it is not known.
         account: whose login it was, or None.
         records: in how many TLS records each message of the side under test came, where that was counted.
@@ -223,7 +223,7 @@ class RecordedLogin:
 
     @property
     def target_name(self) -> str | None:
-        """The server's name as the client has it: MsvAvTargetName, or the service of its Kerberos ticket."""
+        """The server's name as the client knows it: MsvAvTargetName, or the service of its Kerberos ticket."""
         message = self.ntlm.authenticate_message
         response = None if message is None else message.ntlmv2
         return (None if response is None else response.target_info.target_name) or self._service or None

@@ -48,7 +48,7 @@ class NTLMAcceptor(SecurityContext):
             Windows stopped looking after 2008 R2 ([MS-NLMP] <39>).
         version: what to call ourselves in CHALLENGE.
         clock: nanoseconds since 1970, as `time.time_ns`.
-        random: n random octets, as `os.urandom`.
+        random: n random bytes, as `os.urandom`.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class NTLMAcceptor(SecurityContext):
 
     @property
     def session_key(self) -> bytes:
-        """ExportedSessionKey, 16 octets."""
+        """ExportedSessionKey, 16 bytes."""
         self._check_can_wrap()
         return self._run(lambda: self._session.exported_session_key)
 

@@ -126,7 +126,7 @@ class AvPairs:
             position = value_at + size
             if position > end:
                 raise DecodeError(
-                    f"AV_PAIR {av_id} of {size} octets goes beyond the end",
+                    f"AV_PAIR {av_id} of {size} bytes goes beyond the end",
                     field=field,
                     offset=offset + value_at - 4,
                     section=_SECTION,

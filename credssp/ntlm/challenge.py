@@ -110,9 +110,9 @@ def build_challenge(
     Args:
         client_flags: NegotiateFlags of NEGOTIATE.
         target: the server's names.
-        server_challenge: 8 fresh random octets.
+        server_challenge: 8 fresh random bytes.
         filetime: now, as FILETIME; its presence is what obliges the client to send a MIC.
-        version: VERSION, 8 octets; sent whether the client sends its own or not, as Windows does.
+        version: VERSION, 8 bytes; sent whether the client sends its own or not, as Windows does.
     """
     flags = client_flags & _ANSWERED | _ALWAYS
     name = b""

@@ -1,6 +1,6 @@
 """The functions of NTLMv2 and of its session security ([MS-NLMP] 3.3.2, 3.4.5, 6).
 
-All of them are MD5, HMAC-MD5 and RC4 because the protocol says so; inside CredSSP, TLS protects the same octets too.
+All of them are MD5, HMAC-MD5 and RC4 because the protocol says so; inside CredSSP, TLS protects the same bytes too.
 So MD5 is asked for with ``usedforsecurity=False``, which FIPS mode admits, and where OpenSSL has no RC4 (no legacy
 provider, or FIPS mode) the one below takes its place. MD4 is `credssp.nt_hash.md4` everywhere.
 """
@@ -48,7 +48,7 @@ md5 = functools.partial(hashlib.md5, usedforsecurity=False)
 
 
 def hmac_md5(key: bytes, data: bytes) -> bytes:
-    """Return HMAC_MD5(key, data), 16 octets."""
+    """Return HMAC_MD5(key, data), 16 bytes."""
     # RFC 2104 in so many words: FIPS mode refuses HMAC over MD5, though not MD5 itself, and `hmac.digest` looks its
     # algorithm up anew in each of the nine calls that a side makes.
     if len(key) > _BLOCK:
@@ -116,7 +116,7 @@ class KeyStream:
 
     def __init__(self, key: bytes) -> None:
         self._update = rc4_stream(key)
-        self._ahead = b""  # of the key stream, octets that were peeked at
+        self._ahead = b""  # of the key stream, bytes that were peeked at
 
     def __call__(self, data: bytes) -> bytes:
         """Encrypt or decrypt, and go on."""

@@ -73,7 +73,7 @@ class NTLMInitiator(SecurityContext):
         workstation: the name of this machine to tell the server; empty tells none.
         version: what to call ourselves.
         clock: nanoseconds since 1970, as `time.time_ns`; asked where CHALLENGE has no timestamp.
-        random: n random octets, as `os.urandom`: 8 for ChallengeFromClient, then 16 for ExportedSessionKey.
+        random: n random bytes, as `os.urandom`: 8 for ChallengeFromClient, then 16 for ExportedSessionKey.
 
     Raises:
         LocalProtocolError: a name is longer than 1024 characters.
@@ -116,7 +116,7 @@ class NTLMInitiator(SecurityContext):
 
     @property
     def session_key(self) -> bytes:
-        """ExportedSessionKey, 16 octets."""
+        """ExportedSessionKey, 16 bytes."""
         self._check_can_wrap()
         return self._established().exported_session_key
 

@@ -1,6 +1,6 @@
 """NEGOTIATE, CHALLENGE and AUTHENTICATE as they are read and written ([MS-NLMP] 2.2.1).
 
-What was read is never encoded again, since proof and MIC cover the octets as received. All payload is found by its
+What was read is never encoded again, since proof and MIC cover the bytes as received. All payload is found by its
 offsets, never by assumption. These readers take what foreign implementations send as long as its lengths add up; what
 the acceptor demands beyond that is in `credssp.ntlm.rules`. CHALLENGE is written in `credssp.ntlm.challenge`.
 """
@@ -45,7 +45,7 @@ _FIELDS: Final = struct.Struct("<HHI")
 _U32: Final = struct.Struct("<I")
 _VERSION: Final = struct.Struct("<BBH3xB")
 # LmChallengeResponse, NtChallengeResponse, DomainName, UserName, Workstation, EncryptedRandomSessionKey (Len, Offset
-# each), NegotiateFlags: octets 12 to 64 of AUTHENTICATE.
+# each), NegotiateFlags: bytes 12 to 64 of AUTHENTICATE.
 _AUTHENTICATE: Final = struct.Struct("<H2xIH2xIH2xIH2xIH2xIH2xII")
 _AUTHENTICATE_OUT: Final = struct.Struct("<8sI" + "HHI" * 6 + "I8s")
 _AUTHENTICATE_FIELDS: Final = (
@@ -78,7 +78,7 @@ class Version:
     revision: int = 15
 
     def encode(self) -> bytes:
-        """Return the 8 octets."""
+        """Return the 8 bytes."""
         return _VERSION.pack(self.major, self.minor, self.build, self.revision)
 
     def __str__(self) -> str:
@@ -130,7 +130,7 @@ class Challenge:
 
     Attributes:
         flags: NegotiateFlags.
-        server_challenge: ServerChallenge, 8 octets.
+        server_challenge: ServerChallenge, 8 bytes.
         target_name: TargetName, may be empty.
         target_info: TargetInfo, or None where the server sent none (then there is no NTLMv2).
         version: Version, or None.
@@ -162,9 +162,9 @@ class NTLMv2Response:
     """NTLMv2_RESPONSE ([MS-NLMP] 2.2.2.8): NTProofStr and what it covers.
 
     Attributes:
-        proof: NTProofStr, 16 octets; not in the repr, passwords can be guessed against it offline.
+        proof: NTProofStr, 16 bytes; not in the repr, passwords can be guessed against it offline.
         timestamp: FILETIME of the client, or of the server where CHALLENGE had one.
-        client_challenge: ChallengeFromClient, 8 octets.
+        client_challenge: ChallengeFromClient, 8 bytes.
         target_info: AvPairs as the client returned them.
     """
 
@@ -175,10 +175,10 @@ class NTLMv2Response:
 
     @classmethod
     def decode(cls, data: bytes, *, offset: int = 0) -> NTLMv2Response:
-        """Read one; `offset` is where it stands in its message, for errors. Raises DecodeError."""
+        """Read one; `offset` is where it begins in its message, for errors. Raises DecodeError."""
         name = "AUTHENTICATE.NtChallengeResponse"
         if len(data) < _BLOB_HEADER.size:
-            raise DecodeError(f"{len(data)} octets", field=name, offset=offset, section="[MS-NLMP] 2.2.2.8")
+            raise DecodeError(f"{len(data)} bytes", field=name, offset=offset, section="[MS-NLMP] 2.2.2.8")
         proof, responded, highest, timestamp, client_challenge = _BLOB_HEADER.unpack_from(data)
         if responded != 1 or highest != 1:
             raise DecodeError(
@@ -201,11 +201,11 @@ class Authenticate:
         domain: DomainName.
         workstation: Workstation.
         nt_response: NtChallengeResponse as received.
-        ntlmv2: what is in `nt_response`, or None where it is no NTLMv2 response (24 octets or fewer).
+        ntlmv2: what is in `nt_response`, or None where it is no NTLMv2 response (24 bytes or fewer).
         lm_response: LmChallengeResponse as received.
         encrypted_session_key: EncryptedRandomSessionKey as received.
         payload_offset: where the payload begins; below 72 there is no Version.
-        overlapping: whether payload fields share octets, or stand in the fixed part.
+        overlapping: whether payload fields share bytes, or stand in the fixed part.
         version: Version, or None.
         mic: MIC if MsvAvFlags says that it is there, else None.
         mic_offset: where it begins: after Version, or at 64 where a client leaves Version out (pyspnego 0.12 does,
@@ -249,7 +249,7 @@ class Authenticate:
         payload_offset = spans[0][0] if spans else total
         ntlmv2 = NTLMv2Response.decode(nt_response, offset=header[3]) if len(nt_response) > 24 else None
         has_mic = ntlmv2 is not None and ntlmv2.target_info.flags & 0x2
-        # With 80 to 87 octets before the payload there is room for a MIC, or for Version and half of one.
+        # With 80 to 87 bytes before the payload there is room for a MIC, or for Version and half of one.
         no_version = not flags & f.NTLMSSP_NEGOTIATE_VERSION and payload_offset < MIC_OFFSET + MIC_SIZE
         mic_offset = MIC_OFFSET - _VERSION.size if no_version else MIC_OFFSET
         if has_mic and payload_offset < mic_offset + MIC_SIZE:
@@ -278,7 +278,7 @@ class Authenticate:
 
 
 def _overlap(spans: list[tuple[int, int]]) -> bool:
-    """Whether two of these, which are in order, have an octet in common."""
+    """Whether two of these, which are in order, have a byte in common."""
     reached = 0
     for start, end in spans:
         if start < reached:
@@ -307,12 +307,12 @@ def encode_authenticate(
 
     Args:
         flags: NegotiateFlags.
-        nt_response: NtChallengeResponse. LmChallengeResponse is 24 zero octets ([MS-NLMP] 3.1.5.1.2).
+        nt_response: NtChallengeResponse. LmChallengeResponse is 24 zero bytes ([MS-NLMP] 3.1.5.1.2).
         domain: DomainName.
         username: UserName.
         workstation: Workstation.
         session_key: EncryptedRandomSessionKey.
-        version: VERSION, 8 octets; zero where NEGOTIATE_VERSION is not negotiated.
+        version: VERSION, 8 bytes; zero where NEGOTIATE_VERSION is not negotiated.
         with_mic: whether there is room for the MIC.
     """
     encode = _utf16
@@ -344,9 +344,9 @@ def decode_message(data: bytes) -> NTLMMessage:
 
 def _check_header(data: bytes, message_type: int, name: str, smallest: int) -> None:
     if len(data) > MAX_MESSAGE_SIZE:
-        raise LimitExceededError(f"{name} of {len(data)} octets, at most {MAX_MESSAGE_SIZE} are read")
+        raise LimitExceededError(f"{name} of {len(data)} bytes, at most {MAX_MESSAGE_SIZE} are read")
     if len(data) < smallest:
-        raise DecodeError(f"{len(data)} octets", field=name, offset=len(data), section="[MS-NLMP] 2.2.1")
+        raise DecodeError(f"{len(data)} bytes", field=name, offset=len(data), section="[MS-NLMP] 2.2.1")
     if not data.startswith(SIGNATURE):
         raise DecodeError("no NTLMSSP signature", field=f"{name}.Signature", section="[MS-NLMP] 2.2.1")
     (found,) = _U32.unpack_from(data, 8)
@@ -368,7 +368,7 @@ def _payload(data: bytes, at: int, name: str) -> bytes:
 
 def _beyond_end(name: str, at: int, size: int, start: int, total: int) -> DecodeError:
     return DecodeError(
-        f"{size} octets from {start} on, but the message ends at {total}",
+        f"{size} bytes from {start} on, but the message ends at {total}",
         field=name,
         offset=at,
         section="[MS-NLMP] 2.2.1",

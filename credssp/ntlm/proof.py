@@ -1,6 +1,6 @@
 """Who knows the secret: NTProofStr, the keys and the MIC, made and checked ([MS-NLMP] 3.1.5.1.2, 3.2.5.1.2, 3.3.2).
 
-Nothing here tells an unknown user from a wrong password: both compute the same HMACs over the same octets, with a
+Nothing here tells an unknown user from a wrong password: both compute the same HMACs over the same bytes, with a
 random hash standing in where there is no account, and leave through the same exception.
 """
 
@@ -38,7 +38,7 @@ def make_response(ntowfv2: bytes, server_challenge: bytes, temp: bytes) -> tuple
     Args:
         ntowfv2: the key, see `credssp.ntlm.crypto.ntowfv2`.
         server_challenge: ServerChallenge.
-        temp: NTLMv2_CLIENT_CHALLENGE ([MS-NLMP] 2.2.2.7) and four zero octets.
+        temp: NTLMv2_CLIENT_CHALLENGE ([MS-NLMP] 2.2.2.7) and four zero bytes.
     """
     proof = crypto.hmac_md5(ntowfv2, server_challenge + temp)
     return proof + temp, crypto.hmac_md5(ntowfv2, proof)
@@ -59,7 +59,7 @@ class Proved(NamedTuple):
 def check_response(message: Authenticate, server_challenge: bytes, nt_hash: bytes) -> Proved | None:
     """Return what follows if NTProofStr was made with this NT hash, else None.
 
-    It is checked over the octets as received, with the client's own spelling of user and domain, and then with an
+    It is checked over the bytes as received, with the client's own spelling of user and domain, and then with an
     empty domain, which some clients use instead of the one they send. A failure takes all forms, whatever was wrong.
     """
     received, covered = message.nt_response[:16], server_challenge + message.nt_response[16:]

@@ -1,7 +1,7 @@
 """What the acceptor demands of a client before it looks any account up ([MS-NLMP] 3.2.5.1.2).
 
 All of it can be seen without knowing a password, so these refusals may say what is wrong: they tell nothing about
-accounts, and they stand before the proof so that they do not tell a right password from a wrong one either.
+accounts, and they come before the proof so that they do not tell a right password from a wrong one either.
 """
 
 from __future__ import annotations
@@ -112,10 +112,10 @@ def check_authenticate(message: Authenticate, *, target: NTLMTarget, filetime: i
         raise _refused("anonymous logins are not accepted")
     response = message.ntlmv2
     if response is None:
-        raise _refused("the client answers with LM or NTLMv1 (NtChallengeResponse of 24 octets or fewer)")
+        raise _refused("the client answers with LM or NTLMv1 (NtChallengeResponse of 24 bytes or fewer)")
     if len(message.encrypted_session_key) != 16:
         raise DecodeError(
-            f"{len(message.encrypted_session_key)} octets although KEY_EXCH is negotiated",
+            f"{len(message.encrypted_session_key)} bytes although KEY_EXCH is negotiated",
             field="AUTHENTICATE.EncryptedRandomSessionKey",
             offset=52,
             section=_SECTION,

@@ -1,6 +1,6 @@
 """Signing and sealing after an NTLM login ([MS-NLMP] 3.4).
 
-Only extended session security with 128-bit keys and key exchange: CredSSP needs confidentiality, and whoever can do
+Only extended session security with 128-bit keys and key exchange: CredSSP needs confidentiality, and a peer that can do
 that has been able to do this since Windows 2000. Each direction has its own keys, RC4 state and sequence number,
 so a message sent back to its sender never verifies.
 """
@@ -19,7 +19,7 @@ from credssp.status import SecurityStatus
 __all__ = ["SESSION_FLAGS", "SIGNATURE_SIZE", "NTLMSession"]
 
 SIGNATURE_SIZE: Final = 16
-"""Octets of NTLMSSP_MESSAGE_SIGNATURE, SSPI's cbSecurityTrailer and cbMaxSignature."""
+"""Bytes of NTLMSSP_MESSAGE_SIGNATURE, SSPI's cbSecurityTrailer and cbMaxSignature."""
 
 SESSION_FLAGS: Final = 0x60080030
 """KEY_EXCH, 128, EXTENDED_SESSIONSECURITY, SEAL, SIGN: what a session must have negotiated ([MS-NLMP] 2.2.2.5)."""
@@ -63,7 +63,7 @@ class NTLMSession:
     """One side of an established session.
 
     Args:
-        exported_session_key: ExportedSessionKey, 16 octets ([MS-NLMP] 3.1.1.1).
+        exported_session_key: ExportedSessionKey, 16 bytes ([MS-NLMP] 3.1.1.1).
         flags: the NegotiateFlags both sides agreed on; must hold all of `SESSION_FLAGS`.
         role: ``initiator`` (client) or ``acceptor`` (server).
 
@@ -76,7 +76,7 @@ class NTLMSession:
         self, exported_session_key: bytes, flags: int = SESSION_FLAGS, *, role: Literal["initiator", "acceptor"]
     ) -> None:
         if len(exported_session_key) != 16:
-            raise LocalProtocolError("ExportedSessionKey is 16 octets")
+            raise LocalProtocolError("ExportedSessionKey is 16 bytes")
         if flags & SESSION_FLAGS != SESSION_FLAGS:
             raise LocalProtocolError(
                 f"no session without SIGN, SEAL, EXTENDED_SESSIONSECURITY, 128 and KEY_EXCH (flags 0x{flags:08X})",
@@ -141,7 +141,7 @@ class NTLMSession:
         if len(data) < SIGNATURE_SIZE or (exact and len(data) != SIGNATURE_SIZE):
             self._failed = True
             raise DecodeError(
-                f"{len(data)} octets, a signature has {SIGNATURE_SIZE}",
+                f"{len(data)} bytes, a signature has {SIGNATURE_SIZE}",
                 field="NTLMSSP_MESSAGE_SIGNATURE",
                 section="[MS-NLMP] 2.2.2.9",
             )

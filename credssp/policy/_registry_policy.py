@@ -5,7 +5,7 @@ Sources: Policy CSP "ADMX_CredSsp" and "CredentialsDelegation" for the policy ke
 
 What has no effect is listed, not silently dropped. What is known but cannot be meant (a number out of range, a
 REG_SZ where a REG_DWORD belongs) is an error: it may be the setting that was to forbid something. For the same
-reason a pattern that is none is left out of an Allow list, and is an error in a Deny list. All of this is our choice.
+reason an invalid pattern is left out of an Allow list, and is an error in a Deny list. All of this is our choice.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class RegistryValue:
 
 @dataclass(slots=True)
 class RegistryKey:
-    """One key, with its values by their names in lower case; of a value written twice the last one stands."""
+    """One key, with its values by their names in lower case; of a value written twice the last one counts."""
 
     path: str
     line: int
@@ -70,7 +70,7 @@ class _Reader:
         self._skip()
         header, _, _ = self._text[self._at :].partition("\n")
         if header.strip() not in HEADERS:
-            raise self._error(f'this is no registry export: the first line must be "{HEADERS[0]}"')
+            raise self._error(f'this is not a registry export: the first line must be "{HEADERS[0]}"')
         self._move(self._at + len(header))
         key: RegistryKey | None = None
         self._skip()
@@ -78,7 +78,7 @@ class _Reader:
             if self._text[self._at] == "[":
                 key = self._read_key()
             elif key is None:
-                raise self._error("a value must stand below a key, such as [HKEY_LOCAL_MACHINE\\SOFTWARE]")
+                raise self._error("a value must follow a key, such as [HKEY_LOCAL_MACHINE\\SOFTWARE]")
             else:
                 value = self._read_value()
                 key.values[value.name.lower()] = value
@@ -110,7 +110,7 @@ class _Reader:
         data = self._read_data()
         end = _END_OF_LINE.match(self._text, self._at)
         if end is None:
-            raise self._error("there is something behind the data of the value")
+            raise self._error("there is something after the data of the value")
         self._move(end.end())
         return RegistryValue(name, data, line)
 

@@ -1,7 +1,7 @@
 """Reads our own form of a policy file: TOML with the names of the registry.
 
-Stricter than the reader of exports, since nobody else writes this form: an unknown name is an error, so that a slip in
-the name of a Deny list does not open what it was to close.
+Stricter than the reader of exports, since no other program writes this form: an unknown name is an error, so that a
+slip in the name of a Deny list does not open what it was to close.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class _Reader:
             elif name == "PolicyDefaults":
                 defaults = self._defaults(value)
             else:
-                raise self._error(f"{name!r} is no setting; the lists are {', '.join(_ATTRIBUTES)}", name)
+                raise self._error(f"{name!r} is not a setting; the lists are {', '.join(_ATTRIBUTES)}", name)
         restriction = DelegationRestriction.NONE
         if numbers.get("RestrictedRemoteAdministration"):
             restriction = DelegationRestriction(numbers.get("RestrictedRemoteAdministrationType", 1))
@@ -105,7 +105,7 @@ class _Reader:
         table = self._table(value, name)
         for key in table:
             if key not in _LIST_KEYS:
-                raise self._error(f"{name} has {key!r}, which is none of {', '.join(_LIST_KEYS)}", name, key)
+                raise self._error(f"{name} has {key!r}, which is not one of {', '.join(_LIST_KEYS)}", name, key)
         try:
             state = ListState(table.get("state", "enabled"))
         except ValueError:
@@ -120,7 +120,7 @@ class _Reader:
         defaults = {}
         for name, servers in self._table(value, "PolicyDefaults").items():
             if name not in DEFAULT_LIST_NAMES:
-                raise self._error(f"{name!r} is no list of the operating system", "PolicyDefaults", name)
+                raise self._error(f"{name!r} is not a list of the operating system", "PolicyDefaults", name)
             defaults[name] = self._patterns(servers, "PolicyDefaults", name)
         return defaults
 
@@ -153,7 +153,7 @@ class _Reader:
         return value
 
     def _error(self, message: str, *path: str) -> PolicyFileError:
-        """Return the error with the line that most likely holds the name: tomllib does not tell where a value stood."""
+        """Return the error with the line that most likely holds the name: tomllib does not tell where a value is."""
         at = -1
         for name in path:
             found = re.compile(rf"^[ \t]*+\[?[ \t]*+[\"']?{re.escape(name)}\b", re.MULTILINE).search(

@@ -1,6 +1,6 @@
 """May these credentials go to this target? The decision that [MS-CSSP] 3.1.1 leaves to the client.
 
-The nine lists (`credssp.policy.lists`) are asked in this order, and the first answer stands:
+The nine lists (`credssp.policy.lists`) are asked in this order, and the first answer counts:
 
 1. Restriction of delegation: the mode must be one that is left.
 2. Nothing of the user's goes over (Restricted Admin, no DELEGATE): allowed, no list is asked.
@@ -251,7 +251,7 @@ class DelegationPolicy:
         return "lists" if listed else "lists, by the default of the operating system,"
 
     def to_table(self) -> dict[str, Scalar | Table]:
-        """Return the settings as a table with the names of the registry; what stands at its default is left out."""
+        """Return the settings as a table with the names of the registry; what has its default is left out."""
         table: dict[str, Scalar | Table] = {"domain_joined": self.domain_joined}
         if self.restriction is not DelegationRestriction.NONE:
             table["RestrictedRemoteAdministration"] = 1

@@ -41,7 +41,7 @@ class EncryptionOracle(enum.IntEnum):
 
 
 DEFAULT_ENCRYPTION_ORACLE: Final = EncryptionOracle.FORCE_UPDATED_CLIENTS
-"""What this library does where nobody says otherwise: version 5 or later, for both roles.
+"""What this library does unless told otherwise: version 5 or later, for both roles.
 
 Stricter than Windows, whose servers still accept old clients (Mitigated). Every client updated since March 2018 speaks
 version 5 or 6; a server that must serve older ones says so.

@@ -164,13 +164,13 @@ def check(
         LocalProtocolError: if one of the words is not known.
     """
     if level not in LEVELS:
-        raise LocalProtocolError(f"{level!r} is no level of server authentication: {', '.join(LEVELS)}")
+        raise LocalProtocolError(f"{level!r} is not a level of server authentication: {', '.join(LEVELS)}")
     sources = {member.value: member for member in CredentialSource}
     if source not in sources:
-        raise LocalProtocolError(f"{source!r} is no source of credentials: {', '.join(sources)}")
+        raise LocalProtocolError(f"{source!r} is not a source of credentials: {', '.join(sources)}")
     modes = {member.value: member for member in DelegationMode}
     if mode not in modes:
-        raise LocalProtocolError(f"{mode!r} is no mode of delegation: {', '.join(modes)}")
+        raise LocalProtocolError(f"{mode!r} is not a mode of delegation: {', '.join(modes)}")
     return explain(policy, target, source=sources[source], server=LEVELS[level], mode=modes[mode])
 
 

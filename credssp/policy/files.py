@@ -1,7 +1,7 @@
 """Reads policy files: TOML with the names of the registry, and exports of a Windows registry (``.reg``).
 
-What a file is, is told by its first line and not by its name. Both forms may be UTF-8 or, with a byte order mark,
-UTF-16, as regedit writes it.
+The kind of a file is detected from its first line, not from its name. Both forms may be UTF-8 or, with a byte order
+mark, UTF-16, as regedit writes it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from credssp.policy.settings import PolicyFileError, PolicySettings
 __all__ = ["MAX_FILE_SIZE", "load_policy", "parse_policy"]
 
 MAX_FILE_SIZE: Final = 1 << 20
-"""The longest policy file that is read, in octets: some ten thousand patterns, and far less than a whole registry."""
+"""The longest policy file that is read, in bytes: some ten thousand patterns, and far less than a whole registry."""
 
 
 def load_policy(path: str | Path, *, domain_joined: bool | None = None) -> PolicySettings:
@@ -45,7 +45,7 @@ def parse_policy(data: bytes, *, name: str = "policy", domain_joined: bool | Non
     """Return what a policy file says.
 
     Args:
-        data: its octets.
+        data: its bytes.
         name: its name, for errors.
         domain_joined: as for `load_policy`.
 
@@ -54,7 +54,7 @@ def parse_policy(data: bytes, *, name: str = "policy", domain_joined: bool | Non
     """
     if len(data) > MAX_FILE_SIZE:
         raise PolicyFileError(
-            f"longer than {MAX_FILE_SIZE} octets: export the keys of the policy, not the registry", source=name
+            f"longer than {MAX_FILE_SIZE} bytes: export the keys of the policy, not the registry", source=name
         )
     text = _decode(data, name).replace("\r\n", "\n")
     if text.lstrip().startswith(HEADERS):
@@ -70,5 +70,5 @@ def _decode(data: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise PolicyFileError(
-            f"not {'UTF-16' if utf16 else 'UTF-8'} at octet {error.start}", source=name, line=line
+            f"not {'UTF-16' if utf16 else 'UTF-8'} at byte {error.start}", source=name, line=line
         ) from error

@@ -36,7 +36,7 @@ class DelegationMode(enum.Enum):
     PLAIN = "plain"
     """The user's credentials (TSPasswordCreds, TSSmartCardCreds)."""
     RESTRICTED_ADMIN = "restricted-admin"
-    """Empty credentials, in Restricted Admin mode: the server goes on with its own machine account."""
+    """Empty credentials, in Restricted Admin mode: the server continues with its own machine account."""
     REMOTE_GUARD = "remote-guard"
     """TSRemoteGuardCreds: the server sends its requests for tickets back to the client. Needs Kerberos."""
     NO_DELEGATION = "none"

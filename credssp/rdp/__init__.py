@@ -1,6 +1,6 @@
-"""RDP's network level authentication: TLS and CredSSP behind a clear-text negotiation ([MS-RDPBCGR] 5.4).
+"""RDP's network level authentication: TLS and CredSSP after a clear-text negotiation ([MS-RDPBCGR] 5.4).
 
-`NLAClient` and `NLAServer` are octets in, octets out. `connect`, `serve`, `open_connection` and `start_server` do the
+`NLAClient` and `NLAServer` are bytes in, bytes out. `connect`, `serve`, `open_connection` and `start_server` do the
 same over sockets; they live in `credssp.drivers.rdp`, above this package, and are only named here (docs/adr/0005).
 """
 

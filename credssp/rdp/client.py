@@ -6,7 +6,7 @@ state                 what happens
 START                 `start`: Connection Request (or ClientHello in the direct approach)
 EXPECT_X224           Connection Confirm; anything but HYBRID or HYBRID_EX ends it, then TLS begins
 EXPECT_CREDSSP        TLS and CredSSP, `credssp.ClientContext`
-EXPECT_AUTHORIZATION  HYBRID_EX only: four octets
+EXPECT_AUTHORIZATION  HYBRID_EX only: four bytes
 EXPECT_X224_INSIDE    direct approach only: Connection Request and Confirm inside TLS
 COMPLETE              the stream is the application's
 ===================== ===================================================================================
@@ -52,7 +52,7 @@ from credssp.wire.ts_request import TSRequest
 __all__ = ["DEFAULT_PROTOCOLS", "LoginRefusedError", "NLAClient", "late_refusal"]
 
 DEFAULT_PROTOCOLS: Final = Protocol.SSL | Protocol.HYBRID | Protocol.HYBRID_EX
-"""What mstsc asks for. SSL stands there because HYBRID SHOULD come with it (2.2.1.1.1); it is not gone on with."""
+"""What mstsc asks for. SSL is in it because HYBRID SHOULD come with it (2.2.1.1.1); selecting it ends the login."""
 
 # What the server must echo if the client asked for it (2.2.1.2.1).
 _ECHOES: Final = {
@@ -160,7 +160,7 @@ class NLAClient(Endpoint[ClientContext]):
         return self._delegated and self.config.delegates
 
     def start(self) -> None:
-        """Begin; `data_to_send` has the first octets.
+        """Begin; `data_to_send` has the first bytes.
 
         Raises:
             LocalProtocolError: it has begun before.
@@ -196,7 +196,7 @@ class NLAClient(Endpoint[ClientContext]):
         self._after_credssp(data, events)
 
     def _credssp(self, data: bytes, events: list[Event]) -> bool:
-        """Go on with TLS and CredSSP; returns whether there is more to do behind them."""
+        """Continue with TLS and CredSSP; returns whether there is more to do after them."""
         context = self._context
         self._output.append(context.step(data).token)
         if not context.complete:
@@ -233,7 +233,7 @@ class NLAClient(Endpoint[ClientContext]):
                 self._confirmed(tpdu, events)
                 self._complete(self._buffer.take_rest(), events)
         if plaintext is None and not self.complete:
-            raise PeerClosedError(f"the peer closed the TLS channel; awaited was to {self._state.value}")
+            raise PeerClosedError(f"the peer closed the TLS channel; the next step was to {self._state.value}")
 
     def _complete(self, unused: bytes, events: list[Event]) -> None:
         self.unused_data = unused
@@ -260,7 +260,7 @@ class NLAClient(Endpoint[ClientContext]):
         selected = answer.selected
         if selected not in request.protocols and selected is not Protocol.RDP:
             raise NegotiationError(
-                f"the server selected {protocol_names(selected)}, which nobody asked for "
+                f"the server selected {protocol_names(selected)}, which was not requested "
                 f"({protocol_names(request.protocols)} was)",
                 selected=selected,
             )
@@ -295,13 +295,13 @@ class NLAClient(Endpoint[ClientContext]):
 
 
 def late_refusal(data: bytes) -> PeerRefusedError | None:
-    """Look whether the first octets after a HYBRID login are an errorCode: the server judged what was delegated.
+    """Look whether the first bytes after a HYBRID login are an errorCode: the server judged what was delegated.
 
     Args:
         data: plaintext behind the login.
 
     Returns:
-        The refusal, or None where the octets are something else or not whole.
+        The refusal, or None where the bytes are something else or not whole.
     """
     if data[:1] != b"\x30":  # an RDP session begins with 03, TPKT
         return None

@@ -1,6 +1,6 @@
 """Early User Authorization Result: may the user who was authenticated log on here ([MS-RDPBCGR] 2.2.10.2)?
 
-Four octets, little-endian, without any framing inside TLS, right behind CredSSP, if HYBRID_EX was selected. Without
+Four bytes, little-endian, without any framing inside TLS, right after CredSSP, if HYBRID_EX was selected. Without
 HYBRID_EX a client learns it after the session's channels are joined (3.3.5.7.1.1), which is beyond this library.
 """
 
@@ -26,16 +26,16 @@ class EarlyUserAuthorization(enum.IntEnum):
     """The user is who they say, but has no right to log on remotely."""
 
     def encode(self) -> bytes:
-        """Write the 4 octets."""
+        """Write the 4 bytes."""
         return self.to_bytes(SIZE, "little")
 
     @classmethod
     def decode(cls, data: bytes) -> EarlyUserAuthorization:
-        """Read the 4 octets. Raises DecodeError for any other number of them, and for any other number in them."""
+        """Read the 4 bytes. Raises DecodeError for any other number of them, and for any other number in them."""
         if len(data) != SIZE:
-            # Fewer octets, none above all, would be AUTHZ_SUCCESS.
+            # Fewer bytes, none above all, would be AUTHZ_SUCCESS.
             raise DecodeError(
-                f"{len(data)} octets, {SIZE} wanted", field="authorizationResult", section="[MS-RDPBCGR] 2.2.10.2"
+                f"{len(data)} bytes, {SIZE} wanted", field="authorizationResult", section="[MS-RDPBCGR] 2.2.10.2"
             )
         value = int.from_bytes(data, "little")
         try:

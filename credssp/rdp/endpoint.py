@@ -1,4 +1,4 @@
-"""What both ends share: octets in, octets out, an end that stays an end, and the stream after the login."""
+"""What both ends share: bytes in, bytes out, an end that stays an end, and the stream after the login."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Endpoint(ABC, Generic[Context]):
     """One end of network level authentication, without a socket.
 
     Feed what was received to `receive`, send what `data_to_send` returns, until `complete`. After that, `wrap` and
-    `unwrap` are the application's, and `unused_data` holds its first octets.
+    `unwrap` are the application's, and `unused_data` holds its first bytes.
 
     Threads: one at a time until `complete`. Then `wrap`, `unwrap` and `data_to_send` are as those of a context
     (`credssp.ClientContext`): one thread may encrypt while another decrypts.
@@ -84,7 +84,7 @@ class Endpoint(ABC, Generic[Context]):
         return data
 
     def receive(self, data: bytes) -> list[Event]:
-        """Take octets from the peer, split anywhere, and return what follows from them.
+        """Take bytes from the peer, split anywhere, and return what follows from them.
 
         Raises:
             CredSSPError: the login failed, now and for good. `.token` holds what must still be sent.
@@ -105,11 +105,13 @@ class Endpoint(ABC, Generic[Context]):
             PeerClosedError: the login was not over; the text says how far it was.
         """
         if not self.complete:
-            raise self._failed(PeerClosedError(f"the peer closed the connection; awaited was to {self._state.value}"))
+            raise self._failed(
+                PeerClosedError(f"the peer closed the connection; the next step was to {self._state.value}")
+            )
 
     @abstractmethod
     def _receive(self, data: bytes, events: list[Event]) -> None:
-        """Act on octets of the peer."""
+        """Act on bytes of the peer."""
 
     def _explain(self, error: CredSSPError) -> CredSSPError:
         """Return the error, or a better one where more is known here than below."""

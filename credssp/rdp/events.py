@@ -21,7 +21,7 @@ class Approach(enum.Enum):
     NEGOTIATED = "negotiated"
     """X.224 in clear text, then TLS and CredSSP: what everybody does on port 3389 (5.4.2.1)."""
     DIRECT = "direct"
-    """TLS and CredSSP from the first octet, X.224 inside TLS (5.4.2.2)."""
+    """TLS and CredSSP from the first byte, X.224 inside TLS (5.4.2.2)."""
 
 
 class RDPState(enum.Enum):

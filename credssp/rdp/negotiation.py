@@ -5,8 +5,8 @@ All numbers are little-endian: ``type(1) flags(1) length(2) = 8, value(4)`` ([MS
 
 The specification gives servers no order of preference. `choose_protocol` takes the strongest that both have: HYBRID_EX
 (CredSSP, and the client is told at once whether the user may log on), HYBRID (CredSSP), SSL (TLS, the user logs on
-inside the session), RDP (nothing that deserves the name). RDSTLS and RDSAAD are recognised, and never chosen: they are
-no CredSSP.
+inside the session), RDP (nothing that deserves the name). RDSTLS and RDSAAD are recognised, and never chosen: they do
+not use CredSSP.
 """
 
 from __future__ import annotations
@@ -152,12 +152,12 @@ class NegotiationRequest:
     flags: RequestFlags = RequestFlags.NONE
 
     def encode(self) -> bytes:
-        """Write the 8 octets."""
+        """Write the 8 bytes."""
         return _STRUCTURE.pack(self.TYPE, self.flags, 8, self.protocols)
 
     @classmethod
     def decode(cls, data: bytes, *, offset: int = 0) -> NegotiationRequest:
-        """Read one. Raises DecodeError; `offset` is where it stands, for the text."""
+        """Read one. Raises DecodeError; `offset` is where it begins, for the text."""
         flags, value = _decode(data, cls.TYPE, "rdpNegReq", "[MS-RDPBCGR] 2.2.1.1.1", offset)
         return cls(Protocol(value), RequestFlags(flags))
 
@@ -177,12 +177,12 @@ class NegotiationResponse:
     flags: ResponseFlags = ResponseFlags.NONE
 
     def encode(self) -> bytes:
-        """Write the 8 octets."""
+        """Write the 8 bytes."""
         return _STRUCTURE.pack(self.TYPE, self.flags, 8, self.selected)
 
     @classmethod
     def decode(cls, data: bytes, *, offset: int = 0) -> NegotiationResponse:
-        """Read one. Raises DecodeError; `offset` is where it stands, for the text."""
+        """Read one. Raises DecodeError; `offset` is where it begins, for the text."""
         flags, value = _decode(data, cls.TYPE, "rdpNegRsp", "[MS-RDPBCGR] 2.2.1.2.1", offset)
         if value & (value - 1):
             raise DecodeError(
@@ -207,12 +207,12 @@ class NegotiationFailure:
     code: int
 
     def encode(self) -> bytes:
-        """Write the 8 octets."""
+        """Write the 8 bytes."""
         return _STRUCTURE.pack(self.TYPE, 0, 8, self.code)
 
     @classmethod
     def decode(cls, data: bytes, *, offset: int = 0) -> NegotiationFailure:
-        """Read one. Raises DecodeError; `offset` is where it stands, for the text."""
+        """Read one. Raises DecodeError; `offset` is where it begins, for the text."""
         _, value = _decode(data, cls.TYPE, "rdpNegFailure", "[MS-RDPBCGR] 2.2.1.2.2", offset)
         return cls(value)
 
@@ -231,7 +231,7 @@ class CorrelationInfo:
     """RDP_NEG_CORRELATION_INFO: an id under which a connection shows up in logs ([MS-RDPBCGR] 2.2.1.1.2).
 
     Attributes:
-        correlation_id: correlationId, 16 octets; the first is neither 00 nor F4, and none is 0D.
+        correlation_id: correlationId, 16 bytes; the first is neither 00 nor F4, and none is 0D.
     """
 
     TYPE: ClassVar[int] = 6
@@ -240,14 +240,14 @@ class CorrelationInfo:
     correlation_id: bytes
 
     def encode(self) -> bytes:
-        """Write the 36 octets.
+        """Write the 36 bytes.
 
         Raises:
             LocalProtocolError: an id that must not be sent.
         """
         number = self.correlation_id
         if len(number) != 16 or number[0] in (0x00, 0xF4) or 0x0D in number:
-            raise LocalProtocolError("a correlation id has 16 octets, no 0D, and begins with neither 00 nor F4")
+            raise LocalProtocolError("a correlation id has 16 bytes, no 0D, and begins with neither 00 nor F4")
         return bytes((self.TYPE, 0)) + self.SIZE.to_bytes(2, "little") + number + bytes(16)
 
     @classmethod
@@ -255,7 +255,7 @@ class CorrelationInfo:
         """Read one; whatever id there is is taken. Raises DecodeError."""
         if len(data) != cls.SIZE or data[0] != cls.TYPE or int.from_bytes(data[2:4], "little") != cls.SIZE:
             raise DecodeError(
-                f"not 36 octets of type 6 with length 36 ({len(data)} octets are there)",
+                f"not 36 bytes of type 6 with length 36 ({len(data)} bytes are there)",
                 field="rdpCorrelationInfo",
                 offset=offset,
                 section="[MS-RDPBCGR] 2.2.1.1.2",
@@ -265,7 +265,7 @@ class CorrelationInfo:
 
 def _decode(data: bytes, wanted: int, field: str, section: str, offset: int) -> tuple[int, int]:
     if len(data) != 8:
-        raise DecodeError(f"{len(data)} octets where 8 are due", field=field, offset=offset, section=section)
+        raise DecodeError(f"{len(data)} bytes where 8 are due", field=field, offset=offset, section=section)
     found, flags, length, value = _STRUCTURE.unpack(data)
     if found != wanted:
         raise DecodeError(f"type {found}, expected {wanted}", field=f"{field}.type", offset=offset, section=section)

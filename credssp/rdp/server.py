@@ -3,15 +3,15 @@
 ===================== ===================================================================================
 state                 what happens
 ===================== ===================================================================================
-EXPECT_X224           Connection Request, answered with the choice; a first octet 0x16 is TLS: direct approach
+EXPECT_X224           Connection Request, answered with the choice; a first byte 0x16 is TLS: direct approach
 EXPECT_CREDSSP        TLS and CredSSP, `credssp.ServerContext`
-DECIDE_AUTHORIZATION  `authorize`: four octets to the client, if HYBRID_EX was selected
+DECIDE_AUTHORIZATION  `authorize`: four bytes to the client, if HYBRID_EX was selected
 EXPECT_X224_INSIDE    direct approach only: Connection Request and Confirm inside TLS
 COMPLETE              the stream is the application's
 ===================== ===================================================================================
 
 Nothing is set up for a client before its Connection Request is whole and asks for CredSSP: a connection that only
-stands open costs a few hundred octets here.
+stays open costs a few hundred bytes here.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class NLAServer(Endpoint[ServerContext]):
         limit = self.config.limits.max_early_data
         if len(self._early) > limit:
             raise LimitExceededError(
-                f"more than {limit} octets before the authorization was decided",
+                f"more than {limit} bytes before the authorization was decided",
                 token=context.shutdown(),
             )
 

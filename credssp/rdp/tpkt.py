@@ -4,8 +4,8 @@
 
     03  00  length (16 bits, big-endian, of the whole frame)  X.224 TPDU
 
-In negotiation a frame is small: the length octet of X.224 allows 254 octets behind it, so that Connection Request and
-Confirm have at most 259 octets altogether, cookie included. That is also the most this buffer ever holds of a
+In negotiation a frame is small: the length byte of X.224 allows 254 bytes after it, so that Connection Request and
+Confirm have at most 259 bytes altogether, cookie included. That is also the most this buffer ever holds of a
 peer that has shown nothing yet.
 """
 
@@ -19,13 +19,13 @@ __all__ = ["HEADER_SIZE", "MAX_SIZE", "TPKTBuffer", "frame"]
 
 HEADER_SIZE: Final = 4
 MAX_SIZE: Final = 259
-"""Octets of the longest frame of the negotiation: TPKT header, length octet, 254 octets."""
+"""Bytes of the longest frame of the negotiation: TPKT header, length byte, 254 bytes."""
 
 _VERSION: Final = 3
 _SMALLEST: Final = 7
-"""TPKT header, X.224 length, code and one octet more: no TPDU is shorter."""
+"""TPKT header, X.224 length, code and one byte more: no TPDU is shorter."""
 
-# What is often found on a port that should speak RDP. The longest first octets come first.
+# What is often found on a port that should speak RDP. The longest first bytes come first.
 _SPEAKS: Final = (
     (b"HTTP/", "HTTP"),
     (b"GET ", "HTTP"),
@@ -78,12 +78,12 @@ class TPKTBuffer:
         size = int.from_bytes(held[2:HEADER_SIZE], "big")
         if size < _SMALLEST:
             raise RemoteProtocolError(
-                f"a TPKT frame of {size} octets, too short for any X.224 TPDU",
+                f"a TPKT frame of {size} bytes, too short for any X.224 TPDU",
                 section="[MS-RDPBCGR] 2.2.1.1 tpktHeader",
             )
         if size > MAX_SIZE:
             raise LimitExceededError(
-                f"a TPKT frame of {size} octets where a Connection Request or Confirm has at most {MAX_SIZE}: an "
+                f"a TPKT frame of {size} bytes where a Connection Request or Confirm has at most {MAX_SIZE}: an "
                 "over-long cookie, or not the beginning of an RDP connection",
                 section="[MS-RDPBCGR] 2.2.1.1 tpktHeader",
             )
@@ -93,7 +93,7 @@ class TPKTBuffer:
         return held[HEADER_SIZE:size]
 
     def take_rest(self) -> bytes:
-        """Return what came behind the frame, once."""
+        """Return what came after the frame, once."""
         rest, self._data = self._data, b""
         return rest
 
@@ -102,4 +102,4 @@ def _not_tpkt(data: bytes) -> str:
     for start, name in _SPEAKS:
         if data.startswith(start):
             return f"the peer does not speak RDP but {name}"
-    return f"the peer does not speak RDP: the first octet is 0x{data[0]:02X}, not 0x03 (TPKT)"
+    return f"the peer does not speak RDP: the first byte is 0x{data[0]:02X}, not 0x03 (TPKT)"

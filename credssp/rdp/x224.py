@@ -3,9 +3,9 @@
 [MS-RDPBCGR] 2.2.1.1, 2.2.1.2; ITU-T X.224 13.3, 13.4.
 
 ===== ================================ ================================
-octet Connection Request (``E0``)      Connection Confirm (``D0``)
+byte Connection Request (``E0``)      Connection Confirm (``D0``)
 ===== ================================ ================================
-0     LI: octets that follow           LI: 6 or 14
+0     LI: bytes that follow           LI: 6 or 14
 1     ``E0``                           ``D0``
 2-3   DST-REF 0                        DST-REF 0
 4-5   SRC-REF 0                        SRC-REF, ``12 34`` from Windows
@@ -14,7 +14,7 @@ octet Connection Request (``E0``)      Connection Confirm (``D0``)
 ...   RDP_NEG_REQ, correlation info
 ===== ================================ ================================
 
-Offsets in errors count from the first octet of the TPDU.
+Offsets in errors count from the first byte of the TPDU.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class ConnectionRequest:
         variable = b"".join(parts)
         if len(variable) > _MAX_VARIABLE:
             raise LocalProtocolError(
-                f"cookie or routing token too long: a Connection Request has {_MAX_VARIABLE} octets for all of it"
+                f"cookie or routing token too long: a Connection Request has {_MAX_VARIABLE} bytes for all of it"
             )
         return tpkt.frame(_tpdu(_REQUEST, b"\0\0\0\0", variable))
 
@@ -128,7 +128,7 @@ class ConnectionRequest:
         variable = _variable(tpdu, _REQUEST, "a Connection Request", _REQUEST_SECTION)
         cookie = token = None
         position = 0
-        # RDP_NEG_REQ begins with 01: what is text begins with a printable octet.
+        # RDP_NEG_REQ begins with 01: what is text begins with a printable byte.
         while position < len(variable) and variable[position] >= 0x20:
             end = variable.find(_CRLF, position)
             if end < 0:
@@ -145,7 +145,7 @@ class ConnectionRequest:
                 token = text
             else:
                 raise DecodeError(
-                    "a cookie or routing token stands there twice",
+                    "a cookie or routing token occurs twice",
                     field="routingToken",
                     offset=_FIXED + position,
                     section=_REQUEST_SECTION,
@@ -160,7 +160,7 @@ class ConnectionRequest:
                 correlation = CorrelationInfo.decode(rest, offset=offset + 8)
             elif rest:
                 raise DecodeError(
-                    f"{len(rest)} octets behind rdpNegReq, and no flag that announces them",
+                    f"{len(rest)} bytes after rdpNegReq, and no flag that announces them",
                     field="rdpCorrelationInfo",
                     offset=offset + 8,
                     section=_REQUEST_SECTION,
@@ -206,10 +206,10 @@ def _tpdu(code: int, references: bytes, variable: bytes) -> bytes:
 def _variable(tpdu: bytes, code: int, wanted: str, section: str) -> bytes:
     """Check the fixed part and return what follows it."""
     if len(tpdu) < _FIXED:
-        raise DecodeError(f"{len(tpdu)} octets, at least {_FIXED} wanted", field="x224", section=section)
+        raise DecodeError(f"{len(tpdu)} bytes, at least {_FIXED} wanted", field="x224", section=section)
     if tpdu[0] != len(tpdu) - 1:
         raise DecodeError(
-            f"the length octet says {tpdu[0]}, but {len(tpdu) - 1} octets follow it in the TPKT frame",
+            f"the length byte says {tpdu[0]}, but {len(tpdu) - 1} bytes follow it in the TPKT frame",
             field="x224.LI",
             section=section,
         )

@@ -1,7 +1,7 @@
 """The client's first token tells what it speaks.
 
 ======================================= ================================================================
-first octets                            what it is
+first bytes                            what it is
 ======================================= ================================================================
 ``NTLMSSP\\0``                           NTLM without SPNEGO (Windows when it has no Kerberos, FreeRDP 2)
 ``60 len`` SPNEGO's OID, or ``a0``      SPNEGO; ``a0`` where a client leaves the GSS-API framing away
@@ -42,7 +42,7 @@ def create_acceptor_of(candidates: Collection[Candidate], *, require_mic: bool =
 
 
 class FirstTokenAcceptor(SecurityContext):
-    """Makes the acceptor that the first token asks for, and stands in front of it."""
+    """Makes the acceptor that the first token asks for, and passes everything on to it."""
 
     def __init__(self, candidates: tuple[Candidate, ...], *, require_mic: bool, kerberos_missing: str | None) -> None:
         super().__init__()

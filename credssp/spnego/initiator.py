@@ -186,7 +186,7 @@ class SpnegoInitiator(SecurityContext):
         name = mechanism_of(reply.supported_mech)
         chosen = next((candidate for candidate in self._offered if candidate.name == name), None)
         if chosen is None:
-            raise RemoteProtocolError("supportedMech is none of the mechanisms we offered", section=_REPLY)
+            raise RemoteProtocolError("supportedMech is not one of the mechanisms we offered", section=_REPLY)
         if chosen.name == self.name:
             return None
         if reply.response_token:

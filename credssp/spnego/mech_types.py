@@ -41,7 +41,7 @@ MECHANISM_NAMES: Final = {
 """Names for people; an OID that is not listed here is shown as it is."""
 
 SPNEGO_OID: Final = write_oid(OID.SPNEGO)
-"""The DER of SPNEGO's own identifier, as it stands in the GSS-API framing."""
+"""The DER of SPNEGO's own identifier, as it is in the GSS-API framing."""
 
 # The mechanism lists and OIDs we send are few and always the same.
 _OID_TLV: Final = {oid: write_oid(oid) for oid in MECHANISM_NAMES}
@@ -67,7 +67,7 @@ def encode_mech_types(mech_types: tuple[str, ...]) -> bytes:
 
 
 def read_oid(reader: Reader, contents: Span, field: str) -> str:
-    """Return the dotted form of the identifier whose contents stand there. Raises DecodeError."""
+    """Return the dotted form of the identifier with these contents. Raises DecodeError."""
     octets = reader.data[contents[0] : contents[1]]
     # The known ones are looked up whole: that is the hot path, and DER has one encoding for each.
     known = _OID_BY_CONTENTS.get(octets)

@@ -12,8 +12,8 @@
 
 NegTokenInit2 is what a server that speaks first sends; [MS-SPNG] 2.2.1 gives it the tag of NegTokenInit, so one class
 holds both and the type of member [3] tells them apart. Decoding is strict (see `credssp.wire.der`) but for two things:
-a NegTokenInit without its GSS-API framing is taken, because some clients leave it away, and members that a later
-version appends are passed over, because RFC 4178 section 6 wants it so.
+a NegTokenInit without its GSS-API framing is taken, because some clients omit it, and members that a later
+version appends are ignored, because RFC 4178 section 6 wants it so.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 MAX_MECH_TYPES: Final = 32
-"""How many mechanisms a peer may offer; Windows offers four, and nobody has seen ten."""
+"""How many mechanisms a peer may offer; Windows offers four, and ten have not been seen."""
 
 _OCTET_STRING: Final = bytes((Tag.OCTET_STRING,))
 _INIT: Final = "NegTokenInit"
@@ -72,7 +72,7 @@ def _name(oid: str) -> str:
 
 
 def _size(octets: bytes | None) -> str | None:
-    return None if octets is None else f"<{len(octets)} octets>"
+    return None if octets is None else f"<{len(octets)} bytes>"
 
 
 class NegState(enum.IntEnum):
@@ -101,7 +101,7 @@ def _supported_mech(oid: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class NegHints:
-    """NegHints ([MS-SPNG] 2.2.1): nothing that anybody uses.
+    """NegHints ([MS-SPNG] 2.2.1): no implementation uses it.
 
     Attributes:
         hint_name: hintName, ``not_defined_in_RFC4178@please_ignore`` from Windows; None where absent.
@@ -183,7 +183,7 @@ class NegTokenInit:
         hints, mic = third, fourth
         if third is not None and token.startswith(_OCTET_STRING, third[0]):
             if fourth is not None:
-                raise reader.error("stands there twice", f"{_INIT}.mechListMIC", fourth[0])
+                raise reader.error("occurs twice", f"{_INIT}.mechListMIC", fourth[0])
             hints, mic = None, third
         return cls(
             mech_types=tuple(
@@ -228,7 +228,7 @@ def _without_extensions(reader: Reader, contents: Span, known: int, field: str) 
             end = min(end, position)
             last = tag
         elif end < stop:
-            raise reader.error("stands behind a member with a higher tag, or twice", field, position)
+            raise reader.error("comes after a member with a higher tag, or twice", field, position)
         position = following
     return begin, end
 
@@ -289,7 +289,7 @@ class NegTokenResp:
             number = reader.number(state, "NegTokenResp.negState")
             neg_state = _STATES.get(number)
             if neg_state is None:
-                raise reader.error(f"{number} is no state", "NegTokenResp.negState", state[0] - 2)
+                raise reader.error(f"{number} is not a state", "NegTokenResp.negState", state[0] - 2)
         if mech is not None:
             supported = read_oid(reader, mech, "NegTokenResp.supportedMech")
         return cls(
@@ -302,7 +302,7 @@ class NegTokenResp:
     def effective_mic(self) -> bytes | None:
         """Return mechListMIC, or None where it is a copy of responseToken.
 
-        Old implementations put the same octets into both members (https://github.com/jborean93/smbprotocol/issues/137).
+        Old implementations put the same bytes into both members (https://github.com/jborean93/smbprotocol/issues/137).
         """
         return None if self.mech_list_mic == self.response_token else self.mech_list_mic
 
@@ -316,7 +316,7 @@ class NegTokenResp:
 
 
 def decode(token: bytes) -> NegTokenInit | NegTokenResp:
-    """Read any SPNEGO token, telling by its first octet what it is.
+    """Read any SPNEGO token, telling by its first byte what it is.
 
     Raises:
         DecodeError: it is none.

@@ -85,7 +85,7 @@ class Refusal:
 
     @property
     def ntstatus(self) -> int | None:
-        """What the client was told where its version can be told; None if it was no logon failure."""
+        """What the client was told where its version can be told; None if it was not a logon failure."""
         return self.error.ntstatus
 
 

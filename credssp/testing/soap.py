@@ -48,7 +48,7 @@ ACTION: Final = {
     "Send": f"{_SHELL}/Send",
     "Signal": f"{_SHELL}/Signal",
 }
-"""Actions by their short names; the action of the answer has ``Response`` behind it."""
+"""Actions by their short names; the action of the answer ends with ``Response``."""
 
 _NAMES: Final = {uri: name for name, uri in ACTION.items()}
 _ANONYMOUS: Final = f"{NS['a']}/role/anonymous"
@@ -139,17 +139,17 @@ def parse_envelope(data: bytes) -> Envelope:
 def _parse(data: bytes) -> tuple[ElementTree.Element, ElementTree.Element]:
     """Return envelope and body."""
     # Whatever encoding the peer names would be looked up among all of Python's codecs, and tried out. WS-Management has
-    # these two (DSP0226 section 5.2), and expat tells the octet orders of UTF-16 apart.
+    # these two (DSP0226 section 5.2), and expat tells the byte orders of UTF-16 apart.
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
     parser = ElementTree.XMLParser(target=_NoDoctype(), encoding=encoding)  # noqa: S314  # harmless without entities
     try:
         parser.feed(data)
         root = parser.close()
     except (ElementTree.ParseError, ValueError, LookupError):
-        raise DecodeError("it is no well-formed XML", field="SOAP message") from None
+        raise DecodeError("it is not well-formed XML", field="SOAP message") from None
     body = root.find("s:Body", NS)
     if root.tag != f"{{{NS['s']}}}Envelope" or body is None:
-        raise DecodeError("it is no SOAP 1.2 envelope with a body", field="SOAP message")
+        raise DecodeError("it is not a SOAP 1.2 envelope with a body", field="SOAP message")
     return root, body
 
 

@@ -37,7 +37,7 @@ _MAX_ENVELOPE_KB: Final = 500
 
 _MIN_CHUNK: Final = 4096
 _ENVELOPE_ROOM: Final = 2048
-"""Octets for everything around the output in an answer."""
+"""Bytes for everything around the output in an answer."""
 
 # winerror.h
 _SHELL_NOT_FOUND: Final = 2150858843

@@ -1,4 +1,4 @@
-"""The server's certificate: loading one, making one, and the key octets that CredSSP binds to."""
+"""The server's certificate: loading one, making one, and the key bytes that CredSSP binds to."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def load_certificate(source: str | Path | tuple[bytes, bytes] | ServerCertificat
     """Take a certificate in any of the forms that `credssp.ServerContext` accepts.
 
     Args:
-        source: the path of a PEM file with chain and key; or a pair of PEM octets (chain, key); or one already loaded.
+        source: the path of a PEM file with chain and key; or a pair of PEM bytes (chain, key); or one already loaded.
 
     Raises:
         LocalProtocolError: the file cannot be read or holds no certificate and key.

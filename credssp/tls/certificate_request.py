@@ -3,7 +3,7 @@
 Schannel answers such a wish with SEC_I_INCOMPLETE_CREDENTIALS and lets the caller look at the issuers
 (SECPKG_ATTR_ISSUER_LIST_EX) before the handshake goes on. Python's ssl has neither a callback for it nor the list:
 
-* TLS 1.2: CertificateRequest travels in clear text. `find_in_clear` looks into the octets before OpenSSL sees them.
+* TLS 1.2: CertificateRequest travels in clear text. `find_in_clear` looks into the bytes before OpenSSL sees them.
 * TLS 1.3: it is encrypted. `ssl.SSLContext._msg_callback`, there since Python 3.8 for debugging, shows handshake
   messages as OpenSSL reads them. `watch_requests` keeps the CertificateRequest of every connection of a context.
   Without that name (another Python implementation) nothing is noted, and the handshake goes on without a certificate.
@@ -56,7 +56,7 @@ class CertificateRequest:
 
 
 def _vector(data: bytes, at: int, size: int) -> tuple[bytes, int]:
-    """Return the vector whose length stands in `size` octets at `at`, and where it ends."""
+    """Return the vector whose length is in `size` bytes at `at`, and where it ends."""
     end = at + size + int.from_bytes(data[at : at + size], "big")
     if end > len(data) or at + size > len(data):
         raise IndexError
@@ -93,7 +93,7 @@ def find_in_clear(flight: bytes) -> CertificateRequest | None:
     """Look for a CertificateRequest in whole TLS records in clear text; None if there is none.
 
     Args:
-        flight: the server's octets before its ChangeCipherSpec. In TLS 1.3 nothing but ServerHello is clear.
+        flight: the server's bytes before its ChangeCipherSpec. In TLS 1.3 nothing but ServerHello is clear.
     """
     messages = bytearray()
     at = 0

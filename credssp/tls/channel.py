@@ -1,13 +1,13 @@
-"""A TLS channel without a socket: octets in, octets out.
+"""A TLS channel without a socket: bytes in, bytes out.
 
 How it works. `ssl.SSLObject` is a TLS engine between two queues (`ssl.MemoryBIO`): what came from the network is
 written into one of them, what has to go to the network is read from the other. No call ever blocks: OpenSSL raises
 `SSLWantReadError` where it would wait for the peer, and that is simply the end of the current step. Three facts
 shape this module:
 
-* Any call may produce output: reading can answer a key update, a failure leaves an alert behind. So output is
+* Any call may produce output: reading can answer a key update, a failure leaves an alert to be sent. So output is
   always collected by `data_to_send()` after the call, also after one that raised.
-* Plaintext and an error can come from the same octets: authInfo, then close_notify or garbage, in one read. What was
+* Plaintext and an error can come from the same bytes: authInfo, then close_notify or garbage, in one read. What was
   decrypted is handed out first; the error waits for the next call.
 * A close (close_notify) is an event, not an error: whether it came too early is for the owner to say.
 
@@ -38,7 +38,7 @@ __all__ = ["TLSChannel", "TLSSession"]
 # one huge write would cost more than linear time (benchmarks/bulk.py).
 _PIECE: Final = 128 * 1024
 
-# A whole record that no key decrypts, then enough octets to complete a record of which a part had arrived already.
+# A whole record that no key decrypts, then enough bytes to complete a record of which a part had arrived already.
 _UNDECRYPTABLE: Final = b"\x17\x03\x03\x00\x20" + bytes(32) + bytes(MAX_PLAINTEXT + 512)
 
 
@@ -133,7 +133,7 @@ class TLSChannel:
                 f"TLS cannot be set up for the host name of the target ({type(error).__name__})"
             ) from None
         self._without_sessions = without_sessions
-        # What came before the first octets of ours, as long as the handshake may have to begin anew with it.
+        # What came before the first bytes of ours, as long as the handshake may have to begin anew with it.
         self._hello = None if without_sessions is None else b""
         self.handshake_complete = False
         self._protocol = ""
@@ -159,7 +159,7 @@ class TLSChannel:
             return self._outgoing.read()
 
     def handshake(self) -> bool:
-        """Go on with the handshake as far as the queued input allows; returns whether it is done.
+        """Continue the handshake as far as the queued input allows; returns whether it is done.
 
         Raises:
             TLSError, TLSAlertError, CertificateError: it failed; `data_to_send` may hold an alert.
@@ -189,7 +189,7 @@ class TLSChannel:
         return True
 
     def _refuse_resumption(self) -> None:
-        """Begin anew if OpenSSL is about to resume a session; called with the server's first octets still unsent.
+        """Begin anew if OpenSSL is about to resume a session; called with the server's first bytes still unsent.
 
         OpenSSL keeps the sessions of a context in its memory, tickets or not, and Python's ssl cannot tell it not to.
         So a context that knows no sessions is given the same ClientHello, and makes a full handshake of it. A session
@@ -222,7 +222,7 @@ class TLSChannel:
         return pieces[0] if len(pieces) == 1 else self._joined(pieces)
 
     def _joined(self, pieces: list[bytes]) -> bytes:
-        """Return the plaintext; an error that came behind it waits for the next call."""
+        """Return the plaintext; an error that came after it waits for the next call."""
         if not pieces and self._error is not None:
             raise self._error
         return b"".join(pieces)
@@ -394,7 +394,7 @@ class TLSChannel:
 
     @property
     def overhead(self) -> int:
-        """Octets around the plaintext in the largest-padded record that `write` made so far; 0 before the first."""
+        """Bytes around the plaintext in the largest-padded record that `write` made so far; 0 before the first."""
         return self._overhead
 
     @property
@@ -415,7 +415,7 @@ class TLSChannel:
             return take_request(self._tls)
 
     def use_context(self, context: ssl.SSLContext) -> None:
-        """Go on with the certificate of another SSLContext. In TLS 1.2 before CertificateRequest is received."""
+        """Continue with the certificate of another SSLContext. In TLS 1.2 before CertificateRequest is received."""
         with self._lock:
             self._tls.context = context
 

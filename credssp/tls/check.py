@@ -1,4 +1,4 @@
-"""Can OpenSSL, as it is set up here, talk to the peers that CredSSP is used with? Asks nobody."""
+"""Can OpenSSL, as it is set up here, talk to the peers that CredSSP is used with? Nothing is sent."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Certificates of peers in the hands of `cryptography`: everything it raises about them, in one place.
 
-It reads a certificate lazily, so that any attribute may raise, and a good part of what it raises is no ValueError. A
+It reads a certificate lazily, so that any attribute may raise, and much of what it raises is not a ValueError. A
 hostile server sends what it likes: OpenSSL takes a version of 5, an extension twice or an ediPartyName in
-subjectAltName where nobody asked it to verify.
+subjectAltName where it was not asked to verify.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Just enough of the TLS record layer (RFC 8446 section 5.1) to know where records end.
 
-The ssl module hides record borders, but three callers need them: `SEC_E_INCOMPLETE_MESSAGE` with the number of octets
+The ssl module hides record borders, but three callers need them: `SEC_E_INCOMPLETE_MESSAGE` with the number of bytes
 still missing, HTTP bodies whose ciphertext must not be mistaken for markup, and the trailer lengths of SSPI.
 """
 
@@ -13,20 +13,20 @@ from credssp.errors import RemoteProtocolError
 __all__ = ["HEADER_SIZE", "MAX_PLAINTEXT", "RecordTracker", "end_of_records", "measure_record"]
 
 HEADER_SIZE: Final = 5
-"""Octets in front of every record: content type, two of version, two of length (big-endian)."""
+"""Bytes in front of every record: content type, two of version, two of length (big-endian)."""
 
 MAX_PLAINTEXT: Final = 16384
-"""Octets of plaintext that one record holds at most (RFC 8446 section 5.1)."""
+"""Bytes of plaintext that one record holds at most (RFC 8446 section 5.1)."""
 
 
 _MAX_CIPHERTEXT: Final = MAX_PLAINTEXT + 2048
-"""Octets of a protected record at most (RFC 5246 section 6.2.3; RFC 8446 allows 256 above the plaintext only)."""
+"""Bytes of a protected record at most (RFC 5246 section 6.2.3; RFC 8446 allows 256 above the plaintext only)."""
 
 _CONTENT_TYPES: Final = range(20, 25)
 
 
 def measure_record(data: bytes | bytearray | memoryview, start: int = 0) -> int:
-    """Return how many octets the record that begins at `start` has, header included; 0 while the header is not there.
+    """Return how many bytes the record that begins at `start` has, header included; 0 while the header is not there.
 
     Raises:
         RemoteProtocolError: no TLS record begins like that, or it is longer than any may be.
@@ -35,13 +35,13 @@ def measure_record(data: bytes | bytearray | memoryview, start: int = 0) -> int:
         return 0
     if data[start] not in _CONTENT_TYPES or (len(data) > start + 1 and data[start + 1] != 3):
         raise RemoteProtocolError(
-            f"0x{data[start]:02X} where a TLS record begins: not TLS, or octets were lost", section="RFC 8446 5.1"
+            f"0x{data[start]:02X} where a TLS record begins: not TLS, or bytes were lost", section="RFC 8446 5.1"
         )
     if len(data) < start + HEADER_SIZE:
         return 0
     length = int.from_bytes(data[start + 3 : start + 5], "big")
     if length > _MAX_CIPHERTEXT:
-        raise RemoteProtocolError(f"a TLS record of {length} octets; no record is that long", section="RFC 8446 5.2")
+        raise RemoteProtocolError(f"a TLS record of {length} bytes; no record is that long", section="RFC 8446 5.2")
     return HEADER_SIZE + length
 
 
@@ -66,7 +66,7 @@ def end_of_records(data: bytes, start: int = 0, *, at_most: int = 1 << 30) -> in
 
 
 class RecordTracker:
-    """Follows a stream of records octet by octet, keeping none of them.
+    """Follows a stream of records byte by byte, keeping none of them.
 
     It judges nothing: a stream that is not TLS only gives a meaningless `missing`, and OpenSSL refuses it anyway.
 
@@ -82,7 +82,7 @@ class RecordTracker:
         self.count = 0
 
     def feed(self, data: bytes) -> None:
-        """Take the next octets of the stream, split anywhere."""
+        """Take the next bytes of the stream, split anywhere."""
         if self._header:
             data = self._header + data
             self._header = b""
@@ -96,7 +96,7 @@ class RecordTracker:
 
     @property
     def missing(self) -> int:
-        """Octets until the record that has begun is whole; 0 between records.
+        """Bytes until the record that has begun is whole; 0 between records.
 
         While the header is not whole yet, this counts the rest of the header only.
         """

@@ -4,7 +4,7 @@ SECPKG_ATTR_STREAM_SIZES promises it before anything is encrypted. What a record
 and the suite (RFC 8446 section 5.2, RFC 5246 section 6.2.3):
 
 =====================  ===============================  ==========================================
-suite                  in front                         behind
+suite                  before                           after
 =====================  ===============================  ==========================================
 TLS 1.3, any           header 5                         content type 1, tag 16 (8 for CCM_8)
 1.2 GCM, CCM, ARIA     header 5, explicit nonce 8       tag 16 (8 for CCM8)
@@ -12,7 +12,7 @@ TLS 1.3, any           header 5                         content type 1, tag 16 (
 1.2 CBC                header 5, IV of one block        MAC, and padding of up to one block
 =====================  ===============================  ==========================================
 
-`TLSChannel.stream_sizes` holds this against the records that the session itself has produced.
+`TLSChannel.stream_sizes` compares this with the records that the session itself has produced.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _MACS: Final = {"SHA": 20, "SHA256": 32, "SHA384": 48, "MD5": 16}
 
 @dataclass(frozen=True, slots=True)
 class StreamSizes:
-    """Octets around the plaintext of one record.
+    """Bytes around the plaintext of one record.
 
     Attributes:
         header: in front of the plaintext.
@@ -69,6 +69,6 @@ class StreamSizes:
         return cls(HEADER_SIZE + block, mac + block, block)
 
     def covering(self, overhead: int) -> StreamSizes:
-        """Return sizes that also cover a record that was seen with this many octets around its plaintext."""
+        """Return sizes that also cover a record that was seen with this many bytes around its plaintext."""
         missing = overhead - self.header - self.trailer
         return self if missing <= 0 else StreamSizes(self.header, self.trailer + missing, self.block, self.maximum)

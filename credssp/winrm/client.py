@@ -176,7 +176,7 @@ class ClientLogin:
             token = challenge_token(challenges)
         except CredSSPError as error:
             raise LoginError.because(error, leg=self.leg, http_status=status) from error
-        # A server whose TLS has nothing to answer to our last flight sends a token of no octets.
+        # A server whose TLS has nothing to answer to our last flight sends a token of no bytes.
         if token or (token is not None and self.leg is Leg.TLS and self.context.tls_cipher):
             return token
         raise LoginError(_UNEXPLAINED, leg=self.leg, http_status=status)
@@ -210,7 +210,7 @@ class ClientLogin:
         )
 
     def _refusal(self, challenges: Sequence[str]) -> CredSSPError | None:
-        """Return what a token behind the last leg says: an errorCode, or an alert of TLS."""
+        """Return what a token after the last leg says: an errorCode, or an alert of TLS."""
         try:
             token = challenge_token(challenges)
             if token and (message := self.context.unwrap(token)):

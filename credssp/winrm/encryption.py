@@ -1,17 +1,17 @@
 r"""Encrypted messages ([MS-WSMV] 2.2.9.1.3): SOAP inside the TLS session that the login set up.
 
-A message is cut into chunks of at most 16384 octets, one TLS record each, and every chunk is a pair of MIME parts::
+A message is cut into chunks of at most 16384 bytes, one TLS record each, and every chunk is a pair of MIME parts::
 
     --Encrypted Boundary\r\n
     \tContent-Type: application/HTTP-CredSSP-session-encrypted\r\n
-    \tOriginalContent: type=application/soap+xml;charset=UTF-8;Length=<octets of plaintext>\r\n
+    \tOriginalContent: type=application/soap+xml;charset=UTF-8;Length=<bytes of plaintext>\r\n
     --Encrypted Boundary\r\n
     \tContent-Type: application/octet-stream\r\n
     <u32 little-endian: trailer length><TLS records>--Encrypted Boundary\r\n     and so on, then
     --Encrypted Boundary--\r\n
 
-Nothing stands between the records and the next boundary, and ciphertext may hold any octets, the boundary too. So
-the reader never searches: it walks from record to record by their own lengths. A record begins with an octet from 20
+Nothing is between the records and the next boundary, and ciphertext may hold any bytes, the boundary too. So
+the reader never searches: it walks from record to record by their own lengths. A record begins with a byte from 20
 to 24, a boundary with ``-`` (45); there is no third possibility.
 """
 
@@ -49,7 +49,7 @@ SOAP: Final = "application/soap+xml;charset=UTF-8"
 PROTOCOL: Final = "application/HTTP-CredSSP-session-encrypted"
 
 DEFAULT_MAX_BODY: Final = Limits().max_body
-"""Octets of one HTTP body: eight times the largest envelope of Windows by default (MaxEnvelopeSizekb 500)."""
+"""Bytes of one HTTP body: eight times the largest envelope of Windows by default (MaxEnvelopeSizekb 500)."""
 
 _BOUNDARY: Final = "Encrypted Boundary"
 _SINGLE: Final = "multipart/encrypted"
@@ -62,7 +62,7 @@ ENCRYPTED: Final = _SINGLE + _PARAMETERS
 
 _PARAMETER: Final = re.compile(r';[ \t]*([A-Za-z]+)[ \t]*=[ \t]*(?:"([^"]*)"|([^;"\s]+))[ \t]*')
 # Lines are bounded and blanks are never given back (``*+``), so that a part without line ends is not searched to its
-# end again and again: 4 MiB of blanks took nine seconds. The type becomes a Content-Type header of HTTP, where an octet
+# end again and again: 4 MiB of blanks took nine seconds. The type becomes a Content-Type header of HTTP, where a byte
 # beyond ASCII (or a control character) is an exception of the HTTP library.
 _ORIGINAL: Final = re.compile(
     rb"[ \t]*+Content-Type:[ \t]*+([^\r\n]{1,100})\r\n"
@@ -100,7 +100,7 @@ class Encrypted:
 
     Attributes:
         content_type: value of the Content-Type header.
-        body: the octets.
+        body: the bytes.
     """
 
     content_type: str
@@ -113,7 +113,7 @@ class Plaintext:
 
     Attributes:
         content_type: what OriginalContent says, such as ``application/soap+xml;charset=UTF-8``.
-        data: the octets.
+        data: the bytes.
     """
 
     content_type: str
@@ -126,7 +126,7 @@ class Part:
 
     Attributes:
         content_type: type of the plaintext.
-        length: octets of plaintext, as announced.
+        length: bytes of plaintext, as announced.
         records: the TLS records.
     """
 
@@ -202,14 +202,14 @@ def encrypt(context: Protector, data: bytes, content_type: str = SOAP) -> Encryp
 
 
 def trailer_length(records: bytes, plaintext_length: int, tls_version: str, tls_cipher: str) -> int:
-    """Return the octets behind the ciphertext in the last of the records ([MS-WSMV] 2.2.9.1.3.1.2.2).
+    """Return the bytes after the ciphertext in the last of the records ([MS-WSMV] 2.2.9.1.3.1.2.2).
 
     It is measured, not derived from the suite: what the record has beyond its header, explicit nonce and plaintext is
     trailer. (Padding and MAC change places with encrypt-then-MAC, which no name of a suite tells.)
 
     Args:
         records: whole TLS records; a handshake message, such as the answer to a key update, may stand in front.
-        plaintext_length: octets of plaintext in the last one.
+        plaintext_length: bytes of plaintext in the last one.
         tls_version: ``TLSv1.2`` or ``TLSv1.3``.
         tls_cipher: the suite in OpenSSL's spelling.
     """
@@ -230,7 +230,7 @@ def decrypt(
         context: the complete context of the connection that it came on.
         content_type: value of the Content-Type header, parsed or not.
         body: the whole body.
-        max_size: octets of body to look at.
+        max_size: bytes of body to look at.
 
     Raises:
         RemoteProtocolError: the body is not what [MS-WSMV] says, a length lies, the peer closed TLS inside it.
@@ -243,9 +243,7 @@ def decrypt(
         if len(data) != part.length:
             if context.peer_closed:
                 raise PeerClosedError("the peer closed the TLS channel inside a message")
-            raise RemoteProtocolError(
-                f"a part says Length={part.length} and holds {len(data)} octets", section=_SECTION
-            )
+            raise RemoteProtocolError(f"a part says Length={part.length} and holds {len(data)} bytes", section=_SECTION)
         pieces.append(data)
         original = part.content_type
     return Plaintext(original, b"".join(pieces))
@@ -260,7 +258,7 @@ def encrypted_parts(
         RemoteProtocolError: as `decrypt`.
     """
     if len(body) > max_size:
-        raise LimitExceededError(f"an encrypted body of {len(body)} octets; at most {max_size} are taken")
+        raise LimitExceededError(f"an encrypted body of {len(body)} bytes; at most {max_size} are taken")
     boundary = (ContentType.parse(content_type) if isinstance(content_type, str) else content_type).boundary
     if boundary is None:
         raise RemoteProtocolError("the Content-Type announces no message encrypted with CredSSP", section=_SECTION)
@@ -272,7 +270,7 @@ def encrypted_parts(
             raise walker.error("a part is of another protocol", "Content-Type")
         length = int(found.group(3))
         if length > max_size:
-            raise LimitExceededError(f"a part says Length={length}; at most {max_size} octets are taken")
+            raise LimitExceededError(f"a part says Length={length}; at most {max_size} bytes are taken")
         walker.delimiter()
         walker.take(_OCTETS, "Content-Type of the second part")
         records = walker.records()
@@ -304,7 +302,7 @@ class _Walker:
         """Step over a boundary; returns whether it was the last."""
         last = self.take(self._delimiter, "boundary").group(1) is not None
         if last and self._position < len(self._body):
-            raise self.error(f"{len(self._body) - self._position} octets behind the last boundary", "end")
+            raise self.error(f"{len(self._body) - self._position} bytes after the last boundary", "end")
         return last
 
     def records(self) -> bytes:

@@ -1,4 +1,4 @@
-"""What stands between the HTTP server and the application: a message of somebody who logged on, and the answer."""
+"""What the HTTP server and the application exchange: a message of a user who logged on, and the answer."""
 
 from __future__ import annotations
 

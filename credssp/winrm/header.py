@@ -21,7 +21,7 @@ __all__ = ["MAX_TOKEN_SIZE", "SCHEME", "challenge_token", "format_token", "reque
 SCHEME: Final = "CredSSP"
 
 MAX_TOKEN_SIZE: Final = MAX_MESSAGE_SIZE + 32 * 1024
-"""Octets of one token: a TSRequest at its limit in TLS records, and a handshake flight in front of it."""
+"""Bytes of one token: a TSRequest at its limit in TLS records, and a handshake flight in front of it."""
 
 _MAX_BASE64: Final = (MAX_TOKEN_SIZE + 2) // 3 * 4
 _MAX_CHALLENGES: Final = 32
@@ -43,7 +43,7 @@ def _challenges(value: str) -> Iterator[tuple[str, str]]:
         found = _SCHEME.match(value, position)
         if found is None:
             if value[position:].strip(" \t,"):
-                raise DecodeError("this is no list of challenges", field="WWW-Authenticate", offset=position)
+                raise DecodeError("this is not a list of challenges", field="WWW-Authenticate", offset=position)
             return
         scheme, position = found.group(1), found.end()
         token = _TOKEN68.match(value, position)
@@ -136,4 +136,4 @@ def _decode(text: str, field: str) -> bytes:
             return base64.b64decode(text, validate=True)
     except binascii.Error:
         pass
-    raise DecodeError("the CredSSP token is no base64", field=field, section=_SECTION)
+    raise DecodeError("the CredSSP token is not base64", field=field, section=_SECTION)

@@ -79,7 +79,7 @@ class ServerConnection:
         tls = config.tls or ServerTLS()
         if not tls.tickets:
             # A session ticket answers the client's last flight of TLS 1.3: clients built on pyspnego take a token of no
-            # octets for a refusal.
+            # bytes for a refusal.
             config = dataclasses.replace(config, tls=dataclasses.replace(tls, tickets=True))
         self.config = config
         self.state = LoginState.EXPECT_LOGIN
@@ -112,7 +112,7 @@ class ServerConnection:
             if self._context is not context:  # a deadline passed meanwhile, in another thread
                 raise LimitExceededError("the login took too long and was dropped")
             if context.unused_data or context.peer_closed:
-                raise RemoteProtocolError("octets behind the last message of the login", section="[MS-CSSP] 3.1.5")
+                raise RemoteProtocolError("bytes after the last message of the login", section="[MS-CSSP] 3.1.5")
         except CredSSPError as error:
             self._fail()
             return LegAnswer(error.token, error=error)
@@ -211,4 +211,4 @@ class ServerConnection:
 
 
 def _not_logged_on() -> LocalProtocolError:
-    return LocalProtocolError("nobody is logged on over this connection")
+    return LocalProtocolError("no user is logged on over this connection")

@@ -1,4 +1,4 @@
-"""Octets to messages and back ([MS-CSSP] 2.2): no state, no policy, no cryptography.
+"""Bytes to messages and back ([MS-CSSP] 2.2): no state, no policy, no cryptography.
 
 * `ts_request`, `ts_credentials`, `ts_remote_guard`: one class per structure of the specification.
 * `framing`: where one TSRequest ends and the next begins.

@@ -10,7 +10,7 @@ __all__ = ["show"]
 
 def _sketch(name: str, value: object) -> str:
     if isinstance(value, bytes):
-        return f"<{len(value)} octets>"
+        return f"<{len(value)} bytes>"
     if isinstance(value, str):
         return f"<{len(value)} characters>"
     if isinstance(value, tuple):

@@ -13,17 +13,17 @@ __all__ = ["read_optional_text", "read_text", "write_text"]
 
 
 def read_text(reader: Reader, span: Span | None, field: str) -> str:
-    """Read a string as it stands; `span` is that of the contents of its OCTET STRING.
+    """Read a string as it is; `span` is that of the contents of its OCTET STRING.
 
     Lone surrogates are kept, because Windows user names and passwords are sequences of 16-bit units; a U+0000 at the
     end, as rdesktop sends it, is kept too: whether it belongs to the name is not decided here.
 
     Raises:
-        DecodeError: absent, or an odd number of octets.
+        DecodeError: absent, or an odd number of bytes.
     """
     start, stop = reader.required(span, field)
     if (stop - start) % 2:
-        raise reader.error(f"{stop - start} octets are no UTF-16 text", field, start)
+        raise reader.error(f"{stop - start} bytes are not UTF-16 text", field, start)
     return utf_16_le_decode(reader.data[start:stop], "surrogatepass", True)[0]
 
 

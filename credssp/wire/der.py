@@ -1,6 +1,6 @@
-"""Strict DER, by hand: the reader and the writer of everything CredSSP and SPNEGO put on the wire (X.690 8, 10).
+"""Strict DER: the reader and the writer of everything CredSSP and SPNEGO put on the wire (X.690 8, 10).
 
-A `Reader` holds the octets and hands out *spans*, pairs of offsets (start, stop), instead of slices: nothing is
+A `Reader` holds the bytes and hands out *spans*, pairs of offsets (start, stop), instead of slices: nothing is
 copied before it is known to be what it should be, and every error knows its offset in the whole message. What is
 read is bounded by what is there: a length that goes past the end of its parent is refused before anything else.
 
@@ -13,7 +13,7 @@ All SEQUENCEs here have only ``[n] EXPLICIT`` members, so one method, `Reader.fi
 Where the types of the members are fixed, `Reader.members` reads both tags of each in one go; a login reads twenty
 SEQUENCEs, and most of what that costs is calls.
 
-Strict means: definite, shortest lengths of at most three octets (16 MiB); shortest INTEGERs; members in the order of
+Strict means: definite, shortest lengths of at most three bytes (16 MiB); shortest INTEGERs; members in the order of
 their tags, each at most once, none unknown; nothing left over. `credssp.wire.tolerant` forgives some of it.
 """
 
@@ -44,13 +44,13 @@ __all__ = [
 ]
 
 Span: TypeAlias = tuple[int, int]
-"""Where something stands in the message: offset of the first octet, offset behind the last."""
+"""Where something is in the message: offset of the first byte, offset after the last."""
 
 Member: TypeAlias = tuple[str, int]
 """A member ``[n] EXPLICIT`` of a SEQUENCE: its path, such as ``TSRequest.version``, and the tag of its value."""
 
 MAX_LENGTH_OCTETS: Final = 3
-"""Octets of a long-form length that are read: up to 16 MiB, far above any limit that is set on a message."""
+"""Bytes of a long-form length that are read: up to 16 MiB, far above any limit that is set on a message."""
 
 # 64 bits: INTEGERs of these protocols have 32 at most, and a huge one costs quadratic time to print.
 _MAX_INTEGER_OCTETS: Final = 8
@@ -59,7 +59,7 @@ _MAX_INTEGER_OCTETS: Final = 8
 _MAX_OID_OCTETS: Final = 64
 
 _SMALLEST: Final = (0, 0x80, 0x100, 0x10000)
-"""The smallest length that needs this many length octets."""
+"""The smallest length that needs this many length bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Deviation:
 
     Attributes:
         field: path of the field, such as ``TSRequest.version``.
-        offset: where in the message, in octets from its start.
+        offset: where in the message, in bytes from its start.
         what: what is wrong with it.
     """
 
@@ -78,7 +78,7 @@ class Deviation:
 
 
 class Tag:
-    """Identifier octets (X.690 8.1.2) of the types in use."""
+    """Identifier bytes (X.690 8.1.2) of the types in use."""
 
     INTEGER: Final = 0x02
     BIT_STRING: Final = 0x03
@@ -107,7 +107,7 @@ class Reader:
         """Wrap a message.
 
         Args:
-            data: the octets.
+            data: the bytes.
             section: such as ``[MS-CSSP] 2.2.1``.
             origin: added to offsets in errors, for a structure inside the OCTET STRING of another one.
         """
@@ -144,7 +144,7 @@ class Reader:
             field: what is being read, for errors.
 
         Returns:
-            The identifier octet, the start and the end of the contents.
+            The identifier byte, the start and the end of the contents.
         """
         data = self.data
         start = position + 2
@@ -162,7 +162,7 @@ class Reader:
             raise self.error("tag numbers above 30 are not in use", field, position)
         end = start + length
         if end > stop:
-            raise self.error(f"cut short: {length} octets announced, {stop - start} there", field, position)
+            raise self.error(f"cut short: {length} bytes announced, {stop - start} there", field, position)
         return tag, start, end
 
     def _long_length(self, position: int, stop: int, field: str) -> Span:
@@ -172,12 +172,12 @@ class Reader:
         if not count:
             raise self.error("indefinite length", field, position)
         if count > MAX_LENGTH_OCTETS:
-            raise self.error(f"length of {count} octets, at most {MAX_LENGTH_OCTETS} are read", field, position)
+            raise self.error(f"length of {count} bytes, at most {MAX_LENGTH_OCTETS} are read", field, position)
         if start > stop:
             raise self.error("cut short inside the length", field, position)
         length = int.from_bytes(self.data[position + 2 : start], "big")
         if length < _SMALLEST[count]:
-            self._long_form(f"length {length} written in {count + 1} octets, not the shortest form", field, position)
+            self._long_form(f"length {length} written in {count + 1} bytes, not the shortest form", field, position)
         return start, length
 
     def _long_form(self, message: str, field: str, position: int) -> None:
@@ -189,7 +189,7 @@ class Reader:
 
         Args:
             span: where it stands; None for a member that is absent, which is an error here.
-            tag: the identifier octet it must have.
+            tag: the identifier byte it must have.
             field: what is being read, for errors.
 
         Returns:
@@ -205,13 +205,13 @@ class Reader:
         if found != tag:
             raise self.error(f"tag 0x{found:02X} where 0x{tag:02X} belongs", field, position)
         if end != stop:
-            raise self.error(f"{stop - end} octets left over", field, end)
+            raise self.error(f"{stop - end} bytes left over", field, end)
         return start, end
 
     # Structures
 
     def fields(self, span: Span, names: Sequence[str], field: str) -> list[Span | None]:
-        """Read members that are all ``[n] EXPLICIT`` and stand side by side, such as the contents of a SEQUENCE.
+        """Read members that are all ``[n] EXPLICIT`` and follow one another, such as the contents of a SEQUENCE.
 
         Args:
             span: where they stand.
@@ -240,11 +240,11 @@ class Reader:
         if not 0 <= number <= 30:
             raise self.error(f"tag 0x{number + 0xA0:02X} where a member [n] belongs", field, position)
         if number >= len(found):
-            raise self.error(f"unknown member [{number}], or one that stands there twice", field, position)
+            raise self.error(f"unknown member [{number}], or one that occurs twice", field, position)
         name = f"{field}.{names[number]}"
         if found[number] is not None:
-            raise self.error("stands there twice", name, position)
-        raise self.error("stands behind a member with a higher tag", name, position)
+            raise self.error("occurs twice", name, position)
+        raise self.error("comes after a member with a higher tag", name, position)
 
     def sequence(self, span: Span | None, names: Sequence[str], field: str) -> list[Span | None]:
         """Read a SEQUENCE that fills the span and whose members are all ``[n] EXPLICIT``; see `fields`."""
@@ -267,7 +267,7 @@ class Reader:
         found: list[Span | None] = [None] * count
         following = 0
         while position < stop:
-            # What `write_member` makes of up to 125 octets, ``[n] length tag length-2``, is taken in one look: most
+            # What `write_member` makes of up to 125 bytes, ``[n] length tag length-2``, is taken in one look: most
             # members are that short.
             first = position + 4
             if (
@@ -307,7 +307,7 @@ class Reader:
 
         Args:
             span: where it stands.
-            tag: the identifier octet of every element.
+            tag: the identifier byte of every element.
             field: the list, for errors.
             limit: how many elements there may be; the first one above it ends the reading.
 
@@ -352,12 +352,12 @@ class Reader:
             octet = self.data[start]
             return octet if octet < 0x80 else octet - 0x100
         if not size:
-            raise self.error("a number without octets", field, start)
+            raise self.error("a number without bytes", field, start)
         if size > _MAX_INTEGER_OCTETS:
-            raise self.error(f"a number of {size} octets, at most {_MAX_INTEGER_OCTETS} are read", field, start)
+            raise self.error(f"a number of {size} bytes, at most {_MAX_INTEGER_OCTETS} are read", field, start)
         octets = self.data[start:end]
         if (octets[0] == 0 and octets[1] < 0x80) or (octets[0] == 0xFF and octets[1] >= 0x80):
-            self._long_form(f"number written in {size} octets, not the shortest form", field, start)
+            self._long_form(f"number written in {size} bytes, not the shortest form", field, start)
         return int.from_bytes(octets, "big", signed=True)
 
     def oid(self, span: Span | None, field: str) -> str:
@@ -379,7 +379,7 @@ def decode_oid(contents: bytes) -> str:
     if not contents or contents[-1] & 0x80:
         raise ValueError("an object identifier that ends too early")
     if len(contents) > _MAX_OID_OCTETS:
-        raise ValueError(f"an object identifier of {len(contents)} octets, at most {_MAX_OID_OCTETS} are read")
+        raise ValueError(f"an object identifier of {len(contents)} bytes, at most {_MAX_OID_OCTETS} are read")
     arcs: list[int] = []
     value = 0
     for octet in contents:
@@ -394,7 +394,7 @@ def decode_oid(contents: bytes) -> str:
 
 
 def encode_oid(dotted: str) -> bytes:
-    """Return the contents octets of an OBJECT IDENTIFIER given in dotted form (X.690 8.19).
+    """Return the contents bytes of an OBJECT IDENTIFIER given in dotted form (X.690 8.19).
 
     Raises:
         LocalProtocolError: this is no object identifier.
@@ -430,7 +430,7 @@ def write_tlv(tag: int, contents: bytes) -> bytes:
         return bytes((tag, 0x82, length >> 8, length & 0xFF)) + contents
     if length < 0x1000000:
         return bytes((tag, 0x83, length >> 16, length >> 8 & 0xFF, length & 0xFF)) + contents
-    raise LocalProtocolError(f"{length} octets do not fit into one message; the limit is 16 MiB")
+    raise LocalProtocolError(f"{length} bytes do not fit into one message; the limit is 16 MiB")
 
 
 def write_integer(value: int, tag: int = Tag.INTEGER) -> bytes:

@@ -1,8 +1,8 @@
 """Where one TSRequest ends and the next begins ([MS-CSSP] 2.2.1).
 
-There is no framing but the outer SEQUENCE itself: the first two to five octets say how long the message is. They are
+There is no framing but the outer SEQUENCE itself: the first two to five bytes say how long the message is. They are
 judged before the rest is waited for, so that a peer that speaks another protocol, or announces gigabytes, is
-refused at its first octets. A message may come in any number of TLS records; what comes behind the last one belongs
+refused at its first bytes. A message may come in any number of TLS records; what comes after the last one belongs
 to the application (`TSRequestBuffer.take_rest`).
 """
 
@@ -20,7 +20,7 @@ _SECTION: Final = "[MS-CSSP] 2.2.1"
 
 
 class TSRequestBuffer:
-    """Cuts a stream of decrypted octets into messages; looks at nothing but the outer length.
+    """Cuts a stream of decrypted bytes into messages; looks at nothing but the outer length.
 
     Lengths need not be the shortest form: rdesktop writes ``30 82 00 85``.
     """
@@ -28,18 +28,18 @@ class TSRequestBuffer:
     __slots__ = ("_data", "_max_size", "_total")
 
     def __init__(self, max_size: int = MAX_MESSAGE_SIZE) -> None:
-        """Make an empty buffer for messages of at most `max_size` octets, header included."""
+        """Make an empty buffer for messages of at most `max_size` bytes, header included."""
         self._data = bytearray()
         self._max_size = max_size
         self._total = 0  # size of the current message, 0 as long as its header is not there
 
     def __len__(self) -> int:
-        """How many octets are held."""
+        """How many bytes are held."""
         return len(self._data)
 
     @property
     def missing(self) -> int:
-        """How many octets the current message still needs; while its header is not complete, what that needs."""
+        """How many bytes the current message still needs; while its header is not complete, what that needs."""
         held = len(self._data)
         if self._total:
             return max(self._total - held, 0)
@@ -91,7 +91,7 @@ class TSRequestBuffer:
         if not data:
             return
         if data[0] != Tag.SEQUENCE:
-            raise _not_a_message(f"first octet 0x{data[0]:02X} where a SEQUENCE (0x30) belongs", 0)
+            raise _not_a_message(f"first byte 0x{data[0]:02X} where a SEQUENCE (0x30) belongs", 0)
         if len(data) < 2:
             return
         header, length = 2, data[1]
@@ -100,14 +100,14 @@ class TSRequestBuffer:
             if not count:
                 raise _not_a_message("indefinite length", 1)
             if count > MAX_LENGTH_OCTETS:
-                raise _not_a_message(f"length of {count} octets, at most {MAX_LENGTH_OCTETS} are read", 1)
+                raise _not_a_message(f"length of {count} bytes, at most {MAX_LENGTH_OCTETS} are read", 1)
             header += count
             if len(data) < header:
                 return
             length = int.from_bytes(data[2:header], "big")
         if header + length > self._max_size:
             raise LimitExceededError(
-                f"TSRequest: {header + length} octets announced, the limit is {self._max_size}", section=_SECTION
+                f"TSRequest: {header + length} bytes announced, the limit is {self._max_size}", section=_SECTION
             )
         self._total = header + length
 

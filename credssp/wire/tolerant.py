@@ -1,13 +1,13 @@
 """A second try for messages that are BER but not quite DER.
 
 MS-CSSP asks for DER, but not every peer keeps to it: rdesktop writes every length from 128 up as ``82 hh ll`` and
-every INTEGER in two octets. So each structure is read with a strict `Reader` first; when that refuses, the same code
+every INTEGER in two bytes. So each structure is read with a strict `Reader` first; when that refuses, the same code
 reads once more with a `TolerantReader`, and what that had to forgive is in its `deviations`, which the conformance
 suite shows.
 
 Forgiven: lengths and INTEGERs that are not the shortest, members out of order, unknown members with a higher tag
 than those we know (a newer version's). Never forgiven: indefinite lengths, members that occur twice or are
-missing, wrong tags, octets left over, anything cut short. Depth is that of the structure, lists are limited, numbers
+missing, wrong tags, bytes left over, anything cut short. Depth is that of the structure, lists are limited, numbers
 have at most 64 bits: a message costs no more than with the strict reader.
 """
 
@@ -22,18 +22,18 @@ from credssp.wire.der import Deviation, Member, Reader, Span, Tag
 __all__ = ["MAX_MESSAGE_SIZE", "Deviation", "TolerantReader", "check_size"]
 
 MAX_MESSAGE_SIZE: Final = 65536
-"""Default limit of a message in octets. FreeRDP reads lengths up to ``82 ff ff`` and no more. The messages of an NTLM
-exchange stay below 1 KiB; Kerberos tokens are limited to 48,000 octets on Windows (MaxTokenSize)."""
+"""Default limit of a message in bytes. FreeRDP reads lengths up to ``82 ff ff`` and no more. The messages of an NTLM
+exchange stay below 1 KiB; Kerberos tokens are limited to 48,000 bytes on Windows (MaxTokenSize)."""
 
 
 def check_size(data: bytes, max_size: int, structure: str, section: str) -> None:
     """Refuse a message that is too large, before anything of it is read.
 
     Raises:
-        LimitExceededError: it has more than `max_size` octets.
+        LimitExceededError: it has more than `max_size` bytes.
     """
     if len(data) > max_size:
-        raise LimitExceededError(f"{structure}: {len(data)} octets, the limit is {max_size}", section=section)
+        raise LimitExceededError(f"{structure}: {len(data)} bytes, the limit is {max_size}", section=section)
 
 
 class TolerantReader(Reader):
@@ -47,11 +47,11 @@ class TolerantReader(Reader):
 
     @property
     def deviations(self) -> tuple[Deviation, ...]:
-        """What was forgiven, in the order of the octets."""
+        """What was forgiven, in the order of the bytes."""
         return tuple(sorted(self._notes, key=lambda deviation: deviation.offset))
 
     def fields(self, span: Span, names: Sequence[str], field: str) -> list[Span | None]:
-        """Read members in any order, and pass over unknown ones."""
+        """Read members in any order, and ignore unknown ones."""
         position, stop = span
         found: list[Span | None] = [None] * len(names)
         seen: set[int] = set()
@@ -61,11 +61,11 @@ class TolerantReader(Reader):
             if number in seen or not 0 <= number <= 30:
                 self._refuse_member(number, found, names, field, position)
             if number >= len(found):
-                self._long_form(f"unknown member [{number}], passed over", field, position)
+                self._long_form(f"unknown member [{number}], ignored", field, position)
             else:
                 found[number] = start, end
             if seen and number < max(seen):
-                self._long_form(f"member [{number}] behind [{max(seen)}]", field, position)
+                self._long_form(f"member [{number}] after [{max(seen)}]", field, position)
             seen.add(number)
             position = end
         return found

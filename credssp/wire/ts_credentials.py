@@ -297,8 +297,8 @@ class TSCredentials:
         """Read it, with the structure inside.
 
         Args:
-            data: the decrypted octets, all of them.
-            max_size: how many octets there may be.
+            data: the decrypted bytes, all of them.
+            max_size: how many bytes there may be.
 
         Raises:
             DecodeError: this is none, credType is unknown, or something else is in credentials than it says.
@@ -322,7 +322,7 @@ def _read(reader: Reader) -> TSCredentials:
     number = reader.number(cred_type, path)
     kind = _BY_TYPE.get(number)
     if kind is None:
-        raise reader.error(f"{number} is none of 1, 2 and 6", path, cred_type[0] - 2)
+        raise reader.error(f"{number} is not one of 1, 2 and 6", path, cred_type[0] - 2)
     path = "TSCredentials.credentials"
     start, end = reader.required(credentials, path)
     creds = kind.decode(reader.data[start:end], max_size=end - start, origin=reader.offset(start))

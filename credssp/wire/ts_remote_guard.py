@@ -85,8 +85,8 @@ class TSRemoteGuardCreds:
         """Read it.
 
         Args:
-            data: the octets.
-            max_size: how many octets there may be.
+            data: the bytes.
+            max_size: how many bytes there may be.
             origin: added to the offsets in errors and deviations.
 
         Raises:

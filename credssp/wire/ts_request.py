@@ -10,7 +10,7 @@
 
     NegoData ::= SEQUENCE OF SEQUENCE { negoToken [0] OCTET STRING }
 
-Which members may stand together, which versions are welcome and how long clientNonce has to be is the engine's
+Which members may occur together, which versions are welcome and how long clientNonce has to be is the engine's
 business; here every well-formed message passes.
 """
 
@@ -31,7 +31,7 @@ MAX_NEGO_TOKENS: Final = 16
 """Default limit of NegoData. Everybody sends one token and FreeRDP, pyspnego and we use the first; the rest is for
 the conformance suite."""
 
-# Tokens of NTLM have some hundred octets, of Kerberos some thousand.
+# Tokens of NTLM have some hundred bytes, of Kerberos some thousand.
 _USUAL_TOKEN: Final = 8192
 _SECTION: Final = "[MS-CSSP] 2.2.1"
 _MEMBERS: Final = (
@@ -54,7 +54,7 @@ class TSRequest:
         auth_info: authInfo, the encrypted TSCredentials.
         pub_key_auth: pubKeyAuth, the encrypted key or hash.
         error_code: errorCode, an NTSTATUS, 0 to 0xFFFFFFFF; on the wire it is a signed 32-bit number.
-        client_nonce: clientNonce, 32 octets if all is well.
+        client_nonce: clientNonce, 32 bytes if all is well.
         deviations: what `decode` had to forgive; does not count in comparisons and is not written.
     """
 
@@ -96,11 +96,11 @@ class TSRequest:
     def decode(
         cls, data: bytes, *, max_size: int = MAX_MESSAGE_SIZE, max_nego_tokens: int = MAX_NEGO_TOKENS
     ) -> TSRequest:
-        """Read one message that fills the octets.
+        """Read one message that fills the bytes.
 
         Args:
-            data: the octets, such as `credssp.wire.framing.TSRequestBuffer` cuts them out.
-            max_size: how many octets there may be.
+            data: the bytes, such as `credssp.wire.framing.TSRequestBuffer` cuts them out.
+            max_size: how many bytes there may be.
             max_nego_tokens: how many tokens negoTokens may have.
 
         Raises:
@@ -141,7 +141,7 @@ def _read(reader: Reader, max_nego_tokens: int) -> TSRequest:
 
 
 def _read_nego_data(reader: Reader, span: Span, limit: int) -> tuple[bytes, ...]:
-    # Every peer sends one token, and the octets around one follow from the size: no need to look at each.
+    # Every peer sends one token, and the bytes around one follow from the size: no need to look at each.
     start, stop = span
     around = _around_token(stop - start)
     if around and reader.data.startswith(around, start):
@@ -158,8 +158,8 @@ def _read_nego_data(reader: Reader, span: Span, limit: int) -> tuple[bytes, ...]
 
 @functools.lru_cache(maxsize=128)
 def _around_token(size: int) -> bytes:
-    """Return what precedes a single token where NegoData has this many octets; nothing where no token has that size."""
-    for overhead in (6, 9, 12):  # with lengths of one, two and three octets
+    """Return what precedes a single token where NegoData has this many bytes; nothing where no token has that size."""
+    for overhead in (6, 9, 12):  # with lengths of one, two and three bytes
         if overhead <= size <= _USUAL_TOKEN:
             token = bytes(size - overhead)
             data = write_sequence(write_member(0, Tag.OCTET_STRING, token))
@@ -178,13 +178,13 @@ def _read_error_code(reader: Reader, span: Span) -> tuple[int, tuple[Deviation, 
     """Read errorCode in both forms: ``02 04 c0 00 00 6d``, which all send, and ``02 05 00 c0 00 00 6d``."""
     path = "TSRequest.errorCode"
     code = reader.number(span, path)
-    at = span[0] - 2  # its tag: a number has at most eight octets, so its length has one
+    at = span[0] - 2  # its tag: a number has at most eight bytes, so its length has one
     if not -(1 << 31) <= code < 1 << 32:
         raise reader.error("has more than 32 bits", path, at)
     if code < 1 << 31:
         return code & 0xFFFFFFFF, ()
     # FreeRDP refuses this one: an NTSTATUS has 32 bits, so the number is meant to be signed.
-    return code, (Deviation(path, reader.offset(at), "an NTSTATUS written unsigned, in five octets"),)
+    return code, (Deviation(path, reader.offset(at), "an NTSTATUS written unsigned, in five bytes"),)
 
 
 def _to_signed(code: int) -> int:

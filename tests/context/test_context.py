@@ -59,7 +59,7 @@ def make_server(**more: object) -> ServerContext:
 
 
 def feed(context: ClientContext | ServerContext, data: bytes, split: object = None) -> bytes:
-    """Give octets in pieces and collect what comes out."""
+    """Give bytes in pieces and collect what comes out."""
     if split is None or not data:
         return context.step(data).token
     out = b""

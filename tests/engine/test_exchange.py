@@ -329,7 +329,7 @@ def test_a_hashing_version_without_a_nonce_is_refused() -> None:
 @pytest.mark.parametrize("size", [0, 12, 31, 33])
 def test_a_nonce_has_32_octets(size: int) -> None:
     s = server_after_challenge()
-    with pytest.raises(RemoteProtocolError, match=f"clientNonce has {size} octets"):
+    with pytest.raises(RemoteProtocolError, match=f"clientNonce has {size} bytes"):
         s.receive(bound(nonce=bytes(size)))
 
 

@@ -76,10 +76,10 @@ PART = EncKrbCredPart((INFO,)).encode()
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        (b"", "KRB-CRED at octet 0: cut short"),
+        (b"", "KRB-CRED at byte 0: cut short"),
         (b"\x61" + GOOD[1:], "tag 0x61 where 0x76 belongs"),
-        (GOOD + b"\0", "1 octets left over"),
-        (GOOD.replace(b"\xa0\x03\x02\x01\x05", b"\xa0\x03\x02\x01\x04"), r"KRB-CRED.pvno at octet \d+: 4 where 5"),
+        (GOOD + b"\0", "1 bytes left over"),
+        (GOOD.replace(b"\xa0\x03\x02\x01\x05", b"\xa0\x03\x02\x01\x04"), r"KRB-CRED.pvno at byte \d+: 4 where 5"),
         (GOOD.replace(b"\x02\x01\x16", b"\x02\x01\x0e"), "KRB-CRED.msg-type .*14 where 22"),
         (GOOD.replace(TICKET, b"\x30" + TICKET[1:]), r"KRB-CRED.tickets\[0\]"),
     ],

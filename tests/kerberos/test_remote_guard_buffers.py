@@ -45,7 +45,7 @@ def test_krb_cred_inside() -> None:
     alone = KerbTicketLogon(service_ticket=Secret(b"ST"), ticket_granting_ticket=Secret(b""))
     assert KerbTicketLogon.decode(alone.encode().reveal()).krb_cred() is None
     broken = KerbTicketLogon(service_ticket=Secret(b"ST"), ticket_granting_ticket=Secret(b"junk"))
-    with pytest.raises(DecodeError, match="KRB-CRED at octet 34"):
+    with pytest.raises(DecodeError, match="KRB-CRED at byte 34"):
         broken.krb_cred()
 
 
@@ -53,11 +53,11 @@ def test_krb_cred_inside() -> None:
     ("data", "text"),
     [
         (b"", "0 octets, at least 32"),
-        (struct.pack("<IIIIQQ", 2, 0, 1, 0, 32, 0) + b"T", "MessageType at octet 0: 2 where 10"),
-        (struct.pack("<IIIIQQ", 10, 0, 0, 0, 32, 0), "ServiceTicket at octet 8: is missing"),
-        (struct.pack("<IIIIQQ", 10, 0, 2, 0, 32, 0) + b"T", "ServiceTicket at octet 16: 2 octets at offset 32"),
+        (struct.pack("<IIIIQQ", 2, 0, 1, 0, 32, 0) + b"T", "MessageType at byte 0: 2 where 10"),
+        (struct.pack("<IIIIQQ", 10, 0, 0, 0, 32, 0), "ServiceTicket at byte 8: is missing"),
+        (struct.pack("<IIIIQQ", 10, 0, 2, 0, 32, 0) + b"T", "ServiceTicket at byte 16: 2 octets at offset 32"),
         (struct.pack("<IIIIQQ", 10, 0, 1, 0, 31, 0) + b"T", "at offset 31"),
-        (struct.pack("<IIIIQQ", 10, 0, 1, 1, 32, 2**64 - 1) + b"T", "TicketGrantingTicket at octet 24"),
+        (struct.pack("<IIIIQQ", 10, 0, 1, 1, 32, 2**64 - 1) + b"T", "TicketGrantingTicket at byte 24"),
         (struct.pack("<IIIIQQ", 10, 0, 2**32 - 1, 0, 32, 0) + b"T", "4294967295 octets"),
     ],
 )
@@ -92,9 +92,9 @@ def test_credential_key_of_a_domain_user() -> None:
     ("data", "text"),
     [
         (bytes(35), "35 octets, at least 36"),
-        (bytes(36), "Version at octet 0"),
-        (struct.pack("<II20sII", 0xFFFF0002, 4, bytes(20), 2, 0), "Flags at octet 4: none of the keys"),
-        (struct.pack("<II20sII", 0xFFFF0002, 8, bytes(20), 2, 1), "reservedsize at octet 32: 1 octets announced, 0"),
+        (bytes(36), "Version at byte 0"),
+        (struct.pack("<II20sII", 0xFFFF0002, 4, bytes(20), 2, 0), "Flags at byte 4: none of the keys"),
+        (struct.pack("<II20sII", 0xFFFF0002, 8, bytes(20), 2, 1), "reservedsize at byte 32: 1 octets announced, 0"),
     ],
 )
 def test_what_is_no_supplemental_credential(data: bytes, text: str) -> None:

@@ -126,7 +126,7 @@ def test_recorded_logins_of_another_client_verify():
         proof.verify_mic(login.exported_session_key, recorded.NEGOTIATE, login.challenge, login.authenticate)
 
 
-# The octets count as they were received
+# The bytes count as they were received
 
 
 @pytest.mark.parametrize("tail", [b"", bytes(4), bytes(8), b"\xff" * 13], ids=["impacket", "spec", "freerdp", "odd"])

@@ -62,7 +62,7 @@ def test_negotiate_with_names():
 @pytest.mark.parametrize(("size", "offset"), [(3, 38), (0xFFFF, 40), (1, 0xFFFFFFFF)])
 def test_negotiate_with_names_beyond_its_end_is_refused(size, offset):
     message = recorded.NEGOTIATE[:12] + struct.pack("<IHHI", 0x1007, size, size, offset) + bytes(16)
-    with pytest.raises(DecodeError, match=r"NEGOTIATE\.DomainName at octet 16"):
+    with pytest.raises(DecodeError, match=r"NEGOTIATE\.DomainName at byte 16"):
         Negotiate.decode(message)
 
 
@@ -173,7 +173,7 @@ def test_authenticate_field_beyond_the_end_is_refused(index, name, offset):
 def test_odd_unicode_length_is_refused():
     message = bytearray(recorded.BARE.authenticate)
     struct.pack_into("<H", message, 36, 7)
-    with pytest.raises(DecodeError, match=r"AUTHENTICATE\.UserName at octet 6: no UTF-16LE text"):
+    with pytest.raises(DecodeError, match=r"AUTHENTICATE\.UserName at byte 6: no UTF-16LE text"):
         Authenticate.decode(bytes(message))
 
 
@@ -260,7 +260,7 @@ def test_what_follows_the_end_of_an_av_list_is_ignored():
     ],
 )
 def test_broken_av_pair_is_refused(data):
-    with pytest.raises(DecodeError, match="list at octet 0"):
+    with pytest.raises(DecodeError, match="list at byte 0"):
         decode_av(data)
 
 

@@ -85,9 +85,9 @@ def test_every_word_of_the_command_line_is_taken(level: str, source: str, mode: 
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ({"level": "strong"}, "'strong' is no level of server authentication: cert, kerberos, ntlm, none"),
-        ({"source": "old"}, "'old' is no source of credentials: default, fresh, saved"),
-        ({"mode": "x"}, "'x' is no mode of delegation: plain, restricted-admin, remote-guard, none"),
+        ({"level": "strong"}, "'strong' is not a level of server authentication: cert, kerberos, ntlm, none"),
+        ({"source": "old"}, "'old' is not a source of credentials: default, fresh, saved"),
+        ({"mode": "x"}, "'x' is not a mode of delegation: plain, restricted-admin, remote-guard, none"),
     ],
 )
 def test_unknown_word_is_named_with_those_that_are_known(word: dict[str, str], message: str) -> None:

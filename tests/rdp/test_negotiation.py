@@ -69,5 +69,5 @@ def test_early_user_authorization() -> None:
     with pytest.raises(DecodeError, match="0x00000006"):
         EarlyUserAuthorization.decode(b"\6\0\0\0")
     for size in (0, 1, 3, 5):
-        with pytest.raises(DecodeError, match=f"{size} octets"):
+        with pytest.raises(DecodeError, match=f"{size} bytes"):
             EarlyUserAuthorization.decode(bytes(size))

@@ -39,7 +39,7 @@ def tpdu(data: bytes) -> bytes:
 
 
 def request(variable: bytes, **change: int) -> bytes:
-    """A Connection Request TPDU around any variable part, with the octets at given offsets replaced."""
+    """A Connection Request TPDU around any variable part, with the bytes at given offsets replaced."""
     data = bytearray(bytes((6 + len(variable), 0xE0)) + bytes(5) + variable)
     for name, value in change.items():
         data[int(name.removeprefix("at"))] = value
@@ -160,21 +160,21 @@ NEG = bytes.fromhex("0100080003000000")
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        (b"", "0 octets"),
-        (request(NEG)[:6], "6 octets"),
-        (request(NEG, at0=13), "length octet says 13"),
-        (request(NEG, at0=15), "length octet says 15"),
+        (b"", "0 bytes"),
+        (request(NEG)[:6], "6 bytes"),
+        (request(NEG, at0=13), "length byte says 13"),
+        (request(NEG, at0=15), "length byte says 15"),
         (request(NEG, at1=0xD0), "a Connection Confirm where a Connection Request is due"),
         (request(NEG, at1=0x80), "a Disconnect Request where"),
         (request(NEG, at1=0x10), "an unknown TPDU 0x10"),
         (request(NEG, at6=0x20), "class 2"),
-        (request(NEG[:7]), "7 octets where 8"),
+        (request(NEG[:7]), "7 bytes where 8"),
         (request(NEG, at7=0x02), "type 2, expected 1"),
         (request(NEG, at9=9), "9, always 8"),
-        (request(NEG + b"x"), "1 octets behind rdpNegReq"),
-        (request(bytes.fromhex("0108080003000000")), "0 octets are there"),
-        (request(bytes.fromhex("0108080003000000") + b"\x06\0\x24\0" + bytes(31)), "35 octets are there"),
-        (request(bytes.fromhex("0108080003000000") + b"\x07\0\x24\0" + bytes(32)), "36 octets are there"),
+        (request(NEG + b"x"), "1 bytes after rdpNegReq"),
+        (request(bytes.fromhex("0108080003000000")), "0 bytes are there"),
+        (request(bytes.fromhex("0108080003000000") + b"\x06\0\x24\0" + bytes(31)), "35 bytes are there"),
+        (request(bytes.fromhex("0108080003000000") + b"\x07\0\x24\0" + bytes(32)), "36 bytes are there"),
         (request(b"Cookie: mstshash=endless"), "without CR LF"),
         (request(b"Cookie: mstshash=x\n" + NEG), "without CR LF"),
     ],
@@ -190,7 +190,7 @@ def test_bad_requests(data: bytes, text: str) -> None:
         (CONFIRM_RDP[:5] + b"\xe0" + CONFIRM_RDP[6:], "a Connection Request where a Connection Confirm"),
         (bytes.fromhex("030000130ed000001234000400080000000000"), "type 4, expected 2"),
         (bytes.fromhex("030000130ed000001234000200080003000000"), "several protocols"),
-        (bytes.fromhex("030000120dd0000012340002000800000000"), "7 octets where 8"),
+        (bytes.fromhex("030000120dd0000012340002000800000000"), "7 bytes where 8"),
     ],
 )
 def test_bad_confirms(confirm: bytes, text: str) -> None:
@@ -205,7 +205,7 @@ def test_failures_have_a_summary_whatever_the_number(code: int) -> None:
     assert str(code) in confirm.negotiation.summary
 
 
-# What is refused from the first octets on
+# What is refused from the first bytes on
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_other_protocols_are_called_by_their_name(data: bytes, text: str) -> Non
 
 @pytest.mark.parametrize("size", [0, 1, 6])
 def test_frames_that_are_too_short(size: int) -> None:
-    with pytest.raises(RemoteProtocolError, match=f"of {size} octets, too short"):
+    with pytest.raises(RemoteProtocolError, match=f"of {size} bytes, too short"):
         TPKTBuffer().feed(b"\x03\0" + size.to_bytes(2, "big"))
 
 

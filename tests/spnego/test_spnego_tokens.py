@@ -86,11 +86,10 @@ def test_mic_that_copies_the_response_token_is_ignored():
 def test_repr_shows_names_and_sizes_but_no_octets():
     text = repr(NegTokenResp(NegState.REQUEST_MIC, OID.NEGOEX, b"token-octets", b"mic"))
     assert text == (
-        "NegTokenResp(neg_state=request-mic, supported_mech=NEGOEX, response_token=<12 octets>, "
-        "mech_list_mic=<3 octets>)"
+        "NegTokenResp(neg_state=request-mic, supported_mech=NEGOEX, response_token=<12 bytes>, mech_list_mic=<3 bytes>)"
     )
     text = repr(NegTokenInit((OID.NTLM, "1.2.3"), b"token-octets"))
-    assert text.startswith("NegTokenInit(mech_types=[NTLM, 1.2.3], mech_token=<12 octets>, mech_list_mic=None, ")
+    assert text.startswith("NegTokenInit(mech_types=[NTLM, 1.2.3], mech_token=<12 bytes>, mech_list_mic=None, ")
 
 
 RESP = NegTokenResp(NegState.ACCEPT_COMPLETED, OID.NTLM, b"token", b"mic").encode()
@@ -124,9 +123,9 @@ TOKEN = write_explicit(2, write_octet_string(b"token"))
         (b"", "not a SPNEGO token"),
         (b"NTLMSSP\0", "not a SPNEGO token"),
         (b"\xa2\x00", "not a SPNEGO token"),
-        (init_of(TYPES, TOKEN, TOKEN), "stands there twice"),
-        (init_of(TYPES, TYPES), "stands there twice"),
-        (init_of(TOKEN, TYPES), "behind a member with a higher tag"),
+        (init_of(TYPES, TOKEN, TOKEN), "occurs twice"),
+        (init_of(TYPES, TYPES), "occurs twice"),
+        (init_of(TOKEN, TYPES), "after a member with a higher tag"),
         (init_of(TOKEN), "is missing"),
         (init_of(write_explicit(0, write_sequence())), "no mechanism at all"),
         (init_of(TYPES, write_explicit(3, b"")), "cut short"),
@@ -134,18 +133,18 @@ TOKEN = write_explicit(2, write_octet_string(b"token"))
             init_of(TYPES, write_explicit(3, write_octet_string(b"m")), write_explicit(4, write_octet_string(b"m"))),
             "twice",
         ),
-        (init_of(TYPES, write_explicit(9, b"\x05\x00"), TOKEN), "behind a member with a higher tag"),
+        (init_of(TYPES, write_explicit(9, b"\x05\x00"), TOKEN), "after a member with a higher tag"),
         (init_of(TYPES, *[write_explicit(9, b"\x05\x00")] * 2), "or twice"),
-        (resp_of(write_explicit(4, b"\x05\x00"), TOKEN), "behind a member with a higher tag"),
+        (resp_of(write_explicit(4, b"\x05\x00"), TOKEN), "after a member with a higher tag"),
         (init_of(write_explicit(0, write_sequence(bytes.fromhex("0602802a")))), "padded arc"),
         (init_of(write_explicit(0, write_sequence(bytes.fromhex("0600")))), "ends too early"),
         (init_of(write_explicit(0, write_sequence(b"\x06\x41" + b"\x2a" * 65))), "at most 64"),
         (init_of(write_explicit(0, write_sequence(b"\x06\x81\x80" + b"\x2a" * 128))), "at most 64"),
         (bytes.fromhex("600b06092a864886f712010202"), "another mechanism"),
-        (resp_of(write_explicit(0, bytes.fromhex("0a0104"))), "4 is no state"),
-        (resp_of(write_explicit(0, bytes.fromhex("0a01ff"))), "-1 is no state"),
+        (resp_of(write_explicit(0, bytes.fromhex("0a0104"))), "4 is not a state"),
+        (resp_of(write_explicit(0, bytes.fromhex("0a01ff"))), "-1 is not a state"),
         (resp_of(write_explicit(0, bytes.fromhex("020101"))), "tag 0x02 where 0x0A"),
-        (resp_of(TOKEN, TOKEN), "stands there twice"),
+        (resp_of(TOKEN, TOKEN), "occurs twice"),
         (resp_of(write_explicit(1, write_octet_string(b"\x2a"))), "tag 0x04 where 0x06"),
     ],
 )

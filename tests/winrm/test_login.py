@@ -280,7 +280,7 @@ def test_a_server_that_never_ends_the_handshake_meets_a_limit() -> None:
     client.start()
     with pytest.raises(LoginError) as caught:
         for _ in range(50):
-            # One octet of a TLS record at a time keeps the client waiting.
+            # One byte of a TLS record at a time keeps the client waiting.
             client.receive(401, [format_token(b"\x16\x03\x03\x3f\xff" if client.legs == 1 else b"\0")])
     assert isinstance(caught.value.__cause__, LimitExceededError)
 

@@ -62,13 +62,13 @@ def test_contents_of_16_mib_are_not_written() -> None:
     ("data", "message"),
     [
         ("04", "no room for a tag and a length"),
-        ("0401", "1 octets announced, 0 there"),
+        ("0401", "1 bytes announced, 0 there"),
         ("0481", "inside the length"),
         ("048201", "inside the length"),
         ("0480", "indefinite length"),
         ("0480410000", "indefinite length"),
-        ("048400000001aa", "length of 4 octets"),
-        ("04ff01", "length of 127 octets"),
+        ("048400000001aa", "length of 4 bytes"),
+        ("04ff01", "length of 127 bytes"),
         ("048101aa", "not the shortest form"),
         ("048200ff" + "00" * 255, "not the shortest form"),
         ("0483000100" + "00" * 256, "not the shortest form"),
@@ -85,7 +85,7 @@ def test_bad_tag_or_length_is_refused(data: str, message: str) -> None:
 
 
 def test_tlv_does_not_reach_beyond_its_parent() -> None:
-    with pytest.raises(DecodeError, match="2 octets announced, 1 there"):
+    with pytest.raises(DecodeError, match="2 bytes announced, 1 there"):
         reader("0402aabb").tlv(0, 3, "f")
 
 
@@ -133,12 +133,12 @@ def test_integer_is_written_like_asn1tools_writes_it(value: int) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("0200", "without octets"),
+        ("0200", "without bytes"),
         ("02020006", "not the shortest"),
         ("0202ff80", "not the shortest"),
-        ("0209" + "7f" * 9, "9 octets, at most 8"),
+        ("0209" + "7f" * 9, "9 bytes, at most 8"),
         ("040106", "tag 0x04 where 0x02 belongs"),
-        ("02010600", "1 octets left over"),
+        ("02010600", "1 bytes left over"),
     ],
 )
 def test_bad_integer_is_refused(data: str, message: str) -> None:
@@ -199,7 +199,7 @@ def test_oid_is_written_like_pyasn1_writes_it(start: tuple[int, int], rest: list
         ("", "ends too early"),
         ("2b86", "ends too early"),
         ("2b8001", "padded arc"),
-        ("2b" + "ff" * 64 + "01", "66 octets, at most 64"),
+        ("2b" + "ff" * 64 + "01", "66 bytes, at most 64"),
     ],
 )
 def test_bad_oid_is_refused_without_a_chained_exception(contents: str, message: str) -> None:
@@ -237,13 +237,13 @@ def test_sequence_gives_a_span_for_each_member_that_is_there(present: tuple[int,
 @pytest.mark.parametrize(
     ("data", "message", "field"),
     [
-        (members(0, 0), "stands there twice", "S.first"),
-        (members(1, 0), "behind a member with a higher tag", "S.first"),
+        (members(0, 0), "occurs twice", "S.first"),
+        (members(1, 0), "after a member with a higher tag", "S.first"),
         (members(0, 3), r"unknown member \[3\]", "S"),
         (write_sequence(write_integer(1)), r"tag 0x02 where a member \[n\] belongs", "S"),
         (write_sequence(write_tlv(0x80, b"\x01")), r"tag 0x80 where a member \[n\] belongs", "S"),
         (write_sequence(write_tlv(0xE0, b"")), r"tag 0xE0 where a member \[n\] belongs", "S"),
-        (members(0) + b"\x00\x00", "2 octets left over", "S"),
+        (members(0) + b"\x00\x00", "2 bytes left over", "S"),
         (b"\x31\x00", "tag 0x31 where 0x30 belongs", "S"),
         (b"", "no room", "S"),
     ],
@@ -328,9 +328,9 @@ def test_members_accepts_what_fields_and_only_accept_and_nothing_else(data: byte
     [
         ("a003020106a10304010000", "cut short"),
         ("a003040106", "tag 0x04 where 0x02 belongs"),
-        ("a00402010600", "1 octets left over"),
-        ("a10304010aa003020106", "behind a member with a higher tag"),
-        ("a003020106a003020106", "stands there twice"),
+        ("a00402010600", "1 bytes left over"),
+        ("a10304010aa003020106", "after a member with a higher tag"),
+        ("a003020106a003020106", "occurs twice"),
         ("a303020106", "unknown member"),
         ("0203020106", "where a member"),
         ("a0050204000106", "cut short"),
@@ -343,5 +343,5 @@ def test_members_says_what_is_wrong(data: str, message: str) -> None:
 
 
 def test_member_that_is_required_is_missed_by_name() -> None:
-    with pytest.raises(DecodeError, match=r"s\.a at octet 0: is missing"):
+    with pytest.raises(DecodeError, match=r"s\.a at byte 0: is missing"):
         reader(b"").required(None, "s.a")

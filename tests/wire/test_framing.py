@@ -119,12 +119,12 @@ def test_length_need_not_be_the_shortest_form(header: str) -> None:
 @pytest.mark.parametrize(
     ("start", "message", "offset"),
     [
-        (b"GET / HTTP/1.0", "first octet 0x47", 0),
-        (b"\x00", "first octet 0x00", 0),
-        (b"\x31\x05", "first octet 0x31", 0),
+        (b"GET / HTTP/1.0", "first byte 0x47", 0),
+        (b"\x00", "first byte 0x00", 0),
+        (b"\x31\x05", "first byte 0x31", 0),
         (b"\x30\x80", "indefinite", 1),
-        (b"\x30\x84", "length of 4 octets", 1),
-        (b"\x30\xff", "length of 127 octets", 1),
+        (b"\x30\x84", "length of 4 bytes", 1),
+        (b"\x30\xff", "length of 127 bytes", 1),
     ],
 )
 def test_refused_from_the_header_alone(start: bytes, message: str, offset: int) -> None:
@@ -142,7 +142,7 @@ def test_refusal_of_the_second_message_comes_after_the_first() -> None:
     buffer = TSRequestBuffer()
     buffer.feed(MESSAGES[0] + b"HTTP")
     assert buffer.next_message() == MESSAGES[0]
-    with pytest.raises(DecodeError, match="first octet 0x48"):
+    with pytest.raises(DecodeError, match="first byte 0x48"):
         buffer.next_message()
 
 

@@ -24,7 +24,7 @@ VERSION = write_explicit(0, write_integer(6))
 
 
 def long_tlv(tag: int, contents: bytes, octets: int) -> bytes:
-    """Write a length in this many octets, whether they are needed or not."""
+    """Write a length in this many bytes, whether they are needed or not."""
     return bytes((tag, 0x80 | octets)) + len(contents).to_bytes(octets, "big") + contents
 
 
@@ -45,7 +45,7 @@ def test_request_of_rdesktop_is_read() -> None:
     data = rdesktop_request(b"t" * 150, b"k" * 200)
     request = TSRequest.decode(data)
     assert request == TSRequest(2, nego_tokens=(b"t" * 150,), pub_key_auth=b"k" * 200)
-    assert Deviation("TSRequest.version", 8, "number written in 2 octets, not the shortest form") in request.deviations
+    assert Deviation("TSRequest.version", 8, "number written in 2 bytes, not the shortest form") in request.deviations
     offsets = [deviation.offset for deviation in request.deviations]
     assert offsets == sorted(offsets)
     # [1], SEQUENCE OF, SEQUENCE, [0], OCTET STRING; [3], OCTET STRING; and the number
@@ -72,7 +72,7 @@ def test_credentials_of_rdesktop_are_read() -> None:
 def test_outer_length_that_is_too_long(octets: int) -> None:
     request = TSRequest.decode(long_tlv(0x30, VERSION, octets))
     assert request == TSRequest(6)
-    what = f"length 5 written in {octets + 1} octets, not the shortest form"
+    what = f"length 5 written in {octets + 1} bytes, not the shortest form"
     assert request.deviations == (Deviation("TSRequest", 0, what),)
 
 
@@ -92,7 +92,7 @@ def test_version_behind_nego_tokens() -> None:
     nonce = write_explicit(5, write_octet_string(bytes(32)))
     request = TSRequest.decode(write_sequence(nonce, tokens, VERSION))
     assert request == TSRequest(6, nego_tokens=(b"tok",), client_nonce=bytes(32))
-    assert [deviation.what for deviation in request.deviations] == ["member [1] behind [5]", "member [0] behind [5]"]
+    assert [deviation.what for deviation in request.deviations] == ["member [1] after [5]", "member [0] after [5]"]
 
 
 def test_empty_list_survives_the_rewriting() -> None:
@@ -106,7 +106,7 @@ def test_unknown_member_of_a_newer_version_is_passed_over_and_reported(number: i
     data = write_sequence(VERSION, unknown)
     request = TSRequest.decode(data)
     assert request == TSRequest(6)
-    assert request.deviations == (Deviation("TSRequest", 7, f"unknown member [{number}], passed over"),)
+    assert request.deviations == (Deviation("TSRequest", 7, f"unknown member [{number}], ignored"),)
 
 
 @pytest.mark.parametrize(
@@ -171,8 +171,8 @@ def test_unsigned_error_code_is_reported_beside_the_rest() -> None:
     assert request.error_code == 0xC000006D
     order, unsigned = sorted(request.deviations, key=lambda deviation: deviation.what)[::-1]
     assert {order.what, unsigned.what} == {
-        "member [0] behind [4]",
-        "an NTSTATUS written unsigned, in five octets",
+        "member [0] after [4]",
+        "an NTSTATUS written unsigned, in five bytes",
     }
     assert data[next(d for d in request.deviations if "unsigned" in d.what).offset] == 0x02
 

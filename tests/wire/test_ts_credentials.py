@@ -136,7 +136,7 @@ def test_every_sequence_of_16_bit_units_survives(data: bytes) -> None:
 def test_odd_number_of_octets_is_no_text(number: int, field: str) -> None:
     members = [octets(n, b"hunter2" if n == number else b"") for n in range(3)]
     data = write_sequence(*members)
-    with pytest.raises(DecodeError, match="7 octets are no UTF-16 text") as caught:
+    with pytest.raises(DecodeError, match="7 bytes are not UTF-16 text") as caught:
         TSCredentials.decode(wrap(1, data))
     assert caught.value.field == f"TSPasswordCreds.{field}"
     assert caught.value.__cause__ is None
@@ -201,17 +201,17 @@ PACKAGE = write_sequence(octets(0, b"K\0"), octets(1, b"t"))
 @pytest.mark.parametrize(
     ("data", "field", "text"),
     [
-        (wrap(0, b""), "TSCredentials.credType", "0 is none of 1, 2 and 6"),
-        (wrap(3, password().encode()), "TSCredentials.credType", "3 is none of"),
-        (wrap(7, password().encode()), "TSCredentials.credType", "7 is none of"),
-        (wrap(-1, password().encode()), "TSCredentials.credType", "-1 is none of"),
-        (wrap(257, password().encode()), "TSCredentials.credType", "257 is none of"),
+        (wrap(0, b""), "TSCredentials.credType", "0 is not one of 1, 2 and 6"),
+        (wrap(3, password().encode()), "TSCredentials.credType", "3 is not one of"),
+        (wrap(7, password().encode()), "TSCredentials.credType", "7 is not one of"),
+        (wrap(-1, password().encode()), "TSCredentials.credType", "-1 is not one of"),
+        (wrap(257, password().encode()), "TSCredentials.credType", "257 is not one of"),
         (write_sequence(octets(1, password().encode())), "TSCredentials.credType", "is missing"),
         (write_sequence(write_explicit(0, write_integer(1))), "TSCredentials.credentials", "is missing"),
         (wrap(1, b""), "TSPasswordCreds", "no room"),
         (wrap(1, write_sequence(octets(0, b""), octets(1, b""))), "TSPasswordCreds.password", "is missing"),
         (wrap(1, password().encode() * 2), "TSPasswordCreds", "left over"),
-        (wrap(1, password().encode()) + b"\0\0", "TSCredentials", "2 octets left over"),
+        (wrap(1, password().encode()) + b"\0\0", "TSCredentials", "2 bytes left over"),
         (wrap(2, write_sequence(PIN)), "TSSmartCardCreds.cspData", "is missing"),
         (wrap(2, write_sequence(write_explicit(1, CSP))), "TSSmartCardCreds.pin", "is missing"),
         (

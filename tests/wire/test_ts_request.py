@@ -110,7 +110,7 @@ def test_error_code_written_unsigned_is_read_and_reported() -> None:
     decoded = TSRequest.decode(bytes.fromhex("300ea003020106a407020500c000006d"))
     assert decoded.error_code == 0xC000006D
     (deviation,) = decoded.deviations
-    assert deviation == Deviation("TSRequest.errorCode", 9, "an NTSTATUS written unsigned, in five octets")
+    assert deviation == Deviation("TSRequest.errorCode", 9, "an NTSTATUS written unsigned, in five bytes")
 
 
 @pytest.mark.parametrize("value", [1 << 32, -(1 << 31) - 1, (1 << 63) - 1])
@@ -192,9 +192,9 @@ def test_every_prefix_and_every_octet_more_is_refused(request_: TSRequest) -> No
         (message(VERSION, b"\x00\x00"), "TSRequest", "tag 0x00"),
         (message(write_explicit(0, write_octet_string(b"\6"))), "TSRequest.version", "0x04 where 0x02"),
         (message(write_explicit(0, b"")), "TSRequest.version", "no room"),
-        (message(write_explicit(0, b"\x02\x00")), "TSRequest.version", "without octets"),
+        (message(write_explicit(0, b"\x02\x00")), "TSRequest.version", "without bytes"),
         (message(write_explicit(0, write_integer(6) * 2)), "TSRequest.version", "left over"),
-        (message(write_explicit(0, write_tlv(2, b"\1" * 9))), "TSRequest.version", "9 octets"),
+        (message(write_explicit(0, write_tlv(2, b"\1" * 9))), "TSRequest.version", "9 bytes"),
         (message(VERSION, write_explicit(1, write_octet_string(b"x"))), "TSRequest.negoTokens", "0x04 where 0x30"),
         (message(VERSION, write_explicit(1, b"\x30\x02\x04\x00")), "TSRequest.negoTokens[0]", "0x04 where 0x30"),
         (
@@ -210,7 +210,7 @@ def test_every_prefix_and_every_octet_more_is_refused(request_: TSRequest) -> No
         (message(VERSION, write_explicit(2, b"\x24\x03\x04\x01x")), "TSRequest.authInfo", "0x24 where 0x04"),
         (message(VERSION, write_explicit(3, b"")), "TSRequest.pubKeyAuth", "no room"),
         (message(VERSION, write_explicit(5, write_integer(1))), "TSRequest.clientNonce", "0x02 where 0x04"),
-        (message(VERSION) + b"\0\0", "TSRequest", "2 octets left over"),
+        (message(VERSION) + b"\0\0", "TSRequest", "2 bytes left over"),
         (b"\x30\x80\xa0\x03\x02\x01\x06\x00\x00", "TSRequest", "indefinite"),
         (message(b"\xa0\x80\x02\x01\x06\x00\x00"), "TSRequest", "indefinite"),
         (message(VERSION, b"\xa2\x04\x24\x80\x00\x00"), "TSRequest.authInfo", "indefinite"),
@@ -242,7 +242,7 @@ def test_offset_points_at_the_octet() -> None:
 
 
 def test_message_above_the_limit_is_not_looked_at() -> None:
-    with pytest.raises(LimitExceededError, match="65537 octets, the limit is 65536"):
+    with pytest.raises(LimitExceededError, match="65537 bytes, the limit is 65536"):
         TSRequest.decode(b"\xff" * 65537)
     TSRequest.decode(TSRequest(6, auth_info=bytes(65000)).encode())
     with pytest.raises(LimitExceededError):
@@ -289,7 +289,7 @@ def test_limits_hold_for_the_tolerant_reading_too() -> None:
 def test_repr_shows_names_and_sizes_only() -> None:
     request = TSRequest(6, nego_tokens=(b"SECRETTOKEN",), auth_info=b"SECRETAUTH", error_code=0xC000006D)
     assert repr(request) == (
-        "TSRequest(version=6, nego_tokens=(<11 octets>), auth_info=<10 octets>, error_code=0xC000006D)"
+        "TSRequest(version=6, nego_tokens=(<11 bytes>), auth_info=<10 bytes>, error_code=0xC000006D)"
     )
     odd = TSRequest.decode(bytes.fromhex("300ea003020106a407020500c000006d"))
     assert "deviations=(Deviation(field='TSRequest.errorCode'" in repr(odd)

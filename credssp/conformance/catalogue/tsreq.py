@@ -78,7 +78,7 @@ def _shortest_forms(seen: Observation) -> Outcome:
     for request in seen.requests:
         for deviation in request.deviations:
             if "shortest" in deviation.what or "five octets" in deviation.what:
-                return failed(f"{deviation.field} at octet {deviation.offset}: {deviation.what}")
+                return failed(f"{deviation.field} at byte {deviation.offset}: {deviation.what}")
     return passed(f"{len(seen.requests)} messages")
 
 
