@@ -10,12 +10,13 @@ r"""CredSSP for httpx, sync and async.
     with httpx.Client(auth=auth) as client:
         response = client.post("http://srv.lab.test:5985/wsman", content=soap)
 
-A login counts for one TCP connection, so one `CredSSPAuth` sends one request at a time to a server: others of the same
-object wait. For more at a time, use more of them, each with a client of its own.
+A login counts for one TCP connection, so one `CredSSPAuth` sends one request at a time: threads and tasks may share
+it, and wait for each other. For more at a time, use more of them, each with a client of its own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import AsyncGenerator, Generator, Hashable
 from typing import Unpack, cast
@@ -46,6 +47,9 @@ Origin = tuple[str, str, int | None]
 
 class CredSSPAuth(httpx.Auth):
     """Authenticates requests of httpx with CredSSP.
+
+    Threads: any number of threads and event loops may share one. The requests of all threads wait for each other, and
+    so do those of the tasks of one event loop, which has logins of its own.
 
     Attributes:
         config: the options.
@@ -78,14 +82,15 @@ class CredSSPAuth(httpx.Auth):
         self.config = logon_config("CredSSPAuth", username, password, credentials, config, options)
         self._sessions: dict[Origin, ClientSession] = {}
         self._lock = threading.Lock()
-        # One for each event loop: `asyncio.run` may be called again and again with the same object.
-        self._async_lock: RunVar[anyio.Lock] = RunVar(f"credssp.drivers.winrm_httpx {id(self)}")
+        # For each event loop: `asyncio.run` may be called again and again with the same object.
+        self._of_loop: RunVar[tuple[anyio.Lock, dict[Origin, ClientSession]]] = RunVar(
+            f"credssp.drivers.winrm_httpx {id(self)}"
+        )
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Send a request with everything it needs; called by `httpx.Client`."""
         request.read()
-        with self._lock:
-            exchange = _Exchange(self._session(request.url), request)
+        with self._lock, contextlib.closing(self._exchange(self._sessions, request)) as exchange:
             outgoing = exchange.begin()
             while outgoing is not None:
                 response = yield outgoing
@@ -97,27 +102,28 @@ class CredSSPAuth(httpx.Auth):
         """Send a request with everything it needs; called by `httpx.AsyncClient`."""
         await request.aread()
         try:
-            lock = self._async_lock.get()
+            lock, sessions = self._of_loop.get()
         except LookupError:
-            lock = anyio.Lock()
-            self._async_lock.set(lock)
+            lock, sessions = anyio.Lock(), {}
+            self._of_loop.set((lock, sessions))
         async with lock:
-            exchange = _Exchange(self._session(request.url), request)
-            outgoing = exchange.begin()
-            while outgoing is not None:
-                response = yield outgoing
-                limit = exchange.limit(response)
-                body = None if limit is None else await _ajoined(response, limit)
-                outgoing = exchange.answer(response, body)
+            with contextlib.closing(self._exchange(sessions, request)) as exchange:
+                outgoing = exchange.begin()
+                while outgoing is not None:
+                    response = yield outgoing
+                    limit = exchange.limit(response)
+                    body = None if limit is None else await _ajoined(response, limit)
+                    outgoing = exchange.answer(response, body)
 
-    def _session(self, url: httpx.URL) -> ClientSession:
+    def _exchange(self, sessions: dict[Origin, ClientSession], request: httpx.Request) -> _Exchange:
+        url = request.url
         origin = _origin(url)
-        session = self._sessions.get(origin)
+        session = sessions.get(origin)
         if session is None:
-            session = self._sessions[origin] = ClientSession(
+            session = sessions[origin] = ClientSession(
                 self.config, url.host, encrypt=encrypts(self.config.encryption, url.scheme)
             )
-        return session
+        return _Exchange(session, request)
 
 
 class _Exchange:
@@ -126,8 +132,12 @@ class _Exchange:
     def __init__(self, session: ClientSession, request: httpx.Request) -> None:
         self._session = session
         self._request = request
-        self._flow = session.send(request.content, request.headers.get("Content-Type"))
+        self._flow = session.send(request.content, request.headers.get("Content-Type"), keep=False)
         self._foreign = is_encrypted_body(request.content)
+
+    def close(self) -> None:
+        """End it, whether it came to its end or not."""
+        self._flow.close()
 
     def begin(self) -> httpx.Request | None:
         """Return the first request."""
@@ -149,8 +159,9 @@ class _Exchange:
             response.stream = httpx.ByteStream(body)
         if _origin(response.request.url) != _origin(self._request.url):
             return None  # a redirect to another server, which gets neither a login nor credentials
+        incoming = _incoming(response)
         try:
-            return self._made(self._flow.send(_incoming(response)))
+            return self._made(self._flow.send(incoming))
         except StopIteration as end:
             context: ClientContext | None = end.value
         if body is not None and context is not None and self._is_encrypted(response):
@@ -158,6 +169,7 @@ class _Exchange:
             response.stream = httpx.ByteStream(message.data)
             response.headers["Content-Type"] = message.content_type
             response.headers["Content-Length"] = str(len(message.data))
+        self._session.keep(context, incoming.connection)
         return None
 
     def _made(self, outgoing: Outgoing) -> httpx.Request:

@@ -11,14 +11,18 @@ r"""CredSSP for requests, pywinrm and pypsrp: a drop-in for requests-credssp.
 The body is encrypted over http (``encryption="auto"``), and `response` holds the decrypted answer. How to use it in
 pywinrm and pypsrp stands in docs/how-to/winrm-clients.md.
 
-A login counts for one TCP connection, and requests does not tell which one of its pool it will use. So a session that
-is shared by threads logs on again whenever it meets another connection: correct, but slow. Use a session for each.
+A login counts for one TCP connection, and requests does not tell which one of its pool it will use. Threads may share
+an auth object and a session nevertheless: a connection is taken out of the pool as long as a login or a message is
+under way on it (also where the pool blocks, ``pool_block=True``), and has a login of its own. As long as requests run
+side by side, each is preceded by an empty one that finds its connection; a session for each thread saves that.
 """
 
 from __future__ import annotations
 
+import copy
 import datetime
 import io
+import queue
 import threading
 import time
 import warnings
@@ -28,8 +32,9 @@ from urllib.parse import urlsplit
 
 try:
     import requests
+    from requests.adapters import HTTPAdapter
     from requests.auth import AuthBase
-    from urllib3 import HTTPHeaderDict, HTTPResponse
+    from urllib3 import HTTPConnectionPool, HTTPHeaderDict, HTTPResponse
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"credssp.drivers.winrm_requests needs {error.name}, which is missing: pip install 'credssp[requests]'",
@@ -53,6 +58,8 @@ Origin = tuple[str, str, int | None]
 
 class HTTPCredSSPAuth(AuthBase):
     """Authenticates requests with CredSSP.
+
+    Threads: any number may share one, and the session too; see the module. `contexts` is for one thread.
 
     The first five arguments are those of requests-credssp's ``HttpCredSSPAuth``.
 
@@ -136,10 +143,11 @@ class _Exchange:
         self._content_type = content_type.decode("latin-1") if isinstance(content_type, bytes) else content_type
         self._foreign = is_encrypted_body(self._body)
         self._flow: Exchange | None = None
+        self._connection: _Connection | None = None
 
     def begin(self, request: requests.PreparedRequest) -> None:
         """Make the request what it is to be at first."""
-        self._flow = self._session.send(self._body, self._content_type)
+        self._flow = self._session.send(self._body, self._content_type, keep=False)
         _apply(request, next(self._flow))
 
     def answer(self, response: requests.Response, **kwargs: Any) -> requests.Response:
@@ -148,38 +156,57 @@ class _Exchange:
             return response  # a redirect to another server, which gets neither a login nor credentials
         begin = time.monotonic()
         sent = response
-        context: ClientContext | None = None
+        incoming = _incoming(response)
         flow, self._flow = self._flow, None
         try:
             if flow is None:
                 # A prepared request that is sent a second time, holding what was for the first.
                 if response.request.body == self._body and response.status_code != 401:
                     return response
-                flow = self._session.send(self._body, self._content_type)
+                flow = self._session.send(self._body, self._content_type, keep=False)
                 sent = self._send(sent, next(flow), kwargs)
-            while True:
-                sent = self._send(sent, flow.send(_incoming(sent)), kwargs)
-        except StopIteration as end:
-            context = end.value
+                incoming = _incoming(sent)
+            try:
+                while True:
+                    sent = self._send(sent, flow.send(incoming), kwargs)
+                    incoming = _incoming(sent)
+            except StopIteration as end:
+                context: ClientContext | None = end.value
+            answer = sent
+            if context is not None and not self._foreign and is_encrypted_type(sent.headers.get("Content-Type")):
+                self._hold(sent)
+                answer = self._decrypted(sent, context)
+            self._session.keep(context, incoming.connection)
         except CredSSPError:
             sent.close()
             raise
+        finally:
+            if flow is not None:
+                flow.close()
+            if self._connection is not None:
+                self._connection.give_back()
+                self._connection = None
         if sent is not response:
-            sent.elapsed = response.elapsed + datetime.timedelta(seconds=time.monotonic() - begin)
-        if context is not None and not self._foreign and is_encrypted_type(sent.headers.get("Content-Type")):
-            return self._decrypted(sent, context)
-        return sent
+            answer.elapsed = response.elapsed + datetime.timedelta(seconds=time.monotonic() - begin)
+        return answer
 
     def _send(self, last: requests.Response, outgoing: Outgoing, kwargs: dict[str, Any]) -> requests.Response:
+        adapter = last.connection
+        self._hold(last)
         # The response must be read to its end, or its connection does not go back for the next leg.
         _read(last, LEG_BODY)
         last.raw.release_conn()
         request = last.request.copy()
         _apply(request, outgoing)
-        response = last.connection.send(request, **kwargs)
-        response.request = request
+        response = (self._connection or adapter).send(request, **kwargs)
+        response.request, response.connection = request, adapter
         response.history = [*last.history, last]
         return response
+
+    def _hold(self, response: requests.Response) -> None:
+        """Keep the connection of a response, which was not read yet, to ourselves."""
+        if self._connection is None:
+            self._connection = _Connection.of(response)
 
     def _decrypted(self, response: requests.Response, context: ClientContext) -> requests.Response:
         """Return the response as it would be without encryption."""
@@ -200,6 +227,65 @@ class _Exchange:
         result.history = response.history
         result.elapsed = response.elapsed
         return result
+
+
+class _Connection(queue.LifoQueue[Any]):
+    """The connection of a response, out of its pool as long as an exchange needs it: other threads cannot get at it.
+
+    It is a pool of one. `give_back` returns the connection, or lets it return to its own pool when what came last on it
+    was read.
+    """
+
+    def __init__(self, adapter: HTTPAdapter, pool: HTTPConnectionPool) -> None:
+        super().__init__(1)
+        self._home = pool
+        self._over = False
+        # The same settings, the same proxy: only where the connections come from is another.
+        own = self._pool = copy.copy(pool)
+        own.pool = self
+        self._adapter = object.__new__(type(adapter))
+        self._adapter.__dict__.update(
+            adapter.__dict__, get_connection=lambda *_, **__: own, get_connection_with_tls_context=lambda *_, **__: own
+        )
+
+    @classmethod
+    def of(cls, response: requests.Response) -> _Connection | None:
+        """Take the connection of a response that was not read yet; None where it does not come from a pool."""
+        pool = getattr(response.raw, "_pool", None)
+        if not isinstance(pool, HTTPConnectionPool) or not isinstance(response.connection, HTTPAdapter):
+            return None
+        made = cls(response.connection, pool)
+        response.raw._pool = made._pool  # where it goes once it was read
+        return made
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send a request over it."""
+        return self._adapter.send(request, **kwargs)
+
+    def give_back(self) -> None:
+        """End the exchange."""
+        self._over = True
+        try:
+            connection = super().get(block=False)
+        except queue.Empty:
+            return  # the caller has still to read the last response
+        self._home._put_conn(connection)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Return it; called by urllib3."""
+        try:
+            return super().get(block=False)
+        except queue.Empty:  # read and released before our turn
+            if self._home.pool is None:
+                raise
+            return self._home.pool.get(block, timeout)
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Take it back; called by urllib3."""
+        if self._over:
+            self._home._put_conn(item)
+        else:
+            super().put(item, block, timeout)
 
 
 class HostContext:

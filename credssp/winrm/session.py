@@ -5,8 +5,10 @@ requests and httpx only translate. Its rules:
 
 * Before a login, and again when the connection was lost, a request goes out with an empty body; so nothing leaves
   unencrypted, and a large body is not sent for nothing.
-* Legs travel over one connection. If one comes back on another (a pool shared by threads, a proxy that does not keep
-  connections), the login starts anew, `MAX_RESTARTS` times at most.
+* Legs travel over one connection. If one comes back on another (a proxy that does not keep connections), the login
+  starts anew, `MAX_RESTARTS` times at most.
+* Each connection has a login of its own. A request that runs alone goes out for the connection that was used last;
+  where requests run side by side, an empty one goes first and finds the connection.
 * A message that was encrypted for a connection which is gone is encrypted again for the new one. The server never
   decrypted the first copy, so it is not acted on twice.
 """
@@ -14,6 +16,7 @@ requests and httpx only translate. Its rules:
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Generator, Hashable, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +46,10 @@ MAX_RESTARTS: Final = 3
 
 _REMEMBERED: Final = Limits().max_body // MAX_PLAINTEXT
 """Chunks of plaintext to keep for a message that may have to be encrypted again."""
+
+
+_CONNECTIONS: Final = 64
+"""Logins to keep of connections that no request uses; pools of HTTP libraries have 10 or 20 connections."""
 
 
 def encrypts(encryption: Encryption, scheme: str) -> bool:
@@ -93,9 +100,13 @@ Exchange: TypeAlias = Generator[Outgoing, Incoming, ClientContext | None]
 class ClientSession:
     """One server, one user.
 
+    Threads: `send` may run in several at once, as long as each exchange keeps its connection to itself from the first
+    answer to the last; the adapters for requests and httpx see to that. `wrap` and `unwrap`, for callers who encrypt
+    themselves, are about the connection that was used last: such callers take one session for each thread.
+
     Attributes:
         config: the options.
-        context: the context of the connection in use, or None before the first login and after a failure.
+        context: the context of the connection that was used last, or None before the first login and after a failure.
     """
 
     def __init__(
@@ -125,6 +136,9 @@ class ClientSession:
         self._host = host
         self._encrypt = encrypts(self.config.encryption, "http") if encrypt is None else encrypt
         self._connection: Hashable | None = None
+        self._lock = threading.Lock()
+        self._under_way = 0
+        self._idle: OrderedDict[Hashable | None, ClientContext] = OrderedDict()
         self._wrapped: OrderedDict[bytes, bytes] = OrderedDict()
 
     # For callers who encrypt themselves (pywinrm, pypsrp)
@@ -149,41 +163,60 @@ class ClientSession:
 
     # Messages
 
-    def send(self, body: bytes, content_type: str | None) -> Exchange:
+    def send(self, body: bytes, content_type: str | None, *, keep: bool = True) -> Exchange:
         """Send one request; the last response that was told is the answer to it.
 
         Args:
             body: its body, encrypted by the caller or not.
             content_type: its Content-Type; by default that of SOAP, encrypted or not.
+            keep: whether the next request may have the login now. Where threads share the session, the answer has to
+                be decrypted before; then it is False, and `keep` comes after `open`.
 
         Raises:
             WinRMError: the login failed. Other errors of the library come from settings that make no sense.
         """
-        foreign = is_encrypted_body(body)
-        encrypted = bool(body) and (foreign or self._encrypt)
-        context = self.context
-        answer = yield Outgoing(b"") if context is None else self._seal(context, body, content_type, as_is=foreign)
+        with self._lock:
+            self._under_way += 1
+            # Which connection an HTTP library takes cannot be known before. Where requests run side by side, the
+            # message waits until an empty one has found out.
+            claimed = self.context is not None and self._idle.pop(self._connection, None) is self.context
+            foreign = is_encrypted_body(body)
+            context = self.context if foreign or (claimed and self._under_way == 1) else None
+            if claimed and context is None and self.context is not None:
+                self._idle[self._connection] = self.context
+            connection = self._connection
+        try:
+            context, connection = yield from self._send(body, content_type, context, connection, as_is=foreign)
+            if keep:
+                self.keep(context, connection)
+            return context
+        finally:
+            with self._lock:
+                self._under_way -= 1
+
+    def _send(
+        self, body: bytes, content_type: str | None, context: ClientContext | None, connection: Hashable, *, as_is: bool
+    ) -> Generator[Outgoing, Incoming, tuple[ClientContext | None, Hashable]]:
+        encrypted = bool(body) and (as_is or self._encrypt)
+        answer = yield Outgoing(b"") if context is None else self._seal(context, body, content_type, as_is=as_is)
         begun = False
         if context is None and body and answer.status != 401:
-            # A server that still has a login of which we lost our half is logged on to again.
-            begun = answer.status < 400 and self._connection is not None
-            if answer.status < 400 and not begun:
-                raise HTTPStatusError(
-                    "the server asked for no login; the message was not sent to it",
-                    leg=Leg.OFFER,
-                    http_status=answer.status,
-                )
-            if not begun:
-                return None
+            with self._lock:
+                context, connection = self._idle.pop(answer.connection, None), answer.connection
+            if context is not None:
+                answer = yield self._seal(context, body, content_type, as_is=False)
+            elif answer.status < 400:
+                begun = True  # a login of which we lost our half, or that of another object
+            else:
+                return None, None
         for _ in range(2):
-            if not begun and not self._is_lost(answer, encrypted=encrypted and context is not None):
-                self._wrapped.clear()
-                return context
+            if not begun and not self._is_lost(answer, connection, encrypted=encrypted and context is not None):
+                return context, answer.connection
             self._forget(context)
-            context, answer = yield from self._log_on(answer)
-            begun = False
+            context, answer = yield from self._log_on(answer, begun=begun)
+            begun, connection = False, answer.connection
             if not body:
-                return context
+                return context, connection
             answer = yield self._seal(context, body, content_type, as_is=False)
         if answer.status == 401:
             self._forget(context)
@@ -193,21 +226,38 @@ class ClientSession:
                 leg=Leg.MESSAGE,
                 http_status=answer.status,
             )
-        self._wrapped.clear()
-        return context
+        return context, answer.connection
 
-    def _is_lost(self, answer: Incoming, *, encrypted: bool) -> bool:
+    def _is_lost(self, answer: Incoming, connection: Hashable, *, encrypted: bool) -> bool:
         if answer.status == 401:
             return True
         # A server that cannot decrypt says so in its own way, ours with 400. It did not act on what it cannot read.
-        return encrypted and (
-            answer.status == 400 or (answer.status > 400 and _differ(answer.connection, self._connection))
-        )
+        return encrypted and (answer.status == 400 or (answer.status > 400 and _differ(answer.connection, connection)))
+
+    def keep(self, context: ClientContext | None, connection: Hashable) -> None:
+        """Let the next request have a login.
+
+        Args:
+            context: what `send` ended with; None does nothing.
+            connection: the connection of the answer.
+        """
+        if context is not None:
+            with self._lock:
+                self.context, self._connection = context, connection
+                self._idle[connection] = context
+                self._idle.move_to_end(connection)
+                if len(self._idle) > _CONNECTIONS:
+                    self._idle.popitem(last=False)
+                if self._under_way <= 1:
+                    self._wrapped.clear()
 
     def _forget(self, context: ClientContext | None) -> None:
         """Forget a login, unless another thread has made a new one meanwhile."""
-        if self.context is context:
-            self.context = None
+        with self._lock:
+            for connection in [key for key, kept in self._idle.items() if kept is context]:
+                del self._idle[connection]
+            if self.context is context:
+                self.context = None
 
     def _seal(self, context: ClientContext, body: bytes, content_type: str | None, *, as_is: bool) -> Outgoing:
         if not body or as_is:
@@ -233,7 +283,9 @@ class ClientSession:
             pieces.append(piece)
         return b"".join(pieces)
 
-    def _log_on(self, answer: Incoming) -> Generator[Outgoing, Incoming, tuple[ClientContext, Incoming]]:
+    def _log_on(
+        self, answer: Incoming, *, begun: bool
+    ) -> Generator[Outgoing, Incoming, tuple[ClientContext, Incoming]]:
         if answer.status == 401:
             check_offer(401, answer.challenges)
         for _ in range(MAX_RESTARTS):
@@ -242,17 +294,23 @@ class ClientSession:
             connection: Hashable | None = None
             while header is not None:
                 answer = yield Outgoing(b"", authorization=header)
+                if begun and answer.status < 400:
+                    raise HTTPStatusError(
+                        "the server asked for no login, and does not answer one; the message was not sent to it. If "
+                        "another auth object is logged on over the same connection, take a session or client for each",
+                        leg=Leg.OFFER,
+                        http_status=answer.status,
+                    )
+                begun = False
                 if _differ(answer.connection, connection):
                     break
                 connection = answer.connection
                 header = login.receive(answer.status, answer.challenges)
             else:
-                self.context = login.context
-                self._connection = connection
                 return login.context, answer
         raise LoginError(
-            "the TCP connection changed between the legs, again and again. Is one pool of connections shared by "
-            "threads (use a session for each), or does a proxy or the server close it after every response?",
+            "the TCP connection changed between the legs, again and again: does a proxy or the server close it after "
+            "every response?",
             leg=login.leg,
             http_status=answer.status,
         )

@@ -10,11 +10,12 @@ import collections
 import contextlib
 import dataclasses
 import faulthandler
+import itertools
 import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -213,7 +214,85 @@ def sessions(seconds: float, many: str = "4") -> Result:
     return count.total()
 
 
-CASES: dict[str, Callable[..., Result]] = {case.__name__: case for case in (accounts, context, exchange, sessions)}
+def requests(seconds: float, many: str = "6", pool: str = "10", block: str = "") -> Result:
+    """One `HTTPCredSSPAuth` and one session of requests."""
+    import requests as library
+
+    from credssp.drivers.winrm_requests import HTTPCredSSPAuth
+
+    count = Count()
+    with _echo() as url, library.Session() as session:
+        session.auth = HTTPCredSSPAuth("LAB\\alice", "secret", mechanism="ntlm")
+        session.mount("http://", library.adapters.HTTPAdapter(pool_maxsize=int(pool), pool_block=bool(block)))
+        _posts(count, seconds, int(many), lambda body: session.post(url, data=body, timeout=60).content)
+    return count.total()
+
+
+def httpx(seconds: float, many: str = "6") -> Result:
+    """One `CredSSPAuth` in one client of httpx."""
+    import httpx as library
+
+    from credssp.drivers.winrm_httpx import CredSSPAuth
+
+    count = Count()
+    with _echo() as url, library.Client(auth=CredSSPAuth(ALICE, mechanism="ntlm"), timeout=60) as client:
+        _posts(count, seconds, int(many), lambda body: client.post(url, content=body).content)
+    return count.total()
+
+
+def httpx_async(seconds: float, many: str = "3") -> Result:
+    """One `CredSSPAuth` in event loops of several threads, with three tasks each, and in a synchronous client."""
+    import asyncio
+
+    import httpx as library
+
+    from credssp.drivers.winrm_httpx import CredSSPAuth
+
+    count, end = Count(), time.monotonic() + seconds
+    auth = CredSSPAuth(ALICE, mechanism="ntlm")
+
+    async def loop(number: int, url: str) -> None:
+        async with library.AsyncClient(auth=auth, timeout=60) as client:
+
+            async def post(task: int) -> None:
+                while time.monotonic() < end:
+                    body = f"{number}-{task}".encode() * 5000
+                    try:
+                        count.note((await client.post(url, content=body)).content == body or "another answer")
+                    except Exception as error:  # noqa: BLE001  # as in Count.call
+                        count.note(f"{type(error).__name__}: {error}"[:300])
+
+            await asyncio.gather(*(post(task) for task in range(3)))
+
+    with _echo() as url, library.Client(auth=auth, timeout=60) as client:
+        loops = [lambda number=number: asyncio.run(loop(number, url)) for number in range(int(many))]
+        run([*loops, lambda: _posts(count, seconds, 2, lambda body: client.post(url, content=body).content)])
+    return count.total()
+
+
+@contextlib.contextmanager
+def _echo() -> Iterator[str]:
+    """Yield the URL of a server that answers with what it was sent."""
+    from credssp.drivers.winrm_asgi import WinRMApplication, WinRMResponse
+    from credssp.drivers.winrm_serving import serving
+
+    with serving(WinRMApplication(lambda request: WinRMResponse(request.data), accounts=ACCOUNTS)) as port:
+        yield f"http://127.0.0.1:{port}/wsman"
+
+
+def _posts(count: Count, seconds: float, many: int, post: Callable[[bytes], bytes]) -> None:
+    numbers = itertools.count()
+
+    def one() -> bool | str:
+        body = f"<{next(numbers)}>".encode() * 20000
+        return post(body) == body or "another answer"
+
+    run([repeat(count, seconds, one)] * many)
+
+
+CASES: dict[str, Callable[..., Result]] = {
+    case.__name__: case for case in (accounts, context, exchange, sessions, requests, httpx, httpx_async)
+}
 
 
 def main(name: str, seconds: str, *arguments: str) -> None:

@@ -13,8 +13,27 @@ from tests.threads.process import stress
 from tests.threads.stress import ACCOUNTS, ALICE
 
 
-@pytest.mark.parametrize("case", [("accounts",), ("context", "1.2"), ("context", "1.3"), ("exchange",), ("sessions",)])
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("accounts",),
+        ("context", "1.2"),
+        ("context", "1.3"),
+        ("exchange",),
+        ("sessions",),
+        ("requests",),
+        ("requests", "6", "1"),
+        ("requests", "6", "1", "block"),
+        ("requests", "6", "2", "block"),
+        ("httpx",),
+        ("httpx_async",),
+    ],
+    ids="-".join,
+)
 def test_threads_that_share_an_object_get_right_answers_only(case: tuple[str, ...]) -> None:
+    if case[0].startswith(("requests", "httpx")):
+        pytest.importorskip(case[0].partition("_")[0])
+        pytest.importorskip("uvicorn")
     result = stress(case[0], 1.5, *case[1:])
     assert result.wrong == {}
     assert result.right > 0

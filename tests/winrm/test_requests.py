@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import io
 import threading
@@ -242,9 +243,10 @@ def test_a_server_without_credssp_is_named() -> None:
 
 
 def test_a_server_that_wants_no_login_does_not_get_the_message() -> None:
-    with proxies.scripted(proxies.response(200)) as (url, seen), pytest.raises(HTTPStatusError, match="not sent"):
+    always = [proxies.response(200)] * 2  # to an empty message, and to a login that it did not ask for
+    with proxies.scripted(*always) as (url, seen), pytest.raises(HTTPStatusError, match="not sent"):
         requests.post(url, data=b"<secret/>", auth=auth())
-    assert b"<secret/>" not in seen[0]
+    assert b"<secret/>" not in b"".join(seen)
 
 
 def test_other_statuses_go_to_the_caller() -> None:
@@ -444,3 +446,24 @@ def test_both_tls_versions_inside(tls: Any) -> None:
     app = servers.application(echo, tls=ServerTLS(minimum=tls, maximum=tls))
     with servers.running(app) as url:
         assert requests.post(url, data=b"x" * 50_000, auth=auth()).content == b"x" * 50_000
+
+
+def test_another_auth_object_logs_on_over_a_connection_that_has_a_login(session: Any, url: str) -> None:
+    bob = HTTPCredSSPAuth("bob", "hunter2", "ntlm")
+    for who in (auth(), auth(), bob, auth()):
+        assert session.post(url, data=b"<x/>", auth=who).content == b"<x/>"
+
+
+def test_an_exchange_keeps_its_connection_to_itself(session: Any, url: str, logins: list[Login]) -> None:
+    """As long as the legs go to and fro, the pool has nothing for another thread; then the connection is back."""
+    session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=1, pool_block=True))
+    session.auth = auth()
+    barrier = threading.Barrier(4)
+
+    def post(number: int) -> None:
+        barrier.wait()
+        assert session.post(url, data=b"<%d/>" % number, timeout=30).content == b"<%d/>" % number
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(post, range(4)))
+    assert len(logins) == 1
