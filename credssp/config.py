@@ -49,9 +49,11 @@ if TYPE_CHECKING:
     from credssp.tls.certificate import ServerCertificate
     from credssp.tls.channel import TLSSession
     from credssp.tls.settings import ClientTLS, ServerTLS
+    from credssp.watched_file import WatchedFile
 
 __all__ = [
     "Carrier",
+    "CertificateSource",
     "ClientConfig",
     "ClientOptions",
     "CommonConfig",
@@ -83,6 +85,11 @@ Carrier: TypeAlias = Literal["stream", "tokens"]
 
 KerberosForm: TypeAlias = Literal["spnego", "kerberos"]
 """How a client's Kerberos tokens travel: in SPNEGO, or bare as rdesktop sends them."""
+
+CertificateSource: TypeAlias = (
+    "str | PathLike[str] | tuple[bytes, bytes] | ServerCertificate | WatchedFile[ServerCertificate]"
+)
+"""Where a server's certificate comes from; see `ServerConfig.certificate`."""
 
 Encryption: TypeAlias = Literal["auto", "always", "never"]
 """Whether WinRM messages are encrypted: ``auto`` over http and not over https, as in pywinrm and pypsrp."""
@@ -446,8 +453,9 @@ class ServerConfig(CommonConfig):
 
     Attributes:
         accounts: who may log on with NTLM, an account store such as `credssp.MemoryAccounts`; None for nobody.
-        certificate: path of a PEM file with chain and key, a pair of PEM bytes (chain, key), or loaded; None for an
-            RSA-2048 certificate that is made once per process.
+        certificate: path of a PEM file with chain and key, a pair of PEM bytes (chain, key), or loaded; or watched by
+            `credssp.tls.certificate.watch_certificate`, then it may change while the server runs; None for an RSA-2048
+            certificate that is made once per process.
         mechanisms: what to accept, best first; None for Kerberos, then NTLM. Kerberos is left out where its libraries
             are not installed; with None also where neither `keytab` is given nor the default keytab has a key.
         spn: names that a client may believe it talks to; None to accept any. With Kerberos the keys of these are taken.
@@ -493,7 +501,9 @@ class ServerConfig(CommonConfig):
     """
 
     accounts: AccountStore | None = None
-    certificate: str | PathLike[str] | tuple[bytes, bytes] | ServerCertificate | None = None
+    certificate: (
+        CertificateSource | None
+    ) = None
     mechanisms: Collection[MechanismName] | None = None
     spn: str | Collection[str] | None = None
     keytab: str | PathLike[str] | None = None
@@ -628,7 +638,7 @@ class ServerOptions(_Options, total=False):
     """Keywords of everything that lets clients log on, such as `credssp.ServerContext`."""
 
     accounts: AccountStore | None
-    certificate: str | PathLike[str] | tuple[bytes, bytes] | ServerCertificate | None
+    certificate: CertificateSource | None
     mechanisms: Collection[MechanismName] | None
     spn: str | Collection[str] | None
     keytab: str | PathLike[str] | None

@@ -1,4 +1,4 @@
-"""Accounts from a file, read once when the server starts.
+"""Accounts from a file, read when the server starts, and again after each change where that is asked for.
 
 Formats, one account per line; empty lines and lines that start with ``#`` are skipped; UTF-8:
 
@@ -19,16 +19,17 @@ hash, as ``sam`` if its third is empty or looks like a hash and its fourth does 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Final, Literal
 
 from credssp.account import Account
 from credssp.accounts.memory import AccountIndex, Entry
 from credssp.errors import LocalProtocolError
 from credssp.status import NTStatus
+from credssp.watched_file import WatchedFile
 
 __all__ = ["FileAccounts", "FileFormat"]
 
@@ -53,27 +54,36 @@ class FileAccounts:
     """Accounts from a file in one of the formats of `credssp.accounts.file`.
 
     Args:
-        path: the file. It is read here and never again.
+        path: the file.
         format: the format of all lines, or None to tell it line by line.
+        watch: read it again within a second of a change; where it makes no sense then, the accounts stay as they were.
 
     Raises:
         LocalProtocolError: the file cannot be read, or a line makes no sense; the text names the line's number, and
             nothing of what is in it.
     """
 
-    def __init__(self, path: str | PathLike[str], format: FileFormat | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        format: FileFormat | None = None,  # noqa: A002
+        *,
+        watch: bool = False,
+    ) -> None:
+        def load(data: bytes) -> AccountIndex:
+            return AccountIndex(_read(data, format))
+
         try:
-            data = Path(path).read_bytes()
+            self._file = WatchedFile(path, load=load, interval=1.0 if watch else math.inf, what="account file")
         except OSError as error:
             raise LocalProtocolError(f"cannot read the account file: {error.strerror}") from error
-        self._index = AccountIndex(_read(data, format))
 
     def find(self, domain: str, username: str) -> Sequence[Account]:
         """Return the accounts that these names may mean, best first (`credssp.accounts`)."""
-        return self._index.find(domain, username)
+        return self._file.current().find(domain, username)
 
     def __len__(self) -> int:
-        return len(self._index)
+        return len(self._file.current())
 
     def __repr__(self) -> str:
         return f"FileAccounts({len(self)} accounts)"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from credssp.errors import CredSSPError
     from credssp.ntlm.challenge import NTLMTarget
     from credssp.tls.certificate import ServerCertificate
+    from credssp.watched_file import WatchedFile
 
 __all__ = [
     "accounts",
@@ -31,6 +32,7 @@ __all__ = [
     "ntlm_target",
     "observer",
     "queued_events",
+    "reload_on_sighup",
     "status_facts",
 ]
 
@@ -110,29 +112,43 @@ def accounts(arguments: argparse.Namespace) -> AccountStore:
         given[domain, user] = password
     stores: list[AccountStore] = [MemoryAccounts(given)]
     if arguments.users_file is not None:
-        stores.append(FileAccounts(arguments.users_file))
+        stores.append(FileAccounts(arguments.users_file, watch=True))
     elif not given and arguments.keytab is None:
         print("credssp serve: no account was given, so nobody can log on (--user, --users-file)", file=sys.stderr)
     return stores[0] if len(stores) == 1 else _Both(stores)
 
 
-def certificate(arguments: argparse.Namespace) -> ServerCertificate | None:
-    """Return the certificate, or None for one made now. Raises LocalProtocolError."""
-    from pathlib import Path
-
+def certificate(arguments: argparse.Namespace) -> WatchedFile[ServerCertificate] | None:
+    """Return the certificate, watched, or None for one made now. Raises LocalProtocolError."""
     from credssp.errors import LocalProtocolError
-    from credssp.tls.certificate import load_certificate
+    from credssp.tls.certificate import watch_certificate
 
     if arguments.cert is None:
         if arguments.key is not None:
             raise LocalProtocolError("--key needs --cert")
         return None
-    if arguments.key is None:
-        return load_certificate(Path(arguments.cert))
-    try:
-        return load_certificate((Path(arguments.cert).read_bytes(), Path(arguments.key).read_bytes()))
-    except OSError as error:
-        raise LocalProtocolError(f"--cert or --key cannot be read: {error.strerror}") from None
+    return watch_certificate(arguments.cert, arguments.key)
+
+
+def reload_on_sighup() -> None:
+    """Let SIGHUP read the accounts and certificates again; where it says that the terminal is gone, let it end us."""
+    import os
+    import signal
+    import threading
+
+    from credssp.watched_file import reload_all
+
+    had_terminal = os.isatty(0)
+
+    def on_hangup(number: int, frame: object) -> None:  # noqa: ARG001  # as signal wants it
+        if had_terminal and not os.isatty(0):
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            # In a thread: what runs here now may hold a lock of those files.
+            threading.Thread(target=reload_all, name="credssp reload", daemon=True).start()
+
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, on_hangup)
 
 
 def keytab(arguments: argparse.Namespace) -> str | None:

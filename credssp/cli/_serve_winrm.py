@@ -66,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     except LocalProtocolError as error:
         print(f"credssp serve: {error.message}", file=sys.stderr)
         return 2
+    common.reload_on_sighup()
     with listener:
         host, port = listener.getsockname()[:2]
         scheme = "http" if arguments.tls_cert is None else "https"

@@ -19,8 +19,9 @@ from credssp.identity import Identity
 from credssp.tls.certificate import ServerCertificate, load_certificate, process_certificate
 from credssp.tls.channel import TLSChannel
 from credssp.tls.settings import ServerTLS, server_context, sessionless_context
+from credssp.watched_file import WatchedFile
 
-__all__ = ["LoginFacts", "ServerContext", "certificate_of"]
+__all__ = ["LoginFacts", "ServerContext", "certificate_of", "loaded_once"]
 
 # Made once: nothing of it depends on the login.
 _TLS: Final = ServerTLS()
@@ -134,3 +135,14 @@ def certificate_of(config: ServerConfig) -> ServerCertificate:
     if source is None:
         return process_certificate()
     return load_certificate(Path(source) if isinstance(source, str | PathLike) else source)
+
+
+def loaded_once(config: ServerConfig) -> ServerConfig:
+    """Return a configuration whose certificate no connection has to load, for a service; a watched one stays watched.
+
+    Raises:
+        LocalProtocolError: it cannot be used.
+    """
+    if isinstance(config.certificate, WatchedFile):
+        return config
+    return replace(config, certificate=certificate_of(config))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from credssp.config import RDPServiceOptions, ServerConfig, ServerLimits
-from credssp.context.server import ServerContext, certificate_of
+from credssp.context.server import ServerContext, loaded_once
 from credssp.credentials import DelegatedCredentials
 from credssp.drivers.gate import Gate, GuardedAccounts
 from credssp.errors import CredSSPError, LocalProtocolError
@@ -103,7 +103,7 @@ class ServerSettings:
 
     def __init__(self, config: ServerConfig) -> None:
         """Find what is wrong with the settings now, and not when the first client comes."""
-        self.config = replace(config, certificate=certificate_of(config))
+        self.config = loaded_once(config)
         self.gate = Gate(config.limits)
         self._guard: GuardedAccounts | None = None
         self._guarded = self.config

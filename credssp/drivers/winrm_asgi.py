@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar, Unpack
 
 from credssp.config import ServerConfig, ServerLimits, WinRMServiceOptions, server_config
-from credssp.context.server import certificate_of
+from credssp.context.server import loaded_once
 from credssp.credentials import DelegatedCredentials
 from credssp.drivers._winrm_http import Answer, Budget, Call, Disconnected, HTTPRefusal, Receive, Scope, Sender
 from credssp.drivers.gate import Gate, GuardedAccounts
@@ -111,7 +111,7 @@ class WinRMApplication:
             LocalProtocolError, TypeError: settings that make no sense, or a certificate that cannot be used.
         """
         config = server_config("WinRMApplication", WinRMServiceOptions, config, options)
-        self.config = dataclasses.replace(config, certificate=certificate_of(config))
+        self.config = loaded_once(config)
         self.gate = Gate(config.limits)
         self.budget = Budget(config.limits.max_memory)
         self.heads = Budget(config.limits.max_memory // 4)

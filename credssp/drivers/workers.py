@@ -70,7 +70,7 @@ def bind(host: str, port: int, count: int) -> list[socket.socket]:
 
 
 def run_workers(sockets: list[socket.socket], work: Callable[[socket.socket, int], None]) -> int:
-    """Fork a worker for each socket, pass SIGTERM and SIGINT on to them, and wait until all have ended.
+    """Fork a worker for each socket, pass SIGTERM, SIGINT and SIGHUP on to them, and wait until all have ended.
 
     Call it before there are threads or event loops. A worker that dies is replaced after a pause, which grows with each
     death in a row; where one dies too often, all are ended. A worker whose `work` returns is not replaced.
@@ -109,6 +109,7 @@ class _Parent:
         sys.stdout.flush()
         sys.stderr.flush()
         self._before |= {number: signal.signal(number, self._on_stop) for number in _SIGNALS}
+        self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._on_hangup)
         self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, self._on_child)
         self._due = dict.fromkeys(range(len(self._sockets)), 0.0)
         try:
@@ -129,15 +130,24 @@ class _Parent:
         self._stop()
         self._on_child(number, frame)
 
+    def _on_hangup(self, number: int, frame: FrameType | None) -> None:
+        if callable(self._before.get(signal.SIGHUP)):
+            self._signal(signal.SIGHUP)
+        else:  # nothing here reads files again: it means the end, as it always does
+            self._on_stop(number, frame)
+
     def _on_child(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # as above
         with contextlib.suppress(BlockingIOError):  # it is full: we wake up anyway
             os.write(self._wake[1], b"!")
 
     def _stop(self) -> None:
         self._stopping = True
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, number: signal.Signals) -> None:
         for pid in self._running:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+                os.kill(pid, number)
 
     def _fork_due(self) -> None:
         now = time.monotonic()

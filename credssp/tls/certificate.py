@@ -15,12 +15,22 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from credssp.errors import LocalProtocolError
 from credssp.secret import Secret
+from credssp.watched_file import WatchedFile
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
     from cryptography.x509 import GeneralName
 
-__all__ = ["KeyType", "ServerCertificate", "generate_certificate", "load_certificate", "process_certificate"]
+__all__ = [
+    "KeyType",
+    "ServerCertificate",
+    "generate_certificate",
+    "load_certificate",
+    "process_certificate",
+    "watch_certificate",
+]
 
 KeyType = Literal["rsa", "p256", "p384", "ed25519"]
 
@@ -84,17 +94,22 @@ def _leaf_der(chain: bytes) -> bytes:
         raise LocalProtocolError("the server certificate is not PEM: bad base64") from None
 
 
-def load_certificate(source: str | Path | tuple[bytes, bytes] | ServerCertificate) -> ServerCertificate:
+def load_certificate(
+    source: str | Path | tuple[bytes, bytes] | ServerCertificate | WatchedFile[ServerCertificate],
+) -> ServerCertificate:
     """Take a certificate in any of the forms that `credssp.ServerContext` accepts.
 
     Args:
-        source: the path of a PEM file with chain and key; or a pair of PEM bytes (chain, key); or one already loaded.
+        source: the path of a PEM file with chain and key; or a pair of PEM bytes (chain, key); or one already loaded,
+            or watched.
 
     Raises:
         LocalProtocolError: the file cannot be read or holds no certificate and key.
     """
     if isinstance(source, ServerCertificate):
         return source
+    if isinstance(source, WatchedFile):
+        return source.current()
     if isinstance(source, tuple):
         chain, key = source
         return ServerCertificate(bytes(chain), Secret(bytes(key)))
@@ -105,6 +120,34 @@ def load_certificate(source: str | Path | tuple[bytes, bytes] | ServerCertificat
     if b"PRIVATE KEY-----" not in pem:
         raise LocalProtocolError("the server certificate file holds no private key; put chain and key into one PEM")
     return ServerCertificate(pem, Secret(pem))
+
+
+def watch_certificate(
+    chain: str | PathLike[str], key: str | PathLike[str] | None = None
+) -> WatchedFile[ServerCertificate]:
+    """Return a certificate that is read again after its files changed, for `ServerConfig.certificate`.
+
+    New connections take the new certificate once chain and key belong together; until then they take the old one.
+
+    Args:
+        chain: PEM file with the chain, and the key where there is no other file for that.
+        key: PEM file with the unencrypted key.
+
+    Raises:
+        LocalProtocolError: a file cannot be read, or they do not belong together.
+    """
+
+    def load(*pem: bytes) -> ServerCertificate:
+        if b"PRIVATE KEY-----" not in pem[-1]:
+            raise LocalProtocolError("the server certificate file holds no private key; put chain and key into one PEM")
+        certificate = ServerCertificate(pem[0], Secret(pem[-1]))
+        certificate.load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        return certificate
+
+    try:
+        return WatchedFile(*((chain,) if key is None else (chain, key)), load=load, what="certificate")
+    except OSError as error:
+        raise LocalProtocolError(f"the server certificate cannot be read: {error.strerror}") from None
 
 
 def generate_certificate(

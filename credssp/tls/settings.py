@@ -18,6 +18,7 @@ from credssp.errors import CertificateError, LocalProtocolError
 from credssp.status import SecurityStatus
 from credssp.tls.certificate import ServerCertificate
 from credssp.tls.certificate_request import watch_requests
+from credssp.tls.trust import read_roots, stamp_of, system_signature
 
 __all__ = ["CertificateCheck", "ClientTLS", "ServerTLS", "client_context", "server_context", "sessionless_context"]
 
@@ -152,20 +153,28 @@ def _base(protocol: int, settings: ClientTLS | ServerTLS) -> ssl.SSLContext:
     return context
 
 
-@functools.lru_cache(maxsize=64)
 def client_context(settings: ClientTLS) -> ssl.SSLContext:
-    """Return the SSLContext for these settings.
+    """Return the SSLContext for these settings, and for what the files that they name hold now.
 
     Raises:
         LocalProtocolError: a file cannot be read or a setting makes no sense.
     """
+    own = settings.client_certificate
+    own_stamp = None if own is None or isinstance(own, ServerCertificate) else stamp_of(own)
+    if settings.verifies_chain:
+        return _client_context(settings, read_roots(settings.cafile), (system_signature(), own_stamp))
+    return _client_context(settings, "", own_stamp)
+
+
+@functools.lru_cache(maxsize=64)
+def _client_context(settings: ClientTLS, roots: str, files: object) -> ssl.SSLContext:  # noqa: ARG001  # for the cache
     context = _base(ssl.PROTOCOL_TLS_CLIENT, settings)
     try:
         if settings.verifies_chain:
             if settings.cafile is None and settings.cadata is None:
                 context.load_default_certs(ssl.Purpose.SERVER_AUTH)
             else:
-                context.load_verify_locations(cafile=settings.cafile, cadata=settings.cadata)
+                context.load_verify_locations(cadata=f"{roots}\n{settings.cadata or ''}")
         else:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

@@ -23,18 +23,28 @@ import os
 import ssl
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from credssp.errors import LocalProtocolError
 from credssp.tls.parsing import UnreadableCertificateError, reading
+from credssp.watched_file import WatchedFile
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from cryptography.x509 import Certificate
 
-__all__ = ["CertificateTrust", "TrustError", "TrustInfo", "expiry_of", "judge", "roots_of"]
+__all__ = [
+    "CertificateTrust",
+    "TrustError",
+    "TrustInfo",
+    "expiry_of",
+    "judge",
+    "read_roots",
+    "roots_of",
+    "stamp_of",
+    "system_signature",
+]
 
 _MAX_CHAIN: Final = 10
 
@@ -92,16 +102,18 @@ def judge(chain: tuple[bytes, ...], host: str, roots: tuple[bytes, ...] | None =
         roots: what to trust (DER); None for the system's store.
     """
     # A verdict holds for a minute: one login does not ask twice, and dates do not matter to the second.
-    return _judge(chain, host, roots, int(time.time() // 60))
+    return _judge(chain, host, roots, int(time.time() // 60), system_signature() if roots is None else None)
 
 
 @functools.lru_cache(maxsize=256)
-def _judge(chain: tuple[bytes, ...], host: str, roots: tuple[bytes, ...] | None, minute: int) -> CertificateTrust:
+def _judge(
+    chain: tuple[bytes, ...], host: str, roots: tuple[bytes, ...] | None, minute: int, system: object
+) -> CertificateTrust:
     from cryptography import x509
 
     host = host.lower().rstrip(".")
     now = datetime.datetime.fromtimestamp(minute * 60 + 30, datetime.UTC)
-    anchors = _system_roots() if roots is None else roots
+    anchors = _system_roots(system) if roots is None else roots
     try:
         with reading():
             certificates = [x509.load_der_x509_certificate(der) for der in chain]
@@ -225,8 +237,23 @@ def _verifies(chain: list[Certificate], host: str, anchors: tuple[bytes, ...], n
     return True
 
 
-@functools.cache
-def _system_roots() -> tuple[bytes, ...]:
+def system_signature() -> object:
+    """Return what changes with the system's store."""
+    paths = ssl.get_default_verify_paths()
+    return tuple((path, stamp_of(path)) for path in (paths.cafile, paths.capath) if path is not None)
+
+
+def stamp_of(path: str | PathLike[str]) -> tuple[int, ...] | None:
+    """Return what changes with a file; None where it cannot be read."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  # half the time of Path.stat
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=1)
+def _system_roots(signature: object) -> tuple[bytes, ...]:  # noqa: ARG001  # for the cache
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     return tuple(context.get_ca_certs(binary_form=True))
@@ -238,21 +265,48 @@ def roots_of(cafile: str | PathLike[str] | None, cadata: str | None) -> tuple[by
     Raises:
         LocalProtocolError: they cannot be read.
     """
-    return _roots_of(None if cafile is None else os.fspath(cafile), cadata)
+    if cafile is None and cadata is None:
+        return None
+    return _roots_in(f"{read_roots(cafile)}\n{cadata or ''}")
 
 
 @functools.lru_cache(maxsize=64)
-def _roots_of(cafile: str | None, cadata: str | None) -> tuple[bytes, ...] | None:
-    if cafile is None and cadata is None:
-        return None
+def _roots_in(pem: str) -> tuple[bytes, ...]:
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding
 
     try:
-        pem = (b"" if cafile is None else Path(cafile).read_bytes()) + b"\n" + (cadata or "").encode()
-        return tuple(certificate.public_bytes(Encoding.DER) for certificate in x509.load_pem_x509_certificates(pem))
-    except (OSError, ValueError):
+        found = x509.load_pem_x509_certificates(pem.encode())
+        return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
+    except ValueError:
         raise LocalProtocolError("the certificates to trust cannot be read; they must be PEM") from None
+
+
+def read_roots(cafile: str | PathLike[str] | None) -> str:
+    """Return what a PEM file with roots holds now; an empty text for None.
+
+    A file that cannot be read any more, or holds no certificates, keeps what it held before (`WatchedFile`).
+
+    Raises:
+        LocalProtocolError: it could never be read.
+    """
+    if cafile is None:
+        return ""
+    try:
+        return _watched_roots(os.fspath(cafile)).current()
+    except OSError as error:  # OpenSSL's errors are of this kind
+        why = getattr(error, "reason", None) or error.strerror or type(error).__name__
+        raise LocalProtocolError(f"the certificates to trust in {cafile!s} cannot be read: {why}") from None
+
+
+@functools.lru_cache(maxsize=64)
+def _watched_roots(cafile: str) -> WatchedFile[str]:
+    def load(data: bytes) -> str:
+        pem = data.decode("ascii", "ignore")  # what is between the certificates may be anything
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
+        return pem
+
+    return WatchedFile(cafile, load=load, interval=0, what="file with roots")
 
 
 @functools.lru_cache(maxsize=256)

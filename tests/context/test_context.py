@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import random
 import traceback
+from pathlib import Path
 
 import pytest
 
@@ -43,7 +44,7 @@ from credssp.kerberos.krb5_conf import Krb5Conf
 from credssp.nt_hash import nt_hash
 from credssp.secret import Secret
 from credssp.target import Target
-from credssp.tls.certificate import generate_certificate
+from credssp.tls.certificate import ServerCertificate, generate_certificate
 
 ACCOUNTS = MemoryAccounts({("LAB", "alice"): "secret"})
 ALICE = PasswordCredentials("alice", "secret", domain="LAB")
@@ -655,3 +656,36 @@ def test_server_tls_settings() -> None:
     client, server = make_client(), make_server(tls=ServerTLS(maximum="1.2"))
     login(client, server)
     assert client.tls_version == "TLSv1.2"
+
+
+def test_a_ca_file_that_is_replaced_is_used_at_once_and_the_removed_root_no_longer_trusted(tmp_path: Path) -> None:
+    old, new = (generate_certificate("p256", common_name="srv.lab.test", dns_names=("srv.lab.test",)) for _ in range(2))
+    (tmp_path / "old.pem").write_bytes(old.chain)
+    (tmp_path / "new.pem").write_bytes(new.chain)
+    link = tmp_path / "ca.pem"
+    link.symlink_to("old.pem")
+
+    def check(certificate: ServerCertificate) -> CertificateCheck:
+        server = ServerContext(accounts=MemoryAccounts({("LAB", "a"): "s"}), certificate=certificate)
+        client = ClientContext(
+            PasswordCredentials("a", "s", domain="LAB"),
+            target_name="TERMSRV/srv.lab.test",
+            mechanism="ntlm",
+            tls=ClientTLS(cafile=link),
+        )
+        token = client.step().token
+        while not server.complete:
+            token = client.step(server.step(token).token).token
+        return client.certificate_check
+
+    assert check(old) is CertificateCheck.TRUSTED
+    (tmp_path / "next").symlink_to("new.pem")
+    (tmp_path / "next").replace(link)
+    assert check(new) is CertificateCheck.TRUSTED
+    with pytest.raises(CredSSPError, match="certificate"):
+        check(old)
+    link.unlink()
+    link.write_bytes(old.chain)
+    assert check(old) is CertificateCheck.TRUSTED
+    with pytest.raises(CredSSPError, match="certificate"):
+        check(new)
