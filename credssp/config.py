@@ -501,9 +501,7 @@ class ServerConfig(CommonConfig):
     """
 
     accounts: AccountStore | None = None
-    certificate: (
-        CertificateSource | None
-    ) = None
+    certificate: CertificateSource | None = None
     mechanisms: Collection[MechanismName] | None = None
     spn: str | Collection[str] | None = None
     keytab: str | PathLike[str] | None = None

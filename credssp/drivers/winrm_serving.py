@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import ssl
 import threading
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from typing import Any, Final
 try:
     import h11
     import uvicorn
+    from uvicorn.config import create_ssl_context
     from uvicorn.protocols.http.h11_impl import H11Protocol
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
@@ -27,6 +29,7 @@ from credssp.drivers.gate import Gate, Place
 from credssp.drivers.listening import Listener
 from credssp.drivers.winrm_asgi import WinRMApplication
 from credssp.errors import LocalProtocolError
+from credssp.watched_file import WatchedFile
 from credssp.winrm.header import MAX_TOKEN_SIZE
 from credssp.winrm.server import ServerConnection
 
@@ -172,6 +175,14 @@ class _Server(uvicorn.Server):
     Over https, a close waits for that of the client.
     """
 
+    certificate: WatchedFile[ssl.SSLContext] | None = None
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times in a second: let new connections have the certificate that is in the file now."""
+        if self.certificate is not None:
+            self.config.ssl = self.certificate.current()
+        return await super().on_tick(counter)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""
         if sockets is None:
@@ -241,7 +252,7 @@ def uvicorn_server(
 
     Args:
         application: the ASGI application.
-        certfile: PEM file with the certificate for https outside; None for http.
+        certfile: PEM file with the certificate for https outside, read again after it changed; None for http.
         keyfile: PEM file with its key, if that is not in `certfile`.
         connections: connections at one time; one more gets 503.
         grace: seconds for what is under way when it stops.
@@ -273,7 +284,26 @@ def uvicorn_server(
     except OSError as error:  # OpenSSL's errors are of this kind
         why = getattr(error, "reason", None) or error.strerror or type(error).__name__
         raise LocalProtocolError(f"the certificate of https cannot be used: {why}") from None
-    return _Server(config)
+    server = _Server(config)
+    if certfile is not None:
+        server.certificate = _watch(config, *((certfile,) if keyfile is None else (certfile, keyfile)))
+    return server
+
+
+def _watch(config: uvicorn.Config, *paths: str | PathLike[str]) -> WatchedFile[ssl.SSLContext]:
+    def load(*_: bytes) -> ssl.SSLContext:
+        # A new one: loading a chain and a key that do not belong together would leave the old one without a key.
+        return create_ssl_context(
+            certfile=fspath(paths[0]),
+            keyfile=fspath(paths[-1]),
+            password=None,
+            ssl_version=config.ssl_version,
+            cert_reqs=config.ssl_cert_reqs,
+            ca_certs=None,
+            ciphers=config.ssl_ciphers,
+        )
+
+    return WatchedFile(*paths, load=load, what="certificate of https")
 
 
 def _limits(application: object) -> Limits:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import hashlib
 import io
 import json
 import os
@@ -416,6 +417,26 @@ def test_output_that_is_not_read_keeps_no_client_waiting(capsys: pytest.CaptureF
         events = [json.loads(line)["event"] for line in process.stdout]
     assert process.wait(10) == 0
     assert events.count("closed") == 20
+
+
+def test_accounts_and_certificate_are_read_again_at_sighup(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    users, chain = tmp_path / "users", tmp_path / "server.pem"
+    users.write_text(f"LAB:bob:{PASSWORD}\n")
+    old, new = (generate_certificate("p256") for _ in range(2))
+    chain.write_bytes(old.private_key.reveal() + old.chain)
+    options = ["--users-file", str(users), "--cert", str(chain), "--workers", "2"]
+    with serving(*options) as (process, address, _):
+        _wait_for_workers(process.pid, [])
+        time.sleep(0.5)
+        pin = ["--fingerprint", hashlib.sha256(new.der).hexdigest()]
+        assert login(capsys, f"rdp://{address}", *pin)[0] != 0
+        users.write_text(f"LAB:alice:{PASSWORD}\n")
+        chain.write_bytes(new.private_key.reveal() + new.chain)
+        process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + 10
+        for _ in range(6):  # both workers
+            while login(capsys, f"rdp://{address}", *pin)[0] != 0:
+                assert time.monotonic() < end
 
 
 def test_a_worker_that_dies_is_replaced(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import resource
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from credssp.drivers.winrm_asgi import WinRMApplication, WinRMLimits, WinRMReque
 from credssp.errors import LocalProtocolError  # noqa: E402
 from credssp.testing.soap import read_identity  # noqa: E402
 from credssp.tls.settings import ClientTLS  # noqa: E402
+from credssp.watched_file import reload_all  # noqa: E402
 from credssp.winrm import ClientLogin, format_token  # noqa: E402
 from tests.winrm import servers  # noqa: E402
 from tests.winrm.memory import login  # noqa: E402
@@ -295,6 +297,21 @@ def test_bodies_for_nobody_are_not_kept(port: int, app: WinRMApplication) -> Non
         for _ in range(3):
             assert connection.post(b"x" * 90_000, content_type=servers.SOAP_TYPE).status == 401
         assert connection.post(b"x" * 90_000, authorization=format_token(b"GET / HTTP/1.1")).status == 401
+
+
+def test_the_certificate_of_https_is_read_again(tmp_path: Path) -> None:
+    app = servers.application()
+    path = servers.outer_certificate(tmp_path)
+    with serving.serving(app, certfile=path) as port:
+        before = ssl.get_server_certificate(("127.0.0.1", port))
+        servers.outer_certificate(tmp_path)
+        reload_all()
+        end = time.monotonic() + 10
+        while ssl.get_server_certificate(("127.0.0.1", port)) == before:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        with logged_on(port, https=True):
+            pass
 
 
 def test_an_address_in_use_is_named() -> None:
