@@ -17,50 +17,26 @@ packages are in `credssp.sspi.packages`, and docs/explanation/security-packages.
 
 from __future__ import annotations
 
-from credssp.sspi import api, attributes, auth_data, buffers, constants, structures
 from credssp.sspi.api import *  # noqa: F403
 from credssp.sspi.attributes import *  # noqa: F403
 from credssp.sspi.auth_data import *  # noqa: F403
 from credssp.sspi.buffers import *  # noqa: F403
 from credssp.sspi.constants import *  # noqa: F403
-from credssp.sspi.dispatcher import LocalSecurityAuthority
-from credssp.sspi.errors import SSPIError
-from credssp.sspi.handles import CredHandle, CtxtHandle, SecHandle
-from credssp.sspi.records import AcquireResult, ContextResult, DecryptResult
-from credssp.sspi.registry import ENTRY_POINT_GROUP, PackageProblem
+from credssp.sspi.dispatcher import LocalSecurityAuthority as LocalSecurityAuthority
+from credssp.sspi.errors import SSPIError as SSPIError
+from credssp.sspi.handles import CredHandle as CredHandle
+from credssp.sspi.handles import CtxtHandle as CtxtHandle
+from credssp.sspi.handles import SecHandle as SecHandle
+from credssp.sspi.records import AcquireResult as AcquireResult
+from credssp.sspi.records import ContextResult as ContextResult
+from credssp.sspi.records import DecryptResult as DecryptResult
+from credssp.sspi.registry import ENTRY_POINT_GROUP as ENTRY_POINT_GROUP
+from credssp.sspi.registry import PackageProblem as PackageProblem
 from credssp.sspi.structures import *  # noqa: F403
-from credssp.sspi.support import Machine
-from credssp.sspi.tables import (
-    INTERFACE_VERSION,
-    LegResult,
-    SecpkgFunctionTable,
-    SecPkgInfo,
-    SecpkgUserFunctionTable,
-)
-from credssp.status import SecurityStatus
-
-__all__ = [
-    "ENTRY_POINT_GROUP",
-    "INTERFACE_VERSION",
-    "AcquireResult",
-    "ContextResult",
-    "CredHandle",
-    "CtxtHandle",
-    "DecryptResult",
-    "LegResult",
-    "LocalSecurityAuthority",
-    "Machine",
-    "PackageProblem",
-    "SSPIError",
-    "SecHandle",
-    "SecPkgInfo",
-    "SecpkgFunctionTable",
-    "SecpkgUserFunctionTable",
-    "SecurityStatus",
-]
-__all__ += api.__all__
-__all__ += attributes.__all__
-__all__ += auth_data.__all__
-__all__ += buffers.__all__
-__all__ += constants.__all__
-__all__ += structures.__all__
+from credssp.sspi.support import Machine as Machine
+from credssp.sspi.tables import INTERFACE_VERSION as INTERFACE_VERSION
+from credssp.sspi.tables import LegResult as LegResult
+from credssp.sspi.tables import SecpkgFunctionTable as SecpkgFunctionTable
+from credssp.sspi.tables import SecPkgInfo as SecPkgInfo
+from credssp.sspi.tables import SecpkgUserFunctionTable as SecpkgUserFunctionTable
+from credssp.status import SecurityStatus as SecurityStatus
