@@ -13,10 +13,11 @@ from typing import ParamSpec, TypeVar
 
 from credssp.errors import LocalProtocolError
 from credssp.identity import Identity
+from credssp.mechanism import SpnegoMechanism
 from credssp.mechanism_name import MechanismName, WireForm
 from credssp.server_authentication import ServerAuthentication
 
-__all__ = ["SecurityContext"]
+__all__ = ["OuterContext", "SecurityContext"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -151,3 +152,29 @@ class SecurityContext(ABC):
 
     def _verify(self, data: bytes, signature: bytes) -> None:  # noqa: ARG002
         raise LocalProtocolError("this mechanism does not sign")
+
+
+class OuterContext(SecurityContext):
+    """A context that chooses another one, which then protects the messages: SPNEGO, and what reads the first token."""
+
+    @abstractmethod
+    def _chosen(self) -> SpnegoMechanism | SecurityContext:
+        """Return the context inside. Raises LocalProtocolError before it is chosen."""
+
+    @property
+    def session_key(self) -> bytes:
+        """The session key of the mechanism."""
+        self._check_can_wrap()
+        return self._chosen().session_key
+
+    def _sign(self, data: bytes) -> bytes:
+        return self._chosen().sign(data)
+
+    def _verify(self, data: bytes, signature: bytes) -> None:
+        self._chosen().verify(data, signature)
+
+    def _wrap(self, data: bytes) -> bytes:
+        return self._chosen().wrap(data)
+
+    def _unwrap(self, data: bytes) -> bytes:
+        return self._chosen().unwrap(data)

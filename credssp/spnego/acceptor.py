@@ -21,7 +21,7 @@ from typing import Final
 
 from credssp.errors import AuthenticationError, LimitExceededError, LocalProtocolError, RemoteProtocolError
 from credssp.mechanism import MAX_LEGS, SpnegoMechanism
-from credssp.security_context import SecurityContext
+from credssp.security_context import OuterContext
 from credssp.spnego.candidate import Candidate
 from credssp.spnego.mech_types import mechanism_of
 from credssp.spnego.tokens import NegState, NegTokenInit, NegTokenResp
@@ -33,7 +33,7 @@ _REPLY: Final = "RFC 4178 4.2.2"
 _MIC: Final = "RFC 4178 5"
 
 
-class SpnegoAcceptor(SecurityContext):
+class SpnegoAcceptor(OuterContext):
     """Negotiates one of several mechanisms with a client.
 
     Args:
@@ -54,12 +54,6 @@ class SpnegoAcceptor(SecurityContext):
         self._first_choice = True
         self._mic_sent = False
         self._mic_received = False
-
-    @property
-    def session_key(self) -> bytes:
-        """The session key of the mechanism."""
-        self._check_can_wrap()
-        return self._chosen().session_key
 
     def _chosen(self) -> SpnegoMechanism:
         if self._mechanism is None:
@@ -161,18 +155,6 @@ class SpnegoAcceptor(SecurityContext):
         self.complete = self.can_wrap = True
         self.identity = mechanism.identity
         self.server_authentication = mechanism.server_authentication
-
-    def _sign(self, data: bytes) -> bytes:
-        return self._chosen().sign(data)
-
-    def _verify(self, data: bytes, signature: bytes) -> None:
-        self._chosen().verify(data, signature)
-
-    def _wrap(self, data: bytes) -> bytes:
-        return self._chosen().wrap(data)
-
-    def _unwrap(self, data: bytes) -> bytes:
-        return self._chosen().unwrap(data)
 
     def __repr__(self) -> str:
         return f"SpnegoAcceptor({self.name or 'not started'}, complete={self.complete}, failed={self._failed})"

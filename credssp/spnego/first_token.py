@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 from credssp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
 from credssp.mechanism import Mechanism, SpnegoMechanism
 from credssp.mechanism_name import MechanismName
-from credssp.security_context import SecurityContext
+from credssp.security_context import OuterContext
 from credssp.spnego.acceptor import SpnegoAcceptor
 from credssp.spnego.candidate import Candidate
 from credssp.spnego.mech_types import OID
@@ -41,7 +41,7 @@ def create_acceptor_of(candidates: Collection[Candidate], *, require_mic: bool =
     return FirstTokenAcceptor(tuple(candidates), require_mic=require_mic, kerberos_missing=None)
 
 
-class FirstTokenAcceptor(SecurityContext):
+class FirstTokenAcceptor(OuterContext):
     """Makes the acceptor that the first token asks for, and passes everything on to it."""
 
     def __init__(self, candidates: tuple[Candidate, ...], *, require_mic: bool, kerberos_missing: str | None) -> None:
@@ -50,12 +50,6 @@ class FirstTokenAcceptor(SecurityContext):
         self._require_mic = require_mic
         self._kerberos_missing = kerberos_missing
         self._acceptor: _Acceptor | None = None
-
-    @property
-    def session_key(self) -> bytes:
-        """The session key of the mechanism."""
-        self._check_can_wrap()
-        return self._chosen().session_key
 
     def _chosen(self) -> _Acceptor:
         if self._acceptor is None:
@@ -111,18 +105,6 @@ class FirstTokenAcceptor(SecurityContext):
         raise AuthenticationError(
             f"the client speaks {name} without SPNEGO: {why}", status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND
         )
-
-    def _sign(self, data: bytes) -> bytes:
-        return self._chosen().sign(data)
-
-    def _verify(self, data: bytes, signature: bytes) -> None:
-        self._chosen().verify(data, signature)
-
-    def _wrap(self, data: bytes) -> bytes:
-        return self._chosen().wrap(data)
-
-    def _unwrap(self, data: bytes) -> bytes:
-        return self._chosen().unwrap(data)
 
     def __repr__(self) -> str:
         return f"Acceptor({self.wire_form or 'not started'}, complete={self.complete}, failed={self._failed})"

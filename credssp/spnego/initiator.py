@@ -30,7 +30,7 @@ from credssp.errors import (
 )
 from credssp.mechanism import MAX_LEGS, SpnegoMechanism
 from credssp.mechanism_name import MechanismName
-from credssp.security_context import SecurityContext
+from credssp.security_context import OuterContext
 from credssp.spnego.candidate import Candidate, SkippedCandidate
 from credssp.spnego.mech_types import mechanism_of
 from credssp.spnego.tokens import NegState, NegTokenInit, NegTokenResp
@@ -42,7 +42,7 @@ _REPLY = "RFC 4178 4.2.2"
 _MIC = "RFC 4178 5"
 
 
-class SpnegoInitiator(SecurityContext):
+class SpnegoInitiator(OuterContext):
     """Negotiates one of several mechanisms with a server.
 
     Args:
@@ -74,12 +74,6 @@ class SpnegoInitiator(SecurityContext):
         self._mic_required = False
         self._mic_sent = False
         self._mic_received = False
-
-    @property
-    def session_key(self) -> bytes:
-        """The session key of the mechanism."""
-        self._check_can_wrap()
-        return self._chosen().session_key
 
     def _chosen(self) -> SpnegoMechanism:
         if self._mechanism is None:
@@ -268,17 +262,8 @@ class SpnegoInitiator(SecurityContext):
             self.finish()
         return super().unwrap(data)
 
-    def _sign(self, data: bytes) -> bytes:
-        return self._chosen().sign(data)
-
-    def _verify(self, data: bytes, signature: bytes) -> None:
-        self._chosen().verify(data, signature)
-
-    def _wrap(self, data: bytes) -> bytes:
-        return self._chosen().wrap(data)
-
     def _unwrap(self, data: bytes) -> bytes:
-        plain = self._chosen().unwrap(data)
+        plain = super()._unwrap(data)
         self.server_authentication = self._chosen().server_authentication
         return plain
 
