@@ -8,6 +8,7 @@ before it is used; where it cannot be read or makes no sense, the last good stat
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -17,7 +18,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-__all__ = ["WatchedFile", "reload_all"]
+__all__ = ["WatchedFile", "reload_all", "restrict_all"]
 
 T = TypeVar("T")
 
@@ -62,6 +63,7 @@ class WatchedFile(Generic[T]):
         self._signature: Signature = ()
         self._contents: tuple[bytes, ...] = ()
         self._settled = False
+        self._restricted: tuple[str, str] | None = None
         self._due = time.monotonic() + interval
         self._value = self._read()
         _all.add(self)
@@ -82,8 +84,24 @@ class WatchedFile(Generic[T]):
             self._refresh()
             return not self.problem
 
+    def restrict(self, why: str) -> str:
+        """Keep what was read for good, if the files cannot be opened any more; returns the first such file, or "".
+
+        Args:
+            why: the reason, which is logged when `reload` is asked for.
+        """
+        lost = next((path for path in self._paths if not os.access(path, os.R_OK)), "")
+        if lost:
+            self._restricted = lost, why
+            self._interval = self._due = math.inf
+        return lost
+
     def _refresh(self) -> None:
         self._due = time.monotonic() + self._interval
+        if self._restricted:
+            self.problem = self._restricted[1]
+            _log.error("%s %s is not read again: %s", self._what, *self._restricted)
+            return
         try:
             if self._settled and self._sign() == self._signature:
                 return
@@ -130,3 +148,8 @@ def reload_all() -> bool:
     """Look at all watched files of this process now; returns whether all are good. For SIGHUP."""
     good = [file.reload() for file in list(_all)]
     return all(good)
+
+
+def restrict_all(why: str) -> list[str]:
+    """Call `WatchedFile.restrict` for all of them; returns the files that cannot be opened any more."""
+    return sorted(lost for file in list(_all) if (lost := file.restrict(why)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from credssp.protocol_version import VERSIONS
 if TYPE_CHECKING:
     from credssp.account import Account, AccountStore
     from credssp.credentials import DelegatedCredentials
+    from credssp.drivers.confinement import User
     from credssp.engine.events import Observer
     from credssp.errors import CredSSPError
     from credssp.ntlm.challenge import NTLMTarget
@@ -26,6 +28,7 @@ __all__ = [
     "add_account_arguments",
     "address",
     "certificate",
+    "confine",
     "credential_facts",
     "emit",
     "keytab",
@@ -70,6 +73,9 @@ def add_account_arguments(parser: argparse.ArgumentParser, *, port: int) -> None
     parser.add_argument("--reveal", action="store_true", help="print the secrets that were delegated")
     parser.add_argument(
         "--transcript", metavar="FILE", help="write all messages there, for `credssp dissect`; keep it to yourself"
+    )
+    parser.add_argument(
+        "--uid", metavar="USER", help="become this user once files and sockets are open, without a way back"
     )
     parser.add_argument("--json", action="store_true", help="print JSON lines on a terminal too")
     names = parser.add_argument_group("names that NTLM tells every client (default: those of this host)")
@@ -159,6 +165,7 @@ def keytab(arguments: argparse.Namespace) -> str | None:
     from credssp.kerberos.pyspnego import kerberos_missing
 
     name: str | None = arguments.keytab
+    owner = _user(arguments)
     if name is None:
         return None
     if missing := kerberos_missing():
@@ -171,7 +178,52 @@ def keytab(arguments: argparse.Namespace) -> str | None:
                 pass
         except OSError as error:
             raise LocalProtocolError(f"--keytab cannot be read: {error.strerror}") from None
+        if owner is not None:
+            from credssp.drivers.confinement import keep_file
+
+            # libkrb5 opens it in every login.
+            return keep_file(path if colon else name, owner)
     return name
+
+
+def _user(arguments: argparse.Namespace) -> User | None:
+    from credssp.drivers.confinement import find_user
+
+    return None if arguments.uid is None else find_user(arguments.uid)
+
+
+def _rehearse() -> None:
+    """Import what a login needs, by making one: the user may not be able to read all of this Python installation."""
+    import asyncio  # noqa: F401
+    import encodings.idna  # noqa: F401
+
+    import credssp
+    import credssp.drivers.rdp
+
+    for password in ("made up", "wrong"):
+        server = credssp.ServerContext(accounts=credssp.MemoryAccounts({("", "rehearsal"): password}))
+        client = credssp.ClientContext(
+            credssp.PasswordCredentials("rehearsal", "made up"), target_name="HTTP/rehearsal", mechanism="ntlm"
+        )
+        with contextlib.suppress(credssp.CredSSPError):  # a refusal needs modules of its own
+            token = client.step().token
+            while not server.complete:
+                token = client.step(server.step(token).token).token
+
+
+def confine(arguments: argparse.Namespace) -> None:
+    """Become the user of --uid, now that everything is open, and say what that excludes. Raises LocalProtocolError."""
+    owner = _user(arguments)
+    if owner is None:
+        return
+    from credssp.drivers import confinement
+
+    _rehearse()
+    for path in confinement.confine(owner):
+        print(
+            f"credssp serve: {path} is read once: user {owner.name} may not read it again when it changes",
+            file=sys.stderr,
+        )
 
 
 def observer(arguments: argparse.Namespace) -> Observer | None:

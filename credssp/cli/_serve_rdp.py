@@ -56,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     sockets = bind(host, port, arguments.workers)
     common.reload_on_sighup()
+    common.confine(arguments)
     host, port = sockets[0].getsockname()[:2]
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     common.emit("listening", {"address": shown, "protocol": "rdp", "workers": arguments.workers}, as_json=as_json)

@@ -67,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"credssp serve: {error.message}", file=sys.stderr)
         return 2
     common.reload_on_sighup()
+    common.confine(arguments)
     with listener:
         host, port = listener.getsockname()[:2]
         scheme = "http" if arguments.tls_cert is None else "https"

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -437,6 +438,28 @@ def test_accounts_and_certificate_are_read_again_at_sighup(capsys: pytest.Captur
         for _ in range(6):  # both workers
             while login(capsys, f"rdp://{address}", *pin)[0] != 0:
                 assert time.monotonic() < end
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_serve_gives_up_its_privileges_when_everything_is_open(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    users, chain = tmp_path / "users", tmp_path / "server.pem"
+    users.write_text(f"LAB:alice:{PASSWORD}\n")
+    made = generate_certificate("p256")
+    chain.write_bytes(made.private_key.reveal() + made.chain)
+    for path in (users, chain):
+        path.chmod(0o600)
+    options = ["--users-file", str(users), "--cert", str(chain), "--uid", "nobody", "--workers", "2"]
+    with serving(*options) as (process, address, _):
+        workers = _wait_for_workers(process.pid, [])
+        for pid in (process.pid, *workers):
+            status = Path(f"/proc/{pid}/status").read_text()
+            assert re.search(r"^Uid:\t(\d+)\t\1\t\1\t\1$", status, re.MULTILINE)
+            assert not re.search(r"^Uid:\t0", status, re.MULTILINE)
+            assert "NoNewPrivs:\t1" in status
+        assert main(["login", f"rdp://{address}", "-u", "LAB\\alice", "--mechanism", "ntlm"]) == 0
+    assert capfd.readouterr().err.count("is read once: user nobody may not read it again") == 2
 
 
 def test_a_worker_that_dies_is_replaced(capsys: pytest.CaptureFixture[str]) -> None:
