@@ -14,7 +14,6 @@ from credssp.accounts import MemoryAccounts
 from credssp.conformance import mutate
 from credssp.conformance.links import MemoryPeer
 from credssp.conformance.memory import TARGET_NAME, TEST_ACCOUNT, MemoryClientTarget, MemoryServerTarget
-from credssp.conformance.peers import ContextPeer
 from credssp.conformance.scripted_client import ScriptedClient
 from credssp.conformance.scripted_server import ScriptedServer, certificate_of
 from credssp.conformance.setup import Setup
@@ -26,6 +25,7 @@ from credssp.tls.settings import ServerTLS
 from credssp.wire.der import write_explicit, write_octet_string, write_sequence
 from credssp.wire.ts_request import TSRequest
 from tests.conformance import scripted
+from tests.conformance.peers import ContextPeer
 
 ACCOUNTS = MemoryAccounts({(TEST_ACCOUNT.domain, TEST_ACCOUNT.username): TEST_ACCOUNT.password})
 CREDENTIALS = TEST_ACCOUNT.credentials

@@ -7,7 +7,7 @@ import pytest
 from credssp.conformance import Account, Setup, Skipped, Verdict, check_client, check_server
 from credssp.conformance.links import MemoryPeer
 from credssp.conformance.memory import TEST_ACCOUNT
-from credssp.conformance.peers import own_client, own_server
+from tests.conformance.peers import own_client, own_server
 
 RULES = ["CSSP-VER-03", "CSSP-PKA56-04", "CSSP-PKA56-05", "CSSP-PKA24-08"]
 

@@ -11,10 +11,8 @@ import pytest
 from credssp.accounts import MemoryAccounts
 from credssp.conformance import mutate
 from credssp.conformance.http import HttpRequest
-from credssp.conformance.http_peers import MemoryWinRMClientTarget
 from credssp.conformance.links import Link
 from credssp.conformance.memory import TEST_ACCOUNT
-from credssp.conformance.peers import own_rdp_server, own_server
 from credssp.conformance.rule import Role, Verdict
 from credssp.conformance.run import ServerRun
 from credssp.conformance.runner import check_client, check_exchanges, check_server
@@ -30,7 +28,9 @@ from credssp.spnego import OID, Candidate, NegTokenInit, NegTokenResp
 from credssp.wire.ts_request import TSRequest
 from tests.conformance import mutants as m
 from tests.conformance import scripted
+from tests.conformance.http_peers import MemoryWinRMClientTarget
 from tests.conformance.ntlm_service import ntlm
+from tests.conformance.peers import own_rdp_server, own_server
 from tests.conformance.test_mutants import caught, full
 from tests.conformance.test_own_peers import winrm_loopback
 

@@ -9,7 +9,6 @@ import pytest
 
 from credssp.accounts import MemoryAccounts
 from credssp.conformance.ntlm import NTLMClient
-from credssp.conformance.peers import own_rdp_client
 from credssp.conformance.rule import Verdict
 from credssp.conformance.runner import check_client, check_server
 from credssp.conformance.scripted_client import ScriptedClient
@@ -20,6 +19,7 @@ from tests.conformance import mutants as m
 from tests.conformance import scripted
 from tests.conformance.mutants import CLIENTS, SERVERS, Make
 from tests.conformance.ntlm_service import ntlm
+from tests.conformance.peers import own_rdp_client
 
 BAD = {Verdict.FAIL, Verdict.HANG, Verdict.CRASH}
 

@@ -15,10 +15,8 @@ import pytest
 import credssp
 from credssp.conformance.catalogue import CATALOGUE
 from credssp.conformance.http import HttpServerTarget
-from credssp.conformance.http_peers import own_winrm_client
 from credssp.conformance.links import Link, SocketLink
 from credssp.conformance.memory import TEST_ACCOUNT
-from credssp.conformance.peers import own_client, own_rdp_client, own_rdp_server, own_server
 from credssp.conformance.rdp import RdpServerTarget
 from credssp.conformance.result import Report
 from credssp.conformance.rule import Level, Verdict
@@ -28,6 +26,8 @@ from credssp.conformance.x224 import answer_request, take_frame
 from credssp.drivers.handshake import Timeouts
 from credssp.drivers.rdp_service import ServerLimits
 from credssp.rdp import connect, serve
+from tests.conformance.http_peers import own_winrm_client
+from tests.conformance.peers import own_client, own_rdp_client, own_rdp_server, own_server
 
 ACCOUNTS = credssp.MemoryAccounts({(TEST_ACCOUNT.domain, TEST_ACCOUNT.username): TEST_ACCOUNT.password})
 

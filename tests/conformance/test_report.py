@@ -18,7 +18,6 @@ from credssp import binding
 from credssp.cli import main
 from credssp.conformance import CATALOGUE, all_vectors, check_exchanges, check_server, exchanges_in, load_expected
 from credssp.conformance.expected import out_of_date
-from credssp.conformance.peers import own_server
 from credssp.conformance.report import SHOWN, as_html, as_json, as_junit, as_text, summary_table
 from credssp.conformance.result import Report, Result
 from credssp.conformance.rule import Evidence, Outcome, Role, Verdict
@@ -27,6 +26,7 @@ from credssp.errors import DecodeError, LimitExceededError, LocalProtocolError
 from credssp.wire.ts_credentials import TSCredentials
 from credssp.wire.ts_request import TSRequest
 from tests.conformance import mutants
+from tests.conformance.peers import own_server
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 

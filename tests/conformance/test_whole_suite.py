@@ -15,10 +15,8 @@ from credssp.conformance.catalogue._protector import Protector
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.connection import Connection, Waiting
 from credssp.conformance.http import HttpAnswer, HttpConnection, HttpRequest, HttpServerLink
-from credssp.conformance.http_peers import MemoryWinRMClientTarget, own_winrm_client
 from credssp.conformance.links import Link
 from credssp.conformance.memory import TEST_ACCOUNT, MemoryServerTarget
-from credssp.conformance.peers import EndpointPeer, own_rdp_client, own_rdp_server
 from credssp.conformance.result import Report
 from credssp.conformance.rule import Role, Skipped, Verdict
 from credssp.conformance.run import ServerRun
@@ -36,7 +34,9 @@ from credssp.winrm.header import format_token
 from credssp.wire.ts_request import TSRequest
 from tests.conformance import mutants as m
 from tests.conformance import scripted
+from tests.conformance.http_peers import MemoryWinRMClientTarget, own_winrm_client
 from tests.conformance.mutants import CLIENTS, SERVERS
+from tests.conformance.peers import EndpointPeer, own_rdp_client, own_rdp_server
 from tests.conformance.test_mutants import ids
 from tests.conformance.test_own_peers import winrm_loopback
 

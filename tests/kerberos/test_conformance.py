@@ -13,7 +13,6 @@ from credssp.cli import main
 from credssp.conformance import Account, check_client, check_server
 from credssp.conformance.catalogue import CATALOGUE
 from credssp.conformance.kerberos import TicketSource, read_service_keys
-from credssp.conformance.peers import own_kerberos_client, own_kerberos_server
 from credssp.conformance.result import Report
 from credssp.conformance.rule import Role, Verdict
 from credssp.conformance.runner import SUITE_FAILED
@@ -23,6 +22,7 @@ from credssp.kerberos.values import EncryptionKey
 from credssp.secret import Secret
 from tests.cli.test_winrm import served as winrm
 from tests.conformance.mutants import mute
+from tests.conformance.peers import own_kerberos_client, own_kerberos_server
 from tests.conformance.test_own_peers import LENIENT
 from tests.kdc import REALM
 from tests.kerberos import mutants as m

@@ -32,7 +32,7 @@ class _Session:
         self._exchange: Exchange = session.send(body, "application/soap+xml;charset=UTF-8")
         self._next: Outgoing | None = next(self._exchange)
 
-    def next(self, timeout: float) -> HttpRequest | None:  # noqa: ARG002  # nothing waits
+    def next(self, timeout: float) -> HttpRequest | None:  # nothing waits
         """Return what the session wants sent."""
         outgoing, self._next = self._next, None
         if outgoing is None:
@@ -87,7 +87,7 @@ class MemoryWinRMClientTarget:
         session = ClientSession(settings, "srv.lab.test", encrypt=self.encrypt)
         return HttpServerLink(_Session(session, b"<soap/>" + b" " * (40_000 if setup.large_message else 0)))
 
-    def request(self, link: Link) -> bytes:  # noqa: ARG002  # nothing stands in front
+    def request(self, link: Link) -> bytes:  # nothing stands in front
         """Return nothing."""
         return b""
 
