@@ -334,6 +334,10 @@ class ClientConfig(CommonConfig):
             choose the host that the credentials go to (RFC 4120 1.3).
         short_name_domain: domain that completes a host without a dot, for Kerberos, TLS and policy alike; None for
             qualify_shortname of krb5.conf where Kerberos may be used, empty for none. (Contexts and what uses them.)
+        allow_ntlm_downgrade: follow a server that selects NTLM although a Kerberos ticket for it was obtained. A man in
+            the middle can do that, and with any machine account of the domain have NTLM's session key from a domain
+            controller, and so the delegated password. False ends the login (SEC_E_DOWNGRADE_DETECTED) without a proof.
+        allow_empty_password: an empty password is meant, to log on with or to delegate.
         wire_form: ``kerberos``, with `mechanism` ``kerberos``, sends its tokens without SPNEGO, as rdesktop does.
         carrier: ``stream``, or ``tokens`` where every token travels alone and is answered, as over HTTP: then the last
             flight of the TLS 1.3 handshake is a token of its own, as servers that take whole tokens expect it.
@@ -372,6 +376,8 @@ class ClientConfig(CommonConfig):
     mechanism: MechanismChoice = "auto"
     dns_canonicalize: bool = False
     short_name_domain: str | None = None
+    allow_ntlm_downgrade: bool = False
+    allow_empty_password: bool = False
     wire_form: KerberosForm = "spnego"
     carrier: Carrier = "stream"
     delegate: bool = True
@@ -401,6 +407,14 @@ class ClientConfig(CommonConfig):
             raise _wrong("credentials", "PasswordCredentials(user, password) or another kind that logs on", credentials)
         if isinstance(credentials, PasswordCredentials) and not credentials.username:
             raise LocalProtocolError("credentials: the user name is empty", status=SecurityStatus.SEC_E_NO_CREDENTIALS)
+        for given in (credentials, delegated):
+            if self.allow_empty_password or not isinstance(given, PasswordCredentials):
+                continue
+            if given.username and not given.password:
+                raise LocalProtocolError(
+                    "the password is empty: set allow_empty_password if that is meant",
+                    status=SecurityStatus.SEC_E_NO_CREDENTIALS,
+                )
         if delegated is not None and not hasattr(delegated, "to_wire"):
             raise _wrong(
                 "delegated_credentials", "PasswordCredentials or another kind that can be delegated", delegated
@@ -464,6 +478,8 @@ class ServerConfig(CommonConfig):
             names, and every one of the keytab without it.
         accept_forwarded: keep the Kerberos tickets that a client forwards, as `Identity.forwarded`.
         accept_anonymous: let clients with an anonymous Kerberos ticket log on.
+        allow_empty_password: let accounts with an empty password log on with NTLM. Otherwise they are refused, with
+            STATUS_ACCOUNT_RESTRICTION once the client has proved it, as Windows does over the network.
         require_mic: refuse NTLM clients that send no MIC, and NTLM in SPNEGO without mechListMIC; False for old ones.
         tell_lockout: tell a client that knows the password of a locked account that it is locked: for tests of
             clients. By default the password of a locked account is not judged, and the answer is that of a wrong one.
@@ -508,6 +524,7 @@ class ServerConfig(CommonConfig):
     service_principal: str | None = None
     accept_forwarded: bool = False
     accept_anonymous: bool = False
+    allow_empty_password: bool = False
     require_mic: bool = True
     tell_lockout: bool = False
     max_clock_skew: float | None = None
@@ -589,6 +606,8 @@ class ClientOptions(_Options, total=False):
     mechanism: MechanismChoice
     dns_canonicalize: bool
     short_name_domain: str | None
+    allow_ntlm_downgrade: bool
+    allow_empty_password: bool
     wire_form: KerberosForm
     delegate: bool
     delegated_credentials: DelegatedCredentials | None
@@ -643,6 +662,7 @@ class ServerOptions(_Options, total=False):
     service_principal: str | None
     accept_forwarded: bool
     accept_anonymous: bool
+    allow_empty_password: bool
     require_mic: bool
     tell_lockout: bool
     max_clock_skew: float | None

@@ -208,7 +208,12 @@ class AuthenticationError(CredSSPError):
     """The inner authentication (SPNEGO, NTLM, Kerberos) failed.
 
     A server raises the same text and the same NTSTATUS for an unknown user and for a wrong password.
+
+    Attributes:
+        judged: whether a KDC has judged the password: another attempt, by NTLM too, counts against the account.
     """
+
+    judged = False
 
     default_status = SecurityStatus.SEC_E_LOGON_DENIED
     default_ntstatus = NTStatus.STATUS_LOGON_FAILURE

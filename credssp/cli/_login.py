@@ -98,6 +98,10 @@ def context_facts(context: ClientContext) -> dict[str, Any]:
         if context.peer_version is None
         else {"version": context.version, "peer_version": context.peer_version},
         "mechanism": context.mechanism or None,
+        "skipped": [
+            {"mechanism": skip.name, "status": skip.error.status.name, "text": skip.error.message}
+            for skip in context.skipped
+        ],
         "server_authenticated": context.server_authentication.is_strong,
         "server_authentication": [flag.name.lower() for flag in context.server_authentication if flag.name is not None],
     }

@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     who.add_argument("-u", "--user", metavar="USER", help="NAME, DOMAIN\\NAME or NAME@REALM")
     who.add_argument("-d", "--domain", metavar="DOMAIN", default="", help="domain of the user")
     who.add_argument("--password-file", metavar="F", help="file whose first line is the password; - for standard input")
+    who.add_argument("--empty-password", action="store_true", help="the password is empty, and that is meant")
     who.add_argument("--hash", metavar="NT", help="NT hash in place of a password (others see it in the process list)")
     who.add_argument("--hash-file", metavar="F", help="file whose first line is the NT hash; - for standard input")
     who.add_argument("--ccache", metavar="CACHE", help="Kerberos tickets: TYPE:residual, or a file")
@@ -40,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help=f"delegate a smart card; its PIN comes from ask, file:F, env:NAME ({PIN_VARIABLE}, say)",
     )
+    what.add_argument(
+        "--key-spec",
+        type=int,
+        choices=(0, 1, 2),
+        help="kind of the key: 1 key exchange, 2 signature, 0 for a key storage provider (default: by --csp, 0 or 1)",
+    )
     what.add_argument("--reader", metavar="NAME", help="the smart card's reader")
     what.add_argument("--container", metavar="NAME", help="the key container on it")
     what.add_argument("--card", metavar="NAME", help="the name of the card")
@@ -56,6 +63,7 @@ def logon(arguments: argparse.Namespace) -> LogonCredentials | None:
     from credssp.cli import _secrets
     from credssp.credentials import CCacheCredentials, KeytabCredentials, NTHashCredentials, PasswordCredentials
     from credssp.errors import LocalProtocolError
+    from credssp.secret import Secret
 
     user, domain = arguments.user, arguments.domain
     ways = [arguments.hash, arguments.hash_file, arguments.ccache, arguments.keytab, arguments.password_file]
@@ -71,7 +79,9 @@ def logon(arguments: argparse.Namespace) -> LogonCredentials | None:
         nt_hash = arguments.hash if arguments.hash is not None else _secrets.first_line(arguments.hash_file).reveal()
         return NTHashCredentials(user, nt_hash, domain=domain)
     if user is not None:
-        password = _secrets.password(arguments.password_file, prompt=f"Password of {user}: ")
+        password = Secret("")
+        if not arguments.empty_password:
+            password = _secrets.password(arguments.password_file, prompt=f"Password of {user}: ")
         return PasswordCredentials(user, password, domain=domain)
     if arguments.mechanism in ("kerberos", "negotiate") or arguments.remote_guard:
         return None
@@ -128,14 +138,21 @@ def delegated(arguments: argparse.Namespace, target: TargetURL) -> DelegatedCred
 def _smart_card(arguments: argparse.Namespace) -> DelegatedCredentials:
     from credssp.credentials import SmartCardCredentials
 
+    user, domain = arguments.user, arguments.domain
+    if user is not None and not domain and "\\" in user:
+        domain, _, user = user.partition("\\")
+    key_spec = arguments.key_spec
+    if key_spec is None:
+        key_spec = 0 if "key storage provider" in arguments.csp.lower() else 1
     return SmartCardCredentials(
         pin=_pin(arguments.smartcard_pin),
+        key_spec=key_spec,
         card_name=arguments.card,
         reader_name=arguments.reader,
         container_name=arguments.container,
         csp_name=arguments.csp,
-        user_hint=arguments.user,
-        domain_hint=arguments.domain or None,
+        user_hint=user,
+        domain_hint=domain or None,
     )
 
 

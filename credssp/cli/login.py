@@ -37,6 +37,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="how to authenticate (default: auto, as Windows chooses)",
     )
     how.add_argument(
+        "--allow-ntlm-downgrade",
+        action="store_true",
+        help="follow a server that selects NTLM although there is a Kerberos ticket for it (as attackers do)",
+    )
+    how.add_argument(
         "--min-version", type=int, choices=VERSIONS, metavar="N", help="lowest CredSSP version to accept, 2 to 6"
     )
     check = how.add_mutually_exclusive_group()
@@ -86,6 +91,8 @@ def _request(arguments: argparse.Namespace, target: TargetURL, observer: Observe
         credentials=credentials,
         delegated_credentials=delegated,
         mechanism="kerberos" if arguments.remote_guard else arguments.mechanism,
+        allow_ntlm_downgrade=arguments.allow_ntlm_downgrade,
+        allow_empty_password=arguments.empty_password,
         delegate=not arguments.no_delegate,
         restricted_admin=arguments.restricted_admin,
         min_version=arguments.min_version,
@@ -127,6 +134,8 @@ def _print(target: TargetURL, request: ClientConfig, outcome: LoginOutcome, code
         shown["CredSSP"] = f"version {version['version']} (the server says {version['peer_version']})"
     if facts["mechanism"]:
         shown["mechanism"] = facts["mechanism"]
+    for skip in facts["skipped"]:
+        shown["not used"] = f"{skip['mechanism']}: {skip['text']}"
     if outcome.error is None:
         proved = ", ".join(facts["server_authentication"]) or "nothing"
         shown["server proved by"] = proved if facts["server_authenticated"] else f"{proved} (not which server it is)"

@@ -59,6 +59,7 @@ def create_acceptor(
             channel_bindings=settings.channel_bindings,
             require_mic=settings.require_mic,
             tell_lockout=settings.tell_lockout,
+            allow_empty_password=settings.allow_empty_password,
             max_clock_skew=settings.max_clock_skew,
             clock=settings.clock,
             random=settings.random,

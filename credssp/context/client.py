@@ -12,11 +12,20 @@ from credssp.context.initiator import create_initiator
 from credssp.credentials import LogonCredentials
 from credssp.engine.client import ClientEngine
 from credssp.engine.events import Authenticated, Event
-from credssp.errors import LocalProtocolError
+from credssp.errors import (
+    AuthenticationError,
+    CredSSPError,
+    LocalProtocolError,
+    PeerClosedError,
+    PeerRefusedError,
+    PolicyError,
+    TLSAlertError,
+)
 from credssp.kerberos import krb5_conf
 from credssp.kerberos.contexts import kerberos_obstacle
 from credssp.policy.configured import delegation_policy, lowest_version
 from credssp.server_authentication import ServerAuthentication
+from credssp.spnego import SkippedCandidate, SpnegoInitiator
 from credssp.target import Target
 from credssp.tls.certificate import ServerCertificate
 from credssp.tls.certificate_request import CertificateRequest
@@ -25,6 +34,9 @@ from credssp.tls.settings import CertificateCheck, ClientTLS, client_context
 from credssp.tls.trust import CertificateTrust, judge, roots_of
 
 __all__ = ["Carrier", "ClientContext"]
+
+_REFUSALS: Final = (AuthenticationError, PeerClosedError, PeerRefusedError, PolicyError, TLSAlertError)
+"""Errors whose cause may be that Kerberos was not used."""
 
 # Made once: nothing of it depends on the login.
 _TLS: Final = ClientTLS()
@@ -38,6 +50,9 @@ class ClientContext(Context):
         target_name: the SPN of the server, such as ``TERMSRV/host``; empty if none was given.
         certificate_check: what became of the server's certificate.
         server_authentication: what proved the server's identity; final when complete.
+        skipped: mechanisms that were not used although the configuration allows them, and why
+            (`credssp.spnego.SkippedCandidate`). What a KDC says of a user or service that it does not know, nobody has
+            authenticated; texts of refusals repeat it.
     """
 
     def __init__(
@@ -77,6 +92,7 @@ class ClientContext(Context):
         self._flights_alone = config.carrier == "tokens"
         self.certificate_check = CertificateCheck.NOT_CHECKED
         self.server_authentication = ServerAuthentication.NONE
+        self.skipped: tuple[SkippedCandidate, ...] = ()
 
     def _start(self) -> ClientEngine:
         certificate = self._channel.server_certificate
@@ -87,16 +103,30 @@ class ClientContext(Context):
             and self.certificate_trust.trusted
         ):
             self.certificate_check = CertificateCheck.TRUSTED
-        engine = ClientEngine(
-            create_initiator(config=self.config),
-            public_key=subject_public_key(certificate),
-            transport_authentication=ServerAuthentication.NONE
+        by_tls = (
+            ServerAuthentication.NONE
             if self.certificate_check is CertificateCheck.NOT_CHECKED
-            else ServerAuthentication.CERTIFICATE,
+            else ServerAuthentication.CERTIFICATE
+        )
+        initiator = create_initiator(config=self.config, transport_authentication=by_tls)
+        engine = ClientEngine(
+            initiator,
+            public_key=subject_public_key(certificate),
+            transport_authentication=by_tls,
             config=self.config,
         )
-        self._handle(engine.initiate())
+        try:
+            self._handle(engine.initiate())
+        finally:
+            if isinstance(initiator, SpnegoInitiator):
+                self.skipped = initiator.skipped
         return engine
+
+    def _fail(self, error: CredSSPError) -> None:
+        why = [skip.error.message for skip in self.skipped if skip.name == "kerberos" and skip.error is not error]
+        if why and isinstance(error, _REFUSALS):
+            error.message += f" (Kerberos was not used: {why[0]})"
+        super()._fail(error)
 
     def _note(self, event: Event) -> None:
         if isinstance(event, Authenticated):

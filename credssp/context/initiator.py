@@ -27,6 +27,8 @@ from credssp.kerberos.contexts import KerberosInitiator, kerberos_obstacle, real
 from credssp.mechanism import Mechanism
 from credssp.mechanism_name import MechanismName
 from credssp.ntlm.initiator import NTLMInitiator
+from credssp.policy.configured import decide
+from credssp.server_authentication import ServerAuthentication
 from credssp.spnego import OID, Candidate, SkippedCandidate, SpnegoInitiator
 from credssp.status import SecurityStatus
 from credssp.target import Target
@@ -43,6 +45,7 @@ def create_initiator(
     credentials: LogonCredentials | None = None,
     *,
     config: ClientConfig | None = None,
+    transport_authentication: ServerAuthentication | None = None,
     **options: Unpack[ClientOptions],
 ) -> Mechanism:
     """Make the inner authentication of a client.
@@ -52,9 +55,12 @@ def create_initiator(
             cache. With tickets or a keytab there is no NTLM.
         config: the options: target_name, mechanism (the table above), wire_form, channel_bindings; None for the
             defaults.
+        transport_authentication: what TLS proved about the server, or None where that is not known yet. NTLM is not
+            offered where the policy would refuse what it proves in addition.
         options: fields of `credssp.ClientConfig`, in place of those of `config`.
 
     Raises:
+        PolicyError: NTLM is all there is, and would be refused in the end.
         LocalProtocolError: arguments that make no sense.
     """
     config = client_config("create_initiator", ClientOptions, config, options, credentials)
@@ -86,13 +92,28 @@ def create_initiator(
         workstation=config.workstation,
         random=config.random,
     )
+    refusal = None
+    if transport_authentication is not None:
+        decision = decide(config, transport_authentication | ServerAuthentication.NTLM)
+        refusal = None if decision else decision.error(config.policy_name)
     if mechanism == "ntlm":
+        if refusal is not None:
+            raise refusal
         return make_ntlm()
-    candidates = [Candidate("ntlm", OID.NTLM, make_ntlm)]
+    skipped: list[SkippedCandidate] = []
+    candidates: list[Candidate] = []
+    if refusal is None:
+        candidates.append(Candidate("ntlm", OID.NTLM, make_ntlm))
+    else:
+        skipped.append(SkippedCandidate("ntlm", refusal))
     obstacle = kerberos_obstacle(credentials, target) or realm_obstacle(credentials)
     if obstacle is None:
         candidates.insert(0, kerberos)
-    skipped = [] if obstacle is None else [SkippedCandidate("kerberos", obstacle)]
-    if mechanism == "negotiate":
-        return SpnegoInitiator(candidates, skipped=skipped)
-    return SpnegoInitiator(candidates, skipped=skipped, bare=_BARE)
+    else:
+        skipped.append(SkippedCandidate("kerberos", obstacle))
+    return SpnegoInitiator(
+        candidates,
+        skipped=skipped,
+        bare=() if mechanism == "negotiate" else _BARE,
+        follow=config.allow_ntlm_downgrade,
+    )

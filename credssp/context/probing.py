@@ -85,7 +85,7 @@ class ProbeReport:
 
 def first_requests() -> dict[str, bytes]:
     """Return, by mechanism, a TSRequest with a first token that proves and discloses nothing."""
-    nobody = PasswordCredentials("probe", "")  # goes into AUTHENTICATE only, which is never made
+    nobody = PasswordCredentials("probe", "none")  # goes into AUTHENTICATE only, which is never made
     negotiate = create_initiator(nobody, target_name="TERMSRV/probe", mechanism="ntlm").step(None)
     tokens = {
         "ntlm": negotiate or b"",

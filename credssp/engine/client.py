@@ -6,7 +6,7 @@ from typing import ClassVar, NoReturn, Unpack
 
 from credssp import binding
 from credssp.config import ClientConfig, ClientOptions, client_config
-from credssp.credentials import LogonCredentials, PasswordCredentials, RemoteGuardCredentials
+from credssp.credentials import LogonCredentials
 from credssp.engine.base import Engine
 from credssp.engine.events import Authenticated, CredentialsDelegated, Event
 from credssp.engine.state import Role, State, Step
@@ -18,8 +18,8 @@ from credssp.errors import (
     RemoteProtocolError,
 )
 from credssp.mechanism import Mechanism
-from credssp.policy import DelegationMode, require_server_authentication
-from credssp.policy.configured import delegation_policy
+from credssp.policy import DelegationMode
+from credssp.policy.configured import decide, delegation_mode, delegation_policy
 from credssp.protocol_version import has_hashed_binding
 from credssp.server_authentication import ServerAuthentication
 from credssp.wire.ts_request import TSRequest
@@ -66,6 +66,7 @@ class ClientEngine(Engine):
         super().__init__(mechanism, config, public_key)
         self._credentials = config.delegation
         self._policy = delegation_policy(config)
+        self._mode = delegation_mode(config)
         self._transport_authentication = transport_authentication
         self._nonce = b""
         self._last_token: bytes | None = None
@@ -119,6 +120,9 @@ class ClientEngine(Engine):
         """Step 2 and 3: continue the mechanism; bind as soon as it can protect messages."""
         if not self._public_key:
             raise LocalProtocolError("the server's public key is not known, so nothing can be bound to it")
+        if self.mechanism.name == "ntlm":
+            # No proof that can be guessed at offline leaves for a login that would be refused in the end.
+            self._decide(self._transport_authentication | ServerAuthentication.NTLM)
         answer = self.mechanism.step(token)
         if not self.mechanism.can_wrap:
             if not answer:
@@ -162,7 +166,7 @@ class ClientEngine(Engine):
         events.append(
             Authenticated(self._effective, self.mechanism.name, server_authentication=self.server_authentication)
         )
-        self._decide()
+        self._decide(self.server_authentication)
         self._advance(Step.DELEGATION_ALLOWED)
         auth_info = self.mechanism.wrap(self._credentials.to_wire().encode())
         self._send(Step.SEND_AUTH_INFO, TSRequest(self._own_version, auth_info=auth_info), events)
@@ -194,25 +198,13 @@ class ClientEngine(Engine):
                 f"pubKeyAuth of the server does not open with the session key: {error.message}", status=error.status
             ) from None
 
-    @property
-    def _mode(self) -> DelegationMode:
-        credentials = self._credentials
-        if isinstance(credentials, PasswordCredentials) and credentials.is_empty:
-            return DelegationMode.NO_DELEGATION
-        if isinstance(credentials, RemoteGuardCredentials):
-            return DelegationMode.REMOTE_GUARD
-        return DelegationMode.PLAIN
-
     def _decide_early(self) -> None:
         """Stop before the server learns anything if no authentication of it could make the policy say yes."""
         target, source = self.config.policy_name, self.config.source
         self._policy.decide_before_connecting(target, source=source, mode=self._mode).raise_if_refused(target)
 
-    def _decide(self) -> None:
-        server, target = self.server_authentication, self.config.policy_name
-        if self.config.mutual_auth:
-            require_server_authentication(server).raise_if_refused(target)
-        self._policy.decide(target, source=self.config.source, server=server, mode=self._mode).raise_if_refused(target)
+    def _decide(self, server: ServerAuthentication) -> None:
+        decide(self.config, server).raise_if_refused(self.config.policy_name)
 
     def _peer_failed(self, error_code: int) -> NoReturn:
         if not error_code:

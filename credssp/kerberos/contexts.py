@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from credssp.credentials import (
+    CCacheCredentials,
     KerberosCredentials,
     KeytabCredentials,
     LogonCredentials,
     NTHashCredentials,
     PasswordCredentials,
 )
-from credssp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
+from credssp.errors import AuthenticationError, DecodeError, LocalProtocolError, RemoteProtocolError
 from credssp.identity import Identity
-from credssp.kerberos import krb5_conf, pyspnego, tickets
+from credssp.kerberos import gss_errors, krb5_conf, pyspnego, tickets
 from credssp.kerberos.acceptor_key import AcceptorKeys
 from credssp.kerberos.admission import Admission, admit, admit_last_leg
+from credssp.kerberos.ap import KRB_ERROR, unframe
 from credssp.kerberos.gss_errors import failure
 from credssp.security_context import SecurityContext
 from credssp.server_authentication import ServerAuthentication
@@ -67,7 +69,7 @@ class _KerberosContext(SecurityContext):
 
     def verify_mech_list_mic(self, mech_types: bytes, mic: bytes) -> None:
         """Check the peer's signature over it (GSS_VerifyMIC)."""
-        self._run(self._call, "verifying with Kerberos", self._established().verify, mech_types, mic)
+        self._run(self._call, gss_errors.VERIFY, self._established().verify, mech_types, mic)
 
     def _established(self) -> spnego.ContextProxy:
         if self._context is None or not self.complete:
@@ -83,13 +85,16 @@ class _KerberosContext(SecurityContext):
         if self._context is None:
             self._context = self._open()
         context = self._context
-        reply: bytes | None = pyspnego.call("taking a Kerberos token", pyspnego.kerberos_step, context, token)
+        reply: bytes | None = pyspnego.call(self._doing(token), pyspnego.kerberos_step, context, token)
         if context.complete:
             self._check_flags(int(context.context_attr))
             self._establish(context)
         elif not reply:
             raise RemoteProtocolError("Kerberos waits for a token but has none to send", section="RFC 4121 4")
         return reply or None
+
+    def _doing(self, token: bytes | None) -> str:  # noqa: ARG002 - the initiator wants it
+        return gss_errors.TOKEN
 
     def _check_flags(self, granted: int) -> None:
         missing = [what for flag, what in _REQUIRED.items() if not granted & flag]
@@ -108,7 +113,7 @@ class _KerberosContext(SecurityContext):
         return self._call("signing with Kerberos", self._established().sign, data)
 
     def _verify(self, data: bytes, signature: bytes) -> None:
-        self._call("verifying with Kerberos", self._established().verify, data, signature)
+        self._call(gss_errors.VERIFY, self._established().verify, data, signature)
 
     def _wrap(self, data: bytes) -> bytes:
         context = self._established()
@@ -120,7 +125,7 @@ class _KerberosContext(SecurityContext):
         return pyspnego.call("wrapping with Kerberos", context.wrap, data).data
 
     def _unwrap(self, data: bytes) -> bytes:
-        result = pyspnego.call("unwrapping with Kerberos", self._established().unwrap, data)
+        result = pyspnego.call(gss_errors.UNWRAP, self._established().unwrap, data)
         if not result.encrypted:
             raise RemoteProtocolError(
                 "a Kerberos message that is signed but not encrypted",
@@ -158,22 +163,30 @@ class KerberosInitiator(_KerberosContext):
 
     def _open(self) -> spnego.ContextProxy:
         credentials = _usable(self._credentials, self._target)
-        principal = _principal(credentials) if isinstance(credentials, PasswordCredentials) else ""
+        client = _client(credentials) if isinstance(credentials, PasswordCredentials) else None
         if sys.platform != "win32":  # SSPI has a cache of its own for each logon
             doing = "getting a Kerberos ticket"
-            if isinstance(credentials, PasswordCredentials):
-                self._tickets = pyspnego.call(doing, tickets.password_tickets, principal, credentials.password)
+            if isinstance(credentials, PasswordCredentials) and client is not None:
+                self._tickets = pyspnego.call(
+                    doing,
+                    tickets.password_tickets,
+                    client.user if client.enterprise else client.principal,
+                    credentials.password,
+                    enterprise=client.enterprise,
+                )
             elif isinstance(credentials, KeytabCredentials):
                 self._tickets = pyspnego.call(doing, tickets.keytab_tickets, credentials)
-            else:
+            elif credentials is None or isinstance(credentials, CCacheCredentials):
                 pyspnego.call(doing, tickets.check_cache, credentials)
+                if credentials is not None and credentials.principal is not None:
+                    credentials = pyspnego.call(doing, tickets.in_spelling_of_cache, credentials)
             credentials = self._tickets or credentials
         bindings = self._channel_bindings
         context = pyspnego.call(
             "getting a Kerberos ticket",
             pyspnego.kerberos_client,
             credentials,
-            principal,
+            client.principal if client else "",
             service=self._target.service,
             host=self._target.host,
             application_data=bindings,
@@ -183,6 +196,15 @@ class KerberosInitiator(_KerberosContext):
                 "naming the server", lambda: pyspnego.ask_for(context, tickets.service_name(self._target), bindings)
             )
         return context
+
+    def _doing(self, token: bytes | None) -> str:
+        if token is None:
+            return "getting a Kerberos ticket"
+        try:
+            kind = unframe(token)[0]
+        except DecodeError:
+            return gss_errors.TOKEN
+        return gss_errors.KRB_ERROR if kind == KRB_ERROR else gss_errors.TOKEN
 
     def _establish(self, context: spnego.ContextProxy) -> None:
         super()._establish(context)
@@ -216,6 +238,11 @@ def _usable(credentials: LogonCredentials | None, target: Target) -> KerberosCre
         raise failure(
             "an NT hash logs on with NTLM only; Kerberos needs the password", SecurityStatus.SEC_E_NO_CREDENTIALS
         )
+    if isinstance(credentials, PasswordCredentials) and credentials.domain == ".":
+        raise failure(
+            "the user is a local account of the server (.\\), which no KDC knows",
+            SecurityStatus.SEC_E_NO_AUTHENTICATING_AUTHORITY,
+        )
     if isinstance(credentials, PasswordCredentials) and not credentials.username:
         raise failure("Kerberos needs a user name", SecurityStatus.SEC_E_NO_CREDENTIALS)
     if target.is_address:
@@ -228,37 +255,57 @@ def _usable(credentials: LogonCredentials | None, target: Target) -> KerberosCre
 def realm_obstacle(credentials: LogonCredentials | None) -> AuthenticationError | None:
     """Return why a password is most likely not one of a Kerberos realm, or None where it is worth asking a KDC.
 
-    A domain without a dot is a NetBIOS name (``LAB\\alice``). libkrb5 takes it for a realm and looks for its KDC in
-    DNS, for seconds where nobody answers, and there is none but where krb5.conf knows a realm of that name.
+    A domain without a dot is a NetBIOS name (``LAB\\alice``), which only the KDC of a default realm could know. libkrb5
+    takes it for a realm and looks for its KDC in DNS, for seconds where no server answers.
     """
     if not isinstance(credentials, PasswordCredentials) or sys.platform == "win32":
         return None
-    realm = _account(credentials)[1]
-    if not realm or "." in realm or realm in krb5_conf.load().realms:
+    name = _client(credentials)
+    if name.enterprise or not name.realm or "." in name.realm or name.realm in krb5_conf.load().realms:
         return None
     return failure(
-        f"{realm} is a NetBIOS name and no realm of krb5.conf; Kerberos wants the user as NAME@EXAMPLE.COM",
+        f"{name.realm} is a NetBIOS name, and krb5.conf has neither such a realm nor a default realm to ask about it; "
+        "Kerberos wants the user as NAME@EXAMPLE.COM",
         SecurityStatus.SEC_E_NO_AUTHENTICATING_AUTHORITY,
     )
 
 
-def _principal(credentials: PasswordCredentials) -> str:
+class _Client(NamedTuple):
+    """Who asks for a ticket.
+
+    Attributes:
+        user: the user's name, or for an enterprise name all of ``user@suffix``.
+        realm: the realm in capitals; empty for the default one.
+        enterprise: whether `user` is a name that the KDC of the default realm looks up (NT-ENTERPRISE, RFC 6806 5).
+    """
+
+    user: str
+    realm: str
+    enterprise: bool
+
+    @property
+    def principal(self) -> str:
+        """As libkrb5 writes it."""
+        name = self.user.replace("\\", "\\\\").replace("@", "\\@")
+        return f"{name}@{self.realm}" if self.realm else name
+
+
+def _client(credentials: PasswordCredentials) -> _Client:
     """Return the principal whose password this is.
 
     The realm of an Active Directory domain is its DNS name in capitals, and MIT Kerberos compares exactly; without a
-    domain the default realm is taken.
+    domain the default realm is taken. A NetBIOS domain, and the suffix of a UPN that is not a realm of krb5.conf, are
+    names that the KDC of the default realm knows, if there is one: DNS is not asked for a realm of that name. A domain
+    that is given as such, with a dot, is a realm.
     """
-    user, realm = _account(credentials)
-    name = user.replace("\\", "\\\\").replace("@", "\\@")
-    return f"{name}@{realm}" if realm else name
-
-
-def _account(credentials: PasswordCredentials) -> tuple[str, str]:
-    """Return the user's name, and the realm in capitals or nothing."""
     user, domain = credentials.username, credentials.domain
-    if not domain and "@" in user:
+    suffix = not domain and "@" in user
+    if suffix:
         user, _, domain = user.rpartition("@")
-    return user, domain.upper()
+    realm, conf = domain.upper(), krb5_conf.load()
+    if domain and (suffix or "." not in domain) and realm not in conf.realms and "default_realm" in conf.libdefaults:
+        return _Client(f"{user}@{domain}", "", enterprise=True)
+    return _Client(user, realm, enterprise=False)
 
 
 _REPAIRABLE: Final[dict[SecurityStatus, int | None]] = {

@@ -12,18 +12,24 @@ from typing import Final, NamedTuple
 from credssp.errors import AuthenticationError, CredSSPError, RemoteProtocolError
 from credssp.status import NTStatus, SecurityStatus
 
-__all__ = ["failure", "translate"]
+__all__ = ["KRB_ERROR", "TOKEN", "UNWRAP", "VERIFY", "failure", "translate"]
 
 _S = SecurityStatus
 _N = NTStatus
 
 
 def failure(
-    message: str, status: SecurityStatus, ntstatus: int | None = None, *, advice: str | None = None
+    message: str,
+    status: SecurityStatus,
+    ntstatus: int | None = None,
+    *,
+    advice: str | None = None,
+    judged: bool = False,
 ) -> AuthenticationError:
     """Make an AuthenticationError that has an NTSTATUS only where the logon itself was refused."""
     error = AuthenticationError(message, status=status, section="RFC 4121; RFC 2743", advice=advice)
     error.ntstatus = ntstatus
+    error.judged = judged
     return error
 
 
@@ -45,6 +51,9 @@ _KINIT: Final = "get a new ticket with kinit"
 _CLOCK: Final = "compare the clocks of this machine and of the KDC: five minutes are the limit"
 _KEYTAB: Final = "compare klist -ke of the keytab with the service the client asked for, and export the keytab anew"
 _CCACHE: Final = "run kinit, or name a cache that klist -c can show"
+
+_JUDGED: Final = (1, 12, 18, 23, 24, 31)
+"""Codes with which a KDC has judged the account or the password (31: its answer does not open with the password)."""
 
 _KRB5: Final[dict[int, _Meaning]] = {
     1: _Meaning(_S.SEC_E_LOGON_DENIED, _N.STATUS_ACCOUNT_EXPIRED),  # KDC_ERR_NAME_EXP
@@ -90,12 +99,14 @@ _ERRNO: Final = 4096
 """Below it, libkrb5's codes are those of the operating system: a file that is not there or may not be read."""
 
 
+def _offset(code: int) -> int:
+    return (code - _KRB5_BASE) & 0xFFFFFFFF  # gssapi shows the minor code as unsigned
+
+
 def _meaning(code: int) -> _Meaning | None:
-    # gssapi shows the minor code as unsigned.
-    offset = (code - _KRB5_BASE) & 0xFFFFFFFF
     if 0 < code < _ERRNO:
         return _Meaning(_S.SEC_E_NO_CREDENTIALS, None, "check that the file is there and may be read")
-    return _KRB5.get(offset)
+    return _KRB5.get(_offset(code))
 
 
 _SPNEGO: Final[dict[str, SecurityStatus]] = {
@@ -113,6 +124,16 @@ _SPNEGO: Final[dict[str, SecurityStatus]] = {
 }
 """SECURITY_STATUS by the name of `spnego.exceptions.ErrorCode`, after the GSS-API major codes (RFC 2743 1.2.1.1)."""
 
+TOKEN: Final = "taking a Kerberos token"
+"""What a peer's token is about, as `translate` takes it: nothing of it is the fault of a file here."""
+KRB_ERROR: Final = "the server answers with KRB-ERROR, which nobody has authenticated, and claims"
+"""The same for a server's KRB-ERROR (RFC 4120 5.9.1)."""
+UNWRAP: Final = "unwrapping with Kerberos"
+VERIFY: Final = "verifying with Kerberos"
+
+_MESSAGES: Final = (UNWRAP, VERIFY)
+_ALTERED: Final = _S.SEC_E_MESSAGE_ALTERED
+_CLAIM: Final = "Ask the server's administrator: its log says what is true of this."
 _PEERS_FAULT: Final = ("bad_mic", "invalid_token")
 
 
@@ -141,19 +162,26 @@ def translate(doing: str, error: Exception) -> CredSSPError:
     # SpnegoError wraps gssapi's error; pyspnego lets krb5's through as it is.
     native = (error.base_error if isinstance(error, SpnegoError) else error) or error
     code = getattr(native, "min_code", None) or getattr(native, "err_code", None)
-    if isinstance(code, int):
+    if doing in _MESSAGES:
+        return RemoteProtocolError(f"{doing}: the message was altered, or is not of this session", status=_ALTERED)
+    text = _text(native) if isinstance(code, int) else ""
+    if doing == KRB_ERROR:
+        found = _KRB5.get(_offset(code)) if isinstance(code, int) else None
+        status = found.status if found else _S.SEC_E_LOGON_DENIED
+        return failure(f"{doing}: {text or 'no reason'}", status, advice=_CLAIM)
+    if isinstance(code, int) and not (doing == TOKEN and 0 < code < _ERRNO):
         meaning = _meaning(code)
         if meaning is not None:
             hint = f"; {meaning.next_step}" if meaning.next_step else ""
-            return failure(f"{doing}: {_text(native)}{hint}", meaning.status, meaning.ntstatus)
+            judged = doing != TOKEN and _offset(code) in _JUDGED
+            return failure(f"{doing}: {text}{hint}", meaning.status, meaning.ntstatus, judged=judged)
     if isinstance(error, SpnegoError):
         number = getattr(error, "ERROR_CODE", ErrorCode.failure)
         kind = ErrorCode(number).name
         if kind in _PEERS_FAULT:
             return RemoteProtocolError(f"{doing}: the peer's token is not valid", status=_SPNEGO[kind])
-        text = f": {_text(native)}" if isinstance(code, int) else ""
-        return failure(f"{doing} failed ({kind}){text}", _SPNEGO.get(kind, _S.SEC_E_INTERNAL_ERROR))
-    if isinstance(code, int):
-        return failure(f"{doing}: {_text(native)}", _S.SEC_E_INTERNAL_ERROR)
+        return failure(f"{doing} failed ({kind}){text and f': {text}'}", _SPNEGO.get(kind, _S.SEC_E_INTERNAL_ERROR))
+    if text:
+        return failure(f"{doing}: {text}", _S.SEC_E_INTERNAL_ERROR)
     # struct.error, ValueError, IndexError, ...: the token was not what the decoder took for granted.
     return RemoteProtocolError(f"{doing}: the peer's token does not decode ({type(error).__name__})")

@@ -164,11 +164,27 @@ class MemoryTickets(CCacheCredentials):
     """Destroys the cache; nothing happens where that was done before."""
 
 
-def password_tickets(principal: str, password: Secret[str]) -> MemoryTickets:
+def in_spelling_of_cache(credentials: CCacheCredentials) -> CCacheCredentials:
+    """Return the same with its principal as the cache writes it, where they differ in the case of the realm alone."""
+    import krb5
+
+    cache: Any = krb5.cc_resolve(krb5.init_context(), credentials.ccache.encode())
+    theirs = str(cache.principal)
+    same = _without_case_of_realm(theirs) == _without_case_of_realm(credentials.principal or "")
+    return CCacheCredentials(credentials.ccache, theirs) if same else credentials
+
+
+def _without_case_of_realm(principal: str) -> tuple[str, str]:
+    name, _, realm = principal.rpartition("@")
+    return name, realm.casefold()
+
+
+def password_tickets(principal: str, password: Secret[str], *, enterprise: bool = False) -> MemoryTickets:
     """Get a ticket-granting ticket with a password, into a credential cache in memory.
 
     Args:
         principal: ``alice`` or ``alice@EXAMPLE.TEST``.
+        enterprise: whether `principal` is all of an NT-ENTERPRISE name (RFC 6806 5) in the default realm.
         password: its password. Half surrogates, which random passwords of computers have, become U+FFFD as in NTLM.
 
     Raises:
@@ -177,7 +193,8 @@ def password_tickets(principal: str, password: Secret[str]) -> MemoryTickets:
     import krb5
 
     context = krb5.init_context()
-    client = krb5.parse_name_flags(context, principal.encode())
+    flags = krb5.PrincipalParseFlags.enterprise if enterprise else krb5.PrincipalParseFlags.none
+    client = krb5.parse_name_flags(context, principal.encode(), flags)
     secret = password.reveal().encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
     return MemoryTickets(context, krb5.get_init_creds_password(context, client, _options(context), secret))
 
@@ -189,7 +206,10 @@ def keytab_tickets(credentials: KeytabCredentials) -> MemoryTickets:
     context = krb5.init_context()
     check_private("keytab", credentials.keytab)
     keytab = krb5.kt_resolve(context, credentials.keytab.encode())
-    name = credentials.principal or next(iter([str(entry.principal) for entry in keytab]), "")
+    names = [str(entry.principal) for entry in keytab]
+    name = credentials.principal or next(iter(names), "")
+    wanted = _without_case_of_realm(name)
+    name = next((each for each in names if _without_case_of_realm(each) == wanted), name)
     client = krb5.parse_name_flags(context, name.encode())
     return MemoryTickets(context, krb5.get_init_creds_keytab(context, client, _options(context), keytab=keytab))
 

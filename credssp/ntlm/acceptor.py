@@ -10,10 +10,12 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from credssp.account import Account, AccountStore
 from credssp.errors import AuthenticationError, Claim, CredSSPError, LocalProtocolError
 from credssp.identity import Identity
+from credssp.nt_hash import nt_hash
 from credssp.ntlm import crypto
 from credssp.ntlm.av_pairs import filetime
 from credssp.ntlm.challenge import NTLMTarget, build_challenge
@@ -23,11 +25,14 @@ from credssp.ntlm.rules import Rules, check_authenticate, check_flags
 from credssp.ntlm.session import NTLMSession
 from credssp.security_context import SecurityContext
 from credssp.server_authentication import ServerAuthentication
-from credssp.status import describe, security_status_from_ntstatus
+from credssp.status import NTStatus, describe, security_status_from_ntstatus
 
 __all__ = ["NTLMAcceptor"]
 
 _log = logging.getLogger("credssp.ntlm")
+
+
+_NO_PASSWORD: Final = nt_hash("")
 
 
 class NTLMAcceptor(SecurityContext):
@@ -61,6 +66,7 @@ class NTLMAcceptor(SecurityContext):
         require_mic: bool = True,
         tell_lockout: bool = False,
         max_clock_skew: float | None = None,
+        allow_empty_password: bool = False,
         version: Version = VERSION,
         clock: Callable[[], int] = time.time_ns,
         random: Callable[[int], bytes] = os.urandom,
@@ -77,6 +83,7 @@ class NTLMAcceptor(SecurityContext):
             tell_lockout=tell_lockout,
             max_clock_skew=max_clock_skew,
         )
+        self._allow_empty_password = allow_empty_password
         self._version = version
         self._clock = clock
         self._random = random
@@ -174,6 +181,13 @@ class NTLMAcceptor(SecurityContext):
             verify_mic(exported_session_key, self._negotiate, self._challenge, token, message.mic_offset)
             self._mic_received = True
         _check_status(account)
+        if not self._allow_empty_password and account.nt_hash.reveal() == _NO_PASSWORD:
+            raise AuthenticationError(
+                "accounts with an empty password do not log on over the network (allow_empty_password is not set)",
+                status=security_status_from_ntstatus(NTStatus.STATUS_ACCOUNT_RESTRICTION),
+                ntstatus=NTStatus.STATUS_ACCOUNT_RESTRICTION,
+                section="[MS-NLMP] 3.2.5.1.2",
+            )
         self._session = NTLMSession(exported_session_key, flags, role="acceptor")
         self.identity = Identity(
             username=account.username,

@@ -6,13 +6,17 @@ import functools
 from typing import Final
 
 from credssp.config import ClientConfig, ServerConfig
+from credssp.credentials import PasswordCredentials, RemoteGuardCredentials
 from credssp.errors import LocalProtocolError
+from credssp.policy.decision import PolicyDecision, require_server_authentication
 from credssp.policy.delegation import DelegationPolicy
 from credssp.policy.encryption_oracle import DEFAULT_ENCRYPTION_ORACLE
 from credssp.policy.settings import PolicySettings
+from credssp.policy.terms import DelegationMode
+from credssp.server_authentication import ServerAuthentication
 from credssp.status import SecurityStatus
 
-__all__ = ["delegation_policy", "lowest_version"]
+__all__ = ["decide", "delegation_mode", "delegation_policy", "lowest_version"]
 
 _only: Final = functools.lru_cache(maxsize=128)(DelegationPolicy.for_target)
 _NOBODY: Final = DelegationPolicy.deny_all()
@@ -38,6 +42,23 @@ def delegation_policy(config: ClientConfig) -> DelegationPolicy:
     if not hasattr(policy, "decide"):
         raise LocalProtocolError(f"policy takes a DelegationPolicy or PolicySettings, not a {type(policy).__name__}")
     return policy
+
+
+def delegation_mode(config: ClientConfig) -> DelegationMode:
+    """Return what kind of credentials a client delegates."""
+    delegated = config.delegation
+    if isinstance(delegated, PasswordCredentials) and delegated.is_empty:
+        return DelegationMode.NO_DELEGATION
+    return DelegationMode.REMOTE_GUARD if isinstance(delegated, RemoteGuardCredentials) else DelegationMode.PLAIN
+
+
+def decide(config: ClientConfig, server: ServerAuthentication) -> PolicyDecision:
+    """Return whether a server that is authenticated like this is given what the configuration delegates."""
+    if config.mutual_auth and not (decision := require_server_authentication(server)):
+        return decision
+    return delegation_policy(config).decide(
+        config.policy_name, source=config.source, server=server, mode=delegation_mode(config)
+    )
 
 
 def lowest_version(config: ClientConfig | ServerConfig) -> int:

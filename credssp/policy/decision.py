@@ -53,14 +53,14 @@ class PolicyDecision:
         """Return a decision to stop."""
         return cls(False, status, reason, setting, pattern)
 
-    def raise_if_refused(self, target: str | None) -> None:
-        """Do nothing if allowed.
+    def error(self, target: str | None) -> PolicyError:
+        """Return the error for a refusal, with its status, reason and setting."""
+        return PolicyError(self.reason, status=self.status, spn=target, setting=self.setting)
 
-        Raises:
-            PolicyError: if not, with the status, the reason and the setting of this decision.
-        """
+    def raise_if_refused(self, target: str | None) -> None:
+        """Do nothing if allowed. Raises PolicyError (`error`)."""
         if not self.allowed:
-            raise PolicyError(self.reason, status=self.status, spn=target, setting=self.setting)
+            raise self.error(target)
 
 
 def require_server_authentication(server: ServerAuthentication) -> PolicyDecision:

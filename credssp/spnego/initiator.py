@@ -26,6 +26,7 @@ from credssp.errors import (
     CredSSPError,
     LimitExceededError,
     LocalProtocolError,
+    PolicyError,
     RemoteProtocolError,
 )
 from credssp.mechanism import MAX_LEGS, SpnegoMechanism
@@ -51,6 +52,7 @@ class SpnegoInitiator(OuterContext):
         bare: mechanisms that are spoken without SPNEGO if nothing else is left to offer. Windows does so with NTLM
             ([MS-SPNG] <8>), and some servers (FreeRDP 2) understand nothing else.
         skipped: what was ruled out before.
+        follow: whether a server may choose another mechanism than the first, although that one has started.
 
     Attributes:
         skipped: the candidates that could not start, and why.
@@ -62,8 +64,10 @@ class SpnegoInitiator(OuterContext):
         *,
         bare: Collection[MechanismName] = (),
         skipped: Sequence[SkippedCandidate] = (),
+        follow: bool = True,
     ) -> None:
         super().__init__()
+        self._follow = follow
         self.skipped = tuple(skipped)
         self._candidates = tuple(candidates)
         self._bare = bare
@@ -116,10 +120,14 @@ class SpnegoInitiator(OuterContext):
                 break
             except CredSSPError as error:
                 skipped.append(SkippedCandidate(candidate.name, error))
+                self.skipped = tuple(skipped)
+                if isinstance(error, AuthenticationError) and error.judged:
+                    raise  # a second attempt would count against the account
                 candidates.pop(0)
-        self.skipped = tuple(skipped)
         if not candidates:
-            raise skipped[-1].error if skipped else LocalProtocolError("no mechanism to offer")
+            # What we would not have is worse than what did not work.
+            by_policy = [skip.error for skip in skipped if isinstance(skip.error, PolicyError)]
+            raise (by_policy[0] if by_policy else skipped[-1].error if skipped else LocalProtocolError("no mechanism"))
         self._mechanism = mechanism
         self.name = candidate.name
         self._offered = tuple(candidates)
@@ -183,6 +191,13 @@ class SpnegoInitiator(OuterContext):
             raise RemoteProtocolError("supportedMech is not one of the mechanisms we offered", section=_REPLY)
         if chosen.name == self.name:
             return None
+        if not self._follow:
+            raise PolicyError(
+                f"the server selects {chosen.name} although there is a {self.name} ticket for it: it lacks its key, or "
+                "somebody in between wants a proof of the password (allow_ntlm_downgrade is not set)",
+                status=SecurityStatus.SEC_E_DOWNGRADE_DETECTED,
+                setting="allow_ntlm_downgrade",
+            )
         if reply.response_token:
             raise RemoteProtocolError("the server answers a mechanism that has not started", section=_REPLY)
         # The optimistic token was for nobody; from here on only the MIC proves that nobody changed our list.

@@ -101,7 +101,7 @@ def test_closed_pipe_ends_quietly() -> None:
         ("--help >&-", 0),
         ("decode <&-", 2),
         ("probe --file - <&-", 2),
-        ("login rdp://127.0.0.1:1 -u alice --password-file - <&-", 3),
+        ("login rdp://127.0.0.1:1 -u alice --password-file - <&-", 2),
     ],
 )
 def test_streams_that_are_closed_change_no_exit_code(command: str, code: int) -> None:

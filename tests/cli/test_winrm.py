@@ -229,7 +229,8 @@ def test_serve_emits_what_happens(capsys: pytest.CaptureFixture[str], monkeypatc
     (app,) = ran
     assert app.config.limits.half_open == 9
     with servers.running(app) as url:
-        code, out, _ = run(capsys, "login", url.removesuffix("/wsman"), *USER, "--password-file", os.devnull)
+        monkeypatch.setenv("CREDSSP_PASSWORD", "wrong")
+        code, out, _ = run(capsys, "login", url.removesuffix("/wsman"), *USER)
         assert code == 1
         assert '"event": "refused"' in out
         monkeypatch.setenv("CREDSSP_PASSWORD", servers.PASSWORD)

@@ -193,6 +193,7 @@ def own_kerberos_client(
             target_name=target_name,
             mechanism="kerberos" if bare else "negotiate",
             wire_form="kerberos" if bare else "spnego",
+            allow_ntlm_downgrade=not bare,  # CSSP-KRB-37 looks at how NTLM is followed
             min_version=setup.min_version,
             policy=_policy(setup),
         )

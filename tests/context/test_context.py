@@ -261,11 +261,25 @@ def test_a_smart_card_is_delegated() -> None:
 @pytest.mark.parametrize("password", ["", "ä€😀", "x" * 500, "\ud800lone"])
 @pytest.mark.parametrize("mechanism", ["ntlm", "negotiate"])
 def test_passwords_of_all_kinds(password: str, mechanism: str) -> None:
-    server = make_server(accounts=MemoryAccounts({("LAB", "bob"): password}))
-    client = make_client(PasswordCredentials("bob", password, domain="LAB"), mechanism=mechanism)
+    server = make_server(accounts=MemoryAccounts({("LAB", "bob"): password}), allow_empty_password=True)
+    bob = PasswordCredentials("bob", password, domain="LAB")
+    client = make_client(bob, mechanism=mechanism, allow_empty_password=True)
     login(client, server)
     assert isinstance(server.delegated_credentials, PasswordCredentials)
     assert server.delegated_credentials.password.reveal() == password
+
+
+def test_empty_password_is_meant_on_both_sides_or_not_taken() -> None:
+    bob = PasswordCredentials("bob", "", domain="LAB")
+    for options in ({"credentials": bob}, {"delegated_credentials": bob}):
+        with pytest.raises(LocalProtocolError, match="the password is empty"):
+            make_client(**options)
+    client = make_client(bob, allow_empty_password=True)
+    error = until_server_fails(client, make_server(accounts=MemoryAccounts({("LAB", "bob"): ""})))
+    assert error.ntstatus == NTStatus.STATUS_ACCOUNT_RESTRICTION
+    wrong = make_client(PasswordCredentials("bob", "wrong", domain="LAB"))
+    error = until_server_fails(wrong, make_server(accounts=MemoryAccounts({("LAB", "bob"): ""})))
+    assert error.ntstatus == NTStatus.STATUS_LOGON_FAILURE
 
 
 # Refusals

@@ -8,10 +8,11 @@ import spnego
 from credssp.context.acceptor import create_acceptor
 from credssp.context.initiator import create_initiator
 from credssp.credentials import CCacheCredentials, NTHashCredentials, PasswordCredentials
-from credssp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
+from credssp.errors import AuthenticationError, LocalProtocolError, PolicyError, RemoteProtocolError
 from credssp.identity import Identity
 from credssp.kerberos import contexts, pyspnego
 from credssp.kerberos.admission import Admission
+from credssp.policy import DelegationList, DelegationPolicy
 from credssp.server_authentication import ServerAuthentication
 from credssp.spnego import OID, NegTokenInit, decode
 from credssp.status import SecurityStatus
@@ -48,7 +49,7 @@ def kerberos(monkeypatch):
 
     monkeypatch.setattr(pyspnego, "kerberos_missing", lambda: None)
     monkeypatch.setattr(contexts.tickets, "check_cache", lambda _: "")
-    monkeypatch.setattr(contexts.tickets, "password_tickets", lambda *_: Tickets("MEMORY:tickets"))
+    monkeypatch.setattr(contexts.tickets, "password_tickets", lambda *_, **__: Tickets("MEMORY:tickets"))
     monkeypatch.setattr(contexts.tickets, "service_name", str)
     monkeypatch.setattr(pyspnego, "ask_for", lambda *_: None)
     monkeypatch.setattr(spnego, "client", new_client)
@@ -136,10 +137,40 @@ def test_a_realm_without_a_dot_is_one_if_krb5_conf_knows_it(kerberos, monkeypatc
 
 @pytest.mark.usefixtures("kerberos")
 def test_server_without_kerberos_gets_ntlm_with_mics_over_the_whole_list():
-    initiator, acceptor = create("auto", OF_A_REALM), create_acceptor(Accounts(), mechanisms=["ntlm"])
+    initiator = create("auto", OF_A_REALM, allow_ntlm_downgrade=True)
+    acceptor = create_acceptor(Accounts(), mechanisms=["ntlm"])
     log_on(initiator, acceptor)
     assert initiator.wire_form == "spnego"
     assert initiator.name == "ntlm"
+
+
+@pytest.mark.usefixtures("kerberos")
+@pytest.mark.parametrize("mechanism", ["auto", "negotiate"])
+def test_server_that_selects_ntlm_although_there_is_a_ticket_is_not_followed(mechanism):
+    initiator, acceptor = create(mechanism, OF_A_REALM), create_acceptor(Accounts(), mechanisms=["ntlm"])
+    answer = acceptor.step(initiator.step(None))
+    with pytest.raises(PolicyError, match="allow_ntlm_downgrade is not set") as caught:
+        initiator.step(answer)
+    assert caught.value.status is SecurityStatus.SEC_E_DOWNGRADE_DETECTED
+
+
+@pytest.mark.usefixtures("kerberos")
+def test_ntlm_that_would_be_refused_in_the_end_is_not_offered():
+    none, certificate = ServerAuthentication.NONE, ServerAuthentication.CERTIFICATE
+    for options in (
+        {"mutual_auth": True},
+        {"policy": DelegationPolicy(allow_fresh_credentials_when_ntlm_only=DelegationList.disabled())},
+    ):
+        for transport, offers in ((none, 1), (certificate, 2), (None, 2)):
+            first = create("auto", OF_A_REALM, transport_authentication=transport, **options).step(None)
+            assert len(NegTokenInit.decode(first).mech_types) == offers
+        for mechanism in ("auto", "ntlm"):
+            with pytest.raises(PolicyError):
+                create(mechanism, transport_authentication=none, **options).step(None)
+            create(mechanism, transport_authentication=certificate, **options).step(None)
+    by_hash = NTHashCredentials("alice", bytes(16))
+    with pytest.raises(PolicyError):
+        create("auto", by_hash, transport_authentication=none, mutual_auth=True).step(None)
 
 
 @pytest.mark.usefixtures("kerberos")

@@ -570,9 +570,10 @@ def test_ntlm_only_is_decided_after_the_server_was_seen() -> None:
     policy = DelegationPolicy(
         allow_fresh_credentials=DelegationPolicy.for_target(TARGET).allow_fresh_credentials, os_defaults=()
     )
-    c = client_after_binding(policy=policy)
-    with pytest.raises(PolicyError) as caught:
-        c.receive(request(pub_key_auth=b"S:" + server_value(6, NONCE, KEY)))
+    c = client(policy=policy)
+    c.initiate()
+    with pytest.raises(PolicyError) as caught:  # before any proof of the password is made
+        c.receive(request(nego_tokens=(b"challenge",)))
     assert caught.value.status is SecurityStatus.SEC_E_POLICY_NLTM_ONLY
     trusted = client_after_binding(policy=policy, transport_authentication=ServerAuthentication.CERTIFICATE)
     trusted.receive(request(pub_key_auth=b"S:" + server_value(6, NONCE, KEY)))
@@ -581,13 +582,14 @@ def test_ntlm_only_is_decided_after_the_server_was_seen() -> None:
 
 
 def test_mutual_authentication_is_demanded() -> None:
-    c = client_after_binding(mutual_auth=True)
+    c = client(mutual_auth=True)
+    c.initiate()
     with pytest.raises(PolicyError) as caught:
-        c.receive(request(pub_key_auth=b"S:" + server_value(6, NONCE, KEY)))
+        c.receive(request(nego_tokens=(b"challenge",)))
     assert caught.value.status is SecurityStatus.SEC_E_MUTUAL_AUTH_FAILED
-    kerberos = client_after_binding(
-        mechanism=client_mechanism(authentication=ServerAuthentication.KERBEROS), mutual_auth=True
-    )
+    mechanism = client_mechanism(authentication=ServerAuthentication.KERBEROS)
+    mechanism.name = "kerberos"
+    kerberos = client_after_binding(mechanism=mechanism, mutual_auth=True)
     kerberos.receive(request(pub_key_auth=b"S:" + server_value(6, NONCE, KEY)))
     assert kerberos.complete
 
@@ -609,9 +611,8 @@ def test_saved_credentials_ask_another_list() -> None:
 def test_remote_guard_is_its_own_mode() -> None:
     c = client(delegated_credentials=RemoteGuardCredentials(package_name="Kerberos", buffer=Secret(b"ticket")))
     c.initiate()
-    c.receive(request(nego_tokens=(b"challenge",)))
     with pytest.raises(PolicyError):  # NTLM does not do for Remote Credential Guard
-        c.receive(request(pub_key_auth=b"S:" + server_value(6, NONCE, KEY)))
+        c.receive(request(nego_tokens=(b"challenge",)))
 
 
 @pytest.mark.parametrize(

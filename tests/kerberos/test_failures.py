@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 import credssp.rdp
 from credssp import (
+    CallbackAccounts,
     CCacheCredentials,
     ClientContext,
     CredSSPError,
@@ -18,10 +21,16 @@ from credssp import (
     MemoryAccounts,
     NTHashCredentials,
     PasswordCredentials,
+    PeerRefusedError,
+    RemoteProtocolError,
     ServerContext,
 )
+from credssp.context.acceptor import create_acceptor
 from credssp.context.initiator import create_initiator
 from credssp.drivers.handshake import DeadlineError, Timeouts
+from credssp.kerberos import tickets
+from credssp.kerberos.ap import KRB_ERROR, KrbError, frame
+from credssp.kerberos.values import Principal
 from credssp.spnego import SpnegoInitiator
 from tests.kdc import REALM, SilentKDC, free_port
 from tests.kerberos.conftest import PASSWORD, Lab
@@ -131,6 +140,108 @@ def test_fallback_to_ntlm_says_why(lab: Lab, monkeypatch: pytest.MonkeyPatch) ->
     assert server.mechanism == "ntlm"
 
 
+def judged_by_both(lab: Lab, credentials: PasswordCredentials, **options: Any) -> tuple[CredSSPError | None, int, str]:
+    """Log on to a server that counts NTLM proofs; return the client's error, their number, and the mechanism."""
+    proofs: list[str] = []
+    accounts = CallbackAccounts(lambda domain, user: proofs.append(user) or PASSWORD)
+    client = ClientContext(credentials, **{"target_name": TARGET} | options)
+    outcome = log_on(client, ServerContext(accounts=accounts, keytab=lab.keytab))
+    return outcome.client_error, len(proofs), client.mechanism
+
+
+@pytest.mark.parametrize("mechanism", ["auto", "negotiate"])
+def test_password_that_the_kdc_has_judged_is_not_judged_again_by_ntlm(lab: Lab, mechanism: str) -> None:
+    blocked, careful = f"blocked-{mechanism}", f"careful-{mechanism}"
+    lab.realm.add(blocked, "-allow_tix", password=PASSWORD)
+    lab.realm.add(careful, "+requires_preauth", password=PASSWORD)
+    for user, password, status in (
+        ("alice", "wrong", 0xC000006D),
+        (careful, "wrong", 0xC000006D),
+        (blocked, PASSWORD, 0xC0000072),
+    ):
+        credentials = PasswordCredentials(user, password, domain=REALM)
+        error, proofs, _ = judged_by_both(lab, credentials, mechanism=mechanism)
+        assert error is not None
+        assert (error.ntstatus, proofs) == (status, 0)
+
+
+def test_kerberos_that_is_not_possible_leads_to_ntlm_and_is_told_in_refusals(lab: Lab) -> None:
+    unknown = PasswordCredentials("stranger", PASSWORD, domain=REALM)
+    assert judged_by_both(lab, unknown) == (None, 1, "ntlm")
+    assert judged_by_both(lab, ALICE, target_name="TERMSRV/unregistered.example.test")[::2] == (None, "ntlm")
+    error, proofs, _ = judged_by_both(lab, PasswordCredentials("stranger", "wrong", domain=REALM))
+    assert isinstance(error, PeerRefusedError)
+    assert proofs == 1
+    assert "(Kerberos was not used: getting a Kerberos ticket: Client 'stranger@EXAMPLE.TEST' not found" in str(error)
+
+
+def test_context_says_why_kerberos_was_not_used(lab: Lab) -> None:
+    client = ClientContext(PasswordCredentials("stranger", PASSWORD, domain=REALM), target_name=TARGET)
+    server = ServerContext(accounts=MemoryAccounts({(REALM, "stranger"): PASSWORD}), keytab=lab.keytab)
+    log_on(client, server)
+    assert client.complete
+    assert [(skip.name, skip.error.status.name) for skip in client.skipped] == [("kerberos", "SEC_E_LOGON_DENIED")]
+
+
+def test_server_that_rejects_the_ticket_gets_no_ntlm(lab: Lab) -> None:
+    lab.realm.add("TERMSRV/rekeyed.example.test")
+    keytab = lab.realm.keytab("rekeyed.keytab", "TERMSRV/rekeyed.example.test")
+    lab.realm.renew_key("TERMSRV/rekeyed.example.test")
+    accounts = MemoryAccounts({(REALM, "alice"): PASSWORD})
+    client = ClientContext(ALICE, target_name="TERMSRV/rekeyed.example.test")
+    outcome = log_on(client, ServerContext(accounts=accounts, keytab=keytab))
+    assert isinstance(outcome.client_error, PeerRefusedError)
+    assert client.skipped == ()
+
+
+def test_local_account_asks_no_kdc(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tickets, "password_tickets", lambda *_, **__: pytest.fail("a KDC was asked"))
+    local = PasswordCredentials(".\\alice", PASSWORD)
+    assert "local account of the server" in str(failure_of(local))
+    assert judged_by_both(lab, local)[::2] == (None, "ntlm")
+
+
+@pytest.mark.parametrize("user", ["LAB\\alice", "alice@elsewhere.example"])
+def test_netbios_domain_and_foreign_suffix_are_enterprise_names_of_the_default_realm(lab: Lab, user: str) -> None:
+    error = failure_of(PasswordCredentials(user, PASSWORD))
+    name = user if "@" in user else "alice@LAB"
+    assert f"Client '{name.replace('@', chr(92) + '@')}@{REALM}' not found" in str(error)
+
+
+def test_case_of_the_realm_does_not_matter_for_tickets_and_keys(lab: Lab) -> None:
+    lab.realm.add("keyed", password=PASSWORD)
+    keytab = str(lab.realm.keytab("keyed.keytab", "keyed"))
+    for credentials in (
+        CCacheCredentials(lab.ccache, f"alice@{REALM.lower()}"),
+        KeytabCredentials(keytab, f"keyed@{REALM.lower()}"),
+    ):
+        create_initiator(credentials, target_name=TARGET, mechanism="kerberos").step(None)
+
+
+def test_altered_message_is_neither_a_wrong_password_nor_a_missing_file(lab: Lab) -> None:
+    client = create_initiator(ALICE, target_name=TARGET, mechanism="kerberos")
+    server = create_acceptor(MemoryAccounts({}), keytab=lab.keytab)
+    reply = server.step(client.step(None))
+    assert reply is not None
+    client.step(reply)
+    sealed = client.wrap(b"pubKeyAuth")
+    with pytest.raises(RemoteProtocolError, match="altered") as caught:
+        server.unwrap(sealed[:-1] + bytes([sealed[-1] ^ 1]))
+    assert (caught.value.status.name, caught.value.ntstatus) == ("SEC_E_MESSAGE_ALTERED", None)
+
+
+@pytest.mark.parametrize("code", [24, 37, 41, 60])
+def test_krb_error_of_a_server_is_told_as_its_claim(lab: Lab, code: int) -> None:
+    client = create_initiator(ALICE, target_name=TARGET, mechanism="kerberos", wire_form="kerberos")
+    client.step(None)
+    service = Principal(2, ("TERMSRV", "localhost"))
+    claimed = KrbError(code, datetime.now(UTC), REALM, service).encode()
+    with pytest.raises(CredSSPError, match="KRB-ERROR, which nobody has authenticated, and claims") as caught:
+        client.step(frame(KRB_ERROR, claimed))
+    assert caught.value.ntstatus is None
+    assert "kinit" not in str(caught.value) + caught.value.advice
+
+
 # A server and its clients
 
 
@@ -152,7 +263,7 @@ def test_server_that_happens_to_have_no_key_takes_ntlm(
     assert error is not None
     assert (error.status.name, told) == ("SEC_E_SECPKG_NOT_FOUND", LOGON_FAILURE)
     assert "kerberos: " in str(error)
-    client = ClientContext(ALICE, target_name=TARGET)
+    client = ClientContext(ALICE, target_name=TARGET, allow_ntlm_downgrade=True)
     server = ServerContext(accounts=MemoryAccounts({(REALM, "alice"): PASSWORD}))
     if not arguments:
         assert log_on(client, server).server_error is None

@@ -90,9 +90,12 @@ def gss(monkeypatch):
     monkeypatch.setattr(contexts, "AcceptorKeys", Keys)
     monkeypatch.setattr(contexts, "admit", lambda token, keys, **_: Admission(WHO, KEY, dce_style=False))
     monkeypatch.setattr(contexts.tickets, "check_cache", lambda _: "")
-    monkeypatch.setattr(contexts.tickets, "password_tickets", lambda *asked: Tickets("MEMORY:password", asked))
+    monkeypatch.setattr(contexts.tickets, "password_tickets", lambda *asked, **_: Tickets("MEMORY:password", asked))
     monkeypatch.setattr(contexts.tickets, "keytab_tickets", lambda *asked: Tickets("MEMORY:keytab", asked))
     monkeypatch.setattr(contexts.tickets, "service_name", str)
+    monkeypatch.setattr(
+        contexts.tickets, "in_spelling_of_cache", lambda asked: CCacheCredentials(asked.ccache, "a@LAB.TEST")
+    )
     monkeypatch.setattr(pyspnego, "ask_for", lambda _context, name, _bindings: libraries.names.append(name))
     monkeypatch.setattr(spnego, "client", new_client)
     monkeypatch.setattr(spnego, "server", new_server)
@@ -158,7 +161,7 @@ def test_credential_cache_is_taken_without_credentials(gss):
 @pytest.mark.parametrize(
     ("credentials", "expected"),
     [
-        (CCacheCredentials("FILE:/c", "a@LAB.TEST"), spnego.KerberosCCache("FILE:/c", "a@LAB.TEST")),
+        (CCacheCredentials("FILE:/c", "a@lab.test"), spnego.KerberosCCache("FILE:/c", "a@LAB.TEST")),
         (CCacheCredentials("KCM:7"), spnego.KerberosCCache("KCM:7", None)),
         (KeytabCredentials("/k", "a@LAB.TEST"), spnego.KerberosCCache("MEMORY:keytab", None)),
     ],

@@ -66,7 +66,8 @@ def assert_logged_on(client: ClientContext, server: ServerContext) -> None:
 )
 def test_offers_that_meet(lab: Lab, wanted: Any, accepted: Any, offers: Any, used: str) -> None:
     watch = Watch()
-    client = ClientContext(ALICE, target_name=TARGET, mechanism=wanted, observer=watch)
+    downgrade = wanted != used == "ntlm"
+    client = ClientContext(ALICE, target_name=TARGET, mechanism=wanted, observer=watch, allow_ntlm_downgrade=downgrade)
     server = server_of(lab, mechanisms=accepted)
     assert_logged_on(client, server)
     assert (client.mechanism, server.mechanism) == (used, used)
