@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from credssp.errors import LocalProtocolError
-from credssp.secret import Secret
+from credssp.secret import Secret, private_methods
 
 __all__ = ["Account", "AccountStore", "upper_case"]
 
@@ -40,6 +40,7 @@ def _upper_letter(letter: str) -> str:
     return upper if pair else letter
 
 
+@private_methods("__init__")
 @dataclass(frozen=True, slots=True, init=False)
 class Account:
     """One account that may log on with NTLM.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from credssp.errors import LocalProtocolError
-from credssp.secret import Secret
+from credssp.secret import Secret, private_methods
 from credssp.wire.ts_credentials import TSCredentials, TSCspDataDetail, TSPasswordCreds, TSSmartCardCreds
 from credssp.wire.ts_remote_guard import TSRemoteGuardCreds, TSRemoteGuardPackageCred
 
@@ -80,6 +80,7 @@ def _box(name: str, value: object) -> Secret[str]:
     return Secret(text)
 
 
+@private_methods("__init__")
 @dataclass(frozen=True, slots=True)
 class PasswordCredentials:
     """A user name and a password (TSPasswordCreds, [MS-CSSP] 2.2.1.2.1).
@@ -134,6 +135,7 @@ class PasswordCredentials:
         return TSCredentials(TSPasswordCreds(self.domain, self.username, self.password))
 
 
+@private_methods("__init__")
 @dataclass(frozen=True, slots=True)
 class NTHashCredentials:
     """A user name and the NT hash of the password: enough to log on with NTLM, nothing that can be delegated.
@@ -206,6 +208,7 @@ def _check_location(what: str, location: str, principal: str | None) -> None:
         check_name("principal", principal)
 
 
+@private_methods("__init__")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmartCardCredentials:
     """A smart card and its PIN (TSSmartCardCreds, [MS-CSSP] 2.2.1.2.2).
@@ -249,6 +252,7 @@ class SmartCardCredentials:
         )
 
 
+@private_methods("__init__")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteGuardCredentials:
     """Logon buffers for Remote Credential Guard (TSRemoteGuardCreds, [MS-CSSP] 2.2.1.2.3).

@@ -1,11 +1,15 @@
-"""A value that must not be shown: passwords, PINs, hashes and session keys."""
+"""A value that must not be shown: passwords, PINs, hashes and session keys; and where else one could be seen."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hmac
-from typing import Generic, NoReturn, TypeVar
+from collections.abc import Callable, Iterable
+from types import FunctionType
+from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
 
-__all__ = ["MASK", "Secret"]
+__all__ = ["MASK", "Secret", "forget_locals", "private", "private_methods"]
 
 MASK = "********"
 """What is shown in place of a secret."""
@@ -19,6 +23,9 @@ def _octets(value: str | bytes) -> bytes:
 
 class Secret(Generic[T]):
     """Holds a `str` or `bytes` that no log record, repr, exception text or pickle may contain.
+
+    A copy (`copy.copy`, `copy.deepcopy`) is the same object: the value is in memory once. `pickle`, `__getstate__` and
+    other ways to take it apart raise TypeError, and `dir()`, by which inspectors find attributes, does not name it.
 
     The only way to the value is `reveal()`, so that a search for that word finds every place where a secret
     leaves its box. Two secrets are compared in constant time (for equal lengths).
@@ -56,8 +63,68 @@ class Secret(Generic[T]):
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not pickled or copied to another process")
 
+    def __getstate__(self) -> NoReturn:
+        raise TypeError("the state of a Secret is its value, which reveal() returns")
+
+    def __dir__(self) -> Iterable[str]:
+        return [name for name in super().__dir__() if name != "_value"]
+
     def __copy__(self) -> Secret[T]:
         return self
 
     def __deepcopy__(self, memo: object) -> Secret[T]:
         return self
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C", bound=type[Any])
+
+
+def forget_locals(error: BaseException) -> None:
+    """Clear the local variables of all frames that an error has left, and those of its causes.
+
+    Keys and passwords are local variables while somebody computes with them, and an exception keeps the frames that it
+    leaves: error trackers, ``rich`` and `traceback.TracebackException` show what is in there. The lines stay.
+    """
+    errors = [error]
+    for one in errors:  # grows while it is walked
+        entry = one.__traceback__
+        while entry is not None:
+            with contextlib.suppress(RuntimeError):  # still running: its own function takes care of it
+                entry.tb_frame.clear()
+            entry = entry.tb_next
+        errors.extend(cause for cause in (one.__cause__, one.__context__) if cause is not None and cause not in errors)
+
+
+def private(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function whose arguments or local variables are secrets: none is seen in an error that it raises."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            forget_locals(error)
+            del args, kwargs
+            raise
+
+    return call
+
+
+def private_methods(*names: str) -> Callable[[C], C]:
+    """Decorate a class some of whose methods are `private`.
+
+    Args:
+        names: which; all public ones where none is named.
+    """
+
+    def decorate(cls: C) -> C:
+        chosen = names or [
+            name for name, value in vars(cls).items() if isinstance(value, FunctionType) and name[0] != "_"
+        ]
+        for name in chosen:
+            setattr(cls, name, private(getattr(cls, name)))
+        return cls
+
+    return decorate

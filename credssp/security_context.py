@@ -15,6 +15,7 @@ from credssp.errors import LocalProtocolError
 from credssp.identity import Identity
 from credssp.mechanism import SpnegoMechanism
 from credssp.mechanism_name import MechanismName, WireForm
+from credssp.secret import forget_locals
 from credssp.server_authentication import ServerAuthentication
 
 __all__ = ["OuterContext", "SecurityContext"]
@@ -25,6 +26,10 @@ T = TypeVar("T")
 
 class SecurityContext(ABC):
     """Base of the initiators and acceptors; implements `credssp.mechanism.Mechanism`.
+
+    Threads: one at a time. A context (`credssp.ClientContext`) and the handles of `credssp.sspi` see to that.
+
+    An exception that leaves one of its calls shows no local variables of the frames below (`credssp.secret`).
 
     Attributes:
         name: the mechanism at work, once known.
@@ -61,8 +66,9 @@ class SecurityContext(ABC):
             raise self._out_of_turn()
         try:
             return self._step(token)
-        except BaseException:
+        except BaseException as error:
             self._fail()
+            forget_locals(error)
             raise
 
     def wrap(self, data: bytes) -> bytes:
@@ -71,8 +77,9 @@ class SecurityContext(ABC):
             raise self._out_of_turn()
         try:
             return self._wrap(data)
-        except BaseException:
+        except BaseException as error:
             self._fail()
+            forget_locals(error)
             raise
 
     def unwrap(self, data: bytes) -> bytes:
@@ -81,8 +88,9 @@ class SecurityContext(ABC):
             raise self._out_of_turn()
         try:
             return self._unwrap(data)
-        except BaseException:
+        except BaseException as error:
             self._fail()
+            forget_locals(error)
             raise
 
     def sign(self, data: bytes) -> bytes:
@@ -110,8 +118,9 @@ class SecurityContext(ABC):
             raise self._out_of_turn()
         try:
             return operation(*args, **kwargs)
-        except BaseException:
+        except BaseException as error:
             self._fail()
+            forget_locals(error)
             raise
 
     def _fail(self) -> None:

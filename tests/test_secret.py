@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
+import io
 import json
 import logging
 import pickle
@@ -139,3 +141,22 @@ def test_an_empty_secret_is_false() -> None:
     assert not Secret(b"")
     assert Secret("x")
     assert Secret(b"\0")
+
+
+@pytest.mark.parametrize("secret", [Secret(WORD), Secret(WORD.encode())])
+def test_what_takes_objects_apart_does_not_get_at_the_value(secret: Secret[str] | Secret[bytes]) -> None:
+    assert "_value" not in dir(secret)
+    assert "horse" not in repr([value for name, value in inspect.getmembers(secret)])
+    for take in (lambda: secret.__getstate__(), lambda: pickle.dumps(secret), lambda: secret.__reduce_ex__(4)):
+        with pytest.raises(TypeError):
+            take()
+
+
+def test_rich_does_not_show_the_value() -> None:
+    rich = pytest.importorskip("rich")
+    from rich.console import Console
+
+    console = Console(record=True, file=io.StringIO(), width=200)
+    rich.inspect(Secret(WORD), all=True, console=console)
+    rich.inspect(Holder("x", Secret(WORD)), all=True, console=console)
+    assert "horse" not in console.export_text()

@@ -13,7 +13,7 @@ from credssp.account import Account
 from credssp.accounts.memory import PasswordOrHash, hash_of
 from credssp.errors import LocalProtocolError
 from credssp.nt_hash import md4
-from credssp.secret import Secret
+from credssp.secret import Secret, private_methods
 
 __all__ = ["Answer", "CallbackAccounts"]
 
@@ -39,6 +39,7 @@ def _raise_too() -> NoReturn:
     raise _Answered
 
 
+@private_methods("find")
 class CallbackAccounts:
     """Asks a function for every login. Threads: any number may look accounts up at once, and so call the function.
 

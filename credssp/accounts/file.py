@@ -28,6 +28,7 @@ from typing import Final, Literal
 from credssp.account import Account
 from credssp.accounts.memory import AccountIndex, Entry
 from credssp.errors import LocalProtocolError
+from credssp.secret import private_methods
 from credssp.status import NTStatus
 from credssp.watched_file import WatchedFile
 
@@ -50,6 +51,7 @@ _STATUS_OF_FLAG: Final = (
 )
 
 
+@private_methods("__init__")
 class FileAccounts:
     """Accounts from a file in one of the formats of `credssp.accounts.file`.
 

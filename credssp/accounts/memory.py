@@ -9,7 +9,7 @@ from typing import TypeAlias
 from credssp.account import Account, upper_case
 from credssp.errors import LocalProtocolError
 from credssp.nt_hash import nt_hash
-from credssp.secret import Secret
+from credssp.secret import Secret, private_methods
 
 __all__ = ["AccountIndex", "Entry", "MemoryAccounts", "PasswordOrHash", "hash_of"]
 
@@ -111,6 +111,7 @@ class AccountIndex:
         return sum(len(entries) for entries in self._by_name.values())
 
 
+@private_methods("__init__")
 class MemoryAccounts:
     """Accounts given when the server starts. Threads: any number may look accounts up at once.
 

@@ -11,6 +11,7 @@ from credssp.context.tls_facts import TLSFacts
 from credssp.engine.base import Engine
 from credssp.engine.events import Authenticated, Event, Send
 from credssp.errors import CredSSPError, LocalProtocolError, PeerClosedError, PeerRefusedError, TLSError
+from credssp.secret import forget_locals
 from credssp.status import SecurityStatus
 from credssp.tls.channel import TLSChannel
 
@@ -99,8 +100,10 @@ class Context(TLSFacts, ABC):
             self._check_alive()
             try:
                 return self._step(token)
-            except CredSSPError as error:
-                self._fail(error)
+            except BaseException as error:
+                forget_locals(error)
+                if isinstance(error, CredSSPError):
+                    self._fail(error)
                 raise
 
     def restart(self) -> None:
@@ -256,6 +259,7 @@ class Context(TLSFacts, ABC):
         try:
             return self._channel.decrypt(data)
         except CredSSPError as error:
+            forget_locals(error)
             self._fail(error)
             raise
 

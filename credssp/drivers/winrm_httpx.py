@@ -36,7 +36,7 @@ from credssp.context import ClientContext
 from credssp.credentials import LogonCredentials
 from credssp.drivers._http_auth import LEG_BODY, logon_config
 from credssp.errors import LimitExceededError
-from credssp.secret import Secret
+from credssp.secret import Secret, private_methods
 from credssp.winrm.encryption import is_encrypted_body, is_encrypted_type
 from credssp.winrm.session import ClientSession, Incoming, Outgoing, encrypts
 
@@ -45,6 +45,7 @@ __all__ = ["CredSSPAuth"]
 Origin = tuple[str, str, int | None]
 
 
+@private_methods("__init__")
 class CredSSPAuth(httpx.Auth):
     """Authenticates requests of httpx with CredSSP.
 

@@ -47,7 +47,7 @@ from credssp.credentials import LogonCredentials
 from credssp.drivers._http_auth import LEG_BODY, logon_config
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError
 from credssp.mechanism_name import MechanismChoice
-from credssp.secret import Secret
+from credssp.secret import Secret, private_methods
 from credssp.winrm.encryption import is_encrypted_body, is_encrypted_type, trailer_length
 from credssp.winrm.session import ClientSession, Exchange, Incoming, Outgoing, encrypts
 
@@ -56,6 +56,7 @@ __all__ = ["HTTPCredSSPAuth", "HostContext"]
 Origin = tuple[str, str, int | None]
 
 
+@private_methods("__init__")
 class HTTPCredSSPAuth(AuthBase):
     """Authenticates requests with CredSSP.
 

@@ -12,6 +12,7 @@ from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError,
 from credssp.mechanism import Mechanism
 from credssp.policy.configured import lowest_version
 from credssp.protocol_version import LOWEST_VERSION, effective_version, has_hashed_binding
+from credssp.secret import forget_locals
 from credssp.wire.framing import TSRequestBuffer
 from credssp.wire.ts_request import TSRequest
 
@@ -20,6 +21,8 @@ __all__ = ["Engine"]
 
 class Engine(ABC):
     """One CredSSP exchange above TLS: plaintext in, events out.
+
+    Threads: one at a time; a context sees to that.
 
     A failed engine stays failed. The error that `receive` raises carries in `.token` the TSRequest, if any, that must
     still go to the peer.
@@ -164,6 +167,7 @@ class Engine(ABC):
         return b""
 
     def _fail(self, error: CredSSPError) -> NoReturn:
+        forget_locals(error)  # keys, and what was opened with them
         if self._state is not State.FAILED:
             self._advance(Step.FAIL)
             error.token = self._failure_message(error.error_code)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar, overload
 
+from credssp.secret import private_methods
 from credssp.sspi import constants as c
 from credssp.sspi.attributes import SECPKG_ATTR_THUNK_ALL, Attribute
 from credssp.sspi.buffers import ContextBuffer, SecBuffer, SecBufferDesc, buffers_of
@@ -44,6 +45,7 @@ _S = SecurityStatus
 T = TypeVar("T")
 
 
+@private_methods()
 class LocalSecurityAuthority:
     """One LSA with its packages, credentials and contexts; `credssp.sspi` works on one for the whole process.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from credssp.errors import LocalProtocolError
-from credssp.secret import Secret
+from credssp.secret import Secret, private_methods
 from credssp.watched_file import WatchedFile
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ KeyType = Literal["rsa", "p256", "p384", "ed25519"]
 _VALID_DAYS: Final = 365
 
 
+@private_methods("load_into")
 @dataclass(frozen=True, slots=True)
 class ServerCertificate:
     """A certificate chain with its private key, as PEM.
