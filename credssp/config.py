@@ -138,7 +138,7 @@ class Timeouts:
     Attributes:
         connect: for the TCP connection.
         leg: for the peer's next bytes, whenever it is its turn.
-        login: for the whole login from the first octet on, however busy the peer keeps us.
+        login: for the whole login from the first byte on, however busy the peer keeps us.
 
     Raises:
         LocalProtocolError: one of them is not a positive number.

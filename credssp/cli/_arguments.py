@@ -1,4 +1,4 @@
-"""Types of arguments that several sub-commands take. What does not fit is wrong usage, and the text says what would."""
+"""Types of arguments that several sub-commands take. A wrong value is wrong usage; the message says what fits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def seconds(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < _DAY:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds between 0 and {_DAY}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds between 0 and {_DAY}")
     return value
 
 
@@ -28,7 +28,7 @@ def count(highest: int) -> Callable[[str], int]:
         # isdecimal alone takes digits of every script, and int takes 1_000.
         value = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
         if not 1 <= value <= highest:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {highest}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {highest}")
         return value
 
     return read

@@ -21,12 +21,12 @@ def print_report(outcome: DemoOutcome, warnings: list[str], *, reveal: bool, as_
         print_json(_as_data(outcome, warnings, reveal=reveal))
         return
     print_table(
-        ("leg", "direction", "octets", "status", "content"),
+        ("leg", "direction", "bytes", "status", "content"),
         [
-            (str(leg.number), _ARROWS[leg.sender], str(leg.octets), _status(leg.status), "; ".join(leg.content))
+            (str(leg.number), _ARROWS[leg.sender], str(leg.size), _status(leg.status), "; ".join(leg.content))
             for leg in outcome.legs
         ],
-        right=("leg", "octets"),
+        right=("leg", "bytes"),
     )
     print()
     print_facts("Negotiated", _negotiated(outcome))
@@ -43,10 +43,10 @@ def _verdict(outcome: DemoOutcome) -> str:
             "application data went both ways, and both sides closed."
         )
     if outcome.transcript.failures:
-        return "FAILED: the login did not work out."
+        return "FAILED: the login did not complete."
     if not outcome.credentials_match:
         return "FAILED: the server received other credentials than the client sent."
-    return "FAILED: after the login, application data or the close did not arrive."
+    return "FAILED: application data or the TLS close did not arrive after the login."
 
 
 def _status(status: SecurityStatus) -> str:
@@ -109,7 +109,7 @@ def _as_data(outcome: DemoOutcome, warnings: list[str], *, reveal: bool) -> dict
             {
                 "number": leg.number,
                 "direction": "client-to-server" if leg.sender == "client" else "server-to-client",
-                "octets": leg.octets,
+                "octets": leg.size,
                 "content": list(leg.content),
                 "status": _status_data(leg.status),
             }

@@ -54,7 +54,7 @@ def _conversation(tree: Tree) -> None:
             print(f"Leg {entry['leg']}, {_ARROWS[entry['sender']]}")
             print("\n".join("  " + line for line in render(entry["message"])))
             if "data" in entry:
-                _lines("  octets: ", [entry["data"]])
+                _lines("  bytes: ", [entry["data"]])
     _results(tree)
 
 
@@ -98,7 +98,7 @@ def _timeline(timeline: Sequence[Tree]) -> None:
         leg = "" if entry["leg"] is None else str(entry["leg"])
         time = "" if entry["time"] is None else f"{entry['time']:.6f}"
         rows.append((time, _ARROWS[entry["sender"]], entry["layer"], leg, str(entry["octets"]), text))
-    print_table(("seconds", "direction", "layer", "leg", "octets", "content"), rows, right=("seconds", "leg", "octets"))
+    print_table(("seconds", "direction", "layer", "leg", "bytes", "content"), rows, right=("seconds", "leg", "bytes"))
 
 
 def _results(tree: Tree) -> None:
@@ -121,7 +121,7 @@ def _results(tree: Tree) -> None:
 
 def _not_opened(report: Tree) -> None:
     more = f", {report['not_opened_more']} more not listed" if report["not_opened_more"] else ""
-    print(f"TLS connections that could not be looked into ({len(report['not_opened'])}{more})")
+    print(f"TLS connections that could not be decrypted ({len(report['not_opened'])}{more})")
     for tree in report["not_opened"]:
         started = f", {tree['started']}" if tree["started"] else ""
         print(printable(f"  {tree['client']} -> {tree['server']}{started}"))
@@ -131,6 +131,6 @@ def _not_opened(report: Tree) -> None:
 
 
 def _lines(prefix: str, texts: Sequence[str]) -> None:
-    """Print texts, wrapped and indented behind the prefix."""
+    """Print texts, wrapped, and indented by the width of the prefix."""
     for text in texts:
         print("\n".join(textwrap.wrap(prefix + printable(text), _WIDTH, subsequent_indent=" " * len(prefix))))

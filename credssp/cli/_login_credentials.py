@@ -23,18 +23,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     who.add_argument("-u", "--user", metavar="USER", help="NAME, DOMAIN\\NAME or NAME@REALM")
     who.add_argument("-d", "--domain", metavar="DOMAIN", default="", help="domain of the user")
     who.add_argument("--password-file", metavar="F", help="file whose first line is the password; - for standard input")
-    who.add_argument("--empty-password", action="store_true", help="the password is empty, and that is meant")
-    who.add_argument("--hash", metavar="NT", help="NT hash in place of a password (others see it in the process list)")
+    who.add_argument("--empty-password", action="store_true", help="log on with an empty password, on purpose")
+    who.add_argument("--hash", metavar="NT", help="NT hash instead of a password (others see it in the process list)")
     who.add_argument("--hash-file", metavar="F", help="file whose first line is the NT hash; - for standard input")
     who.add_argument("--ccache", metavar="CACHE", help="Kerberos tickets: TYPE:residual, or a file")
     who.add_argument("--keytab", metavar="F", help="keytab with the key of the user")
-    what = parser.add_argument_group("what is delegated (default: the password that logs on)")
+    what = parser.add_argument_group("what is delegated (default: the password used to log on)")
     what.add_argument("--no-delegate", action="store_true", help="authenticate, but delegate an empty set")
     what.add_argument("--restricted-admin", action="store_true", help="ask for Restricted Admin mode")
     what.add_argument(
         "--remote-guard", action="store_true", help="ask for Remote Credential Guard: a ticket whose key stays here"
     )
-    what.add_argument("--delegate-user", metavar="USER", help="delegate this user in place of the one that logs on")
+    what.add_argument("--delegate-user", metavar="USER", help="delegate this user instead of the one that logs on")
     what.add_argument("--delegate-password-file", metavar="F", help="its password; - for standard input")
     what.add_argument(
         "--smartcard-pin",
@@ -68,14 +68,14 @@ def logon(arguments: argparse.Namespace) -> LogonCredentials | None:
     user, domain = arguments.user, arguments.domain
     ways = [arguments.hash, arguments.hash_file, arguments.ccache, arguments.keytab, arguments.password_file]
     if sum(way is not None for way in ways) > 1:
-        raise LocalProtocolError("one of --password-file, --hash, --hash-file, --ccache and --keytab is enough")
+        raise LocalProtocolError("give only one of --password-file, --hash, --hash-file, --ccache and --keytab")
     if arguments.ccache is not None:
         return CCacheCredentials(arguments.ccache, _principal(user, domain))
     if arguments.keytab is not None:
         return KeytabCredentials(arguments.keytab, _principal(user, domain))
     if arguments.hash is not None or arguments.hash_file is not None:
         if user is None:
-            raise LocalProtocolError("a hash needs its user: -u USER")
+            raise LocalProtocolError("a hash needs a user name: add -u USER")
         nt_hash = arguments.hash if arguments.hash is not None else _secrets.first_line(arguments.hash_file).reveal()
         return NTHashCredentials(user, nt_hash, domain=domain)
     if user is not None:
@@ -86,7 +86,7 @@ def logon(arguments: argparse.Namespace) -> LogonCredentials | None:
     if arguments.mechanism in ("kerberos", "negotiate") or arguments.remote_guard:
         return None
     raise LocalProtocolError(
-        "who logs on? -u USER; --ccache or --keytab; or --mechanism kerberos, with the tickets there are"
+        "no user was given: use -u USER, --ccache, --keytab, or --mechanism kerberos (default credential cache)"
     )
 
 
@@ -113,7 +113,7 @@ def delegated(arguments: argparse.Namespace, target: TargetURL) -> DelegatedCred
         "--smartcard-pin": arguments.smartcard_pin is not None,
     }
     if sum(modes.values()) > 1:
-        raise LocalProtocolError(f"{' and '.join(mode for mode, given in modes.items() if given)} exclude one another")
+        raise LocalProtocolError(f"{' and '.join(mode for mode, given in modes.items() if given)} cannot be combined")
     if arguments.delegate_user is not None:
         password = _secrets.password(
             arguments.delegate_password_file, prompt=f"Password of {arguments.delegate_user}, to be delegated: "
@@ -122,11 +122,11 @@ def delegated(arguments: argparse.Namespace, target: TargetURL) -> DelegatedCred
     if arguments.smartcard_pin is not None:
         return _smart_card(arguments)
     if arguments.reader is not None or arguments.container is not None:
-        raise LocalProtocolError("--reader and --container go with --smartcard-pin")
+        raise LocalProtocolError("--reader and --container need --smartcard-pin")
     if not arguments.remote_guard:
         return None
     if target.scheme != "rdp":
-        raise LocalProtocolError("Remote Credential Guard is a mode of RDP")
+        raise LocalProtocolError("Remote Credential Guard works with rdp:// only")
     if arguments.mechanism == "ntlm":
         raise LocalProtocolError("Remote Credential Guard needs Kerberos")
     from credssp.kerberos.remote_guard import remote_guard_credentials
@@ -171,10 +171,10 @@ def _pin(source: str) -> Secret[str]:
         raise LocalProtocolError(f"--smartcard-pin: the variable {name} is not set")
     if source == "ask":
         if not sys.stdin.isatty():
-            raise LocalProtocolError("--smartcard-pin ask needs a terminal; file:F and env:NAME do without")
+            raise LocalProtocolError("--smartcard-pin ask needs a terminal; use file:F or env:NAME without one")
         return _secrets.ask("PIN: ")
     # What was given may be the PIN itself, so it is not repeated.
-    raise LocalProtocolError("--smartcard-pin is ask, file:F or env:NAME: on the command line others would see the PIN")
+    raise LocalProtocolError("--smartcard-pin must be ask, file:F or env:NAME: others can see a command line")
 
 
 def who(credentials: LogonCredentials | None) -> str:

@@ -1,6 +1,6 @@
 """A client and a server of our own on one real loopback connection, and a record of every leg.
 
-The client runs in the calling thread and the server in another. They take turns, as the protocol has it, and each leg
+The client runs in the calling thread and the server in another. They take turns, as the protocol requires, and each leg
 is noted before it is sent: so the record has the legs in their order although two threads write it. Every wait has an
 end: `_DEADLINE` for one read, accept or connect.
 """
@@ -38,14 +38,14 @@ class LoopbackLeg:
     Attributes:
         number: counted from 1.
         sender: who sent it.
-        octets: its size on the wire, TLS included.
+        size: its bytes on the wire, TLS included.
         content: what is in it.
         status: what the sender's `step` (or `wrap`, `shutdown`) came to.
     """
 
     number: int
     sender: Sender
-    octets: int
+    size: int
     content: tuple[str, ...]
     status: SecurityStatus
 
@@ -153,11 +153,11 @@ class _Side:
     def send(self, data: bytes) -> None:
         """Send application data."""
         records = self._context.wrap(data)
-        self._recorder.leg(records, SecurityStatus.SEC_E_OK, f"application data of {len(data)} octets")
+        self._recorder.leg(records, SecurityStatus.SEC_E_OK, f"application data of {len(data)} bytes")
         self._socket.sendall(records)
 
     def messages(self, size: int) -> Iterator[bytes]:
-        """Yield application data until there are `size` octets."""
+        """Yield application data until there are `size` bytes."""
         data = self._context.unused_data
         while True:
             size -= len(data)
@@ -181,7 +181,7 @@ class _Side:
         data = self._socket.recv(65536)
         if not data:
             self._context.receive_eof()
-            raise PeerClosedError("the connection ended without a close of TLS")
+            raise PeerClosedError("the connection ended without a TLS close_notify")
         return data
 
 

@@ -33,7 +33,7 @@ def password(file: str | None, *, prompt: str) -> Secret[str]:
         return Secret(os.environ[PASSWORD_VARIABLE])
     if not sys.stdin.isatty():
         raise LocalProtocolError(
-            f"no password: give --password-file FILE, set {PASSWORD_VARIABLE}, or run it on a terminal to be asked"
+            f"no password: give --password-file FILE, set {PASSWORD_VARIABLE}, or run it on a terminal and type it"
         )
     return ask(prompt)
 

@@ -64,21 +64,21 @@ def add_account_arguments(parser: argparse.ArgumentParser, *, port: int) -> None
         help="an account; may be repeated (test passwords only: others see them in the process list)",
     )
     parser.add_argument("--users-file", metavar="F", help="accounts: smbpasswd, SAM, or DOMAIN:NAME:PASSWORD lines")
-    parser.add_argument("--cert", metavar="F", help="PEM file with the certificate chain (default: one made now)")
-    parser.add_argument("--key", metavar="F", help="PEM file with its key, where --cert has none")
-    parser.add_argument("--keytab", metavar="F", help="Kerberos keytab (default: that of KRB5_KTNAME)")
+    parser.add_argument("--cert", metavar="F", help="PEM file with the certificate chain (default: a new one)")
+    parser.add_argument("--key", metavar="F", help="PEM file with its key, if --cert does not contain it")
+    parser.add_argument("--keytab", metavar="F", help="Kerberos keytab (default: the one KRB5_KTNAME names)")
     parser.add_argument(
         "--min-version", type=int, choices=VERSIONS, metavar="N", help="lowest CredSSP version to accept"
     )
     parser.add_argument("--reveal", action="store_true", help="print the secrets that were delegated")
     parser.add_argument(
-        "--transcript", metavar="FILE", help="write all messages there, for `credssp dissect`; keep it to yourself"
+        "--transcript", metavar="FILE", help="write all messages to this file, for `credssp dissect`; keep it private"
     )
     parser.add_argument(
         "--uid", metavar="USER", help="become this user once files and sockets are open, without a way back"
     )
     parser.add_argument("--json", action="store_true", help="print JSON lines on a terminal too")
-    names = parser.add_argument_group("names that NTLM tells every client (default: those of this host)")
+    names = parser.add_argument_group("names that NTLM sends to every client (default: those of this host)")
     for name, what in _NAMES.items():
         names.add_argument(f"--{name.replace('_', '-')}", metavar="NAME", help=what)
 
@@ -89,7 +89,7 @@ def address(text: str) -> tuple[str, int]:
 
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65535 or (":" in host and not host.startswith("[")):
-        raise LocalProtocolError(f"{text!r} is no address to listen on: write 127.0.0.1:3389 or [::1]:3389")
+        raise LocalProtocolError(f"{text!r} is not an address to listen on: use 127.0.0.1:3389 or [::1]:3389")
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  # ":3389" says so in so many words
 
 
@@ -114,13 +114,13 @@ def accounts(arguments: argparse.Namespace) -> AccountStore:
         name, colon, password = text.partition(":")
         domain, backslash, user = name.rpartition("\\")
         if not colon or not user or (backslash and not domain):
-            raise LocalProtocolError("--user is DOMAIN\\NAME:PASSWORD or NAME:PASSWORD")
+            raise LocalProtocolError("--user must be DOMAIN\\NAME:PASSWORD or NAME:PASSWORD")
         given[domain, user] = password
     stores: list[AccountStore] = [MemoryAccounts(given)]
     if arguments.users_file is not None:
         stores.append(FileAccounts(arguments.users_file, watch=True))
     elif not given and arguments.keytab is None:
-        print("credssp serve: no account was given, so nobody can log on (--user, --users-file)", file=sys.stderr)
+        print("credssp serve: no account was given, so no client can log on (--user, --users-file)", file=sys.stderr)
     return stores[0] if len(stores) == 1 else _Both(stores)
 
 
@@ -158,7 +158,7 @@ def reload_on_sighup() -> None:
 
 
 def keytab(arguments: argparse.Namespace) -> str | None:
-    """Return the keytab, or None for the default one. Raises LocalProtocolError where nobody could log on with it."""
+    """Return the keytab, or None for the default one. Raises LocalProtocolError if no client could log on with it."""
     from pathlib import Path
 
     from credssp.errors import LocalProtocolError

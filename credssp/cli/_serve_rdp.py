@@ -32,12 +32,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--authorize",
         choices=("success", "denied"),
         default="success",
-        help="the Early User Authorization Result of everybody (default: success)",
+        help="the Early User Authorization Result of every login (default: success)",
     )
-    parser.add_argument("--protocols", choices=_PROTOCOLS, default="both", help="protocols to take (default: both)")
-    parser.add_argument("--workers", type=count(65536), default=1, metavar="N", help="processes (default: 1)")
+    parser.add_argument("--protocols", choices=_PROTOCOLS, default="both", help="protocols to accept (default: both)")
+    parser.add_argument("--workers", type=count(65536), default=1, metavar="N", help="number of processes (default: 1)")
     parser.add_argument(
-        "--half-open", type=count(65536), default=512, metavar="N", help="logins under way (default: 512)"
+        "--half-open", type=count(65536), default=512, metavar="N", help="logins in progress at once (default: 512)"
     )
     parser.add_argument("--deadline", type=seconds, default=20.0, metavar="S", help="for a whole login (default: 20)")
 

@@ -23,23 +23,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     common.add_account_arguments(parser, port=5985)
     parser.add_argument("--tls-cert", metavar="F", help="serve https: PEM file with the certificate chain")
-    parser.add_argument("--tls-key", metavar="F", help="PEM file with its key, where --tls-cert has none")
+    parser.add_argument("--tls-key", metavar="F", help="PEM file with its key, if --tls-cert does not contain it")
     parser.add_argument("--tls", choices=("1.2", "1.3"), help="the TLS version inside CredSSP (default: both)")
     parser.add_argument(
         "--encryption",
         choices=("auto", "always", "never"),
         default="auto",
-        help="whether messages must be encrypted: over http only, always, never (default: auto)",
+        help="when messages must be encrypted: over http only, always, never (default: auto)",
     )
     parser.add_argument(
         "--authorize",
         choices=("success", "denied"),
         default="success",
-        help="what becomes of logins (default: success)",
+        help="result of every login (default: success)",
     )
     parser.add_argument("--path", default="/wsman", help="path of the service (default: /wsman)")
     parser.add_argument(
-        "--half-open", type=count(65536), default=512, metavar="N", help="logins under way (default: 512)"
+        "--half-open", type=count(65536), default=512, metavar="N", help="logins in progress at once (default: 512)"
     )
     parser.add_argument("--deadline", type=seconds, default=20.0, metavar="S", help="for a whole login (default: 20)")
 

@@ -69,18 +69,18 @@ def parse_target(text: str, *, default_scheme: str = "rdp") -> TargetURL:
     """Read ``scheme://host:port``, ``host:port`` or ``host``.
 
     Raises:
-        LocalProtocolError: it is none of them, or a scheme nobody speaks here.
+        LocalProtocolError: it is not a target, or its scheme is not supported.
     """
     match = _URL.fullmatch(text.strip())
     if match is None:
-        raise LocalProtocolError(f"{text!r} is no target: write rdp://HOST or rdp://HOST:PORT")
+        raise LocalProtocolError(f"{text!r} is not a target: use rdp://HOST or rdp://HOST:PORT")
     scheme = (match["scheme"] or default_scheme).lower()
     transport = TRANSPORTS.get(scheme)
     if transport is None:
-        raise LocalProtocolError(f"nobody here speaks {scheme!r}; known are {', '.join(sorted(TRANSPORTS))}")
+        raise LocalProtocolError(f"scheme {scheme!r} is not supported; use one of {', '.join(sorted(TRANSPORTS))}")
     port = int(match["port"] or transport.port)
     if not 0 < port < 65536:
-        raise LocalProtocolError(f"{port} is no TCP port")
+        raise LocalProtocolError(f"{port} is not a TCP port: use 1 to 65535")
     path = match["path"] or ""
     return TargetURL(scheme, match["v6"] or match["host"] or match["bare6"], port, "" if path == "/" else path)
 

@@ -17,7 +17,7 @@ _WORDS: Final = {None: "absent", True: "yes", False: "no"}
 def render(tree: Mapping[str, Any]) -> list[str]:
     """Return the lines of a tree.
 
-    A mapping's ``type`` and ``octets`` stand in its first line, the rest below it, indented.
+    A mapping's ``type`` and ``octets`` are in its first line, the rest below it, indented.
     """
     return _branch("", tree, 0)
 
@@ -29,7 +29,7 @@ def _branch(name: str, value: Any, depth: int) -> list[str]:
     if isinstance(value, Mapping):
         head = str(value.get("type", ""))
         if "octets" in value:
-            head += f" ({value['octets']} octets)"
+            head += f" ({value['octets']} bytes)"
         lines = [(label + printable(head)).rstrip()]
         for key, item in value.items():
             if key not in ("type", "octets"):

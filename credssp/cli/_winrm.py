@@ -32,9 +32,9 @@ _PROBES: Final = 64
 def log_on(target: TargetURL, request: ClientConfig) -> LoginOutcome:
     """Log on, ask for the server's identity and close. Raises LocalProtocolError for a request that makes no sense."""
     if request.restricted_admin:
-        raise LocalProtocolError("--restricted-admin is a mode of RDP; --no-delegate delegates an empty set")
+        raise LocalProtocolError("--restricted-admin works with rdp:// only; --no-delegate delegates an empty set")
     if isinstance(request.delegated_credentials, RemoteGuardCredentials):
-        raise LocalProtocolError("Remote Credential Guard is a mode of RDP")
+        raise LocalProtocolError("Remote Credential Guard works with rdp:// only")
     https = target.scheme == "https"
     # Over https it is the certificate of https that somebody has signed; the one inside is always self-made.
     login = ClientLogin(request, target.host, tls=ClientTLS() if https else request.tls)

@@ -64,7 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--junit", metavar="FILE", help="write JUnit XML")
     parser.add_argument("--html", metavar="FILE", help="write one HTML page")
     parser.add_argument("--verbose", action="store_true", help="show every rule, with reasons for skips")
-    parser.add_argument("--reveal", action="store_true", help="show messages whole, proofs and all")
+    parser.add_argument("--reveal", action="store_true", help="show whole messages, proofs included")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the block as an interrupt would, and leave none of the programs behind that were started."""
+    """Let SIGTERM end the block as an interrupt would, and stop all programs that were started."""
     from credssp.conformance.program import stop_programs
 
     def end(*_: object) -> None:
@@ -113,13 +113,13 @@ def _check(arguments: argparse.Namespace) -> None:
 
     for pattern in arguments.rule:
         if not select([pattern]):
-            raise LocalProtocolError(f"--rule {pattern}: no rule is called that; --list shows them")
+            raise LocalProtocolError(f"--rule {pattern}: no rule matches; --list shows all rules")
     if not (math.isfinite(arguments.timeout) and 0 < arguments.timeout <= _LONGEST):
         raise LocalProtocolError(f"--timeout is a number of seconds above 0, up to {_LONGEST}")
     for name in (arguments.junit, arguments.html):
         # Now, and not after minutes of logins.
         if name and (Path(name).is_dir() or not Path(name).absolute().parent.is_dir()):
-            raise LocalProtocolError(f"the report cannot be written: {name} is no file in a folder that exists")
+            raise LocalProtocolError(f"the report cannot be written: {name} is a folder, or its folder does not exist")
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -159,7 +159,7 @@ def _judge(arguments: argparse.Namespace) -> Report:
         folder = Path(arguments.target or "fixtures")
         exchanges = exchanges_in(folder)
         if not exchanges:
-            raise LocalProtocolError(f"no fixtures below {folder.name}")
+            raise LocalProtocolError(f"no fixtures in {folder.name}")
         return check_exchanges(exchanges, rules=arguments.rule, expected=expected, on_result=told)
     if arguments.what == "server":
         return check_server(_server(arguments), rules=arguments.rule, expected=expected, on_result=told)
@@ -181,7 +181,7 @@ def _judge(arguments: argparse.Namespace) -> Report:
             variants=variants,
         )
         return check_client(target, rules=arguments.rule, expected=expected, on_result=told)
-    raise LocalProtocolError("say what to judge: server, client, fixtures, vectors, or --list")
+    raise LocalProtocolError("what to judge is missing: give server, client, fixtures, vectors, or --list")
 
 
 def _server(arguments: argparse.Namespace) -> ServerTarget:
@@ -226,7 +226,7 @@ def _account(arguments: argparse.Namespace) -> Account:
     from credssp.errors import LocalProtocolError
 
     if not arguments.user:
-        raise LocalProtocolError("give -u with an account that the peer knows")
+        raise LocalProtocolError("-u is missing: name an account that the peer knows")
     return Account(arguments.user, password(arguments.password_file, prompt="password: "), arguments.domain)
 
 

@@ -12,9 +12,9 @@ from typing import Final
 __all__ = ["configure", "parse_octets", "run"]
 
 _MAX_INPUT: Final = 1 << 22
-"""Octets read from standard input; the largest TSRequest anybody takes has 64 KiB, in hexadecimal a few times that."""
+"""Bytes read from standard input; the largest TSRequest accepted has 64 KiB, in hexadecimal a few times that."""
 
-# As it stands in a log of HTTP: "Authorization: Negotiate TlRM...", or what is behind the colon.
+# As in a log of HTTP: "Authorization: Negotiate TlRM...", or only what follows the colon.
 _HEADER: Final = re.compile(
     r"\s*(?:(?:(?:Proxy-)?Authorization|(?:WWW|Proxy)-Authenticate)\s*:)?\s*(?:CredSSP|Negotiate|NTLM|Kerberos)\s+",
     re.IGNORECASE,
@@ -25,7 +25,7 @@ _HEX_NOISE: Final = re.compile(r"0x|\\x|[\s:,]", re.IGNORECASE)
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.epilog = "What it is, is told from its octets. Secrets are masked unless --reveal is given."
+    parser.epilog = "The type of the message is detected from its content. Secrets are masked unless --reveal is given."
     parser.add_argument(
         "data",
         metavar="DATA",
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     except RemoteProtocolError as error:
         print(printable(f"credssp decode: {error}"), file=sys.stderr)
         if os.path.isfile(arguments.data):  # noqa: PTH113
-            print("  That is the name of a file; to decode what is in it: credssp decode < FILE", file=sys.stderr)
+            print("  That is the name of a file; to decode its content: credssp decode < FILE", file=sys.stderr)
         return 1
     if arguments.json:
         print_json(tree)
@@ -65,9 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def parse_octets(text: str) -> bytes:
-    """Return the octets that a text stands for: hexadecimal with or without 0x, colons and blanks, else base64.
+    """Return the bytes that a text represents: hexadecimal with or without 0x, colons and blanks, else base64.
 
-    An HTTP header for authentication is read from behind its scheme.
+    Of an HTTP header for authentication, what follows the scheme is read.
 
     Raises:
         ValueError: it is neither.
@@ -79,7 +79,7 @@ def parse_octets(text: str) -> bytes:
         raise ValueError("there is nothing to decode")
     if re.fullmatch("[0-9A-Fa-f]+", digits):
         if len(digits) % 2:
-            raise ValueError(f"{len(digits)} hexadecimal digits: octets have two each, so one is missing or too many")
+            raise ValueError(f"{len(digits)} hexadecimal digits: a byte has two, so one is missing or one is too many")
         return bytes.fromhex(digits)
     letters = "".join(text.split()).translate(str.maketrans("-_", "+/")).rstrip("=")
     try:
@@ -93,8 +93,8 @@ def _read_standard_input() -> bytes:
         print("credssp decode: reading hexadecimal or base64; end with Ctrl-D", file=sys.stderr)
     data = sys.stdin.buffer.read(_MAX_INPUT + 1)
     if len(data) > _MAX_INPUT:
-        raise ValueError(f"more than {_MAX_INPUT} octets: this is no single message")
-    # Every binary message has an octet beyond ASCII or a NUL in its first dozen; its text forms have neither.
+        raise ValueError(f"more than {_MAX_INPUT} bytes: this is not a single message")
+    # Every binary message has a byte beyond ASCII or a NUL in its first dozen; its text forms have neither.
     if data.isascii() and b"\0" not in data:
         return parse_octets(data.decode("ascii"))
     return data

@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 __all__ = ["configure", "run"]
 
 _MAX_KEY = 1 << 20
-"""Octets of a private key in PEM, with all that may stand around it."""
+"""Bytes of a private key in PEM, with all the text that may be around it."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = (
-        "Options that give a secret may be repeated; all of them are tried. A password on the command line can be seen "
+        "Options that give a secret can be repeated; every value is tried. A password on the command line can be seen "
         "by other users of the machine. Exit codes: 0 a CredSSP conversation was found, 1 none was, or the file cannot "
         "be read, 2 wrong usage."
     )
     parser.add_argument(
         "file", metavar="FILE", help="pcap or pcapng, a transcript, the folder of a fixture, or - for standard input"
     )
-    tls = parser.add_argument_group("to open TLS")
+    tls = parser.add_argument_group("to decrypt TLS")
     tls.add_argument(
         "--keylog",
         metavar="LOG",
@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="key log (SSLKEYLOGFILE); pcapng may hold one",
     )
     tls.add_argument("--rsa-key", metavar="PEM", help="the server's RSA key, for TLS 1.2 with RSA key exchange")
-    ntlm = parser.add_argument_group("to open NTLM: MIC, pubKeyAuth, authInfo")
+    ntlm = parser.add_argument_group("to verify and decrypt NTLM: MIC, pubKeyAuth, authInfo")
     ntlm.add_argument("--password", metavar="PW", action="append", default=[], help="the password of the account")
     ntlm.add_argument("--hash", metavar="HEX", action="append", default=[], help="its NT hash, 32 hexadecimal digits")
     ntlm.add_argument(
@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON object")
     form.add_argument("--html", action="store_true", help="print one self-contained page with a sequence diagram")
-    parser.add_argument("-o", "--output", metavar="PATH", help="write there instead of standard output")
+    parser.add_argument("-o", "--output", metavar="PATH", help="write to this file instead of standard output")
     parser.add_argument("--reveal", action="store_true", help="show passwords, PINs, buffers, keys and NTLM proofs")
 
 
@@ -129,7 +129,7 @@ def _logon_secrets(arguments: argparse.Namespace) -> LogonSecrets:
 
 
 def _key(text: str, option: str) -> bytes:
-    """Return 16 octets. A hash may come as ``LM:NT``, as most tools print it."""
+    """Return 16 bytes. A hash may come as ``LM:NT``, as most tools print it."""
     digits = text.rpartition(":")[2] if option == "--hash" else text
     try:
         key = bytes.fromhex(digits)

@@ -26,8 +26,8 @@ _SERVICES: Final = {"rdp": "TERMSRV", "http": "HTTP", "https": "HTTP"}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.epilog = "Exit codes: 0 nothing is wrong; 1 something will fail; 2 wrong usage."
-    parser.add_argument("target", nargs="?", metavar="URL", help="a server you mean to log on to: rdp://HOST")
+    parser.epilog = "Exit codes: 0 no problem was found; 1 at least one was; 2 wrong usage."
+    parser.add_argument("target", nargs="?", metavar="URL", help="a server to log on to: rdp://HOST")
     parser.add_argument("--ccache", metavar="CACHE", help="Kerberos tickets to look at (default: the default cache)")
     parser.add_argument("--keytab", metavar="F", help="keytab of a server to look at")
     parser.add_argument("--realm", metavar="REALM", help="ask the KDCs of this realm (default: the default realm)")
@@ -110,7 +110,7 @@ def _not_looked_at(arguments: argparse.Namespace) -> Iterator[Finding]:
             yield Finding(
                 "kerberos",
                 Severity.BAD,
-                f"the {what} {name} was not looked at: nothing here can read it",
+                f"the {what} {name} was not checked: the libraries that read it are missing",
                 "install Kerberos for Python, see above",
             )
 
@@ -129,7 +129,7 @@ def _clocks(conf: Krb5Conf, realm: str, timeout: float, *, asked: bool) -> Itera
             "clock",
             Severity.NOTE,
             f"krb5.conf names no KDC of {realm}, so none was asked for its time",
-            "libkrb5 finds KDCs by DNS too; add the realm to [realms] to have its clock compared",
+            "libkrb5 also finds KDCs through DNS; add the realm to [realms] to compare its clock",
         )
     for kdc in kdcs:
         host, _, port = kdc.rpartition(":") if kdc.rpartition(":")[2].isdecimal() else (kdc, "", "88")
@@ -149,7 +149,7 @@ def _clocks(conf: Krb5Conf, realm: str, timeout: float, *, asked: bool) -> Itera
         skew = (datetime.now(UTC) - theirs).total_seconds()
         text = f"this clock is {abs(int(skew))} s {'ahead of' if skew > 0 else 'behind'} that of the KDC {kdc}"
         if abs(skew) > _SKEW:
-            yield Finding("clock", Severity.BAD, text, "five minutes are the limit: synchronise both (chrony, w32tm)")
+            yield Finding("clock", Severity.BAD, text, "the limit is five minutes: synchronise both (chrony, w32tm)")
         else:
             yield Finding("clock", Severity.OK, text)
 

@@ -45,11 +45,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--min-version", type=int, choices=VERSIONS, metavar="N", help="lowest CredSSP version to accept, 2 to 6"
     )
     check = how.add_mutually_exclusive_group()
-    check.add_argument("--cacert", metavar="F", help="PEM file with the roots that the certificate must chain to")
-    check.add_argument("--fingerprint", metavar="SHA256", help="SHA-256 fingerprint that the certificate must have")
+    check.add_argument("--cacert", metavar="F", help="PEM file with the root certificates to trust")
+    check.add_argument("--fingerprint", metavar="SHA256", help="expected SHA-256 fingerprint of the certificate")
     how.add_argument("--timeout", type=seconds, default=30.0, metavar="S", help="for the whole login (default: 30)")
     parser.add_argument(
-        "--transcript", metavar="FILE", help="write all messages there, for `credssp dissect`; keep it to yourself"
+        "--transcript", metavar="FILE", help="write all messages to this file, for `credssp dissect`; keep it private"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -143,7 +143,7 @@ def _print(target: TargetURL, request: ClientConfig, outcome: LoginOutcome, code
         if facts.get("early_user_authorization"):
             shown["authorization"] = facts["early_user_authorization"]
     shown["time"] = f"{outcome.seconds:.3f} s"
-    words = ("accepted", "refused by the server", "no login", "no login", "stopped by a check of ours")
+    words = ("accepted", "refused by the server", "no login", "no login", "stopped by our own check")
     print_facts(f"{words[code]}: {target}", shown)
     if outcome.error is not None:
         _explain(outcome.error)

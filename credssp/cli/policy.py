@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     check = actions.add_parser(
         "check",
         help="explain one decision",
-        description="Explain one decision: every setting that bears on it, what it lists, what matched.",
+        description="Explain one decision: every setting that applies, what it lists, and what matched.",
         epilog="Exit codes: 0 allowed, 1 refused, 2 wrong usage or a policy file that cannot be read.",
         formatter_class=parser.formatter_class,
     )
@@ -33,11 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     check.add_argument("--mode", choices=_MODES, default="plain", help="what would be handed over (default: plain)")
     check.add_argument(
-        "--policy", metavar="FILE", help="a TOML or .reg file; without one, the policy of Windows as installed"
+        "--policy", metavar="FILE", help="a TOML or .reg file (default: the policy of a fresh Windows installation)"
     )
-    check.add_argument(
-        "--domain-joined", action="store_true", default=None, help="decide as on a machine that is in a domain"
-    )
+    check.add_argument("--domain-joined", action="store_true", default=None, help="decide as for a machine in a domain")
     check.add_argument("--json", action="store_true", help="print one JSON object")
 
 

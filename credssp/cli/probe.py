@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--file", metavar="LIST", help="file with a target per line; # begins a comment; - for standard input"
     )
-    parser.add_argument("--port", type=int, metavar="N", help="port for targets that name none")
+    parser.add_argument("--port", type=int, metavar="N", help="port for targets without one")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON object per line")
     form.add_argument("--csv", action="store_true", help="print comma-separated values")
@@ -102,9 +102,9 @@ class _Range:
             try:
                 self._network = ipaddress.ip_network(text, strict=False)
             except ValueError:
-                raise LocalProtocolError(f"{text!r} is no range of addresses") from None
+                raise LocalProtocolError(f"{text!r} is not a range of addresses such as 192.0.2.0/24") from None
             if self._network.num_addresses > 1 << 24:
-                raise LocalProtocolError(f"{text!r} is more than 16 million addresses")
+                raise LocalProtocolError(f"{text!r} has more than 16 million addresses")
             text = f"[{address}]" if ":" in address else address
         target = parse_target(text)
         if port is not None and not text.rpartition("]")[2].rpartition("//")[2].partition(":")[1]:

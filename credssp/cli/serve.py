@@ -13,7 +13,7 @@ __all__ = ["ENDPOINTS", "configure", "run"]
 
 ENDPOINTS: Final = {
     "rdp": ("credssp.cli._serve_rdp", "RDP with network level authentication"),
-    "winrm": ("credssp.cli._serve_winrm", "WinRM with a shell in which nothing runs"),
+    "winrm": ("credssp.cli._serve_winrm", "WinRM with a shell that runs no programs"),
 }
 """Name, module and one line for the help."""
 

@@ -79,7 +79,7 @@ def _near(text: str, info: StatusInfo | None) -> list[StatusInfo]:
 def _hint(text: str, near: list[StatusInfo]) -> None:
     from credssp.cli._output import printable
 
-    print(f"credssp status: {printable(text)!r} is no status known here", file=sys.stderr)
+    print(f"credssp status: {printable(text)!r} is not a known status", file=sys.stderr)
     for number, info in enumerate(near):
         print(f"  {'          or' if number else 'Did you mean'} {info.summary}?", file=sys.stderr)
     if not near:

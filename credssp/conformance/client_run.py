@@ -43,7 +43,7 @@ class ClientRun(Run):
         """Let the client begin a login, and put TLS on it; the handshake is still to be done."""
         script = script or ServerScript()
         link = self.start(setup, script.rdp)
-        # Over HTTP every leg wants an answer; clients built on pyspnego take one without octets for a refusal.
+        # Over HTTP every leg wants an answer; clients built on pyspnego take one without bytes for a refusal.
         tls = dataclasses.replace(script.tls, tickets=True) if "http" in self.target.features else script.tls
         channel = TLSChannel(server_context(tls, certificate_of(script.key_type)), server_side=True)
         self.last = Connection(link, channel, side="server", timeout=self.target.timeout)

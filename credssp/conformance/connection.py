@@ -1,10 +1,10 @@
-"""The suite's end of a connection: TLS over a link, TSRequests in and out, and every octet noted.
+"""The suite's end of a connection: TLS over a link, TSRequests in and out, and every byte noted.
 
 Unlike `credssp.context` it judges nothing: it sends whatever it is given, in the TLS writes it is given, and tells how
 the peer reacted. It reads record by record, since one rule is about how messages lie in records ([MS-CSSP] <8>).
 
 What waits for the peer is a generator (`Waiting`). `Connection.wait` runs one over the link; a scripted peer of the
-tests is the same generator, resumed by the test that has octets for it.
+tests is the same generator, resumed by the test that has bytes for it.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ __all__ = ["Connection", "End", "Reply", "Sent", "Waiting", "writes_of"]
 
 T = TypeVar("T")
 Waiting: TypeAlias = Generator[float, bytes | None, T]
-"""Waits for the peer: yields seconds, and is sent octets, ``b""`` at the end of the stream, None for none in time."""
+"""Waits for the peer: yields seconds, and is sent bytes, ``b""`` at the end of the stream, None for none in time."""
 
 Sent: TypeAlias = TSRequest | bytes | tuple[bytes, ...] | None
-"""What goes out in place of a message: another one, octets, several TLS writes, or None for nothing."""
+"""What goes out in place of a message: another one, bytes, several TLS writes, or None for nothing."""
 
 _APPLICATION_DATA: Final = 23
 _NAMED: Final = frozenset(int(status) for status in NTStatus)
-_KEPT: Final = 65536  # octets of the peer's handshake; a flight is a few thousand
+_KEPT: Final = 65536  # bytes of the peer's handshake; a flight is a few thousand
 
 
 class End(enum.Enum):
@@ -47,7 +47,7 @@ class End(enum.Enum):
     ALERT = "alert"
     SILENT = "silent"
     OTHER = "other"
-    """Octets that are no TSRequest."""
+    """Bytes that are no TSRequest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ class Reply:
 
     Attributes:
         end: what kind.
-        data: the TSRequest, or the other octets.
+        data: the TSRequest, or the other bytes.
         alert: name of the TLS alert.
-        note: why the suite could not go on with it, where the octets alone do not say.
+        note: why the suite could not go on with it, where the bytes alone do not say.
     """
 
     end: End
@@ -111,7 +111,7 @@ class Reply:
             End.MESSAGE: "a TSRequest",
             End.CLOSED: "closed",
             End.SILENT: "nothing at all",
-            End.OTHER: self.note or f"{len(self.data)} octets that are no TSRequest",
+            End.OTHER: self.note or f"{len(self.data)} bytes that are no TSRequest",
         }[self.end]
 
 
@@ -119,13 +119,13 @@ class Connection:
     """A connection to the peer, from TLS on.
 
     Attributes:
-        link: the octets below.
+        link: the bytes below.
         channel: our side of TLS.
         evidence: what went over, in order.
         records: sizes of the peer's application-data records that held plaintext.
         messages: the peer's TSRequests with the number of records each came in.
         ended: how the peer ended it, or None.
-        handshake_octets: the peer's octets during the handshake.
+        handshake_octets: the peer's bytes during the handshake.
     """
 
     def __init__(self, link: Link, channel: TLSChannel, *, side: Sender, timeout: float) -> None:
@@ -165,7 +165,7 @@ class Connection:
 
     @property
     def exchanged(self) -> tuple[tuple[Sender, bytes], ...]:
-        """Sender and octets of what both sides said, but for what its note says is not a TSRequest."""
+        """Sender and bytes of what both sides said, but for what its note says is not a TSRequest."""
         return tuple((item.sender, item.data) for item in self.evidence if item.data and not item.note)
 
     # Out
@@ -179,7 +179,7 @@ class Connection:
         end = time.monotonic() + self.timeout
         while True:
             try:
-                # Record by record: what follows the handshake in the same octets is for `receive`.
+                # Record by record: what follows the handshake in the same bytes is for `receive`.
                 done = self.channel.handshake()
                 while not done and (size := measure_record(self._raw)) and size <= len(self._raw):
                     record, self._raw = self._raw[:size], self._raw[size:]
@@ -338,5 +338,5 @@ def writes_of(sent: TSRequest | bytes | tuple[bytes, ...]) -> tuple[bytes, ...]:
 
 
 def chunks(data: bytes, size: int) -> Sequence[bytes]:
-    """Cut octets into writes of this size."""
+    """Cut bytes into writes of this size."""
     return [data[at : at + size] for at in range(0, len(data), size)]

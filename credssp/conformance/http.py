@@ -41,7 +41,7 @@ _MAX_HEAD = 256 * 1024
 _MAX_REQUEST = 16 * 1024 * 1024
 """Bytes of a request's body that are read: 32 times the largest envelope of Windows by default."""
 MAX_BODY = 4 * 1024 * 1024
-"""Octets of an answer that are read; what is longer has no end."""
+"""Bytes of an answer that are read; what is longer has no end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Streams of octets to a peer: in memory for implementations without sockets, or over a socket.
+"""Streams of bytes to a peer: in memory for implementations without sockets, or over a socket.
 
 A link knows nothing of TLS. What it must tell apart is an end from silence: a peer that refuses closes, a peer that
 hangs does neither.
@@ -34,7 +34,7 @@ class Link(Protocol):
         """The error that the peer told its owner, where that can be known."""
 
     def send(self, data: bytes) -> None:
-        """Send octets; into a connection that has ended, they are lost."""
+        """Send bytes; into a connection that has ended, they are lost."""
 
     def receive(self, timeout: float) -> bytes | None:
         """Return what came, ``b""`` for the end of the stream, None where nothing came in time."""
@@ -47,10 +47,10 @@ class MemoryPeer(Protocol):
     """An implementation without sockets, such as `credssp.ServerContext` behind an adapter."""
 
     def start(self) -> bytes:
-        """Return the first octets, for a peer that speaks first."""
+        """Return the first bytes, for a peer that speaks first."""
 
     def step(self, data: bytes) -> bytes:
-        """Take octets and return what goes back. An exception ends the exchange; its `.token` still goes out."""
+        """Take bytes and return what goes back. An exception ends the exchange; its `.token` still goes out."""
 
     def eof(self) -> None:
         """Take the end of the stream. May raise, too."""
@@ -63,7 +63,7 @@ class MemoryPeer(Protocol):
     def refusals(self) -> Sequence[type[BaseException]]:
         """The exceptions that this implementation means to raise; any other is a crash."""
 
-    # A peer may also have `idle() -> bytes`: called where the suite waits and the peer's last octets were answered with
+    # A peer may also have `idle() -> bytes`: called where the suite waits and the peer's last bytes were answered with
     # nothing, for implementations that take turns and expect an empty token then.
 
 
@@ -135,7 +135,7 @@ class MemoryLink:
             self._over = True
 
     def send(self, data: bytes) -> None:
-        """Let the peer take octets."""
+        """Let the peer take bytes."""
         if data and not self._over and not self.hung:
             self._run(self.peer.step, data)
 
@@ -171,7 +171,7 @@ class SocketLink:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, data: bytes) -> None:
-        """Send octets."""
+        """Send bytes."""
         with contextlib.suppress(OSError):  # the peer is gone, and the next read says so
             self.socket.settimeout(5)
             self.socket.sendall(data)

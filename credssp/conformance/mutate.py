@@ -1,6 +1,6 @@
-"""TSRequests that no encoder makes: wrong lengths, wrong order, members twice, octets too many.
+"""TSRequests that no encoder makes: wrong lengths, wrong order, members twice, bytes too many.
 
-Everything here takes a good message and returns octets; `credssp.wire` cannot write them, and must not.
+Everything here takes a good message and returns bytes; `credssp.wire` cannot write them, and must not.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def members(request: TSRequest) -> list[bytes]:
 
 
 def member_tags(data: bytes) -> list[int] | None:
-    """Return the tags of the outer members of any octets, in their order; None where they are no SEQUENCE.
+    """Return the tags of the outer members of any bytes, in their order; None where they are no SEQUENCE.
 
     Lengths are read in any definite form.
     """
@@ -88,7 +88,7 @@ def sequence(parts: Sequence[bytes]) -> bytes:
 
 
 def long_outer_length(request: TSRequest, octets: int) -> bytes:
-    """Write the outer length in this many octets behind the first, shortest or not."""
+    """Write the outer length in this many bytes behind the first, shortest or not."""
     body = b"".join(members(request))
     return bytes((0x30, 0x80 | octets)) + len(body).to_bytes(octets, "big") + body
 
@@ -99,7 +99,7 @@ def indefinite(request: TSRequest) -> bytes:
 
 
 def two_octet_version(request: TSRequest) -> bytes:
-    """Write version with a leading zero octet."""
+    """Write version with a leading zero byte."""
     number = b"\x02\x02" + request.version.to_bytes(2, "big")
     return sequence([write_explicit(0, number), *members(request)[1:]])
 
@@ -116,7 +116,7 @@ def with_extra(request: TSRequest, number: int = 6, contents: bytes = b"future")
 
 
 def with_padding(request: TSRequest, total: int) -> bytes:
-    """Append an unknown member so that the message has exactly this many octets."""
+    """Append an unknown member so that the message has exactly this many bytes."""
     size = max(total - len(request.encode()) - 12, 0)
     while len(data := with_extra(request, contents=bytes(size))) < total:
         size += total - len(data)
@@ -157,6 +157,6 @@ def spnego_tags(token: bytes) -> list[int]:
 
 
 def raw_error_code(request: TSRequest, contents: bytes) -> bytes:
-    """Append errorCode with these contents octets."""
+    """Append errorCode with these contents bytes."""
     parts = members(replaced(request, error_code=None))
     return sequence([*parts, write_explicit(4, write_tlv(0x02, contents))])

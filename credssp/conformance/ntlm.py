@@ -40,7 +40,7 @@ class NTLMClient:
         account: who logs on.
         target_name: MsvAvTargetName, empty for none.
         flags: NegotiateFlags of NEGOTIATE.
-        size: octets of NEGOTIATE: 32 (Windows NT, no Version), 40, or more for padding.
+        size: bytes of NEGOTIATE: 32 (Windows NT, no Version), 40, or more for padding.
         mic: ``good``, ``bad`` (a wrong one), ``none``.
         tail: what follows MsvAvEOL in the response.
         clear_flags: flags that AUTHENTICATE leaves out although they were negotiated.

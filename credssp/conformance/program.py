@@ -40,7 +40,7 @@ EX_SOFTWARE: Final = 70
 _CRASHES: Final = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL)
 _TICK: Final = 0.05
 _ERRORS_SIZE: Final = 8192
-"""Octets of standard error that are read, from its end."""
+"""Bytes of standard error that are read, from its end."""
 _LINE_SIZE: Final = 300
 _HIDDEN: Final = "********"
 _MAX_CONNECTIONS: Final = 16
@@ -248,7 +248,7 @@ class ProgramLink:
         return self._program.report
 
     def send(self, data: bytes) -> None:
-        """Send octets."""
+        """Send bytes."""
         self._link.send(data)
 
     def receive(self, timeout: float) -> bytes | None:
@@ -304,7 +304,7 @@ class ProgramLink:
 
 
 def _has_data(connection: socket.socket) -> bool:
-    """Whether octets wait on a connection that select calls readable, rather than its end."""
+    """Whether bytes wait on a connection that select calls readable, rather than its end."""
     try:
         return bool(connection.recv(1, socket.MSG_PEEK))
     except OSError:

@@ -1,6 +1,6 @@
 """Reports as text, JSON and JUnit XML, and a table of counts; the HTML page is `credssp.conformance.matrix`.
 
-How much of the octets they show is decided in `credssp.conformance.rule.Evidence`.
+How much of the bytes they show is decided in `credssp.conformance.rule.Evidence`.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Result:
         return not self.verdict.is_good and not self.expected
 
     def describe(self, *, reveal: bool = False) -> list[str]:
-        """Return what there is to say: rule, section, expectation, what was seen, and octets (`Evidence.shown`)."""
+        """Return what there is to say: rule, section, expectation, what was seen, and bytes (`Evidence.shown`)."""
         rule = self.rule
         lines = [f"{rule.id} [{rule.level.value}] {self.verdict.value.upper()}: {rule.title}"]
         if self.subject:
@@ -59,7 +59,7 @@ class Result:
             lines.append(f"  known     {self.expected}")
         for item in self.outcome.evidence:
             data = item.shown(reveal=reveal)
-            more = "" if len(data) == len(item.data) else f"... ({len(item.data)} octets)"
+            more = "" if len(data) == len(item.data) else f"... ({len(item.data)} bytes)"
             lines.append(f"  {item.sender:<9} {data.hex()}{more}{f'  ({item.note})' if item.note else ''}")
         return lines
 

@@ -50,7 +50,7 @@ __all__ = [
 
 
 SHOWN: Final = 64
-"""Octets of a message that are shown: enough for header, version, flags and fields, and short of the proof in an NTLM
+"""Bytes of a message that are shown: enough for header, version, flags and fields, and short of the proof in an NTLM
 AUTHENTICATE, against which passwords can be guessed."""
 
 
@@ -133,12 +133,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Octets that went over.
+    """Bytes that went over.
 
     Attributes:
         sender: ``client`` or ``server``.
         data: a TSRequest, or whatever was there in its place.
-        note: what is worth knowing about it, such as ``closed`` for an end without octets.
+        note: what is worth knowing about it, such as ``closed`` for an end without bytes.
     """
 
     sender: Sender
@@ -146,7 +146,7 @@ class Evidence:
     note: str = ""
 
     def shown(self, *, reveal: bool = False) -> bytes:
-        """Return the octets that may be shown: those up to `SHOWN`, or all with `reveal`."""
+        """Return the bytes that may be shown: those up to `SHOWN`, or all with `reveal`."""
         return self.data if reveal else self.data[:SHOWN]
 
 
@@ -323,4 +323,4 @@ def _place(rule: Rule) -> tuple[int, str]:
 
 
 MESSAGE_LIMIT: Final = 1 << 20
-"""Octets of one message that the suite itself is willing to read."""
+"""Bytes of one message that the suite itself is willing to read."""

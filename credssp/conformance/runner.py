@@ -263,7 +263,7 @@ def _guarded(make: Callable[[], ServerRun | ClientRun], case: Case) -> Outcome:
 
 
 def _unreadable(error: CredSSPError) -> Outcome:
-    """Judge a peer whose octets could not be read where they had to be, in a case that did not foresee it."""
+    """Judge a peer whose bytes could not be read where they had to be, in a case that did not foresee it."""
     return Outcome(Verdict.FAIL, f"what came could not be read: {error.message}")
 
 

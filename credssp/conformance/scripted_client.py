@@ -31,7 +31,7 @@ from credssp.wire.ts_request import TSRequest
 __all__ = ["ClientScript", "Edit", "ScriptedClient", "Stage"]
 
 Edit: TypeAlias = Callable[["ScriptedClient", TSRequest], Sent]
-"""Returns what goes out in place of a message: another one, octets, several TLS writes, or None for nothing."""
+"""Returns what goes out in place of a message: another one, bytes, several TLS writes, or None for nothing."""
 
 Stage: TypeAlias = Literal["tls", "first", "key", "auth", "done"]
 
@@ -358,7 +358,7 @@ class ScriptedClient:
         mic = self.inner.session.make_mech_list_mic(covered)
         if mode != "bad":
             return mic
-        # Of NTLM's 16 octets the fifth is the first of the checksum; of Kerberos' MIC token the last is one of it.
+        # Of NTLM's 16 bytes the fifth is the first of the checksum; of Kerberos' MIC token the last is one of it.
         at = len(mic) - 1 if self.script.is_kerberos else 4
         return mic[:at] + bytes((mic[at] ^ 1,)) + mic[at + 1 :]
 

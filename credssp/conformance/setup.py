@@ -48,7 +48,7 @@ class Setup:
         deny: a client's policy is to allow delegation to nobody.
         authorized: a server is to let the user in after the login.
         remote_guard: a server is to take Remote Credential Guard.
-        large_message: a WinRM client is to send a message of more than 16384 octets.
+        large_message: a WinRM client is to send a message of more than 16384 bytes.
     """
 
     min_version: int = 2

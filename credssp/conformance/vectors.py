@@ -33,7 +33,7 @@ def all_vectors() -> dict[str, Any]:
     """Return them all."""
     return {
         "format": VECTORS_FORMAT,
-        "about": "CredSSP ([MS-CSSP]) test vectors; octets in hexadecimal; docs/reference/conformance-formats.md",
+        "about": "CredSSP ([MS-CSSP]) test vectors; bytes in hexadecimal; docs/reference/conformance-formats.md",
         "ts_request": _messages(),
         "ts_request_malformed": _malformed(),
         "ts_credentials": _credentials(),
@@ -62,20 +62,20 @@ def _messages() -> list[dict[str, Any]]:
         (
             "token, pubKeyAuth and nonce",
             TSRequest(6, nego_tokens=(_TOKEN,), pub_key_auth=b"\x11" * 48, client_nonce=NONCE),
-            "the client's last token; lengths of one octet and of two",
+            "the client's last token; lengths of one byte and of two",
         ),
         ("pubKeyAuth", TSRequest(6, pub_key_auth=b"\x22" * 48), "the server's answer"),
         ("authInfo", TSRequest(6, auth_info=b"\x33" * 77), "the client's last message"),
         (
             "errorCode STATUS_LOGON_FAILURE",
             TSRequest(6, error_code=0xC000006D),
-            "an INTEGER of four octets with its sign bit set: 02 04 C0 00 00 6D",
+            "an INTEGER of four bytes with its sign bit set: 02 04 C0 00 00 6D",
         ),
         ("version 2", TSRequest(2, nego_tokens=(_TOKEN,)), "an old peer"),
-        ("version 300", TSRequest(300, nego_tokens=(_TOKEN,)), "a version of two octets: counts as the own highest"),
-        ("127 octets", TSRequest(6, auth_info=bytes(116)), "the longest content with a length of one octet"),
-        ("128 octets", TSRequest(6, auth_info=bytes(117)), "the shortest content with 81 in front of its length"),
-        ("a token of 65000 octets", TSRequest(6, nego_tokens=(bytes(65000),)), "lengths with 82 in front"),
+        ("version 300", TSRequest(300, nego_tokens=(_TOKEN,)), "a version of two bytes: counts as the own highest"),
+        ("127 bytes", TSRequest(6, auth_info=bytes(116)), "the longest content with a length of one byte"),
+        ("128 bytes", TSRequest(6, auth_info=bytes(117)), "the shortest content with 81 in front of its length"),
+        ("a token of 65000 bytes", TSRequest(6, nego_tokens=(bytes(65000),)), "lengths with 82 in front"),
     )
     return [
         {
@@ -115,16 +115,16 @@ def _malformed() -> list[dict[str, Any]]:
         ("CSSP-TSREQ-04", "version after negoTokens", mutate.sequence([members[1], members[0]]), "either", same),
         ("CSSP-TSREQ-05", "version as 02 02 00 06", mutate.two_octet_version(message), "either", same),
         ("CSSP-TSREQ-06", "outer length as 82 hh ll", mutate.long_outer_length(message, 2), "either", same),
-        ("CSSP-TSREQ-07", "outer length as 84 and four octets", mutate.long_outer_length(message, 4), "either", same),
+        ("CSSP-TSREQ-07", "outer length as 84 and four bytes", mutate.long_outer_length(message, 4), "either", same),
         ("CSSP-TSREQ-08", "outer length in indefinite form", mutate.indefinite(message), "either", same),
         ("CSSP-TSREQ-09", "a member [6] at the end", mutate.with_extra(message), "either", same),
         ("CSSP-TSREQ-10", "version twice", mutate.sequence([other[0], *members]), "refuse", neither),
         ("CSSP-TSREQ-11", "negoTokens twice", mutate.sequence([*members, other[1]]), "refuse", neither),
         ("CSSP-TSREQ-13", "negoTokens without an element", TSRequest(6, nego_tokens=()).encode(), "refuse", neither),
-        ("CSSP-TSREQ-14", "a negoToken of no octets", TSRequest(6, nego_tokens=(b"",)).encode(), "refuse", neither),
-        ("CSSP-TSREQ-15", "two octets after the message", message.encode() + b"zz", "refuse", neither),
+        ("CSSP-TSREQ-14", "a negoToken of no bytes", TSRequest(6, nego_tokens=(b"",)).encode(), "refuse", neither),
+        ("CSSP-TSREQ-15", "two bytes after the message", message.encode() + b"zz", "refuse", neither),
         ("CSSP-TSREQ-16", "a line of HTTP", b"GET / HTTP/1.0\r\n\r\n", "refuse", neither),
-        ("CSSP-TSREQ-19", "ten octets short", message.encode()[:-10], "refuse", neither),
+        ("CSSP-TSREQ-19", "ten bytes short", message.encode()[:-10], "refuse", neither),
         (
             "CSSP-TSREQ-21",
             "a header that announces two gigabytes",

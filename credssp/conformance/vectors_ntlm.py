@@ -86,7 +86,7 @@ def _login(name: str, user: str, domain: str, password: str) -> dict[str, Any]:
     mic = make_mic(SESSION_KEY, negotiate, challenge, message)
     return {
         "name": name,
-        "about": "NTLMv2 from password to MIC; authenticate holds the MIC, which is over it with 16 zero octets there",
+        "about": "NTLMv2 from password to MIC; authenticate holds the MIC, which is over it with 16 zero bytes there",
         "userName": user,
         "domain": domain,
         "password": password,

@@ -17,7 +17,7 @@ __all__ = ["answer_request", "ask", "request_tls", "take_frame"]
 def take_frame(link: Link, timeout: float) -> bytes:
     """Read one TPKT frame; what came short where the peer ended or was silent."""
     data = b""
-    end = time.monotonic() + timeout  # for all of it: a peer may send an octet now and then
+    end = time.monotonic() + timeout  # for all of it: a peer may send a byte now and then
     while len(data) < 4 or len(data) < int.from_bytes(data[2:4], "big"):
         piece = link.receive(max(0.0, end - time.monotonic()))
         if not piece:
@@ -27,7 +27,7 @@ def take_frame(link: Link, timeout: float) -> bytes:
 
 
 def ask(link: Link, protocols: int | None, timeout: float, *, flags: int = 0) -> ConnectionConfirm | bytes:
-    """Send a Connection Request and return the answer: a Connection Confirm, or whatever octets it was."""
+    """Send a Connection Request and return the answer: a Connection Confirm, or whatever bytes it was."""
     asked = None if protocols is None else NegotiationRequest(Protocol(protocols), RequestFlags(flags))
     link.send(ConnectionRequest(negotiation=asked).encode())
     data = take_frame(link, timeout)
@@ -47,7 +47,7 @@ def request_tls(link: Link, protocols: int, timeout: float) -> Protocol:
     answer = ask(link, protocols, timeout)
     if not isinstance(answer, ConnectionConfirm):
         told = (
-            f"the server answered the Connection Request with {len(answer)} octets that are no Connection Confirm"
+            f"the server answered the Connection Request with {len(answer)} bytes that are no Connection Confirm"
             if answer
             else "the server did not answer the Connection Request: is that an RDP server?"
         )

@@ -1,6 +1,6 @@
 """The connections of a capture: each packet to its connection, in bounded memory.
 
-A capture holds mostly what is of no interest. A connection whose first octets say so, or whose login is over, keeps
+A capture holds mostly what is of no interest. A connection whose first bytes say so, or whose login is over, keeps
 its entry in the table and nothing else, so that its further packets cost one look-up.
 """
 

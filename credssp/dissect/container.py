@@ -19,10 +19,10 @@ from credssp.dissect.errors import MISSING, CaptureError
 __all__ = ["MAX_BLOCK", "Capture", "Packet", "Peekable", "Readable", "is_capture"]
 
 MAX_BLOCK: Final = 16 << 20
-"""Octets of one block: Wireshark's own limit for packets is 256 KiB, and a key log of this size has 80,000 secrets."""
+"""Bytes of one block: Wireshark's own limit for packets is 256 KiB, and a key log of this size has 80,000 secrets."""
 
 _PCAPNG: Final = b"\x0a\x0d\x0d\x0a"
-# Byte order by the four octets that pcap begins with; the last two are those with times in nanoseconds.
+# Byte order by the four bytes that pcap begins with; the last two are those with times in nanoseconds.
 _ORDERS: Final = {
     b"\xa1\xb2\xc3\xd4": ">",
     b"\xd4\xc3\xb2\xa1": "<",
@@ -47,7 +47,7 @@ class Packet(NamedTuple):
     Attributes:
         time: nanoseconds since 1970, or None where the container has no time.
         link_type: LINKTYPE number (https://www.tcpdump.org/linktypes.html).
-        data: the octets that were kept, perhaps fewer than there were on the wire.
+        data: the bytes that were kept, perhaps fewer than there were on the wire.
     """
 
     time: int | None
@@ -56,7 +56,7 @@ class Packet(NamedTuple):
 
 
 def is_capture(head: bytes) -> bool:
-    """Tell from the first four octets whether this is a capture, compressed with gzip or not."""
+    """Tell from the first four bytes whether this is a capture, compressed with gzip or not."""
     return head[:4] == _PCAPNG or head[:4] in _ORDERS or head[:2] == _GZIP
 
 
@@ -64,7 +64,7 @@ class Readable(Protocol):
     """As much of a binary stream as is needed."""
 
     def read(self, size: int, /) -> bytes:
-        """Return at most so many octets; none at the end."""
+        """Return at most so many bytes; none at the end."""
 
 
 class Peekable:
@@ -75,13 +75,13 @@ class Peekable:
         self._held = b""
 
     def peek(self, size: int) -> bytes:
-        """Return the next octets without taking them, fewer at the end."""
+        """Return the next bytes without taking them, fewer at the end."""
         while len(self._held) < size and (data := self._raw(size - len(self._held))):
             self._held += data
         return self._held[:size]
 
     def read(self, size: int) -> bytes:
-        """Return the next octets, fewer at the end."""
+        """Return the next bytes, fewer at the end."""
         data, self._held = self._held[:size], self._held[size:]
         # A pipe without a buffer gives what it has.
         while len(data) < size and (more := self._raw(size - len(data))):
@@ -106,7 +106,7 @@ class _Source(Peekable):
         self.on_record: Callable[[bytes], bytes] | None = None
 
     def read(self, size: int = -1) -> bytes:
-        """Return `size` octets, fewer at the end; nothing where that is too much."""
+        """Return `size` bytes, fewer at the end; nothing where that is too much."""
         if size < 0 or size > MAX_BLOCK:
             self.too_large = size
             return b""
@@ -119,7 +119,7 @@ class _Source(Peekable):
         on_record, self.on_record = self.on_record, None
         if on_record is not None and len(data) == _RECORD_HEADER:
             return on_record(data)
-        # scapy asks for 4 octets at the start of a pcapng block and for 16 at the start of a pcap record.
+        # scapy asks for 4 bytes at the start of a pcapng block and for 16 at the start of a pcap record.
         if len(data) < size and (data or size not in (4, 16)):
             self.ended_early = True
         return data
@@ -140,7 +140,7 @@ class Capture:
 
     Attributes:
         problem: what is wrong with the container, known when all of it was read; empty if nothing is.
-        secrets: key logs (octets) found in the file so far; take them out while iterating.
+        secrets: key logs (bytes) found in the file so far; take them out while iterating.
     """
 
     def __init__(self, stream: Readable) -> None:
@@ -196,10 +196,10 @@ class Capture:
             yield Packet(meta.sec * _NS + meta.usec * unit, reader.linktype & 0xFFFF, data)
 
     def _packets(self) -> Iterator[Any]:
-        """Yield what scapy reads. Its own iterator cuts packets at 65,535 octets; those of loopback have more."""
+        """Yield what scapy reads. Its own iterator cuts packets at 65,535 bytes; those of loopback have more."""
         try:
             while True:
-                # What is read first is the header of a record; a packet may have as many octets.
+                # What is read first is the header of a record; a packet may have as many bytes.
                 self._source.on_record = None if self._is_pcapng else self._check_record
                 yield self._reader._read_packet(MAX_BLOCK)
         except EOFError:
@@ -252,16 +252,16 @@ class Capture:
         source = self._source
         if source.broken:
             what = "ends early" if source.broken == "EOFError" else f"is damaged ({source.broken})"
-            return f"cut off at octet {source.position} of what is inside: the compressed file {what}"
+            return f"cut off at byte {source.position} of what is inside: the compressed file {what}"
         if source.too_large:
             return (
-                f"damaged at octet {source.position}: a packet or block of {source.too_large} octets is announced, "
+                f"damaged at byte {source.position}: a packet or block of {source.too_large} bytes is announced, "
                 f"at most {MAX_BLOCK} are read; what follows is lost"
             )
         if source.ended_early:
-            return f"cut off in the middle of a packet, at octet {source.position}"
+            return f"cut off in the middle of a packet, at byte {source.position}"
         if source.peek(1):
-            return f"damaged at octet {source.position}: no valid block is there; what follows is lost"
+            return f"damaged at byte {source.position}: no valid block is there; what follows is lost"
         return ""
 
 

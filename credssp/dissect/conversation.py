@@ -1,4 +1,4 @@
-"""What a connection speaks, told by its first octets on whatever port, and the layers that read it.
+"""What a connection speaks, told by its first bytes on whatever port, and the layers that read it.
 
 ::
 
@@ -22,7 +22,7 @@ from credssp.dissect.x224_layer import X224Layer
 __all__ = ["ConversationReader", "recognise"]
 
 _ENOUGH: Final = 8
-"""Octets that tell the protocol: the longest HTTP method, and type and message type of TLS and X.224."""
+"""Bytes that tell the protocol: the longest HTTP method, and type and message type of TLS and X.224."""
 
 _MAX_LOOKED: Final = 1000
 """Segments of a connection without a beginning that are looked at: the body of an HTTP message may come first."""
@@ -31,7 +31,7 @@ MAX_LOGINS: Final = 100
 """Logins on one connection (WinRM, through a proxy)."""
 
 _MAX_PIECE: Final = 16 * 1024
-"""Octets that are handed to the layers at once, of a packet that may have megabytes (IP's length field is 0 where the
+"""Bytes that are handed to the layers at once, of a packet that may have megabytes (IP's length field is 0 where the
 network card was to cut it)."""
 
 _MAX_OPENED: Final = 64
@@ -39,10 +39,10 @@ _MAX_OPENED: Final = 64
 
 
 def recognise(data: bytes) -> tuple[str, Sender | None]:
-    """Tell from the first octets of one direction what is spoken, and who sends it if that can be told.
+    """Tell from the first bytes of one direction what is spoken, and who sends it if that can be told.
 
     Returns:
-        ``rdp``, ``tls`` or ``http``, ``?`` where more octets are needed, or an empty string for anything else.
+        ``rdp``, ``tls`` or ``http``, ``?`` where more bytes are needed, or an empty string for anything else.
     """
     if data == b"\x03" or data[:2] == b"\x03\0":
         if len(data) < 6:
@@ -67,11 +67,11 @@ class ConversationReader:
     """Reads one TCP connection.
 
     Attributes:
-        done: whether further octets are of no interest.
+        done: whether further bytes are of no interest.
     """
 
     def __init__(self, endpoints: tuple[str, str], secrets: Secrets, *, client: int | None) -> None:
-        """Wait for octets.
+        """Wait for bytes.
 
         Args:
             endpoints: addresses and ports of the two directions' senders.
@@ -95,7 +95,7 @@ class ConversationReader:
         self._opened = 0
 
     def feed(self, direction: int, piece: Piece) -> None:
-        """Take the next octets of one direction, or the news that some are missing."""
+        """Take the next bytes of one direction, or the news that some are missing."""
         if len(piece.data) > _MAX_PIECE:
             # The layers take apart what they hold from its front, which copies the rest each time.
             missing = piece.missing
@@ -183,7 +183,7 @@ class ConversationReader:
         self._judge_end()
 
     def _gap(self, sender: Sender, piece: Piece) -> None:
-        self.conversation.add(Event(sender, "gap", piece.missing, piece.time, f"{piece.missing} octets are missing"))
+        self.conversation.add(Event(sender, "gap", piece.missing, piece.time, f"{piece.missing} bytes are missing"))
         if self._x224 is not None:
             self._x224.gap(sender)
         if self._tls is not None:

@@ -12,7 +12,7 @@ from credssp.wire.ts_request import TSRequest
 __all__ = ["CredSSPLayer"]
 
 MAX_MESSAGE: Final = 1 << 20
-"""Octets of one TSRequest: more than any peer takes, so that those that are too large can still be shown."""
+"""Bytes of one TSRequest: more than any peer takes, so that those that are too large can still be shown."""
 
 _MAX_APPLICATION: Final = 4
 """Events of application data after which a conversation has told all that is of interest here."""
@@ -62,7 +62,7 @@ class CredSSPLayer:
             self._take_application_data(sender, rest, time)
 
     def gap(self, sender: Sender) -> None:
-        """Say that octets of one side are missing: a message that had begun is lost."""
+        """Say that bytes of one side are missing: a message that had begun is lost."""
         side = self._sides[sender]
         if rest := side.buffer.take_rest():
             self._lost(sender, side, rest, None, "the rest of it is missing in the capture")
@@ -73,7 +73,7 @@ class CredSSPLayer:
         for sender, side in self._sides.items():
             missing = side.buffer.missing
             if rest := side.buffer.take_rest():
-                self._lost(sender, side, rest, None, f"cut off: at least {missing} octets are missing")
+                self._lost(sender, side, rest, None, f"cut off: at least {missing} bytes are missing")
 
     def _take_message(self, sender: Sender, side: _Side, message: bytes, time: int | None) -> None:
         error = ""

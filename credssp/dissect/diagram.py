@@ -36,7 +36,7 @@ def sequence_diagram(tree: Mapping[str, Any], escape: Callable[[object], str]) -
         parts.append(f'<text class="name" x="{edge}" y="34" text-anchor="{anchor}">{escape(name)}</text>')
         parts.append(f'<line class="life" x1="{x}" y1="{_TOP - 8}" x2="{x}" y2="{bottom - 6}"/>')
     parts.append(f'<text class="time" x="8" y="{_TOP - 6}">after</text>')
-    parts.append(f'<text class="time" x="{_WIDTH - 8}" y="{_TOP - 6}" text-anchor="end">octets</text>')
+    parts.append(f'<text class="time" x="{_WIDTH - 8}" y="{_TOP - 6}" text-anchor="end">bytes</text>')
     for index, entry in enumerate(timeline):
         parts.append(_arrow(tree["number"], entry, _TOP + _ROW * index + 24, escape))
     parts.append("</svg>")
@@ -69,7 +69,7 @@ def _arrow(number: int, entry: Mapping[str, Any], y: int, escape: Callable[[obje
         label += f" ({entry['error']})"
     if len(label) > _LABEL:
         label = label[: _LABEL - 3] + "..."
-    whole = f"{entry['summary']}, {entry['octets']} octets" + (f": {entry['error']}" if entry["error"] else "")
+    whole = f"{entry['summary']}, {entry['octets']} bytes" + (f": {entry['error']}" if entry["error"] else "")
     kind = "broken" if entry["error"] else entry["layer"]
     time = "" if entry["time"] is None else f"{entry['time']:.3f} s"
     drawing = (

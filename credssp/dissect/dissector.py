@@ -53,7 +53,7 @@ class Found:
         not_opened: TLS connections that may be CredSSP (direct approach, WinRM over HTTPS) and could not be opened.
         not_opened_more: how many more of them there are.
         packets: packets read.
-        octets: octets of these packets.
+        size: bytes of these packets.
         problems: what is wrong with the file as a whole.
         account: account of a fixture.
     """
@@ -63,7 +63,7 @@ class Found:
     not_opened: list[Conversation] = field(default_factory=list)
     not_opened_more: int = 0
     packets: int = 0
-    octets: int = 0
+    size: int = 0
     problems: list[str] = field(default_factory=list)
     account: LogonAccount | None = None
 
@@ -135,7 +135,7 @@ def read_stream(stream: Readable, secrets: Secrets) -> Found:
         data = buffered.read(MAX_SIZE)
         found = Found("transcript")
         if buffered.peek(1):
-            found.note(f"the transcript has more than {MAX_SIZE} octets; what follows them is not shown")
+            found.note(f"the transcript has more than {MAX_SIZE} bytes; what follows them is not shown")
             data = data[: data.rfind(b"\n") + 1]
         found.conversations = read_transcript(data.decode("utf-8", "replace"))
         return found
@@ -156,7 +156,7 @@ def _read_capture(capture: Capture, secrets: Secrets) -> Found:
         if capture.secrets:
             _add_secrets(capture, secrets)
         found.packets += 1
-        found.octets += len(data)
+        found.size += len(data)
         start = find_ip(link_type, data)
         if start < 0:
             foreign += 1
@@ -273,7 +273,7 @@ def examine(
         "file": name or (path.name if isinstance(path, Path) else "-"),
         "kind": found.kind,
         "packets": found.packets,
-        "octets": found.octets,
+        "octets": found.size,
         "tls_secrets": secrets.count,
         "revealed": reveal,
         "problems": [*found.problems, *_about_keys(secrets)],

@@ -47,7 +47,7 @@ def page_parts(report: Tree) -> Iterator[str]:
     for tree in report["conversations"]:
         yield from _conversation(tree)
     yield from _not_opened(report)
-    yield f"<footer>Made by credssp {__version__}. Octets are counted on the layer they belong to.</footer>"
+    yield f"<footer>Made by credssp {__version__}. Bytes are counted on the layer they belong to.</footer>"
     yield "</body></html>"
 
 
@@ -55,7 +55,7 @@ def _head(report: Tree) -> Iterator[str]:
     count = len(report["conversations"])
     facts = [str(report["kind"])]
     if report["packets"]:
-        facts.append(f"{report['packets']} packets, {report['octets']} octets")
+        facts.append(f"{report['packets']} packets, {report['octets']} bytes")
     facts.append("1 CredSSP conversation" if count == 1 else f"{count or 'no'} CredSSP conversations")
     if report["tls_secrets"]:
         facts.append(f"TLS secrets of {report['tls_secrets']} connections")
@@ -191,14 +191,14 @@ def _message(number: int, entry: Tree) -> Iterator[str]:
     arrow = "client &rarr; server" if entry["sender"] == "client" else "server &rarr; client"
     # The name is inside, since a browser opens what it has to open to show it.
     yield f"<details><summary>Leg {entry['leg']}, {arrow}: "
-    yield f"{escape(entry['summary'])} ({entry['octets']} octets)</summary>"
+    yield f"{escape(entry['summary'])} ({entry['octets']} bytes)</summary>"
     yield f'<div id="c{number}-leg{entry["leg"]}">'
     if entry["error"]:
         yield f'<p class="problems">{escape(entry["error"])}</p>'
     if "message" in entry:
         yield _value(entry["message"])
     if "data" in entry:
-        yield f'<pre class="octets">{escape(entry["data"])}</pre>'
+        yield f'<pre class="bytes">{escape(entry["data"])}</pre>'
     yield "</div></details>"
 
 
@@ -207,7 +207,7 @@ def _value(value: object) -> str:
     if isinstance(value, Mapping):
         head = escape(value.get("type", ""))
         if "octets" in value:
-            head += f" <small>{escape(value['octets'])} octets</small>"
+            head += f" <small>{escape(value['octets'])} bytes</small>"
         rows = "".join(
             f"<li><span>{escape(key)}</span> {_value(item)}</li>"
             for key, item in value.items()

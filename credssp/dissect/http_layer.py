@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["HTTPLayer", "is_request", "is_response"]
 
 MAX_HEAD: Final = 64 * 1024
-"""Octets of start line and headers; http.sys takes 16 KiB."""
+"""Bytes of start line and headers; http.sys takes 16 KiB."""
 
 _MAX_UNRELATED: Final = 32
 """Messages without a CredSSP header after which a connection is not looked at any more."""
@@ -41,7 +41,7 @@ Renew = Callable[[], Conversation]
 
 
 def is_request(data: bytes) -> bool:
-    """Whether this begins like a request; octets that are too few may still become one."""
+    """Whether this begins like a request; bytes that are too few may still become one."""
     return any(method.startswith(data[: len(method)]) for method in _METHODS)
 
 
@@ -67,7 +67,7 @@ class HTTPLayer:
     """
 
     def __init__(self, conversation: Conversation, deliver: Deliver, renew: Renew) -> None:
-        """Wait for octets.
+        """Wait for bytes.
 
         Args:
             conversation: takes the events.
@@ -93,7 +93,7 @@ class HTTPLayer:
         self.complete = False
 
     def feed(self, sender: Sender, data: bytes, time: int | None) -> None:
-        """Take the next octets of one direction."""
+        """Take the next bytes of one direction."""
         side = self._sides[sender]
         if side.lost:
             return
@@ -111,12 +111,12 @@ class HTTPLayer:
                 return
 
     def gap(self, sender: Sender, size: int) -> None:
-        """Say that octets are missing; goes on where they stood in a body, else at the next message."""
+        """Say that bytes are missing; goes on where they stood in a body, else at the next message."""
         side = self._sides[sender]
         if side.skip >= size and not side.data:
             side.skip -= size
             return
-        self._conversation.note(f"{size} octets of the {sender} are missing, and with them HTTP headers")
+        self._conversation.note(f"{size} bytes of the {sender} are missing, and with them HTTP headers")
         self._sides[sender] = _Side()
 
     def _chunks(self, side: _Side, reader: h11.Connection) -> None:
@@ -144,7 +144,7 @@ class HTTPLayer:
         if end is None:
             side.searched = max(0, len(side.data) - 3)
             if len(side.data) > MAX_HEAD:
-                self._conversation.note(f"HTTP headers of the {sender} have more than {MAX_HEAD} octets")
+                self._conversation.note(f"HTTP headers of the {sender} have more than {MAX_HEAD} bytes")
                 side.lost, side.data = True, b""
             return False
         head, side.data, side.searched = side.data[: end.end()], side.data[end.end() :], 0
@@ -203,7 +203,7 @@ class HTTPLayer:
             return
         if sender == "client":
             self._look_for_login(token)
-        what = f"CredSSP token of {len(token)} octets" if token else ("offers CredSSP" if tokens else "")
+        what = f"CredSSP token of {len(token)} bytes" if token else ("offers CredSSP" if tokens else "")
         if not tokens and any(b"credssp-session-encrypted" in value.lower() for _, value in headers):
             what = "body encrypted with the inner TLS session"
         self._conversation.add(Event(sender, "http", size, time, f"{title}: {what}" if what else title, error=error))

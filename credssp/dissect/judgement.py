@@ -157,7 +157,7 @@ def _binding(seen: _Seen) -> Iterator[Remark]:
         if nonce is None:
             yield Remark("danger", "binding", f"version {version} without clientNonce", "[MS-CSSP] 2.2.1 clientNonce")
         elif len(nonce) != NONCE_SIZE:
-            text = f"clientNonce has {len(nonce)} octets, {NONCE_SIZE} are due"
+            text = f"clientNonce has {len(nonce)} bytes, {NONCE_SIZE} are due"
             yield Remark("warning", "binding", text, "[MS-CSSP] 2.2.1 clientNonce")
     for check in seen.opened.checks:
         if check.name.startswith("pubKeyAuth"):
@@ -261,7 +261,7 @@ def _protocol(seen: _Seen) -> Iterator[Remark]:
             continue
         for each in request.message.deviations:
             yield Remark(
-                "note", "protocol", f"{where}: {each.field} at octet {each.offset}: {each.what}", "[MS-CSSP] 2.2.1"
+                "note", "protocol", f"{where}: {each.field} at byte {each.offset}: {each.what}", "[MS-CSSP] 2.2.1"
             )
         if event.pieces > 1 and event.size <= _MAX_PLAINTEXT:
             text = f"{where}: in {event.pieces} TLS records; Windows servers take no fragments"

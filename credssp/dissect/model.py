@@ -27,11 +27,11 @@ class Event:
 
     Attributes:
         sender: who.
-        layer: what kind of octets.
+        layer: what kind of bytes.
         size: how many, on that layer.
         time: when the last of them was captured, nanoseconds since 1970, or None.
         summary: what it is, in a few words.
-        data: the octets of a TSRequest or an X.224 TPDU, else empty; not in the repr.
+        data: the bytes of a TSRequest or an X.224 TPDU, else empty; not in the repr.
         error: why it could not be read, or an empty string.
         pieces: in how many TLS records (or HTTP messages) a TSRequest came; 0 where that is not known.
     """

@@ -20,7 +20,7 @@ ACK: Final = 0x10
 _ETHERNET: Final = 1
 _SLL: Final = 113
 _SLL2: Final = 276
-# Four octets with the address family, in the order of whatever host captured it.
+# Four bytes with the address family, in the order of whatever host captured it.
 _FAMILY_FIRST: Final = frozenset((0, 108))
 _BARE_IP: Final = frozenset((12, 14, 101, 228, 229))
 
@@ -34,7 +34,7 @@ _TCP: Final = struct.Struct(">II")
 
 _TCP_PROTOCOL: Final = 6
 _FRAGMENT: Final = 44
-# Hop-by-hop options, routing, destination options: each says how long it is in units of eight octets.
+# Hop-by-hop options, routing, destination options: each says how long it is in units of eight bytes.
 _EXTENSIONS: Final = frozenset((0, 43, 60))
 
 
@@ -44,9 +44,9 @@ class Segment(NamedTuple):
     Attributes:
         key: addresses and ports as they stand in the packet: source, destination, source port, destination port.
         seq: sequence number.
-        flags: the flags octet.
-        payload: the octets that were captured.
-        lost: octets of the payload that the capture does not have, because it keeps only the beginning of packets.
+        flags: the flags byte.
+        payload: the bytes that were captured.
+        lost: bytes of the payload that the capture does not have, because it keeps only the beginning of packets.
     """
 
     key: bytes

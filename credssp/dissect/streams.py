@@ -1,7 +1,7 @@
 """TCP streams out of segments: out of order, sent twice, overlapping or missing, in bounded memory (RFC 9293 3.10.7).
 
 A capture is not a TCP receiver: nobody sends a packet again because the capture missed it. So a stream waits for a
-missing segment only for a while (`MAX_WAITING`, `MAX_SEGMENTS`, `PATIENCE`), then says how many octets are missing and
+missing segment only for a while (`MAX_WAITING`, `MAX_SEGMENTS`, `PATIENCE`), then says how many bytes are missing and
 goes on behind them.
 """
 
@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 __all__ = ["MAX_SEGMENTS", "MAX_WAITING", "PATIENCE", "Piece", "Stream"]
 
 MAX_WAITING: Final = 256 * 1024
-"""Octets that wait behind a missing segment: what a TCP window without scaling holds, four times over."""
+"""Bytes that wait behind a missing segment: what a TCP window without scaling holds, four times over."""
 
 MAX_SEGMENTS: Final = 512
-"""Segments that wait; bounds what many small ones cost beyond their octets."""
+"""Segments that wait; bounds what many small ones cost beyond their bytes."""
 
 PATIENCE: Final = 64
 """Further segments of the connection after which a missing one is given up. Retransmissions and multi-queue network
@@ -27,11 +27,11 @@ _HALF: Final = 1 << 31
 
 
 class Piece(NamedTuple):
-    """The next octets of a stream.
+    """The next bytes of a stream.
 
     Attributes:
-        missing: how many octets in front of them the capture does not have.
-        data: the octets.
+        missing: how many bytes in front of them the capture does not have.
+        data: the bytes.
         time: when the packet that carried them was captured.
     """
 
@@ -44,7 +44,7 @@ class Stream:
     """One direction of a connection.
 
     Attributes:
-        offset: octets of the stream so far, those that are missing included.
+        offset: bytes of the stream so far, those that are missing included.
     """
 
     __slots__ = ("_end", "_held", "_latest", "_next", "_order", "_started", "_stuck", "_waiting", "offset")
@@ -62,36 +62,36 @@ class Stream:
         self.offset = 0
 
     def start(self, seq: int) -> None:
-        """Say which sequence number the first octet has (SYN, plus one)."""
+        """Say which sequence number the first byte has (SYN, plus one)."""
         if not self._started:
             self._next = seq % _MODULUS
             self._started = True
 
     def end(self, seq: int) -> None:
-        """Say which sequence number comes behind the last octet (FIN)."""
+        """Say which sequence number comes behind the last byte (FIN)."""
         self._end = seq % _MODULUS
 
     @property
     def over(self) -> bool:
-        """Whether all octets up to the end were there; a FIN that overtakes them does not end the stream."""
+        """Whether all bytes up to the end were there; a FIN that overtakes them does not end the stream."""
         return self._end is not None and self.reaches(self._end)
 
     def reaches(self, seq: int) -> bool:
-        """Whether all octets in front of a sequence number were there."""
+        """Whether all bytes in front of a sequence number were there."""
         return not self._waiting and (not self._started or (self._next - seq) % _MODULUS < _HALF)
 
     @property
     def held(self) -> int:
-        """How many octets wait."""
+        """How many bytes wait."""
         return self._held
 
     def feed(self, seq: int, payload: bytes, lost: int, time: int | None) -> list[Piece]:
         """Take a segment and return what is in order now.
 
         Args:
-            seq: sequence number of its first octet.
-            payload: its octets, at least one, or `lost` is not 0.
-            lost: octets behind them that the capture cut off.
+            seq: sequence number of its first byte.
+            payload: its bytes, at least one, or `lost` is not 0.
+            lost: bytes behind them that the capture cut off.
             time: when it was captured.
         """
         self.start(seq)  # unless it was: the capture began in the middle of the connection
@@ -99,7 +99,7 @@ class Stream:
         if ahead == 0 and not self._waiting:
             return self._deliver([], payload, lost, time)
         if ahead >= _HALF:
-            # Sent before, wholly or in part. The octets that came first stand.
+            # Sent before, wholly or in part. The bytes that came first stand.
             known = _MODULUS - ahead
             if known >= len(payload) + lost:
                 return []
@@ -139,7 +139,7 @@ class Stream:
 
     def _deliver(self, pieces: list[Piece], payload: bytes, lost: int, time: int | None) -> list[Piece]:
         if time is not None:
-            # Octets are there when all before them are.
+            # Bytes are there when all before them are.
             time = self._latest = max(self._latest, time)
         if payload:
             pieces.append(Piece(0, payload, time))

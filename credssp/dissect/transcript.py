@@ -167,7 +167,7 @@ def _create(path: Path) -> IO[bytes]:
 
 
 def is_transcript(head: bytes) -> bool:
-    """Tell from the first octets."""
+    """Tell from the first bytes."""
     return head.startswith(_MARK)
 
 

@@ -217,7 +217,7 @@ class Views:
     def _octets(self, secret: bytes) -> str:
         if self.reveal or not secret:
             return secret.hex() or "empty"
-        return f"{MASK} ({len(secret)} octets)"
+        return f"{MASK} ({len(secret)} bytes)"
 
 
 def token_name(data: bytes) -> str:

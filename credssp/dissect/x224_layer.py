@@ -29,7 +29,7 @@ class X224Layer:
         self.refused = False
 
     def feed(self, sender: Sender, data: bytes, time: int | None) -> None:
-        """Take the next octets of one direction."""
+        """Take the next bytes of one direction."""
         buffer = self._buffers[sender]
         if buffer is None:
             self._deliver(sender, data, time)
@@ -52,7 +52,7 @@ class X224Layer:
             self._deliver(sender, rest, time)
 
     def gap(self, sender: Sender) -> None:
-        """Say that octets are missing: the frame of this side will not be found."""
+        """Say that bytes are missing: the frame of this side will not be found."""
         self._buffers[sender] = None
 
     def _take(self, sender: Sender, tpdu: bytes, time: int | None) -> None:

@@ -45,7 +45,7 @@ class HTTPRefusal(Exception):  # it is an answer that ends the request early
 
 
 class Budget:
-    """Octets that all requests together may hold."""
+    """Bytes that all requests together may hold."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -70,7 +70,7 @@ class Call:
     """One HTTP request.
 
     Attributes:
-        held: octets of the body that are held.
+        held: bytes of the body that are held.
         truncated: whether the body was longer than what is held.
     """
 
@@ -112,7 +112,7 @@ class Call:
         announced = self.header("content-length")
         # int() raises a ValueError at a few thousand digits, and not every ASGI server looks at the header.
         if announced.isascii() and announced.isdigit() and int(announced[:_MAX_DIGITS]) > max_size:
-            raise HTTPRefusal(413, f"at most {max_size} octets", close=True)
+            raise HTTPRefusal(413, f"at most {max_size} bytes", close=True)
         pieces: list[bytes] = []
         size = 0
         try:
@@ -124,7 +124,7 @@ class Call:
                     piece = message.get("body", b"")
                     size += len(piece)
                     if size > max_size:
-                        raise HTTPRefusal(413, f"at most {max_size} octets", close=True)
+                        raise HTTPRefusal(413, f"at most {max_size} bytes", close=True)
                     if size > keep:
                         self.truncated = True
                     elif piece:

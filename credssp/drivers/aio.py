@@ -2,7 +2,7 @@
 
 The login runs in a `asyncio.BufferedProtocol`, not in a coroutine over streams: a server spends most of a login inside
 OpenSSL, and waking a task for each leg would be felt (benchmarks/rdp.py). With `asyncio.Protocol` the event loop makes
-a buffer of 256 KiB for every read, which costs six times as much as reading a few hundred octets into one of ours.
+a buffer of 256 KiB for every read, which costs six times as much as reading a few hundred bytes into one of ours.
 
 The stream after the login is an ordinary one, with `asyncio.StreamReader` behind `AsyncSession.read`.
 """
@@ -21,19 +21,19 @@ __all__ = ["AsyncSession", "LoginProtocol", "Session"]
 
 _READ_LIMIT = 65536
 _LOGIN_BUFFER = 8192
-"""Octets of one read in a login, whose messages have a few hundred; a longer one takes several reads."""
+"""Bytes of one read in a login, whose messages have a few hundred; a longer one takes several reads."""
 
 H = TypeVar("H", bound=Handshake)
 
 
 class _Reading(asyncio.BufferedProtocol):
-    """Reads into a buffer of its own, which it gets with the first octets: a silent connection costs none."""
+    """Reads into a buffer of its own, which it gets with the first bytes: a silent connection costs none."""
 
     _size = _READ_LIMIT
     _buffer: bytearray | None = None
 
     def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002  # the loop has no idea either
-        """Return where the next octets go."""
+        """Return where the next bytes go."""
         if self._buffer is None:
             self._buffer = bytearray(self._size)
         return self._buffer
@@ -332,9 +332,9 @@ class AsyncSession(Generic[H]):
             self._reader.feed_eof()
 
     async def read(self, size: int = _READ_LIMIT) -> bytes:
-        """Return up to `size` octets, at least one, or none at the end of the stream.
+        """Return up to `size` bytes, at least one, or none at the end of the stream.
 
-        Octets that came together with the login's last message come first.
+        Bytes that came together with the login's last message come first.
 
         Raises:
             CredSSPError: TLS failed, or the peer sent a fatal alert.
@@ -343,7 +343,7 @@ class AsyncSession(Generic[H]):
         return await self._reader.read(size)
 
     async def readexactly(self, size: int) -> bytes:
-        """Return exactly `size` octets.
+        """Return exactly `size` bytes.
 
         Raises:
             PeerClosedError: the stream ended before.
@@ -353,10 +353,10 @@ class AsyncSession(Generic[H]):
             return await self._reader.readexactly(size)
         except asyncio.IncompleteReadError as error:
             missing = size - len(error.partial)
-        raise PeerClosedError(f"the stream ended {missing} octets too early")
+        raise PeerClosedError(f"the stream ended {missing} bytes too early")
 
     def write(self, data: bytes) -> None:
-        """Send octets; follow it with `drain`. Raises CredSSPError if the session is closed."""
+        """Send bytes; follow it with `drain`. Raises CredSSPError if the session is closed."""
         self._transport.write(self.endpoint.wrap(data))
 
     async def drain(self) -> None:

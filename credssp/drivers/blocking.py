@@ -138,9 +138,9 @@ class Session(Generic[H]):
         self._socket.settimeout(seconds)
 
     def recv(self, size: int = _READ_SIZE) -> bytes:
-        """Return up to `size` octets, at least one, or none at the end of the stream.
+        """Return up to `size` bytes, at least one, or none at the end of the stream.
 
-        Octets that came together with the login's last message come first.
+        Bytes that came together with the login's last message come first.
 
         Raises:
             CredSSPError: TLS failed, or the peer sent a fatal alert.
@@ -172,7 +172,7 @@ class Session(Generic[H]):
                 self._writing.release()
 
     def recv_exactly(self, size: int) -> bytes:
-        """Return exactly `size` octets.
+        """Return exactly `size` bytes.
 
         Raises:
             PeerClosedError: the stream ended before.
@@ -184,13 +184,13 @@ class Session(Generic[H]):
             while missing:
                 piece = self.recv(missing)
                 if not piece:
-                    raise PeerClosedError(f"the stream ended {missing} octets too early")
+                    raise PeerClosedError(f"the stream ended {missing} bytes too early")
                 pieces.append(piece)
                 missing -= len(piece)
         return b"".join(pieces)
 
     def sendall(self, data: bytes) -> None:
-        """Send octets.
+        """Send bytes.
 
         Raises:
             CredSSPError: the session is closed.
@@ -200,7 +200,7 @@ class Session(Generic[H]):
             self._socket.sendall(self.endpoint.wrap(data))
 
     def unread(self, data: bytes) -> None:
-        """Put octets back in front of the stream."""
+        """Put bytes back in front of the stream."""
         with self._reading:
             self._ready = data + self._ready
 

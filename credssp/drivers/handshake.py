@@ -33,7 +33,7 @@ class Handshake(Protocol):
         """Begin; `data_to_send` has what goes first."""
 
     def receive(self, data: bytes) -> Sequence[object]:
-        """Take octets from the peer and return events. Raises CredSSPError; its `.token` still goes out."""
+        """Take bytes from the peer and return events. Raises CredSSPError; its `.token` still goes out."""
 
     def receive_eof(self) -> None:
         """Say that the transport ended. Raises CredSSPError if that was too early."""

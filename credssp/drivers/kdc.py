@@ -33,7 +33,7 @@ def ask_time(host: str, port: int, realm: str, *, timeout: float) -> datetime | 
             connection.sendall(kdc_question(realm))
             size = int.from_bytes(_read(connection, 4), "big")
             if size > _MAX_ANSWER:
-                raise LimitExceededError(f"an answer of {size} octets is none of a KDC", section="RFC 4120 7.2.2")
+                raise LimitExceededError(f"an answer of {size} bytes is none of a KDC", section="RFC 4120 7.2.2")
             return read_kdc_time(_read(connection, size))
     except TimeoutError:
         raise ConnectError(f"no answer from {host} port {port} within {timeout:g} s") from None

@@ -74,7 +74,7 @@ class WinRMConnection:
             path: path of the URL.
             https: how to check the certificate of https; None for http.
             timeouts: how long to wait.
-            max_body: octets of one body to take.
+            max_body: bytes of one body to take.
 
         Raises:
             LocalProtocolError: `https` names a file that cannot be read.
@@ -190,7 +190,7 @@ class WinRMConnection:
         if self._late:
             raise self._failed(TimeoutError())  # what was read is what came before the connection was cut
         if len(data) > self._max_body:
-            raise LimitExceededError(f"the server sent a body of more than {self._max_body} octets")
+            raise LimitExceededError(f"the server sent a body of more than {self._max_body} bytes")
         fields = response.headers
         return HTTPReply(
             response.status,

@@ -197,7 +197,7 @@ class WinRMApplication:
         if not connection.ready:
             return Answer(401, challenge=format_token(b""), close=self.connections.is_expired(connection))
         if call.truncated:
-            raise HTTPRefusal(413, f"at most {limits.max_body_before_login} octets before the login")
+            raise HTTPRefusal(413, f"at most {limits.max_body_before_login} bytes before the login")
         return await self._message(call, connection, body) if body else Answer(200)
 
     # The login

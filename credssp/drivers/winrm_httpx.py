@@ -241,4 +241,4 @@ class _Pieces:
     def add(self, piece: bytes) -> None:
         self.data += piece
         if len(self.data) > self._limit:
-            raise LimitExceededError(f"the server sent a body of more than {self._limit} octets")
+            raise LimitExceededError(f"the server sent a body of more than {self._limit} bytes")

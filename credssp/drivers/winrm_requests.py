@@ -304,7 +304,7 @@ class HostContext:
         return self._session.unwrap(data)
 
     def wrap_winrm(self, data: bytes) -> tuple[bytes, bytes, int]:
-        """Encrypt; returns the first octets, as many as the trailer has, the others, and the padding, which is 0.
+        """Encrypt; returns the first bytes, as many as the trailer has, the others, and the padding, which is 0.
 
         The three go into the body as pyspnego has it: length of the first, the first, the second.
         """
@@ -397,6 +397,6 @@ def _read(response: requests.Response, limit: int) -> bytes:
         size += len(piece)
         if size > limit:
             response.close()
-            raise LimitExceededError(f"the server sent a body of more than {limit} octets")
+            raise LimitExceededError(f"the server sent a body of more than {limit} bytes")
         pieces.append(piece)
     return b"".join(pieces)

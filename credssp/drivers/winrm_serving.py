@@ -36,7 +36,7 @@ from credssp.winrm.server import ServerConnection
 __all__ = ["BoundedProtocol", "listen", "serve", "serving", "uvicorn_server"]
 
 _HEADERS_SIZE: Final = MAX_TOKEN_SIZE * 4 // 3 + 16 * 1024
-"""Octets of all headers of a request: the largest token in base64, and what http.sys allows for the others."""
+"""Bytes of all headers of a request: the largest token in base64, and what http.sys allows for the others."""
 
 _START: Final = 10.0
 

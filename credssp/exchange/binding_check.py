@@ -21,11 +21,11 @@ class Key:
     """The server's key.
 
     Attributes:
-        bytes: SubjectPublicKey; empty where it is not known.
+        public_key: SubjectPublicKey; empty where it is not known.
         source: where it is from, or why it is not known.
     """
 
-    octets: bytes = field(repr=False)
+    public_key: bytes = field(repr=False)
     source: str
 
 
@@ -39,7 +39,7 @@ def check_binding(
     form = "SHA-256 over clientNonce and key" if has_hashed_binding(version) else "the key itself"
     if sender == "server" and not has_hashed_binding(version):
         form = "the key with its first byte plus 1"
-    if not key.octets:
+    if not key.public_key:
         return "unknown", f"opened ({len(plain)} bytes, {form}), but not checked: {key.source}"
     nonce = login.nonce
     if has_hashed_binding(version) and nonce is None:
@@ -51,7 +51,7 @@ def check_binding(
 
 def _expected(sender: Sender, version: int, nonce: bytes | None, key: Key) -> bytes:
     value = binding.client_value if sender == "client" else binding.server_value
-    return value(version, nonce or b"", key.octets)
+    return value(version, nonce or b"", key.public_key)
 
 
 def _explain(login: RecordedLogin, sender: Sender, plain: bytes, key: Key) -> str:

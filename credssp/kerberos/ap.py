@@ -94,7 +94,7 @@ def unframe(token: bytes) -> tuple[bytes, bytes]:
     """Take a message out of the framing; one without (as after DCE's style of negotiation) is taken as it is.
 
     Returns:
-        What it is (`AP_REQ`, `AP_REP`, `KRB_ERROR` or other two octets), and the message.
+        What it is (`AP_REQ`, `AP_REP`, `KRB_ERROR` or other two bytes), and the message.
 
     Raises:
         DecodeError: it is neither.
@@ -109,16 +109,16 @@ def unframe(token: bytes) -> tuple[bytes, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A ticket, as far as anybody but its service can read it.
+    """A ticket, as far as parties other than its service can read it.
 
     Attributes:
-        octets: all of it, in DER.
+        encoded: all of it, in DER.
         realm: realm of the service.
         sname: name of the service.
         enc_part: the rest, for the service.
     """
 
-    octets: bytes = field(repr=False)
+    encoded: bytes = field(repr=False)
     realm: str
     sname: Principal
     enc_part: EncryptedData
@@ -129,14 +129,14 @@ class Ticket:
         return str(self.sname)
 
     @classmethod
-    def decode(cls, octets: bytes) -> Ticket:
+    def decode(cls, encoded: bytes) -> Ticket:
         """Read it. Raises DecodeError."""
-        reader = Reader(octets, "RFC 4120 5.3")
+        reader = Reader(encoded, "RFC 4120 5.3")
         path = "Ticket"
         inner = reader.only(reader.whole, _TICKET, path)
         _, realm, sname, enc_part = reader.sequence(inner, ("tkt-vno", "realm", "sname", "enc-part"), path)
         return cls(
-            octets,
+            encoded,
             read_realm(reader, reader.required(realm, f"{path}.realm"), f"{path}.realm") or "",
             Principal.read(reader, reader.required(sname, f"{path}.sname"), f"{path}.sname"),
             read_encrypted_data(reader, enc_part, f"{path}.enc-part"),
@@ -262,7 +262,7 @@ class Checksum:
 
     Attributes:
         kind: its type; 0x8003 in an authenticator is that of GSS-API (RFC 4121 4.1.1).
-        value: its octets.
+        value: its bytes.
     """
 
     kind: int
@@ -437,7 +437,7 @@ class KrbError:
 
 
 def _members(reader: Reader, tag: int, names: tuple[str, ...], path: str) -> list[Span | None]:
-    """Read ``[APPLICATION n] SEQUENCE``. Octets behind it are passed over: some encryption types pad."""
+    """Read ``[APPLICATION n] SEQUENCE``. Bytes behind it are passed over: some encryption types pad."""
     found, start, stop = reader.tlv(0, len(reader.data), path)
     if found != tag:
         raise reader.error(f"tag 0x{found:02X} where 0x{tag:02X} belongs", path, 0)

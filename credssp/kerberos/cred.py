@@ -6,7 +6,7 @@
     KrbCredInfo    ::= SEQUENCE { key [0], prealm [1], pname [2], flags [3], authtime [4], starttime [5], endtime [6],
                                   renew-till [7], srealm [8], sname [9], caddr [10] }
 
-Tickets stay octets: only the service they are for can read them.
+Tickets stay bytes: only the service they are for can read them.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class EncKrbCredPart:
 
     @classmethod
     def decode(cls, data: bytes) -> EncKrbCredPart:
-        """Read it. Octets behind it are passed over: some encryption types pad.
+        """Read it. Bytes behind it are passed over: some encryption types pad.
 
         Raises:
             DecodeError: this is none.
@@ -188,7 +188,7 @@ class KrbCred:
         """Read it.
 
         Args:
-            data: the octets.
+            data: the bytes.
             origin: added to offsets in errors.
 
         Raises:

@@ -79,7 +79,7 @@ def encrypt(
         key: the key of that type.
         usage: what for, see `KeyUsage`.
         plain: what.
-        random: n random octets, as `os.urandom`.
+        random: n random bytes, as `os.urandom`.
 
     Raises:
         RemoteProtocolError: a type that is not known here, or a key that is not of it.
@@ -136,7 +136,7 @@ def checksum(etype: int, key: Secret[bytes], usage: int, data: bytes) -> bytes:
 
 
 def checksum_size(etype: int, key: Secret[bytes]) -> int:
-    """Return how many octets `checksum` has; errors as `encrypt`."""
+    """Return how many bytes `checksum` has; errors as `encrypt`."""
     return _profile(etype, key).mac_size
 
 
@@ -162,7 +162,7 @@ def _profile(etype: int, key: Secret[bytes]) -> _Profile:
     size = len(key.reveal())
     if profile is None or size != profile.key_size:
         raise RemoteProtocolError(
-            f"Kerberos encryption type {etype} with a key of {size} octets is not known here (AES: 17 to 20)",
+            f"Kerberos encryption type {etype} with a key of {size} bytes is not known here (AES: 17 to 20)",
             status=SecurityStatus.SEC_E_KDC_UNKNOWN_ETYPE,
             section="RFC 3962 7; RFC 8009 6",
         )
@@ -192,7 +192,7 @@ def _dk(key: bytes, constant: bytes) -> bytes:
 
 
 def _nfold(data: bytes, size: int) -> bytes:
-    """Stretch octets to a size (RFC 3961 5.1): copies, each turned right by 13 bits, added in one's complement."""
+    """Stretch bytes to a size (RFC 3961 5.1): copies, each turned right by 13 bits, added in one's complement."""
     bits = 8 * len(data)
     number = int.from_bytes(data, "big")
     whole = b""
@@ -223,7 +223,7 @@ def _cts_decrypt(key: bytes, data: bytes) -> bytes:
         return Cipher(algorithms.AES(key), modes.CBC(bytes(_BLOCK))).decryptor().update(data)
     last = len(data) % _BLOCK or _BLOCK
     head, swapped, tail = data[: -_BLOCK - last], data[-_BLOCK - last : -last], data[-last:]
-    # The block before the last one, decrypted alone, ends with the octets that were stolen.
+    # The block before the last one, decrypted alone, ends with the bytes that were stolen.
     ecb = Cipher(algorithms.AES(key), modes.ECB()).decryptor()  # noqa: S305  # one block of CBC
     stolen = ecb.update(swapped)
     cipher = head + tail + stolen[last:] + swapped

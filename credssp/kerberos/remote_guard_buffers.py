@@ -3,7 +3,7 @@
 KERB_TICKET_LOGON (ntsecapi.h), little-endian, as a 64-bit self-relative structure; so FreeRDP 3 writes and reads it::
 
     0  MessageType = 10    4  Flags    8  ServiceTicketLength    12  TicketGrantingTicketLength
-    16 offset of ServiceTicket (8 octets)    24 offset of TicketGrantingTicket (8 octets)    32 the tickets
+    16 offset of ServiceTicket (8 bytes)    24 offset of TicketGrantingTicket (8 bytes)    32 the tickets
 
 NTLM_REMOTE_SUPPLEMENTAL_CREDENTIAL, flat as FreeRDP does it; whether Windows puts a header of NDR before it is not
 confirmed::
@@ -86,7 +86,7 @@ class KerbTicketLogon:
 
 def _part(buffer: bytes, offset: int, size: int, field: str, where: int) -> Secret[bytes]:
     if size and not _TICKET_LOGON.size <= offset <= len(buffer) - size:
-        raise _error(f"{size} octets at offset {offset} are not inside the buffer of {len(buffer)}", field, where)
+        raise _error(f"{size} bytes at offset {offset} are not inside the buffer of {len(buffer)}", field, where)
     return Secret(buffer[offset : offset + size])
 
 
@@ -100,7 +100,7 @@ class NTLMRemoteSupplementalCredential:
     """NTLM_REMOTE_SUPPLEMENTAL_CREDENTIAL: lets the server log on with NTLM further on, by calls back to the client.
 
     Attributes:
-        credential_key: CredentialKey, 20 octets; see `derive_key`.
+        credential_key: CredentialKey, 20 bytes; see `derive_key`.
         flags: 1 LM OWF is there, 2 NT OWF is there, 8 the credential key is there.
         key_type: CredentialKeyType; 2 for a domain user.
         reserved: what follows; FreeRDP writes 84 zeros.
@@ -113,7 +113,7 @@ class NTLMRemoteSupplementalCredential:
 
     def __post_init__(self) -> None:
         if len(self.credential_key.reveal()) != 20:
-            raise LocalProtocolError("CredentialKey has 20 octets")
+            raise LocalProtocolError("CredentialKey has 20 bytes")
 
     @staticmethod
     def derive_key(nt_hash: Secret[bytes], sid: str) -> Secret[bytes]:
@@ -148,13 +148,13 @@ class NTLMRemoteSupplementalCredential:
             raise _error("none of the keys is there", f"{structure}.Flags", 4)
         start = _SUPPLEMENTAL.size
         if size > len(buffer) - start:
-            raise _error(f"{size} octets announced, {len(buffer) - start} there", f"{structure}.reservedsize", 32)
+            raise _error(f"{size} bytes announced, {len(buffer) - start} there", f"{structure}.reservedsize", 32)
         return cls(
             credential_key=Secret(key), flags=flags, key_type=key_type, reserved=Secret(buffer[start : start + size])
         )
 
 
-# [MS-RPCE] 2.2.6: common header (version 1, little-endian, 8 octets), private header (length of what follows).
+# [MS-RPCE] 2.2.6: common header (version 1, little-endian, 8 bytes), private header (length of what follows).
 _NDR: Final = struct.Struct("<BBHIII")
 _NDR_COMMON: Final = (1, 0x10, 8, 0xCCCCCCCC)
 _KEY: Final = struct.Struct("<IIiIII")
@@ -214,7 +214,7 @@ def check_logon_buffer(package_name: str, buffer: Secret[bytes]) -> None:
 
 def _unpack(layout: struct.Struct, data: bytes, structure: str) -> tuple[Any, ...]:
     if len(data) < layout.size:
-        raise _error(f"{len(data)} octets, at least {layout.size} belong here", structure, 0)
+        raise _error(f"{len(data)} bytes, at least {layout.size} belong here", structure, 0)
     return layout.unpack_from(data)
 
 

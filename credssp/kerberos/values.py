@@ -46,7 +46,7 @@ class EncryptionKey:
 
     Attributes:
         etype: encryption type, such as 18 for aes256-cts-hmac-sha1-96.
-        value: its octets.
+        value: its bytes.
     """
 
     etype: int
@@ -73,7 +73,7 @@ class EncryptedData:
 
     Attributes:
         etype: encryption type, such as 18 for aes256-cts-hmac-sha1-96.
-        cipher: the octets.
+        cipher: the bytes.
         kvno: version of the key, or None.
     """
 
@@ -82,7 +82,7 @@ class EncryptedData:
     kvno: int | None = None
 
     def __repr__(self) -> str:
-        return f"EncryptedData(etype={self.etype}, kvno={self.kvno}, cipher=<{len(self.cipher)} octets>)"
+        return f"EncryptedData(etype={self.etype}, kvno={self.kvno}, cipher=<{len(self.cipher)} bytes>)"
 
     def encode(self) -> bytes:
         """Write it as DER."""

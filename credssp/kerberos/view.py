@@ -103,7 +103,7 @@ def _ap_req(members: dict[int, Any]) -> dict[str, Any]:
     ticket = _members(members[3])
     tree: dict[str, Any] = {"ticketRealm": str(ticket[1]), "ticketService": _principal(ticket[2])}
     options = members[2].asOctets()
-    # RFC 4120 5.5.1: bit 2 from the left of the first octet.
+    # RFC 4120 5.5.1: bit 2 from the left of the first byte.
     tree["mutualRequired"] = bool(options and options[0] & 0x20)
     tree["ticketEncryption"] = _etype(ticket[3])
     tree["authenticatorEncryption"] = _etype(members[4])

@@ -56,12 +56,12 @@ def _json(capsys: pytest.CaptureFixture[str], data: bytes, *options: str) -> Any
 def test_all_ways_to_write_octets(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["decode", text]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("TSRequest (15 octets)\n  version: 6\n  errorCode: STATUS_LOGON_FAILURE 0xC000006D\n")
+    assert out.startswith("TSRequest (15 bytes)\n  version: 6\n  errorCode: STATUS_LOGON_FAILURE 0xC000006D\n")
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("\u00e9", "neither hexadecimal nor base64"), ("300", "3 hexadecimal digits: octets have two each")],
+    [("\u00e9", "neither hexadecimal nor base64"), ("300", "3 hexadecimal digits: a byte has two")],
 )
 def test_what_stands_for_no_octets_is_wrong_usage(text: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["decode", text]) == 2
@@ -124,7 +124,7 @@ def test_endless_input_is_not_read_to_its_end(
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=buffer, isatty=lambda: False))
     assert main(["decode"]) == 2
     assert buffer.tell() < 1 << 23
-    assert "no single message" in capsys.readouterr().err
+    assert "not a single message" in capsys.readouterr().err
 
 
 # What comes out
@@ -188,13 +188,13 @@ def test_old_ntlm_response_is_shown_as_octets() -> None:
     session_base = bytes.fromhex("4e544c4d53535000 03000000")
     fields = b"".join(size.to_bytes(2, "little") * 2 + (64).to_bytes(4, "little") for size in (24, 24, 0, 0, 0, 0))
     tree = Views().any_message(session_base + fields + bytes(4) + bytes(24))
-    assert tree["ntChallengeResponse"] == "******** (24 octets)"
+    assert tree["ntChallengeResponse"] == "******** (24 bytes)"
     assert tree["MIC"] is None
     assert tree["deviations"][0]["what"].startswith("payload fields overlap")
 
 
 def test_deviations_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    rdesktop_like = "300ea00402020006a4060204c000006d"  # the version in two octets
+    rdesktop_like = "300ea00402020006a4060204c000006d"  # the version in two bytes
     assert main(["decode", rdesktop_like]) == 0
     out = capsys.readouterr().out
     assert "  deviations[0]: TSRequest.version at byte 6: " in out
@@ -221,7 +221,7 @@ def test_answers_of_a_server_are_named() -> None:
     fields = fields_of(TSRequest(6, error_code=0xC000006D, auth_info=b""))
     assert fields == ["authInfo", "errorCode STATUS_LOGON_FAILURE 0xC000006D"]
     assert Views().any_message(NegTokenResp(NegState.REJECT).encode())["negState"] == "reject"
-    assert Views().any_message(NegTokenResp(mech_list_mic=b"x").encode())["mechListMIC"] == "******** (1 octets)"
+    assert Views().any_message(NegTokenResp(mech_list_mic=b"x").encode())["mechListMIC"] == "******** (1 bytes)"
 
 
 # Secrets
@@ -247,7 +247,7 @@ def test_pin_and_buffers_are_masked_unless_revealed(capsys: pytest.CaptureFixtur
     assert (masked["pin"], masked["cspData"]["cardName"], masked["userHint"]) == ("********", "card", None)
     assert _json(capsys, card, "--reveal")["credentials"]["pin"] == "123456"
     data = guard.to_wire().encode()
-    assert _json(capsys, data)["credentials"]["logonCred"]["credBuffer"] == "******** (2 octets)"
+    assert _json(capsys, data)["credentials"]["logonCred"]["credBuffer"] == "******** (2 bytes)"
     shown = _json(capsys, data, "--reveal")["credentials"]
     assert shown["logonCred"]["credBuffer"] == "aabb"
     assert shown["supplementalCreds"][0]["credBuffer"] == "ccdd"
@@ -261,7 +261,7 @@ def test_proofs_that_passwords_can_be_guessed_against_are_masked(capsys: pytest.
         token["encryptedRandomSessionKey"],
         token["MIC"],
     ):
-        assert value == "******** (16 octets)"
+        assert value == "******** (16 bytes)"
     revealed = _json(capsys, data, "--reveal")["negoTokens"][0]
     assert len(revealed["ntChallengeResponse"]["NTProofStr"]) == 32
 

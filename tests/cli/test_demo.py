@@ -29,7 +29,7 @@ def test_the_login_of_the_documentation(capsys: pytest.CaptureFixture[str]) -> N
     assert err == ""
     assert out.isascii()
     lines = out.splitlines()
-    assert lines[0].split() == ["leg", "direction", "octets", "status", "content"]
+    assert lines[0].split() == ["leg", "direction", "bytes", "status", "content"]
     legs = [line for line in lines if "->" in line or "<-" in line]
     assert [line.split()[0] for line in legs] == [str(number) for number in range(1, len(legs) + 1)]
     assert "SEC_I_CONTINUE_NEEDED 0x00090312" in legs[0]
@@ -50,8 +50,8 @@ def test_tls_13_legs(capsys: pytest.CaptureFixture[str]) -> None:
         "TSRequest: negoTokens (NTLM AUTHENTICATE), pubKeyAuth, clientNonce",
         "TSRequest: pubKeyAuth",
         "TSRequest: authInfo",
-        "application data of 21 octets",
-        "application data of 21 octets",
+        "application data of 21 bytes",
+        "application data of 21 bytes",
         "TLS close_notify",
         "TLS close_notify",
     ]
@@ -140,7 +140,7 @@ def test_refused_login_exits_with_1_and_one_line(
     monkeypatch.setattr("credssp.cli._demo_run.MemoryAccounts", _no_account)
     assert main(["demo"]) == 1
     out, err = capsys.readouterr()
-    assert "FAILED: the login did not work out." in out
+    assert "FAILED: the login did not complete." in out
     assert "errorCode STATUS_LOGON_FAILURE 0xC000006D" in out
     assert "credentials  none" in out
     assert err.startswith("credssp demo: ")
@@ -175,7 +175,7 @@ def test_application_data_that_does_not_arrive_is_a_failure(
 ) -> None:
     monkeypatch.setattr("credssp.cli._demo_run.REPLY", b"something else")
     assert main(["demo"]) == 1
-    assert "FAILED: after the login, application data" in capsys.readouterr().out
+    assert "FAILED: application data or the TLS close did not arrive" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("side", ["_serve", "_connect"])

@@ -58,8 +58,8 @@ def test_what_cannot_be_looked_at_is_no_good_news(capsys: pytest.CaptureFixture[
     code, findings = doctor(capsys, "--keytab", "server.keytab", "--ccache", "FILE:alice.ccache")
     assert code == 1
     assert [text for text, severity in findings.items() if severity == "bad"] == [
-        "the credential cache FILE:alice.ccache was not looked at: nothing here can read it",
-        "the keytab server.keytab was not looked at: nothing here can read it",
+        "the credential cache FILE:alice.ccache was not checked: the libraries that read it are missing",
+        "the keytab server.keytab was not checked: the libraries that read it are missing",
     ]
 
 

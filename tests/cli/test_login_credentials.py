@@ -69,9 +69,9 @@ def test_hash_in_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        ([], "who logs on"),
-        (["--hash", HASH], "a hash needs its user"),
-        (["--keytab", "k", "--hash", HASH], "is enough"),
+        ([], "no user was given"),
+        (["--hash", HASH], "a hash needs a user name"),
+        (["--keytab", "k", "--hash", HASH], "give only one of"),
         (["--ccache", ""], "TYPE:residual"),
     ],
 )
@@ -96,12 +96,12 @@ def test_what_is_delegated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("words", "target", "text"),
     [
-        (["--remote-guard"], WINRM, "a mode of RDP"),
+        (["--remote-guard"], WINRM, "works with rdp:// only"),
         (["--remote-guard", "--mechanism", "ntlm"], RDP, "needs Kerberos"),
-        (["--remote-guard", "--restricted-admin"], RDP, "--restricted-admin and --remote-guard exclude"),
-        (["--container", "C"], RDP, "go with --smartcard-pin"),
-        (["--smartcard-pin", "1234"], RDP, "others would see the PIN"),
-        (["--smartcard-pin", "env:"], RDP, "others would see the PIN"),
+        (["--remote-guard", "--restricted-admin"], RDP, "--restricted-admin and --remote-guard cannot be combined"),
+        (["--container", "C"], RDP, "need --smartcard-pin"),
+        (["--smartcard-pin", "1234"], RDP, "others can see a command line"),
+        (["--smartcard-pin", "env:"], RDP, "others can see a command line"),
         (["--smartcard-pin", "env:NOT_SET_ANYWHERE"], RDP, "is not set"),
     ],
 )

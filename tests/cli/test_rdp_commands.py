@@ -174,7 +174,7 @@ def test_a_refusal_that_comes_after_the_credentials(capsys: pytest.CaptureFixtur
 
 @contextmanager
 def answering(data: bytes) -> Iterator[str]:
-    """A server that answers the first octets with these, for any number of clients, and closes."""
+    """A server that answers the first bytes with these, for any number of clients, and closes."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def run() -> None:
@@ -269,7 +269,7 @@ def test_numbers_that_do_not_fit_are_told_with_what_would(
         main(arguments)
     assert caught.value.code == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert f"argument {arguments[-2]}: '{arguments[-1]}' is no " in last
+    assert f"argument {arguments[-2]}: '{arguments[-1]}' is not a " in last
 
 
 def test_login_that_cannot_begin_is_no_refusal_of_the_server(

@@ -71,4 +71,4 @@ def test_a_reader_that_is_gone_is_told_once(capsys: pytest.CaptureFixture[str]) 
         writer.put("x")
     writer.close(20)
     writer.put("x")
-    assert capsys.readouterr().err.count("nothing reads the events") == 1
+    assert capsys.readouterr().err.count("the reader of the events is gone") == 1

@@ -39,7 +39,7 @@ def test_unknown_status_exits_with_2_and_names_what_was_meant(
 ) -> None:
     assert main(["status", text]) == 2
     err = capsys.readouterr().err
-    assert "is no status known here" in err
+    assert "is not a known status" in err
     assert f"{meant}?" in err
 
 

@@ -146,7 +146,7 @@ def with_credentials(peer: ScriptedClient, message: TSRequest) -> TSRequest:
 
 
 def other_key(peer: ScriptedClient) -> bytes:
-    """The BIT STRING with its first octet, as a careless reading of "SubjectPublicKey" has it."""
+    """The BIT STRING with its first byte, as a careless reading of "SubjectPublicKey" has it."""
     return binding.client_value(peer.effective, peer.nonce, b"\0" + peer.public_key)
 
 
@@ -210,7 +210,7 @@ CLIENTS: list[tuple[str, Make, str]] = [
         lambda: scripted.client("key"),
         "CRED-01 PKA24-04 PKA24-05 PKA24-06 PKA56-05 PKA56-06 PKA56-07 PKA56-08 PKA56-16 TLS-07",
     ),
-    ("takes its own octets back", lambda: scripted.client(accepts=own_octets), "PKA56-07"),
+    ("takes its own bytes back", lambda: scripted.client(accepts=own_octets), "PKA56-07"),
     ("takes either form", lambda: scripted.client(accepts=either_form), "PKA24-04 PKA24-05 PKA56-06 PKA56-16"),
     (
         "the same nonce",

@@ -54,7 +54,7 @@ class ContextPeer:
         return self.context.step().token if isinstance(self.context, ClientContext) else b""
 
     def step(self, data: bytes) -> bytes:
-        """Take octets."""
+        """Take bytes."""
         return self.context.step(data).token
 
     def eof(self) -> None:
@@ -88,7 +88,7 @@ class EndpointPeer:
         return self._endpoint.data_to_send()
 
     def step(self, data: bytes) -> bytes:
-        """Take octets."""
+        """Take bytes."""
         endpoint = self._endpoint
         if endpoint.complete:
             endpoint.unused_data += endpoint.unwrap(data)

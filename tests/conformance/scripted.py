@@ -93,7 +93,7 @@ class ScriptedPeer:
 
 
 def fed(waiting: Waiting[Any], data: bytes) -> Waiting[Any]:
-    """Begin what waits with octets that are there already."""
+    """Begin what waits with bytes that are there already."""
     try:
         next(waiting)
         seconds = waiting.send(data)

@@ -65,7 +65,7 @@ def silent(_: socket.socket, over: threading.Event) -> None:
 
 
 def dripping(connection: socket.socket, over: threading.Event) -> None:
-    """An octet now and then, each of them within the time for an answer."""
+    """A byte now and then, each of them within the time for an answer."""
     while not over.wait(0.1):
         connection.sendall(b"\x16")
 
@@ -106,8 +106,8 @@ def judged(behave: Behaviour, scheme: str) -> Report:
     ("behave", "scheme", "says"),
     [
         (silent, "rdp", "did not answer the Connection Request"),
-        (dripping, "rdp", "octets that are no Connection Confirm"),
-        (greeting, "rdp", "octets that are no Connection Confirm"),
+        (dripping, "rdp", "bytes that are no Connection Confirm"),
+        (greeting, "rdp", "bytes that are no Connection Confirm"),
         (closing, "rdp", "did not answer the Connection Request"),
         (silent, "http", "no (whole) HTTP answer within 0.5 s"),
         (dripping, "http", "no (whole) HTTP answer within 0.5 s"),

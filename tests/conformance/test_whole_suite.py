@@ -102,7 +102,7 @@ class Wrapped:
             raise ZeroDivisionError from None
 
     def babble(self, data: bytes) -> bytes:
-        """Answer an error with octets of another protocol."""
+        """Answer an error with bytes of another protocol."""
         try:
             return bytes(self.peer.step(data))
         except Exception:  # noqa: BLE001

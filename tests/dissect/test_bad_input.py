@@ -220,7 +220,7 @@ def test_a_gap_in_front_of_a_long_piece_counts_once() -> None:
     reader = ConversationReader(("a:1", "b:2"), Secrets(), client=0)
     reader.feed(0, Piece(0, b"\x16\x03\x01\x00\x05\x01\0\0\1\0", None))
     reader.feed(0, Piece(7, bytes(100_000), None))
-    assert [event.summary for event in reader.conversation.events if event.layer == "gap"] == ["7 octets are missing"]
+    assert [event.summary for event in reader.conversation.events if event.layer == "gap"] == ["7 bytes are missing"]
 
 
 def test_records_that_hold_nothing_do_not_wait_without_end() -> None:
@@ -276,7 +276,7 @@ class Generated:
         while True:
             number += 1
             name = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
-            # fifteen segments of 58,880 octets, as cards that segment themselves have them
+            # fifteen segments of 58,880 bytes, as cards that segment themselves have them
             said = [("server", b"SSH-2.0-x\\r\\n")] + [("server", body)] * 15
             if number % 3 == 0:
                 said = [*login.said[:2], *[("server", b"\\x17\\x03\\x03\\x40\\x00" + bytes(0x4000))] * 50]
@@ -296,13 +296,13 @@ read_stream(io.BytesIO(pcap([])), Secrets())  # what scapy costs
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 start = time.process_time()
 found = read_stream(Generated(), Secrets())
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, time.process_time() - start, found.octets,
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, time.process_time() - start, found.size,
       len(found.conversations))
 '''
 
 
 def grown(size: int) -> tuple[int, float, int, int]:
-    """Read a generated capture in a process of its own: KiB of growth, seconds, octets, conversations."""
+    """Read a generated capture in a process of its own: KiB of growth, seconds, bytes, conversations."""
     done = subprocess.run(
         [sys.executable, "-c", GIGABYTE, str(ROOT), str(size)], capture_output=True, text=True, timeout=110, check=True
     )

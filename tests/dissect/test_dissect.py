@@ -270,7 +270,7 @@ def test_a_cut_in_the_middle_of_a_packet_is_told() -> None:
     login = log_on()
     for whole in (pcap(Connection().packets(login.rdp())), pcapng(Connection().packets(login.rdp()))):
         report = take_apart(whole[:-40], login)
-        assert report["problems"] == [f"the capture is cut off in the middle of a packet, at octet {len(whole) - 40}"]
+        assert report["problems"] == [f"the capture is cut off in the middle of a packet, at byte {len(whole) - 40}"]
 
 
 def test_only_the_beginning_of_packets_was_kept() -> None:

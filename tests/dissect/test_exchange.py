@@ -120,7 +120,7 @@ def test_reflections_are_found() -> None:
     assert any("a reflection" in text for text in wrong.judge())
 
 
-@pytest.mark.parametrize(("nonce", "what"), [(None, "without clientNonce"), (b"short", "has 5 octets")])
+@pytest.mark.parametrize(("nonce", "what"), [(None, "without clientNonce"), (b"short", "has 5 bytes")])
 def test_the_nonce_is_looked_at(nonce: bytes | None, what: str) -> None:
     assert any(what in text for text in case().change(3, client_nonce=nonce).judge())
 
@@ -221,7 +221,7 @@ def test_ntlm_is_judged() -> None:
     assert any("MIC: the MIC does not match" in text for text in said)
     made = case()
     token = bytearray(ntlm_token(made, 3))
-    token[20:22] = b"\x18\0"  # the response is 24 octets: NTLMv1
+    token[20:22] = b"\x18\0"  # the response is 24 bytes: NTLMv1
     said = made.change(3, nego_tokens=(bytes(token),)).judge()
     assert any("danger ntlm: NTLMv1" in text for text in said)
     assert made.opened.checks[0].text.startswith("there is none")

@@ -141,7 +141,7 @@ def test_requests_that_are_cut_off() -> None:
     whole = TSRequest(6, nego_tokens=(b"x" * 200,)).encode()
     conversation, layer = credssp(("server", whole[:50]))
     layer.finish()
-    assert conversation.events[0].error == f"cut off: at least {len(whole) - 50} octets are missing"
+    assert conversation.events[0].error == f"cut off: at least {len(whole) - 50} bytes are missing"
     conversation, layer = credssp(("server", whole[:50]))
     layer.gap("server")
     layer.gap("server")

@@ -87,7 +87,7 @@ def test_a_compressed_capture_that_ends_early_is_told_in_words() -> None:
     login = log_on()
     packed = gzip.compress(pcap(Connection().packets(login.rdp())))
     (problem,) = take_apart(packed[:-200], login)["problems"]
-    assert problem.startswith("the capture is cut off at octet ")
+    assert problem.startswith("the capture is cut off at byte ")
     assert problem.endswith("the compressed file ends early")
 
 
@@ -103,12 +103,12 @@ def test_a_packet_that_announces_gigabytes_is_told() -> None:
     huge = struct.pack("<IIII", 1, 1, 0xFFFFFFFF, 0xFFFFFFFF) + bytes(1000)
     report = take_apart(pcap(Connection().packets(login.rdp())) + huge, login)
     assert opened(report["conversations"][0])
-    assert "4294967295 octets is announced" in report["problems"][0]
+    assert "4294967295 bytes is announced" in report["problems"][0]
 
 
 @pytest.mark.parametrize("form", ["pcap", "pcapng"])
 def test_packets_beyond_64_kib_are_whole(form: str) -> None:
-    # Loopback has an MTU of 65,536; with the headers a packet has more octets than scapy takes by itself.
+    # Loopback has an MTU of 65,536; with the headers a packet has more bytes than scapy takes by itself.
     login = log_on(mechanism="negotiate")
     body: list[Said] = [("client", b"POST /a HTTP/1.1\r\nContent-Length: 65443\r\n\r\n" + bytes(65443))]
     connection = Connection(mss=65483)
@@ -192,7 +192,7 @@ def test_what_is_missing_before_the_end_is_told() -> None:
     login = log_on()
     packets = list(Connection().packets(login.rdp()))
     (conversation,) = take_apart(pcap([*packets[:8], *packets[-2:]]), login)["conversations"]
-    assert any("octets of the client are missing" in problem for problem in conversation["problems"])
+    assert any("bytes of the client are missing" in problem for problem in conversation["problems"])
 
 
 def test_a_reset_ends_the_connection_where_it_stands_behind_all_data() -> None:
@@ -376,7 +376,7 @@ def test_junk_behind_missing_octets_is_read_in_time() -> None:
     capture = pcap(packets[:6] + packets[7:])
     start = time.process_time()
     take_apart(capture)
-    assert time.process_time() - start < 1.5  # 0.05 s, and 3.5 s when every octet was looked at with a copy of the rest
+    assert time.process_time() - start < 1.5  # 0.05 s, and 3.5 s when every byte was looked at with a copy of the rest
 
 
 def test_headers_that_never_end_cost_no_memory() -> None:

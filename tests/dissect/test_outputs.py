@@ -51,7 +51,7 @@ def test_text_of_a_transcript_and_of_what_is_missing(tmp_path: Path, capsys: pyt
     out = capsys.readouterr().out
     assert "no CredSSP conversations" in out
     assert "cut off in the middle" in out
-    assert "TLS connections that could not be looked into (1)" in out
+    assert "TLS connections that could not be decrypted (1)" in out
     file.write_text('{"credssp_transcript": 1}\n{"from": "client", "data": "3003"}\n{"outcome": "no"}\n')
     assert main(["dissect", str(file)]) == 0
     out = capsys.readouterr().out
@@ -71,7 +71,7 @@ def test_json_and_reveal(capture: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["dissect", str(capture), "--session-key", key, "--reveal"]) == 0
     out = capsys.readouterr().out
     assert f"password: {PASSWORD}" in out
-    assert "octets: " in out
+    assert "bytes: " in out
 
 
 def test_key_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

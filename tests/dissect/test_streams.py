@@ -100,7 +100,7 @@ def test_large_segments_without_a_length_are_taken_whole() -> None:
 
 
 def collect(pieces: list[Piece]) -> bytes:
-    """The octets, with question marks for what is missing."""
+    """The bytes, with question marks for what is missing."""
     return b"".join(b"?" * piece.missing + piece.data for piece in pieces)
 
 
@@ -114,7 +114,7 @@ def test_whatever_the_order_the_stream_comes_out(
     data: bytes, start: int, extra: list[tuple[int, int]], rng: random.Random
 ) -> None:
     parts = [(at, data[at : at + 10]) for at in range(0, len(data), 10)]
-    # Sent again, in other pieces; the octets are the same.
+    # Sent again, in other pieces; the bytes are the same.
     parts += [(at, data[at : at + size]) for at, size in extra if at < len(data)]
     rng.shuffle(parts)
     stream = Stream()

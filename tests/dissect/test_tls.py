@@ -1,4 +1,4 @@
-"""TLS opened from the outside: every suite, key logs with holes, RSA keys, key updates, missing octets."""
+"""TLS opened from the outside: every suite, key logs with holes, RSA keys, key updates, missing bytes."""
 
 from __future__ import annotations
 
@@ -267,7 +267,7 @@ def test_behind_missing_octets_it_goes_on_with_a_later_record(tls: str) -> None:
     opened.finish()
     assert login.requests[-1] in opened.plain["client"]
     assert b"welcome" in opened.plain["server"]
-    assert opened.problems == [f"{len(login.said[at][1])} octets of the server are missing; what was in them is lost"]
+    assert opened.problems == [f"{len(login.said[at][1])} bytes of the server are missing; what was in them is lost"]
 
 
 def test_half_a_record_missing_is_found_again() -> None:

@@ -248,7 +248,7 @@ def test_transcripts_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     file.write_text(HEAD + "\n" + "".join(line % number for number in range(100)))
     monkeypatch.setattr("credssp.dissect.dissector.MAX_SIZE", 1000)
     report = dissect(file)
-    assert report["problems"] == ["the transcript has more than 1000 octets; what follows them is not shown"]
+    assert report["problems"] == ["the transcript has more than 1000 bytes; what follows them is not shown"]
     # What was read is whole: the line in which the limit lies is not half there.
     assert len(report["conversations"]) > 10
     assert not [problem for each in report["conversations"] for problem in each["problems"]]

@@ -334,7 +334,7 @@ def test_legs_in_a_thread_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def memory() -> int:
-    """Resident octets of this process now."""
+    """Resident bytes of this process now."""
     with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123
         return int(statm.read().split()[1]) * resource.getpagesize()
 

@@ -71,7 +71,7 @@ class Client:
         count = len(infos) if tickets is None else tickets
         plain = change(EncKrbCredPart(infos).encode())
         sealed = seal(self.ticket.key, KeyUsage.KRB_CRED, plain) if etype else EncryptedData(0, plain)
-        return KrbCred((self.ticket.ticket.octets,) * count, sealed).encode()
+        return KrbCred((self.ticket.ticket.encoded,) * count, sealed).encode()
 
     def info(self, **changes: Any) -> KrbCredInfo:
         now = datetime.now(UTC).replace(microsecond=0)
@@ -111,7 +111,7 @@ class Client:
             seq_number=1,
         )
         sealed = seal(key, KeyUsage.AP_REQ_AUTHENTICATOR, change(authenticator.encode()))
-        message = APReq(options, self.ticket.ticket.octets, sealed).encode()
+        message = APReq(options, self.ticket.ticket.encoded, sealed).encode()
         return frame(AP_REQ, message) if framed else message
 
 

@@ -280,7 +280,7 @@ def test_encryption_types_that_cannot_be_examined(
 ) -> None:
     """Of the ticket, and of the session key in it."""
     own = client.ticket.ticket
-    octets = own.octets.replace(b"\xa0\x03\x02\x01\x12", bytes((0xA0, 3, 2, 1, etype)))
+    octets = own.encoded.replace(b"\xa0\x03\x02\x01\x12", bytes((0xA0, 3, 2, 1, etype)))
     ticket = Ticket.decode(octets)
     assert ticket.enc_part.etype == etype
     error = refused(lab, monkeypatch, Client(replace(client.ticket, ticket=ticket)).token())

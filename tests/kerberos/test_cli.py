@@ -140,13 +140,13 @@ def test_remote_guard(lab: Lab, service: Service, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--ccache", "X", "--keytab", "Y"], "is enough"),
-        (["--ccache", "X", "--smartcard-pin", "4711"], "others would see the PIN"),
+        (["--ccache", "X", "--keytab", "Y"], "give only one of"),
+        (["--ccache", "X", "--smartcard-pin", "4711"], "others can see a command line"),
         (["--ccache", "X", "--smartcard-pin", "env:NOT_SET_ANYWHERE"], "NOT_SET_ANYWHERE is not set"),
         (["--ccache", "X", "--smartcard-pin", "ask"], "needs a terminal"),
         (["--ccache", "X", "--smartcard-pin", "file:/nonexistent"], "cannot be read"),
-        (["--ccache", "X", "--reader", "R"], "go with --smartcard-pin"),
-        (["--ccache", "X", "--remote-guard", "--no-delegate"], "exclude one another"),
+        (["--ccache", "X", "--reader", "R"], "need --smartcard-pin"),
+        (["--ccache", "X", "--remote-guard", "--no-delegate"], "cannot be combined"),
         (["--ccache", "X", "--remote-guard", "--mechanism", "ntlm"], "needs Kerberos"),
         (["--ccache", "X", "--mechanism", "ntlm"], "NTLM needs a user name"),
     ],

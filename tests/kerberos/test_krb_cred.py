@@ -41,7 +41,7 @@ def test_krb_cred_both_ways() -> None:
     assert KrbCred.decode(data) == CRED
     with_kvno = KrbCred((), EncryptedData(17, b"", 3))
     assert KrbCred.decode(with_kvno.encode()) == with_kvno
-    assert "cipher" not in repr(CRED).replace("cipher=<6 octets>", "")
+    assert "cipher" not in repr(CRED).replace("cipher=<6 bytes>", "")
 
 
 @pytest.mark.parametrize("info", [INFO, KrbCredInfo(key_type=18, key=Secret(b"k"))])

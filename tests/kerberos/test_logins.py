@@ -110,7 +110,7 @@ def test_wrapped_messages_have_the_header_of_windows(lab: Lab, form: Any) -> Non
     for sender, receiver in ((client, server), (server, client)):
         for size in (0, 1, 32, 1000, 60_000):
             sealed = sender.wrap(b"x" * size)
-            # RFC 4121 4.2.6.2: TOK_ID 05 04, sealed; [MS-KILE] 3.4.5.4.1: RRC 28, so that 60 octets stand in front.
+            # RFC 4121 4.2.6.2: TOK_ID 05 04, sealed; [MS-KILE] 3.4.5.4.1: RRC 28, so that 60 bytes stand in front.
             assert sealed[:2] == b"\x05\x04"
             assert sealed[2] & 2
             assert sealed[6:8] == b"\x00\x1c"

@@ -202,9 +202,9 @@ def redirected(made: Client, **changes: object) -> RemoteGuardCredentials:
     tgt = forged(ServiceKey(f"krbtgt/{REALM}", EncryptionKey(18, Secret(bytes(32))), REALM)).ticket.ticket
     info = made.info(**({"sname": tgt.sname, "srealm": tgt.realm} | changes))
     sealed = seal(made.ticket.key, KeyUsage.KRB_CRED, krb_cred.EncKrbCredPart((info,)).encode())
-    cred = krb_cred.KrbCred((tgt.octets,), sealed)
+    cred = krb_cred.KrbCred((tgt.encoded,), sealed)
     logon = KerbTicketLogon(
-        service_ticket=Secret(made.ticket.ticket.octets), ticket_granting_ticket=Secret(cred.encode()), flags=3
+        service_ticket=Secret(made.ticket.ticket.encoded), ticket_granting_ticket=Secret(cred.encode()), flags=3
     )
     return RemoteGuardCredentials(package_name="Kerberos", buffer=logon.encode())
 
@@ -255,8 +255,8 @@ def test_delegated_ticket_for_anything_but_the_kdc(lab: Lab) -> None:
     made = forged(host_key(lab))
     sealed = seal(made.ticket.key, KeyUsage.KRB_CRED, krb_cred.EncKrbCredPart((made.info(),)).encode())
     logon = KerbTicketLogon(
-        service_ticket=Secret(made.ticket.ticket.octets),
-        ticket_granting_ticket=Secret(krb_cred.KrbCred((made.ticket.ticket.octets,), sealed).encode()),
+        service_ticket=Secret(made.ticket.ticket.encoded),
+        ticket_granting_ticket=Secret(krb_cred.KrbCred((made.ticket.ticket.encoded,), sealed).encode()),
     )
     with pytest.raises(CredSSPError, match="not a ticket-granting ticket"):
         open_remote_guard(

@@ -52,13 +52,13 @@ def test_krb_cred_inside() -> None:
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        (b"", "0 octets, at least 32"),
+        (b"", "0 bytes, at least 32"),
         (struct.pack("<IIIIQQ", 2, 0, 1, 0, 32, 0) + b"T", "MessageType at byte 0: 2 where 10"),
         (struct.pack("<IIIIQQ", 10, 0, 0, 0, 32, 0), "ServiceTicket at byte 8: is missing"),
-        (struct.pack("<IIIIQQ", 10, 0, 2, 0, 32, 0) + b"T", "ServiceTicket at byte 16: 2 octets at offset 32"),
+        (struct.pack("<IIIIQQ", 10, 0, 2, 0, 32, 0) + b"T", "ServiceTicket at byte 16: 2 bytes at offset 32"),
         (struct.pack("<IIIIQQ", 10, 0, 1, 0, 31, 0) + b"T", "at offset 31"),
         (struct.pack("<IIIIQQ", 10, 0, 1, 1, 32, 2**64 - 1) + b"T", "TicketGrantingTicket at byte 24"),
-        (struct.pack("<IIIIQQ", 10, 0, 2**32 - 1, 0, 32, 0) + b"T", "4294967295 octets"),
+        (struct.pack("<IIIIQQ", 10, 0, 2**32 - 1, 0, 32, 0) + b"T", "4294967295 bytes"),
     ],
 )
 def test_what_is_no_ticket_logon(data: bytes, text: str) -> None:
@@ -76,7 +76,7 @@ def test_supplemental_credential_both_ways() -> None:
     assert data[28:36].hex() == "0200000054000000"
     assert data[36:] == bytes(84)
     assert NTLMRemoteSupplementalCredential.decode(data) == KEY
-    with pytest.raises(LocalProtocolError, match="20 octets"):
+    with pytest.raises(LocalProtocolError, match="20 bytes"):
         NTLMRemoteSupplementalCredential(credential_key=Secret(b""))
 
 
@@ -91,10 +91,10 @@ def test_credential_key_of_a_domain_user() -> None:
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        (bytes(35), "35 octets, at least 36"),
+        (bytes(35), "35 bytes, at least 36"),
         (bytes(36), "Version at byte 0"),
         (struct.pack("<II20sII", 0xFFFF0002, 4, bytes(20), 2, 0), "Flags at byte 4: none of the keys"),
-        (struct.pack("<II20sII", 0xFFFF0002, 8, bytes(20), 2, 1), "reservedsize at byte 32: 1 octets announced, 0"),
+        (struct.pack("<II20sII", 0xFFFF0002, 8, bytes(20), 2, 1), "reservedsize at byte 32: 1 bytes announced, 0"),
     ],
 )
 def test_what_is_no_supplemental_credential(data: bytes, text: str) -> None:

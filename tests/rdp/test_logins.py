@@ -481,7 +481,7 @@ def test_a_tls_alert_is_called_by_its_name() -> None:
 
 
 def test_a_login_cut_anywhere_says_what_was_awaited() -> None:
-    """Both ends, closed in front of each octet that the other would have sent (every 97th, and the borders)."""
+    """Both ends, closed in front of each byte that the other would have sent (every 97th, and the borders)."""
     sizes = []
     c, s = client(), server()
     c.start()

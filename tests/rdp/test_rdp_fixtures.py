@@ -1,4 +1,4 @@
-"""Captures of FreeRDP's client and server: our side comes out of a replay octet for octet, X.224 included."""
+"""Captures of FreeRDP's client and server: our side comes out of a replay byte for byte, X.224 included."""
 
 from __future__ import annotations
 

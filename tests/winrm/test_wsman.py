@@ -312,7 +312,7 @@ def test_utf_16_is_read(alice: Caller) -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_no_codec_of_python_is_tried_out_because_a_peer_names_it(alice: Caller) -> None:
-    """``unicode_escape`` warns of the octets that expat tries it out with."""
+    """``unicode_escape`` warns of the bytes that expat tries it out with."""
     text = envelope("Create", "<rsp:Shell/>").decode()
     assert alice.send(f'<?xml version="1.0" encoding="unicode_escape"?>{text}'.encode())[0] == 200
 

@@ -52,8 +52,8 @@ CATALOGUE.declare(
      "a TSRequest with nothing but a version in place of authInfo", "refused"),
     ("CSSP-CRED-10", "delegating another account", ROBUSTNESS, SERVER, "3.1.5 step 5",
      "credentials of another user than the one who logged on", "the application's business: taken or refused"),
-    ("CSSP-CRED-11", "octets after TSCredentials", ROBUSTNESS, SERVER, "2.2.1.2; X.690",
-     "two octets after TSCredentials inside authInfo", "refused (or ignored: lenient)"),
+    ("CSSP-CRED-11", "bytes after TSCredentials", ROBUSTNESS, SERVER, "2.2.1.2; X.690",
+     "two bytes after TSCredentials inside authInfo", "refused (or ignored: lenient)"),
     ("CSSP-CRED-12", "an empty domain and a UPN", ROBUSTNESS, SERVER, "2.2.1.2.1", "user@realm with an empty domain",
      "taken"),
     ("CSSP-CRED-13", "passwords of every kind", ROBUSTNESS, SERVER, "2.2.1.2.1",
@@ -221,7 +221,7 @@ logins(
     (
         "CSSP-CRED-11",
         ServerRun.refused_or_lenient,
-        Try("octets after TSCredentials", credentials=_password("x") + b"\0\0"),
+        Try("bytes after TSCredentials", credentials=_password("x") + b"\0\0"),
     ),
     (
         "CSSP-CRED-13",

@@ -38,11 +38,11 @@ CATALOGUE.declare(
      "refused; with errorCode as step 2 says, or without as 2.2.1 does: the two sections do not agree"),
     ("CSSP-ERR-04", "version 2 has no errorCode", ROBUSTNESS, SERVER, "2.2.1 errorCode <12>; 3.1.5 step 2",
      "a wrong password, version 2", "refused without errorCode"),
-    ("CSSP-ERR-05", "errorCode is a signed number of four octets", ROBUSTNESS, SERVER, "2.2.1 errorCode; X.690 8.3",
-     "a refusal with errorCode", "02 04 C0 ..; five octets are refused by FreeRDP and sspi-rs"),
+    ("CSSP-ERR-05", "errorCode is a signed number of four bytes", ROBUSTNESS, SERVER, "2.2.1 errorCode; X.690 8.3",
+     "a refusal with errorCode", "02 04 C0 ..; five bytes are refused by FreeRDP and sspi-rs"),
     ("CSSP-ERR-06", "errorCode ends it", MUST, CLIENT, "3.1.5 step 2",
      "errorCode in place of the second and of the fourth message", "stops at once, and reports that NTSTATUS"),
-    ("CSSP-ERR-07", "errorCode in five octets", ROBUSTNESS, CLIENT, "X.690 8.3", "02 05 00 C0 00 00 6D",
+    ("CSSP-ERR-07", "errorCode in five bytes", ROBUSTNESS, CLIENT, "X.690 8.3", "02 05 00 C0 00 00 6D",
      "stops, and reports the same NTSTATUS"),
     ("CSSP-ERR-08", "errorCode beside a right pubKeyAuth", SECURITY, CLIENT, "3.1.5 step 2",
      "errorCode STATUS_LOGON_FAILURE and a right pubKeyAuth in one message", "errorCode wins: no authInfo"),
@@ -64,7 +64,7 @@ CATALOGUE.declare(
     ("CSSP-ERR-16", "a refusal repeats nothing", ROBUSTNESS, SERVER, "3.1.5 step 2", "a wrong password",
      "errorCode alone: neither the client's pubKeyAuth nor its token"),
     ("CSSP-ERR-17", "unknown users look like wrong passwords", ROBUSTNESS, SERVER, "[MS-NLMP] 3.2.5.1.2",
-     "an unknown user; a wrong password", "the same answer, octet for octet"),
+     "an unknown user; a wrong password", "the same answer, byte for byte"),
     ("CSSP-ERR-18", "a silent client", ROBUSTNESS, SERVER, "3.1.2", "nothing at all after the TLS handshake",
      "closed within the server's deadline"),
 )
@@ -127,7 +127,7 @@ def _four_octets(data: bytes) -> Outcome:
     while at >= 0 and data[at + 2 : at + 3] != b"\x02":
         at = data.find(b"\xa4", at + 1)
     size = data[at + 3]
-    return passed() if size == 4 else failed(f"{size} octets")
+    return passed() if size == 4 else failed(f"{size} bytes")
 
 
 @CATALOGUE.server("CSSP-ERR-05")
@@ -172,7 +172,7 @@ def _unsigned(run: ClientRun) -> Outcome:
     served = run.serve(
         key=lambda _, message: mutate.raw_error_code(TSRequest(message.version), bytes.fromhex("00c000006d"))
     )
-    need(run.stopped(served, "errorCode in five octets"))
+    need(run.stopped(served, "errorCode in five bytes"))
     return _reported(served, LOGON_FAILURE) or passed()
 
 
@@ -226,7 +226,7 @@ def _closed(run: ClientRun) -> Outcome:
 def _first_error(run: ServerRun) -> Outcome:
     login = run.login(first=lambda _, message: _error(0x8009030C, message.version))
     if login.end is not None and len(login.end.data) > 512:
-        return failed(f"an answer of {len(login.end.data)} octets")
+        return failed(f"an answer of {len(login.end.data)} bytes")
     return run.key_refused(login, "errorCode as the first message")
 
 

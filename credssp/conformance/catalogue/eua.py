@@ -26,12 +26,12 @@ CATALOGUE.declare(
     ("CSSP-EUA-03", "a result without a name", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 2.2.10.2", "HYBRID_EX and 00000007",
      "the client stops"),
     ("CSSP-EUA-04", "half a result, or none", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 2.2.10.2",
-     "HYBRID_EX and two octets; then nothing at all", "the client waits, and does not go on"),
+     "HYBRID_EX and two bytes; then nothing at all", "the client waits, and does not go on"),
     ("CSSP-EUA-05", "what follows the result", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 2.2.10.2",
      "HYBRID_EX; the result and the next PDU in one record", "the next PDU is not lost"),
     ("CSSP-EUA-06", "no result without HYBRID_EX", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.10.2", "a good login with HYBRID",
      "nothing comes after it"),
-    ("CSSP-EUA-07", "four octets with HYBRID_EX", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
+    ("CSSP-EUA-07", "four bytes with HYBRID_EX", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
      "a good login with HYBRID_EX", "00000000 after authInfo, before anything else"),
     ("CSSP-EUA-08", "no result after a refusal", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
      "a wrong password with HYBRID_EX", "errorCode or an end; no result"),
@@ -89,7 +89,7 @@ def _half(run: ClientRun) -> Outcome:
         served = _result(run, data)
         alive(served.crash)
         if _complete(served):
-            return failed(f"the client went on after {len(data)} octets")
+            return failed(f"the client went on after {len(data)} bytes")
     return passed()
 
 
@@ -101,7 +101,7 @@ def _coalesced(run: ClientRun) -> Outcome:
     endpoint = getattr(getattr(served.connection.link, "peer", None), "unused_data", None)
     if endpoint is None:
         raise Skipped("this client does not show what it keeps")
-    return passed() if endpoint == b"\x03\x00\x00\x0c" else failed(f"{len(endpoint)} octets were kept")
+    return passed() if endpoint == b"\x03\x00\x00\x0c" else failed(f"{len(endpoint)} bytes were kept")
 
 
 def _login(
@@ -123,7 +123,7 @@ def _no_result(run: ServerRun) -> Outcome:
     if not login.key_answered:
         raise Skipped("no good login")
     extra = connection.plaintext(4, min(0.5, run.target.timeout))
-    return failed(f"{len(extra)} octets: {extra.hex()}") if extra else passed()
+    return failed(f"{len(extra)} bytes: {extra.hex()}") if extra else passed()
 
 
 @CATALOGUE.server("CSSP-EUA-07", "x224")
@@ -134,7 +134,7 @@ def _four_octets(run: ServerRun) -> Outcome:
     if not login.key_answered:
         raise Skipped("no good login")
     result = connection.plaintext(4)
-    return passed() if result == SUCCESS else failed(f"{len(result)} octets: {result.hex()}")
+    return passed() if result == SUCCESS else failed(f"{len(result)} bytes: {result.hex()}")
 
 
 @CATALOGUE.server("CSSP-EUA-08", "x224")
@@ -157,5 +157,5 @@ def _not_authorized(run: ServerRun) -> Outcome:
     early = login.end is not None and login.end.end is End.OTHER
     result = login.end.data if early and login.end is not None else connection.plaintext(4)
     if result != DENIED:
-        return failed(f"{len(result)} octets: {result.hex()}")
+        return failed(f"{len(result)} bytes: {result.hex()}")
     return judge_refusal(connection.receive(), connection.link.crash, accepted=failed("the connection stayed open"))

@@ -50,7 +50,7 @@ CATALOGUE.declare(
     ("CSSP-KRB-13", "a Wrap token that was changed", SECURITY, SERVER, "RFC 4121 4.2.4",
      "one bit flipped in the ciphertext, and one in the sequence number", "refused"),
     ("CSSP-KRB-14", "Wrap tokens turned by any count", MUST, SERVER, "RFC 4121 4.2.5; [MS-KILE] 3.4.5.4.1",
-     "pubKeyAuth with RRC 0, 28 and 5, and with 16 octets of filler and RRC 44", "taken"),
+     "pubKeyAuth with RRC 0, 28 and 5, and with 16 bytes of filler and RRC 44", "taken"),
     ("CSSP-KRB-15", "a Wrap token that the server could have made", SECURITY, SERVER, "RFC 4121 4.2.2",
      "pubKeyAuth with the flag and the key usage of the acceptor", "refused: a reflection"),
     ("CSSP-KRB-16", "a sequence number twice", SHOULD, SERVER, "RFC 4121 4.2.2; RFC 2743 1.2.3",

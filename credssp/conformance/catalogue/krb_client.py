@@ -47,7 +47,7 @@ CATALOGUE.declare(
      "3.1.5 step 4; RFC 4121 4.2.4", "a right pubKeyAuth in a Wrap token without encryption",
      "no authInfo (or it goes on: lenient, the key is public)"),
     ("CSSP-KRB-33", "Wrap tokens turned by any count", MUST, CLIENT, "RFC 4121 4.2.5; [MS-KILE] 3.4.5.4.1",
-     "pubKeyAuth with RRC 0, 28 and 5, and with 16 octets of filler and RRC 44", "completes"),
+     "pubKeyAuth with RRC 0, 28 and 5, and with 16 bytes of filler and RRC 44", "completes"),
     ("CSSP-KRB-34", "the key of the client's messages", MUST, CLIENT, "RFC 4121 2, 4.2.2",
      "AP-REP with a subkey of the service, and without", "completes; pubKeyAuth is sealed with the right key"),
     ("CSSP-KRB-35", "a sequence number that is not due", SHOULD, CLIENT, "RFC 4121 4.2.2; RFC 2743 1.2.3",

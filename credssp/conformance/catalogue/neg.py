@@ -44,7 +44,7 @@ CATALOGUE.declare(
     ("CSSP-NEG-11", "TLS without a negotiation", ROBUSTNESS, SERVER, "[MS-RDPBCGR] 5.4.2.2",
      "ClientHello in place of the Connection Request", "works (the direct approach), or is refused"),
     ("CSSP-NEG-12", "malformed frames", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.3.1",
-     "HTTP; a TPKT of 3 octets; an X.224 length that does not fit", "closed; no crash"),
+     "HTTP; a TPKT of 3 bytes; an X.224 length that does not fit", "closed; no crash"),
     ("CSSP-NEG-13", "a server that knows no CredSSP", SECURITY, CLIENT, "[MS-RDPBCGR] 3.2.5.3.2",
      "a Connection Confirm without a response, and one that selects standard RDP security",
      "the client stops, or never sends a password in CredSSP"),
@@ -83,7 +83,7 @@ def _answer(run: ServerRun, protocols: int | None, flags: int = 0) -> Connection
     answer = ask(run.raw(), protocols, run.target.timeout, flags=flags)
     if isinstance(answer, ConnectionConfirm):
         return answer
-    raise Skipped(f"no Connection Confirm, but {len(answer)} octets") if answer else Skipped("no answer")
+    raise Skipped(f"no Connection Confirm, but {len(answer)} bytes") if answer else Skipped("no answer")
 
 
 @CATALOGUE.server("CSSP-NEG-02", "x224")
@@ -149,7 +149,7 @@ def _core_data(seen: Observation) -> Outcome:
     data = seen.login.client_application
     # CS_CORE is the first block after the H.221 key of the GCC Conference Create Request.
     at = data.find(b"\x01\xc0", data.find(b"Duca") + 4) if b"Duca" in data else -1
-    # TS_UD_CS_CORE: serverSelectedProtocol is the last of the optional fields, 212 octets after the header's start.
+    # TS_UD_CS_CORE: serverSelectedProtocol is the last of the optional fields, 212 bytes after the header's start.
     if at < 0 or int.from_bytes(data[at + 2 : at + 4], "little") < 216 or len(data) < at + 216:
         raise Skipped("no Client Core Data in this exchange")
     told = int.from_bytes(data[at + 212 : at + 216], "little")

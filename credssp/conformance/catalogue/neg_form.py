@@ -58,7 +58,7 @@ def _request_form(run: ClientRun) -> Outcome:
     if len(data) < 11:
         raise Skipped("no Connection Request")
     if data[:2] != b"\3\0" or int.from_bytes(data[2:4], "big") != len(data):
-        return failed(f"TPKT header {data[:4].hex()} in front of {len(data)} octets")
+        return failed(f"TPKT header {data[:4].hex()} in front of {len(data)} bytes")
     if any(data[6:11]):
         return failed(f"references and class are {data[6:11].hex()}, not zero")
     try:

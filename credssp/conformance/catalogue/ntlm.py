@@ -34,10 +34,10 @@ from credssp.spnego import NegTokenResp
 CATALOGUE.declare(
     ("CSSP-SPNEGO-15", "a MIC of AUTHENTICATE that does not verify", SECURITY, SERVER, "[MS-NLMP] 3.2.5.1.2",
      "MsvAvFlags says there is a MIC, and it is wrong", "refused"),
-    ("CSSP-SPNEGO-16", "octets after MsvAvEOL", ROBUSTNESS, SERVER, "[MS-NLMP] 2.2.2.1, 3.3.2",
-     "an NTLMv2 response with no and with 12 octets after MsvAvEOL", "taken: the proof covers octets as sent"),
+    ("CSSP-SPNEGO-16", "bytes after MsvAvEOL", ROBUSTNESS, SERVER, "[MS-NLMP] 2.2.2.1, 3.3.2",
+     "an NTLMv2 response with no and with 12 bytes after MsvAvEOL", "taken: the proof covers bytes as sent"),
     ("CSSP-SPNEGO-17", "sizes of NEGOTIATE", ROBUSTNESS, SERVER, "[MS-NLMP] 2.2.1.1",
-     "NEGOTIATE of 32, 40 and 42 octets", "taken"),
+     "NEGOTIATE of 32, 40 and 42 bytes", "taken"),
     ("CSSP-SPNEGO-18", "the client names its target", SHOULD, CLIENT, "3.1.1 <23>; [MS-NLMP] 3.1.5.1.2",
      "a good login with NTLM", "MsvAvTargetName is TERMSRV/host, HTTP/host or WSMAN/host"),
     ("CSSP-SPNEGO-19", "no session without confidentiality", SECURITY, BOTH,
@@ -48,9 +48,9 @@ CATALOGUE.declare(
      "SIGN, SEAL, 128, KEY_EXCH and EXTENDED_SESSIONSECURITY in NEGOTIATE"),
     ("CSSP-SPNEGO-21", "anonymous logins", SECURITY, SERVER, "1.5; [MS-NLMP] 3.2.5.1.2",
      "AUTHENTICATE without names and with an empty response", "refused"),
-    ("CSSP-SPNEGO-22", "NTLMv1", SECURITY, SERVER, "[MS-NLMP] 3.2.5.1.2, 3.3.1", "an NTLM response of 24 octets",
+    ("CSSP-SPNEGO-22", "NTLMv1", SECURITY, SERVER, "[MS-NLMP] 3.2.5.1.2, 3.3.1", "an NTLM response of 24 bytes",
      "refused"),
-    ("CSSP-SPNEGO-23", "a wrong proof", MUST, SERVER, "[MS-NLMP] 3.2.5.1.2", "NTProofStr of 16 zero octets",
+    ("CSSP-SPNEGO-23", "a wrong proof", MUST, SERVER, "[MS-NLMP] 3.2.5.1.2", "NTProofStr of 16 zero bytes",
      "refused"),
     ("CSSP-SPNEGO-24", "the server gives NTLM a timestamp", SHOULD, SERVER, "[MS-NLMP] 2.2.2.1 MsvAvTimestamp",
      "a bare NTLM NEGOTIATE", "CHALLENGE has MsvAvTimestamp, which obliges clients to send a MIC"),
@@ -62,7 +62,7 @@ CATALOGUE.declare(
     ("CSSP-SPNEGO-37", "AUTHENTICATE carries a MIC", SHOULD, CLIENT, "[MS-NLMP] 3.1.5.1.2",
      "a good login with NTLM; CHALLENGE has MsvAvTimestamp", "MsvAvFlags with 2, and the MIC field filled"),
     ("CSSP-SPNEGO-38", "no LM response beside NTLMv2", SHOULD, CLIENT, "[MS-NLMP] 3.1.5.1.2",
-     "a good login with NTLM; CHALLENGE has MsvAvTimestamp", "LmChallengeResponse is 24 zero octets, or empty"),
+     "a good login with NTLM; CHALLENGE has MsvAvTimestamp", "LmChallengeResponse is 24 zero bytes, or empty"),
     ("CSSP-SPNEGO-39", "the server's timestamp comes back", SHOULD, CLIENT, "[MS-NLMP] 3.1.5.1.2",
      "a good login with NTLM; CHALLENGE has MsvAvTimestamp", "TimeStamp of the response is that of CHALLENGE"),
     ("CSSP-SPNEGO-40", "channel bindings are named, be there any or not", SHOULD, CLIENT, "[MS-NLMP] 3.1.5.1.2",
@@ -166,7 +166,7 @@ def _no_target_info(run: ClientRun) -> Outcome:
     message = served.observed().login.ntlm.authenticate_message
     if served.answers and message is not None:
         size = len(message.nt_response)
-        return lenient("NTLMv2 all the same") if size > 24 else failed(f"an NTLM response of {size} octets")
+        return lenient("NTLMv2 all the same") if size > 24 else failed(f"an NTLM response of {size} bytes")
     return run.stopped_early(served, "CHALLENGE without TARGET_INFO")
 
 
@@ -308,14 +308,14 @@ logins(
     (
         "CSSP-SPNEGO-16",
         ServerRun.taken,
-        *(Try(f"{len(tail)} octets after MsvAvEOL", ntlm={"tail": tail}) for tail in (b"", bytes(12))),
+        *(Try(f"{len(tail)} bytes after MsvAvEOL", ntlm={"tail": tail}) for tail in (b"", bytes(12))),
     ),
     (
         "CSSP-SPNEGO-17",
         ServerRun.taken,
-        Try("NEGOTIATE of 32 octets", ntlm={"size": 32, "flags": NTLM_FLAGS & ~VERSION_FLAG}),
-        Try("NEGOTIATE of 40 octets", ntlm={"size": 40}),
-        Try("NEGOTIATE of 42 octets", ntlm={"size": 42}),
+        Try("NEGOTIATE of 32 bytes", ntlm={"size": 32, "flags": NTLM_FLAGS & ~VERSION_FLAG}),
+        Try("NEGOTIATE of 40 bytes", ntlm={"size": 40}),
+        Try("NEGOTIATE of 42 bytes", ntlm={"size": 42}),
     ),
     ("CSSP-SPNEGO-21", ServerRun.key_refused, Try("an anonymous login", ntlm={"anonymous": True, "mic": "none"})),
     ("CSSP-SPNEGO-22", ServerRun.key_refused, Try("an NTLMv1 response", ntlm={"v1": True, "mic": "none"})),

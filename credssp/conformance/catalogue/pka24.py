@@ -37,15 +37,15 @@ CATALOGUE.declare(
     ("CSSP-PKA24-02", "a client that saw another key", SECURITY, SERVER, "3.1.5 step 4",
      "versions 2 to 4; pubKeyAuth holds another key", "refused; no pubKeyAuth of the server"),
     ("CSSP-PKA24-03", "the server answers with the key plus 1", MUST, SERVER, "3.1.5 step 4",
-     "a good login in versions 2 to 4", "the key with 1 added to its first octet"),
+     "a good login in versions 2 to 4", "the key with 1 added to its first byte"),
     ("CSSP-PKA24-04", "the key without plus 1", SECURITY, CLIENT, "3.1.5 step 5",
      "the server answers with the key itself", "the client stops"),
-    ("CSSP-PKA24-05", "plus 1 in the wrong place", SECURITY, CLIENT, "3.1.5 step 5", "1 added to the last octet",
+    ("CSSP-PKA24-05", "plus 1 in the wrong place", SECURITY, CLIENT, "3.1.5 step 5", "1 added to the last byte",
      "the client stops"),
     ("CSSP-PKA24-06", "the key plus 1 cut short or extended", SECURITY, CLIENT, "3.1.5 step 5",
-     "the right answer without its last octet, and with one more", "the client stops"),
+     "the right answer without its last byte, and with one more", "the client stops"),
     ("CSSP-PKA24-07", "a key that begins with FF", ROBUSTNESS, BOTH, "3.1.5 step 4",
-     "an Ed25519 key whose first octet is FF, version 4", "00 comes next, with or without a carry; no crash"),
+     "an Ed25519 key whose first byte is FF, version 4", "00 comes next, with or without a carry; no crash"),
     ("CSSP-PKA24-08", "keys that are not RSA", ROBUSTNESS, BOTH, "1.5; 3.1.5 step 3; RFC 5280 4.1",
      "certificates with P-256 and Ed25519 keys", "completes: the raw bits of the key are bound"),
     ("CSSP-PKA24-09", "a nonce in versions 2 to 4 means nothing", MUST, SERVER, "2.2.1 clientNonce; 3.1.5 step 4",
@@ -71,10 +71,10 @@ def _client_sends_key(seen: Observation) -> Outcome:
     if value is None:
         raise Skipped("no pubKeyAuth that opens")
     if value == seen.login.public_key:
-        return passed(f"{len(value)} octets")
+        return passed(f"{len(value)} bytes")
     if seen.login.public_key in value:
-        return failed(f"the key, and {len(value) - len(seen.login.public_key)} octets around it")
-    return failed(f"{len(value)} octets that are not the key")
+        return failed(f"the key, and {len(value) - len(seen.login.public_key)} bytes around it")
+    return failed(f"{len(value)} bytes that are not the key")
 
 
 @CATALOGUE.observe("CSSP-PKA24-03")
@@ -133,7 +133,7 @@ logins(
         *(
             in_versions(PLAIN, "another key", key_value=_other_key(lambda key: key[:-1] + bytes((key[-1] ^ 1,))))
             + in_versions(PLAIN, "a key cut short", key_value=_other_key(lambda key: key[:-1]))
-            + in_versions(PLAIN, "a key with an octet too many", key_value=_other_key(lambda key: key + b"\0"))
+            + in_versions(PLAIN, "a key with a byte too many", key_value=_other_key(lambda key: key + b"\0"))
         ),
     ),
     ("CSSP-PKA24-09", ServerRun.taken, Try("a clientNonce in version 4", version=4, nonce=bytes(32))),
@@ -149,14 +149,14 @@ serves(
     (
         "CSSP-PKA24-05",
         ClientRun.stopped,
-        *_forged("1 added to the last octet", lambda key: key[:-1] + bytes(((key[-1] + 1) & 0xFF,))),
+        *_forged("1 added to the last byte", lambda key: key[:-1] + bytes(((key[-1] + 1) & 0xFF,))),
     ),
     (
         "CSSP-PKA24-06",
         ClientRun.stopped,
         *(
             _forged("an answer cut short", lambda key: _plus_one(key)[:-1])
-            + _forged("an answer with an octet too many", lambda key: _plus_one(key) + b"\0")
+            + _forged("an answer with a byte too many", lambda key: _plus_one(key) + b"\0")
         ),
     ),
 )

@@ -31,12 +31,12 @@ from credssp.protocol_version import LOWEST_VERSION, has_hashed_binding
 from credssp.wire.ts_request import TSRequest
 
 SHORT: Final = (0, 8, 15, 16)
-"""Octets of a pubKeyAuth that is shorter than a signature, or only one."""
+"""Bytes of a pubKeyAuth that is shorter than a signature, or only one."""
 
 # fmt: off
 CATALOGUE.declare(
-    ("CSSP-PKA56-01", "a fresh nonce of 32 octets", SECURITY, CLIENT, "2.2.1 clientNonce; 3.1.5 step 3",
-     "two good logins", "32 octets beside pubKeyAuth, and other ones the second time"),
+    ("CSSP-PKA56-01", "a fresh nonce of 32 bytes", SECURITY, CLIENT, "2.2.1 clientNonce; 3.1.5 step 3",
+     "two good logins", "32 bytes beside pubKeyAuth, and other ones the second time"),
     ("CSSP-PKA56-02", "the client's hash", MUST, CLIENT, "3.1.5 step 3", "a good login in versions 5 and 6",
      "SHA-256 over the client magic with its NUL, nonce and key"),
     ("CSSP-PKA56-03", "the server's hash", MUST, SERVER, "3.1.5 step 4", "a good login in versions 5 and 6",
@@ -48,15 +48,15 @@ CATALOGUE.declare(
     ("CSSP-PKA56-06", "the client's own hash comes back", SECURITY, CLIENT, "3.1.5 step 5",
      "the client's hash, encrypted with the server's keys", "no authInfo"),
     ("CSSP-PKA56-07", "the client's own pubKeyAuth comes back", SECURITY, CLIENT, "3.1.5 step 5",
-     "the client's encrypted octets, reflected", "no authInfo"),
+     "the client's encrypted bytes, reflected", "no authInfo"),
     ("CSSP-PKA56-08", "a signature that does not verify", SECURITY, BOTH, "2.2.1 pubKeyAuth; [MS-NLMP] 3.4.2, 3.4.4",
      "one bit of the signature of pubKeyAuth flipped", "refused; the client sends no authInfo"),
     ("CSSP-PKA56-09", "a pubKeyAuth that is too short", ROBUSTNESS, BOTH, "2.2.1 pubKeyAuth",
-     "pubKeyAuth of 0, 8, 15 and 16 octets", "refused; no crash"),
+     "pubKeyAuth of 0, 8, 15 and 16 bytes", "refused; no crash"),
     ("CSSP-PKA56-10", "version 6 without a nonce", SECURITY, SERVER, "3.1.5 step 4; 2.2.1 clientNonce",
      "no clientNonce; with a hash, then with the key as in version 4", "refused: no way back to the old form"),
     ("CSSP-PKA56-11", "a nonce of the wrong size", MUST, SERVER, "2.2.1 clientNonce",
-     "clientNonce of 0, 16 and 33 octets, the hash over it", "refused: it is 32 octets"),
+     "clientNonce of 0, 16 and 33 bytes, the hash over it", "refused: it is 32 bytes"),
     ("CSSP-PKA56-12", "a nonce that changes", ROBUSTNESS, SERVER, "2.2.1 clientNonce",
      "another clientNonce in the first message than beside pubKeyAuth", "the later one counts, or it is refused"),
     ("CSSP-PKA56-13", "a nonce beside pubKeyAuth only", MUST, SERVER, "3.1.5 step 3",
@@ -104,7 +104,7 @@ def _fresh_nonce(run: ClientRun) -> Outcome:
         if served.key_message is None or not has_hashed_binding(served.effective):
             raise Skipped("the client does not speak versions 5 or 6")
         if len(served.nonce) != binding.NONCE_SIZE:
-            return failed(f"{len(served.nonce)} octets")
+            return failed(f"{len(served.nonce)} bytes")
         nonces.append(served.nonce)
     if nonces[0] == nonces[1]:
         return failed("the same nonce twice")
@@ -166,7 +166,7 @@ OTHER_NONCE: Final = bytes(range(32))
 WITHOUT_NONCE: Final[dict[str, Callable[[ScriptedClient], bytes]]] = {
     "a hash": lambda client: client.client_value(),
     "a hash over an empty nonce": lambda client: client.client_value(nonce=b""),
-    "a hash over 32 zero octets": lambda client: client.client_value(nonce=bytes(32)),
+    "a hash over 32 zero bytes": lambda client: client.client_value(nonce=bytes(32)),
     "the key": lambda client: client.public_key,
 }
 
@@ -203,7 +203,7 @@ logins(
     (
         "CSSP-PKA56-09",
         ServerRun.key_refused,
-        *(Try(f"pubKeyAuth of {size} octets", key_octets=lambda data, n=size: data[:n]) for size in SHORT),
+        *(Try(f"pubKeyAuth of {size} bytes", key_octets=lambda data, n=size: data[:n]) for size in SHORT),
     ),
     (
         "CSSP-PKA56-10",
@@ -218,7 +218,7 @@ logins(
         "CSSP-PKA56-11",
         ServerRun.key_refused,
         *(
-            Try(f"a nonce of {size} octets", nonce=bytes(range(size)), key_value=_hash_over(bytes(range(size))))
+            Try(f"a nonce of {size} bytes", nonce=bytes(range(size)), key_value=_hash_over(bytes(range(size))))
             for size in (0, 16, 33)
         ),
     ),
@@ -277,7 +277,7 @@ serves(
     (
         "CSSP-PKA56-09",
         ClientRun.stopped,
-        *(Try(f"pubKeyAuth of {size} octets", key_octets=lambda _, data, n=size: data[:n]) for size in SHORT),
+        *(Try(f"pubKeyAuth of {size} bytes", key_octets=lambda _, data, n=size: data[:n]) for size in SHORT),
     ),
     (
         "CSSP-PKA56-15",

@@ -46,7 +46,7 @@ CATALOGUE.declare(
     ("CSSP-TLS-08", "fatal alerts are told apart", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 5.4.5.2.2",
      "fatal alerts 49, 80, 42, 45 and 48 in answer to ClientHello", "the login fails; distinct errors if visible"),
     ("CSSP-TLS-09", "messages at the size of a record", ROBUSTNESS, BOTH, "RFC 8446 5.1",
-     "TSRequests of exactly 16384 octets, and of 16385 in two records", "taken or refused; no hang, no crash"),
+     "TSRequests of exactly 16384 bytes, and of 16385 in two records", "taken or refused; no hang, no crash"),
 )
 # fmt: on
 
@@ -194,7 +194,7 @@ logins(
         "CSSP-TLS-09",
         ServerRun.either,
         *(
-            Try(f"{size} octets", first=lambda _, message, n=size: mutate.with_padding(message, n))
+            Try(f"{size} bytes", first=lambda _, message, n=size: mutate.with_padding(message, n))
             for size in (16384, 16385)
         ),
     )
@@ -215,7 +215,7 @@ serves(
         "CSSP-TLS-09",
         ClientRun.either,
         *(
-            Try(f"{size} octets", challenge=lambda _, message, n=size: mutate.with_padding(message, n))
+            Try(f"{size} bytes", challenge=lambda _, message, n=size: mutate.with_padding(message, n))
             for size in (16384, 16385)
         ),
     )

@@ -35,9 +35,9 @@ CATALOGUE.declare(
     ("CSSP-TSREQ-05", "a version with a leading zero is not misread", ROBUSTNESS, BOTH, "X.690 8.3.2",
      "version as 02 02 00 06", "refused, or read as 6"),
     ("CSSP-TSREQ-06", "an outer length that is not the shortest", ROBUSTNESS, BOTH, "X.690 10.1",
-     "outer length in the form 82 hh ll where fewer octets do", "refused or read; no hang"),
-    ("CSSP-TSREQ-07", "outer lengths of three and four octets", ROBUSTNESS, BOTH, "X.690 8.1.3.5",
-     "outer length in the form 84 with four octets", "refused or read; no hang"),
+     "outer length in the form 82 hh ll where fewer bytes do", "refused or read; no hang"),
+    ("CSSP-TSREQ-07", "outer lengths of three and four bytes", ROBUSTNESS, BOTH, "X.690 8.1.3.5",
+     "outer length in the form 84 with four bytes", "refused or read; no hang"),
     ("CSSP-TSREQ-08", "indefinite lengths are not DER", ROBUSTNESS, BOTH, "2.2; X.690 10.1",
      "outer length in indefinite form", "refused (a receiver that takes it is lenient)"),
     ("CSSP-TSREQ-09", "unknown members of later versions", ROBUSTNESS, BOTH, "2.2.1", "a member [6] at the end",
@@ -48,25 +48,25 @@ CATALOGUE.declare(
     ("CSSP-TSREQ-12", "several tokens in negoTokens", ROBUSTNESS, BOTH, "2.2.1.1",
      "two elements in negoTokens, the second garbage", "the first is used, or the message refused"),
     ("CSSP-TSREQ-13", "an empty negoTokens", ROBUSTNESS, BOTH, "2.2.1.1", "negoTokens without an element", "refused"),
-    ("CSSP-TSREQ-14", "an empty negoToken", ROBUSTNESS, BOTH, "2.2.1.1", "a negoToken of no octets", "refused"),
-    ("CSSP-TSREQ-15", "octets after a TSRequest", ROBUSTNESS, BOTH, "2.2.1",
-     "two octets of garbage after the TSRequest in the same record", "refused promptly (or ignored: lenient)"),
+    ("CSSP-TSREQ-14", "an empty negoToken", ROBUSTNESS, BOTH, "2.2.1.1", "a negoToken of no bytes", "refused"),
+    ("CSSP-TSREQ-15", "bytes after a TSRequest", ROBUSTNESS, BOTH, "2.2.1",
+     "two bytes of garbage after the TSRequest in the same record", "refused promptly (or ignored: lenient)"),
     ("CSSP-TSREQ-16", "something else than a TSRequest", ROBUSTNESS, BOTH, "2.2.1 <8>", "GET / HTTP/1.0 inside TLS",
      "the connection is closed"),
-    ("CSSP-TSREQ-17", "a TSRequest in many records", ROBUSTNESS, BOTH, "2.2.1 <8>", "one octet in each TLS record",
+    ("CSSP-TSREQ-17", "a TSRequest in many records", ROBUSTNESS, BOTH, "2.2.1 <8>", "one byte in each TLS record",
      "taken, or refused as Windows servers do; no hang"),
     ("CSSP-TSREQ-18", "one TSRequest in one TLS record", SHOULD, BOTH, "2.2.1 <8>", "a good login",
-     "every message of the peer, up to 16384 octets, in exactly one record"),
+     "every message of the peer, up to 16384 bytes, in exactly one record"),
     ("CSSP-TSREQ-19", "a message that never ends", ROBUSTNESS, BOTH, "2.2.1",
-     "length octets larger than what follows, then silence", "closed within the peer's deadline"),
-    ("CSSP-TSREQ-20", "a message of 70000 octets", ROBUSTNESS, BOTH, "2.2.1", "a TSRequest of 70000 octets",
+     "length bytes larger than what follows, then silence", "closed within the peer's deadline"),
+    ("CSSP-TSREQ-20", "a message of 70000 bytes", ROBUSTNESS, BOTH, "2.2.1", "a TSRequest of 70000 bytes",
      "taken or refused; no hang"),
     ("CSSP-TSREQ-21", "a header that announces two gigabytes", ROBUSTNESS, BOTH, "2.2.1",
-     "30 84 7F FF FF FF and a few octets", "refused at once, before the rest could be waited for"),
+     "30 84 7F FF FF FF and a few bytes", "refused at once, before the rest could be waited for"),
     ("CSSP-TSREQ-22", "two messages in one record", ROBUSTNESS, BOTH, "2.2.1",
      "the same TSRequest twice in one record", "processed in order, or refused; no hang"),
     ("CSSP-TSREQ-23", "lengths around the borders of DER", ROBUSTNESS, BOTH, "X.690 8.1.3",
-     "octet strings just below and above 128 and 256 octets, and of about 4096", "taken"),
+     "byte strings just below and above 128 and 256 bytes, and of about 4096", "taken"),
     ("CSSP-TSREQ-24", "a member with the wrong tag class", MUST, BOTH, "2.2.1; X.690 8.14",
      "version under the primitive tag 80 in place of A0", "refused"),
 )
@@ -77,7 +77,7 @@ CATALOGUE.declare(
 def _shortest_forms(seen: Observation) -> Outcome:
     for request in seen.requests:
         for deviation in request.deviations:
-            if "shortest" in deviation.what or "five octets" in deviation.what:
+            if "shortest" in deviation.what or "five bytes" in deviation.what:
                 return failed(f"{deviation.field} at byte {deviation.offset}: {deviation.what}")
     return passed(f"{len(seen.requests)} messages")
 
@@ -106,7 +106,7 @@ def _one_record(seen: Observation) -> Outcome:
     sizes = [len(data) for data in seen.login.octets(seen.who)]
     for size, count in zip(sizes, counts, strict=False):
         if count != 1 and size <= 16384:
-            return failed(f"a message of {size} octets came in {count} records")
+            return failed(f"a message of {size} bytes came in {count} records")
     return passed(f"{len(counts)} messages")
 
 
@@ -117,9 +117,7 @@ def _client_sizes(run: ClientRun) -> Outcome:
             challenge_token=lambda token, n=extra: token + bytes(n) if token[:1] == b"N" else token
         )
         if not served.answers:
-            return (
-                run.stopped_early(served, "x") if served.crash else failed(f"{extra} octets after CHALLENGE: stopped")
-            )
+            return run.stopped_early(served, "x") if served.crash else failed(f"{extra} bytes after CHALLENGE: stopped")
     return passed()
 
 
@@ -132,7 +130,7 @@ logins(
     (
         "CSSP-TSREQ-23",
         ServerRun.taken,
-        *(Try(f"authInfo of {len(data) + 16} octets", credentials=data) for data in AUTH_INFOS),
+        *(Try(f"authInfo of {len(data) + 16} bytes", credentials=data) for data in AUTH_INFOS),
     )
 )
 

@@ -34,7 +34,7 @@ CATALOGUE.declare(
      "the same version in all messages of one side"),
     ("CSSP-VER-03", "higher versions count as the own highest", MUST, BOTH, "2.2.1 version", "versions 7, 96 and 127",
      "as with the own highest version, hashes included"),
-    ("CSSP-VER-04", "version is a number, not an octet", ROBUSTNESS, BOTH, "2.2.1 version", "versions 255 and 300",
+    ("CSSP-VER-04", "version is a number, not a byte", ROBUSTNESS, BOTH, "2.2.1 version", "versions 255 and 300",
      "as with the own highest version; no trouble with signs"),
     ("CSSP-VER-05", "versions 5 and 6 bind with hashes", MUST, BOTH, "2.2.1 version; 3.1.5 steps 3 and 4",
      "versions 6 and 5", "completes with hashes"),

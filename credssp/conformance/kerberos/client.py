@@ -98,7 +98,7 @@ class KerberosClient:
         )
         sealing = crypto.generate_key(key.etype) if self.spoil_key else key.value
         sealed = crypto.encrypt(key.etype, sealing, KeyUsage.AP_REQ_AUTHENTICATOR, authenticator.encode())
-        ticket = self.ticket.ticket.octets
+        ticket = self.ticket.ticket.encoded
         if self.spoil_ticket:
             ticket = ticket[:-1] + bytes((ticket[-1] ^ 1,))
         options = APReq.MUTUAL_REQUIRED if self.mutual else 0

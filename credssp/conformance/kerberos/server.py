@@ -52,7 +52,7 @@ class APReqFacts:
         service: the service that the ticket is for.
         mutual_required: whether the ap-options ask for AP-REP.
         flags: flags of GSS-API, or None where the checksum is another or absent.
-        bindings: the 16 octets of channel bindings, or empty.
+        bindings: the 16 bytes of channel bindings, or empty.
         delegates: whether a ticket is forwarded.
         subkey: whether the client chose a key.
         client: who it is, with the realm.

@@ -1,7 +1,7 @@
 """Per-message tokens of Kerberos with AES: Wrap and MIC tokens (RFC 4121 4.2), and every way to get them wrong.
 
-A Wrap token is 16 octets of header, then what was encrypted: the message, EC octets of filler, and the header once
-more with RRC zero; turned right by RRC octets. Windows turns by RRC + EC ([MS-KILE] 3.4.5.4.1), which is the same only
+A Wrap token is 16 bytes of header, then what was encrypted: the message, EC bytes of filler, and the header once
+more with RRC zero; turned right by RRC bytes. Windows turns by RRC + EC ([MS-KILE] 3.4.5.4.1), which is the same only
 where EC is zero.
 """
 
@@ -36,8 +36,8 @@ class WrapToken:
 
     Attributes:
         flags: 1 sent by the acceptor, 2 sealed, 4 with the acceptor's subkey.
-        ec: octets of filler (or of checksum, where it is not sealed).
-        rrc: octets by which it is turned right.
+        ec: bytes of filler (or of checksum, where it is not sealed).
+        rrc: bytes by which it is turned right.
         sequence: sequence number.
     """
 
@@ -117,8 +117,8 @@ class KerberosSession:
         Args:
             data: the message.
             seal: encrypt it.
-            ec: octets of filler.
-            rrc: octets to turn it by.
+            ec: bytes of filler.
+            rrc: bytes to turn it by.
             sspi: turn it by `rrc` + `ec`, as Windows does.
             sequence: another sequence number than the next; the count does not go on then.
             reflect: make it the way the peer would.

@@ -31,7 +31,7 @@ FINISHED: Final = 20
 KEY_UPDATE: Final = 24
 
 MAX_MESSAGE: Final = 128 * 1024
-"""Octets of one handshake message; certificate chains have 10 KiB, and OpenSSL takes 100."""
+"""Bytes of one handshake message; certificate chains have 10 KiB, and OpenSSL takes 100."""
 
 _NAMES: Final = {
     0: "HelloRequest",
@@ -72,13 +72,13 @@ def version_name(version: int) -> str:
 
 
 class HandshakeBuffer:
-    """Cuts the handshake octets of one direction into messages."""
+    """Cuts the handshake bytes of one direction into messages."""
 
     def __init__(self) -> None:
         self._data = b""
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
-        """Take octets and return the messages that are whole: type and the message with its header.
+        """Take bytes and return the messages that are whole: type and the message with its header.
 
         Raises:
             DecodeError: a message is larger than `MAX_MESSAGE`.
@@ -88,7 +88,7 @@ class HandshakeBuffer:
         while len(self._data) >= 4:
             size = 4 + int.from_bytes(self._data[1:4], "big")
             if size > MAX_MESSAGE:
-                raise DecodeError(f"{size} octets announced", field=message_name(self._data[0]), section="RFC 8446 4")
+                raise DecodeError(f"{size} bytes announced", field=message_name(self._data[0]), section="RFC 8446 4")
             if len(self._data) < size:
                 break
             messages.append((self._data[0], self._data[:size]))
@@ -108,7 +108,7 @@ class _Cursor:
         end = self._position + size
         if end > len(self._data):
             raise DecodeError(
-                f"{size} octets wanted, {len(self._data) - self._position} are there",
+                f"{size} bytes wanted, {len(self._data) - self._position} are there",
                 field=self._name,
                 offset=self._position,
                 section="RFC 8446 4",
@@ -120,7 +120,7 @@ class _Cursor:
         return int.from_bytes(self.take(size), "big")
 
     def vector(self, size: int) -> bytes:
-        """Take octets that are preceded by their length in `size` octets."""
+        """Take bytes that are preceded by their length in `size` bytes."""
         return self.take(self.number(size))
 
     @property
@@ -143,7 +143,7 @@ class ClientHello:
 
     Attributes:
         random: the client random, by which key logs name the connection.
-        version: legacy_version; the first two octets of an RSA premaster secret repeat it.
+        version: legacy_version; the first two bytes of an RSA premaster secret repeat it.
         server_name: the host name of the SNI extension, or an empty string.
     """
 

@@ -40,7 +40,7 @@ class Secrets:
 
     Attributes:
         rsa_key: the server's private key, or None.
-        waiting: octets that all connections together hold because their key is not there (yet).
+        waiting: bytes that all connections together hold because their key is not there (yet).
         lines_ignored: lines that are no comment and no line of a key log.
         overflow: whether there were more connections than are kept.
     """

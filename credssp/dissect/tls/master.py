@@ -65,7 +65,7 @@ def _by_rsa(
         premaster = key.decrypt(encrypted, PKCS1v15())
     except ValueError:
         return "ClientKeyExchange is missing, or was not encrypted for the RSA key given"
-    # OpenSSL returns random octets instead of an error for bad padding; the version in front tells.
+    # OpenSSL returns random bytes instead of an error for bad padding; the version in front tells.
     if len(premaster) != _PREMASTER or int.from_bytes(premaster[:2], "big") != client.version:
         return "ClientKeyExchange was not encrypted for the RSA key given"
     return premaster

@@ -17,7 +17,7 @@ _TLS13: Final = 0x0304
 
 
 class RecordError(Exception):
-    """A record does not open: wrong keys, octets missing before it, or altered. Never leaves the package."""
+    """A record does not open: wrong keys, bytes missing before it, or altered. Never leaves the package."""
 
 
 class _AEAD(Protocol):

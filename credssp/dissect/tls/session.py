@@ -1,4 +1,4 @@
-"""One TLS connection seen from the outside: octets of both directions in, plaintext out.
+"""One TLS connection seen from the outside: bytes of both directions in, plaintext out.
 
 Each direction has its queue of records. The queues move on as far as keys are there: a record that needs the
 ServerHello or a secret that has not been read yet (a secrets block further down in the file) waits, and is tried again
@@ -34,11 +34,11 @@ _HEADER: Final = 5
 _TLS13: Final = 0x0304
 _RECORD: Final = struct.Struct(">BHH")
 _MAX_RECORD: Final = 16384 + 2048
-"""Octets of a protected record (RFC 5246 6.2.3); TLS 1.3 allows 256 above the plaintext."""
+"""Bytes of a protected record (RFC 5246 6.2.3); TLS 1.3 allows 256 above the plaintext."""
 _MAX_QUEUE: Final = 64 * 1024
-"""Octets of a connection that wait for keys; a login has less than 20 KiB."""
+"""Bytes of a connection that wait for keys; a login has less than 20 KiB."""
 MAX_WAITING: Final = 64 << 20
-"""Octets of all connections that wait for keys."""
+"""Bytes of all connections that wait for keys."""
 _MAX_FLIGHTS: Final = 20
 """Packets with encrypted records of one direction that are shown; a login has five."""
 _MAX_TRANSCRIPT: Final = 256 * 1024
@@ -107,7 +107,7 @@ class TLSReader:
     # What comes in
 
     def feed(self, sender: Sender, data: bytes, time: int | None) -> None:
-        """Take the next octets of one direction."""
+        """Take the next bytes of one direction."""
         side = self._sides[sender]
         if side.dead:
             return
@@ -116,10 +116,10 @@ class TLSReader:
         self._pump()
 
     def gap(self, sender: Sender, size: int) -> None:
-        """Say that octets of one direction are missing."""
+        """Say that bytes of one direction are missing."""
         side = self._sides[sender]
         if not side.dead:
-            self._problem(f"{size} octets of the {sender} are missing; what was in them is lost")
+            self._problem(f"{size} bytes of the {sender} are missing; what was in them is lost")
             side.data = b""
             side.messages = hs.HandshakeBuffer()
             side.after_gap = True
@@ -165,7 +165,7 @@ class TLSReader:
             self._hold(side, _HEADER + size)
 
     def _hold(self, side: _Side, size: int) -> None:
-        """Count what waits, headers included: a record without octets costs memory too."""
+        """Count what waits, headers included: a record without bytes costs memory too."""
         side.queued += size
         self._secrets.waiting += size
 
@@ -248,7 +248,7 @@ class TLSReader:
         if side.probing:
             return None  # still the handshake, for which there is no key
         if side.after_gap:
-            self._problem(f"a record of the {side.sender} behind the missing octets does not open")
+            self._problem(f"a record of the {side.sender} behind the missing bytes does not open")
         else:
             self._problem(
                 f"a record of the {side.sender} does not open with the keys given: they belong to another connection, "
@@ -386,7 +386,7 @@ def _is_header(data: bytes, at: int) -> bool:
 
 
 def _next_record(data: bytes) -> bytes:
-    """Drop octets until what looks like a record whose successor looks like one too."""
+    """Drop bytes until what looks like a record whose successor looks like one too."""
     start = data.find(3, 1) - 1
     while 0 <= start <= len(data) - _HEADER:
         if _is_header(data, start):

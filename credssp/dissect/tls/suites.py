@@ -22,7 +22,7 @@ class Suite:
         name: name in the registry.
         exchange: key exchange: ``RSA``, ``DHE``, ``ECDHE``, or ``1.3`` where the suite says nothing about it.
         cipher: how records are protected.
-        key_size: octets of the cipher's key.
+        key_size: bytes of the cipher's key.
         digest: hash of the key schedule; of TLS 1.2's PRF.
         mac: hash of the record MAC with CBC, else an empty string.
     """
