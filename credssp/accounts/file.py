@@ -28,6 +28,7 @@ from typing import Final, Literal
 from credssp.account import Account
 from credssp.accounts.memory import AccountIndex, Entry
 from credssp.errors import LocalProtocolError
+from credssp.private_file import check_private_file
 from credssp.secret import private_methods
 from credssp.status import NTStatus
 from credssp.watched_file import WatchedFile
@@ -73,6 +74,7 @@ class FileAccounts:
         watch: bool = False,
     ) -> None:
         def load(data: bytes) -> AccountIndex:
+            check_private_file("account file", path)
             return AccountIndex(_read(data, format))
 
         try:

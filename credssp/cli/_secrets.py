@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from credssp.errors import LocalProtocolError
+from credssp.private_file import check_private_file
 from credssp.secret import Secret
 
 __all__ = ["PASSWORD_VARIABLE", "ask", "first_line", "password"]
@@ -56,6 +57,7 @@ def first_line(file: str) -> Secret[str]:
         if file == "-":
             data = sys.stdin.buffer.readline(_MAX_FILE)
         else:
+            check_private_file("file with the secret", file)
             with Path(file).open("rb") as stream:
                 data = stream.readline(_MAX_FILE)
     except OSError as error:
@@ -63,5 +65,5 @@ def first_line(file: str) -> Secret[str]:
     try:
         return Secret(data.decode("utf-8-sig").rstrip("\r\n"))
     except UnicodeDecodeError:
-        pass
+        del data  # the error below would show it
     raise LocalProtocolError("the file with the secret is not UTF-8 text")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from credssp.errors import LocalProtocolError
+from credssp.private_file import check_private_file
 from credssp.secret import Secret, private_methods
 from credssp.watched_file import WatchedFile
 
@@ -114,6 +115,7 @@ def load_certificate(
     if isinstance(source, tuple):
         chain, key = source
         return ServerCertificate(bytes(chain), Secret(bytes(key)))
+    check_private_file("file with the server's key", source)
     try:
         pem = Path(source).read_bytes()
     except OSError as error:
@@ -139,6 +141,7 @@ def watch_certificate(
     """
 
     def load(*pem: bytes) -> ServerCertificate:
+        check_private_file("file with the server's key", chain if key is None else key)
         if b"PRIVATE KEY-----" not in pem[-1]:
             raise LocalProtocolError("the server certificate file holds no private key; put chain and key into one PEM")
         certificate = ServerCertificate(pem[0], Secret(pem[-1]))

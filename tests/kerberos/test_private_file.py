@@ -11,8 +11,9 @@ from credssp import CCacheCredentials, CredSSPError, KeytabCredentials, MemoryAc
 from credssp.context.acceptor import create_acceptor
 from credssp.context.initiator import create_initiator
 from credssp.kerberos.check import check_keytab, check_tickets
-from credssp.kerberos.private_file import _warn, check_private, open_to_others
+from credssp.kerberos.private_file import check_private, open_to_others
 from credssp.kerberos.remote_guard import remote_guard_credentials
+from credssp.private_file import warn_once
 from credssp.status import SecurityStatus
 from tests.kerberos.conftest import Lab
 from tests.kerberos.exchange import TARGET
@@ -20,7 +21,7 @@ from tests.kerberos.exchange import TARGET
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    _warn.cache_clear()
+    warn_once.cache_clear()
     path = tmp_path / "secret: 1"
     path.touch()
     return path
