@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Carrier",
+    "CbtHardening",
     "CertificateSource",
     "ClientConfig",
     "ClientOptions",
@@ -90,6 +91,9 @@ CertificateSource: TypeAlias = (
     "str | PathLike[str] | tuple[bytes, bytes] | ServerCertificate | WatchedFile[ServerCertificate]"
 )
 """Where a server's certificate comes from; see `ServerConfig.certificate`."""
+
+CbtHardening: TypeAlias = Literal["none", "relaxed", "strict"]
+"""Whether clients prove the channel bindings of an outer TLS channel, by the names of WinRM's CbtHardeningLevel."""
 
 Encryption: TypeAlias = Literal["auto", "always", "never"]
 """Whether WinRM messages are encrypted: ``auto`` over http and not over https, as in pywinrm and pypsrp."""
@@ -360,6 +364,8 @@ class ClientConfig(CommonConfig):
         cookie: RDP: IDENTIFIER of the cookie; None for the user name, cut as Windows does; empty for none.
         routing_token: RDP: a load balancer's token in place of the cookie.
         correlation_id: RDP: 16 bytes under which the connection shows in the server's log.
+        bind_https: WinRM: prove to the server which certificate its https has (``tls-server-end-point`` of RFC 5929),
+            unless `channel_bindings` are given. False where https ends at a proxy that has another one.
         encryption: WinRM: ``auto`` encrypts messages over http, ``always``, or ``never``. A body that the caller has
             encrypted already is left as it is.
         service: WinRM: service class of the SPN to authenticate.
@@ -395,6 +401,7 @@ class ClientConfig(CommonConfig):
     cookie: str | None = None
     routing_token: bytes | None = field(default=None, repr=False)
     correlation_id: bytes | None = field(default=None, repr=False)
+    bind_https: bool = True
     encryption: Encryption = "auto"
     service: str = "HTTP"
     spn_host: str | None = None
@@ -510,6 +517,9 @@ class ServerConfig(CommonConfig):
         allow_proxies: WinRM servers: take requests that came through a proxy, by their headers Via, Forwarded or
             X-Forwarded-*. A login counts for a TCP connection, so that a proxy that sends requests of several clients
             over one of its own gives all of them the login of one.
+        cbt_hardening: whether clients prove the `channel_bindings`: ``strict``, all of them; ``relaxed``, those that
+            send some, and others get in without; ``none``, no one. None is ``strict`` for bindings that are given,
+            and ``relaxed`` for those that a WinRM server takes from its certificate of https.
         on_login: WinRM servers: is told of every login that is over.
 
     Raises:
@@ -541,6 +551,7 @@ class ServerConfig(CommonConfig):
     lockout: Lockout | None = field(default=None, repr=False)
     on_event: OnEvent | None = field(default=None, repr=False)
     reuse_port: bool = False
+    cbt_hardening: CbtHardening | None = None
     path: str = "/wsman"
     encryption: Encryption = "auto"
     allow_proxies: bool = False
@@ -554,6 +565,13 @@ class ServerConfig(CommonConfig):
         if mechanisms is not None and (isinstance(mechanisms, str) or not _MECHANISMS.issuperset(mechanisms)):
             raise LocalProtocolError("mechanisms is a list of ntlm and kerberos, best first")
         _check_choice("encryption", self.encryption, _ENCRYPTIONS)
+        if self.cbt_hardening is not None:
+            _check_choice("cbt_hardening", self.cbt_hardening, get_args(CbtHardening))
+
+    @property
+    def demanded_bindings(self) -> bytes | None:
+        """The channel bindings that clients prove, or None where they need not."""
+        return None if self.cbt_hardening == "none" else self.channel_bindings
 
 
 _EMPTY: Final = PasswordCredentials.empty()
@@ -644,6 +662,7 @@ class RDPConnectOptions(RDPClientOptions, total=False):
 class WinRMClientOptions(ClientOptions, total=False):
     """Keywords of the WinRM clients."""
 
+    bind_https: bool
     encryption: Encryption
     service: str
     spn_host: str | None
@@ -660,6 +679,7 @@ class ServerOptions(_Options, total=False):
     spn: str | Collection[str] | None
     keytab: str | PathLike[str] | None
     service_principal: str | None
+    cbt_hardening: CbtHardening | None
     accept_forwarded: bool
     accept_anonymous: bool
     allow_empty_password: bool

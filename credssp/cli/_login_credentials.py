@@ -29,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--ccache", metavar="CACHE", help="Kerberos tickets: TYPE:residual, or a file")
     who.add_argument("--keytab", metavar="F", help="keytab with the key of the user")
     what = parser.add_argument_group("what is delegated (default: the password used to log on)")
+    what.add_argument(
+        "--no-channel-bindings",
+        action="store_true",
+        help="WinRM over https: do not prove which certificate the server has, where https ends at a proxy",
+    )
     what.add_argument("--no-delegate", action="store_true", help="authenticate, but delegate an empty set")
     what.add_argument("--restricted-admin", action="store_true", help="ask for Restricted Admin mode")
     what.add_argument(

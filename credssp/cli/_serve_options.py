@@ -68,6 +68,13 @@ def add_account_arguments(parser: argparse.ArgumentParser, *, port: int) -> None
     parser.add_argument("--key", metavar="F", help="PEM file with its key, if --cert does not contain it")
     parser.add_argument("--keytab", metavar="F", help="Kerberos keytab (default: the one KRB5_KTNAME names)")
     parser.add_argument(
+        "--spn",
+        action="append",
+        default=[],
+        metavar="SPN",
+        help="a name that clients may believe they talk to, such as HTTP/srv.lab.test; may be repeated (default: any)",
+    )
+    parser.add_argument(
         "--min-version", type=int, choices=VERSIONS, metavar="N", help="lowest CredSSP version to accept"
     )
     parser.add_argument("--reveal", action="store_true", help="print the secrets that were delegated")

@@ -80,6 +80,7 @@ def _config(arguments: argparse.Namespace) -> ServerConfig:
         certificate=common.certificate(arguments) or process_certificate(),
         target=common.ntlm_target(arguments),
         keytab=common.keytab(arguments),
+        spn=arguments.spn or None,
         min_version=arguments.min_version,
         protocols=protocols[arguments.protocols],
         # A test endpoint takes everything that may be delegated, and tells.

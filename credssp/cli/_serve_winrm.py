@@ -32,6 +32,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="when messages must be encrypted: over http only, always, never (default: auto)",
     )
     parser.add_argument(
+        "--channel-bindings",
+        choices=("none", "relaxed", "strict"),
+        default="relaxed",
+        help="whether clients prove the certificate of https: none, those that can, all (default: relaxed)",
+    )
+    parser.add_argument("--allow-proxies", action="store_true", help="take requests that came through a proxy")
+    parser.add_argument(
         "--authorize",
         choices=("success", "denied"),
         default="success",
@@ -107,6 +114,9 @@ def _application(arguments: argparse.Namespace, *, as_json: bool) -> WinRMApplic
     return WinRMApplication(
         WSManResponder(hostname=arguments.nb_computer or socket.gethostname()),
         path=arguments.path,
+        cbt_hardening=arguments.channel_bindings,
+        allow_proxies=arguments.allow_proxies,
+        spn=arguments.spn or None,
         encryption=arguments.encryption,
         authorize=lambda identity, credentials: allowed,  # noqa: ARG005
         on_login=on_login,

@@ -95,6 +95,7 @@ def _request(arguments: argparse.Namespace, target: TargetURL, observer: Observe
         allow_empty_password=arguments.empty_password,
         delegate=not arguments.no_delegate,
         restricted_admin=arguments.restricted_admin,
+        bind_https=not arguments.no_channel_bindings,
         min_version=arguments.min_version,
         tls=ClientTLS(cafile=arguments.cacert, fingerprint=arguments.fingerprint),
         timeouts=Timeouts(connect=arguments.timeout, leg=arguments.timeout, login=arguments.timeout),

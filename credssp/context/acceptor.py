@@ -56,7 +56,8 @@ def create_acceptor(
             MemoryAccounts({}) if settings.accounts is None else settings.accounts,
             target=settings.target,
             spn=names,
-            channel_bindings=settings.channel_bindings,
+            channel_bindings=settings.demanded_bindings,
+            cbt_hardening=settings.cbt_hardening or "strict",
             require_mic=settings.require_mic,
             tell_lockout=settings.tell_lockout,
             allow_empty_password=settings.allow_empty_password,
@@ -69,7 +70,8 @@ def create_acceptor(
         return KerberosAcceptor(
             names=services,
             keytab=None if settings.keytab is None else os.fspath(settings.keytab),
-            channel_bindings=settings.channel_bindings,
+            channel_bindings=settings.demanded_bindings,
+            cbt_hardening=settings.cbt_hardening or "strict",
             accept_forwarded=settings.accept_forwarded,
             accept_anonymous=settings.accept_anonymous,
         )

@@ -228,6 +228,7 @@ class WinRMConnection:
         """
         reply = self.offer()
         check_offer(reply.status, reply.challenges)
+        login.bind(self.certificate)
         header: str | None = login.start()
         while header is not None:
             reply = self.post(authorization=header)

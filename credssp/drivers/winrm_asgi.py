@@ -123,15 +123,20 @@ class WinRMApplication:
         self._handler = handler
         self._complained = False
         # Whatever is wrong with the settings shows now and not when the first client comes.
-        self._make().receive(b"")
+        self._make(None).receive(b"")
         limits = config.limits
         # Not the event loop's own executor, which slow handlers would fill: logins have another one.
         self._handlers = ThreadPoolExecutor(limits.handlers, "credssp handler")
         self._logins = ThreadPoolExecutor(_LOGIN_THREADS, "credssp login")
         self.connections = Connections(self._make, half_open=limits.half_open, deadline=limits.deadline)
 
-    def _make(self) -> ServerConnection:
-        return ServerConnection(config=self._guarded)
+    def _make(self, key: object) -> ServerConnection:
+        config = self._guarded
+        bindings = getattr(key, "channel_bindings", None)  # of the certificate that this connection has
+        if bindings is not None and config.channel_bindings is None:
+            hardening = config.cbt_hardening or "relaxed"
+            config = dataclasses.replace(config, channel_bindings=bindings, cbt_hardening=hardening)
+        return ServerConnection(config=config)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Sender) -> None:
         """Serve; called by the ASGI server."""

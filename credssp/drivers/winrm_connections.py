@@ -65,11 +65,11 @@ def _is_from(value: object, package: str) -> bool:
 class Connections:
     """What is kept for the connections of one server."""
 
-    def __init__(self, make: Callable[[], ServerConnection], *, half_open: int, deadline: float) -> None:
+    def __init__(self, make: Callable[[object], ServerConnection], *, half_open: int, deadline: float) -> None:
         """Prepare.
 
         Args:
-            make: makes what is kept for a connection.
+            make: makes what is kept for a connection, from the object that stands for it.
             half_open: logins that may be under way; one more, and the oldest is dropped.
             deadline: seconds for a login.
         """
@@ -97,7 +97,7 @@ class Connections:
         """Return what is kept for a connection."""
         found = self._all.get(connection)
         if found is None:
-            found = self._all[connection] = self._make()
+            found = self._all[connection] = self._make(connection)
             if self._sweeper is None or self._loop is not asyncio.get_running_loop():
                 self._sweep_later()
         return found

@@ -195,7 +195,8 @@ def _origin(url: httpx.URL) -> Origin:
 
 
 def _incoming(response: httpx.Response) -> Incoming:
-    return Incoming(response.status_code, response.headers.get_list("WWW-Authenticate"), _connection(response))
+    challenges = response.headers.get_list("WWW-Authenticate")
+    return Incoming(response.status_code, challenges, _connection(response), _certificate(response))
 
 
 def _connection(response: httpx.Response) -> Hashable | None:
@@ -208,6 +209,13 @@ def _connection(response: httpx.Response) -> Hashable | None:
     except OSError:
         return object()  # closed with this response: the next one comes on another
     return None if ends[0] is None or ends[1] is None else tuple(map(tuple, ends))
+
+
+def _certificate(response: httpx.Response) -> bytes | None:
+    """Return the server's certificate of https, DER, or None."""
+    stream = response.extensions.get("network_stream")
+    channel = None if stream is None else stream.get_extra_info("ssl_object")
+    return None if channel is None else channel.getpeercert(True)  # the class of OpenSSL knows no names
 
 
 def _joined(response: httpx.Response, limit: int) -> bytes:

@@ -364,7 +364,7 @@ def _apply(request: requests.PreparedRequest, outgoing: Outgoing) -> None:
 
 
 def _incoming(response: requests.Response) -> Incoming:
-    return Incoming(response.status_code, _challenges(response), _connection(response))
+    return Incoming(response.status_code, _challenges(response), _connection(response), _certificate(response))
 
 
 def _challenges(response: requests.Response) -> list[str]:
@@ -387,6 +387,12 @@ def _connection(response: requests.Response) -> Hashable | None:
         return connection.sock.getsockname(), connection.sock.getpeername()
     except OSError:
         return object()
+
+
+def _certificate(response: requests.Response) -> bytes | None:
+    """Return the server's certificate of https, DER, or None."""
+    get = getattr(getattr(getattr(response.raw, "connection", None), "sock", None), "getpeercert", None)
+    return None if get is None else get(binary_form=True)
 
 
 def _read(response: requests.Response, limit: int) -> bytes:

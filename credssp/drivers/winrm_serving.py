@@ -11,7 +11,7 @@ from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import PathLike, fspath
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 try:
     import h11
@@ -29,6 +29,7 @@ from credssp.drivers.gate import Gate, Place
 from credssp.drivers.listening import Listener
 from credssp.drivers.winrm_asgi import WinRMApplication
 from credssp.errors import LocalProtocolError
+from credssp.tls.end_point import end_point_bindings
 from credssp.watched_file import WatchedFile
 from credssp.winrm.header import MAX_TOKEN_SIZE
 from credssp.winrm.server import ServerConnection
@@ -51,10 +52,12 @@ class BoundedProtocol(H11Protocol):
 
     Attributes:
         place: the connection in the books of the server, if it has some.
+        channel_bindings: those of the certificate of https.
         drop: ends the connection.
     """
 
     place: Place | None = None
+    channel_bindings: bytes | None = None
     drop: Callable[[str], None]
     _header_timer: asyncio.TimerHandle | None = None
     _login_timer: asyncio.TimerHandle | None = None
@@ -163,6 +166,10 @@ def _held(protocol: BoundedProtocol) -> int:
     return len(protocol._head)
 
 
+_Outer: TypeAlias = tuple[ssl.SSLContext, bytes | None]
+"""TLS settings of https, and the channel bindings of their certificate."""
+
+
 class _TLS(SSLProtocol):
     """asyncio's TLS with a smaller buffer than 256 KiB: every stranger has one."""
 
@@ -175,13 +182,17 @@ class _Server(uvicorn.Server):
     Over https, a close waits for that of the client.
     """
 
-    certificate: WatchedFile[ssl.SSLContext] | None = None
+    certificate: WatchedFile[_Outer] | None = None
+    channel_bindings: bytes | None = None
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times in a second: let new connections have the certificate that is in the file now."""
-        if self.certificate is not None:
-            self.config.ssl = self.certificate.current()
+        self._look()
         return await super().on_tick(counter)
+
+    def _look(self) -> None:
+        if self.certificate is not None:
+            self.config.ssl, self.channel_bindings = self.certificate.current()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""
@@ -189,6 +200,7 @@ class _Server(uvicorn.Server):
             await super().startup()
             return
         await self.lifespan.startup()
+        self._look()
         application = self.config.app
         limits = _limits(application)
         self._gate = application.gate if isinstance(application, WinRMApplication) else Gate(limits)
@@ -204,6 +216,7 @@ class _Server(uvicorn.Server):
         )
         inner = protocol
         protocol.place = place
+        protocol.channel_bindings = self.channel_bindings
         if config.ssl is not None:
             protocol = _TLS(
                 loop,
@@ -290,10 +303,10 @@ def uvicorn_server(
     return server
 
 
-def _watch(config: uvicorn.Config, *paths: str | PathLike[str]) -> WatchedFile[ssl.SSLContext]:
-    def load(*_: bytes) -> ssl.SSLContext:
+def _watch(config: uvicorn.Config, *paths: str | PathLike[str]) -> WatchedFile[_Outer]:
+    def load(chain: bytes, *_: bytes) -> _Outer:
         # A new one: loading a chain and a key that do not belong together would leave the old one without a key.
-        return create_ssl_context(
+        context = create_ssl_context(
             certfile=fspath(paths[0]),
             keyfile=fspath(paths[-1]),
             password=None,
@@ -302,6 +315,9 @@ def _watch(config: uvicorn.Config, *paths: str | PathLike[str]) -> WatchedFile[s
             ca_certs=None,
             ciphers=config.ssl_ciphers,
         )
+        found = re.search(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", chain, re.DOTALL)
+        leaf = b"" if found is None else ssl.PEM_cert_to_DER_cert(found[0].decode("ascii", "replace"))
+        return context, end_point_bindings(leaf)
 
     return WatchedFile(*paths, load=load, what="certificate of https")
 

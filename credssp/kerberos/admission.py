@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from credssp.config import CbtHardening
 from credssp.errors import AuthenticationError, CredSSPError, DecodeError, RemoteProtocolError
 from credssp.identity import Identity
 from credssp.kerberos import crypto
@@ -77,6 +78,7 @@ def admit(
     keys: Sequence[ServiceKey],
     *,
     channel_bindings: bytes | None = None,
+    cbt_hardening: CbtHardening = "strict",
     accept_forwarded: bool = False,
     accept_anonymous: bool = False,
 ) -> Admission:
@@ -86,6 +88,7 @@ def admit(
         token: AP-REQ, in the framing of GSS-API or (DCE style) without.
         keys: the server's.
         channel_bindings: application data of the bindings that the client must have used; None asks for none.
+        cbt_hardening: ``relaxed`` admits a client that used none.
         accept_forwarded: whether the identity has the tickets that the client forwards. They are examined either way.
         accept_anonymous: whether clients may be anonymous (RFC 8062).
 
@@ -109,7 +112,7 @@ def admit(
     dce_style = bool(flags & _DCE_STYLE)
     if dce_style is framed:
         raise RemoteProtocolError("an AP-REQ is framed unless it is of DCE style", section="[MS-KILE] 3.4.5.1")
-    if channel_bindings is not None:
+    if channel_bindings is not None and (cbt_hardening == "strict" or any(bindings)):
         _check_bindings(bindings, channel_bindings)
     forwarded = None
     if delegation is not None:

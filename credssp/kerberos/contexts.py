@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from credssp.config import CbtHardening
 from credssp.credentials import (
     CCacheCredentials,
     KerberosCredentials,
@@ -339,6 +340,7 @@ class KerberosAcceptor(_KerberosContext):
         names: Collection[str] = (),
         keytab: str | None = None,
         channel_bindings: bytes | None = None,
+        cbt_hardening: CbtHardening = "strict",
         accept_forwarded: bool = False,
         accept_anonymous: bool = False,
     ) -> None:
@@ -346,6 +348,7 @@ class KerberosAcceptor(_KerberosContext):
         self._names = tuple(names)
         self._keytab = keytab
         self._channel_bindings = channel_bindings
+        self._cbt_hardening: CbtHardening = cbt_hardening
         self._accept_forwarded = accept_forwarded
         self._accept_anonymous = accept_anonymous
         self._admission: Admission | None = None
@@ -387,6 +390,7 @@ class KerberosAcceptor(_KerberosContext):
                 token,
                 keys.keys,
                 channel_bindings=self._channel_bindings,
+                cbt_hardening=self._cbt_hardening,
                 accept_forwarded=self._accept_forwarded,
                 accept_anonymous=self._accept_anonymous,
             )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from credssp.account import Account, AccountStore
+from credssp.config import CbtHardening
 from credssp.errors import AuthenticationError, Claim, CredSSPError, LocalProtocolError
 from credssp.identity import Identity
 from credssp.nt_hash import nt_hash
@@ -21,7 +22,7 @@ from credssp.ntlm.av_pairs import filetime
 from credssp.ntlm.challenge import NTLMTarget, build_challenge
 from credssp.ntlm.messages import VERSION, Authenticate, Negotiate, Version
 from credssp.ntlm.proof import prove, verify_mic
-from credssp.ntlm.rules import Rules, check_authenticate, check_flags
+from credssp.ntlm.rules import Rules, check_authenticate, check_bindings, check_flags
 from credssp.ntlm.session import NTLMSession
 from credssp.security_context import SecurityContext
 from credssp.server_authentication import ServerAuthentication
@@ -43,7 +44,9 @@ class NTLMAcceptor(SecurityContext):
         target: the server's names; by default those of this host.
         spn: the SPN, or those, of which the client must name one (``TERMSRV/host``, any case). None takes any.
         channel_bindings: application data of the channel bindings that the client must use
-            (``tls-server-end-point:`` and a hash). None takes any; CredSSP clients send none.
+            (``tls-server-end-point:`` and a hash). None takes any.
+        cbt_hardening: ``relaxed`` lets clients in that send none. The bindings are judged after the proof, which covers
+            them, so that an operator can tell a right password on a wrong channel from a wrong password.
         require_mic: refuse a login without MIC. Our CHALLENGE always carries a timestamp, so every client newer
             than Windows XP sends one; impacket and asyauth (aardwolf) do not. A MIC that is there is always verified.
         tell_lockout: judge the password of a locked account too, and tell who knows it that the account is locked.
@@ -63,6 +66,7 @@ class NTLMAcceptor(SecurityContext):
         target: NTLMTarget | None = None,
         spn: str | Iterable[str] | None = None,
         channel_bindings: bytes | None = None,
+        cbt_hardening: CbtHardening = "strict",
         require_mic: bool = True,
         tell_lockout: bool = False,
         max_clock_skew: float | None = None,
@@ -79,6 +83,7 @@ class NTLMAcceptor(SecurityContext):
         self._rules = Rules(
             spn=spn,
             channel_bindings=channel_bindings,
+            cbt_hardening=cbt_hardening,
             require_mic=require_mic,
             tell_lockout=tell_lockout,
             max_clock_skew=max_clock_skew,
@@ -180,6 +185,7 @@ class NTLMAcceptor(SecurityContext):
         if message.mic is not None:
             verify_mic(exported_session_key, self._negotiate, self._challenge, token, message.mic_offset)
             self._mic_received = True
+        check_bindings(response, self._rules)
         _check_status(account)
         if not self._allow_empty_password and account.nt_hash.reveal() == _NO_PASSWORD:
             raise AuthenticationError(

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from credssp.config import CbtHardening
 from credssp.errors import AuthenticationError, DecodeError, LocalProtocolError, RemoteProtocolError
 from credssp.ntlm import flags as f
 from credssp.ntlm.av_pairs import (
@@ -26,7 +27,7 @@ from credssp.ntlm.messages import Authenticate, NTLMv2Response
 from credssp.ntlm.session import SESSION_FLAGS
 from credssp.status import NTStatus, SecurityStatus
 
-__all__ = ["Rules", "check_authenticate", "check_flags"]
+__all__ = ["Rules", "check_authenticate", "check_bindings", "check_flags"]
 
 REQUIRED_FLAGS: Final = SESSION_FLAGS | f.NTLMSSP_NEGOTIATE_UNICODE
 
@@ -40,6 +41,7 @@ class Rules:
     Attributes:
         spns: SPNs of which the client must name one, in lower case, or None to take any.
         channel_bindings: the hash the client must send, or None to take any.
+        cbt_hardening: whether a client may send none.
         require_mic: whether AUTHENTICATE must carry a MIC.
         tell_lockout: whether a client that knows the password of a locked account is told so.
         max_clock_skew: greatest age in 100 ns of the client's timestamp, either way, or None to take any.
@@ -47,6 +49,7 @@ class Rules:
 
     spns: frozenset[str] | None
     channel_bindings: bytes | None
+    cbt_hardening: CbtHardening
     require_mic: bool
     tell_lockout: bool
     max_clock_skew: int | None
@@ -56,6 +59,7 @@ class Rules:
         *,
         spn: str | Iterable[str] | None = None,
         channel_bindings: bytes | None = None,
+        cbt_hardening: CbtHardening = "strict",
         require_mic: bool = True,
         tell_lockout: bool = False,
         max_clock_skew: float | None = None,
@@ -68,6 +72,7 @@ class Rules:
         set_ = object.__setattr__
         set_(self, "spns", spns)
         set_(self, "channel_bindings", None if channel_bindings is None else channel_bindings_hash(channel_bindings))
+        set_(self, "cbt_hardening", cbt_hardening)
         set_(self, "require_mic", require_mic)
         set_(self, "tell_lockout", tell_lockout)
         set_(self, "max_clock_skew", None if max_clock_skew is None else int(max_clock_skew * 10_000_000))
@@ -124,15 +129,6 @@ def check_authenticate(message: Authenticate, *, target: NTLMTarget, filetime: i
     _check_target_info(pairs, target, filetime)
     if rules.require_mic and not pairs.flags & AV_FLAG_MIC_PRESENT:
         raise _refused("no MIC although CHALLENGE had a timestamp; require_mic=False admits such old clients")
-    if rules.channel_bindings is not None and not hmac.compare_digest(
-        pairs.get(AV_CHANNEL_BINDINGS) or b"", rules.channel_bindings
-    ):
-        raise AuthenticationError(
-            "the client's channel bindings are not those of this TLS channel",
-            status=SecurityStatus.SEC_E_BAD_BINDINGS,
-            ntstatus=NTStatus.STATUS_BAD_BINDINGS,
-            section=_SECTION,
-        )
     if rules.spns is not None:
         _check_spn(pairs, rules.spns)
     if rules.max_clock_skew is not None and abs(response.timestamp - filetime) > rules.max_clock_skew:
@@ -140,6 +136,26 @@ def check_authenticate(message: Authenticate, *, target: NTLMTarget, filetime: i
             "the client's timestamp is outside max_clock_skew", status=SecurityStatus.SEC_E_TIME_SKEW, section=_SECTION
         )
     return response
+
+
+def check_bindings(response: NTLMv2Response, rules: Rules) -> None:
+    """Refuse a client that was authenticated over another TLS channel than this.
+
+    Raises:
+        AuthenticationError: SEC_E_BAD_BINDINGS.
+    """
+    if rules.channel_bindings is None:
+        return
+    sent = response.target_info.get(AV_CHANNEL_BINDINGS) or b""
+    if rules.cbt_hardening == "relaxed" and not any(sent):
+        return
+    if not hmac.compare_digest(sent, rules.channel_bindings):
+        raise AuthenticationError(
+            "the client's channel bindings are not those of this TLS channel",
+            status=SecurityStatus.SEC_E_BAD_BINDINGS,
+            ntstatus=NTStatus.STATUS_BAD_BINDINGS,
+            section=_SECTION,
+        )
 
 
 def _check_target_info(pairs: AvPairs, target: NTLMTarget, filetime: int) -> None:

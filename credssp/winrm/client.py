@@ -30,6 +30,7 @@ from credssp.errors import (
     PeerRefusedError,
     RemoteProtocolError,
 )
+from credssp.tls.end_point import end_point_bindings
 from credssp.winrm.errors import (
     STATUS_ADVICE,
     DelegationRefusedError,
@@ -116,16 +117,38 @@ class ClientLogin:
         name = config.spn_host or host
         if not name:
             raise LocalProtocolError("host is the host of the URL")
-        self.context = ClientContext(
-            config=config,
-            target_name=config.target_name or f"{config.service}/{name}",
-            policy_target=config.policy_target or f"{config.policy_service}/{name}",
-            carrier="tokens",
-            observer=self._observe,
-        )
+        self._name = name
+        self.context = self._make(config.channel_bindings)
         self.leg = Leg.TLS
         self.ready = False
         self.legs = 0
+
+    def _make(self, channel_bindings: bytes | None) -> ClientContext:
+        config = self.config
+        return ClientContext(
+            config=config,
+            target_name=config.target_name or f"{config.service}/{self._name}",
+            policy_target=config.policy_target or f"{config.policy_service}/{self._name}",
+            carrier="tokens",
+            observer=self._observe,
+            channel_bindings=channel_bindings,
+        )
+
+    def bind(self, certificate: bytes | None) -> None:
+        """Bind the login to the server's certificate of https, unless `ClientConfig.bind_https` says no.
+
+        Args:
+            certificate: the certificate, DER; None over http.
+
+        Raises:
+            LocalProtocolError: the login has begun.
+        """
+        if self.legs:
+            raise LocalProtocolError("bind() comes before start()")
+        if certificate is not None and self.config.bind_https and self.config.channel_bindings is None:
+            bindings = end_point_bindings(certificate)
+            if bindings is not None:
+                self.context = self._make(bindings)
 
     def _observe(self, direction: Direction, message: TSRequest, data: bytes) -> None:
         if direction is Direction.SENT:

@@ -86,11 +86,13 @@ class Incoming:
         status: its HTTP status.
         challenges: the values of WWW-Authenticate.
         connection: what tells its TCP connection from others, or None where that is not known.
+        certificate: the server's certificate of https, DER; None over http or where it is not known.
     """
 
     status: int
     challenges: Sequence[str]
     connection: Hashable | None
+    certificate: bytes | None = field(default=None, repr=False)
 
 
 Exchange: TypeAlias = Generator[Outgoing, Incoming, ClientContext | None]
@@ -290,6 +292,7 @@ class ClientSession:
             check_offer(401, answer.challenges)
         for _ in range(MAX_RESTARTS):
             login = ClientLogin(self.config, self._host)
+            login.bind(answer.certificate)
             header: str | None = login.start()
             connection: Hashable | None = None
             while header is not None:
