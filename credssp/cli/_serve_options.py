@@ -67,6 +67,7 @@ def add_account_arguments(parser: argparse.ArgumentParser, *, port: int) -> None
     parser.add_argument("--cert", metavar="F", help="PEM file with the certificate chain (default: a new one)")
     parser.add_argument("--key", metavar="F", help="PEM file with its key, if --cert does not contain it")
     parser.add_argument("--keytab", metavar="F", help="Kerberos keytab (default: the one KRB5_KTNAME names)")
+    parser.add_argument("--empty-password", action="store_true", help="let accounts with an empty password log on")
     parser.add_argument(
         "--spn",
         action="append",

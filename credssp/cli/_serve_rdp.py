@@ -81,6 +81,7 @@ def _config(arguments: argparse.Namespace) -> ServerConfig:
         target=common.ntlm_target(arguments),
         keytab=common.keytab(arguments),
         spn=arguments.spn or None,
+        allow_empty_password=arguments.empty_password,
         min_version=arguments.min_version,
         protocols=protocols[arguments.protocols],
         # A test endpoint takes everything that may be delegated, and tells.

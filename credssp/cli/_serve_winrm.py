@@ -126,6 +126,7 @@ def _application(arguments: argparse.Namespace, *, as_json: bool) -> WinRMApplic
         certificate=common.certificate(arguments),
         target=common.ntlm_target(arguments),
         keytab=common.keytab(arguments),
+        allow_empty_password=arguments.empty_password,
         min_version=arguments.min_version,
         tls=tls,
         observer=common.observer(arguments),
