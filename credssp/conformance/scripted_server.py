@@ -29,8 +29,7 @@ from credssp.nt_hash import nt_hash
 from credssp.ntlm.acceptor import NTLMAcceptor
 from credssp.ntlm.challenge import NTLMTarget
 from credssp.protocol_version import HIGHEST_VERSION, effective_version
-from credssp.spnego import OID, Candidate
-from credssp.spnego.first_token import create_acceptor_of
+from credssp.spnego import OID, Candidate, SpnegoAcceptor
 from credssp.tls.certificate import ServerCertificate, generate_certificate, process_certificate
 from credssp.tls.settings import ServerTLS
 from credssp.wire.ts_credentials import TSCredentials, TSPasswordCreds
@@ -171,7 +170,8 @@ class ScriptedServer:
         self.kerberos: KerberosServer | None = None
         self._server_key: bytes | None = None
         self._service_keys = service_keys
-        self._acceptor = create_acceptor_of((script.mechanisms or ScriptedServer._mechanisms)(self), require_mic=False)
+        candidates = (script.mechanisms or ScriptedServer._mechanisms)(self)
+        self._acceptor = SpnegoAcceptor(candidates, require_mic=False, bare=("ntlm", "kerberos"))
 
     def _mechanisms(self) -> list[Candidate]:
         candidates = [Candidate("ntlm", OID.NTLM, self._make_ntlm)]

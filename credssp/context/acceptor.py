@@ -15,8 +15,7 @@ from credssp.kerberos.contexts import KerberosAcceptor
 from credssp.mechanism import Mechanism, SpnegoMechanism
 from credssp.mechanism_name import MechanismName
 from credssp.ntlm.acceptor import NTLMAcceptor
-from credssp.spnego import OID, Candidate
-from credssp.spnego.first_token import FirstTokenAcceptor
+from credssp.spnego import OID, Candidate, SpnegoAcceptor
 from credssp.status import SecurityStatus
 
 __all__ = ["create_acceptor"]
@@ -93,4 +92,4 @@ def create_acceptor(
     )
     if not candidates:
         raise LocalProtocolError(missing or "no mechanism to accept", status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND)
-    return FirstTokenAcceptor(candidates, require_mic=settings.require_mic, kerberos_missing=missing)
+    return SpnegoAcceptor(candidates, require_mic=settings.require_mic, bare=_DEFAULT, kerberos_missing=missing)

@@ -9,20 +9,22 @@
 
 The acceptor's own order decides between the mechanisms both sides have. The optimistic mechToken is used only if it
 belongs to the mechanism chosen; otherwise it is dropped, the answer is request-mic, and the mechListMIC must prove that
-the client's list was not changed on the way.
+nobody changed the client's list on the way.
 
 Nothing is unwrapped before the client's mechListMIC is verified: `can_wrap` and `complete` are one thing here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from credssp.errors import AuthenticationError, LimitExceededError, LocalProtocolError, RemoteProtocolError
 from credssp.mechanism import MAX_LEGS, SpnegoMechanism
+from credssp.mechanism_name import MechanismName
 from credssp.security_context import OuterContext
 from credssp.spnego.candidate import Candidate
+from credssp.spnego.first_token import wire_form_of
 from credssp.spnego.mech_types import mechanism_of
 from credssp.spnego.tokens import NegState, NegTokenInit, NegTokenResp
 from credssp.status import SecurityStatus
@@ -41,13 +43,23 @@ class SpnegoAcceptor(OuterContext):
         require_mic: insist on the client's mechListMIC where NTLM's AUTHENTICATE carries a MIC ([MS-SPNG] <8>).
             Windows 2000 to 2003 neither send nor check it; False takes such clients, but only where NTLM was their
             first choice: after request-mic the mechListMIC is never optional.
+        bare: mechanisms that a client may also speak without SPNEGO; its first token shows which it does.
+        kerberos_missing: why Kerberos is not among the candidates, for a client that speaks it without SPNEGO.
     """
 
-    def __init__(self, candidates: Sequence[Candidate], *, require_mic: bool = True) -> None:
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        *,
+        require_mic: bool = True,
+        bare: Collection[MechanismName] = (),
+        kerberos_missing: str | None = None,
+    ) -> None:
         super().__init__()
-        self.wire_form = "spnego"
         self._candidates = tuple(candidates)
         self._require_mic = require_mic
+        self._bare = bare
+        self._kerberos_missing = kerberos_missing
         self._mechanism: SpnegoMechanism | None = None
         self._mech_types = b""
         self._legs = 0
@@ -63,12 +75,34 @@ class SpnegoAcceptor(OuterContext):
     def _step(self, token: bytes | None) -> bytes | None:
         if token is None:
             raise LocalProtocolError("an acceptor needs the client's token")
-        self._legs += 1
-        if self._legs > MAX_LEGS:
-            raise LimitExceededError(f"the client did not come to an end in {MAX_LEGS} tokens", section=_REPLY)
-        if self._mechanism is None:
-            return self._first(NegTokenInit.decode(token))
-        return self._later(NegTokenResp.decode(token), self._mechanism).encode()
+        mechanism = self._mechanism
+        if mechanism is None:
+            form = self.wire_form = wire_form_of(bytes(token)) if self._bare else "spnego"
+            if form == "spnego":
+                return self._first(NegTokenInit.decode(token))
+            mechanism = self._mechanism = self._make_bare(form)
+        if self.wire_form == "spnego":
+            self._legs += 1
+            if self._legs >= MAX_LEGS:
+                raise LimitExceededError(f"the client did not come to an end in {MAX_LEGS} tokens", section=_REPLY)
+            return self._later(NegTokenResp.decode(token), mechanism).encode()
+        answer = mechanism.step(token)
+        self.name = mechanism.name
+        if mechanism.complete:
+            self._establish(mechanism)
+        return answer
+
+    def _make_bare(self, name: MechanismName) -> SpnegoMechanism:
+        why = self._kerberos_missing if name == "kerberos" and self._kerberos_missing else "it is not accepted here"
+        for candidate in self._candidates:
+            if candidate.name == name and name in self._bare:
+                obstacle = candidate.obstacle()
+                if obstacle is None:
+                    return candidate.make()
+                why = obstacle.message
+        raise AuthenticationError(
+            f"the client speaks {name} without SPNEGO: {why}", status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND
+        )
 
     def _first(self, init: NegTokenInit) -> bytes:
         # negHints of a client that sends NegTokenInit2 is ignored ([MS-SPNG] 3.2.5).

@@ -37,7 +37,7 @@ from credssp.rdp import (
     RequestFlags,
     ResponseFlags,
 )
-from credssp.spnego.first_token import FirstTokenAcceptor
+from credssp.spnego import SpnegoAcceptor
 from credssp.status import NTStatus, SecurityStatus
 from credssp.wire.ts_request import TSRequest
 
@@ -237,7 +237,7 @@ def test_restricted_admin_that_is_not_echoed_gets_nothing() -> None:
 @pytest.fixture
 def as_kerberos(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the servers take NTLM for Kerberos, which needs a KDC; tests/kerberos has the real one."""
-    monkeypatch.setattr(FirstTokenAcceptor, "name", property(lambda _: "kerberos", lambda *_: None), raising=False)
+    monkeypatch.setattr(SpnegoAcceptor, "name", property(lambda _: "kerberos", lambda *_: None), raising=False)
 
 
 @pytest.mark.usefixtures("as_kerberos")
