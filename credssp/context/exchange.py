@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from types import TracebackType
 
 from credssp.context.tls_facts import TLSFacts
 from credssp.engine.base import Engine
@@ -32,28 +31,6 @@ class StepResult:
     token: bytes = field(repr=False)
 
 
-class _Turn:
-    """The right of one thread to move an exchange on. Another one is refused: to wait would put tokens out of order."""
-
-    __slots__ = ("_lock", "_owner")
-
-    def __init__(self, owner: object) -> None:
-        self._lock = threading.Lock()
-        self._owner = type(owner).__name__
-
-    def __enter__(self) -> None:
-        if not self._lock.acquire(blocking=False):
-            raise LocalProtocolError(
-                f"another thread is moving the exchange of this {self._owner} on; one at a time",
-                status=SecurityStatus.SEC_E_OUT_OF_SEQUENCE,
-            )
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._lock.release()
-
-
 class Context(TLSFacts, ABC):
     """What both roles share.
 
@@ -73,7 +50,7 @@ class Context(TLSFacts, ABC):
 
     def __init__(self, channel: TLSChannel) -> None:
         self._channel = channel
-        self._turn = _Turn(self)
+        self._turn = threading.Lock()  # held by the thread that moves the exchange on
         self._engine: Engine | None = None
         self._failure: LocalProtocolError | None = None
         self._shut_down = False
@@ -96,7 +73,8 @@ class Context(TLSFacts, ABC):
             CredSSPError: the exchange failed, now and for good. `.token` holds what should still be sent: a TSRequest
                 with errorCode where the peer's version has it, else a TLS alert.
         """
-        with self._turn:
+        self._take_turn()
+        try:
             self._check_alive()
             try:
                 return self._step(token)
@@ -105,6 +83,8 @@ class Context(TLSFacts, ABC):
                 if isinstance(error, CredSSPError):
                     self._fail(error)
                 raise
+        finally:
+            self._turn.release()
 
     def restart(self) -> None:
         """Begin another exchange in the same TLS channel: re-authentication, on demand of either application.
@@ -115,11 +95,14 @@ class Context(TLSFacts, ABC):
         Raises:
             LocalProtocolError: the context is not complete, has failed or was shut down.
         """
-        with self._turn:
+        self._take_turn()
+        try:
             self._check_open()
             self.complete = False
             self.mechanism = ""
             self.version = self.peer_version = None
+        finally:
+            self._turn.release()
 
     def receive_eof(self) -> None:
         """Say that the transport ended, where it ends without a close of TLS.
@@ -127,12 +110,23 @@ class Context(TLSFacts, ABC):
         Raises:
             PeerClosedError: the exchange was not complete.
         """
-        with self._turn:
+        self._take_turn()
+        try:
             self._check_alive()
             if not self.complete:
                 error = PeerClosedError("the connection ended in the middle of the exchange")
                 self._end(error)
                 raise error
+        finally:
+            self._turn.release()
+
+    def _take_turn(self) -> None:
+        """Claim the exchange for this thread. Another one is refused: to wait would put tokens out of order."""
+        if not self._turn.acquire(blocking=False):
+            raise LocalProtocolError(
+                f"another thread is moving the exchange of this {type(self).__name__} on; one at a time",
+                status=SecurityStatus.SEC_E_OUT_OF_SEQUENCE,
+            )
 
     def _step(self, token: bytes) -> StepResult:
         channel = self._channel
