@@ -32,6 +32,7 @@ __all__ = [
 
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f]")
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
+_UNREADABLE: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # any of both: one look at most names
 
 
 class CredentialSource(enum.Enum):
@@ -66,6 +67,8 @@ def _names(username: object, domain: object) -> tuple[str, str]:
 
 def check_name(what: str, name: str) -> None:
     """Raise LocalProtocolError for a name that no other program would read as it is written."""
+    if not _UNREADABLE.search(name):
+        return
     if _CONTROLS.search(name):
         raise LocalProtocolError(f"the {what} holds a control character")
     if _SURROGATES.search(name):

@@ -26,8 +26,8 @@ Policy CSP "ADMX_CredSsp". Our choices, where no source is clear:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
 
 from credssp.errors import LocalProtocolError
 from credssp.policy._toml_text import Scalar, Table, dump_toml
@@ -49,6 +49,7 @@ from credssp.status import SecurityStatus
 __all__ = ["DelegationPolicy"]
 
 _UNSET = DelegationList()
+_MAX_DECISIONS: Final = 256
 _BEST = ServerAuthentication.CERTIFICATE | ServerAuthentication.KERBEROS
 _EMPTY_HANDED = (DelegationMode.RESTRICTED_ADMIN, DelegationMode.NO_DELEGATION)
 
@@ -88,6 +89,8 @@ class DelegationPolicy:
     restriction: DelegationRestriction = DelegationRestriction.NONE
     domain_joined: bool = False
     os_defaults: tuple[OSDefaultList, ...] = WINDOWS_DEFAULTS
+    # What `decide` answered: every login asks twice, and a policy is made once.
+    _decisions: dict[Any, PolicyDecision] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         by_name = {default.setting: default for default in self.os_defaults}
@@ -169,6 +172,22 @@ class DelegationPolicy:
             smart_card_logon: whether the user signed on with a smart card. Default and saved credentials cannot be
                 delegated then, whatever the lists say ("Smart Card Group Policy and Registry Settings").
         """
+        question = target, source, server, mode, smart_card_logon
+        decision = self._decisions.get(question)
+        if decision is None:
+            decision = self._decide(*question)
+            if len(self._decisions) < _MAX_DECISIONS:
+                self._decisions[question] = decision
+        return decision
+
+    def _decide(
+        self,
+        target: str | None,
+        source: CredentialSource,
+        server: ServerAuthentication,
+        mode: DelegationMode,
+        smart_card_logon: bool,
+    ) -> PolicyDecision:
         if mode is not DelegationMode.NO_DELEGATION and mode not in self.restriction.modes:
             return _mode_not_left(self.restriction, mode)
         if mode in _EMPTY_HANDED:

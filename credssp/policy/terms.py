@@ -33,6 +33,8 @@ class AuthenticationLevel(enum.Enum):
 class DelegationMode(enum.Enum):
     """What is handed to the server after the authentication."""
 
+    __hash__ = object.__hash__  # Enum's own is a function in Python
+
     PLAIN = "plain"
     """The user's credentials (TSPasswordCreds, TSSmartCardCreds)."""
     RESTRICTED_ADMIN = "restricted-admin"

@@ -72,10 +72,12 @@ class TSPasswordCreds:
 
     def encode(self) -> bytes:
         """Write it as DER."""
+        texts = (self.domain_name, self.user_name, self.password.reveal())
         return write_sequence(
-            write_explicit(0, write_text(self.domain_name)),
-            write_explicit(1, write_text(self.user_name)),
-            write_explicit(2, write_text(self.password.reveal())),
+            *[
+                write_member(number, Tag.OCTET_STRING, text.encode("utf-16-le", "surrogatepass"))
+                for number, text in enumerate(texts)
+            ]
         )
 
     @classmethod

@@ -22,7 +22,17 @@ from typing import Final
 
 from credssp.errors import DecodeError, LocalProtocolError
 from credssp.wire._show import show
-from credssp.wire.der import Member, Reader, Span, Tag, write_explicit, write_integer, write_member, write_sequence
+from credssp.wire.der import (
+    Member,
+    Reader,
+    Span,
+    Tag,
+    write_explicit,
+    write_integer,
+    write_member,
+    write_sequence,
+    write_tlv,
+)
 from credssp.wire.tolerant import MAX_MESSAGE_SIZE, Deviation, TolerantReader, check_size
 
 __all__ = ["MAX_NEGO_TOKENS", "TSRequest"]
@@ -78,9 +88,9 @@ class TSRequest:
         """
         if self.version < 0:
             raise LocalProtocolError("TSRequest.version is not negative")
-        members = [write_explicit(0, write_integer(self.version))]
+        members = [_version(self.version)]
         if self.nego_tokens is not None:
-            items = [write_sequence(write_member(0, Tag.OCTET_STRING, token)) for token in self.nego_tokens]
+            items = [write_tlv(Tag.SEQUENCE, write_member(0, Tag.OCTET_STRING, token)) for token in self.nego_tokens]
             members.append(write_member(1, Tag.SEQUENCE, b"".join(items)))
         if self.auth_info is not None:
             members.append(write_member(2, Tag.OCTET_STRING, self.auth_info))
@@ -90,7 +100,7 @@ class TSRequest:
             members.append(write_explicit(4, write_integer(_to_signed(self.error_code))))
         if self.client_nonce is not None:
             members.append(write_member(5, Tag.OCTET_STRING, self.client_nonce))
-        return write_sequence(*members)
+        return write_tlv(Tag.SEQUENCE, b"".join(members))
 
     @classmethod
     def decode(
@@ -108,7 +118,7 @@ class TSRequest:
             LimitExceededError: there is too much of it; found before the tokens are read.
         """
         check_size(data, max_size, "TSRequest", _SECTION)
-        octets = bytes(data)  # slices of a bytearray would be bytearrays
+        octets = data if type(data) is bytes else bytes(data)  # slices of a bytearray would be bytearrays
         try:
             return _read(Reader(octets, _SECTION), max_nego_tokens)
         except DecodeError:
@@ -116,10 +126,17 @@ class TSRequest:
         return _read(reader, max_nego_tokens)
 
 
+@functools.lru_cache(maxsize=16)
+def _version(number: int) -> bytes:
+    return write_explicit(0, write_integer(number))
+
+
 def _read(reader: Reader, max_nego_tokens: int) -> TSRequest:
-    contents = reader.only(reader.whole, Tag.SEQUENCE, "TSRequest")
+    data = reader.data
+    contents = reader.only((0, len(data)), Tag.SEQUENCE, "TSRequest")
     version, tokens, auth_info, pub_key_auth, error_code, nonce = reader.members(contents, _MEMBERS, "TSRequest")
-    version = reader.required(version, "TSRequest.version")
+    if version is None:
+        version = reader.required(version, "TSRequest.version")  # raises
     number = reader.number(version, "TSRequest.version")
     if number < 0:
         raise reader.error("is negative", "TSRequest.version", version[0] - 2)  # at its tag
@@ -128,7 +145,6 @@ def _read(reader: Reader, max_nego_tokens: int) -> TSRequest:
     if error_code is not None:
         code, unsigned = _read_error_code(reader, error_code)
     nego_tokens = None if tokens is None else _read_nego_data(reader, tokens, max_nego_tokens)
-    data = reader.data
     return TSRequest(
         number,
         nego_tokens=nego_tokens,
