@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from credssp._quick_init import quick_init
 from credssp.account import Account
 from credssp.mechanism_name import MechanismName
 from credssp.secret import Secret
@@ -11,6 +12,7 @@ from credssp.secret import Secret
 __all__ = ["Identity"]
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """Who logged on, as the acceptor has proved it.

@@ -6,6 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
+from credssp._quick_init import quick_init
 from credssp.context.tls_facts import TLSFacts
 from credssp.engine.base import Engine
 from credssp.engine.events import Authenticated, Event, Send
@@ -17,6 +18,7 @@ from credssp.tls.channel import TLSChannel
 __all__ = ["Context", "StepResult"]
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class StepResult:
     """What one call of `step` came to.

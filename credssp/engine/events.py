@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, runtime_checkable
 
+from credssp._quick_init import quick_init
 from credssp.credentials import DelegatedCredentials
 from credssp.identity import Identity
 from credssp.server_authentication import ServerAuthentication
@@ -31,6 +32,7 @@ class Direction(enum.Enum):
     RECEIVED = "received"
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Send:
     """A TSRequest must go to the peer, with **one** TLS write ([MS-CSSP] note <8>: Windows takes no fragments).
@@ -42,6 +44,7 @@ class Send:
     data: bytes = field(repr=False)
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Authenticated:
     """The peer proved that it knows the secret and sees our TLS key; credentials may follow.
@@ -59,6 +62,7 @@ class Authenticated:
     server_authentication: ServerAuthentication = ServerAuthentication.NONE
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class CredentialsDelegated:
     """Client: the last message, with the credentials, is on its way; the exchange is complete.
@@ -70,6 +74,7 @@ class CredentialsDelegated:
     empty: bool
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class CredentialsReceived:
     """Server: the client's credentials have arrived; the exchange is complete.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from credssp._quick_init import quick_init
 from credssp.errors import DecodeError, LimitExceededError
 
 __all__ = [
@@ -86,6 +87,7 @@ def filetime_text(filetime: int) -> str:
     return moment.isoformat()
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class AvPairs:
     """A list of AV_PAIRs as it was received.

@@ -13,6 +13,7 @@ from codecs import utf_16_le_decode
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from credssp._quick_init import quick_init
 from credssp.errors import DecodeError, LimitExceededError
 from credssp.ntlm import flags as f
 from credssp.ntlm.av_pairs import AvPairs
@@ -89,6 +90,7 @@ VERSION: Final = Version(10, 0, 20348)
 """What both roles call themselves: Windows Server 2022."""
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Negotiate:
     """NEGOTIATE_MESSAGE ([MS-NLMP] 2.2.1.1).
@@ -124,6 +126,7 @@ class Negotiate:
         return cls(flags, names[0], names[1], _version(data, 32) if has_version else None)
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Challenge:
     """CHALLENGE_MESSAGE ([MS-NLMP] 2.2.1.2).
@@ -157,6 +160,7 @@ class Challenge:
         return cls(flags, data[24:32], name, info, _version(data, 48) if has_version else None)
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class NTLMv2Response:
     """NTLMv2_RESPONSE ([MS-NLMP] 2.2.2.8): NTProofStr and what it covers.
@@ -191,6 +195,7 @@ class NTLMv2Response:
         return cls(proof, timestamp, client_challenge, pairs)
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Authenticate:
     """AUTHENTICATE_MESSAGE ([MS-NLMP] 2.2.1.3).

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from credssp._quick_init import quick_init
 from credssp.errors import CredSSPError
 from credssp.mechanism import SpnegoMechanism
 from credssp.mechanism_name import MechanismName
@@ -12,6 +13,7 @@ from credssp.mechanism_name import MechanismName
 __all__ = ["Candidate", "SkippedCandidate"]
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One mechanism to offer or to accept.

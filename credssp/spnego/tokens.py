@@ -24,6 +24,7 @@ import functools
 from dataclasses import dataclass
 from typing import Final
 
+from credssp._quick_init import quick_init
 from credssp.errors import DecodeError
 from credssp.spnego.mech_types import MECHANISM_NAMES, OID, SPNEGO_OID, encode_mech_types, oid_tlv, read_oid
 from credssp.wire.der import (
@@ -120,6 +121,7 @@ class NegHints:
         )
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class NegTokenInit:
     """The first token of the initiator, or NegTokenInit2 of a server that speaks first.
@@ -244,6 +246,7 @@ def _read_hints(reader: Reader, span: Span) -> NegHints:
     )
 
 
+@quick_init
 @dataclass(frozen=True, slots=True)
 class NegTokenResp:
     """Every token after the first, in both directions.

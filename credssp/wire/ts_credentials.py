@@ -31,6 +31,7 @@ import enum
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Final, TypeAlias
 
+from credssp._quick_init import quick_init
 from credssp.errors import DecodeError, LocalProtocolError
 from credssp.secret import Secret
 from credssp.wire._show import show
@@ -50,6 +51,7 @@ class CredType(enum.IntEnum):
     REMOTE_GUARD = 6
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, repr=False)
 class TSPasswordCreds:
     """A user name and a password ([MS-CSSP] 2.2.1.2.1).
@@ -261,6 +263,7 @@ _BY_TYPE: Final[dict[int, type[AnyCreds]]] = {
 _TYPE_OF: Final = {kind: CredType(number) for number, kind in _BY_TYPE.items()}
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, repr=False)
 class TSCredentials:
     """Credentials of one of three kinds ([MS-CSSP] 2.2.1.2).

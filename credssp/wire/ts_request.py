@@ -20,6 +20,7 @@ import functools
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Final
 
+from credssp._quick_init import quick_init
 from credssp.errors import DecodeError, LocalProtocolError
 from credssp.wire._show import show
 from credssp.wire.der import (
@@ -54,6 +55,7 @@ _MEMBERS: Final = (
 )
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, repr=False)
 class TSRequest:
     """One message, in either direction.
