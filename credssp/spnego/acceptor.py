@@ -9,7 +9,7 @@
 
 The acceptor's own order decides between the mechanisms both sides have. The optimistic mechToken is used only if it
 belongs to the mechanism chosen; otherwise it is dropped, the answer is request-mic, and the mechListMIC must prove that
-nobody changed the client's list on the way.
+the client's list was not changed on the way.
 
 Nothing is unwrapped before the client's mechListMIC is verified: `can_wrap` and `complete` are one thing here.
 """

@@ -1,7 +1,7 @@
 """The client's first token tells what it speaks.
 
 ======================================= ================================================================
-first octets                            what it is
+first bytes                             what it is
 ======================================= ================================================================
 ``NTLMSSP\\0``                           NTLM without SPNEGO (Windows when it has no Kerberos, FreeRDP 2)
 ``60 len`` SPNEGO's OID, or ``a0``      SPNEGO; ``a0`` where a client leaves the GSS-API framing away
