@@ -115,7 +115,7 @@ def _results(tree: Tree) -> None:
             section = f" ({finding['section']})" if finding["section"] else ""
             _lines(f"  {_LEVELS[finding['level']]:<8}", [f"{finding['topic']}: {finding['text']}{section}"])
     if tree["problems"]:
-        print("\nMissing or not opened")
+        print("\nMissing or not decrypted")
         _lines("  ! ", tree["problems"])
 
 

@@ -6,7 +6,7 @@ From the file to the answer, one module each:
 `container`           pcap and pcapng, with the secrets that pcapng can carry
 `packet`              link layers, IPv4, IPv6, TCP headers
 `streams`             TCP streams out of segments, in bounded memory
-`conversation`        what a connection speaks, told by its first bytes: RDP, HTTP, TLS
+`conversation`        what a connection speaks, detected from its first bytes: RDP, HTTP, TLS
 `tls`                 TLS 1.0 to 1.3 opened with a key log or an RSA key
 `credssp_layer`       TSRequests out of plaintext
 `unlock`              NTLM's keys from a password, a hash or the session key: MIC, pubKeyAuth, authInfo

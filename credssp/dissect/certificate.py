@@ -23,10 +23,10 @@ def server_key(conversation: Conversation) -> Key:
         except CredSSPError:
             return Key(b"", "the server's certificate does not decode")
     if conversation.public_key:
-        return Key(conversation.public_key, "the server's key as the transcript has it")
+        return Key(conversation.public_key, "the server's key in the transcript")
     if conversation.transport == "transcript":
         return Key(b"", "the transcript does not have the server's key")
-    return Key(b"", "the server's certificate is not in what could be opened of the capture")
+    return Key(b"", "the server's certificate is not in the part of the capture that could be decrypted")
 
 
 def certificate_tree(certificate: bytes) -> dict[str, Any]:

@@ -132,7 +132,7 @@ class _Source(Peekable):
             return b""
 
     def close(self) -> None:
-        """Leave the stream to whoever opened it."""
+        """Leave the stream open: the caller opened it."""
 
 
 class Capture:
@@ -252,10 +252,10 @@ class Capture:
         source = self._source
         if source.broken:
             what = "ends early" if source.broken == "EOFError" else f"is damaged ({source.broken})"
-            return f"cut off at byte {source.position} of what is inside: the compressed file {what}"
+            return f"cut off at byte {source.position} of the content: the compressed file {what}"
         if source.too_large:
             return (
-                f"damaged at byte {source.position}: a packet or block of {source.too_large} bytes is announced, "
+                f"damaged at byte {source.position}: it announces a packet or block of {source.too_large} bytes, "
                 f"at most {MAX_BLOCK} are read; what follows is lost"
             )
         if source.ended_early:
@@ -281,7 +281,7 @@ class _Quiet:
 
 def _what(magic: bytes) -> str:
     if not magic:
-        return "it is empty, or what is compressed in it is cut off"
+        return "it is empty, or the compressed data in it is cut off"
     if magic[:1] in (b"{", b"["):
         return "it begins like JSON, but not like a transcript of credssp"
     return f"it begins with {magic.hex()}"

@@ -1,4 +1,4 @@
-"""What a connection speaks, told by its first bytes on whatever port, and the layers that read it.
+"""What a connection speaks, detected from its first bytes on any port, and the layers that read it.
 
 ::
 

@@ -175,9 +175,9 @@ def _read_capture(capture: Capture, secrets: Secrets) -> Found:
     if capture.problem:
         found.note(f"the capture is {capture.problem}")
     if fragments:
-        found.note(f"{fragments} fragments of IP packets were passed over")
+        found.note(f"{fragments} fragments of IP packets were ignored")
     if foreign and foreign == found.packets:
-        found.note(f"no packet holds IP, or the link layer is not known here (LINKTYPE {link_type})")
+        found.note(f"no packet contains IP, or the link layer is not supported (LINKTYPE {link_type})")
     if cut:
         found.note(
             f"{cut} packets were cut off when they were captured (snapshot length), and what they carried cannot be "
@@ -291,6 +291,6 @@ def _with_account(logon: LogonSecrets, account: LogonAccount | None) -> LogonSec
 
 def _about_keys(secrets: Secrets) -> Iterable[str]:
     if secrets.lines_ignored:
-        yield f"{secrets.lines_ignored} lines of the key log are none, and were passed over"
+        yield f"{secrets.lines_ignored} lines of the key log are not valid and were ignored"
     if secrets.overflow:
         yield "the key log has more connections than are kept; some secrets were dropped"

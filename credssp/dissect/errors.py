@@ -11,4 +11,4 @@ MISSING = "{} is missing, which reads {}: pip install 'credssp[dissect]' (in a c
 
 
 class CaptureError(LocalProtocolError):
-    """The file is no capture, cannot be read, or a key that was given is none."""
+    """The file is not a capture or cannot be read, or a given key is not valid."""

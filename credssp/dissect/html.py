@@ -18,7 +18,7 @@ __all__ = ["escape", "page", "page_parts"]
 Tree = Mapping[str, Any]
 
 _SHORT: Final = 48
-"""Characters of a name in the overview; all of it stands with the conversation."""
+"""Characters of a name in the overview; the whole name is shown with the conversation."""
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -137,7 +137,7 @@ def _conversation(tree: Tree) -> Iterator[str]:
             yield f"<td>{escape(check['text'])}</td></tr>"
         yield "</tbody></table>"
     if tree["problems"]:
-        yield "<h3>Missing or not opened</h3>"
+        yield "<h3>Missing or not decrypted</h3>"
         yield from _list("problems", tree["problems"])
     if any(entry["leg"] is not None for entry in tree["timeline"]):
         yield "<h3>Messages</h3>"
@@ -229,7 +229,7 @@ def _list(kind: str, texts: list[str]) -> Iterator[str]:
 def _not_opened(report: Tree) -> Iterator[str]:
     if not report["not_opened"]:
         return
-    yield "<section><h2>TLS connections that could not be looked into</h2>"
+    yield "<section><h2>TLS connections that could not be decrypted</h2>"
     for tree in report["not_opened"]:
         yield f"<p>{escape(tree['client'])} &rarr; {escape(tree['server'])}</p>"
         yield from _list("problems", tree["problems"])

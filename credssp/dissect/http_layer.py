@@ -1,4 +1,4 @@
-"""HTTP/1.1 of both directions, as far as CredSSP tokens stand in its headers ([MS-WSMV] 3.1.4.1.28).
+"""HTTP/1.1 of both directions, as far as its headers contain CredSSP tokens ([MS-WSMV] 3.1.4.1.28).
 
 ``Authorization: CredSSP <base64>`` carries the TLS records of the client, ``WWW-Authenticate: CredSSP <base64>`` those
 of the server. h11 reads start line, headers and chunks. Bodies are skipped by their length and never held: a capture
@@ -29,7 +29,7 @@ _MAX_UNRELATED: Final = 32
 """Messages without a CredSSP header after which a connection is not looked at any more."""
 
 _MAX_LATER: Final = 40
-"""Messages behind a login that are shown; a session of WinRM has thousands, all of them encrypted."""
+"""Messages after a login that are shown; a session of WinRM has thousands, all of them encrypted."""
 
 _METHODS: Final = (b"POST ", b"GET ", b"OPTIONS ", b"HEAD ", b"PUT ")
 _TOKEN: Final = re.compile(rb"(?:^|,)[ \t]*credssp(?:[ \t]+([A-Za-z0-9+/]*=*))?[ \t]*(?:,|$)", re.IGNORECASE)
@@ -111,7 +111,7 @@ class HTTPLayer:
                 return
 
     def gap(self, sender: Sender, size: int) -> None:
-        """Say that bytes are missing; goes on where they stood in a body, else at the next message."""
+        """Say that bytes are missing; reading continues after them inside a body, else at the next message."""
         side = self._sides[sender]
         if side.skip >= size and not side.data:
             side.skip -= size
@@ -214,7 +214,7 @@ class HTTPLayer:
         """Whether a message is worth an event: the login is, and the beginning of what follows it."""
         self._later = 0 if token else self._later + 1
         if self._later > _MAX_LATER:
-            self._conversation.note(f"more than {_MAX_LATER} HTTP messages behind the login; the rest is not shown")
+            self._conversation.note(f"more than {_MAX_LATER} HTTP messages after the login; the rest is not shown")
         return self._later <= _MAX_LATER
 
     def _look_for_login(self, token: bytes) -> None:

@@ -90,18 +90,18 @@ def _outcome(seen: _Seen) -> Iterator[Remark]:
             "note", "outcome", f"the server refused: {info.summary}: {info.meaning}", "[MS-CSSP] 2.2.1 errorCode"
         )
     elif seen.login.with_field("auth_info", "client") is not None:
-        yield Remark("note", "outcome", "the login went through to authInfo: the client delegated its credentials")
+        yield Remark("note", "outcome", "the login reached authInfo: the client delegated its credentials")
     elif seen.login.requests:
         last = seen.login.requests[-1]
         yield Remark(
             "warning",
             "outcome",
             f"the exchange ends after leg {last.leg} of the {last.sender}, without authInfo or errorCode"
-            + (", or they are in what could not be opened" if seen.is_incomplete else ""),
+            + (", or they are in a part that could not be decrypted" if seen.is_incomplete else ""),
         )
     fatal = [event for event in seen.conversation.events if event.layer == "tls" and "fatal alert" in event.summary]
     for event in fatal:
-        hint = "; RDP servers say bad credentials like that" if "access_denied" in event.summary else ""
+        hint = "; RDP servers report bad credentials this way" if "access_denied" in event.summary else ""
         yield Remark(
             "warning", "outcome", f"the {event.sender} ended TLS: {event.summary}{hint}", "[MS-RDPBCGR] 5.4.5.2.2"
         )
@@ -157,7 +157,7 @@ def _binding(seen: _Seen) -> Iterator[Remark]:
         if nonce is None:
             yield Remark("danger", "binding", f"version {version} without clientNonce", "[MS-CSSP] 2.2.1 clientNonce")
         elif len(nonce) != NONCE_SIZE:
-            text = f"clientNonce has {len(nonce)} bytes, {NONCE_SIZE} are due"
+            text = f"clientNonce has {len(nonce)} bytes, {NONCE_SIZE} are required"
             yield Remark("warning", "binding", text, "[MS-CSSP] 2.2.1 clientNonce")
     for check in seen.opened.checks:
         if check.name.startswith("pubKeyAuth"):
@@ -170,8 +170,8 @@ def _policy(seen: _Seen) -> Iterator[Remark]:
         yield Remark(
             "note",
             "policy",
-            f"encryption oracle remediation: only a client at '{EncryptionOracle.VULNERABLE.title}' goes on with this "
-            f"server of version {server}",
+            f"encryption oracle remediation: only a client at '{EncryptionOracle.VULNERABLE.title}' continues with "
+            f"this server of version {server}",
             "KB4093492",
         )
     if client is not None and not has_hashed_binding(client):
@@ -209,7 +209,7 @@ def _delegation(seen: _Seen) -> Iterator[Remark]:
     """What Windows as installed says about delegating to this server."""
     target = _target(seen)
     if target is None:
-        text = "the messages do not name the server, so that the lists of Windows' delegation policy cannot be asked"
+        text = "the messages do not name the server, so the lists of Windows' delegation policy cannot be checked"
         yield Remark("note", "policy", text, "[MS-CSSP] 3.1.1")
         return
     server = ServerAuthentication.KERBEROS if seen.login.mechanism == "kerberos" else ServerAuthentication.NTLM
@@ -219,7 +219,7 @@ def _delegation(seen: _Seen) -> Iterator[Remark]:
         "note",
         "policy",
         f"delegation to {target}, authenticated by {seen.login.mechanism or 'nothing'} "
-        f"(the certificate may add to that): Windows as installed {answer} fresh credentials; {decision.reason}",
+        f"(the certificate may add to that): Windows by default {answer} fresh credentials; {decision.reason}",
         "[MS-CSSP] 3.1.1",
     )
 
@@ -239,7 +239,7 @@ def _ntlm(seen: _Seen) -> Iterator[Remark]:
             yield Remark("danger", "ntlm", "NTLMv1: its keys can be computed from the capture", "[MS-NLMP] 3.3.1")
         if message.mic is None:
             yield Remark(
-                "warning", "ntlm", "AUTHENTICATE has no MIC: a relay could take flags away", "[MS-NLMP] 3.1.5.1.2"
+                "warning", "ntlm", "AUTHENTICATE has no MIC: a relay could remove flags", "[MS-NLMP] 3.1.5.1.2"
             )
         agreed = message.flags & (challenge.flags if challenge is not None else message.flags)
         if lacking := SESSION_FLAGS & ~agreed:
@@ -264,7 +264,7 @@ def _protocol(seen: _Seen) -> Iterator[Remark]:
                 "note", "protocol", f"{where}: {each.field} at byte {each.offset}: {each.what}", "[MS-CSSP] 2.2.1"
             )
         if event.pieces > 1 and event.size <= _MAX_PLAINTEXT:
-            text = f"{where}: in {event.pieces} TLS records; Windows servers take no fragments"
+            text = f"{where}: in {event.pieces} TLS records; Windows servers do not accept fragments"
             yield Remark("warning", "protocol", text, "[MS-CSSP] 3.1.5, note <8>")
         if request.message.auth_info is not None and request.sender == "server":
             yield Remark("warning", "protocol", f"{where}: a server sends no authInfo", "[MS-CSSP] 3.1.5 step 5")
@@ -272,7 +272,7 @@ def _protocol(seen: _Seen) -> Iterator[Remark]:
         if check.name == "authInfo" and check.verdict == "failed":
             yield Remark("warning", "protocol", f"authInfo: {check.text}", "[MS-CSSP] 2.2.1.2")
     if seen.conversation.restricted_admin and seen.opened.credentials and not _nothing_delegated(seen):
-        text = "the client asked for Restricted Admin mode and delegated credentials all the same"
+        text = "the client asked for Restricted Admin mode and delegated credentials anyway"
         yield Remark("warning", "protocol", text, "[MS-RDPBCGR] 5.4.2.2.1")
 
 
@@ -282,7 +282,7 @@ def _tls(seen: _Seen) -> Iterator[Remark]:
             continue
         suite = find_suite(info.suite)
         if info.version < 0x0303:
-            yield Remark("warning", "tls", f"{version_name(info.version)} is not safe any more", "RFC 8996")
+            yield Remark("warning", "tls", f"{version_name(info.version)} is no longer safe", "RFC 8996")
         elif suite is not None and suite.exchange == "RSA":
-            text = "RSA key exchange: whoever gets the server's key can open the recording"
+            text = "RSA key exchange: anyone who gets the server's key can decrypt the recording"
             yield Remark("warning", "tls", text, "RFC 9325 4.1")

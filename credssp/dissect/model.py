@@ -107,7 +107,7 @@ class Conversation:
             self.note(f"more than {MAX_EVENTS} events; the rest is not shown")
 
     def sort(self) -> None:
-        """Bring the events into the order of their times; one without keeps its place behind the one before it."""
+        """Bring the events into the order of their times; one without keeps its place after the one before it."""
         latest = 0
         keyed: list[tuple[int, int, Event]] = []
         for place, event in enumerate(self.events):

@@ -61,7 +61,7 @@ def conversation_tree(number: int, conversation: Conversation, secrets: LogonSec
 
 
 def not_opened_tree(conversations: Sequence[Conversation]) -> list[Tree]:
-    """Return what is known of TLS connections in which nobody could look for CredSSP."""
+    """Return what is known of TLS connections that could not be decrypted to look for CredSSP."""
     return [
         {
             "client": each.client,

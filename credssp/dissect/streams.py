@@ -1,8 +1,8 @@
 """TCP streams out of segments: out of order, sent twice, overlapping or missing, in bounded memory (RFC 9293 3.10.7).
 
-A capture is not a TCP receiver: nobody sends a packet again because the capture missed it. So a stream waits for a
+A capture is not a TCP receiver: no peer sends a packet again because the capture missed it. So a stream waits for a
 missing segment only for a while (`MAX_WAITING`, `MAX_SEGMENTS`, `PATIENCE`), then says how many bytes are missing and
-goes on behind them.
+continues after them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 __all__ = ["MAX_SEGMENTS", "MAX_WAITING", "PATIENCE", "Piece", "Stream"]
 
 MAX_WAITING: Final = 256 * 1024
-"""Bytes that wait behind a missing segment: what a TCP window without scaling holds, four times over."""
+"""Bytes that wait after a missing segment: what a TCP window without scaling holds, four times over."""
 
 MAX_SEGMENTS: Final = 512
 """Segments that wait; bounds what many small ones cost beyond their bytes."""
@@ -68,7 +68,7 @@ class Stream:
             self._started = True
 
     def end(self, seq: int) -> None:
-        """Say which sequence number comes behind the last byte (FIN)."""
+        """Say which sequence number follows the last byte (FIN)."""
         self._end = seq % _MODULUS
 
     @property

@@ -9,7 +9,7 @@ A transcript is a text file with one JSON object a line. The messages have the f
     {"tls": "TLSv1.3", "certificate": "<hex>", "public_key": "<hex>"}
     {"outcome": "accepted"}
 
-Every line but the first may be absent, and unknown members are passed over. Lines with the same ``exchange`` belong
+Every line but the first may be absent, and unknown members are ignored. Lines with the same ``exchange`` belong
 together; lines without one and without ``from`` are about all of them. A transcript holds what was encrypted by
 TLS only: NTLM proofs, against which passwords can be guessed, and authInfo, which opens with the password. It is
 written for its owner's eyes alone.
@@ -150,10 +150,10 @@ class TranscriptWriter:
             if written == len(data):
                 self._complained = False
                 return
-            why = "the disk takes no more"
+            why = "the disk is full"
         if not self._complained:
             self._complained = True
-            _log.error("the transcript is incomplete: %s; logins go on without it", why)
+            _log.error("the transcript is incomplete: %s; logins continue without it", why)
 
 
 def _create(path: Path) -> IO[bytes]:
@@ -161,7 +161,7 @@ def _create(path: Path) -> IO[bytes]:
     if path.exists():
         with path.open("rb") as old:
             if old.read(len(_MARK)) not in (_MARK, b""):
-                raise LocalProtocolError("the transcript cannot be written: the file exists and is something else")
+                raise LocalProtocolError("the transcript cannot be written: the file exists and is not a transcript")
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     return os.fdopen(handle, "wb", buffering=0)
 
@@ -180,7 +180,7 @@ def read_transcript(text: str) -> list[Conversation]:
     lines = text.splitlines()
     head = load_line(lines[0]) if lines else None
     if head is None or head.get("credssp_transcript") != FORMAT:
-        raise CaptureError(f"this is no transcript of format {FORMAT}")
+        raise CaptureError(f"this is not a transcript of format {FORMAT}")
     own, peer = text_of(head, "program") or "unknown program", text_of(head, "peer") or "unknown peer"
     names = (peer, own) if head.get("role") == "server" else (own, peer)
     exchanges: dict[str, Conversation] = {}
@@ -240,7 +240,7 @@ def _take_message(conversation: Conversation, entry: dict[str, Any] | None) -> b
 
 
 def _time(seconds: object) -> int | None:
-    """Return nanoseconds; None for what is no time in this age (JSON has NaN and infinity, too)."""
+    """Return nanoseconds; None for anything else: another type, negative, NaN, infinity, or after the year 4100."""
     return int(seconds * _NS) if isinstance(seconds, int | float) and 0 <= seconds < 1 << 36 else None
 
 
@@ -268,7 +268,7 @@ def read_fixture(folder: Path) -> tuple[Conversation, LogonAccount | None]:
     try:
         manifest, messages = read_folder(folder)
     except FixtureError as error:
-        raise CaptureError(f"the folder is no fixture that can be read ({error.message})") from None
+        raise CaptureError(f"the folder is not a readable fixture ({error.message})") from None
     programs, exchange, server = (_table(manifest, name) for name in ("programs", "exchange", "server"))
     conversation = Conversation(text_of(programs, "client") or "client", text_of(programs, "server") or "server")
     conversation.transport = "transcript"

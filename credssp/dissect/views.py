@@ -205,7 +205,7 @@ class Views:
         tree["encryptedRandomSessionKey"] = self._octets(message.encrypted_session_key)
         tree["MIC"] = None if message.mic is None else self._octets(message.mic)
         if message.overlapping:
-            what = "payload fields overlap, or stand in the fixed part"
+            what = "payload fields overlap, or reach into the fixed part"
             tree["deviations"] = [_deviation("AUTHENTICATE", message.payload_offset, what)]
         return tree
 

@@ -231,7 +231,7 @@ def test_records_that_hold_nothing_do_not_wait_without_end() -> None:
         session.feed("client", b"\x17\x03\x03\x00\x00" * 200, None)
     assert session.dead
     assert secrets.waiting == 0
-    assert any("cannot be opened" in problem for problem in session.info.problems)
+    assert any("cannot be decrypted" in problem for problem in session.info.problems)
 
 
 def test_the_search_for_a_record_behind_a_gap_takes_linear_time() -> None:

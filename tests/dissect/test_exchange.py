@@ -202,7 +202,7 @@ def test_fragments_and_deviations_are_told() -> None:
 def test_tls_is_judged() -> None:
     tls = [TLSInfo(version=0x0301, suite=0x2F), TLSInfo(version=0x0303, suite=0x2F), TLSInfo()]
     said = case().judge(tls=tls)
-    assert any("TLS 1.0 is not safe any more" in text for text in said)
+    assert any("TLS 1.0 is no longer safe" in text for text in said)
     assert any("RSA key exchange" in text for text in said)
 
 
@@ -271,9 +271,9 @@ def test_challenges_without_timestamp() -> None:
 @pytest.mark.parametrize(
     ("conversation", "source"),
     [
-        (Conversation("", "", "rdp"), "not in what could be opened"),
+        (Conversation("", "", "rdp"), "not in the part of the capture that could be decrypted"),
         (Conversation("", "", "transcript"), "the transcript does not have"),
-        (Conversation("", "", "transcript", public_key=b"k"), "as the transcript has it"),
+        (Conversation("", "", "transcript", public_key=b"k"), "the server's key in the transcript"),
         (Conversation("", "", "rdp", tls=[TLSInfo(certificate=b"junk")]), "does not decode"),
     ],
 )
@@ -347,4 +347,4 @@ def test_an_end_that_may_be_in_what_was_not_opened_is_no_certain_end() -> None:
     secrets.add_log(half.splitlines())
     report = dissect(io.BytesIO(pcap(Connection().packets(recorded.rdp()))), tls=secrets)
     outcomes = [each["text"] for each in report["conversations"][0]["judgement"] if each["topic"] == "outcome"]
-    assert outcomes[0].endswith("or they are in what could not be opened")
+    assert outcomes[0].endswith("or they are in a part that could not be decrypted")

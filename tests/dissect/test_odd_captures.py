@@ -103,7 +103,7 @@ def test_a_packet_that_announces_gigabytes_is_told() -> None:
     huge = struct.pack("<IIII", 1, 1, 0xFFFFFFFF, 0xFFFFFFFF) + bytes(1000)
     report = take_apart(pcap(Connection().packets(login.rdp())) + huge, login)
     assert opened(report["conversations"][0])
-    assert "4294967295 bytes is announced" in report["problems"][0]
+    assert "it announces a packet or block of 4294967295 bytes" in report["problems"][0]
 
 
 @pytest.mark.parametrize("form", ["pcap", "pcapng"])

@@ -232,9 +232,9 @@ def test_the_page_begins_with_a_line_for_each_conversation() -> None:
     text = page(dissect(io.BytesIO(pcapng(packets, log=good.keylog + bad.keylog))))
     overview = text[text.index("<nav>") : text.index("</nav>")]
     assert overview.count("<tr>") == 4
-    assert "the login went through" in overview
+    assert "the login reached authInfo" in overview
     assert "STATUS_LOGON_FAILURE" in overview
-    assert "cannot be opened" in overview
+    assert "cannot be decrypted" in overview
     assert "LAB\\alice" in overview
     badges = re.findall(r'class="level (\w+)"', overview)
     assert badges == ["ok", "note", "note"]  # accepted, refused, not opened

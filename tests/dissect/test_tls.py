@@ -210,7 +210,7 @@ def test_a_log_without_traffic_secrets_opens_the_handshake_only() -> None:
     log = b"\n".join(line for line in login.keylog.splitlines() if b"TRAFFIC_SECRET_0" not in line)
     opened = Opened(keylog(log)).feed(login.said).finish()
     assert opened.session.info.certificate == login.certificate
-    assert "opened in part only" in opened.problems[0]
+    assert "only partly decrypted" in opened.problems[0]
 
 
 def test_secrets_may_come_after_the_records() -> None:
@@ -305,7 +305,7 @@ def test_an_altered_record_ends_its_direction() -> None:
 def test_what_is_no_record_is_told(junk: bytes) -> None:
     login = log_on()
     opened = Opened(keylog(login.keylog)).feed(login.said[:2]).feed([("client", junk), ("client", junk)]).finish()
-    assert "what the client sends stops being TLS records" in opened.problems
+    assert "the client sends something other than TLS records" in opened.problems
     assert not opened.session.waits
 
 
@@ -352,7 +352,7 @@ def test_renegotiation_is_not_followed() -> None:
     opened = Opened(keylog(login.keylog)).feed(login.said[:4])
     hello = login.said[0][1][5:]
     opened.session._handshake(opened.session._sides["client"], hello, None)
-    assert "negotiated anew" in opened.problems[0]
+    assert "renegotiated" in opened.problems[0]
 
 
 def test_key_logs_are_read_with_tolerance() -> None:

@@ -109,7 +109,7 @@ def test_a_full_disk_is_logged_once_and_logins_go_on(tmp_path: Path, caplog: pyt
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
         assert [record.levelname for record in caplog.records] == ["ERROR"]
-        assert "the transcript is incomplete: the disk takes no more" in caplog.text
+        assert "the transcript is incomplete: the disk is full" in caplog.text
         client, server = contexts(None, writer)
         run(client, server)
     read = read_transcript(file.read_text())
@@ -120,7 +120,7 @@ def test_a_full_disk_is_logged_once_and_logins_go_on(tmp_path: Path, caplog: pyt
 def test_nothing_else_is_overwritten(tmp_path: Path) -> None:
     file = tmp_path / "precious"
     file.write_text("something else")
-    with pytest.raises(LocalProtocolError, match="something else"):
+    with pytest.raises(LocalProtocolError, match="is not a transcript"):
         TranscriptWriter(file, role="client", program="us")
     assert file.read_text() == "something else"
     with pytest.raises(LocalProtocolError, match="cannot be written"):
@@ -168,7 +168,7 @@ def test_serve_writes_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", '{"credssp_transcript": 2}', "{", '{"credssp_transcript": 1'])
 def test_other_texts_are_no_transcripts(text: str) -> None:
-    with pytest.raises(CaptureError, match="no transcript"):
+    with pytest.raises(CaptureError, match="not a transcript"):
         read_transcript(text)
 
 
@@ -254,7 +254,7 @@ def test_transcripts_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not [problem for each in report["conversations"] for problem in each["problems"]]
     (tmp_path / "manifest.toml").write_text("#" * 2000)
     monkeypatch.setattr("credssp.exchange.fixture.MAX_SIZE", 1000)
-    with pytest.raises(CaptureError, match="no fixture"):
+    with pytest.raises(CaptureError, match="not a readable fixture"):
         read_fixture(tmp_path)
 
 

@@ -61,7 +61,7 @@ class Secrets:
         return f"Secrets(connections={self.count}, rsa_key={self.rsa_key is not None})"
 
     def add_log(self, lines: Iterable[bytes]) -> None:
-        """Take the lines of a key log; whatever is no such line is counted and passed over."""
+        """Take the lines of a key log; other lines are counted and ignored."""
         for line in lines:
             text = line.removeprefix(_BOM).strip()
             if text and not text.startswith(b"#") and not self._add(text):
@@ -121,5 +121,5 @@ class Secrets:
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise CaptureError("the RSA key cannot be read: an unencrypted private key in PEM is needed") from None
         if not isinstance(key, RSAPrivateKey):
-            raise CaptureError("the private key is none of RSA; only RSA key exchange can be opened by a private key")
+            raise CaptureError("the private key is not an RSA key; a private key decrypts RSA key exchange only")
         self.rsa_key = key

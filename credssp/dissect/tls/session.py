@@ -153,7 +153,7 @@ class TLSReader:
             side.data = _next_record(side.data)
         while len(side.data) >= _HEADER:
             if not _is_header(side.data, 0):
-                self._problem(f"what the {side.sender} sends stops being TLS records")
+                self._problem(f"the {side.sender} sends something other than TLS records")
                 self._close(side)
                 return
             kind, version, size = _RECORD.unpack_from(side.data)
@@ -190,7 +190,7 @@ class TLSReader:
             self._notify(side.sender, what, sum(sizes), time)
 
     def _pump(self) -> None:
-        """Go on with both directions until neither can."""
+        """Read both directions until neither has a whole record."""
         if self._pumping:  # a delivery that comes back here
             return
         self._pumping = True
@@ -248,7 +248,7 @@ class TLSReader:
         if side.probing:
             return None  # still the handshake, for which there is no key
         if side.after_gap:
-            self._problem(f"a record of the {side.sender} behind the missing bytes does not open")
+            self._problem(f"a record of the {side.sender} after the missing bytes does not open")
         else:
             self._problem(
                 f"a record of the {side.sender} does not open with the keys given: they belong to another connection, "
@@ -284,7 +284,7 @@ class TLSReader:
             self._transcript += message
         if kind == hs.CLIENT_HELLO and side.sender == "client":
             if side.opener is not None:
-                self._problem("TLS is negotiated anew inside the connection; that is not followed")
+                self._problem("TLS is renegotiated inside the connection; decryption ends here")
                 self._close(side)
                 return
             self._client_hello = hello = hs.ClientHello.decode(message)
@@ -362,21 +362,21 @@ class TLSReader:
         if client is None or hello is None:
             lost = [name for name, found in (("ClientHello", client), ("ServerHello", hello)) if found is None]
             verb = "is" if len(lost) == 1 else "are"
-            return f"encrypted, and cannot be opened: {' and '.join(lost)} {verb} not in the capture"
+            return f"encrypted, and cannot be decrypted: {' and '.join(lost)} {verb} not in the capture"
         suite = find_suite(hello.suite)
         if suite is None:
-            return f"encrypted, and cannot be opened: {suite_name(hello.suite)} is not supported here"
+            return f"encrypted, and cannot be decrypted: {suite_name(hello.suite)} is not supported here"
         if hello.version < _TLS13:
             master = find_master_secret(
                 self._secrets, client, hello, suite, self._key_exchange, self._transcript, self.info.certificate
             )
             if isinstance(master, str):
-                return f"encrypted, and cannot be opened: {master}"
+                return f"encrypted, and cannot be decrypted: {master}"
         if self._secrets.knows(client.random):
-            return "encrypted, and opened in part only: the key log lacks a secret of this connection"
+            return "encrypted, and only partly decrypted: the key log lacks a secret of this connection"
         if self._secrets.rsa_key is not None and not self._secrets.count:
-            return "encrypted, and cannot be opened: TLS 1.3 has no RSA key exchange, so a key log is needed"
-        return f"encrypted, and cannot be opened: {self._secrets.why_not(client.random)}"
+            return "encrypted, and cannot be decrypted: TLS 1.3 has no RSA key exchange, so a key log is needed"
+        return f"encrypted, and cannot be decrypted: {self._secrets.why_not(client.random)}"
 
 
 def _is_header(data: bytes, at: int) -> bool:
