@@ -49,7 +49,7 @@ def open_to_others(path: str | PathLike[str]) -> Literal["written", "read", ""]:
     if sys.platform == "win32":
         return ""
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116  # a path may be octets
+        mode = os.stat(path).st_mode  # noqa: PTH116  # a path may be bytes
     except (OSError, ValueError):
         return ""  # whoever reads it says what is wrong with it
     if not stat.S_ISREG(mode):
