@@ -1,4 +1,4 @@
-"""``python -m benchmarks [--json] [--quick] [login|bulk|memory|startup ...]``."""
+"""``python -m benchmarks [--json] [--quick] [login|bulk|memory|startup ...]``; ``soak`` takes minutes and is named."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from benchmarks.measure import Side, compare
 
 GROUPS = ("login", "bulk", "memory", "startup", "rdp", "sspi", "uniform")
+NAMED = ("soak",)
+"""Groups that run only where they are named."""
+
 SIDES: dict[Side, str] = {
     "both": "both sides / bare",
     "client": "client / bare client",
@@ -151,14 +154,28 @@ def uniform(quick: bool) -> list[Figure]:
     return [most, *(Figure(f"refusal, us: {kind}", median) for kind, median in medians.items())]
 
 
+def soak(quick: bool) -> list[Figure]:
+    from benchmarks.soak import measure
+
+    figures = []
+    for what, (right, wrong) in measure(seconds=5 if quick else 60).items():
+        figures += [Figure(f"{what}: right answers", right, 1, True), Figure(f"{what}: wrong answers", wrong, 0)]
+    return figures
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
-    parser.add_argument("groups", nargs="*", metavar="group", help=f"of {', '.join(GROUPS)}; all by default")
+    parser.add_argument(
+        "groups",
+        nargs="*",
+        metavar="group",
+        help=f"of {', '.join((*GROUPS, *NAMED))}; all but {' and '.join(NAMED)} by default",
+    )
     options = parser.parse_args()
     groups = options.groups or list(GROUPS)
-    if unknown := set(groups) - set(GROUPS):
+    if unknown := set(groups) - {*GROUPS, *NAMED}:
         parser.error(f"unknown group: {', '.join(sorted(unknown))}")
     figures = [figure for group in groups for figure in globals()[group](options.quick)]
     if options.json:
