@@ -22,6 +22,7 @@ from credssp.errors import CertificateError, CredSSPError, LimitExceededError, R
 from credssp.tls.settings import CertificateCheck, ClientTLS, client_context
 from credssp.winrm.client import ClientLogin, check_offer
 from credssp.winrm.encryption import DEFAULT_MAX_BODY, SOAP, Plaintext, decrypt, encrypt, is_encrypted_type
+from credssp.winrm.errors import LoginError
 
 __all__ = ["HTTPReply", "WinRMConnection"]
 
@@ -124,6 +125,11 @@ class WinRMConnection:
             with contextlib.suppress(OSError):
                 self._tcp.shutdown(socket.SHUT_RDWR)
 
+    @property
+    def closed(self) -> bool:
+        """Whether there is no connection (any more): the next request opens one."""
+        return self._http.sock is None
+
     def close(self) -> None:
         """Close the connection; the next request opens another."""
         self._http.close()
@@ -179,7 +185,7 @@ class WinRMConnection:
             headers["Content-Type"] = content_type
         if authorization is not None:
             headers["Authorization"] = authorization
-        if self._http.sock is None:
+        if self.closed:
             self.connect()
         try:
             self._http.request("POST", self._path, body, headers)
@@ -233,6 +239,13 @@ class WinRMConnection:
         while header is not None:
             reply = self.post(authorization=header)
             header = login.receive(reply.status, reply.challenges)
+            if header is not None and self.closed:
+                raise LoginError(
+                    "the connection ended with the answer to a leg, and a login counts for one connection: a proxy or "
+                    "load balancer in between must keep one for each client",
+                    leg=login.leg,
+                    http_status=reply.status,
+                )
 
     def send(self, login: ClientLogin, message: bytes) -> tuple[int, Plaintext]:
         """Send an encrypted message and return status and answer.

@@ -135,6 +135,8 @@ class _Exchange:
         self._request = request
         self._flow = session.send(request.content, request.headers.get("Content-Type"), keep=False)
         self._foreign = is_encrypted_body(request.content)
+        self._connection: Hashable | None = None
+        self._certificate: bytes | None = None
 
     def close(self) -> None:
         """End it, whether it came to its end or not."""
@@ -146,6 +148,8 @@ class _Exchange:
 
     def limit(self, response: httpx.Response) -> int | None:
         """Return how much of a response to read now, or None where that is for the caller."""
+        # Once it was read, it may be closed.
+        self._connection, self._certificate = _connection(response), _certificate(response)
         if response.status_code == 401:
             return LEG_BODY
         return self._session.config.limits.max_body if self._is_encrypted(response) else None
@@ -160,7 +164,13 @@ class _Exchange:
             response.stream = httpx.ByteStream(body)
         if _origin(response.request.url) != _origin(self._request.url):
             return None  # a redirect to another server, which gets neither a login nor credentials
-        incoming = _incoming(response)
+        incoming = Incoming(
+            response.status_code,
+            response.headers.get_list("WWW-Authenticate"),
+            self._connection,
+            self._certificate,
+            response.headers.get("Content-Type", ""),
+        )
         try:
             return self._made(self._flow.send(incoming))
         except StopIteration as end:
@@ -194,20 +204,15 @@ def _origin(url: httpx.URL) -> Origin:
     return url.scheme, url.host, url.port
 
 
-def _incoming(response: httpx.Response) -> Incoming:
-    challenges = response.headers.get_list("WWW-Authenticate")
-    return Incoming(response.status_code, challenges, _connection(response), _certificate(response))
-
-
 def _connection(response: httpx.Response) -> Hashable | None:
-    """Return what tells the TCP connection of a response, or None."""
+    """Return what tells the TCP connection of a response that was not read yet, or None."""
     stream = response.extensions.get("network_stream")
     if stream is None:
         return None
     try:
         ends = stream.get_extra_info("client_addr"), stream.get_extra_info("server_addr")
     except OSError:
-        return object()  # closed with this response: the next one comes on another
+        return None  # reset meanwhile
     return None if ends[0] is None or ends[1] is None else tuple(map(tuple, ends))
 
 

@@ -43,6 +43,10 @@ def _run(report: WinRMReport, make: Callable[[], WinRMConnection]) -> None:
                 connection.connect()
                 report.https_version, report.https_certificate = connection.tls_version, connection.certificate
             try:
+                if connection.closed:
+                    raise ConnectError(
+                        "the connection was closed with the answer to a leg: does a proxy close it every time?"
+                    )
                 reply = connection.post(authorization=post.authorization)
             except ConnectError:
                 raise

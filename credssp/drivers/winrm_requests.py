@@ -19,6 +19,7 @@ side by side, each is preceded by an empty one that finds its connection; a sess
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import datetime
 import io
@@ -364,7 +365,10 @@ def _apply(request: requests.PreparedRequest, outgoing: Outgoing) -> None:
 
 
 def _incoming(response: requests.Response) -> Incoming:
-    return Incoming(response.status_code, _challenges(response), _connection(response), _certificate(response))
+    content_type = response.headers.get("Content-Type", "")
+    return Incoming(
+        response.status_code, _challenges(response), _connection(response), _certificate(response), content_type
+    )
 
 
 def _challenges(response: requests.Response) -> list[str]:
@@ -378,21 +382,27 @@ def _challenges(response: requests.Response) -> list[str]:
 
 def _connection(response: requests.Response) -> Hashable | None:
     """Return what tells the TCP connection of a response that was not read yet, or None."""
-    connection = getattr(response.raw, "connection", None)
-    if connection is None:
-        return None
-    if connection.sock is None:
-        return object()  # closed with this response: the next one comes on another
+    tcp = _socket(response)
     try:
-        return connection.sock.getsockname(), connection.sock.getpeername()
+        return None if tcp is None else (tcp.getsockname(), tcp.getpeername())
     except OSError:
-        return object()
+        return None  # reset meanwhile
 
 
 def _certificate(response: requests.Response) -> bytes | None:
     """Return the server's certificate of https, DER, or None."""
-    get = getattr(getattr(getattr(response.raw, "connection", None), "sock", None), "getpeercert", None)
+    get = getattr(_socket(response), "getpeercert", None)
     return None if get is None else get(binary_form=True)
+
+
+def _socket(response: requests.Response) -> Any:
+    """Return the socket of a response that was not read yet, or None."""
+    tcp = getattr(getattr(response.raw, "connection", None), "sock", None)
+    if tcp is None:
+        # http.client lets go of a connection that ends with a response; the response still has it.
+        with contextlib.suppress(AttributeError):
+            tcp = response.raw._fp.fp.raw._sock
+    return tcp
 
 
 def _read(response: requests.Response, limit: int) -> bytes:

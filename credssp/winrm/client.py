@@ -92,6 +92,8 @@ class ClientLogin:
         leg: what was sent last.
         ready: whether the server took the credentials.
         legs: how many tokens were sent.
+        proof_sent: whether what was sent last, or before, may hold a proof of the password: it is not the first message
+            in TLS.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class ClientLogin:
         self.leg = Leg.TLS
         self.ready = False
         self.legs = 0
+        self.proof_sent = False
 
     def _make(self, channel_bindings: bytes | None) -> ClientContext:
         config = self.config
@@ -152,6 +155,7 @@ class ClientLogin:
 
     def _observe(self, direction: Direction, message: TSRequest, data: bytes) -> None:
         if direction is Direction.SENT:
+            self.proof_sent = self.leg is not Leg.TLS
             if message.auth_info is not None:
                 self.leg = Leg.CREDENTIALS
             else:

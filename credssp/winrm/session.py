@@ -5,12 +5,13 @@ requests and httpx only translate. Its rules:
 
 * Before a login, and again when the connection was lost, a request goes out with an empty body; so nothing leaves
   unencrypted, and a large body is not sent for nothing.
-* Legs travel over one connection. If one comes back on another (a proxy that does not keep connections), the login
-  starts anew, `MAX_RESTARTS` times at most.
 * Each connection has a login of its own. A request that runs alone goes out for the connection that was used last;
   where requests run side by side, an empty one goes first and finds the connection.
-* A message that was encrypted for a connection which is gone is encrypted again for the new one. The server never
-  decrypted the first copy, so it is not acted on twice.
+* Legs travel over one connection. If one is answered on another (a pool shared by threads, a proxy that does not keep
+  connections), the login starts anew, `MAX_RESTARTS` times at most; but never after a proof was judged, so that one
+  wrong password counts once. That the connection ends with an answer does not matter: what the answer says counts.
+* A message is encrypted and sent again only where the server did not decrypt the first copy, so that it is not acted on
+  twice: it asks for a login (401), or came over a connection without this login, or its HTTP refused it with 400.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from credssp.winrm.client import ClientLogin, check_offer
 from credssp.winrm.encryption import (
     ENCRYPTED,
     SOAP,
+    ContentType,
     Plaintext,
     decrypt,
     encrypt,
@@ -43,6 +45,9 @@ __all__ = ["MAX_RESTARTS", "ClientSession", "Encryption", "Exchange", "Incoming"
 
 MAX_RESTARTS: Final = 3
 """Logins to begin for one request."""
+
+_ANSWERED: Final = frozenset({"multipart/encrypted", "multipart/x-multi-encrypted", "application/soap+xml"})
+"""What a server answers with that decrypted a message and gave it to the application, whatever the HTTP status."""
 
 _REMEMBERED: Final = Limits().max_body // MAX_PLAINTEXT
 """Chunks of plaintext to keep for a message that may have to be encrypted again."""
@@ -87,12 +92,14 @@ class Incoming:
         challenges: the values of WWW-Authenticate.
         connection: what tells its TCP connection from others, or None where that is not known.
         certificate: the server's certificate of https, DER; None over http or where it is not known.
+        content_type: the value of Content-Type, or an empty string.
     """
 
     status: int
     challenges: Sequence[str]
     connection: Hashable | None
     certificate: bytes | None = field(default=None, repr=False)
+    content_type: str = ""
 
 
 Exchange: TypeAlias = Generator[Outgoing, Incoming, ClientContext | None]
@@ -207,16 +214,19 @@ class ClientSession:
                 context, connection = self._idle.pop(answer.connection, None), answer.connection
             if context is not None:
                 answer = yield self._seal(context, body, content_type, as_is=False)
-            elif answer.status < 400:
+            elif answer.status < 300:
                 begun = True  # a login of which we lost our half, or that of another object
             else:
                 return None, None
+        logged_on = False
         for _ in range(2):
             if not begun and not self._is_lost(answer, connection, encrypted=encrypted and context is not None):
                 return context, answer.connection
+            if logged_on and not _differ(answer.connection, connection):
+                break  # the login that was just made does not help, and another would not
             self._forget(context)
             context, answer = yield from self._log_on(answer, begun=begun)
-            begun, connection = False, answer.connection
+            begun, logged_on, connection = False, True, answer.connection
             if not body:
                 return context, connection
             answer = yield self._seal(context, body, content_type, as_is=False)
@@ -233,8 +243,10 @@ class ClientSession:
     def _is_lost(self, answer: Incoming, connection: Hashable, *, encrypted: bool) -> bool:
         if answer.status == 401:
             return True
+        if not encrypted or answer.status < 400 or ContentType.parse(answer.content_type).media in _ANSWERED:
+            return False
         # A server that cannot decrypt says so in its own way, ours with 400. It did not act on what it cannot read.
-        return encrypted and (answer.status == 400 or (answer.status > 400 and _differ(answer.connection, connection)))
+        return answer.status == 400 or _differ(answer.connection, connection)
 
     def keep(self, context: ClientContext | None, connection: Hashable) -> None:
         """Let the next request have a login.
@@ -295,6 +307,7 @@ class ClientSession:
             login.bind(answer.certificate)
             header: str | None = login.start()
             connection: Hashable | None = None
+            judged = False
             while header is not None:
                 answer = yield Outgoing(b"", authorization=header)
                 if begun and answer.status < 400:
@@ -305,15 +318,18 @@ class ClientSession:
                         http_status=answer.status,
                     )
                 begun = False
-                if _differ(answer.connection, connection):
+                if _differ(answer.connection, connection) and answer.status in {200, 400, 401}:
                     break
-                connection = answer.connection
+                connection, judged = answer.connection, login.proof_sent
                 header = login.receive(answer.status, answer.challenges)
             else:
                 return login.context, answer
+            if judged:
+                break
+        often = "and the password was judged already, which shall not happen twice" if judged else "again and again"
         raise LoginError(
-            "the TCP connection changed between the legs, again and again: does a proxy or the server close it after "
-            "every response?",
+            f"the TCP connection changed between the legs, {often}: does a proxy or the server close it after every "
+            "response?",
             leg=login.leg,
             http_status=answer.status,
         )

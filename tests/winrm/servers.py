@@ -7,7 +7,7 @@ import hashlib
 import http.server
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,10 +44,39 @@ def outer_certificate(folder: Path) -> Path:
 
 
 @contextmanager
-def running(app: WinRMApplication, certificate: Path | None = None) -> Iterator[str]:
+def running(app: Any, certificate: Path | None = None) -> Iterator[str]:
     """Serve an application; yields its URL."""
     with serving(app, certfile=certificate) as port:
         yield f"{'http' if certificate is None else 'https'}://127.0.0.1:{port}/wsman"
+
+
+class Altered:
+    """An application on uvicorn whose answers are altered, as a proxy in between would.
+
+    Attributes:
+        requests: the headers of every request.
+    """
+
+    def __init__(self, app: Any, alter: Callable[[int, dict[str, str], dict[str, Any]], None]) -> None:
+        """Args are the application, and a function of the requests so far, the headers of this one and the answer."""
+        self._app = app
+        self._alter = alter
+        self.requests: list[dict[str, str]] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        self.requests.append(headers)
+
+        async def altered(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                self._alter(len(self.requests), headers, message)
+            await send(message)
+
+        await self._app(scope, receive, altered)
+
+
+def add_header(answer: dict[str, Any], name: bytes, value: bytes) -> None:
+    answer["headers"] = [*answer["headers"], (name, value)]
 
 
 class _SpnegoHandler(http.server.BaseHTTPRequestHandler):
