@@ -62,6 +62,7 @@ from typing import Any, Final, Literal
 from credssp.errors import LocalProtocolError
 from credssp.exchange.account import LogonAccount
 from credssp.exchange.recorded_login import RecordedLogin, Sender
+from credssp.toml_text import dump_toml
 
 __all__ = [
     "MAX_SIZE",
@@ -270,7 +271,7 @@ def save(folder: Path, manifest: dict[str, Any], messages: Sequence[Message]) ->
     if problems := _problems(manifest):
         raise FixtureError(f"fixture {folder.name}: {'; '.join(problems)}")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "manifest.toml").write_text(_toml(manifest), encoding="utf-8")
+    (folder / "manifest.toml").write_text(dump_toml(manifest), encoding="utf-8")
     lines = (json.dumps({"from": m.sender, "layer": m.layer, "data": m.data.hex()}) for m in messages)
     (folder / "messages.jsonl").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
@@ -337,24 +338,3 @@ def _is_hexadecimal(value: object) -> bool:
         return isinstance(value, str) and bytes.fromhex(value) is not None
     except ValueError:
         return False
-
-
-def _toml(table: dict[str, Any], prefix: str = "") -> str:
-    """Write what a manifest holds: tables of scalars and lists of scalars."""
-    plain = [f"{key} = {_value(value)}" for key, value in table.items() if not isinstance(value, dict)]
-    text = "".join(line + "\n" for line in plain)
-    for key, value in table.items():
-        if isinstance(value, dict):
-            text += f"\n[{prefix}{key}]\n{_toml(value, f'{prefix}{key}.')}"
-    return text
-
-
-def _value(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, list | tuple):
-        return "[" + "".join(f"\n    {_value(item)}," for item in value) + ("\n]" if value else "]")
-    # JSON strings are TOML basic strings, but for U+007F, which nobody puts into a manifest.
-    return json.dumps(str(value))

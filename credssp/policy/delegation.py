@@ -30,7 +30,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from credssp.errors import LocalProtocolError
-from credssp.policy._toml_text import Scalar, Table, dump_toml
 from credssp.policy.decision import PolicyDecision
 from credssp.policy.lists import (
     LIST_SETTINGS,
@@ -45,6 +44,7 @@ from credssp.policy.spn import SPNPattern, target_parts
 from credssp.policy.terms import AuthenticationLevel, CredentialSource, DelegationMode, DelegationRestriction
 from credssp.server_authentication import ServerAuthentication
 from credssp.status import SecurityStatus
+from credssp.toml_text import Scalar, Table, dump_toml
 
 __all__ = ["DelegationPolicy"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from credssp.errors import LocalProtocolError
-from credssp.policy._toml_text import Scalar, Table, dump_toml
 from credssp.policy.delegation import DelegationPolicy
 from credssp.policy.encryption_oracle import EncryptionOracle
+from credssp.toml_text import Scalar, Table, dump_toml
 
 __all__ = ["IgnoredValue", "PolicyFileError", "PolicySettings"]
 
