@@ -52,82 +52,29 @@ if TYPE_CHECKING:
     from credssp.tls.settings import CertificateCheck, ClientTLS, ServerTLS
 
 _MODULES = {
-    "credssp.account": (
-        "Account",
-        "AccountStore",
-    ),
-    "credssp.accounts": (
-        "CallbackAccounts",
-        "FileAccounts",
-        "MemoryAccounts",
-    ),
-    "credssp.config": (
-        "ClientConfig",
-        "Limits",
-        "ServerConfig",
-        "Timeouts",
-    ),
-    "credssp.context": (
-        "ClientContext",
-        "ServerContext",
-        "StepResult",
-    ),
+    "credssp.account": "Account AccountStore",
+    "credssp.accounts": "CallbackAccounts FileAccounts MemoryAccounts",
+    "credssp.config": "ClientConfig Limits ServerConfig Timeouts",
+    "credssp.context": "ClientContext ServerContext StepResult",
     "credssp.credentials": (
-        "CCacheCredentials",
-        "DelegatedCredentials",
-        "KeytabCredentials",
-        "LogonCredentials",
-        "NTHashCredentials",
-        "PasswordCredentials",
-        "RemoteGuardCredentials",
-        "SmartCardCredentials",
+        "CCacheCredentials DelegatedCredentials KeytabCredentials LogonCredentials NTHashCredentials "
+        "PasswordCredentials RemoteGuardCredentials SmartCardCredentials"
     ),
-    "credssp.drivers.handshake": (
-        "ConnectError",
-        "DeadlineError",
-    ),
+    "credssp.drivers.handshake": "ConnectError DeadlineError",
     "credssp.errors": (
-        "AuthenticationError",
-        "BindingError",
-        "CertificateError",
-        "CredSSPError",
-        "DecodeError",
-        "LimitExceededError",
-        "LocalProtocolError",
-        "PeerClosedError",
-        "PeerRefusedError",
-        "PolicyError",
-        "RemoteProtocolError",
-        "TLSAlertError",
-        "TLSError",
-        "VersionError",
+        "AuthenticationError BindingError CertificateError CredSSPError DecodeError LimitExceededError "
+        "LocalProtocolError PeerClosedError PeerRefusedError PolicyError RemoteProtocolError TLSAlertError "
+        "TLSError VersionError"
     ),
-    "credssp.mechanism": ("Identity",),
-    "credssp.policy": (
-        "CredentialSource",
-        "DelegationPolicy",
-        "EncryptionOracle",
-        "PolicyDecision",
-        "PolicySettings",
-    ),
-    "credssp.secret": ("Secret",),
-    "credssp.server_authentication": ("ServerAuthentication",),
-    "credssp.status": (
-        "NTStatus",
-        "SecurityStatus",
-    ),
-    "credssp.tls.certificate": (
-        "ServerCertificate",
-        "generate_certificate",
-        "load_certificate",
-    ),
-    "credssp.tls.settings": (
-        "CertificateCheck",
-        "ClientTLS",
-        "ServerTLS",
-    ),
+    "credssp.identity": "Identity",
+    "credssp.policy": "CredentialSource DelegationPolicy EncryptionOracle PolicyDecision PolicySettings",
+    "credssp.secret": "Secret",
+    "credssp.server_authentication": "ServerAuthentication",
+    "credssp.status": "NTStatus SecurityStatus",
+    "credssp.tls.certificate": "ServerCertificate generate_certificate load_certificate",
+    "credssp.tls.settings": "CertificateCheck ClientTLS ServerTLS",
 }
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
+_HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = [
     "Account",
