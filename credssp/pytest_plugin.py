@@ -13,8 +13,9 @@ before a test asks for one of them.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -31,6 +32,15 @@ __all__ = [
 ]
 
 
+S = TypeVar("S", "RDPServer", "WinRMServer")
+
+
+def _starting(kind: type[S]) -> Iterator[Callable[..., S]]:
+    """Yield what starts servers of a kind; all are stopped after the test."""
+    with contextlib.ExitStack() as running:
+        yield lambda who=None, /, **options: running.enter_context(kind(who, **options))
+
+
 @pytest.fixture
 def credssp_accounts() -> Mapping[tuple[str, str], Any]:
     """Who may log on: ``{(domain, user): password}``. Override it in a module or a conftest."""
@@ -44,16 +54,7 @@ def make_credssp_rdp_server() -> Iterator[Callable[..., RDPServer]]:
     """A function that starts a `credssp.testing.RDPServer` with the arguments given; all are stopped after the test."""
     from credssp.testing import RDPServer
 
-    running: list[RDPServer] = []
-
-    def make(who: Mapping[tuple[str, str], Any] | None = None, /, **options: Any) -> RDPServer:
-        server = RDPServer(who, **options)
-        running.append(server)
-        return server.start()
-
-    yield make
-    for server in running:
-        server.stop()
+    yield from _starting(RDPServer)
 
 
 @pytest.fixture
@@ -69,16 +70,7 @@ def make_credssp_winrm_server() -> Iterator[Callable[..., WinRMServer]]:
     """A function that starts a `credssp.testing.winrm.WinRMServer`; all of them are stopped after the test."""
     from credssp.testing.winrm import WinRMServer
 
-    running: list[WinRMServer] = []
-
-    def make(who: Mapping[tuple[str, str], Any] | None = None, /, **options: Any) -> WinRMServer:
-        server = WinRMServer(who, **options)
-        running.append(server)
-        return server.start()
-
-    yield make
-    for server in running:
-        server.stop()
+    yield from _starting(WinRMServer)
 
 
 @pytest.fixture
