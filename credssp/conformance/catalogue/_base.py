@@ -1,7 +1,7 @@
 """The catalogue that all areas declare into, short names for what they write, and rows: cases that are data.
 
 Most cases try one or several logins and judge them all in the same way. Such a case is a row of `logins` (a server is
-judged) or `serves` (a client is): the rule, the judgement, and what is tried. Others are functions.
+judged) or `serves` (a client is), which begin with the judgement: the rule, and what is tried. Others are functions.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def in_versions(versions: tuple[int, ...], what: str, **script: Any) -> tuple[Tr
 
 
 def logins(
-    *rows: tuple[str, Callable[[ServerRun, ScriptedClient, str], Outcome], *tuple[Try, ...]],
+    judge: Callable[[ServerRun, ScriptedClient, str], Outcome],
+    *rows: tuple[str, *tuple[Try, ...]],
     via: Callable[..., ScriptedClient] = ServerRun.login,
     before: Callable[[ServerRun], object] | None = None,
     needs: Collection[str] = (),
@@ -74,23 +75,25 @@ def logins(
     """Declare cases against servers that try logins and judge them alike; the first that is not a pass counts.
 
     Args:
-        rows: id of the rule, how to judge, and what is tried.
+        judge: how to judge them.
+        rows: id of the rule, and what is tried.
         via: the method of `ServerRun` that logs on.
         before: what has to work first; may raise Skipped.
         needs: what the peer's transport must offer.
     """
-    for rule_id, judge, *tries in rows:
+    for rule_id, *tries in rows:
         CATALOGUE.server(rule_id, *needs)(_trying(judge, tries, via, before))
 
 
 def serves(
-    *rows: tuple[str, Callable[[ClientRun, ScriptedServer, str], Outcome], *tuple[Try, ...]],
+    judge: Callable[[ClientRun, ScriptedServer, str], Outcome],
+    *rows: tuple[str, *tuple[Try, ...]],
     via: Callable[..., ScriptedServer] = ClientRun.serve,
     before: Callable[[ClientRun], object] | None = None,
     needs: Collection[str] = (),
 ) -> None:
     """Declare cases against clients, as `logins`."""
-    for rule_id, judge, *tries in rows:
+    for rule_id, *tries in rows:
         CATALOGUE.client(rule_id, *needs)(_trying(judge, tries, via, before))
 
 

@@ -200,60 +200,51 @@ def _flipped(data: bytes) -> bytes:
 
 
 logins(
+    ServerRun.refused,
     (
         "CSSP-CRED-07",
-        ServerRun.refused,
         Try("a wrong signature", auth_octets=_flipped),
         Try("authInfo that is not DER", credentials=b"no DER at all"),
         Try("authInfo cut short", credentials=_password("x")[:-3]),
     ),
-    ("CSSP-CRED-08", ServerRun.refused, Try("credType 7", credentials=_unknown_type())),
-    (
-        "CSSP-CRED-09",
-        ServerRun.refused,
-        Try("a last message without authInfo", auth=lambda _, message: TSRequest(message.version)),
-    ),
-    (
-        "CSSP-CRED-10",
-        ServerRun.either,
-        Try("credentials of another user", credentials=_password("other", username="bob")),
-    ),
-    (
-        "CSSP-CRED-11",
-        ServerRun.refused_or_lenient,
-        Try("bytes after TSCredentials", credentials=_password("x") + b"\0\0"),
-    ),
+    ("CSSP-CRED-08", Try("credType 7", credentials=_unknown_type())),
+    ("CSSP-CRED-09", Try("a last message without authInfo", auth=lambda _, message: TSRequest(message.version))),
+)
+logins(
+    ServerRun.either,
+    ("CSSP-CRED-10", Try("credentials of another user", credentials=_password("other", username="bob"))),
+)
+logins(
+    ServerRun.refused_or_lenient,
+    ("CSSP-CRED-11", Try("bytes after TSCredentials", credentials=_password("x") + b"\0\0")),
+)
+logins(
+    ServerRun.taken,
     (
         "CSSP-CRED-13",
-        ServerRun.taken,
         *(
             Try(f"a password of {len(password)} characters", credentials=_password(password))
             for password in ("Grün-пароль-密码-\U0001f511", "x" * 512)
         ),
     ),
-    ("CSSP-CRED-14", ServerRun.taken, Try("smart card credentials", credentials=smart_card())),
-    ("CSSP-CRED-15", ServerRun.taken, Try("the example of section 4", credentials=SMART_CARD_SAMPLE)),
+    ("CSSP-CRED-14", Try("smart card credentials", credentials=smart_card())),
+    ("CSSP-CRED-15", Try("the example of section 4", credentials=SMART_CARD_SAMPLE)),
 )
 logins(
-    (
-        "CSSP-CRED-16",
-        ServerRun.taken,
-        *(Try(f"{count} supplemental packages", credentials=remote_guard(count)) for count in (0, 1, 3)),
-    ),
+    ServerRun.taken,
+    ("CSSP-CRED-16", *(Try(f"{count} supplemental packages", credentials=remote_guard(count)) for count in (0, 1, 3))),
     via=ServerRun.kerberos_login,
     before=_no_rdp,
     needs=("kerberos",),
 )
 logins(
-    (
-        "CSSP-CRED-20",
-        ServerRun.refused,
-        Try("Remote Credential Guard that was not negotiated", credentials=remote_guard(1)),
-    ),
+    ServerRun.refused,
+    ("CSSP-CRED-20", Try("Remote Credential Guard that was not negotiated", credentials=remote_guard(1))),
     needs=("x224",),
 )
 serves(
-    ("CSSP-CRED-06", ClientRun.stopped, Try("a policy that allows no server", setup=Setup(deny=True))),
+    ClientRun.stopped,
+    ("CSSP-CRED-06", Try("a policy that allows no server", setup=Setup(deny=True))),
     via=ClientRun.try_serve,
     before=ClientRun.baseline,
 )

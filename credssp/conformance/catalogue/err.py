@@ -269,16 +269,13 @@ def _silent(run: ServerRun) -> Outcome:
 
 
 logins(
-    (
-        "CSSP-ERR-14",
-        ServerRun.key_refused,
-        Try("errorCode of the client", key=lambda _, message: _error(0x8009030C, message.version)),
-    )
+    ServerRun.key_refused,
+    ("CSSP-ERR-14", Try("errorCode of the client", key=lambda _, message: _error(0x8009030C, message.version))),
 )
 serves(
+    ClientRun.stopped,
     (
         "CSSP-ERR-08",
-        ClientRun.stopped,
         Try(
             "errorCode beside a right pubKeyAuth",
             key=lambda _, message: mutate.replaced(message, error_code=LOGON_FAILURE),
@@ -287,9 +284,9 @@ serves(
     before=_knows_error_code,
 )
 serves(
+    ClientRun.stopped_early,
     (
         "CSSP-ERR-12",
-        ClientRun.stopped_early,
         *(
             Try(
                 f"errorCode from version {version}",

@@ -190,22 +190,35 @@ def _in_spnego(run: ClientRun) -> None:
 
 
 serves(
-    ("CSSP-KRB-28", _without_proof, Try("AP-REP under another key than the ticket's", kerberos="other key")),
-    ("CSSP-KRB-29", _without_proof, Try("AP-REP that repeats another time", kerberos="other time")),
-    ("CSSP-KRB-31", _without_proof, Try("KRB_AP_ERR_SKEW in place of AP-REP", kerberos="error")),
-    ("CSSP-KRB-32", ClientRun.stopped_or_lenient, Try("a pubKeyAuth in clear", seal_key=_wrapped(seal=False, rrc=0))),
-    (
-        "CSSP-KRB-33",
-        ClientRun.completed,
-        *(Try(f"RRC {turn['rrc']}, EC {turn.get('ec', 0)}", seal_key=_wrapped(**turn)) for turn in TURNS),
-    ),
-    ("CSSP-KRB-35", ClientRun.stopped_or_lenient, Try("a sequence number that is not due", seal_key=_old_number)),
-    ("CSSP-KRB-36", ClientRun.stopped, Try("a token of the initiator", seal_key=_wrapped(reflect=True))),
+    _without_proof,
+    ("CSSP-KRB-28", Try("AP-REP under another key than the ticket's", kerberos="other key")),
+    ("CSSP-KRB-29", Try("AP-REP that repeats another time", kerberos="other time")),
+    ("CSSP-KRB-31", Try("KRB_AP_ERR_SKEW in place of AP-REP", kerberos="error")),
     before=_served,
     needs=(NEEDS,),
 )
 serves(
-    ("CSSP-KRB-30", _without_proof, Try("accept-completed without a token", kerberos="none")),
+    ClientRun.stopped_or_lenient,
+    ("CSSP-KRB-32", Try("a pubKeyAuth in clear", seal_key=_wrapped(seal=False, rrc=0))),
+    ("CSSP-KRB-35", Try("a sequence number that is not due", seal_key=_old_number)),
+    before=_served,
+    needs=(NEEDS,),
+)
+serves(
+    ClientRun.completed,
+    ("CSSP-KRB-33", *(Try(f"RRC {turn['rrc']}, EC {turn.get('ec', 0)}", seal_key=_wrapped(**turn)) for turn in TURNS)),
+    before=_served,
+    needs=(NEEDS,),
+)
+serves(
+    ClientRun.stopped,
+    ("CSSP-KRB-36", Try("a token of the initiator", seal_key=_wrapped(reflect=True))),
+    before=_served,
+    needs=(NEEDS,),
+)
+serves(
+    _without_proof,
+    ("CSSP-KRB-30", Try("accept-completed without a token", kerberos="none")),
     before=_in_spnego,
     needs=(NEEDS,),
 )

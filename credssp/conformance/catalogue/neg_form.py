@@ -144,7 +144,8 @@ def _inside(run: ServerRun) -> Outcome:
 
 
 serves(
-    ("CSSP-NEG-19", ClientRun.completed, Try("NEGRSP_FLAG_RESERVED", rdp=RdpAnswer(flags=4))),
+    ClientRun.completed,
+    ("CSSP-NEG-19", Try("NEGRSP_FLAG_RESERVED", rdp=RdpAnswer(flags=4))),
     via=ClientRun.try_serve,
     before=ClientRun.baseline,
     needs=("x224",),

@@ -293,53 +293,43 @@ def _good_ntlm(run: ServerRun) -> None:
 
 HINTS: Final = write_explicit(3, NegHints().encode())
 
-logins(("CSSP-SPNEGO-02", ServerRun.taken, Try("bare NTLM", form="ntlm")), via=ServerRun.try_login, before=_good_ntlm)
+logins(ServerRun.taken, ("CSSP-SPNEGO-02", Try("bare NTLM", form="ntlm")), via=ServerRun.try_login, before=_good_ntlm)
 logins(
-    (
-        "CSSP-SPNEGO-04",
-        ServerRun.taken,
-        Try("NTLM as the second mechanism", form="spnego", mech_types=(OID.NEGOEX, OID.NTLM)),
-    ),
-    ("CSSP-SPNEGO-05", ServerRun.key_refused, Try("a wrong mechListMIC", form="spnego", mic="bad")),
-    ("CSSP-SPNEGO-06", ServerRun.key_refused, Try("a login without mechListMIC", form="spnego", mic="none")),
-    ("CSSP-SPNEGO-08", ServerRun.key_refused, Try("a mechListMIC over another list", form="spnego", mic="other")),
-    ("CSSP-SPNEGO-11", ServerRun.either, Try("pubKeyAuth after the last token", separate_key=True)),
+    ServerRun.taken,
+    ("CSSP-SPNEGO-04", Try("NTLM as the second mechanism", form="spnego", mech_types=(OID.NEGOEX, OID.NTLM))),
     (
         "CSSP-SPNEGO-28",
-        ServerRun.taken,
         Try("an unknown member in NegTokenInit", form="spnego", first=_with_init(EXTENSION)),
         Try("an unknown member in NegTokenResp", form="spnego", key=_with_resp),
     ),
-    ("CSSP-SPNEGO-29", ServerRun.taken, Try("reqFlags", form="spnego", first=_with_init(REQ_FLAGS))),
-    ("CSSP-SPNEGO-30", ServerRun.taken, Try("negHints", form="spnego", first=_with_init(HINTS))),
+    ("CSSP-SPNEGO-29", Try("reqFlags", form="spnego", first=_with_init(REQ_FLAGS))),
+    ("CSSP-SPNEGO-30", Try("negHints", form="spnego", first=_with_init(HINTS))),
+)
+logins(
+    ServerRun.key_refused,
+    ("CSSP-SPNEGO-05", Try("a wrong mechListMIC", form="spnego", mic="bad")),
+    ("CSSP-SPNEGO-06", Try("a login without mechListMIC", form="spnego", mic="none")),
+    ("CSSP-SPNEGO-08", Try("a mechListMIC over another list", form="spnego", mic="other")),
+)
+logins(ServerRun.either, ("CSSP-SPNEGO-11", Try("pubKeyAuth after the last token", separate_key=True)))
+serves(
+    ClientRun.stopped,
+    ("CSSP-SPNEGO-05", Try("a wrong mechListMIC", setup=SPNEGO, last_token=_flip_mic)),
+    ("CSSP-SPNEGO-06", Try("accept-completed without mechListMIC", setup=SPNEGO, last_token=_without_mic)),
 )
 serves(
-    ("CSSP-SPNEGO-05", ClientRun.stopped, Try("a wrong mechListMIC", setup=SPNEGO, last_token=_flip_mic)),
-    (
-        "CSSP-SPNEGO-06",
-        ClientRun.stopped,
-        Try("accept-completed without mechListMIC", setup=SPNEGO, last_token=_without_mic),
-    ),
-    (
-        "CSSP-SPNEGO-26",
-        ClientRun.stopped_early,
-        Try("a mechanism that was not offered", setup=SPNEGO, challenge_token=_other_mechanism),
-    ),
-    (
-        "CSSP-SPNEGO-27",
-        ClientRun.stopped_early,
-        Try("reject", setup=SPNEGO, challenge_token=lambda _: NegTokenResp(NegState.REJECT).encode()),
-    ),
-    (
-        "CSSP-SPNEGO-31",
-        ClientRun.completed,
-        Try("supportedMech in the last token", setup=SPNEGO, last_token=_later_mechanism),
-    ),
+    ClientRun.stopped_early,
+    ("CSSP-SPNEGO-26", Try("a mechanism that was not offered", setup=SPNEGO, challenge_token=_other_mechanism)),
+    ("CSSP-SPNEGO-27", Try("reject", setup=SPNEGO, challenge_token=lambda _: NegTokenResp(NegState.REJECT).encode())),
 )
 serves(
+    ClientRun.completed,
+    ("CSSP-SPNEGO-31", Try("supportedMech in the last token", setup=SPNEGO, last_token=_later_mechanism)),
+)
+serves(
+    ClientRun.completed,
     (
         "CSSP-SPNEGO-28",
-        ClientRun.completed,
         Try(
             "an unknown member in NegTokenResp",
             setup=SPNEGO,

@@ -185,40 +185,37 @@ def _alerts(run: ClientRun) -> Outcome:
 
 
 logins(
-    ("CSSP-TLS-03", ServerRun.taken, Try("TLS 1.2", tls=ONLY_12), Try("TLS 1.3", tls=ONLY_13)),
+    ServerRun.taken,
+    ("CSSP-TLS-03", Try("TLS 1.2", tls=ONLY_12), Try("TLS 1.3", tls=ONLY_13)),
     via=ServerRun.try_login,
     before=ServerRun.baseline,
 )
 logins(
+    ServerRun.either,
     (
         "CSSP-TLS-09",
-        ServerRun.either,
         *(
             Try(f"{size} bytes", first=lambda _, message, n=size: mutate.with_padding(message, n))
             for size in (16384, 16385)
         ),
-    )
+    ),
 )
 serves(
-    (
-        "CSSP-TLS-03",
-        ClientRun.completed,
-        Try("TLS 1.2", tls=ServerTLS(maximum="1.2")),
-        Try("TLS 1.3", tls=ServerTLS(minimum="1.3")),
-    ),
-    ("CSSP-TLS-04", ClientRun.completed, Try("session tickets", tls=ServerTLS(minimum="1.3", resumption=True))),
+    ClientRun.completed,
+    ("CSSP-TLS-03", Try("TLS 1.2", tls=ServerTLS(maximum="1.2")), Try("TLS 1.3", tls=ServerTLS(minimum="1.3"))),
+    ("CSSP-TLS-04", Try("session tickets", tls=ServerTLS(minimum="1.3", resumption=True))),
     via=ClientRun.try_serve,
     before=ClientRun.baseline,
 )
 serves(
+    ClientRun.either,
     (
         "CSSP-TLS-09",
-        ClientRun.either,
         *(
             Try(f"{size} bytes", challenge=lambda _, message, n=size: mutate.with_padding(message, n))
             for size in (16384, 16385)
         ),
-    )
+    ),
 )
 
 

@@ -127,11 +127,8 @@ AUTH_INFOS: Final = tuple(
     for length in (38, 39, 97, 98, 99, 100, 101, 102, 2000)
 )
 logins(
-    (
-        "CSSP-TSREQ-23",
-        ServerRun.taken,
-        *(Try(f"authInfo of {len(data) + 16} bytes", credentials=data) for data in AUTH_INFOS),
-    )
+    ServerRun.taken,
+    ("CSSP-TSREQ-23", *(Try(f"authInfo of {len(data) + 16} bytes", credentials=data) for data in AUTH_INFOS)),
 )
 
 
@@ -197,5 +194,5 @@ for rule_id, expect, build in MALFORMED:
     needs = ("clock",) if rule_id == "CSSP-TSREQ-19" else ()
     stimulus = CATALOGUE[rule_id].stimulus
     server, client = JUDGES[expect]
-    logins((rule_id, server, Try(stimulus, first=lambda _, message, build=build: build(message))), needs=needs)
-    serves((rule_id, client, Try(stimulus, challenge=lambda _, message, build=build: build(message))), needs=needs)
+    logins(server, (rule_id, Try(stimulus, first=lambda _, message, build=build: build(message))), needs=needs)
+    serves(client, (rule_id, Try(stimulus, challenge=lambda _, message, build=build: build(message))), needs=needs)

@@ -139,13 +139,13 @@ COMPLETES: Final = {"CSSP-VER-03": (HIGHEST_VERSION + 1, 96, 127), "CSSP-VER-04"
 
 for rule_id, versions in COMPLETES.items():
     tries = tuple(Try(f"version {version}", version=version) for version in versions)
-    logins((rule_id, ServerRun.taken, *tries), via=ServerRun.try_login, before=ServerRun.baseline)
-    serves((rule_id, ClientRun.completed_rightly, *tries), via=ClientRun.try_serve, before=ClientRun.baseline)
+    logins(ServerRun.taken, (rule_id, *tries), via=ServerRun.try_login, before=ServerRun.baseline)
+    serves(ClientRun.completed_rightly, (rule_id, *tries), via=ClientRun.try_serve, before=ClientRun.baseline)
 logins(
-    ("CSSP-VER-11", ServerRun.key_refused, Try("a version that changes from 6 to 5", key_version=5)),
+    ServerRun.key_refused,
+    ("CSSP-VER-11", Try("a version that changes from 6 to 5", key_version=5)),
     (
         "CSSP-VER-12",
-        ServerRun.key_refused,
         Try(
             "a version that changes from 2 to 6",
             version=2,
@@ -154,13 +154,13 @@ logins(
             key_value=lambda client: client.client_value(6, nonce=bytes(32)),
         ),
     ),
-    ("CSSP-VER-13", ServerRun.refused, Try("authInfo under another version", auth_version=5)),
 )
+logins(ServerRun.refused, ("CSSP-VER-13", Try("authInfo under another version", auth_version=5)))
 serves(
-    ("CSSP-VER-11", ClientRun.stopped, Try("a version that changes from 6 to 5", key_version=5)),
+    ClientRun.stopped,
+    ("CSSP-VER-11", Try("a version that changes from 6 to 5", key_version=5)),
     (
         "CSSP-VER-12",
-        ClientRun.stopped,
         Try(
             "a version that changes from 2 to 6",
             version=2,
@@ -170,6 +170,7 @@ serves(
     ),
 )
 serves(
-    ("CSSP-VER-10", ClientRun.stopped_early, Try("a server of version 2", setup=Setup(min_version=5), version=2)),
+    ClientRun.stopped_early,
+    ("CSSP-VER-10", Try("a server of version 2", setup=Setup(min_version=5), version=2)),
     via=ClientRun.try_serve,
 )

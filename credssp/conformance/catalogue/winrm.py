@@ -351,7 +351,8 @@ def _agreed_too_early(run: ClientRun) -> Outcome:
 
 
 serves(
-    ("CSSP-WINRM-10", ClientRun.completed, Try("session tickets", tls=ServerTLS(minimum="1.3", tickets=True))),
+    ClientRun.completed,
+    ("CSSP-WINRM-10", Try("session tickets", tls=ServerTLS(minimum="1.3", tickets=True))),
     via=ClientRun.try_serve,
     before=ClientRun.baseline,
     needs=("http",),
