@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from credssp.watched_file import WatchedFile
 
 __all__ = [
+    "SilentClients",
     "accounts",
     "add_account_arguments",
     "address",
     "certificate",
     "confine",
     "credential_facts",
+    "delegated_facts",
     "emit",
     "keytab",
     "ntlm_target",
@@ -269,11 +271,16 @@ def queued_events(*, as_json: bool) -> AbstractContextManager[None]:
 
 
 def _event_line(event: str, facts: dict[str, Any], *, as_json: bool) -> str:
+    from credssp.drivers.audit import AuditEvent
+
+    # All events have the same members in front, in the same order.
+    facts = AuditEvent(event=event).as_json() | facts
     if as_json:
-        return json.dumps({"event": event} | facts) + "\n"
+        return json.dumps(facts) + "\n"
     from credssp.cli._output import printable
 
-    return printable(f"{event:<10} " + "  ".join(f"{name}={_short(value)}" for name, value in facts.items())) + "\n"
+    shown = {name: value for name, value in facts.items() if value != "" and name not in ("event", "time", "id")}
+    return printable(f"{event:<10} " + "  ".join(f"{name}={_short(value)}" for name, value in shown.items())) + "\n"
 
 
 def _short(value: object) -> str:
@@ -289,6 +296,42 @@ def status_facts(error: CredSSPError) -> dict[str, Any]:
     info = describe(error.error_code)
     status = {"code": info.code, "hex": f"0x{info.code:08X}", "name": info.name, "text": error.message}
     return {"ntstatus": None if error.ntstatus is None else f"0x{error.ntstatus:08X}", "status": status}
+
+
+class SilentClients:
+    """Tells of connections that ended before their first byte, as a number and once a second at most.
+
+    A line for each would let strangers fill a disk.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._count = 0
+        self._told = float("-inf")
+
+    def note(self, event: object) -> None:
+        """Take notice of an event of such a connection; ``Closed`` is the last."""
+        import time
+
+        from credssp.drivers.rdp_service import Closed
+
+        if isinstance(event, Closed):
+            self._count += 1
+            if time.monotonic() - self._told >= 1.0:
+                self.tell()
+                self._told = time.monotonic()
+
+    def tell(self) -> None:
+        """Print what was not told yet."""
+        if self._count:
+            emit("silent", {"connections": self._count}, as_json=self._as_json)
+            self._count = 0
+
+
+def delegated_facts(credentials: DelegatedCredentials, *, reveal: bool) -> dict[str, Any]:
+    """Return what was delegated as `delegated`, and its type and secret beside it as in release 0.1.0."""
+    facts = credential_facts(credentials, reveal=reveal)
+    return {"type": facts["type"], "secret": facts["secret"], "delegated": facts}
 
 
 def credential_facts(credentials: DelegatedCredentials, *, reveal: bool) -> dict[str, Any]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import socket
 
     from credssp.config import ServerConfig
+    from credssp.drivers.audit import AuditEvent
     from credssp.drivers.rdp_service import Client, ServerEvent
 
 __all__ = ["configure", "run"]
@@ -24,7 +25,7 @@ _PROTOCOLS: Final = ("both", "hybrid", "hybrid_ex")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = (
-        "Events: listening, negotiated, delegated, refused, closed. Stop it with SIGTERM or Ctrl-C. "
+        "Events: listening, negotiated, delegated, refused, closed, silent. Stop it with SIGTERM or Ctrl-C. "
         "xfreerdp 2.11 with /sec:ext needs --protocols hybrid."
     )
     common.add_account_arguments(parser, port=3389)
@@ -114,18 +115,25 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
 
+    silent = common.SilentClients(as_json=as_json)
+
     def on_event(client: Client, event: ServerEvent) -> None:
-        name, facts = _facts(client, event, reveal=arguments.reveal)
+        if client.silent:
+            silent.note(event)
+            return
+        audit, facts = _facts(client, event, reveal=arguments.reveal)
         head: dict[str, Any] = {"worker": worker} if worker else {}
         head |= {"connection": client.number, "peer": "{}:{}".format(*client.address)}
-        common.emit(name, head | facts, as_json=as_json)
+        common.emit(audit.event, audit.as_json() | head | facts, as_json=as_json)
 
     server = await start_server(None, sock=sock, config=config, on_event=on_event)
     async with server:
         await stop.wait()
+    silent.tell()
 
 
-def _facts(client: Client, event: ServerEvent, *, reveal: bool) -> tuple[str, dict[str, Any]]:
+def _facts(client: Client, event: ServerEvent, *, reveal: bool) -> tuple[AuditEvent, dict[str, Any]]:
+    from credssp.drivers.audit import AuditEvent
     from credssp.drivers.rdp_service import Delegated, Refused
     from credssp.rdp.events import Negotiated
     from credssp.rdp.negotiation import protocol_names
@@ -133,7 +141,7 @@ def _facts(client: Client, event: ServerEvent, *, reveal: bool) -> tuple[str, di
     if isinstance(event, Negotiated):
         request = event.request
         asked = None if request is None else request.negotiation
-        return "negotiated", {
+        return AuditEvent(event="negotiated", id=client.id, address=client.address[0]), {
             "protocol": protocol_names(event.selected),
             "approach": event.approach.value,
             "requested": None if asked is None else protocol_names(asked.protocols),
@@ -142,7 +150,8 @@ def _facts(client: Client, event: ServerEvent, *, reveal: bool) -> tuple[str, di
     if isinstance(event, Delegated):
         context = client.endpoint.context
         who = event.identity
-        return "delegated", common.credential_facts(event.credentials, reveal=reveal) | {
+        audit = AuditEvent.of_login("delegated", who, id=client.id, address=client.address[0])
+        return audit, common.delegated_facts(event.credentials, reveal=reveal) | {
             "logon": {"domain": who.domain, "user": who.username, "mechanism": who.mechanism},
             "version": None if context is None else context.version,
             "peer_version": None if context is None else context.peer_version,
@@ -150,5 +159,10 @@ def _facts(client: Client, event: ServerEvent, *, reveal: bool) -> tuple[str, di
             "target_name": who.target_name,
         }
     if isinstance(event, Refused):
-        return "refused", common.status_facts(event.error)
-    return "closed", {}
+        context = client.endpoint.context
+        known = None if context is None else context.identity
+        audit = AuditEvent.of_failure(
+            "refused", event.error, id=client.id, address=client.address[0], locked=event.locked, identity=known
+        )
+        return audit, common.status_facts(event.error)
+    return AuditEvent(event="closed", id=client.id, address=client.address[0]), {}

@@ -92,22 +92,28 @@ def run(arguments: argparse.Namespace) -> int:
 def _application(arguments: argparse.Namespace, *, as_json: bool) -> WinRMApplication:
     import socket
 
+    from credssp.drivers.audit import AuditEvent
     from credssp.drivers.winrm_asgi import Login, WinRMApplication
     from credssp.testing.wsman import WSManResponder
     from credssp.tls.settings import ServerTLS
 
     def on_login(login: Login) -> None:
+        address = "" if login.client is None else login.client[0]
         head: dict[str, Any] = {"peer": "" if login.client is None else "{}:{}".format(*login.client)}
-        if login.error is not None:
-            common.emit("refused", head | common.status_facts(login.error), as_json=as_json)
         who, credentials = login.identity, login.credentials
+        if login.error is not None:
+            audit = AuditEvent.of_failure(
+                "refused", login.error, id=login.id, address=address, locked=login.locked, identity=who
+            )
+            common.emit("refused", audit.as_json() | head | common.status_facts(login.error), as_json=as_json)
         if who is None or credentials is None:  # there was an error
             return
-        facts = common.credential_facts(credentials, reveal=arguments.reveal) | {
+        audit = AuditEvent.of_login("delegated", who, id=login.id, address=address)
+        facts = common.delegated_facts(credentials, reveal=arguments.reveal) | {
             "logon": {"domain": who.domain, "user": who.username, "mechanism": who.mechanism},
             "target_name": who.target_name,
         }
-        common.emit("delegated", head | facts, as_json=as_json)
+        common.emit("delegated", audit.as_json() | head | facts, as_json=as_json)
 
     allowed = arguments.authorize == "success"
     tls = ServerTLS() if arguments.tls is None else ServerTLS(minimum=arguments.tls, maximum=arguments.tls)

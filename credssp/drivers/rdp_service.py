@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from credssp.config import RDPServiceOptions, ServerConfig, ServerLimits
@@ -47,6 +48,7 @@ class Client:
         number: counted from 1, as accepted.
         address: the client's address and port.
         endpoint: our side of the login.
+        id: the same for all events of this connection, and of no other.
         silent: whether the connection ended before its first byte.
     """
 
@@ -54,6 +56,7 @@ class Client:
     address: tuple[str, int]
     endpoint: NLAServer
     silent: bool = False
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ class Login:
         error: why there was no login, or None.
         version: the CredSSP version that was used, or None.
         locked: whether the account was locked, which the client is not told.
+        id: the same for all logins over one connection, and over no other.
     """
 
     client: tuple[str, int] | None
@@ -76,6 +77,7 @@ class Login:
     error: CredSSPError | None = None
     version: int | None = None
     locked: bool = False
+    id: str = ""
 
 
 LoginObserver: TypeAlias = Callable[[Login], None]
@@ -193,7 +195,7 @@ class WinRMApplication:
         except CredSSPError as error:
             connection.refuse()
             self.connections.note(connection)
-            self._tell(Login(call.client, error=error))
+            self._tell(Login(call.client, error=error, id=connection.id))
             raise HTTPRefusal(400, error.message, close=True) from None
         if token is not None:
             answer = await self._leg(call, connection, token)
@@ -215,13 +217,13 @@ class WinRMApplication:
             return await self._decide(call, connection)
         self.connections.note(connection)
         if result.error is not None:
-            self._tell(Login(call.client, error=result.error))
+            self._tell(Login(call.client, error=result.error, id=connection.id))
             return self._refused(401, connection, result.token)
         return Answer(401, challenge=format_token(result.token))
 
     async def _decide(self, call: Call, connection: ServerConnection) -> Answer | None:
         identity, credentials = connection.identity, connection.delegated_credentials
-        login = Login(call.client, identity, credentials, version=connection.version)
+        login = Login(call.client, identity, credentials, version=connection.version, id=connection.id)
         if await self._is_authorized(identity, credentials):
             connection.authorize()
             self.connections.note(connection)

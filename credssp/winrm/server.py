@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import secrets
 from dataclasses import dataclass, field
 from typing import Unpack
 
@@ -60,6 +61,7 @@ class ServerConnection:
 
     Attributes:
         config: the options.
+        id: the same for all events of this connection, and of no other.
         state: how far it is.
         failures: how many logins failed on it.
         encrypted: whether a message of this login was encrypted: no other may come in plaintext then.
@@ -82,6 +84,7 @@ class ServerConnection:
             # bytes for a refusal.
             config = dataclasses.replace(config, tls=dataclasses.replace(tls, tickets=True))
         self.config = config
+        self.id = secrets.token_hex(8)
         self.state = LoginState.EXPECT_LOGIN
         self.failures = 0
         self.encrypted = False
