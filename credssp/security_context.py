@@ -164,11 +164,16 @@ class SecurityContext(ABC):
 
 
 class OuterContext(SecurityContext):
-    """A context that chooses another one, which then protects the messages: SPNEGO, and what reads the first token."""
+    """A context that chooses another one, which then protects the messages: SPNEGO."""
 
-    @abstractmethod
-    def _chosen(self) -> SpnegoMechanism | SecurityContext:
-        """Return the context inside. Raises LocalProtocolError before it is chosen."""
+    def __init__(self) -> None:
+        super().__init__()
+        self._mechanism: SpnegoMechanism | None = None
+
+    def _chosen(self) -> SpnegoMechanism:
+        if self._mechanism is None:
+            raise LocalProtocolError("no mechanism was chosen")
+        return self._mechanism
 
     @property
     def session_key(self) -> bytes:

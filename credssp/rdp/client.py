@@ -31,7 +31,7 @@ from credssp.errors import (
 )
 from credssp.rdp.early_user_authorization import SIZE, AuthorizationDeniedError, EarlyUserAuthorization
 from credssp.rdp.endpoint import Endpoint
-from credssp.rdp.events import Approach, Completed, Event, Negotiated, RDPState
+from credssp.rdp.events import Approach, Event, Negotiated, RDPState
 from credssp.rdp.negotiation import (
     CREDSSP_PROTOCOLS,
     CorrelationInfo,
@@ -234,12 +234,6 @@ class NLAClient(Endpoint[ClientContext]):
                 self._complete(self._buffer.take_rest(), events)
         if plaintext is None and not self.complete:
             raise PeerClosedError(f"the peer closed the TLS channel; the next step was to {self._state.value}")
-
-    def _complete(self, unused: bytes, events: list[Event]) -> None:
-        self.unused_data = unused
-        self._early = b""
-        self._state = RDPState.COMPLETE
-        events.append(Completed(self.authorization))
 
     def _confirmed(self, tpdu: bytes, events: list[Event]) -> None:
         """Check the server's choice ([MS-RDPBCGR] 3.2.5.3.2)."""

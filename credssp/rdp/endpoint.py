@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from credssp.context import ClientContext, ServerContext
 from credssp.errors import CredSSPError, LocalProtocolError, PeerClosedError
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
-from credssp.rdp.events import Approach, Event, Negotiated, RDPState
+from credssp.rdp.events import Approach, Completed, Event, Negotiated, RDPState
 from credssp.rdp.negotiation import Protocol
 from credssp.rdp.tpkt import TPKTBuffer
 
@@ -112,6 +112,12 @@ class Endpoint(ABC, Generic[Context]):
     @abstractmethod
     def _receive(self, data: bytes, events: list[Event]) -> None:
         """Act on bytes of the peer."""
+
+    def _complete(self, unused: bytes, events: list[Event]) -> None:
+        self.unused_data = unused
+        self._early = b""
+        self._state = RDPState.COMPLETE
+        events.append(Completed(self.authorization))
 
     def _explain(self, error: CredSSPError) -> CredSSPError:
         """Return the error, or a better one where more is known here than below."""

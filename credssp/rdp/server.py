@@ -30,7 +30,7 @@ from credssp.errors import (
 )
 from credssp.rdp.early_user_authorization import AuthorizationDeniedError, EarlyUserAuthorization
 from credssp.rdp.endpoint import Endpoint
-from credssp.rdp.events import Approach, AuthorizationRequired, Completed, Event, Negotiated, RDPState
+from credssp.rdp.events import Approach, AuthorizationRequired, Event, Negotiated, RDPState
 from credssp.rdp.negotiation import (
     CREDSSP_PROTOCOLS,
     FailureCode,
@@ -238,9 +238,3 @@ class NLAServer(Endpoint[ServerContext]):
         self._output.append(context.wrap(ConnectionConfirm(NegotiationResponse(Protocol.HYBRID, flags)).encode()))
         self.negotiated = Negotiated(Protocol.HYBRID, Approach.DIRECT, flags, request)
         self._complete(self._buffer.take_rest(), events)
-
-    def _complete(self, unused: bytes, events: list[Event]) -> None:
-        self.unused_data = unused
-        self._early = b""
-        self._state = RDPState.COMPLETE
-        events.append(Completed(self.authorization))

@@ -60,17 +60,11 @@ class SpnegoAcceptor(OuterContext):
         self._require_mic = require_mic
         self._bare = bare
         self._kerberos_missing = kerberos_missing
-        self._mechanism: SpnegoMechanism | None = None
         self._mech_types = b""
         self._legs = 0
         self._first_choice = True
         self._mic_sent = False
         self._mic_received = False
-
-    def _chosen(self) -> SpnegoMechanism:
-        if self._mechanism is None:
-            raise LocalProtocolError("no mechanism was chosen")
-        return self._mechanism
 
     def _step(self, token: bytes | None) -> bytes | None:
         if token is None:

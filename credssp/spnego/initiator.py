@@ -73,16 +73,10 @@ class SpnegoInitiator(OuterContext):
         self._bare = bare
         self._offered: tuple[Candidate, ...] = ()
         self._mech_types = b""
-        self._mechanism: SpnegoMechanism | None = None
         self._legs = 0
         self._mic_required = False
         self._mic_sent = False
         self._mic_received = False
-
-    def _chosen(self) -> SpnegoMechanism:
-        if self._mechanism is None:
-            raise LocalProtocolError("no mechanism was started")
-        return self._mechanism
 
     def _step(self, token: bytes | None) -> bytes | None:
         if self._mechanism is None:
