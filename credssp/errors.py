@@ -41,7 +41,7 @@ def _restore(cls: type[E], args: tuple[object, ...], attributes: dict[str, objec
     return error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)  # names of users are not for error trackers
 class Claim:
     """Who a client said to be, in a login that failed; nothing of it is proved.
 
