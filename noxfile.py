@@ -27,6 +27,13 @@ def test(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Coverage-guided fuzzing for a minute in all; arguments after ``--`` go to `tests.fuzz.coverage_guided`."""
+    prepare(session, "-e", ".[fuzz]")
+    session.run("python", "-m", "tests.fuzz.coverage_guided", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style, spelling, types and layers; types of the manual's examples are among the tests."""
     prepare(session, "-e", ".[test,lint]")

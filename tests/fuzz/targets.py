@@ -1,0 +1,133 @@
+"""What strangers can send, by parser: each target takes any bytes, and lets nothing out but what the library promises.
+
+`tests.fuzz.test_corpus` replays the corpus in every run of the tests; `tests.fuzz.coverage_guided` looks for more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import credssp
+from credssp.context.acceptor import create_acceptor
+from credssp.engine import CredentialsReceived, ServerEngine
+from credssp.errors import CredSSPError
+from credssp.kerberos.ap import APRep, APReq, Authenticator, EncTicketPart, KrbError
+from credssp.kerberos.cred import EncKrbCredPart, KrbCred
+from credssp.kerberos.view import kerberos_fields
+from credssp.ntlm.acceptor import NTLMAcceptor
+from credssp.ntlm.challenge import NTLMTarget
+from credssp.ntlm.messages import decode_message
+from credssp.rdp.server import NLAServer
+from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
+from credssp.spnego import tokens
+from credssp.testing.soap import parse_envelope
+from credssp.tls.record import RecordTracker, end_of_records
+from credssp.winrm.encryption import encrypted_parts
+from credssp.winrm.header import challenge_token, request_token
+from credssp.wire.ts_credentials import TSCredentials, TSPasswordCreds, TSSmartCardCreds
+from credssp.wire.ts_request import TSRequest
+
+__all__ = ["TARGETS"]
+
+_ACCOUNTS = credssp.MemoryAccounts({("LAB", "alice"): "secret"})
+_NAMES = NTLMTarget("SRV", "LAB", "srv.lab.test", "lab.test", "lab.test", is_domain=True)
+_NEGOTIATE = bytes.fromhex("4e544c4d5353500001000000 378208e2000000002800000000000000280000000a005d580000000f")
+
+
+def _each(*decoders: Callable[[bytes], object]) -> Callable[[bytes], None]:
+    def target(data: bytes) -> None:
+        for decoder in decoders:
+            with contextlib.suppress(CredSSPError):
+                decoder(data)
+
+    return target
+
+
+def _server_engine(data: bytes) -> None:
+    """Several TSRequests of a client, one after the other."""
+    engine = ServerEngine(create_acceptor(_ACCOUNTS, target=_NAMES), public_key=b"key of the fuzzer", min_version=2)
+    try:
+        for event in engine.receive(data):
+            assert not isinstance(event, CredentialsReceived)
+    except CredSSPError as error:
+        if error.token:
+            assert TSRequest.decode(error.token).error_code is not None
+    assert not engine.complete
+
+
+def _ntlm_acceptor(data: bytes) -> None:
+    """AUTHENTICATE, for a challenge that is always the same."""
+    acceptor = NTLMAcceptor(_ACCOUNTS, target=_NAMES, clock=lambda: 0, random=bytes)
+    acceptor.step(_NEGOTIATE)
+    with contextlib.suppress(CredSSPError):
+        acceptor.step(data)
+    assert not acceptor.complete
+
+
+def _spnego_acceptor(data: bytes) -> None:
+    """The first token: NegTokenInit, bare NTLM, bare Kerberos or nonsense."""
+    acceptor = create_acceptor(_ACCOUNTS, target=_NAMES)
+    with contextlib.suppress(CredSSPError):
+        acceptor.step(data)
+    assert not acceptor.complete
+
+
+def _rdp_server(data: bytes) -> None:
+    server = NLAServer(accounts=_ACCOUNTS, target=_NAMES)
+    with contextlib.suppress(CredSSPError):
+        server.receive(data)
+    server.data_to_send()
+    assert not server.complete
+
+
+def _http_headers(data: bytes) -> None:
+    values = data.decode("latin-1").split("\n")
+    for parse in (request_token, challenge_token):
+        with contextlib.suppress(CredSSPError):
+            parse(values)
+
+
+def _winrm_body(data: bytes) -> None:
+    """The Content-Type in the first line, then the body."""
+    content_type, _, body = data.partition(b"\n")
+    with contextlib.suppress(CredSSPError):
+        for part in encrypted_parts(content_type.decode("latin-1"), body, max_size=1 << 20):
+            assert len(part.records) <= len(body)
+
+
+def _records(data: bytes) -> None:
+    whole, pieces = RecordTracker(), RecordTracker()
+    whole.feed(data)
+    for at in range(0, len(data), 7):
+        pieces.feed(data[at : at + 7])
+    assert (whole.missing, whole.count) == (pieces.missing, pieces.count)
+    with contextlib.suppress(CredSSPError):
+        assert 0 <= end_of_records(data) <= len(data)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "tsrequest": _each(TSRequest.decode),
+    "credentials": _each(TSCredentials.decode, TSPasswordCreds.decode, TSSmartCardCreds.decode),
+    "engine": _server_engine,
+    "ntlm": _each(decode_message),
+    "authenticate": _ntlm_acceptor,
+    "spnego": _each(tokens.decode),
+    "acceptor": _spnego_acceptor,
+    "kerberos": _each(
+        APReq.decode,
+        APRep.decode,
+        Authenticator.decode,
+        EncTicketPart.decode,
+        KrbError.decode,
+        KrbCred.decode,
+        EncKrbCredPart.decode,
+        kerberos_fields,
+    ),
+    "x224": _each(ConnectionRequest.decode, ConnectionConfirm.decode),
+    "rdp": _rdp_server,
+    "headers": _http_headers,
+    "body": _winrm_body,
+    "soap": _each(parse_envelope),
+    "records": _records,
+}
