@@ -50,7 +50,9 @@ def _accounts() -> dict[str, tuple[Callable[[], Answer], str]]:
         "locked, wrong password": (lambda: locked, OTHER),
         "disabled, wrong password": (lambda: disabled, OTHER),
         "callback raised": (_raise, OTHER),
+        "empty, right password": (lambda: no_password, ""),
         "empty, wrong password": (lambda: no_password, OTHER),
+        "unknown user, empty password": (lambda: None, ""),
     }
 
 

@@ -485,8 +485,8 @@ class ServerConfig(CommonConfig):
             names, and every one of the keytab without it.
         accept_forwarded: keep the Kerberos tickets that a client forwards, as `Identity.forwarded`.
         accept_anonymous: let clients with an anonymous Kerberos ticket log on.
-        allow_empty_password: let accounts with an empty password log on with NTLM. Otherwise they are refused, with
-            STATUS_ACCOUNT_RESTRICTION once the client has proved it, as Windows does over the network.
+        allow_empty_password: let accounts with an empty password log on with NTLM. Otherwise they are refused as for a
+            wrong password: Windows says STATUS_ACCOUNT_RESTRICTION, but every stranger can prove an empty password.
         require_mic: refuse NTLM clients that send no MIC, and NTLM in SPNEGO without mechListMIC; False for old ones.
         tell_lockout: tell a client that knows the password of a locked account that it is locked: for tests of
             clients. By default the password of a locked account is not judged, and the answer is that of a wrong one.

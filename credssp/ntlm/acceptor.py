@@ -10,13 +10,11 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
 
 from credssp.account import Account, AccountStore
 from credssp.config import CbtHardening
 from credssp.errors import AuthenticationError, Claim, CredSSPError, LocalProtocolError
 from credssp.identity import Identity
-from credssp.nt_hash import nt_hash
 from credssp.ntlm import crypto
 from credssp.ntlm.av_pairs import filetime
 from credssp.ntlm.challenge import NTLMTarget, build_challenge
@@ -26,14 +24,11 @@ from credssp.ntlm.rules import Rules, check_authenticate, check_bindings, check_
 from credssp.ntlm.session import NTLMSession
 from credssp.security_context import SecurityContext
 from credssp.server_authentication import ServerAuthentication
-from credssp.status import NTStatus, describe, security_status_from_ntstatus
+from credssp.status import describe, security_status_from_ntstatus
 
 __all__ = ["NTLMAcceptor"]
 
 _log = logging.getLogger("credssp.ntlm")
-
-
-_NO_PASSWORD: Final = nt_hash("")
 
 
 class NTLMAcceptor(SecurityContext):
@@ -179,7 +174,11 @@ class NTLMAcceptor(SecurityContext):
         response = check_authenticate(message, target=self._target, filetime=self._filetime, rules=self._rules)
         candidates = self._find(message.domain, message.username)
         account, session_base_key = prove(
-            message, candidates, self._server_challenge, judge_locked=self._rules.tell_lockout
+            message,
+            candidates,
+            self._server_challenge,
+            judge_locked=self._rules.tell_lockout,
+            judge_empty=self._allow_empty_password,
         )
         exported_session_key = crypto.rc4(session_base_key, message.encrypted_session_key)
         if message.mic is not None:
@@ -187,13 +186,6 @@ class NTLMAcceptor(SecurityContext):
             self._mic_received = True
         check_bindings(response, self._rules)
         _check_status(account)
-        if not self._allow_empty_password and account.nt_hash.reveal() == _NO_PASSWORD:
-            raise AuthenticationError(
-                "accounts with an empty password do not log on over the network (allow_empty_password is not set)",
-                status=security_status_from_ntstatus(NTStatus.STATUS_ACCOUNT_RESTRICTION),
-                ntstatus=NTStatus.STATUS_ACCOUNT_RESTRICTION,
-                section="[MS-NLMP] 3.2.5.1.2",
-            )
         self._session = NTLMSession(exported_session_key, flags, role="acceptor")
         self.identity = Identity(
             username=account.username,

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from credssp.account import Account
 from credssp.errors import AuthenticationError, RemoteProtocolError
+from credssp.nt_hash import nt_hash
 from credssp.ntlm import crypto
 from credssp.ntlm.messages import MIC_OFFSET, MIC_SIZE, Authenticate
 from credssp.status import NTStatus, SecurityStatus
@@ -22,6 +23,7 @@ __all__ = ["Proved", "check_response", "logon_failure", "make_mic", "make_respon
 _NO_ACCOUNT: Final = Account("", "", os.urandom(16), NTStatus.STATUS_ACCOUNT_LOCKED_OUT)
 """In place of an account that does not exist: made once, and judged as a locked one is."""
 
+_NO_PASSWORD: Final = nt_hash("")  # known to everyone: not compared in constant time
 _SECTION: Final = "[MS-NLMP] 3.2.5.1.2"
 
 
@@ -73,12 +75,18 @@ def check_response(message: Authenticate, server_challenge: bytes, nt_hash: byte
 
 
 def prove(
-    message: Authenticate, candidates: Sequence[Account], server_challenge: bytes, *, judge_locked: bool = False
+    message: Authenticate,
+    candidates: Sequence[Account],
+    server_challenge: bytes,
+    *,
+    judge_locked: bool = False,
+    judge_empty: bool = False,
 ) -> tuple[Account, bytes]:
     """Return the account whose secret the client knows, and the SessionBaseKey.
 
-    A locked account is refused before its password is judged, in the words and the time of a wrong password: a lock
-    that told the right password from others would be no lock against guessing.
+    An account that is locked, or has an empty password, is refused before its password is judged, in the words and the
+    time of a wrong password: a lock that told the right password from others would not keep anyone from guessing, and
+    every stranger knows the empty password.
 
     Raises:
         AuthenticationError: no candidate fits (`logon_failure`).
@@ -87,9 +95,10 @@ def prove(
     # All of them even after a match: how long it takes says how many accounts share a name, not which one it was.
     for account in candidates or (_NO_ACCOUNT,):
         locked = account.status == NTStatus.STATUS_ACCOUNT_LOCKED_OUT and (account is _NO_ACCOUNT or not judge_locked)
-        secret = _NO_ACCOUNT.nt_hash if locked else account.nt_hash
+        empty = account.nt_hash.reveal() == _NO_PASSWORD and not judge_empty
+        secret = _NO_ACCOUNT.nt_hash if locked or empty else account.nt_hash
         proved = check_response(message, server_challenge, secret.reveal())
-        if proved is not None and not locked and found is None:
+        if proved is not None and secret is account.nt_hash and account is not _NO_ACCOUNT and found is None:
             found = account, proved.session_base_key
     if found is None:
         raise logon_failure()

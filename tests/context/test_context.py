@@ -276,7 +276,7 @@ def test_empty_password_is_meant_on_both_sides_or_not_taken() -> None:
             make_client(**options)
     client = make_client(bob, allow_empty_password=True)
     error = until_server_fails(client, make_server(accounts=MemoryAccounts({("LAB", "bob"): ""})))
-    assert error.ntstatus == NTStatus.STATUS_ACCOUNT_RESTRICTION
+    assert error.ntstatus == NTStatus.STATUS_LOGON_FAILURE
     wrong = make_client(PasswordCredentials("bob", "wrong", domain="LAB"))
     error = until_server_fails(wrong, make_server(accounts=MemoryAccounts({("LAB", "bob"): ""})))
     assert error.ntstatus == NTStatus.STATUS_LOGON_FAILURE
