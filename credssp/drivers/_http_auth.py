@@ -35,7 +35,7 @@ def logon_config(
             raise LocalProtocolError("password is missing: a user name needs one")
         credentials = PasswordCredentials(user, password)
     elif password is not None:
-        raise LocalProtocolError("password goes with a user name, and username is none")
+        raise LocalProtocolError("password needs a username")
     elif user is not None:
         if credentials is not None:
             raise LocalProtocolError("credentials are given twice")

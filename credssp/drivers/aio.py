@@ -4,7 +4,7 @@ The login runs in a `asyncio.BufferedProtocol`, not in a coroutine over streams:
 OpenSSL, and waking a task for each leg would be felt (benchmarks/rdp.py). With `asyncio.Protocol` the event loop makes
 a buffer of 256 KiB for every read, which costs six times as much as reading a few hundred bytes into one of ours.
 
-The stream after the login is an ordinary one, with `asyncio.StreamReader` behind `AsyncSession.read`.
+The stream after the login is an ordinary one, read with `AsyncSession.read` from an `asyncio.StreamReader`.
 """
 
 from __future__ import annotations

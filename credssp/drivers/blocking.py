@@ -42,7 +42,7 @@ def open_socket(host: str, port: int, *, timeouts: Timeouts) -> socket.socket:
 def reason(error: Exception) -> str:
     """Say what is wrong, without the number: ``Connection refused``."""
     if isinstance(error, UnicodeError | OverflowError):
-        return "that is no host name and port"
+        return "that is not a host name and port"
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)  # asyncio puts a text of its own into strerror
     return getattr(error, "strerror", None) or type(error).__name__

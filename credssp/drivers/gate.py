@@ -195,7 +195,7 @@ class Gate:
                 if victim is None:
                     return None
             elif self._total >= self._connections or self._is_full():
-                why, victim = "too many logins at once, and this got least far", self._any()
+                why, victim = "too many logins at once, and this one had made the least progress", self._any()
                 if victim is None:
                     return None
             end = None if victim is None else victim.drop

@@ -82,5 +82,5 @@ def too_late(timeouts: Timeouts, awaited: str, *, whole: bool) -> DeadlineError:
         whole: whether it was that of the whole login.
     """
     if whole:
-        return DeadlineError(f"the login did not end within {timeouts.login:g} s; awaited was to {awaited}")
-    return DeadlineError(f"the peer sent nothing for {timeouts.leg:g} s; awaited was to {awaited}")
+        return DeadlineError(f"the login did not end within {timeouts.login:g} s; the next step was to {awaited}")
+    return DeadlineError(f"the peer sent nothing for {timeouts.leg:g} s; the next step was to {awaited}")

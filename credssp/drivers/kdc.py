@@ -33,7 +33,7 @@ def ask_time(host: str, port: int, realm: str, *, timeout: float) -> datetime | 
             connection.sendall(kdc_question(realm))
             size = int.from_bytes(_read(connection, 4), "big")
             if size > _MAX_ANSWER:
-                raise LimitExceededError(f"an answer of {size} bytes is none of a KDC", section="RFC 4120 7.2.2")
+                raise LimitExceededError(f"an answer of {size} bytes is too long for a KDC", section="RFC 4120 7.2.2")
             return read_kdc_time(_read(connection, size))
     except TimeoutError:
         raise ConnectError(f"no answer from {host} port {port} within {timeout:g} s") from None
@@ -47,6 +47,6 @@ def _read(connection: socket.socket, size: int) -> bytes:
     while len(data) < size:
         part = connection.recv(size - len(data))
         if not part:
-            raise PeerClosedError("the KDC closed the connection instead of an answer")
+            raise PeerClosedError("the KDC closed the connection without an answer")
         data += part
     return data

@@ -224,7 +224,7 @@ class BlockingServer:
             if inspect.isawaitable(verdict):
                 if inspect.iscoroutine(verdict):
                     verdict.close()
-                raise LocalProtocolError("an authorize callback that is awaited needs start_server")
+                raise LocalProtocolError("an authorize coroutine needs start_server")
             return as_result(verdict)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is no yes
             return failed_authorize(error)

@@ -24,7 +24,7 @@ async def probe(host: str, port: int, *, timeouts: Timeouts) -> ProbeReport:
         async with asyncio.timeout(timeouts.login):
             await _run(probe_steps(report), lambda: _connect(host, port, timeouts))
     except TimeoutError:
-        report.error = DeadlineError(f"the server was not done within {timeouts.login:g} s")
+        report.error = DeadlineError(f"the server did not finish within {timeouts.login:g} s")
     except CredSSPError as error:
         report.error = error
     report.seconds = time.monotonic() - begin
@@ -98,5 +98,5 @@ class _Peer:
         except OSError:
             data = b""
         if not data:
-            raise PeerClosedError(f"the server closed the connection; awaited was to {awaited}")
+            raise PeerClosedError(f"the server closed the connection; the next step was to {awaited}")
         return data

@@ -145,7 +145,7 @@ class ServerSettings:
         self.tell(client, Refused(error, locked=locked))
 
     def tell(self, client: Client, event: ServerEvent) -> None:
-        """Tell an event. A listener that fails is logged and harms nobody else."""
+        """Tell an event. A listener that fails is logged and affects no other connection."""
         on_event = self.config.on_event
         if on_event is None:
             return

@@ -154,7 +154,7 @@ class WinRMConnection:
             if self._context is not None:
                 tcp = self._context.wrap_socket(tcp, server_hostname=self._address[0])
         except ssl.SSLCertVerificationError as error:
-            raise CertificateError(f"the certificate of https was refused: {error.verify_message}") from None
+            raise CertificateError(f"the server's https certificate was rejected: {error.verify_message}") from None
         except OSError as error:
             if self._late:
                 raise self._failed(error) from None
@@ -209,12 +209,12 @@ class WinRMConnection:
     def _failed(self, error: Exception) -> CredSSPError:
         """Say what a failed request means."""
         if self._late:
-            return DeadlineError(f"the server was not done within {self._late:g} s")
+            return DeadlineError(f"the server did not finish within {self._late:g} s")
         if isinstance(error, TimeoutError):
-            return DeadlineError(f"the server said nothing within {self._timeouts.leg:g} s")
+            return DeadlineError(f"the server sent nothing within {self._timeouts.leg:g} s")
         if isinstance(error, OSError):
             return ConnectError(f"the connection failed: {self._reason(error)}")
-        return RemoteProtocolError(f"the server does not answer with HTTP ({type(error).__name__})")
+        return RemoteProtocolError(f"the server did not answer with HTTP ({type(error).__name__})")
 
     def _reason(self, error: OSError) -> str:
         # OpenSSL's errors have a name of their own, such as WRONG_VERSION_NUMBER: http behind https.

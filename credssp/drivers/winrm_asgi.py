@@ -146,7 +146,7 @@ class WinRMApplication:
             await _lifespan(receive, send)
             return
         if scope["type"] != "http":
-            raise LocalProtocolError(f"this application speaks HTTP, not {scope['type']}")
+            raise LocalProtocolError(f"this application accepts HTTP, not {scope['type']}")
         call, key = Call(scope, receive), connection_object(scope, receive, send)
         try:
             answer = await self._serve(call, key)
@@ -166,13 +166,11 @@ class WinRMApplication:
         if len(call.scope["headers"]) > _MAX_HEADERS:
             raise HTTPRefusal(431, f"at most {_MAX_HEADERS} headers", close=True)
         if call.scope.get("http_version", "1.1") not in ("1.0", "1.1"):
-            raise HTTPRefusal(400, "a login counts for one connection: HTTP/1.1 is needed", close=True)
+            raise HTTPRefusal(400, "a login is valid for one connection: HTTP/1.1 is needed", close=True)
         if key is None:
             if not self._complained:
                 self._complained = True
-                logger.error(
-                    "this ASGI server does not tell its connections apart: see credssp.drivers.winrm_connections"
-                )
+                logger.error("this ASGI server does not identify connections: see credssp.drivers.winrm_connections")
             raise HTTPRefusal(500, "the server is not set up for CredSSP", close=True)
         if "content-length" in call.headers and "transfer-encoding" in call.headers:
             raise HTTPRefusal(400, "Content-Length and Transfer-Encoding in one request", close=True)
@@ -187,7 +185,7 @@ class WinRMApplication:
             budget=self.budget,
         )
         if call.scope["path"].rstrip("/") != self.config.path.rstrip("/"):
-            raise HTTPRefusal(404, f"the service is at {self.config.path}")
+            raise HTTPRefusal(404, f"the path of the service is {self.config.path}")
         if call.scope["method"] != "POST":
             raise HTTPRefusal(405, "only POST")
         try:
@@ -283,9 +281,9 @@ class WinRMApplication:
                 # Whoever shares this connection with the client, at a proxy or as a man in the middle, has no key.
                 raise HTTPRefusal(403, "messages of this connection are encrypted", close=True)
             if encrypts(self.config.encryption, call.scope.get("scheme", "http")):
-                raise HTTPRefusal(403, "unencrypted messages are not taken here")
+                raise HTTPRefusal(403, "unencrypted messages are not accepted")
             if parsed.media not in _PLAIN_TYPES:
-                raise HTTPRefusal(415, "the content type is application/soap+xml, or encrypted with CredSSP")
+                raise HTTPRefusal(415, "the content type must be application/soap+xml, or encrypted with CredSSP")
             data = body
         request = WinRMRequest(connection.identity, connection.delegated_credentials, data, content_type, call.client)
         response = await self._handle(request)

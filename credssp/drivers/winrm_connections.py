@@ -47,7 +47,7 @@ def connection_object(scope: Any, receive: Any, send: Any) -> object | None:
 
 
 def is_closed(connection: object) -> bool:
-    """Whether the TCP connection behind such an object is certainly closed."""
+    """Whether the TCP connection of such an object is certainly closed."""
     if hasattr(connection, "on_response_complete"):  # uvicorn's protocols, and classes made from them
         transport = getattr(connection, "transport", None)
     elif _is_from(connection, _HYPERCORN):

@@ -9,7 +9,7 @@ r"""CredSSP for requests, pywinrm and pypsrp: a drop-in for requests-credssp.
     response = requests.post("http://srv.lab.test:5985/wsman", data=soap, auth=auth)
 
 The body is encrypted over http (``encryption="auto"``), and `response` holds the decrypted answer. How to use it in
-pywinrm and pypsrp stands in docs/how-to/winrm-clients.md.
+pywinrm and pypsrp is described in docs/how-to/winrm-clients.md.
 
 A login counts for one TCP connection, and requests does not tell which one of its pool it will use. Threads may share
 an auth object and a session nevertheless: a connection is taken out of the pool as long as a login or a message is
@@ -89,7 +89,7 @@ class HTTPCredSSPAuth(AuthBase):
                 `config`, or else the Kerberos credential cache.
             password: the password.
             auth_mechanism: the option `mechanism` by the name of requests-credssp.
-            disable_tlsv1_2: taken for compatibility; TLS below 1.2 is not spoken.
+            disable_tlsv1_2: taken for compatibility; TLS below 1.2 is not supported.
             minimum_version: the option `min_version` by the name of requests-credssp.
             credentials: credentials, in place of user name and password.
             config: the options; None for the defaults.
@@ -99,7 +99,7 @@ class HTTPCredSSPAuth(AuthBase):
             LocalProtocolError, TypeError: arguments that make no sense.
         """
         if disable_tlsv1_2:
-            warnings.warn("disable_tlsv1_2 has no effect: TLS below 1.2 is not spoken", UserWarning, stacklevel=2)
+            warnings.warn("disable_tlsv1_2 has no effect: TLS below 1.2 is not supported", UserWarning, stacklevel=2)
         if auth_mechanism is not None:
             options["mechanism"] = auth_mechanism
         if minimum_version is not None:

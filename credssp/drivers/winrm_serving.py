@@ -129,7 +129,7 @@ class BoundedProtocol(H11Protocol):
         self.send_400_response(why)
 
     def _count(self, size: int) -> None:
-        """Count what headers hold; whoever holds most has to go when it is too much."""
+        """Count what headers hold; the connection that holds most is closed when it is too much."""
         if self._app is None:
             return
         heads = self._app.heads
@@ -177,7 +177,7 @@ class _TLS(SSLProtocol):
 
 
 class _Server(uvicorn.Server):
-    """Listens with `credssp.drivers.listening.Listener`, and leaves no connection behind.
+    """Listens with `credssp.drivers.listening.Listener`, and leaves no connection open.
 
     Over https, a close waits for that of the client.
     """

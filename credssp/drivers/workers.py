@@ -1,7 +1,7 @@
-"""Several processes behind one port.
+"""Several processes that share one port.
 
 The parent binds one socket for each worker, all to the same address with SO_REUSEPORT, and starts listening **before**
-it forks: from then on the kernel takes connections and spreads them, and nobody is turned away while workers start.
+it forks: from then on the kernel takes connections and spreads them, and no client is turned away while workers start.
 Each worker closes the sockets of the others. The parent keeps them all: a worker that dies is replaced, and what came
 to its socket meanwhile waits for the next one. Workers end when their parent does, however it ended.
 """

@@ -127,7 +127,7 @@ def admit_last_leg(token: bytes, admission: Admission) -> None:
     """Check a later token: only DCE style has one, an AP-REP without framing. Raises RemoteProtocolError."""
     kind, message = unframe(token)
     if not admission.dce_style or kind != AP_REP or message is not token:
-        raise RemoteProtocolError("a second token of the client that Kerberos does not have", section="RFC 4121 4")
+        raise RemoteProtocolError("a second token of the client, which Kerberos does not define", section="RFC 4121 4")
     EncAPRepPart.decode(_open("the AP-REP", APRep.decode(message).enc_part, admission.session_key, KeyUsage.AP_REP))
 
 
@@ -295,6 +295,6 @@ def check_own_tickets(cred: KrbCred, part: EncKrbCredPart, ticket: EncTicketPart
         if None in (*client, *server, info.flags, info.endtime):
             raise DecodeError("names, flags or endtime are absent", field=field, section="RFC 4120 5.8.1")
         if (info.pname and info.pname.components, info.prealm) != (ticket.cname.components, ticket.crealm):
-            raise RemoteProtocolError("the client sent the tickets of somebody else", section="RFC 4120 5.8.1")
+            raise RemoteProtocolError("the client sent the tickets of another user", section="RFC 4120 5.8.1")
         if (info.sname and info.sname.components, info.srealm) != (inner.sname.components, inner.realm):
             raise RemoteProtocolError("ticket and ticket-info are for different services", section="RFC 4120 5.8.1")

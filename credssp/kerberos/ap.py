@@ -69,7 +69,7 @@ __all__ = [
 AP_REQ: Final = b"\x01\x00"
 AP_REP: Final = b"\x02\x00"
 KRB_ERROR: Final = b"\x03\x00"
-"""What stands in front of a message in GSS-API's framing (RFC 4121 4.1)."""
+"""What precedes a message in GSS-API's framing (RFC 4121 4.1)."""
 
 _KERBEROS: Final = write_oid("1.2.840.113554.1.2.2")
 _PVNO: Final = 5
@@ -437,7 +437,7 @@ class KrbError:
 
 
 def _members(reader: Reader, tag: int, names: tuple[str, ...], path: str) -> list[Span | None]:
-    """Read ``[APPLICATION n] SEQUENCE``. Bytes behind it are passed over: some encryption types pad."""
+    """Read ``[APPLICATION n] SEQUENCE``. Bytes after it are ignored: some encryption types pad."""
     found, start, stop = reader.tlv(0, len(reader.data), path)
     if found != tag:
         raise reader.error(f"tag 0x{found:02X} where 0x{tag:02X} belongs", path, 0)

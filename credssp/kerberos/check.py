@@ -1,4 +1,4 @@
-"""Is Kerberos fit to log on with? Looks at the libraries, the configuration, tickets and keytabs; asks nobody."""
+"""Is Kerberos fit to log on with? Looks at the libraries, the configuration, tickets and keytabs; sends nothing."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def check_configuration(conf: Krb5Conf) -> list[Finding]:
         findings.append(
             _note(
                 f"there is no Kerberos configuration ({', '.join(conf.missing)})",
-                "DNS alone can do, if the realm is in every user name; else write a krb5.conf with default_realm",
+                "DNS alone is enough if every user name has the realm; else write a krb5.conf with default_realm",
             )
         )
     realm = default_realm(conf)
@@ -70,7 +70,10 @@ def check_configuration(conf: Krb5Conf) -> list[Finding]:
         findings.append(_ok(f"the default realm is {realm}"))
         if realm != realm.upper():
             findings.append(
-                _note(f"the realm {realm} has small letters", "those of Active Directory are all capitals; case counts")
+                _note(
+                    f"the realm {realm} has lower-case letters",
+                    "realms of Active Directory are upper case, and case matters",
+                )
             )
         if realm not in conf.kdcs and not conf.flag("dns_lookup_kdc", default=True):
             findings.append(
@@ -174,7 +177,7 @@ def check_spn(target: Target, conf: Krb5Conf) -> list[Finding]:
         findings.append(
             _note(
                 f"{host} is a short name",
-                "SPNs mostly have the full one: use host.example.com, or set qualify_shortname in [libdefaults]",
+                "SPNs mostly have the full name: use host.example.com, or set qualify_shortname in [libdefaults]",
             )
         )
     return findings

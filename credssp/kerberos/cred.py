@@ -138,7 +138,7 @@ class EncKrbCredPart:
 
     @classmethod
     def decode(cls, data: bytes) -> EncKrbCredPart:
-        """Read it. Bytes behind it are passed over: some encryption types pad.
+        """Read it. Bytes after it are ignored: some encryption types pad.
 
         Raises:
             DecodeError: this is none.

@@ -38,7 +38,7 @@ _KRB5_BASE: Final = -1765328384
 
 
 class _Meaning(NamedTuple):
-    """What a code comes to, and what whoever reads it can do."""
+    """What a code means here, and what the reader can do."""
 
     status: SecurityStatus
     ntstatus: int | None = None
@@ -88,7 +88,7 @@ _KRB5: Final[dict[int, _Meaning]] = {
     181: _Meaning(_S.SEC_E_NO_KERB_KEY, None, _KEYTAB),  # KRB5_KT_NOTFOUND
     195: _Meaning(_S.SEC_E_NO_CREDENTIALS, None, _CCACHE),  # KRB5_FCC_NOFILE
     198: _Meaning(_S.SEC_E_NO_CREDENTIALS, None, _CCACHE),  # KRB5_CC_FORMAT
-    213: _Meaning(_S.SEC_E_NO_KERB_KEY, None, "this is no keytab file"),  # KRB5_KEYTAB_BADVNO
+    213: _Meaning(_S.SEC_E_NO_KERB_KEY, None, "this is not a keytab file"),  # KRB5_KEYTAB_BADVNO
     220: _Meaning(_S.SEC_E_NO_AUTHENTICATING_AUTHORITY, None, _NO_KDC),  # KRB5_REALM_CANT_RESOLVE
     224: _Meaning(  # KRB5_CONFIG_NODEFREALM
         _S.SEC_E_NO_AUTHENTICATING_AUTHORITY, None, "give the realm with the user name, or default_realm in krb5.conf"
@@ -126,7 +126,7 @@ _SPNEGO: Final[dict[str, SecurityStatus]] = {
 
 TOKEN: Final = "taking a Kerberos token"
 """What a peer's token is about, as `translate` takes it: nothing of it is the fault of a file here."""
-KRB_ERROR: Final = "the server answers with KRB-ERROR, which nobody has authenticated, and claims"
+KRB_ERROR: Final = "the server answers with KRB-ERROR, which is not authenticated, and claims"
 """The same for a server's KRB-ERROR (RFC 4120 5.9.1)."""
 UNWRAP: Final = "unwrapping with Kerberos"
 VERIFY: Final = "verifying with Kerberos"
@@ -141,7 +141,7 @@ _MAX_TEXT: Final = 300
 
 
 def _text(native: BaseException) -> str:
-    """Return Kerberos' own text, without the preamble of GSS-API and the number that krb5 puts behind it.
+    """Return Kerberos' own text, without the preamble of GSS-API and the number that krb5 appends.
 
     It may name the principal in a peer's ticket, so nothing but plain characters passes, and not too many.
     """

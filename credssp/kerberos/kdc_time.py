@@ -1,4 +1,4 @@
-"""The shortest question that makes a KDC tell its time: an AS-REQ for nobody, and its KRB-ERROR (RFC 4120 5.4, 5.9)."""
+"""The shortest question that makes a KDC send its time: an AS-REQ without client, answered by KRB-ERROR (RFC 4120)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _AES: Final = (18, 17)
 
 
 def kdc_question(realm: str) -> bytes:
-    """Return the AS-REQ, with its length in front as TCP has it (RFC 4120 7.2.2)."""
+    """Return the AS-REQ, with its length in front as over TCP (RFC 4120 7.2.2)."""
     body = write_sequence(
         write_explicit(0, write_tlv(Tag.BIT_STRING, bytes(5))),
         write_explicit(1, Principal(1, ("credssp-doctor",)).encode()),
@@ -41,7 +41,7 @@ def read_kdc_time(answer: bytes) -> datetime | None:
     """Return the KDC's time, or None where it answers without one.
 
     Raises:
-        DecodeError: this is no answer of a KDC.
+        DecodeError: this is not an answer of a KDC.
     """
     reader = Reader(answer, "RFC 4120 5.9.1")
     path = "KRB-ERROR"

@@ -1,7 +1,7 @@
 """Keytabs and credential caches are files that hold keys; `credssp.private_file` says what is done about them.
 
-A user who can write a server's keytab logs on as anybody, and one who fills a credential cache makes a client log on as
-somebody else.
+A user who can write a server's keytab logs on as any user, and one who fills a credential cache makes a client log on
+as another user.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ def open_remote_guard(
 
     Raises:
         DecodeError: they are not a Kerberos logon, or the KRB-CRED in it is not complete.
-        AuthenticationError: the keytab has no key for the service ticket, or the tickets are those of somebody else,
+        AuthenticationError: the keytab has no key for the service ticket, or the tickets are those of another user,
             for another host's service, or not valid now.
         RemoteProtocolError: a ticket does not open, or there is no ticket-granting ticket.
     """

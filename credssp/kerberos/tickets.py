@@ -43,7 +43,7 @@ _KERBEROS: Final = "1.2.840.113554.1.2.2"
 
 @dataclass(frozen=True, slots=True)
 class ServiceTicket:
-    """A ticket for a service, as its client has it.
+    """A ticket for a service, on the client's side.
 
     Attributes:
         ticket: the ticket.

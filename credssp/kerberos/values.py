@@ -103,7 +103,7 @@ def read_encrypted_data(reader: Reader, span: Span | None, path: str) -> Encrypt
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A principal's name (RFC 4120 5.2.2); its realm stands beside it.
+    """A principal's name (RFC 4120 5.2.2); its realm is a separate value.
 
     Attributes:
         name_type: such as 1 NT-PRINCIPAL, 2 NT-SRV-INST.
@@ -168,7 +168,7 @@ def read_time(reader: Reader, span: Span | None, path: str) -> datetime:
             return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
         except ValueError:
             pass
-    raise reader.error("is no KerberosTime", path, start)
+    raise reader.error("is not a KerberosTime", path, start)
 
 
 def write_flags(flags: int) -> bytes:

@@ -53,7 +53,7 @@ _ERRORS: Final = {
 
 
 def kerberos_name(data: bytes) -> str:
-    """Return what kind of Kerberos token this is, such as ``Kerberos AP-REQ``; an empty string if it is none."""
+    """Return what kind of Kerberos token this is, such as ``Kerberos AP-REQ``; an empty string for other tokens."""
     inner = _unframed(data)
     if inner is not None:
         return f"Kerberos {_TOKENS.get(inner[:2], 'token')}"
@@ -61,7 +61,7 @@ def kerberos_name(data: bytes) -> str:
 
 
 def _unframed(data: bytes) -> bytes | None:
-    """Return what stands behind the GSS-API framing and the mechanism's OID, or None."""
+    """Return what follows the GSS-API framing and the mechanism's OID, or None."""
     if data[:1] != b"\x60":
         return None
     start = 2 + (data[1] & 0x7F if len(data) > 1 and data[1] & 0x80 else 0)

@@ -105,7 +105,7 @@ def test_clock_of_the_kdc(
     [
         (framed(b"\x6b\0"), "ok", "answers"),
         (framed(b"junk"), "bad", "does not answer: KRB-ERROR"),
-        (b"HTTP/1.1 400", "bad", "none of a KDC"),
+        (b"HTTP/1.1 400", "bad", "too long for a KDC"),
         (b"\0\0", "bad", "closed the connection"),
     ],
 )

@@ -62,7 +62,7 @@ def test_a_server_that_sends_a_byte_now_and_then_meets_the_deadline(start: bytes
     begin = time.monotonic()
     with server(drip(start)) as port:
         connection = WinRMConnection("127.0.0.1", port, https=ClientTLS() if https else None, timeouts=timeouts)
-        with pytest.raises(DeadlineError, match=r"not done within 0\.3 s"), connection:
+        with pytest.raises(DeadlineError, match=r"did not finish within 0\.3 s"), connection:
             connection.post()
     assert time.monotonic() - begin < 3
 

@@ -236,7 +236,7 @@ def test_krb_error_of_a_server_is_told_as_its_claim(lab: Lab, code: int) -> None
     client.step(None)
     service = Principal(2, ("TERMSRV", "localhost"))
     claimed = KrbError(code, datetime.now(UTC), REALM, service).encode()
-    with pytest.raises(CredSSPError, match="KRB-ERROR, which nobody has authenticated, and claims") as caught:
+    with pytest.raises(CredSSPError, match="KRB-ERROR, which is not authenticated, and claims") as caught:
         client.step(frame(KRB_ERROR, claimed))
     assert caught.value.ntstatus is None
     assert "kinit" not in str(caught.value) + caught.value.advice

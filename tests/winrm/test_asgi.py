@@ -519,7 +519,7 @@ def test_an_unknown_server_is_complained_about_once(caplog: pytest.LogCaptureFix
             await client.post(extensions={})
 
     run(test())
-    assert len([r for r in caplog.records if "tell its connections apart" in r.message]) == 1
+    assert len([r for r in caplog.records if "does not identify connections" in r.message]) == 1
 
 
 def test_a_handler_that_fails_gets_500_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
