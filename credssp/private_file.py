@@ -1,16 +1,9 @@
 """Files that hold secrets: who else can read or write them?
 
-<<<<<<< HEAD
 A file that others can **write** is refused: such a user could log on under any name, or let others do so. A file
 that others can **read** is used with a warning, once for each file: it may be meant, as in a container with one user,
 and a refusal would come too late for the secret. Others are those who are neither the owner nor in the file's group.
 Windows has no such permissions, and pipes and devices are ignored.
-=======
-A file that others can **write** is refused: they could log on as another user, or let a server accept one. A file
-that others can **read** is used with a warning, once for each file: it may be meant, as in a container with one user,
-and a refusal would come too late for the secret. Others are those who are neither the owner nor in the file's group.
-Windows has no such permissions, and pipes and devices are skipped.
->>>>>>> ff8c402 (english: drivers and kerberos in plain English)
 """
 
 from __future__ import annotations
