@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import http.cookiejar
 import socket
 import ssl
 import threading
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -93,6 +95,9 @@ class WinRMConnection:
         self.certificate_check = CertificateCheck.NOT_CHECKED
         self.tls_version = ""
         self._http = http.client.HTTPConnection(host, port)
+        name = f"[{host}]" if ":" in host else host
+        self._url = f"{'http' if https is None else 'https'}://{name}:{port}{path}"
+        self._cookies = http.cookiejar.CookieJar()
 
     def __enter__(self) -> Self:
         self._whole.enter_context(self.deadline(self._timeouts.login))
@@ -188,8 +193,11 @@ class WinRMConnection:
         if self.closed:
             self.connect()
         try:
-            self._http.request("POST", self._path, body, headers)
+            request = urllib.request.Request(self._url, headers=headers)  # noqa: S310  # for the CookieJar
+            self._cookies.add_cookie_header(request)
+            self._http.request("POST", self._path, body, dict(request.header_items()))
             response = self._http.getresponse()
+            self._cookies.extract_cookies(response, request)
             data = response.read(self._max_body + 1)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise self._failed(error) from None

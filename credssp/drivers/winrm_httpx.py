@@ -137,6 +137,8 @@ class _Exchange:
         self._foreign = is_encrypted_body(request.content)
         self._connection: Hashable | None = None
         self._certificate: bytes | None = None
+        self._cookies = httpx.Cookies()
+        self._written = [pair for pair in request.headers.get("Cookie", "").split("; ") if pair]
 
     def close(self) -> None:
         """End it, whether it came to its end or not."""
@@ -164,6 +166,7 @@ class _Exchange:
             response.stream = httpx.ByteStream(body)
         if _origin(response.request.url) != _origin(self._request.url):
             return None  # a redirect to another server, which gets neither a login nor credentials
+        self._take_cookies(response)
         incoming = Incoming(
             response.status_code,
             response.headers.get_list("WWW-Authenticate"),
@@ -183,11 +186,22 @@ class _Exchange:
         self._session.keep(context, incoming.connection)
         return None
 
+    def _take_cookies(self, response: httpx.Response) -> None:
+        """Take the cookies of a response, for the requests that follow (RFC 6265)."""
+        self._cookies.extract_cookies(response)
+        names = {line.partition("=")[0].strip() for line in response.headers.get_list("Set-Cookie")}
+        self._written = [pair for pair in self._written if pair.partition("=")[0] not in names]
+
     def _made(self, outgoing: Outgoing) -> httpx.Request:
         original = self._request
         headers = original.headers.copy()
         for name in ("Content-Length", "Transfer-Encoding", "Authorization"):
             headers.pop(name, None)
+        if self._cookies:
+            headers.pop("Cookie", None)
+            made = httpx.Request("GET", original.url)
+            self._cookies.set_cookie_header(made)
+            headers["Cookie"] = "; ".join([*self._written, made.headers.get("Cookie", "")]).rstrip("; ")
         headers["Connection"] = "keep-alive"
         # What is encrypted cannot be read by whoever would compress it, but what stands beside it could be.
         headers["Accept-Encoding"] = "identity"

@@ -35,6 +35,7 @@ try:
     import requests
     from requests.adapters import HTTPAdapter
     from requests.auth import AuthBase
+    from requests.cookies import extract_cookies_to_jar, get_cookie_header
     from urllib3 import HTTPConnectionPool, HTTPHeaderDict, HTTPResponse
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
@@ -199,6 +200,7 @@ class _Exchange:
         _read(last, LEG_BODY)
         last.raw.release_conn()
         request = last.request.copy()
+        _take_cookies(request, last)
         _apply(request, outgoing)
         response = (self._connection or adapter).send(request, **kwargs)
         response.request, response.connection = request, adapter
@@ -224,6 +226,7 @@ class _Exchange:
             status=response.status_code,
             reason=response.reason,
             preload_content=False,
+            original_response=getattr(response.raw, "_original_response", None),  # which has the cookies
         )
         result = response.connection.build_response(response.request, raw)
         result.history = response.history
@@ -362,6 +365,21 @@ def _apply(request: requests.PreparedRequest, outgoing: Outgoing) -> None:
         request.headers["Content-Type"] = outgoing.content_type
     if outgoing.authorization is not None:
         request.headers["Authorization"] = outgoing.authorization
+
+
+def _take_cookies(request: requests.PreparedRequest, response: requests.Response) -> None:
+    """Let a request have the cookies of the response before (RFC 6265), unless its caller wrote them into a header."""
+    jar = request._cookies
+    if jar is None:
+        return
+    written = request.headers.pop("Cookie", None)
+    if written is not None and written != get_cookie_header(jar, request):
+        request.headers["Cookie"] = written
+        return
+    extract_cookies_to_jar(jar, response.request, response.raw)
+    cookies = get_cookie_header(jar, request)
+    if cookies is not None:
+        request.headers["Cookie"] = cookies
 
 
 def _incoming(response: requests.Response) -> Incoming:

@@ -1,8 +1,9 @@
 """``WWW-Authenticate`` and ``Authorization`` with CredSSP tokens ([MS-WSMV] 3.1.4.1.28, RFC 9110 11.6).
 
 A server may list several schemes in one header line or in several, in any case and any order, with parameters whose
-quoted values hold commas or the word CredSSP. A token is base64 with padding; it may be empty, and as HTTP drops
-trailing spaces, ``CredSSP`` alone is an empty token as well as an offer: the leg decides which.
+quoted values hold commas or the word CredSSP. Schemes that are URIs or unknown are skipped. A token is base64 with
+padding; it may be empty, and as HTTP drops trailing spaces, ``CredSSP`` alone is an empty token as well as an offer:
+the leg decides which.
 """
 
 from __future__ import annotations
@@ -29,31 +30,30 @@ _MAX_CHALLENGES: Final = 32
 
 _SECTION: Final = "[MS-WSMV] 2.2.9.1.3.1"
 
-# RFC 9110 5.6.2 and 11.2. One challenge is a scheme, then either a token68 or parameters.
+# RFC 9110 5.6.1, 5.6.2 and 11.2: elements between commas, of which one begins with a scheme and may hold a token68 or a
+# parameter; others are further parameters. Windows lists schemes that are URIs (secprofile), which RFC 9110 has not.
 _TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_SCHEME: Final = re.compile(rf"[ \t,]*({_TOKEN})(?=[ \t,]|$)")
-_TOKEN68: Final = re.compile(r"[ \t]+([A-Za-z0-9\-._~+/]+=*|=+)[ \t]*(?=,|$)")
-_PARAMETER: Final = re.compile(rf'[ \t,]*{_TOKEN}[ \t]*=[ \t]*(?:"(?:[^"\\]|\\.)*"|{_TOKEN})[ \t]*(?=,|$)')
+_ELEMENT: Final = re.compile(r'[ \t,]*((?:"(?:[^"\\]|\\.)*"|[^",])+)')
+_TOKEN68: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*|=+")
+_PARAMETER: Final = re.compile(rf'{_TOKEN}[ \t]*=[ \t]*(?:"(?:[^"\\]|\\.)*"|{_TOKEN})')
 
 
 def _challenges(value: str) -> Iterator[tuple[str, str]]:
-    """Yield scheme and token68 of every challenge in one header value; the token is empty where there is none."""
-    position = 0
-    for _ in range(_MAX_CHALLENGES):
-        found = _SCHEME.match(value, position)
-        if found is None:
-            if value[position:].strip(" \t,"):
-                raise DecodeError("this is not a list of challenges", field="WWW-Authenticate", offset=position)
-            return
-        scheme, position = found.group(1), found.end()
-        token = _TOKEN68.match(value, position)
-        if token is not None:
-            position = token.end()
-        else:
-            while (parameter := _PARAMETER.match(value, position)) is not None:
-                position = parameter.end()
-        yield scheme, "" if token is None else token.group(1)
-    raise LimitExceededError(f"more than {_MAX_CHALLENGES} authentication schemes in one header")
+    """Yield scheme and what follows it, up to the next comma, of every challenge in one header value."""
+    position = found = 0
+    while (element := _ELEMENT.match(value, position)) is not None:
+        position, text = element.end(), element.group(1).strip(" \t")
+        if not text or _PARAMETER.fullmatch(text):
+            continue
+        if text[0] == '"':
+            break
+        found += 1
+        if found > _MAX_CHALLENGES:
+            raise LimitExceededError(f"more than {_MAX_CHALLENGES} authentication schemes in one header")
+        scheme, _, rest = text.replace("\t", " ").partition(" ")
+        yield scheme, rest.strip(" ")
+    if element is not None or value[position:].strip(" \t,"):
+        raise DecodeError("this is not a list of challenges", field="WWW-Authenticate", offset=position)
 
 
 def schemes(values: Iterable[str]) -> tuple[str, ...]:
@@ -86,11 +86,13 @@ def challenge_token(values: Iterable[str]) -> bytes | None:
     offered = False
     for value in values:
         _check_size(value)
-        for scheme, token in _challenges(value):
+        for scheme, rest in _challenges(value):
             if scheme.lower() == SCHEME.lower():
                 offered = True
-                if token:
-                    tokens.append(token)
+                if _TOKEN68.fullmatch(rest):
+                    tokens.append(rest)
+                elif rest and not _PARAMETER.fullmatch(rest):
+                    raise DecodeError("the CredSSP token is not base64", field="WWW-Authenticate", section=_SECTION)
     if len(tokens) > 1:
         raise RemoteProtocolError(f"{len(tokens)} CredSSP tokens in one response", section=_SECTION)
     if tokens:

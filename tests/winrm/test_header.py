@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from credssp.errors import CredSSPError, DecodeError, LimitExceededError, RemoteProtocolError
 from credssp.winrm.header import MAX_TOKEN_SIZE, challenge_token, format_token, request_token, schemes
 
+URI = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
+
 
 @pytest.mark.parametrize(
     "values",
@@ -27,13 +29,27 @@ from credssp.winrm.header import MAX_TOKEN_SIZE, challenge_token, format_token, 
         ["Negotiate YWJjZA==, CredSSP AQID"],
         ["CredSSP", "CredSSP AQID"],
         [", ,CredSSP AQID,"],
+        ["Negotiate", URI, "CredSSP AQID"],
+        [f"Negotiate, {URI}, CredSSP AQID"],
+        [f"CredSSP AQID, {URI}"],
+        [f'CredSSP, {URI} realm="x", X-Odd a b:c, X-Odder (~), CredSSP AQID'],
     ],
 )
 def test_token_is_found_among_other_schemes(values: list[str]) -> None:
     assert challenge_token(values) == b"\x01\x02\x03"
 
 
-@pytest.mark.parametrize("values", [["CredSSP"], ["CredSSP "], ["Negotiate, credssp"], ["CredSSP, Basic realm=x"]])
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["CredSSP"],
+        ["CredSSP "],
+        ["Negotiate, credssp"],
+        ["CredSSP, Basic realm=x"],
+        [f"CredSSP, {URI}"],
+        [URI, "CredSSP"],
+    ],
+)
 def test_scheme_alone_is_an_empty_token(values: list[str]) -> None:
     assert challenge_token(values) == b""
 
@@ -43,7 +59,7 @@ def test_no_offer_is_none(values: list[str]) -> None:
     assert challenge_token(values) is None
 
 
-@pytest.mark.parametrize("value", ["CredSSP AQI", "CredSSP AQID=", "CredSSP A===", "CredSSP AQ_D"])
+@pytest.mark.parametrize("value", ["CredSSP AQI", "CredSSP AQID=", "CredSSP A===", "CredSSP AQ_D", 'CredSSP "AQID"'])
 def test_truncated_or_foreign_base64_is_refused(value: str) -> None:
     with pytest.raises(DecodeError):
         challenge_token([value])

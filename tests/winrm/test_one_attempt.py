@@ -195,3 +195,64 @@ def test_a_message_that_is_always_refused_costs_one_login(post: Post) -> None:
     with servers.running(app) as url, pytest.raises(LoginError, match="forgot the login"):
         post(url, b"<x/>", servers.PASSWORD, None)
     assert len(judged) == 1
+
+
+# Cookies (RFC 6265) and schemes
+
+
+@CLIENTS
+def test_cookies_of_a_leg_are_returned_with_the_next_legs_and_the_message(post: Post, certificate: Path | None) -> None:
+    def set_cookies(count: int, headers: dict[str, str], answer: dict[str, Any]) -> None:
+        servers.add_header(answer, b"set-cookie", b"node=%d; Path=/" % min(count, 3))
+        servers.add_header(answer, b"set-cookie", b"other=x; Path=/elsewhere")
+        if count == 3:
+            servers.add_header(answer, b"set-cookie", b"once=; Path=/; Max-Age=0")
+        elif count == 1:
+            servers.add_header(answer, b"set-cookie", b"once=y; Path=/")
+
+    app = servers.Altered(servers.application(echo), set_cookies)
+    with servers.running(app, certificate) as url:
+        post(url, b"<x/>", servers.PASSWORD, certificate)
+    seen = [sorted(headers.get("cookie", "").split("; ")) for headers in app.requests[:6]]
+    assert seen == [[""], ["node=1", "once=y"], ["node=2", "once=y"], ["node=3"], ["node=3"], ["node=3"]]
+
+
+def test_cookies_of_a_caller_stay() -> None:
+    app = servers.Altered(servers.application(echo), lambda _, __, a: servers.add_header(a, b"set-cookie", b"node=7"))
+    with servers.running(app) as url:
+        with requests.Session() as session:
+            session.trust_env = False
+            session.cookies.set("own", "1")
+            session.post(url, data=b"<x/>", auth=HTTPCredSSPAuth(USER, servers.PASSWORD))
+            assert session.cookies.get_dict() == {"own": "1", "node": "7"}
+            session.post(url, data=b"<x/>", auth=HTTPCredSSPAuth(USER, servers.PASSWORD), headers={"Cookie": "a=b"})
+        cookies = [headers.get("cookie") for headers in app.requests]
+        assert cookies[:7] == ["own=1", *["own=1; node=7"] * 6]
+        assert set(cookies[7:]) == {"a=b"}
+        app.requests.clear()
+        with httpx.Client(auth=CredSSPAuth(USER, servers.PASSWORD), trust_env=False) as client:
+            client.cookies.set("own", "1")
+            client.post(url, content=b"<x/>")
+            assert dict(client.cookies) == {"own": "1", "node": "7"}
+        assert [headers.get("cookie") for headers in app.requests] == ["own=1", *["own=1; node=7"] * 6]
+
+
+@CLIENTS
+@pytest.mark.parametrize("password", [servers.PASSWORD, "wrong"])
+@pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
+def test_schemes_that_are_uris_are_skipped(post: Post, password: str, first: bool) -> None:
+    uri = b"http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
+
+    def offer(count: int, headers: dict[str, str], answer: dict[str, Any]) -> None:
+        if answer["status"] == 401:
+            own = list(answer["headers"])
+            more = [(b"www-authenticate", b"Negotiate, " + uri), (b"www-authenticate", b"X-Odd a:b c")]
+            answer["headers"] = more + own if first else own + more
+
+    with servers.running(servers.Altered(servers.application(echo), offer)) as url:
+        if password == servers.PASSWORD:
+            assert post(url, b"<x/>", password, None) == (200, b"<x/>")
+            return
+        with pytest.raises(LoginError) as caught:
+            post(url, b"<x/>", password, None)
+    assert caught.value.ntstatus == NTStatus.STATUS_LOGON_FAILURE
