@@ -84,6 +84,12 @@ class Call:
         for name, value in self.scope["headers"]:
             self.headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
 
+    def path(self) -> str:
+        """The path for comparison: without regard to case, as Windows, and also that of a target in absolute-form."""
+        path = str(self.scope["path"]).rstrip("/").lower()
+        scheme, colons, rest = path.partition("://")
+        return "".join(rest.partition("/")[1:]) if colons and scheme in ("http", "https") else path
+
     def header(self, name: str) -> str:
         return ", ".join(self.headers.get(name, ()))
 
@@ -96,12 +102,13 @@ class Call:
         """Whether the request came through a proxy."""
         return any(name in ("via", "forwarded") or name.startswith("x-forwarded-") for name in self.headers)
 
-    async def body(self, *, keep: int, max_size: int, timeout: float, budget: Budget) -> bytes:
+    async def body(self, *, keep: int, max_size: int, discard: int, timeout: float, budget: Budget) -> bytes:
         """Read the body.
 
         Args:
             keep: what is held and returned of it; `truncated` tells whether there was more.
-            max_size: what is read of it.
+            max_size: how long it may be.
+            discard: what is read of one that is longer: most clients see an answer only when they have sent all.
             timeout: seconds for all of it.
             budget: where what is held is taken from; `held` has to be given back.
 
@@ -111,8 +118,10 @@ class Call:
         """
         announced = self.header("content-length")
         # int() raises a ValueError at a few thousand digits, and not every ASGI server looks at the header.
-        if announced.isascii() and announced.isdigit() and int(announced[:_MAX_DIGITS]) > max_size:
-            raise HTTPRefusal(413, f"at most {max_size} bytes", close=True)
+        length = int(announced[:_MAX_DIGITS]) if announced.isascii() and announced.isdigit() else 0
+        too_long = HTTPRefusal(413, f"at most {max_size} bytes", close=True)
+        if length > discard or (length > max_size and "100-continue" in self.header("expect").lower()):
+            raise too_long
         pieces: list[bytes] = []
         size = 0
         try:
@@ -123,15 +132,21 @@ class Call:
                         raise Disconnected
                     piece = message.get("body", b"")
                     size += len(piece)
-                    if size > max_size:
-                        raise HTTPRefusal(413, f"at most {max_size} bytes", close=True)
-                    if size > keep:
+                    if size > discard:
+                        raise too_long
+                    if max(size, length) > max_size:
+                        pieces.clear()
+                        budget.give_back(self.held)
+                        self.held = 0
+                    elif size > keep:
                         self.truncated = True
                     elif piece:
                         budget.take(len(piece))
                         self.held += len(piece)
                         pieces.append(piece)
                     if not message.get("more_body", False):
+                        if size > max_size:
+                            raise too_long
                         return b"".join(pieces)
                     del message, piece  # or a stranger's last piece is held until the next one comes
         except TimeoutError:

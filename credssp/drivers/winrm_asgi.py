@@ -50,6 +50,9 @@ logger = logging.getLogger("credssp.winrm")
 _A = TypeVar("_A")
 _R = TypeVar("_R")
 
+_DISCARD: Final = 4
+"""What is read of a message that is too long, in multiples of what it may have, so that its user gets 413."""
+
 _MAX_HEADERS: Final = 100
 _LOGIN_THREADS: Final = 16
 """A leg is some milliseconds of CPU, unless an account store or a KDC is slow."""
@@ -178,13 +181,15 @@ class WinRMApplication:
             raise HTTPRefusal(403, "requests through a proxy are not taken here", close=True)
         limits, connection = self.config.limits, self.connections.of(key)
         stranger = not connection.ready or "authorization" in call.headers
+        max_size = min(limits.max_discard, limits.max_body) if stranger else limits.max_body
         body = await call.body(
             keep=limits.max_body_before_login if stranger else limits.max_body,
-            max_size=min(limits.max_discard, limits.max_body) if stranger else limits.max_body,
+            max_size=max_size,
+            discard=max_size if stranger else _DISCARD * max_size,
             timeout=limits.body_timeout,
             budget=self.budget,
         )
-        if call.scope["path"].rstrip("/") != self.config.path.rstrip("/"):
+        if call.path() != self.config.path.rstrip("/").lower():
             raise HTTPRefusal(404, f"the path of the service is {self.config.path}")
         if call.scope["method"] != "POST":
             raise HTTPRefusal(405, "only POST")

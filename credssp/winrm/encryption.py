@@ -286,7 +286,9 @@ class _Walker:
         self._body = body
         self._position = 0
         # Exchange servers write a space behind the two hyphens (pypsrp knows them).
-        self._delimiter = re.compile(rb"--[ \t]?" + re.escape(boundary.encode("latin-1", "replace")) + rb"(--)?\r\n")
+        self._delimiter = re.compile(
+            rb"--[ \t]?" + re.escape(boundary.encode("latin-1", "replace")) + rb"(?:(--)(?:\r\n|\Z)|\r\n)"
+        )
 
     def error(self, what: str, field: str) -> DecodeError:
         return DecodeError(what, field=f"encrypted body, {field}", offset=self._position, section=_SECTION)

@@ -143,6 +143,19 @@ def test_space_before_the_boundary_is_tolerated_as_exchange_writes_it() -> None:
     assert decrypt(fake, ENCRYPTED, body).data == b"hello"
 
 
+def test_a_last_boundary_without_a_line_end_is_taken() -> None:
+    fake = FakeContext()
+    assert decrypt(fake, ENCRYPTED, body_of(fake.wrap(b"hello"), length=5).removesuffix(b"\r\n")).data == b"hello"
+
+
+@pytest.mark.parametrize("end", [b"--Encrypted Boundary", b"--Encrypted Boundary--\n", b"--Encrypted Boundary--\r\n\0"])
+def test_other_ends_are_refused(end: bytes) -> None:
+    fake = FakeContext()
+    body = body_of(fake.wrap(b"hello"), length=5).removesuffix(b"--Encrypted Boundary--\r\n") + end
+    with pytest.raises(RemoteProtocolError):
+        decrypt(fake, ENCRYPTED, body)
+
+
 def test_utf_16_is_told() -> None:
     fake = FakeContext()
     body = body_of(fake.wrap(b"hello"), length=5).replace(b"UTF-8", b"UTF-16")

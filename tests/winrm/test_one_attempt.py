@@ -256,3 +256,15 @@ def test_schemes_that_are_uris_are_skipped(post: Post, password: str, first: boo
         with pytest.raises(LoginError) as caught:
             post(url, b"<x/>", password, None)
     assert caught.value.ntstatus == NTStatus.STATUS_LOGON_FAILURE
+
+
+# What a server does with a long message
+
+
+@LIBRARIES
+def test_a_message_that_is_too_long_gets_413(post: Post, certificate: Path | None) -> None:
+    """Over https it is not encrypted inside; both ways the client gets the answer, and not a connection that broke."""
+    app = servers.application(echo, limits=ServerLimits(max_body=1_000_000))
+    with servers.running(app, certificate) as url:
+        assert post(url, b"x" * 1_000_001, servers.PASSWORD, certificate)[0] == 413
+    assert app.budget.held == 0
