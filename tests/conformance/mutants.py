@@ -18,11 +18,12 @@ from credssp.conformance.scripted_client import ScriptedClient
 from credssp.conformance.scripted_server import ScriptedServer, certificate_of
 from credssp.conformance.setup import Setup
 from credssp.context import ClientContext, ServerContext
-from credssp.credentials import PasswordCredentials
 from credssp.errors import CredSSPError
 from credssp.policy import DelegationPolicy
+from credssp.secret import Secret
 from credssp.tls.settings import ServerTLS
 from credssp.wire.der import write_explicit, write_octet_string, write_sequence
+from credssp.wire.ts_credentials import TSCredentials, TSPasswordCreds
 from credssp.wire.ts_request import TSRequest
 from tests.conformance import scripted
 from tests.conformance.peers import ContextPeer
@@ -152,8 +153,7 @@ def other_key(peer: ScriptedClient) -> bytes:
 
 def terminated() -> bytes:
     """Texts that end in U+0000."""
-    texts = PasswordCredentials("alice\0", "secret\0", domain="LAB\0")
-    return texts.to_wire().encode()
+    return TSCredentials(TSPasswordCreds("LAB\0", "alice\0", Secret("secret\0"))).encode()
 
 
 def two_sets() -> bytes:
