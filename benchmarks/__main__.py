@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from benchmarks.measure import Side, compare
 
 GROUPS = ("login", "bulk", "memory", "startup", "rdp", "sspi", "uniform")
-NAMED = ("soak",)
+NAMED = ("soak", "strangers")
 """Groups that run only where they are named."""
 
 SIDES: dict[Side, str] = {
@@ -160,6 +160,32 @@ def soak(quick: bool) -> list[Figure]:
     figures = []
     for what, (right, wrong) in measure(seconds=5 if quick else 60).items():
         figures += [Figure(f"{what}: right answers", right, 1, True), Figure(f"{what}: wrong answers", wrong, 0)]
+    return figures + strangers(quick)
+
+
+def strangers(quick: bool) -> list[Figure]:
+    from benchmarks.strangers import KINDS, few_descriptors, flood
+    from benchmarks.strangers import strangers as measure
+
+    figures = []
+    count = 200 if quick else 1000
+    for kind, cases in KINDS.items():
+        for what in cases:
+            mebibytes, login, gone = measure(kind, what, count=count)
+            name = f"{count} strangers at {kind} with {what}"
+            figures += [
+                Figure(f"{name}: MiB above idle", mebibytes, 64),
+                Figure(f"{name}: seconds of a login", login, 2),
+                Figure(f"{name}: seconds until all are gone", gone, 32),
+            ]
+    logins, seconds = (20, 2.0) if quick else (100, 10.0)
+    for kind in KINDS:
+        name = f"2,000 connections a second to {kind}: logins of {logins} that succeed"
+        figures.append(Figure(name, flood(kind, logins=logins, seconds=seconds), logins * 0.95, True))
+    for kind in KINDS:
+        succeeded, tried, lines = few_descriptors(kind, count=100 if quick else 500, seconds=3 if quick else 20)
+        figures.append(Figure(f"64 descriptors, {kind}: logins of {tried} that succeed", succeeded, tried, True))
+        figures.append(Figure(f"64 descriptors, {kind}: lines written", lines - succeeded * 3, 100))
     return figures
 
 

@@ -36,7 +36,7 @@ from credssp.errors import (
 from credssp.rdp import AuthorizationDeniedError
 from credssp.status import NTStatus, SecurityStatus
 
-FILTER = Path(__file__).parent.parent.parent / "docs" / "examples" / "fail2ban" / "credssp.conf"
+FILTER = Path(__file__).parent.parent.parent / "docs" / "examples" / "fail2ban" / "filter.conf"
 COMMON = [each.name for each in fields(AuditEvent)]
 
 

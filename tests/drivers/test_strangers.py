@@ -1,0 +1,35 @@
+"""Strangers at ``credssp serve``, in short; ``python -m benchmarks strangers`` has the full length."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from benchmarks.strangers import KINDS, few_descriptors, flood, strangers
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+
+
+@pytest.fixture(params=list(KINDS))
+def kind(request: pytest.FixtureRequest) -> str:
+    if request.param != "rdp":
+        pytest.importorskip("uvicorn")
+    return str(request.param)
+
+
+@pytest.mark.parametrize("case", range(3))
+def test_150_strangers_cost_little_and_a_user_gets_in(kind: str, case: int) -> None:
+    mebibytes, seconds, _ = strangers(kind, KINDS[kind][case], count=150, patience=0)
+    assert mebibytes < 32
+    assert seconds < 8
+
+
+def test_a_user_gets_in_during_a_flood_from_one_address(kind: str) -> None:
+    assert flood(kind, logins=8, seconds=1.0, rate=500) == 8
+
+
+def test_without_descriptors_a_server_goes_on_and_writes_little(kind: str) -> None:
+    succeeded, tried, lines = few_descriptors(kind, count=120, seconds=1.5)
+    assert succeeded == tried
+    assert lines - 3 * succeeded < 50
