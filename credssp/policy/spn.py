@@ -95,7 +95,7 @@ def _pattern_parts(text: str) -> SPNParts:
     service, slash, name = text.partition("/")
     if not slash:
         before, wildcard, after = text.partition("*")
-        return (before + "*", "*" + after.removesuffix("."), "*", "*") if wildcard else ("host", *_named(text))
+        return (before + "*", "*" + after.rstrip("."), "*", "*") if wildcard else ("host", *_named(text))
     return (service, *_named(name))
 
 
