@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -27,6 +28,7 @@ __all__ = [
     "MAX_AV_PAIRS",
     "AvPairs",
     "encode_av_pair",
+    "encode_av_pairs",
     "filetime",
     "filetime_text",
 ]
@@ -66,11 +68,18 @@ _TEXT_IDS: Final = frozenset({1, 2, 3, 4, 5, AV_TARGET_NAME})
 _SIZES: Final = {AV_FLAGS: 4, AV_TIMESTAMP: 8, AV_CHANNEL_BINDINGS: 16}
 _SECTION: Final = "[MS-NLMP] 2.2.2.1"
 _HEADER: Final = struct.Struct("<HH")
+_EOL: Final = bytes(4)
 
 
 def encode_av_pair(av_id: int, value: bytes) -> bytes:
     """Return one AV_PAIR."""
     return _HEADER.pack(av_id, len(value)) + value
+
+
+def encode_av_pairs(pairs: Iterable[tuple[int, bytes]]) -> bytes:
+    """Return a list of AV_PAIRs with the MsvAvEOL that ends it."""
+    pack = _HEADER.pack
+    return b"".join([pack(av_id, len(value)) + value for av_id, value in pairs]) + _EOL
 
 
 def filetime(nanoseconds: int) -> int:

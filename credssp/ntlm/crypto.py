@@ -115,7 +115,7 @@ class KeyStream:
     __slots__ = ("_ahead", "_update")
 
     def __init__(self, key: bytes) -> None:
-        self._update = rc4_stream(key)
+        self._update = _arc4()(key)
         self._ahead = b""  # of the key stream, bytes that were peeked at
 
     def __call__(self, data: bytes) -> bytes:

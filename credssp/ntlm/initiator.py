@@ -19,14 +19,13 @@ from credssp.ntlm import crypto
 from credssp.ntlm import flags as f
 from credssp.ntlm.av_pairs import (
     AV_CHANNEL_BINDINGS,
-    AV_EOL,
     AV_FLAG_MIC_PRESENT,
     AV_FLAGS,
     AV_NB_COMPUTER_NAME,
     AV_NB_DOMAIN_NAME,
     AV_TARGET_NAME,
     AvPairs,
-    encode_av_pair,
+    encode_av_pairs,
     filetime,
 )
 from credssp.ntlm.messages import (
@@ -207,8 +206,7 @@ class NTLMInitiator(SecurityContext):
             own[AV_FLAGS] = (info.flags | AV_FLAG_MIC_PRESENT).to_bytes(4, "little")
         elif info.get(AV_FLAGS) is None:
             del own[AV_FLAGS]
-        pairs = [(av_id, value) for av_id, value in info.pairs if av_id not in own]
-        return b"".join([encode_av_pair(*pair) for pair in (*pairs, *own.items(), (AV_EOL, b""))])
+        return encode_av_pairs([*[pair for pair in info.pairs if pair[0] not in own], *own.items()])
 
     def _sign(self, data: bytes) -> bytes:
         return self._established().get_mic(data)

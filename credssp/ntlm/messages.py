@@ -57,8 +57,7 @@ _AUTHENTICATE_FIELDS: Final = (
     "Workstation",
     "EncryptedRandomSessionKey",
 )
-# Their order in the payload, Windows': Unicode first, where every offset is even ([MS-NLMP] 2.2.1.3).
-_PAYLOAD_ORDER: Final = (2, 3, 4, 0, 1, 5)
+_LM_SIZE: Final = 24
 _BLOB_HEADER: Final = struct.Struct("<16sBB6xQ8s4x")
 
 
@@ -320,16 +319,29 @@ def encode_authenticate(
         version: VERSION, 8 bytes; zero where NEGOTIATE_VERSION is not negotiated.
         with_mic: whether there is room for the MIC.
     """
-    encode = _utf16
-    values = (bytes(24), nt_response, encode(domain), encode(username), encode(workstation), session_key)
-    start = MIC_OFFSET + MIC_SIZE if with_mic else MIC_OFFSET
-    fields: list[int] = [0] * 18
-    payload = [values[index] for index in _PAYLOAD_ORDER]
-    for index, value in zip(_PAYLOAD_ORDER, payload, strict=True):
-        fields[3 * index : 3 * index + 3] = len(value), len(value), start
-        start += len(value)
-    header = _AUTHENTICATE_OUT.pack(SIGNATURE, 3, *fields, flags, version)
-    return b"".join((header, bytes(MIC_SIZE) if with_mic else b"", *payload))
+    names = _utf16(domain), _utf16(username), _utf16(workstation)
+    lengths = len(names[0]), len(names[1]), len(names[2])
+    # The payload in Windows' order: Unicode first, where every offset is even; then both responses and the key.
+    domain_at = MIC_OFFSET + MIC_SIZE if with_mic else MIC_OFFSET
+    user_at = domain_at + lengths[0]
+    workstation_at = user_at + lengths[1]
+    lm_at = workstation_at + lengths[2]
+    nt_at = lm_at + _LM_SIZE
+    key_at = nt_at + len(nt_response)
+    header = _AUTHENTICATE_OUT.pack(
+        SIGNATURE,
+        3,
+        *(_LM_SIZE, _LM_SIZE, lm_at),
+        *(len(nt_response), len(nt_response), nt_at),
+        *(lengths[0], lengths[0], domain_at),
+        *(lengths[1], lengths[1], user_at),
+        *(lengths[2], lengths[2], workstation_at),
+        *(len(session_key), len(session_key), key_at),
+        flags,
+        version,
+    )
+    mic = bytes(MIC_SIZE) if with_mic else b""
+    return b"".join((header, mic, *names, bytes(_LM_SIZE), nt_response, session_key))
 
 
 NTLMMessage: TypeAlias = Negotiate | Challenge | Authenticate
