@@ -15,6 +15,7 @@ from credssp.protocol_version import VERSIONS
 
 if TYPE_CHECKING:
     from credssp.account import Account, AccountStore
+    from credssp.config import Limits
     from credssp.credentials import DelegatedCredentials
     from credssp.drivers.confinement import User
     from credssp.engine.events import Observer
@@ -34,6 +35,7 @@ __all__ = [
     "delegated_facts",
     "emit",
     "keytab",
+    "limits",
     "ntlm_target",
     "observer",
     "queued_events",
@@ -79,6 +81,13 @@ def add_account_arguments(parser: argparse.ArgumentParser, *, port: int) -> None
     )
     parser.add_argument(
         "--min-version", type=int, choices=VERSIONS, metavar="N", help="lowest CredSSP version to accept"
+    )
+    parser.add_argument(
+        "--limit",
+        metavar="NAME=N",
+        action="append",
+        default=[],
+        help="a field of credssp.Limits, such as connections=500 or account_failures=5; may be repeated",
     )
     parser.add_argument("--reveal", action="store_true", help="print the secrets that were delegated")
     parser.add_argument(
@@ -234,6 +243,27 @@ def confine(arguments: argparse.Namespace) -> None:
             f"credssp serve: {path} is read once: user {owner.name} may not read it again when it changes",
             file=sys.stderr,
         )
+
+
+def limits(arguments: argparse.Namespace) -> Limits:
+    """Return the limits. Raises LocalProtocolError."""
+    from dataclasses import fields, replace
+
+    from credssp.config import Limits
+    from credssp.errors import LocalProtocolError
+
+    result = Limits(half_open=arguments.half_open, deadline=arguments.deadline)
+    kinds: dict[str, Any] = {bound.name: type(bound.default) for bound in fields(Limits)}
+    for text in arguments.limit:
+        name, _, number = text.partition("=")
+        if name not in kinds:
+            raise LocalProtocolError(f"--limit {name}: there is no such limit; they are {', '.join(sorted(kinds))}")
+        try:
+            value = kinds[name](number)
+        except ValueError:
+            raise LocalProtocolError(f"--limit {name} takes a number, not {number!r}") from None
+        result = replace(result, **{name: value})
+    return result
 
 
 def observer(arguments: argparse.Namespace) -> Observer | None:

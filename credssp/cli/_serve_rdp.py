@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _config(arguments: argparse.Namespace) -> ServerConfig:
-    from credssp.config import Limits, ServerConfig
+    from credssp.config import ServerConfig
     from credssp.rdp.negotiation import CREDSSP_PROTOCOLS, Protocol
     from credssp.tls.certificate import process_certificate
 
@@ -88,7 +88,7 @@ def _config(arguments: argparse.Namespace) -> ServerConfig:
         # A test endpoint takes everything that may be delegated, and tells.
         remote_guard=True,
         authorize=lambda identity, credentials: allowed,  # noqa: ARG005
-        limits=Limits(half_open=arguments.half_open, deadline=arguments.deadline),
+        limits=common.limits(arguments),
         observer=common.observer(arguments),
     )
 

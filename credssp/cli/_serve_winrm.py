@@ -126,8 +126,7 @@ def _application(arguments: argparse.Namespace, *, as_json: bool) -> WinRMApplic
         encryption=arguments.encryption,
         authorize=lambda identity, credentials: allowed,  # noqa: ARG005
         on_login=on_login,
-        half_open=arguments.half_open,
-        deadline=arguments.deadline,
+        limits=common.limits(arguments),
         accounts=common.accounts(arguments),
         certificate=common.certificate(arguments),
         target=common.ntlm_target(arguments),

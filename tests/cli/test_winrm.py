@@ -219,7 +219,7 @@ def test_serve_emits_what_happens(capsys: pytest.CaptureFixture[str], monkeypatc
     try:
         with monkeypatch.context() as patched:
             patched.setattr(serving, "serve", lambda server, listener: ran.append(server.config.loaded_app))
-            options = ("--listen", "127.0.0.1:0", "--user", account, "--half-open", "9")
+            options = ("--listen", "127.0.0.1:0", "--user", account, "--half-open", "9", "--limit", "account_delay=7.5")
             code, out, _ = run(capsys, "serve", "winrm", *options)
     finally:
         for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
@@ -227,7 +227,7 @@ def test_serve_emits_what_happens(capsys: pytest.CaptureFixture[str], monkeypatc
     assert code == 0
     assert json.loads(out)["event"] == "listening"
     (app,) = ran
-    assert app.config.limits.half_open == 9
+    assert (app.config.limits.half_open, app.config.limits.account_delay) == (9, 7.5)
     with servers.running(app) as url:
         monkeypatch.setenv("CREDSSP_PASSWORD", "wrong")
         code, out, _ = run(capsys, "login", url.removesuffix("/wsman"), *USER)
@@ -277,3 +277,11 @@ def test_a_server_with_one_mechanism_only_is_probed(capsys: pytest.CaptureFixtur
     assert code == 0
     assert "TLSv1.3" in out
     assert "TLSv1.2" not in out
+
+
+@pytest.mark.parametrize("limit", ["nonsense=1", "half_open=x", "half_open=0", "half_open"])
+def test_a_limit_that_makes_no_sense_is_named(capsys: pytest.CaptureFixture[str], limit: str) -> None:
+    for kind in ("rdp", "winrm"):
+        code, _, error = run(capsys, "serve", kind, "--listen", "127.0.0.1:0", "--limit", limit)
+        assert code == 2
+        assert limit.partition("=")[0] in error
