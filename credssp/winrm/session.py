@@ -215,6 +215,9 @@ class ClientSession:
             if context is not None:
                 answer = yield self._seal(context, body, content_type, as_is=False)
             elif answer.status < 300:
+                if not encrypted and (self._connection is None or _differ(answer.connection, self._connection)):
+                    # Messages that are not encrypted would be taken for those of another auth object's user.
+                    raise _no_login(answer.status)
                 begun = True  # a login of which we lost our half, or that of another object
             else:
                 return None, None
@@ -311,12 +314,7 @@ class ClientSession:
             while header is not None:
                 answer = yield Outgoing(b"", authorization=header)
                 if begun and answer.status < 400:
-                    raise HTTPStatusError(
-                        "the server asked for no login, and does not answer one; the message was not sent to it. If "
-                        "another auth object is logged on over the same connection, take a session or client for each",
-                        leg=Leg.OFFER,
-                        http_status=answer.status,
-                    )
+                    raise _no_login(answer.status)
                 begun = False
                 if _differ(answer.connection, connection) and answer.status in {200, 400, 401}:
                     break
@@ -350,6 +348,15 @@ class ClientSession:
         except CredSSPError:
             self._forget(context)
             raise
+
+
+def _no_login(status: int) -> HTTPStatusError:
+    return HTTPStatusError(
+        "the server asked for no login; the message was not sent to it. If another auth object is logged on over the "
+        "same connection, take a session or client for each",
+        leg=Leg.OFFER,
+        http_status=status,
+    )
 
 
 def _differ(one: Hashable | None, other: Hashable | None) -> bool:

@@ -454,6 +454,19 @@ def test_another_auth_object_logs_on_over_a_connection_that_has_a_login(session:
         assert session.post(url, data=b"<x/>", auth=who).content == b"<x/>"
 
 
+def test_users_do_not_share_a_connection_whose_messages_are_plain(
+    app: WinRMApplication, session: Any, tmp_path: Path
+) -> None:
+    certificate = servers.outer_certificate(tmp_path)
+    session.verify = str(certificate)
+    alice, bob = auth(), HTTPCredSSPAuth("bob", "hunter2", "ntlm")
+    with servers.running(app, certificate) as url:
+        assert session.post(url, data=b"<x/>", auth=alice).content == b"<x/>"
+        with pytest.raises(HTTPStatusError, match="take a session or client for each"):
+            session.post(url, data=b"<x/>", auth=bob)
+        assert session.post(url, data=b"<x/>", auth=alice).content == b"<x/>"
+
+
 def test_an_exchange_keeps_its_connection_to_itself(session: Any, url: str, logins: list[Login]) -> None:
     """As long as the legs go to and fro, the pool has nothing for another thread; then the connection is back."""
     session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=1, pool_block=True))
