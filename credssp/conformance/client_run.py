@@ -112,7 +112,7 @@ class ClientRun(Run):
     def stopped_early(self, served: ScriptedServer, what: str) -> Outcome:
         """Judge a client that must not answer the server's first token."""
         if served.answers:
-            return failed(f"{what}: the client went on")
+            return failed(f"{what}: the client continued")
         return self._ended(served, what)
 
     def stopped_or_lenient(self, served: ScriptedServer, what: str) -> Outcome:
@@ -126,7 +126,7 @@ class ClientRun(Run):
         return self.completed(served, what)
 
     def _ended(self, served: ScriptedServer, what: str) -> Outcome:
-        return judge_refusal(served.end, served.crash, accepted=failed(f"{what}: the client went on"))
+        return judge_refusal(served.end, served.crash, accepted=failed(f"{what}: the client continued"))
 
     def completed(self, served: ScriptedServer, what: str) -> Outcome:
         """Judge a client that must complete the login."""
@@ -139,10 +139,10 @@ class ClientRun(Run):
         return failed(f"{what}: the client gave up ({describe_end(served.end)})")
 
     def either(self, served: ScriptedServer, what: str, *, at_first: bool = True) -> Outcome:
-        """Judge a client that may go on or stop, but not hang."""
+        """Judge a client that may continue or stop, but not hang."""
         if served.crash:
             return Outcome(Verdict.CRASH, served.crash)
         went_on = served.answers > 0 if at_first else served.delegated_something
         if not went_on and served.end is not None and served.end.end is End.SILENT:
             return Outcome(Verdict.HANG, f"{what}: neither an answer nor a close")
-        return passed("went on" if went_on else f"stopped: {describe_end(served.end)}")
+        return passed("continued" if went_on else f"stopped: {describe_end(served.end)}")

@@ -47,7 +47,7 @@ class End(enum.Enum):
     ALERT = "alert"
     SILENT = "silent"
     OTHER = "other"
-    """Bytes that are no TSRequest."""
+    """Bytes that are not a TSRequest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Reply:
         end: what kind.
         data: the TSRequest, or the other bytes.
         alert: name of the TLS alert.
-        note: why the suite could not go on with it, where the bytes alone do not say.
+        note: why the suite could not use it, where the bytes alone do not say.
     """
 
     end: End
@@ -77,8 +77,8 @@ class Reply:
 
     @classmethod
     def unusable(cls, data: bytes, error: CredSSPError) -> Reply:
-        """Return the end of a login that the suite's own half cannot go on with."""
-        return cls(End.OTHER, data, note=f"what the suite cannot take: {error.message}")
+        """Return the end of a login that the suite's own half cannot continue."""
+        return cls(End.OTHER, data, note=f"not accepted by the suite: {error.message}")
 
     @property
     def request(self) -> TSRequest | None:
@@ -111,7 +111,7 @@ class Reply:
             End.MESSAGE: "a TSRequest",
             End.CLOSED: "closed",
             End.SILENT: "nothing at all",
-            End.OTHER: self.note or f"{len(self.data)} bytes that are no TSRequest",
+            End.OTHER: self.note or f"{len(self.data)} bytes that are not a TSRequest",
         }[self.end]
 
 
@@ -257,7 +257,7 @@ class Connection:
             failure = self._take(data)
 
     def plaintext(self, size: int, timeout: float | None = None) -> bytes:
-        """Wait for this much application data that is no TSRequest; returns what came, however little."""
+        """Wait for this much application data that is not a TSRequest; returns what came, however little."""
         end = time.monotonic() + (self.timeout if timeout is None else timeout)
         self._plain += self._buffer.take_rest()
         while len(self._plain) < size and self.ended is None and not self.channel.peer_closed:

@@ -7,7 +7,7 @@ A TOML file::
     "CSSP-TSREQ-*" = "..."
     "nmap-*:CSSP-VER-01" = "..."       # for recorded exchanges: the fixture's name in front
 
-A rule that is listed and passes all the same is worth knowing: the entry is out of date.
+A rule that is listed and passes nevertheless is worth knowing: the entry is out of date.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def load_expected(path: Path) -> dict[str, str]:
     except OSError as error:
         raise LocalProtocolError(f"{path.name} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
-        raise LocalProtocolError(f"{path.name} is no TOML") from None
+        raise LocalProtocolError(f"{path.name} is not TOML") from None
     if not isinstance(table, dict):
         raise LocalProtocolError(f"{path.name} has no table [expected]")
     from credssp.conformance.catalogue import CATALOGUE  # importing it takes longer than reading the file

@@ -62,7 +62,7 @@ class HttpAnswer:
 
     @property
     def token(self) -> bytes | None:
-        """The CredSSP token; None without one, and for a scheme that stands alone."""
+        """The CredSSP token; None without one, and for a scheme without a token."""
         try:
             return challenge_token(self.challenges) or None
         except CredSSPError:

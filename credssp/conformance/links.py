@@ -44,7 +44,7 @@ class Link(Protocol):
 
 
 class MemoryPeer(Protocol):
-    """An implementation without sockets, such as `credssp.ServerContext` behind an adapter."""
+    """An implementation without sockets, such as `credssp.ServerContext` in an adapter."""
 
     def start(self) -> bytes:
         """Return the first bytes, for a peer that speaks first."""

@@ -22,7 +22,7 @@ _SIGNS: Final = {
     Verdict.LENIENT: ("\u2248", "took what it could have refused"),
     Verdict.FAIL: ("\u2717", "not as the rule expects"),
     Verdict.HANG: ("\u2026", "neither an answer nor a close in time"),
-    Verdict.CRASH: ("!", "ended in a way that nobody intends"),
+    Verdict.CRASH: ("!", "ended in an unintended way"),
     Verdict.SKIP: ("\u00b7", "could not be tried"),
 }
 

@@ -52,7 +52,7 @@ def members(request: TSRequest) -> list[bytes]:
 
 
 def member_tags(data: bytes) -> list[int] | None:
-    """Return the tags of the outer members of any bytes, in their order; None where they are no SEQUENCE.
+    """Return the tags of the outer members of any bytes, in their order; None where they are not a SEQUENCE.
 
     Lengths are read in any definite form.
     """
@@ -88,7 +88,7 @@ def sequence(parts: Sequence[bytes]) -> bytes:
 
 
 def long_outer_length(request: TSRequest, octets: int) -> bytes:
-    """Write the outer length in this many bytes behind the first, shortest or not."""
+    """Write the outer length in this many bytes after the first, shortest or not."""
     body = b"".join(members(request))
     return bytes((0x30, 0x80 | octets)) + len(body).to_bytes(octets, "big") + body
 
@@ -141,7 +141,7 @@ def spnego_resp(token: NegTokenResp, *more: bytes) -> bytes:
 
 
 def spnego_tags(token: bytes) -> list[int]:
-    """Return the tags of the members of a SPNEGO token, however it is framed; none where it is none."""
+    """Return the tags of the members of a SPNEGO token, however it is framed; an empty list for other tokens."""
     outer = _tlv(token, 0)
     if outer is None:
         return []

@@ -1,4 +1,4 @@
-"""An NTLMv2 client driven by hand: every part of its messages can be got wrong ([MS-NLMP] 2.2.1, 3.1.5.1.2, 3.3.2).
+"""An NTLMv2 client of our own: every part of its messages can be made wrong ([MS-NLMP] 2.2.1, 3.1.5.1.2, 3.3.2).
 
 The initiator of `credssp.nego` cannot do this, and must not. The arithmetic (NTOWFv2, RC4, session keys) is the
 project's own, which is held against the specification's values elsewhere.
@@ -49,7 +49,7 @@ class NTLMClient:
         spoil_proof: send a wrong NTProofStr.
         spoil_timestamp: return another MsvAvTimestamp than the server's.
         timestamp: TimeStamp of the response, None for the server's.
-        without_domain: compute the response with an empty domain, and send the domain all the same.
+        without_domain: compute the response with an empty domain, and send the domain anyway.
         without_key: leave EncryptedRandomSessionKey away, and use KeyExchangeKey in its place.
         session: the keys, after `answer`.
     """
@@ -79,7 +79,7 @@ class NTLMClient:
         return self._negotiate
 
     def answer(self, token: bytes) -> bytes:
-        """Return AUTHENTICATE for a CHALLENGE, and set `session`. Raises DecodeError for what is none."""
+        """Return AUTHENTICATE for a CHALLENGE, and set `session`. Raises DecodeError for anything else."""
         challenge = Challenge.decode(token)
         pairs = list(challenge.target_info.pairs) if challenge.target_info is not None else []
         timestamp = dict(pairs).get(AV_TIMESTAMP, bytes(8)) if self.timestamp is None else self.timestamp

@@ -25,7 +25,7 @@ SSL_HYBRID = 0x3
 _SETTLE = 0.3
 """Seconds in which a server that refuses authInfo closes; one that took it waits for the next PDU."""
 _PATIENCE = 0.5
-"""Seconds in which a program that crashes ends behind its connection."""
+"""Seconds in which a program that crashes ends after its connection."""
 
 
 @dataclass

@@ -22,7 +22,7 @@ REPORT_FORMAT: Final = 1
 """Of `as_json`; docs/reference/conformance-formats.md says what may be added without a new number."""
 
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 has no way to write; peers choose the texts that stand in findings."""
+"""What XML 1.0 cannot contain; findings quote texts that peers choose."""
 
 
 def as_text(report: Report, *, reveal: bool = False, verbose: bool = False) -> str:

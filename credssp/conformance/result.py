@@ -84,7 +84,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether nobody has to act on anything."""
+        """Whether there is nothing to act on."""
         return not self.trouble and not any(result.matters for result in self.results)
 
     def count(self, verdict: Verdict) -> int:

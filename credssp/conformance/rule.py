@@ -99,7 +99,7 @@ class Verdict(enum.Enum):
 
     @property
     def is_good(self) -> bool:
-        """Whether nobody has to act on it."""
+        """Whether there is nothing to act on."""
         return self in (Verdict.PASS, Verdict.LENIENT, Verdict.SKIP)
 
 
@@ -309,7 +309,7 @@ AREAS: Final = {
     "PKA24": "the binding of versions 2 to 4",
     "PKA56": "the binding of versions 5 and 6",
     "CRED": "who gets the credentials, and in what form",
-    "ERR": "how a refusal is told, and what is made of it",
+    "ERR": "how a refusal is reported, and what the client makes of it",
     "TLS": "the channel below",
     "NEG": "the negotiation of an RDP connection",
     "EUA": "the Early User Authorization Result",

@@ -26,7 +26,7 @@ KnownLogins: TypeAlias = dict[tuple[WireForm, int, Setup], ScriptedClient]
 
 def describe_end(reply: Reply | None) -> str:
     """Say how the peer ended it."""
-    return "the exchange went on" if reply is None else str(reply)
+    return "the exchange continued" if reply is None else str(reply)
 
 
 def judge_refusal(reply: Reply | None, crash: str, *, accepted: Outcome) -> Outcome:

@@ -35,7 +35,7 @@ from credssp.protocol_version import HIGHEST_VERSION, LOWEST_VERSION, UPDATED_VE
 __all__ = ["Report", "Result", "check_client", "check_exchanges", "check_server", "exchanges_in", "select"]
 
 _VERSIONS: Final = (HIGHEST_VERSION, UPDATED_VERSION, UPDATED_VERSION - 1, LOWEST_VERSION)
-"""Those that are told apart: with errorCode or without, with hashes or without."""
+"""Those that are distinguished: with errorCode or without, with hashes or without."""
 _EVIDENCE: Final = 8
 
 SUITE_FAILED: Final = "the suite itself failed"
@@ -94,7 +94,7 @@ def check_server(
         target_name: with a function: the SPN under which they are spoken to.
         rules: patterns of rule ids; none for all.
         expected: reasons for rules that are known not to pass, by id.
-        on_result: is told each result.
+        on_result: called with each result.
     """
     if callable(target):
         made = MemoryServerTarget(_name_of(target), target, account or TEST_ACCOUNT, target_name=target_name)
@@ -112,7 +112,7 @@ def check_server(
         probe.baseline()
     except (Skipped, CredSSPError, OSError) as error:
         trouble = f"no good login works: {_obstacle(target) or _reason(error)}"
-        # What an RDP server says before TLS can be judged all the same, if it is there.
+        # What an RDP server says before TLS can be judged anyway, if it is there.
         heard = isinstance(error, Skipped) and "x224" in target.features
         cases = [case for case in cases if heard and not case.passive and case.rule.area == "NEG"]
     finally:
@@ -174,7 +174,7 @@ def check_exchanges(
         rules: patterns of rule ids; none for all.
         expected: reasons for rules that are known not to pass, by ``exchange:rule`` or by the id alone; the names of
             exchanges are patterns.
-        on_result: is told each result.
+        on_result: called with each result.
     """
     results = []
     for exchange, sides in exchanges:

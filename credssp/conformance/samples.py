@@ -22,7 +22,7 @@ SMART_CARD_SAMPLE: Final = TSCredentials(
         ),
     )
 ).encode()
-"""The example of [MS-CSSP] section 4, by its values; tests/wire holds the bytes against the specification's."""
+"""The example of [MS-CSSP] section 4, by its values; tests/wire compares the bytes with the specification's."""
 
 
 def smart_card() -> bytes:

@@ -36,7 +36,7 @@ Edit: TypeAlias = Callable[["ScriptedClient", TSRequest], Sent]
 Stage: TypeAlias = Literal["tls", "first", "key", "auth", "done"]
 
 FRESH: Final = b"fresh"
-"""Stands for a random nonce of the right size."""
+"""Means a random nonce of the right size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

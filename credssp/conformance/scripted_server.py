@@ -298,7 +298,7 @@ class ScriptedServer:
         return True
 
     def _stumble(self, message: TSRequest, error: CredSSPError) -> None:
-        """End the login where the acceptor cannot go on with the client's message."""
+        """End the login where the acceptor cannot use the client's message."""
         reply = Reply.unusable(message.nego_tokens[0] if message.nego_tokens else b"", error)
         if not self._refused(message, error, reply):
             self.end = reply

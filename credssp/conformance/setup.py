@@ -24,7 +24,7 @@ FORMS: Final[dict[WireForm, str]] = {
     "kerberos": "bare Kerberos",
     "spnego-kerberos": "Kerberos in SPNEGO",
 }
-"""What stands in negoTokens, in words."""
+"""The content of negoTokens, in words."""
 
 FEATURES: Final = {
     "x224": "an RDP connection: the negotiation in front of TLS",
@@ -113,7 +113,7 @@ class ServerTarget(Protocol):
         """Open a connection at the point where TLS begins. Raises Skipped where the set-up is not to be had."""
 
     def open_raw(self, setup: Setup) -> Link:
-        """Open a connection before anything was said. Raises Skipped where that is no different."""
+        """Open a connection before anything was said. Raises Skipped where that makes no difference."""
 
     def accepted(self, link: Link) -> bool | None:
         """Whether the login on this connection went well, as far as the server shows it; None if it does not."""

@@ -32,7 +32,7 @@ __all__ = ["NONCE", "PUBLIC_KEY", "SESSION_KEY", "logins", "sessions"]
 SESSION_KEY: Final = b"\x55" * 16
 NONCE: Final = bytes(range(32))
 PUBLIC_KEY: Final = bytes.fromhex("3082010a0282010100") + b"\xc5" * 256 + bytes.fromhex("0203010001")
-"""An RSAPublicKey with a modulus that nobody has factored, or will need to."""
+"""An RSAPublicKey with a modulus whose factors are not known and not needed."""
 
 _CHALLENGE: Final = bytes.fromhex("0123456789abcdef")
 _CLIENT_CHALLENGE: Final = b"\xaa" * 8
@@ -135,7 +135,7 @@ def _session(*, spnego: bool) -> dict[str, Any]:
 
     if spnego:
         mech_types = NegTokenInit((OID.NTLM,)).mech_types_der
-        step("client", "mechListMIC", mech_types, "MechTypeList as it stands in NegTokenInit, without its [0]")
+        step("client", "mechListMIC", mech_types, "MechTypeList as in NegTokenInit, without its [0]")
         step("server", "mechListMIC", mech_types, "the same list; the keys are the server's")
     step(
         "client",

@@ -47,7 +47,7 @@ def request_tls(link: Link, protocols: int, timeout: float) -> Protocol:
     answer = ask(link, protocols, timeout)
     if not isinstance(answer, ConnectionConfirm):
         told = (
-            f"the server answered the Connection Request with {len(answer)} bytes that are no Connection Confirm"
+            f"the server answered the Connection Request with {len(answer)} bytes that are not a Connection Confirm"
             if answer
             else "the server did not answer the Connection Request: is that an RDP server?"
         )

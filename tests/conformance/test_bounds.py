@@ -106,8 +106,8 @@ def judged(behave: Behaviour, scheme: str) -> Report:
     ("behave", "scheme", "says"),
     [
         (silent, "rdp", "did not answer the Connection Request"),
-        (dripping, "rdp", "bytes that are no Connection Confirm"),
-        (greeting, "rdp", "bytes that are no Connection Confirm"),
+        (dripping, "rdp", "bytes that are not a Connection Confirm"),
+        (greeting, "rdp", "bytes that are not a Connection Confirm"),
         (closing, "rdp", "did not answer the Connection Request"),
         (silent, "http", "no (whole) HTTP answer within 0.5 s"),
         (dripping, "http", "no (whole) HTTP answer within 0.5 s"),

@@ -15,7 +15,6 @@ from tests.docs.pages import DOCS
 
 ROOT = DOCS.parent
 RULES = tomllib.loads(Path(__file__).with_name("english.toml").read_text(encoding="utf-8"))
-NOT_YET: list[str] = RULES["not_yet"]
 PAGES = [
     *sorted(ROOT.glob("*.md")),
     *(page for page in sorted(DOCS.rglob("*.md")) if "adr" not in page.parts and "_build" not in page.parts),
@@ -84,29 +83,15 @@ def in_module(module: Path) -> list[str]:
     return [each for node in strings(module) for each in findings(prose(node.value), node.lineno)]
 
 
-def listed(path: Path) -> bool:
-    return any(path.is_relative_to(ROOT / name) for name in NOT_YET)
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_page_is_plain_english(page: Path) -> None:
     found = findings(prose(page.read_text(encoding="utf-8")))
-    assert not found or listed(page), "\n".join(found)
-
-
-def test_messages_and_docstrings_are_plain_english() -> None:
-    found = [f"{module}:{each}" for module in MODULES if not listed(module) for each in in_module(module)]
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("name", NOT_YET)
-def test_what_is_not_yet_clean_is_not_clean(name: str) -> None:
-    """The list only shrinks: what has become clean is taken out of it."""
-    path = ROOT / name
-    if path.suffix == ".md":
-        assert findings(prose(path.read_text(encoding="utf-8")))
-    else:
-        assert any(in_module(module) for module in ([path] if path.is_file() else path.rglob("*.py")))
+def test_messages_and_docstrings_are_plain_english() -> None:
+    found = [f"{module}:{each}" for module in MODULES for each in in_module(module)]
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize(

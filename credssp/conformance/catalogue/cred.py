@@ -170,7 +170,7 @@ def _early(run: ServerRun) -> Outcome:
     request = login.end.request if login.end is not None else None
     if request is not None and request.auth_info is not None:
         return failed("authInfo came back")
-    return judge_refusal(login.end, login.crash, accepted=failed("the server went on"))
+    return judge_refusal(login.end, login.crash, accepted=failed("the server continued"))
 
 
 @CATALOGUE.observe("CSSP-CRED-19")

@@ -1,4 +1,4 @@
-"""ERR: how a refusal is told, and what is made of it ([MS-CSSP] 2.2.1 errorCode, 3.1.5)."""
+"""ERR: how a refusal is reported, and what the client makes of it ([MS-CSSP] 2.2.1 errorCode, 3.1.5)."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from credssp.wire.ts_request import TSRequest
 
 # fmt: off
 CATALOGUE.declare(
-    ("CSSP-ERR-01", "a wrong password is told to version 6", SHOULD, SERVER, "3.1.5 step 2; 2.2.1 errorCode",
+    ("CSSP-ERR-01", "a wrong password is reported to version 6", SHOULD, SERVER, "3.1.5 step 2; 2.2.1 errorCode",
      "a wrong password, version 6", "a TSRequest with errorCode STATUS_LOGON_FAILURE"),
-    ("CSSP-ERR-02", "a wrong password is told to versions 3 and 4", SHOULD, SERVER, "3.1.5 step 2; 2.2.1 errorCode",
+    ("CSSP-ERR-02", "a wrong password is reported to versions 3 and 4", SHOULD, SERVER, "3.1.5 step 2; 2.2.1 errorCode",
      "a wrong password, versions 3 and 4", "errorCode"),
     ("CSSP-ERR-03", "a wrong password in version 5", ROBUSTNESS, SERVER, "2.2.1 errorCode; 3.1.5 step 2",
      "a wrong password, version 5",
@@ -48,19 +48,19 @@ CATALOGUE.declare(
      "errorCode STATUS_LOGON_FAILURE and a right pubKeyAuth in one message", "errorCode wins: no authInfo"),
     ("CSSP-ERR-09", "errorCode 0 beside a right pubKeyAuth", ROBUSTNESS, CLIENT, "3.1.5 step 2",
      "errorCode 0, which is not a failure code, and a right pubKeyAuth",
-     "stops, since the field is there (or takes it for no error: lenient)"),
-    ("CSSP-ERR-10", "reasons are told apart", MUST, CLIENT, "3.1.5 step 2; [MS-ERREF] 2.3.1",
+     "stops, since the field is there (or treats it as success: lenient)"),
+    ("CSSP-ERR-10", "reasons are distinguished", MUST, CLIENT, "3.1.5 step 2; [MS-ERREF] 2.3.1",
      "expired, must change, locked out, disabled, logon failure", "five different errors"),
     ("CSSP-ERR-11", "an errorCode without a name", MUST, CLIENT, "3.1.5 step 2", "errorCode 0xC00700EA",
      "stops; the number is kept"),
     ("CSSP-ERR-12", "errorCode from versions that have none", MUST, CLIENT, "3.1.5 step 2",
-     "errorCode from servers of versions 2 and 5", "stops all the same"),
+     "errorCode from servers of versions 2 and 5", "stops anyway"),
     ("CSSP-ERR-13", "a close in place of an answer", ROBUSTNESS, CLIENT, "3.1.5",
      "close_notify in place of the fourth message", "the login failed; no hang"),
     ("CSSP-ERR-14", "errorCode of a client", ROBUSTNESS, SERVER, "2.2.1 errorCode",
      "errorCode in place of the third message", "the login ends"),
     ("CSSP-ERR-15", "errorCode as the first message", ROBUSTNESS, SERVER, "2.2.1 errorCode",
-     "a TSRequest with nothing but errorCode", "the login ends; the answer, if any, is no larger than a refusal"),
+     "a TSRequest with nothing but errorCode", "the login ends; the answer, if any, is at most as long as a refusal"),
     ("CSSP-ERR-16", "a refusal repeats nothing", ROBUSTNESS, SERVER, "3.1.5 step 2", "a wrong password",
      "errorCode alone: neither the client's pubKeyAuth nor its token"),
     ("CSSP-ERR-17", "unknown users look like wrong passwords", ROBUSTNESS, SERVER, "[MS-NLMP] 3.2.5.1.2",
@@ -111,7 +111,7 @@ def _told_to_old(run: ServerRun) -> Outcome:
 @CATALOGUE.server("CSSP-ERR-03")
 def _told_to_5_or_not(run: ServerRun) -> Outcome:
     login = _wrong_password(run, 5)
-    return judge_refusal(login.end, login.crash, accepted=failed("the server went on"))
+    return judge_refusal(login.end, login.crash, accepted=failed("the server continued"))
 
 
 @CATALOGUE.server("CSSP-ERR-04")
@@ -119,7 +119,7 @@ def _not_told_to_2(run: ServerRun) -> Outcome:
     login = _wrong_password(run, 2)
     if login.error_code is not None:
         return failed(f"errorCode 0x{login.error_code:08X} to a client of version 2")
-    return judge_refusal(login.end, login.crash, accepted=failed("the server went on"))
+    return judge_refusal(login.end, login.crash, accepted=failed("the server continued"))
 
 
 def _four_octets(data: bytes) -> Outcome:
@@ -187,7 +187,7 @@ def _zero(run: ClientRun) -> Outcome:
     _knows_error_code(run)
     served = run.serve(key=lambda _, message: mutate.replaced(message, error_code=0))
     if served.delegated_something:
-        return lenient("errorCode 0 was taken for no error")
+        return lenient("errorCode 0 was treated as success")
     return run.stopped(served, "errorCode 0")
 
 
@@ -235,7 +235,7 @@ def _no_echo(run: ServerRun) -> Outcome:
     login = _wrong_password(run)
     request = login.end.request if login.end is not None else None
     if request is None:
-        return judge_refusal(login.end, login.crash, accepted=failed("the server went on"))
+        return judge_refusal(login.end, login.crash, accepted=failed("the server continued"))
     if request.pub_key_auth is not None:
         own = request.pub_key_auth == login.own_key_auth
         return failed("the client's own pubKeyAuth came back" if own else "pubKeyAuth beside errorCode")

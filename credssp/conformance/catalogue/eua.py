@@ -20,13 +20,13 @@ from credssp.rdp.x224 import ConnectionConfirm
 # fmt: off
 CATALOGUE.declare(
     ("CSSP-EUA-01", "the user is authorized", MUST, CLIENT, "[MS-RDPBCGR] 2.2.10.2, 5.4.2.1", "HYBRID_EX and 00000000",
-     "the client goes on"),
+     "the client continues"),
     ("CSSP-EUA-02", "the user is not authorized", SHOULD, CLIENT, "[MS-RDPBCGR] 3.2.5.10.2", "HYBRID_EX and 00000005",
      "the client stops, with an error of its own"),
     ("CSSP-EUA-03", "a result without a name", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 2.2.10.2", "HYBRID_EX and 00000007",
      "the client stops"),
     ("CSSP-EUA-04", "half a result, or none", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 2.2.10.2",
-     "HYBRID_EX and two bytes; then nothing at all", "the client waits, and does not go on"),
+     "HYBRID_EX and two bytes; then nothing at all", "the client waits, and does not continue"),
     ("CSSP-EUA-05", "what follows the result", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 2.2.10.2",
      "HYBRID_EX; the result and the next PDU in one record", "the next PDU is not lost"),
     ("CSSP-EUA-06", "no result without HYBRID_EX", MUST, SERVER, "[MS-RDPBCGR] 3.3.5.10.2", "a good login with HYBRID",
@@ -35,7 +35,7 @@ CATALOGUE.declare(
      "a good login with HYBRID_EX", "00000000 after authInfo, before anything else"),
     ("CSSP-EUA-08", "no result after a refusal", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
      "a wrong password with HYBRID_EX", "errorCode or an end; no result"),
-    ("CSSP-EUA-09", "who is not authorized is told", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
+    ("CSSP-EUA-09", "a user who is not authorized gets a result", SHOULD, SERVER, "[MS-RDPBCGR] 3.3.5.10.2",
      "HYBRID_EX; a right password of a user who may not log on", "00000005, then an end"),
 )
 # fmt: on
@@ -58,13 +58,13 @@ def _result(run: ClientRun, data: bytes) -> ScriptedServer:
 def _complete(served: ScriptedServer) -> bool:
     peer = getattr(served.connection.link, "peer", None)
     if peer is None:
-        raise Skipped("this client does not show whether it went on")
+        raise Skipped("this client does not show whether it continued")
     return bool(getattr(peer, "complete", False))
 
 
 @CATALOGUE.client("CSSP-EUA-01", "x224")
 def _authorized(run: ClientRun) -> Outcome:
-    return passed() if _complete(_result(run, SUCCESS)) else failed("the client did not go on")
+    return passed() if _complete(_result(run, SUCCESS)) else failed("the client did not continue")
 
 
 @CATALOGUE.client("CSSP-EUA-02", "x224")
@@ -72,7 +72,7 @@ def _denied(run: ClientRun) -> Outcome:
     served = _result(run, DENIED)
     alive(served.crash)
     if _complete(served):
-        return failed("the client went on")
+        return failed("the client continued")
     return passed(type(served.report).__name__) if served.report is not None else failed("no error")
 
 
@@ -80,7 +80,7 @@ def _denied(run: ClientRun) -> Outcome:
 def _unknown(run: ClientRun) -> Outcome:
     served = _result(run, b"\7\0\0\0")
     alive(served.crash)
-    return failed("the client went on") if _complete(served) else passed()
+    return failed("the client continued") if _complete(served) else passed()
 
 
 @CATALOGUE.client("CSSP-EUA-04", "x224")
@@ -89,7 +89,7 @@ def _half(run: ClientRun) -> Outcome:
         served = _result(run, data)
         alive(served.crash)
         if _complete(served):
-            return failed(f"the client went on after {len(data)} bytes")
+            return failed(f"the client continued after {len(data)} bytes")
     return passed()
 
 
@@ -97,7 +97,7 @@ def _half(run: ClientRun) -> Outcome:
 def _coalesced(run: ClientRun) -> Outcome:
     served = _result(run, SUCCESS + b"\x03\x00\x00\x0c")
     if not _complete(served):
-        return failed("the client did not go on")
+        return failed("the client did not continue")
     endpoint = getattr(getattr(served.connection.link, "peer", None), "unused_data", None)
     if endpoint is None:
         raise Skipped("this client does not show what it keeps")

@@ -45,13 +45,13 @@ CATALOGUE.declare(
     ("CSSP-KRB-31", "KRB-ERROR", SECURITY, CLIENT, "RFC 4120 3.2.3", "KRB_AP_ERR_SKEW in place of AP-REP", STOPS),
     ("CSSP-KRB-32", "a pubKeyAuth of the server that is signed and not sealed", SECURITY, CLIENT,
      "3.1.5 step 4; RFC 4121 4.2.4", "a right pubKeyAuth in a Wrap token without encryption",
-     "no authInfo (or it goes on: lenient, the key is public)"),
-    ("CSSP-KRB-33", "Wrap tokens turned by any count", MUST, CLIENT, "RFC 4121 4.2.5; [MS-KILE] 3.4.5.4.1",
+     "no authInfo (or it continues: lenient, the key is public)"),
+    ("CSSP-KRB-33", "Wrap tokens rotated by any count", MUST, CLIENT, "RFC 4121 4.2.5; [MS-KILE] 3.4.5.4.1",
      "pubKeyAuth with RRC 0, 28 and 5, and with 16 bytes of filler and RRC 44", "completes"),
     ("CSSP-KRB-34", "the key of the client's messages", MUST, CLIENT, "RFC 4121 2, 4.2.2",
      "AP-REP with a subkey of the service, and without", "completes; pubKeyAuth is sealed with the right key"),
     ("CSSP-KRB-35", "a sequence number that is not due", SHOULD, CLIENT, "RFC 4121 4.2.2; RFC 2743 1.2.3",
-     "a right pubKeyAuth with a sequence number that lies back", "no authInfo (or it goes on: lenient)"),
+     "a right pubKeyAuth with a sequence number from the past", "no authInfo (or it continues: lenient)"),
     ("CSSP-KRB-36", "a Wrap token that the client could have made", SECURITY, CLIENT, "RFC 4121 4.2.2",
      "a right pubKeyAuth of the server with the flag and the key usage of the initiator", "no authInfo"),
     ("CSSP-KRB-37", "a choice of NTLM that nothing protects", SECURITY, CLIENT, "RFC 4178 5",
@@ -180,7 +180,7 @@ def _old_number(served: ScriptedServer, value: bytes) -> bytes:
 def _without_proof(run: ClientRun, served: ScriptedServer, what: str) -> Outcome:
     """Judge a client whose service did not prove itself."""
     if served.key_message is not None:
-        return failed(f"{what}: the client went on to pubKeyAuth")
+        return failed(f"{what}: the client continued to pubKeyAuth")
     return run.stopped(served, what)
 
 

@@ -39,7 +39,7 @@ CATALOGUE.declare(
     ("CSSP-NEG-09", "Remote Credential Guard without the server", ROBUSTNESS, SERVER, "[MS-RDPBCGR] 2.2.1.2.1",
      "REDIRECTED_AUTHENTICATION_MODE_REQUIRED to a server as it is",
      "a failure, or a response; with the flag only if it has the mode"),
-    ("CSSP-NEG-10", "reasons of a refusal are told apart", SHOULD, CLIENT, "[MS-RDPBCGR] 2.2.1.2.2, 3.2.5.3.2",
+    ("CSSP-NEG-10", "reasons of a refusal are distinguished", SHOULD, CLIENT, "[MS-RDPBCGR] 2.2.1.2.2, 3.2.5.3.2",
      "RDP_NEG_FAILURE with each code from 1 to 7", "the client stops; distinct errors if visible"),
     ("CSSP-NEG-11", "TLS without a negotiation", ROBUSTNESS, SERVER, "[MS-RDPBCGR] 5.4.2.2",
      "ClientHello in place of the Connection Request", "works (the direct approach), or is refused"),
@@ -160,7 +160,7 @@ def _core_data(seen: Observation) -> Outcome:
 def _no_restricted_admin(run: ClientRun) -> Outcome:
     served = run.try_serve(Setup(restricted_admin=True), rdp=RdpAnswer(flags=0))
     if served.delegated is not None and nothing_delegated(served.delegated):
-        return lenient("three empty strings were sent all the same")
+        return lenient("three empty strings were sent anyway")
     return run.stopped(served, "a server without Restricted Admin")
 
 
@@ -226,5 +226,5 @@ def _no_request(run: ServerRun) -> Outcome:
     answer = ask(link, None, run.target.timeout)
     if isinstance(answer, ConnectionConfirm):
         told = answer.negotiation
-        return passed("standard RDP security") if told is None else failed(f"negotiation data all the same: {told}")
+        return passed("standard RDP security") if told is None else failed(f"negotiation data anyway: {told}")
     return judge_refusal(_last(link, answer, run.target.timeout), link.crash, accepted=failed("no Connection Confirm"))

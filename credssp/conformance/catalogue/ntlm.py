@@ -42,7 +42,7 @@ CATALOGUE.declare(
      "a good login with NTLM", "MsvAvTargetName is TERMSRV/host, HTTP/host or WSMAN/host"),
     ("CSSP-SPNEGO-19", "no session without confidentiality", SECURITY, BOTH,
      "3.1.5 steps 2 and 3; [MS-NLMP] 2.2.2.5, 3.1.5.1.2", "NTLM flags without SEAL",
-     "refused: credentials need encryption (or sealed all the same: lenient)"),
+     "refused: credentials need encryption (or sealed anyway: lenient)"),
     ("CSSP-SPNEGO-20", "integrity and confidentiality are asked for", MUST, CLIENT,
      "3.1.5 step 3; [MS-NLMP] 2.2.2.5, 3.1.1.2", "a good login with NTLM",
      "SIGN, SEAL, 128, KEY_EXCH and EXTENDED_SESSIONSECURITY in NEGOTIATE"),
@@ -56,7 +56,7 @@ CATALOGUE.declare(
      "a bare NTLM NEGOTIATE", "CHALLENGE has MsvAvTimestamp, which obliges clients to send a MIC"),
     ("CSSP-SPNEGO-25", "CHALLENGE without target information", SECURITY, CLIENT, "[MS-NLMP] 3.1.5.1.2",
      "CHALLENGE whose flags lack TARGET_INFO, for which only NTLMv1 would do",
-     "refused (or answered with NTLMv2 all the same: lenient)"),
+     "refused (or answered with NTLMv2 anyway: lenient)"),
     ("CSSP-SPNEGO-36", "CHALLENGE without names", MUST, CLIENT, "[MS-NLMP] 3.1.5.1.2",
      "CHALLENGE with neither MsvAvNbComputerName nor MsvAvNbDomainName", "refused: integrity was asked for"),
     ("CSSP-SPNEGO-37", "AUTHENTICATE carries a MIC", SHOULD, CLIENT, "[MS-NLMP] 3.1.5.1.2",
@@ -81,7 +81,7 @@ CATALOGUE.declare(
     ("CSSP-SPNEGO-46", "user names in any case", MUST, SERVER, "[MS-NLMP] 3.2.5.1.2",
      "the account's name with upper and lower case exchanged", "taken"),
     ("CSSP-SPNEGO-47", "a response computed without the domain", SHOULD, SERVER, "[MS-NLMP] 3.2.5.1.2",
-     "DomainName is sent, and is empty in the computation, as some clients have it", "taken"),
+     "DomainName is sent, and is empty in the computation, as in some clients", "taken"),
     ("CSSP-SPNEGO-48", "a timestamp of long ago", SHOULD, SERVER, "[MS-NLMP] 3.2.5.1.2",
      "TimeStamp of the response in the year 2001; MsvAvTimestamp is right",
      "refused as older than MaxLifetime (or taken: the challenge is fresh anyway)"),
@@ -120,7 +120,7 @@ def _target_name(seen: Observation) -> Outcome:
 def _server_no_seal(run: ServerRun) -> Outcome:
     login = run.login(ntlm={"flags": NTLM_FLAGS & ~SEAL_FLAG})
     if login.server_key is not None:
-        return lenient("taken; messages are sealed all the same")
+        return lenient("taken; messages are sealed anyway")
     return run.key_refused(login, "a login without SEAL")
 
 
@@ -128,7 +128,7 @@ def _server_no_seal(run: ServerRun) -> Outcome:
 def _client_no_seal(run: ClientRun) -> Outcome:
     served = run.serve(challenge_token=lambda token: _flags(token, clear=SEAL_FLAG))
     if served.answers and served.observed().plain.client_key is not None:
-        return lenient("taken; messages are sealed all the same")
+        return lenient("taken; messages are sealed anyway")
     return run.stopped_early(served, "CHALLENGE without SEAL")
 
 
@@ -166,7 +166,7 @@ def _no_target_info(run: ClientRun) -> Outcome:
     message = served.observed().login.ntlm.authenticate_message
     if served.answers and message is not None:
         size = len(message.nt_response)
-        return lenient("NTLMv2 all the same") if size > 24 else failed(f"an NTLM response of {size} bytes")
+        return lenient("NTLMv2 anyway") if size > 24 else failed(f"an NTLM response of {size} bytes")
     return run.stopped_early(served, "CHALLENGE without TARGET_INFO")
 
 
@@ -274,7 +274,7 @@ def _lm_key(run: ServerRun) -> Outcome:
 def _no_character_set(run: ServerRun) -> Outcome:
     login = run.login(ntlm={"flags": NTLM_FLAGS & ~0x3})
     end = login.end if login.stage == "first" else None
-    return judge_refusal(end, login.crash, accepted=failed("CHALLENGE came all the same"))
+    return judge_refusal(end, login.crash, accepted=failed("CHALLENGE came anyway"))
 
 
 @CATALOGUE.server("CSSP-SPNEGO-46")

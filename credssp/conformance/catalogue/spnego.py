@@ -68,7 +68,7 @@ CATALOGUE.declare(
     ("CSSP-SPNEGO-27", "negState reject", MUST, CLIENT, "RFC 4178 4.2.2", "NegTokenResp with reject",
      "the client stops"),
     ("CSSP-SPNEGO-28", "members of later versions of SPNEGO", MUST, BOTH, "RFC 4178 6",
-     "a member [9] after the others, in every token", "passed over"),
+     "a member [9] after the others, in every token", "ignored"),
     ("CSSP-SPNEGO-29", "reqFlags means nothing", MUST, SERVER, "RFC 4178 4.2.1; [MS-SPNG] 3.1.5.5",
      "NegTokenInit with reqFlags", "taken: the field is ignored"),
     ("CSSP-SPNEGO-30", "negHints of a client", SHOULD, SERVER, "[MS-SPNG] 3.2.5", "NegTokenInit2 with negHints",
@@ -118,7 +118,7 @@ def _bare_kerberos(run: ServerRun) -> Outcome:
     end = None if login.stage != "first" else login.end
     if login.end is not None and login.end.end is End.MESSAGE and login.end.error_code is None:
         return passed("answered with a token of its own (a Kerberos error)")
-    return judge_refusal(end, login.crash, accepted=failed("the server went on"))
+    return judge_refusal(end, login.crash, accepted=failed("the server continued"))
 
 
 def _flip_mic(token: bytes | None) -> bytes | None:
@@ -176,7 +176,7 @@ def _endless(run: ClientRun) -> Outcome:
     served = run.serve(loop=30)
     if served.answers >= 30:
         return failed("the client answered 30 times")
-    return judge_refusal(served.end, served.crash, accepted=failed("the client went on"))
+    return judge_refusal(served.end, served.crash, accepted=failed("the client continued"))
 
 
 @CATALOGUE.server("CSSP-SPNEGO-14")

@@ -39,11 +39,11 @@ CATALOGUE.declare(
      "TLS 1.3 with session tickets in front of the first answer", "completes"),
     ("CSSP-TLS-05", "TLS 1.0 and 1.1 are refused", MUST, BOTH, "RFC 8996 4, 5",
      "a peer that knows TLS 1.0 only, and one that knows 1.1", "refused"),
-    ("CSSP-TLS-06", "a refusal is told", SHOULD, SERVER, "3.1.5 step 2; [MS-RDPBCGR] 5.4.5.2.2",
+    ("CSSP-TLS-06", "a refusal is reported", SHOULD, SERVER, "3.1.5 step 2; [MS-RDPBCGR] 5.4.5.2.2",
      "a wrong password, versions 2 and 6", "errorCode or a fatal alert (a plain close: lenient); never half-open"),
     ("CSSP-TLS-07", "a man in the middle", SECURITY, CLIENT, "3.1.5 step 5; 5.1",
      "pubKeyAuth bound to another key than that of the TLS connection, versions 6 and 4", "no authInfo"),
-    ("CSSP-TLS-08", "fatal alerts are told apart", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 5.4.5.2.2",
+    ("CSSP-TLS-08", "fatal alerts are distinguished", ROBUSTNESS, CLIENT, "[MS-RDPBCGR] 5.4.5.2.2",
      "fatal alerts 49, 80, 42, 45 and 48 in answer to ClientHello", "the login fails; distinct errors if visible"),
     ("CSSP-TLS-09", "messages at the size of a record", ROBUSTNESS, BOTH, "RFC 8446 5.1",
      "TSRequests of exactly 16384 bytes, and of 16385 in two records", "taken or refused; no hang, no crash"),
@@ -162,7 +162,7 @@ def _refusal_told(run: ServerRun) -> Outcome:
             return judge_refusal(login.end, login.crash, accepted=failed("not refused"))
         ends.append(login.end)
     if any(end.end is End.CLOSED for end in ends):
-        return lenient("closed without a word")
+        return lenient("closed without an answer")
     return passed(", ".join(map(str, ends)))
 
 

@@ -31,7 +31,7 @@ CATALOGUE.declare(
     ("CSSP-TSREQ-03", "version is mandatory", MUST, BOTH, "2.2.1", "a TSRequest without version",
      "refused; no further token"),
     ("CSSP-TSREQ-04", "members out of order do not confuse", ROBUSTNESS, BOTH, "2.2.1; X.690 8.9",
-     "version after negoTokens", "refused or read rightly; no hang"),
+     "version after negoTokens", "refused or read correctly; no hang"),
     ("CSSP-TSREQ-05", "a version with a leading zero is not misread", ROBUSTNESS, BOTH, "X.690 8.3.2",
      "version as 02 02 00 06", "refused, or read as 6"),
     ("CSSP-TSREQ-06", "an outer length that is not the shortest", ROBUSTNESS, BOTH, "X.690 10.1",
@@ -41,24 +41,24 @@ CATALOGUE.declare(
     ("CSSP-TSREQ-08", "indefinite lengths are not DER", ROBUSTNESS, BOTH, "2.2; X.690 10.1",
      "outer length in indefinite form", "refused (a receiver that takes it is lenient)"),
     ("CSSP-TSREQ-09", "unknown members of later versions", ROBUSTNESS, BOTH, "2.2.1", "a member [6] at the end",
-     "passed over, or refused; no hang"),
+     "ignored, or refused; no hang"),
     ("CSSP-TSREQ-10", "version twice", ROBUSTNESS, BOTH, "2.2.1; X.690 8.9", "version twice, 2 and 6", "refused"),
     ("CSSP-TSREQ-11", "negoTokens twice", ROBUSTNESS, BOTH, "2.2.1; X.690 8.9",
      "negoTokens twice, the second with another token", "refused; never one used and the other signed"),
     ("CSSP-TSREQ-12", "several tokens in negoTokens", ROBUSTNESS, BOTH, "2.2.1.1",
      "two elements in negoTokens, the second garbage", "the first is used, or the message refused"),
     ("CSSP-TSREQ-13", "an empty negoTokens", ROBUSTNESS, BOTH, "2.2.1.1", "negoTokens without an element", "refused"),
-    ("CSSP-TSREQ-14", "an empty negoToken", ROBUSTNESS, BOTH, "2.2.1.1", "a negoToken of no bytes", "refused"),
+    ("CSSP-TSREQ-14", "an empty negoToken", ROBUSTNESS, BOTH, "2.2.1.1", "a negoToken of zero bytes", "refused"),
     ("CSSP-TSREQ-15", "bytes after a TSRequest", ROBUSTNESS, BOTH, "2.2.1",
      "two bytes of garbage after the TSRequest in the same record", "refused promptly (or ignored: lenient)"),
-    ("CSSP-TSREQ-16", "something else than a TSRequest", ROBUSTNESS, BOTH, "2.2.1 <8>", "GET / HTTP/1.0 inside TLS",
+    ("CSSP-TSREQ-16", "something other than a TSRequest", ROBUSTNESS, BOTH, "2.2.1 <8>", "GET / HTTP/1.0 inside TLS",
      "the connection is closed"),
     ("CSSP-TSREQ-17", "a TSRequest in many records", ROBUSTNESS, BOTH, "2.2.1 <8>", "one byte in each TLS record",
      "taken, or refused as Windows servers do; no hang"),
     ("CSSP-TSREQ-18", "one TSRequest in one TLS record", SHOULD, BOTH, "2.2.1 <8>", "a good login",
      "every message of the peer, up to 16384 bytes, in exactly one record"),
     ("CSSP-TSREQ-19", "a message that never ends", ROBUSTNESS, BOTH, "2.2.1",
-     "length bytes larger than what follows, then silence", "closed within the peer's deadline"),
+     "a length larger than what follows, then silence", "closed within the peer's deadline"),
     ("CSSP-TSREQ-20", "a message of 70000 bytes", ROBUSTNESS, BOTH, "2.2.1", "a TSRequest of 70000 bytes",
      "taken or refused; no hang"),
     ("CSSP-TSREQ-21", "a header that announces two gigabytes", ROBUSTNESS, BOTH, "2.2.1",
@@ -66,7 +66,7 @@ CATALOGUE.declare(
     ("CSSP-TSREQ-22", "two messages in one record", ROBUSTNESS, BOTH, "2.2.1",
      "the same TSRequest twice in one record", "processed in order, or refused; no hang"),
     ("CSSP-TSREQ-23", "lengths around the borders of DER", ROBUSTNESS, BOTH, "X.690 8.1.3",
-     "byte strings just below and above 128 and 256 bytes, and of about 4096", "taken"),
+     "OCTET STRINGs just below and above 128 and 256 bytes, and of about 4096", "taken"),
     ("CSSP-TSREQ-24", "a member with the wrong tag class", MUST, BOTH, "2.2.1; X.690 8.14",
      "version under the primitive tag 80 in place of A0", "refused"),
 )
@@ -156,7 +156,7 @@ def _first_message(server_or_client: str, taken: Callable[[str], Outcome]) -> Ca
 
     def judge(_: object, login: ScriptedClient | ScriptedServer, what: str) -> Outcome:
         went_on = login.stage != "first" if isinstance(login, ScriptedClient) else login.answers > 0
-        accepted = taken(f"the {server_or_client} went on after: {what}")
+        accepted = taken(f"the {server_or_client} continued after: {what}")
         return judge_refusal(None if went_on else login.end, login.crash, accepted=accepted)
 
     return judge

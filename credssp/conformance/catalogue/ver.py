@@ -44,7 +44,7 @@ CATALOGUE.declare(
      "the client sends the key and takes the key plus 1 (skipped where it refuses)"),
     ("CSSP-VER-08", "versions 0 and 1 do not exist", ROBUSTNESS, BOTH, "2.2.1 version", "versions 1 and 0",
      "refused; at the very least no hashes"),
-    ("CSSP-VER-09", "a version below policy is told", SHOULD, SERVER, "3.1.5 step 4",
+    ("CSSP-VER-09", "a version below policy is reported", SHOULD, SERVER, "3.1.5 step 4",
      "version 4 to a server that demands 5", "errorCode STATUS_NOT_SUPPORTED"),
     ("CSSP-VER-10", "a version below policy ends it early", ROBUSTNESS, CLIENT, "2.2.1 <11>; 3.1.5 <25>",
      "a version 2 server to a client that demands 5", "stops before pubKeyAuth"),

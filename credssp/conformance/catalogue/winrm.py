@@ -28,7 +28,7 @@ CATALOGUE.declare(
      "CredSSP, a space, base64; a ClientHello first"),
     ("CSSP-WINRM-03", "a login belongs to one connection", ROBUSTNESS, BOTH, "[MS-WSMV] 2.2.9.1.3; 3.1.5 step 1",
      "the client's legs; a leg on another connection than its login", "one TLS session; the stray leg is refused"),
-    ("CSSP-WINRM-04", "no credentials into a login that was lost", SECURITY, CLIENT, "3.1.5 step 5",
+    ("CSSP-WINRM-04", "no credentials into a failed login", SECURITY, CLIENT, "3.1.5 step 5",
      "500 in place of the leg with the server's pubKeyAuth", "an error, or a new login; no authInfo"),
     ("CSSP-WINRM-05", "the form of encrypted messages", MUST, BOTH, "[MS-WSMV] 2.2.9.1.3.1",
      "an encrypted message after a good login", "multipart/encrypted with the protocol and boundary of [MS-WSMV]"),
@@ -36,18 +36,18 @@ CATALOGUE.declare(
      "an encrypted message after a good login", "four bytes, little-endian: the size of what follows the ciphertext"),
     ("CSSP-WINRM-07", "messages above 16384 bytes", MUST, BOTH, "[MS-WSMV] 2.2.9.1.3.2", "a message of 40000 bytes",
      "multipart/x-multi-encrypted, several pairs; the server takes it"),
-    ("CSSP-WINRM-08", "a Length that lies", ROBUSTNESS, BOTH, "[MS-WSMV] 2.2.9.1.3.1.2.1",
+    ("CSSP-WINRM-08", "a wrong Length", ROBUSTNESS, BOTH, "[MS-WSMV] 2.2.9.1.3.1.2.1",
      "OriginalContent with another Length than that of the plaintext", "refused"),
     ("CSSP-WINRM-09", "a server that does not offer CredSSP", MUST, CLIENT, "[MS-WSMV] 3.1.4.1.28",
      "401 that offers Negotiate and Basic", "no CredSSP token"),
     ("CSSP-WINRM-10", "session tickets between the legs", ROBUSTNESS, CLIENT, "RFC 8446 4.6.1",
      "TLS 1.3 with tickets in a leg of their own", "completes"),
-    ("CSSP-WINRM-11", "the delegation policy counts over HTTP too", SECURITY, CLIENT, "3.1.1 <23>; 5.1",
+    ("CSSP-WINRM-11", "the delegation policy applies over HTTP too", SECURITY, CLIENT, "3.1.1 <23>; 5.1",
      "a client whose policy names no server", "no authInfo"),
     ("CSSP-WINRM-12", "messages in clear text", MUST, SERVER, "[MS-WSMV] 3.1.4.1.29.1 AllowUnencrypted",
      "SOAP that is not encrypted, over http, after a good login", "refused (skipped over https)"),
     ("CSSP-WINRM-13", "malformed tokens", ROBUSTNESS, SERVER, "[MS-WSMV] 2.2.9.1.3.1",
-     "no base64; base64 of no TLS record; an empty token", "refused, never 2xx or 5xx"),
+     "not base64; base64 of something other than a TLS record; an empty token", "refused, never 2xx or 5xx"),
     ("CSSP-WINRM-14", "a wrong password is never 2xx", SECURITY, SERVER, "[MS-WSMV] 3.1.4.1.28",
      "a wrong password, then a message in clear text on the same connection", "401 or another refusal for both"),
     ("CSSP-WINRM-15", "a message of another connection's login", SECURITY, SERVER, "[MS-WSMV] 2.2.9.1.3, 3.1.4.1.28",
@@ -227,7 +227,7 @@ def _trailers(body: bytes, content_type: str, protector: Protector) -> Outcome:
     # TLS 1.3 and AEAD suites: what a record has beyond header, explicit nonce and plaintext is trailer.
     overhead = len(records) - parts[0].length - 5 - (8 if protector.tls_version == "TLSv1.2" else 0)
     if "CBC" in protector.tls_cipher or protector.tls_cipher.endswith("-SHA"):
-        raise Skipped("a CBC suite: padding and explicit IV cannot be told apart from here")
+        raise Skipped("a CBC suite: padding and explicit IV cannot be distinguished here")
     if "CHACHA20" in protector.tls_cipher and protector.tls_version == "TLSv1.2":
         overhead += 8
     return passed(f"{told}") if told == overhead else failed(f"{told} where the records have {overhead}")

@@ -1,7 +1,7 @@
-"""Kerberos driven by hand, as client and as service, so that every part of it can be got wrong.
+"""Kerberos with our own code, as client and as service, so that every part of it can be made wrong.
 
-`credssp.nego` leaves Kerberos to GSS-API, which makes no mistakes on request. Here AP-REQ, AP-REP and the per-message
-tokens of RFC 4121 are put together from the project's own messages and cryptography; tests hold them against MIT's
+`credssp.kerberos` leaves Kerberos to GSS-API, which makes no mistakes on request. Here AP-REQ, AP-REP and per-message
+tokens of RFC 4121 are put together from the project's own messages and cryptography; tests check them against MIT's
 implementation. Only encryption with AES is known.
 """
 

@@ -1,4 +1,4 @@
-"""A Kerberos client driven by hand: AP-REQ with any fault, and what comes back (RFC 4120 3.2, RFC 4121 4.1).
+"""A Kerberos client of our own: AP-REQ with any fault, and what comes back (RFC 4120 3.2, RFC 4121 4.1).
 
 The ticket and its session key are real: a KDC issued them. What is made here is what a client makes.
 """

@@ -1,4 +1,4 @@
-"""A Kerberos service driven by hand: reads AP-REQ, tells what is in it, answers with any fault (RFC 4120 3.2.3)."""
+"""A Kerberos service of our own: reads AP-REQ, tells what is in it, answers with any fault (RFC 4120 3.2.3)."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class KerberosServer(SecurityContext):
     def _step(self, token: bytes | None) -> bytes | None:
         kind, message = unframe(token or b"")
         if kind != AP_REQ:
-            raise RemoteProtocolError("the client's token is no AP-REQ", section="RFC 4121 4.1")
+            raise RemoteProtocolError("the client's token is not an AP-REQ", section="RFC 4121 4.1")
         request = APReq.decode(message)
         ticket = Ticket.decode(request.ticket)
         contents = EncTicketPart.decode(self._open(ticket))

@@ -58,7 +58,7 @@ class WrapToken:
 
     @classmethod
     def decode(cls, token: bytes) -> WrapToken:
-        """Read the header. Raises RemoteProtocolError for what is no Wrap token of RFC 4121."""
+        """Read the header. Raises RemoteProtocolError for anything but a Wrap token of RFC 4121."""
         if len(token) < _HEADER.size:
             raise _bad("shorter than a header")
         kind, flags, filler, ec, rrc, sequence = _HEADER.unpack_from(token)
@@ -120,7 +120,7 @@ class KerberosSession:
             ec: bytes of filler.
             rrc: bytes to turn it by.
             sspi: turn it by `rrc` + `ec`, as Windows does.
-            sequence: another sequence number than the next; the count does not go on then.
+            sequence: another sequence number than the next; the counter does not advance then.
             reflect: make it the way the peer would.
             flip_flags: flags to show in the header otherwise than they are.
         """
@@ -156,11 +156,11 @@ class KerberosSession:
             raise _bad("it is for another key: the subkey of the service or not")
         if self.expected is not None:
             if header.sequence != self.expected:
-                raise _bad(f"sequence number {header.sequence} where {self.expected} is due")
+                raise _bad(f"sequence number {header.sequence} where {self.expected} was expected")
             self.expected += 1
         turned = token[_HEADER.size :]
         if not turned:
-            raise _bad("nothing behind the header")
+            raise _bad("nothing after the header")
         problem: RemoteProtocolError | None = None
         for turn in dict.fromkeys((header.rrc, header.rrc + header.ec)):
             at = turn % len(turned)
