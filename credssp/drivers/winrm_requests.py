@@ -141,6 +141,7 @@ class _Exchange:
     def __init__(self, session: ClientSession, request: requests.PreparedRequest) -> None:
         self._session = session
         self._origin = _origin(cast(str, request.url))
+        self._method = request.method
         self._body = _octets(request.body)
         content_type = request.headers.get("Content-Type")
         self._content_type = content_type.decode("latin-1") if isinstance(content_type, bytes) else content_type
@@ -164,11 +165,14 @@ class _Exchange:
         try:
             if flow is None:
                 # A prepared request that is sent a second time, holding what was for the first.
-                if response.request.body == self._body and response.status_code != 401:
+                if (response.request.body or b"") == self._body and response.status_code != 401:
                     return response
-                flow = self._session.send(self._body, self._content_type, keep=False)
-                sent = self._send(sent, next(flow), kwargs)
-                incoming = _incoming(sent)
+                moved = response.request.method != self._method  # a redirect made a GET of it, without the message
+                flow = self._session.send(b"" if moved else self._body, self._content_type, keep=False)
+                first = next(flow)
+                if not moved:
+                    sent = self._send(sent, first, kwargs)
+                    incoming = _incoming(sent)
             try:
                 while True:
                     sent = self._send(sent, flow.send(incoming), kwargs)
@@ -358,8 +362,10 @@ def _apply(request: requests.PreparedRequest, outgoing: Outgoing) -> None:
     """Put body and headers into a request."""
     request.headers.pop("Transfer-Encoding", None)
     request.headers.pop("Authorization", None)
-    request.body = outgoing.body
+    request.body = None  # requests sends an empty body in chunks
+    request.headers.pop("Content-Length", None)
     if outgoing.body or request.method not in {"GET", "HEAD"}:
+        request.body = outgoing.body
         request.headers["Content-Length"] = str(len(outgoing.body))
     if outgoing.content_type is not None:
         request.headers["Content-Type"] = outgoing.content_type

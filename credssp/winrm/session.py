@@ -224,6 +224,9 @@ class ClientSession:
         logged_on = False
         for _ in range(2):
             if not begun and not self._is_lost(answer, connection, encrypted=encrypted and context is not None):
+                if encrypted and 300 <= answer.status < 400:
+                    self._forget(context)  # the server did not decrypt that, so both sides count records differently
+                    return None, None
                 return context, answer.connection
             if logged_on and not _differ(answer.connection, connection):
                 break  # the login that was just made does not help, and another would not

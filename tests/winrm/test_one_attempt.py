@@ -268,3 +268,39 @@ def test_a_message_that_is_too_long_gets_413(post: Post, certificate: Path | Non
     with servers.running(app, certificate) as url:
         assert post(url, b"x" * 1_000_001, servers.PASSWORD, certificate)[0] == 413
     assert app.budget.held == 0
+
+
+# Redirects
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("late", [False, True], ids=["first request", "message"])
+def test_a_redirect_within_a_server_is_followed_with_a_login(status: int, late: bool) -> None:
+    """The library decides what follows: the message, or a GET without it, which the application here refuses."""
+    seen: list[bytes] = []
+
+    def note(request: WinRMRequest) -> WinRMResponse:
+        seen.append(request.data)
+        return WinRMResponse(request.data)
+
+    app = servers.application(note)
+
+    async def redirecting(scope: Any, receive: Any, send: Any) -> None:
+        size = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+        if scope["path"] == "/old" and (size != b"0" or not late):
+            while (await receive())["more_body"]:
+                pass
+            moved = [(b"location", b"/wsman"), (b"content-length", b"0")]
+            await send({"type": "http.response.start", "status": status, "headers": moved})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await app({**scope, "path": "/wsman"}, receive, send)
+
+    with servers.running(redirecting) as url, requests.Session() as session:
+        session.trust_env = False
+        session.auth = HTTPCredSSPAuth(USER, servers.PASSWORD)
+        answer = session.post(url.replace("/wsman", "/old"), data=b"<x/>", timeout=20)
+    if status in (307, 308):
+        assert (answer.status_code, answer.content, seen) == (200, b"<x/>", [b"<x/>"])
+    else:
+        assert (answer.status_code, answer.request.method, seen) == (405, "GET", [])
