@@ -515,8 +515,8 @@ class ServerConfig(CommonConfig):
         encryption: WinRM servers: ``auto`` demands encrypted messages over http and not over https, ``always`` over
             both, ``never`` over none (AllowUnencrypted). An encrypted message is always taken, and answered encrypted.
         allow_proxies: WinRM servers: take requests that came through a proxy, by their headers Via, Forwarded or
-            X-Forwarded-*. A login counts for a TCP connection, so that a proxy that sends requests of several clients
-            over one of its own gives all of them the login of one.
+            ``X-Forwarded-*``. A login counts for a TCP connection, so that a proxy that sends requests of several
+            clients over one of its own gives all of them the login of one.
         cbt_hardening: whether clients prove the `channel_bindings`: ``strict``, all of them; ``relaxed``, those that
             send some, and others get in without; ``none``, no one. None is ``strict`` for bindings that are given,
             and ``relaxed`` for those that a WinRM server takes from its certificate of https.
