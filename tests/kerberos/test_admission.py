@@ -398,6 +398,24 @@ def test_channel_bindings_that_a_server_demands(lab: Lab, sent: bytes | None, me
     assert caught.value.status.name == "SEC_E_BAD_BINDINGS"
 
 
+@pytest.mark.parametrize("sent", [None, b"tls-server-end-point:WRONG", BINDINGS])
+@pytest.mark.parametrize("hardening", ["relaxed", "none"])
+def test_a_relaxed_server_lets_clients_in_that_prove_nothing(lab: Lab, sent: bytes | None, hardening: Any) -> None:
+    client = create_initiator(
+        CCacheCredentials(lab.ccache), target_name=TARGET, mechanism="kerberos", channel_bindings=sent
+    )
+    server = create_acceptor(
+        MemoryAccounts({}), keytab=str(lab.keytab), channel_bindings=BINDINGS, cbt_hardening=hardening
+    )
+    token = client.step(None)
+    if hardening == "none" or sent in (None, BINDINGS):
+        server.step(token)
+        assert server.identity is not None
+        return
+    with pytest.raises(CredSSPError, match="are not those"):
+        server.step(token)
+
+
 def test_bindings_are_taken_by_servers_that_demand_none(lab: Lab) -> None:
     client = create_initiator(
         CCacheCredentials(lab.ccache), target_name=TARGET, mechanism="kerberos", channel_bindings=BINDINGS
