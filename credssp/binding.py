@@ -96,7 +96,7 @@ def subject_public_key(certificate: bytes) -> bytes:
 def _subject_public_key(certificate: bytes) -> bytes:
     """Walk Certificate.tbsCertificate.subjectPublicKeyInfo.subjectPublicKey (RFC 5280 4.1).
 
-    By hand, because the bytes are needed as they stand, for every algorithm, known or not.
+    With our own code, because the bytes are needed as they are, for every algorithm, known or not.
     """
     reader = der.Reader(certificate, "RFC 5280 4.1")
     position, stop = reader.only(reader.whole, der.Tag.SEQUENCE, "Certificate")

@@ -199,7 +199,7 @@ class Limits:
         leg: time to wait for a client's next bytes. (RDP servers.)
         linger: time that a client has to take our errorCode and close; a round trip around the world takes a third of
             a second. (RDP servers.)
-        max_early_data: bytes that wait for the authorization. A client goes on with one MCS Connect Initial at most,
+        max_early_data: bytes that wait for the authorization. A client continues with one MCS Connect Initial at most,
             some 500 bytes, and needs an answer before it can say more ([MS-RDPBCGR] 1.3.1.1). (RDP servers.)
         failures: failed logins on one connection, after which it is closed: a user may mistype twice. (WinRM servers.)
         body_timeout: time for the body of one request. (WinRM servers.)
@@ -473,7 +473,7 @@ class ServerConfig(CommonConfig):
     """Whom a server lets log on, and with what.
 
     Attributes:
-        accounts: who may log on with NTLM, an account store such as `credssp.MemoryAccounts`; None for nobody.
+        accounts: who may log on with NTLM, an account store such as `credssp.MemoryAccounts`; None for no accounts.
         certificate: path of a PEM file with chain and key, a pair of PEM bytes (chain, key), or loaded; or watched by
             `credssp.tls.certificate.watch_certificate`, then it may change while the server runs; None for an RSA-2048
             certificate that is made once per process.

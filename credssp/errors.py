@@ -65,7 +65,7 @@ class CredSSPError(Exception):
         status: the SECURITY_STATUS that SSPI would return for it.
         ntstatus: the NTSTATUS of the logon, or None where none applies. For an error of our own server this is what
             its errorCode says; for a client it is what the server said.
-        section: where the broken rule stands, such as ``[MS-CSSP] 2.2.1``; None where no text applies.
+        section: where the broken rule is, such as ``[MS-CSSP] 2.2.1``; None where no text applies.
         token: bytes that must still be sent to the peer (a TSRequest with errorCode, a TLS alert); may be empty.
         claim: on a server, who the client said to be, where that is known. Not part of the text.
     """

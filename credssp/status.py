@@ -347,7 +347,7 @@ def lookup(text: str) -> StatusInfo | None:
             or negative decimal. Eight decimal digits are hexadecimal, unless only the decimal reading is known.
 
     Returns:
-        The entry; for a 32-bit number nobody knows the general one of `describe`; None if the text is neither.
+        The entry; for an unknown 32-bit number the general one of `describe`; None if the text is neither.
     """
     text = text.strip().upper()
     if (code := _names().get(text)) is not None:
@@ -391,7 +391,7 @@ def security_status_from_ntstatus(code: int) -> SecurityStatus:
     A server may also send a SECURITY_STATUS or an HRESULT of either kind; the former stays what it is, the latter is
     taken apart first. Everything without a counterpart is SEC_E_LOGON_DENIED: whatever the server's reason was, the
     logon did not happen, and that is the status callers of SSPI treat as "these credentials don't work here".
-    Windows hands out HRESULT_FROM_NT there, a number that is no SECURITY_STATUS; the caller has the NTSTATUS itself.
+    Windows hands out HRESULT_FROM_NT there, a number that is not a SECURITY_STATUS; the caller has the NTSTATUS itself.
     """
     code = _without_facility_nt(code & 0xFFFFFFFF)
     if code & 0xFFFF0000 == _WIN32_BASE and (win32 := _FROM_WIN32.get(code & 0xFFFF)):

@@ -5,7 +5,7 @@ Formats, one account per line; empty lines and lines that start with ``#`` are s
 ``smbpasswd``
     ``alice:1000:LMHASH:NTHASH:[U          ]:LCT-5F000000:`` as Samba writes it (smbpasswd(5)). The second field is a
     number, and there is no domain. The flags D and L make the account disabled and locked out, W, S and I are
-    machine and trust accounts, N and hashes of ``X`` or ``NO PASSWORD`` are accounts nobody can log on to. The flag X
+    machine and trust accounts, N and hashes of ``X`` or ``NO PASSWORD`` are accounts that cannot log on. The flag X
     (password does not expire) means nothing here. Without flags (``alice:1001:LMHASH:NTHASH:::``) this is what
     password dumpers print.
 ``sam``

@@ -35,7 +35,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right:
     Args:
         columns: the names of the columns.
         rows: their cells, one for each column.
-        right: the columns whose cells stand to the right: numbers.
+        right: the columns aligned to the right: numbers.
     """
     cells = [[printable(cell) for cell in row] for row in rows]
     console = _console()

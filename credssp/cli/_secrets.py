@@ -51,7 +51,7 @@ def first_line(file: str) -> Secret[str]:
     """Return the first line of a file (``-`` for standard input), without its end.
 
     Raises:
-        LocalProtocolError: it cannot be read, or is no UTF-8.
+        LocalProtocolError: it cannot be read, or is not UTF-8.
     """
     try:
         if file == "-":

@@ -23,7 +23,7 @@ class _Transport:
 
     Attributes:
         module: the module with `log_on` and `probe`.
-        port: where it is found if nobody says otherwise.
+        port: the default port.
     """
 
     module: str
@@ -52,7 +52,7 @@ class TargetURL:
         scheme: of `TRANSPORTS`.
         host: name or address, without brackets.
         port: TCP port.
-        path: what stands behind the port, with its slash; may be empty.
+        path: what follows the port, with its slash; may be empty.
     """
 
     scheme: str

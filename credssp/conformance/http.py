@@ -122,7 +122,7 @@ class HttpConnection:
         """Send a request; returns None where no answer came in time.
 
         Raises:
-            OSError: nobody listens.
+            OSError: no program listens there.
         """
         kind = content_type or "application/soap+xml;charset=UTF-8"
         try:

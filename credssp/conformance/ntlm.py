@@ -50,7 +50,7 @@ class NTLMClient:
         spoil_timestamp: return another MsvAvTimestamp than the server's.
         timestamp: TimeStamp of the response, None for the server's.
         without_domain: compute the response with an empty domain, and send the domain anyway.
-        without_key: leave EncryptedRandomSessionKey away, and use KeyExchangeKey in its place.
+        without_key: omit EncryptedRandomSessionKey, and use KeyExchangeKey in its place.
         session: the keys, after `answer`.
     """
 

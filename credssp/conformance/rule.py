@@ -58,7 +58,7 @@ class Level(enum.Enum):
     """How binding a rule is, by the words of the section it names.
 
     The texts say what is sent, and seldom what a receiver does with anything else. A rule about receiving is MUST where
-    they do say it, and where what is sent is no value of its type at all, such as a credType that does not exist;
+    they do say it, and where what is sent is not a value of its type at all, such as a credType that does not exist;
     everything else about receiving is ROBUSTNESS.
     """
 

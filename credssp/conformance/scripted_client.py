@@ -55,7 +55,7 @@ class ClientScript:
         password: in place of the right one.
         username: in place of the right one.
         mech_types: what SPNEGO offers, empty for the mechanism alone; the first token goes along only if the mechanism
-            stands first.
+            is the first.
         mic: the mechListMIC of SPNEGO: ``good`` (with Kerberos only where the server asks for it), ``bad``, ``none``,
             ``other`` (right, but over another list).
         key_value: plaintext of pubKeyAuth; None for the right one.

@@ -45,7 +45,7 @@ class Setup:
         key_type: kind of the server's key, empty for any.
         form: what a client is to speak, empty for any.
         restricted_admin: a client is to ask for Restricted Admin mode.
-        deny: a client's policy is to allow delegation to nobody.
+        deny: a client's policy is to allow delegation to no server.
         authorized: a server is to let the user in after the login.
         remote_guard: a server is to take Remote Credential Guard.
         large_message: a WinRM client is to send a message of more than 16384 bytes.

@@ -41,7 +41,7 @@ def request_tls(link: Link, protocols: int, timeout: float) -> Protocol:
     """Negotiate, as a client; returns what was selected.
 
     Raises:
-        Skipped: that is no CredSSP.
+        Skipped: it selected something other than CredSSP.
         RemoteProtocolError: it does not answer as an RDP server does.
     """
     answer = ask(link, protocols, timeout)

@@ -34,7 +34,7 @@ def create_acceptor(
     """Make the inner authentication of a server; it serves one login.
 
     Args:
-        accounts: who may log on with NTLM; None for those of `config`, or else nobody.
+        accounts: who may log on with NTLM; None for those of `config`, or else no accounts.
         config: the options: mechanisms, target, spn, keytab, ...; None for the defaults.
         options: fields of `credssp.ServerConfig`, in place of those of `config`.
 

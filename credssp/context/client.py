@@ -51,7 +51,7 @@ class ClientContext(Context):
         certificate_check: what became of the server's certificate.
         server_authentication: what proved the server's identity; final when complete.
         skipped: mechanisms that were not used although the configuration allows them, and why
-            (`credssp.spnego.SkippedCandidate`). What a KDC says of a user or service that it does not know, nobody has
+            (`credssp.spnego.SkippedCandidate`). What a KDC says of a user or service that it does not know is not
             authenticated; texts of refusals repeat it.
     """
 

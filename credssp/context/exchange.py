@@ -46,7 +46,7 @@ class Context(TLSFacts, ABC):
         mechanism: ``ntlm`` or ``kerberos`` once the peer has proved itself, before that an empty string.
         version: the effective CredSSP version, or None before the peer's first message.
         peer_version: the version that the peer says it has, or None.
-        unused_data: plaintext that came behind the last message of the exchange; the application's first bytes.
+        unused_data: plaintext that came after the last message of the exchange; the application's first bytes.
             `unwrap` does not return them again.
     """
 

@@ -94,7 +94,7 @@ def read(path: Path, secrets: Secrets | None = None) -> Found:
         secrets: for TLS; those that a capture holds itself are added.
 
     Raises:
-        CaptureError: it cannot be read or is none of these.
+        CaptureError: it cannot be read or is something else.
     """
     secrets = secrets or Secrets()
     try:
@@ -224,7 +224,7 @@ def dissect(
         name: what to call the file in the report; by default its name without the folders.
 
     Raises:
-        CaptureError: the file cannot be read or is none of these.
+        CaptureError: the file cannot be read or is something else.
     """
     report = examine(path, tls=tls, logon=logon, reveal=reveal, name=name)
     return report | {"conversations": list(report["conversations"])}

@@ -72,7 +72,7 @@ class HTTPLayer:
         Args:
             conversation: takes the events.
             deliver: is called with each token.
-            renew: is called where another login begins on the connection; returns the conversation to go on with.
+            renew: is called where another login begins on the connection; returns the conversation to continue.
 
         Raises:
             CaptureError: h11 is missing.

@@ -42,7 +42,7 @@ class Segment(NamedTuple):
     """One TCP segment.
 
     Attributes:
-        key: addresses and ports as they stand in the packet: source, destination, source port, destination port.
+        key: addresses and ports as in the packet: source, destination, source port, destination port.
         seq: sequence number.
         flags: the flags byte.
         payload: the bytes that were captured.

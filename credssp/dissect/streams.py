@@ -91,7 +91,7 @@ class Stream:
         Args:
             seq: sequence number of its first byte.
             payload: its bytes, at least one, or `lost` is not 0.
-            lost: bytes behind them that the capture cut off.
+            lost: bytes after them that the capture cut off.
             time: when it was captured.
         """
         self.start(seq)  # unless it was: the capture began in the middle of the connection

@@ -77,7 +77,7 @@ class TranscriptWriter:
             clock: seconds since 1970, as `time.time`.
 
         Raises:
-            LocalProtocolError: the file cannot be written, or exists and is no transcript.
+            LocalProtocolError: the file cannot be written, or exists and is not a transcript.
         """
         self._role: Sender = role
         self._clock = clock

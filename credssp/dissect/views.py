@@ -41,7 +41,7 @@ class Views:
         """Return the tree of whatever this is.
 
         Raises:
-            DecodeError: it is none of the messages known here.
+            DecodeError: the message is not known here.
             LimitExceededError: a limit inside it is passed.
         """
         if data[:1] != b"\x30":
@@ -130,7 +130,7 @@ class Views:
         """Return the tree of a SPNEGO, NTLM or Kerberos token.
 
         Raises:
-            DecodeError: it is none.
+            DecodeError: this is something else.
             LimitExceededError: a limit inside it is passed.
         """
         if data.startswith(SIGNATURE):

@@ -27,7 +27,7 @@ def open_socket(host: str, port: int, *, timeouts: Timeouts) -> socket.socket:
     """Connect.
 
     Raises:
-        ConnectError: there is nobody, no such host, or no way there.
+        ConnectError: no program listens there, the host does not exist, or it cannot be reached.
     """
     try:
         connection = socket.create_connection((host, port), timeout=timeouts.connect)

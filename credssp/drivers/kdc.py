@@ -26,7 +26,7 @@ def ask_time(host: str, port: int, realm: str, *, timeout: float) -> datetime | 
 
     Raises:
         ConnectError: it is not there, or does not answer in time.
-        CredSSPError: what answers is no KDC.
+        CredSSPError: what answers is not a KDC.
     """
     try:
         with socket.create_connection((host, port), timeout=timeout) as connection:

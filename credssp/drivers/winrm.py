@@ -183,7 +183,7 @@ class WinRMConnection:
         Raises:
             ConnectError, DeadlineError: the connection failed, or the server took too long.
             CertificateError: as `connect`.
-            RemoteProtocolError: what came back is no HTTP, or too much.
+            RemoteProtocolError: what came back is not HTTP, or too much.
         """
         headers = dict(_HEADERS)
         if content_type is not None:

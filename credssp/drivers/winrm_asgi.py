@@ -66,7 +66,7 @@ class Login:
 
     Attributes:
         client: the client's address and port, or None.
-        identity: who logged on; None where nobody did. Whoever may not use the service is named and has an `error`.
+        identity: who logged on; None without a login. A user who may not use the service is named and has an `error`.
         credentials: what was delegated, where somebody logged on.
         error: why there was no login, or None.
         version: the CredSSP version that was used, or None.

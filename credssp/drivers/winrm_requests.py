@@ -314,7 +314,7 @@ class HostContext:
     def wrap_winrm(self, data: bytes) -> tuple[bytes, bytes, int]:
         """Encrypt; returns the first bytes, as many as the trailer has, the others, and the padding, which is 0.
 
-        The three go into the body as pyspnego has it: length of the first, the first, the second.
+        The three go into the body as in pyspnego: length of the first, the first, the second.
         """
         records = self._session.wrap(data)
         context = self._session.live()

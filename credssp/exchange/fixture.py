@@ -3,7 +3,7 @@
 A fixture is a folder::
 
     fixtures/<peer>-<version>-<scenario>/
-        manifest.toml     who, what, how to make it again; every secret in it was made up for the capture
+        manifest.toml     who, what, how to regenerate it; every secret in it was made up for the capture
         messages.jsonl    one JSON object a line: {"from": "client" | "server", "layer": "tsrequest", "data": "<hex>"}
         capture.pcapng    optional: the packets, and
         keys.log          the secrets of their TLS connections; never one without the other
@@ -17,7 +17,7 @@ body of one HTTP message), ``application`` (plaintext that followed the login). 
     licence = "..."
 
     [programs]
-    client = "pyspnego 0.12.4"   # name and version; what is below it may follow, behind commas
+    client = "pyspnego 0.12.4"   # name and version; what is below it may follow, after commas
     server = "credssp 0.1.0"
 
     [make]

@@ -320,7 +320,7 @@ class KerberosAcceptor(_KerberosContext):
     """Accepts a Kerberos login with a key of a keytab.
 
     What is wrong with a client's token, or with the keytab, is in the error's `status` and text. The client learns
-    less of it (`error_code`): which services the keytab has keys for is none of its business, so whatever does not
+    less of it (`error_code`): which services the keytab has keys for does not concern it, so whatever does not
     open, does not fit or came before is STATUS_LOGON_FAILURE.
 
     Args:

@@ -141,7 +141,7 @@ class EncKrbCredPart:
         """Read it. Bytes after it are ignored: some encryption types pad.
 
         Raises:
-            DecodeError: this is none.
+            DecodeError: this is something else.
             LimitExceededError: there is too much of it.
         """
         reader = Reader(data, _SECTION)
@@ -192,7 +192,7 @@ class KrbCred:
             origin: added to offsets in errors.
 
         Raises:
-            DecodeError: this is none.
+            DecodeError: this is something else.
             LimitExceededError: there is too much of it.
         """
         reader = Reader(data, _SECTION, origin=origin)

@@ -24,7 +24,7 @@ def check_private(what: str, location: str) -> None:
 
     Args:
         what: ``keytab`` or ``credential cache``.
-        location: ``TYPE:residual`` or a path. Types that are not files are passed over, and files that are missing.
+        location: ``TYPE:residual`` or a path. Types that are not files are ignored, and so are missing files.
 
     Raises:
         AuthenticationError: others can write it.

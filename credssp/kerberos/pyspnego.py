@@ -114,7 +114,7 @@ def kerberos_client(
 
     Args:
         credentials: None takes the tickets of the default credential cache.
-        principal: whose password it is; of no account for the other kinds, which name theirs.
+        principal: whose password it is; ignored for the other kinds, which name theirs.
         service: the service class of the target.
         host: the host of the target.
         application_data: for channel bindings.

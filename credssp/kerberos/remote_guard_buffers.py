@@ -60,7 +60,7 @@ class KerbTicketLogon:
         """Read it.
 
         Raises:
-            DecodeError: this is none, or a ticket is not inside it.
+            DecodeError: this is something else, or a ticket is not inside it.
         """
         structure = "KERB_TICKET_LOGON"
         kind, flags, ticket_size, tgt_size, ticket_at, tgt_at = _unpack(_TICKET_LOGON, buffer, structure)
@@ -78,7 +78,7 @@ class KerbTicketLogon:
         """Return TicketGrantingTicket taken apart, or None where there is none.
 
         Raises:
-            DecodeError: it is no KRB-CRED.
+            DecodeError: it is not a KRB-CRED.
         """
         tgt = self.ticket_granting_ticket.reveal()
         return KrbCred.decode(tgt, origin=_TICKET_LOGON.size + len(self.service_ticket.reveal())) if tgt else None
@@ -138,7 +138,7 @@ class NTLMRemoteSupplementalCredential:
         """Read it.
 
         Raises:
-            DecodeError: this is none.
+            DecodeError: this is something else.
         """
         structure = "NTLM_REMOTE_SUPPLEMENTAL_CREDENTIAL"
         version, flags, key, key_type, size = _unpack(_SUPPLEMENTAL, buffer, structure)
@@ -165,7 +165,7 @@ _REFERENT: Final = 0x00020000
 class KerbRPCEncryptionKey:
     """KERB_RPC_ENCRYPTION_KEY ([MS-RDPEAR] 2.2.1.2.8), NDR type serialization version 1.
 
-    In Remote Credential Guard it stands where a Kerberos session key would: the server sends it back with everything it
+    In Remote Credential Guard it takes the place of a Kerberos session key: the server sends it back with everything it
     wants done, and only the client knows what key it means.
 
     Attributes:
@@ -189,7 +189,7 @@ class KerbRPCEncryptionKey:
         """Read it.
 
         Raises:
-            DecodeError: this is none.
+            DecodeError: this is something else.
         """
         structure = "KERB_RPC_ENCRYPTION_KEY"
         *common, length, _ = _unpack(_NDR, data, structure)
@@ -206,7 +206,7 @@ def check_logon_buffer(package_name: str, buffer: Secret[bytes]) -> None:
     """Check what a server received as logonCred: Kerberos has one form, other packages are not looked into.
 
     Raises:
-        DecodeError: a Kerberos logon that is none, or whose KRB-CRED does not decode.
+        DecodeError: the Kerberos logon or its KRB-CRED does not decode.
     """
     if package_name.casefold() == "kerberos":
         KerbTicketLogon.decode(buffer.reveal()).krb_cred()

@@ -68,7 +68,7 @@ class ServiceKey:
         service: whose it is, without the realm.
         key: the key.
         realm: the realm of the service.
-        kvno: version of the key, as the keytab has it.
+        kvno: version of the key in the keytab.
     """
 
     service: str
@@ -81,7 +81,7 @@ def service_name(target: Target) -> gssapi.Name:
     """Return the principal of a service, exactly as the target says (RFC 4120 1.3).
 
     A name of GSS-API's type for services would be looked up in DNS, forwards and backwards, with libkrb5's defaults:
-    an answer that nobody protects would choose the server. A principal is taken as it is.
+    an unprotected answer would choose the server. A principal is taken as it is.
     """
     import gssapi
 

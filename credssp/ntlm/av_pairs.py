@@ -103,7 +103,7 @@ class AvPairs:
 
     Attributes:
         pairs: (id, value) in their order, without the MsvAvEOL.
-        terminated: whether a MsvAvEOL was there; what follows it is nobody's business (FreeRDP 2 and 3 pad there).
+        terminated: whether a MsvAvEOL was there; what follows it is ignored (FreeRDP 2 and 3 pad there).
     """
 
     pairs: tuple[tuple[int, bytes], ...]
@@ -116,7 +116,7 @@ class AvPairs:
         Args:
             data: holds the list, up to its end.
             field: what to call it in errors.
-            offset: where `data` stands in its message, for errors.
+            offset: where `data` is in its message, for errors.
             start: where in `data` the list begins.
 
         Raises:

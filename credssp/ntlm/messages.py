@@ -205,11 +205,11 @@ class Authenticate:
         domain: DomainName.
         workstation: Workstation.
         nt_response: NtChallengeResponse as received.
-        ntlmv2: what is in `nt_response`, or None where it is no NTLMv2 response (24 bytes or fewer).
+        ntlmv2: what is in `nt_response`, or None where it is not an NTLMv2 response (24 bytes or fewer).
         lm_response: LmChallengeResponse as received.
         encrypted_session_key: EncryptedRandomSessionKey as received.
         payload_offset: where the payload begins; below 72 there is no Version.
-        overlapping: whether payload fields share bytes, or stand in the fixed part.
+        overlapping: whether payload fields share bytes, or reach into the fixed part.
         version: Version, or None.
         mic: MIC if MsvAvFlags says that it is there, else None.
         mic_offset: where it begins: after Version, or at 64 where a client leaves Version out (pyspnego 0.12 does,

@@ -43,7 +43,7 @@ class Rules:
         channel_bindings: the hash the client must send, or None to take any.
         cbt_hardening: whether a client may send none.
         require_mic: whether AUTHENTICATE must carry a MIC.
-        tell_lockout: whether a client that knows the password of a locked account is told so.
+        tell_lockout: whether a client that knows the password of a locked account learns that it is locked.
         max_clock_skew: greatest age in 100 ns of the client's timestamp, either way, or None to take any.
     """
 

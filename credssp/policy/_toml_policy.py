@@ -48,7 +48,7 @@ def read_toml_policy(text: str, *, source: str, domain_joined: bool | None) -> P
         domain_joined: whether the machine is in a domain; None to take the word of the file, and False if it is silent.
 
     Raises:
-        PolicyFileError: if it is no TOML, or says something unknown.
+        PolicyFileError: if it is not TOML, or says something unknown.
     """
     for number, line in enumerate(text.split("\n"), start=1):
         if len(line) > _MAX_LINE:

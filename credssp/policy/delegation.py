@@ -109,7 +109,7 @@ class DelegationPolicy:
     def for_target(cls, target: str) -> DelegationPolicy:
         """Return a policy for exactly this target: fresh credentials, server authentication by NTLM is enough.
 
-        For callers that name the target and the credentials in code: nobody is left to ask. Default and saved
+        For callers that name the target and the credentials in code: there is no user left to ask. Default and saved
         credentials go nowhere.
 
         Raises:

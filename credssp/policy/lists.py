@@ -58,7 +58,7 @@ class DelegationList:
         """Return an enabled list of these patterns.
 
         Raises:
-            LocalProtocolError: if one of them is no pattern.
+            LocalProtocolError: if one of them is not a pattern.
         """
         return cls(ListState.ENABLED, tuple(SPNPattern(server) for server in servers), concatenate_defaults)
 

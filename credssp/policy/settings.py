@@ -34,7 +34,7 @@ class IgnoredValue:
     Attributes:
         key: the registry key.
         name: the name of the value; empty for a whole key.
-        line: where it stands, counted from 1.
+        line: where it is, counted from 1.
         reason: why it has no effect.
     """
 

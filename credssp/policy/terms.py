@@ -49,7 +49,7 @@ class DelegationRestriction(enum.IntEnum):
     """RestrictedRemoteAdministration and its type: which modes are left (Policy CSP RestrictedRemoteAdministration).
 
     The numbers are those of RestrictedRemoteAdministrationType; 0 stands for the policy being off. `NO_DELEGATION`
-    is no delegation at all and stays allowed under each of them (our choice).
+    is not delegation at all and stays allowed under each of them (our choice).
     """
 
     NONE = 0

@@ -292,7 +292,7 @@ def late_refusal(data: bytes) -> PeerRefusedError | None:
     """Look whether the first bytes after a HYBRID login are an errorCode: the server judged what was delegated.
 
     Args:
-        data: plaintext behind the login.
+        data: plaintext after the login.
 
     Returns:
         The refusal, or None where the bytes are something else or not whole.

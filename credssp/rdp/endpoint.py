@@ -29,7 +29,7 @@ class Endpoint(ABC, Generic[Context]):
     Attributes:
         negotiated: what was negotiated, or None before.
         authorization: the Early User Authorization Result, or None where there is none (yet).
-        unused_data: plaintext behind the login's last message; `unwrap` does not return it again.
+        unused_data: plaintext after the login's last message; `unwrap` does not return it again.
     """
 
     def __init__(self) -> None:

@@ -119,7 +119,7 @@ class NegotiationError(CredSSPError):
 
     Attributes:
         failure: failureCode, known to `FailureCode` or not; None where the peer failed in another way.
-        selected: selectedProtocol, where the server chose one that is no CredSSP; else None.
+        selected: selectedProtocol, where the server chose one without CredSSP; else None.
     """
 
     default_status = SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION

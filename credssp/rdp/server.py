@@ -73,7 +73,7 @@ class NLAServer(Endpoint[ServerContext]):
             options: see `credssp.ServerContext`.
 
         Raises:
-            LocalProtocolError, TypeError: arguments that make no sense, such as protocols that are no CredSSP.
+            LocalProtocolError, TypeError: arguments that make no sense, such as protocols without CredSSP.
         """
         super().__init__()
         self.config = config = server_config("NLAServer", RDPServerOptions, config, options)

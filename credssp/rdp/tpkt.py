@@ -66,7 +66,7 @@ class TPKTBuffer:
         """Take more of the stream; returns the TPDU of the first frame once it is whole, else None.
 
         Raises:
-            RemoteProtocolError: this is no TPKT; the text says what it looks like.
+            RemoteProtocolError: this is not a TPKT; the text says what it looks like.
             LimitExceededError: the frame is longer than any of the negotiation.
         """
         self._data += data

@@ -57,7 +57,7 @@ _TPDUS: Final = {
 def mstshash(username: str) -> str:
     """Return the cookie identifier of a user: the name cut to nine characters, as Windows clients do (note <44>).
 
-    What is not printable ASCII is left out: the field is ANSI, nobody knows whose, and CR LF would end it.
+    What is not printable ASCII is left out: the field is ANSI in an unknown code page, and CR LF would end it.
     """
     return "".join(c for c in username if " " < c <= "~")[:9]
 
@@ -83,7 +83,7 @@ class ConnectionRequest:
         """Write the frame.
 
         Raises:
-            LocalProtocolError: cookie and token together, characters that cannot stand there, or too much of them.
+            LocalProtocolError: cookie and token together, characters that are not allowed there, or too much of them.
         """
         text = self._text()
         parts = [text]
@@ -123,7 +123,7 @@ class ConnectionRequest:
         """Read a TPDU as `credssp.rdp.tpkt.TPKTBuffer` cuts it out.
 
         Raises:
-            DecodeError: this is none.
+            DecodeError: this is something else.
         """
         variable = _variable(tpdu, _REQUEST, "a Connection Request", _REQUEST_SECTION)
         cookie = token = None
@@ -189,7 +189,7 @@ class ConnectionConfirm:
         """Read a TPDU as `credssp.rdp.tpkt.TPKTBuffer` cuts it out.
 
         Raises:
-            DecodeError: this is none.
+            DecodeError: this is something else.
         """
         variable = _variable(tpdu, _CONFIRM, "a Connection Confirm", _CONFIRM_SECTION)
         if not variable:

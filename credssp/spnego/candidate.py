@@ -22,7 +22,7 @@ class Candidate:
         name: ``ntlm`` or ``kerberos``.
         oid: how it is called in mechTypes.
         make: makes the security context; called when the mechanism is chosen and not before.
-        obstacle: for an acceptor, asked when the client offers the mechanism: why it is passed over all the same, or
+        obstacle: for an acceptor, asked when the client offers the mechanism: why it is skipped nevertheless, or
             None. The client is not told.
     """
 

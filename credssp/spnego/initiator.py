@@ -48,7 +48,7 @@ class SpnegoInitiator(OuterContext):
 
     Args:
         candidates: what to offer, best first. The first one that starts gives the optimistic token; those before it
-            that fail to start are not offered, see `skipped`; those behind it are made when the server wants them.
+            that fail to start are not offered, see `skipped`; those after it are made when the server wants them.
         bare: mechanisms that are spoken without SPNEGO if nothing else is left to offer. Windows does so with NTLM
             ([MS-SPNG] <8>), and some servers (FreeRDP 2) understand nothing else.
         skipped: what was ruled out before.
@@ -244,7 +244,7 @@ class SpnegoInitiator(OuterContext):
 
         A MIC that was required must come (RFC 4178 5), with one exception: where we offered a single mechanism there
         was nothing to be talked into, and the server's pubKeyAuth will prove the same session key. So servers that
-        leave their last token away are taken then; a last token without the MIC never is.
+        omit their last token are accepted then; a last token without the MIC never is.
         """
         if self.complete:
             return

@@ -131,7 +131,7 @@ class NegTokenInit:
         mech_token: mechToken, made by the first mechanism in the hope that it is taken.
         mech_list_mic: mechListMIC; not seen in practice in this token.
         neg_hints: negHints; its presence makes this a NegTokenInit2.
-        framed: whether the GSS-API framing (``60 ... SPNEGO OID``) stands around it.
+        framed: whether the GSS-API framing (``60 ... SPNEGO OID``) is around it.
         mech_types_der: MechTypeList as it was received, which is what the mechListMIC is over.
     """
 
@@ -163,7 +163,7 @@ class NegTokenInit:
         """Read a token that starts with 0x60 or 0xA0.
 
         Raises:
-            DecodeError: it is none.
+            DecodeError: this is something else.
             LimitExceededError: more than `MAX_MECH_TYPES` mechanisms.
         """
         reader = Reader(token, _INIT_SECTION)
@@ -215,7 +215,7 @@ def _without_extensions(reader: Reader, contents: Span, known: int, field: str) 
         field: the structure, for errors.
 
     Raises:
-        DecodeError: something stands behind a member with a higher tag.
+        DecodeError: something comes after a member with a higher tag.
     """
     begin, stop = contents
     position, end = begin, stop
@@ -281,7 +281,7 @@ class NegTokenResp:
         """Read a token that starts with 0xA1.
 
         Raises:
-            DecodeError: it is none.
+            DecodeError: this is something else.
         """
         reader = Reader(token, _RESP_SECTION)
         body = reader.only(reader.whole, Tag.CONTEXT_0 + 1, _RESP)
@@ -322,7 +322,7 @@ def decode(token: bytes) -> NegTokenInit | NegTokenResp:
     """Read any SPNEGO token, telling by its first byte what it is.
 
     Raises:
-        DecodeError: it is none.
+        DecodeError: this is something else.
         LimitExceededError: more than `MAX_MECH_TYPES` mechanisms.
     """
     first = token[:1]

@@ -62,7 +62,7 @@ class Envelope:
     """A request.
 
     Attributes:
-        action: its short name; ``Identify`` has no action on the wire, others are as they stand there.
+        action: its short name; ``Identify`` has no action on the wire, others are as on the wire.
         message_id: its MessageID, or an empty string.
         resource: its ResourceURI, or an empty string.
         selectors: its SelectorSet.
@@ -111,7 +111,7 @@ def parse_envelope(data: bytes) -> Envelope:
     """Read a request, in UTF-8 or UTF-16.
 
     Raises:
-        RemoteProtocolError: it is no SOAP envelope.
+        RemoteProtocolError: it is not a SOAP envelope.
     """
     root, body = _parse(data)
 

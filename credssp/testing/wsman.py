@@ -133,7 +133,7 @@ class WSManResponder:
             max_commands: commands whose output is kept, for each shell; one more, and the oldest is gone.
             max_output: bytes of output that are kept in all; one more, and the user who keeps the most loses the
                 oldest.
-            idle_timeout: seconds after which a shell that nobody uses is gone.
+            idle_timeout: seconds after which an unused shell is gone.
             clock: seconds, for tests.
             new_id: makes the ids of shells, commands and messages, for tests.
         """

@@ -113,7 +113,7 @@ class TLSChannel:
             server_side: which end.
             server_hostname: the name for SNI and the certificate check, on a client.
             session: one to resume, on a client.
-            without_sessions: makes a context that knows no sessions, on a server that lets nobody resume; see
+            without_sessions: makes a context that knows no sessions, on a server without resumption; see
                 `_refuse_resumption` and `credssp.tls.settings.sessionless_context`.
         """
         self._lock = threading.RLock()

@@ -16,7 +16,7 @@ __all__ = ["UnreadableCertificateError", "reading"]
 class UnreadableCertificateError(ValueError):
     """`cryptography` cannot make sense of a certificate, in whole or in part; its text is the name of what it raised.
 
-    Not for callers of the library: whoever reads a certificate turns it into an answer.
+    Not for callers of the library: the code that reads a certificate turns it into an answer.
     """
 
 

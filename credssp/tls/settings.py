@@ -51,8 +51,8 @@ class CertificateCheck(enum.Enum):
 class ClientTLS:
     """TLS settings of a client.
 
-    By default nothing about the certificate is checked, as the protocol has it: pubKeyAuth proves that the server
-    holds the key of the certificate, whoever signed it. Giving a CA or a fingerprint turns the check on.
+    By default nothing about the certificate is checked, as in the protocol: pubKeyAuth proves that the server
+    holds the key of the certificate, no matter who signed it. Giving a CA or a fingerprint turns the check on.
 
     Attributes:
         verify: check chain and host name against `cafile`, `cadata` or the system's trust store.
@@ -124,7 +124,7 @@ class ServerTLS:
         ciphers: OpenSSL cipher string for TLS 1.2, or None for OpenSSL's default.
         client_ca: demand a client certificate that chains to these roots (PEM text); None asks for none.
         resumption: let clients resume sessions. Off by default: [MS-CSSP] 3.1.5 does not support it.
-        tickets: send session tickets although nobody can resume with them, for clients that wait for an answer to
+        tickets: send session tickets although no client can resume with them, for clients that wait for an answer to
             their last flight of TLS 1.3.
     """
 

@@ -40,7 +40,7 @@ class StreamSizes:
 
     Attributes:
         header: in front of the plaintext.
-        trailer: behind it, at most.
+        trailer: after it, at most.
         block: block size of the cipher, 1 for a stream cipher or an AEAD.
         maximum: plaintext that one record takes.
     """

@@ -208,7 +208,7 @@ def trailer_length(records: bytes, plaintext_length: int, tls_version: str, tls_
     trailer. (Padding and MAC change places with encrypt-then-MAC, which no name of a suite tells.)
 
     Args:
-        records: whole TLS records; a handshake message, such as the answer to a key update, may stand in front.
+        records: whole TLS records; a handshake message, such as the answer to a key update, may precede them.
         plaintext_length: bytes of plaintext in the last one.
         tls_version: ``TLSv1.2`` or ``TLSv1.3``.
         tls_cipher: the suite in OpenSSL's spelling.

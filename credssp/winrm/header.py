@@ -77,10 +77,10 @@ def challenge_token(values: Iterable[str]) -> bytes | None:
         values: the value of every such header line; lines that were joined with commas are fine.
 
     Returns:
-        The token, empty where the scheme stands alone; None where CredSSP is not offered.
+        The token, empty for a scheme without a token; None where CredSSP is not offered.
 
     Raises:
-        RemoteProtocolError: the header does not parse, there are two tokens, or a token is no base64 or too long.
+        RemoteProtocolError: the header does not parse, there are two tokens, or a token is not base64 or too long.
     """
     tokens: list[str] = []
     offered = False
@@ -104,7 +104,7 @@ def request_token(values: Iterable[str]) -> bytes | None:
     """Return the CredSSP token in the values of ``Authorization``, or None where there is none of that scheme.
 
     Raises:
-        RemoteProtocolError: more than one Authorization header, or a token that is no base64 or too long.
+        RemoteProtocolError: more than one Authorization header, or a token that is not base64 or too long.
     """
     lines = list(values)
     if len(lines) > 1:

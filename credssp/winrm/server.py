@@ -208,7 +208,7 @@ class ServerConnection:
         """Encrypt a response.
 
         Raises:
-            LocalProtocolError: nobody is logged on.
+            LocalProtocolError: no user is logged on.
         """
         return encrypt(self._completed(), data, content_type)
 

@@ -61,7 +61,7 @@ def encrypts(encryption: Encryption, scheme: str) -> bool:
     """Whether messages to a URL of this scheme are to be encrypted.
 
     Raises:
-        LocalProtocolError: `encryption` is none of the three.
+        LocalProtocolError: `encryption` is not one of the three.
     """
     if encryption not in ("auto", "always", "never"):
         raise LocalProtocolError("encryption is one of auto, always, never")

@@ -188,7 +188,7 @@ class Reader:
         """Read the one TLV with this tag that fills the span.
 
         Args:
-            span: where it stands; None for a member that is absent, which is an error here.
+            span: where it is; None for a member that is absent, which is an error here.
             tag: the identifier byte it must have.
             field: what is being read, for errors.
 
@@ -214,7 +214,7 @@ class Reader:
         """Read members that are all ``[n] EXPLICIT`` and follow one another, such as the contents of a SEQUENCE.
 
         Args:
-            span: where they stand.
+            span: where they are.
             names: names of the members ``[0]``, ``[1]``, ...
             field: the structure, for errors.
 
@@ -254,7 +254,7 @@ class Reader:
         """Read members as `fields` does, and in each the one value, which must have its tag and fill it.
 
         Args:
-            span: where they stand.
+            span: where they are.
             kinds: path and tag of the members ``[0]``, ``[1]``, ...
             field: the structure, for errors.
 
@@ -306,7 +306,7 @@ class Reader:
         """Read a SEQUENCE OF that fills the span.
 
         Args:
-            span: where it stands.
+            span: where it is.
             tag: the identifier byte of every element.
             field: the list, for errors.
             limit: how many elements there may be; the first one above it ends the reading.
@@ -374,7 +374,7 @@ def decode_oid(contents: bytes) -> str:
     """Turn the contents of an OBJECT IDENTIFIER into dotted form (X.690 8.19).
 
     Raises:
-        ValueError: it is none; the text says why and holds no peer data.
+        ValueError: it is something else; the text says why and holds no peer data.
     """
     if not contents or contents[-1] & 0x80:
         raise ValueError("an object identifier that ends too early")
@@ -397,7 +397,7 @@ def encode_oid(dotted: str) -> bytes:
     """Return the contents bytes of an OBJECT IDENTIFIER given in dotted form (X.690 8.19).
 
     Raises:
-        LocalProtocolError: this is no object identifier.
+        LocalProtocolError: this is not an object identifier.
     """
     try:
         first, second, *rest = (int(arc) for arc in dotted.split("."))

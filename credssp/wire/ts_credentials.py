@@ -87,7 +87,7 @@ class TSPasswordCreds:
         """Read it; `origin` is added to the offsets in errors and deviations.
 
         Raises:
-            DecodeError: this is none.
+            DecodeError: this is something else.
             LimitExceededError: there is too much of it.
         """
         section = "[MS-CSSP] 2.2.1.2.1"
@@ -193,7 +193,7 @@ class TSSmartCardCreds:
         """Read it; `origin` is added to the offsets in errors and deviations.
 
         Raises:
-            DecodeError: this is none.
+            DecodeError: this is something else.
             LimitExceededError: there is too much of it.
         """
         section = "[MS-CSSP] 2.2.1.2.2"
@@ -306,7 +306,7 @@ class TSCredentials:
             max_size: how many bytes there may be.
 
         Raises:
-            DecodeError: this is none, credType is unknown, or something else is in credentials than it says.
+            DecodeError: this is something else, credType is unknown, or something else is in credentials than it says.
             LimitExceededError: there is too much of it.
         """
         section = "[MS-CSSP] 2.2.1.2"

@@ -90,7 +90,7 @@ class TSRemoteGuardCreds:
             origin: added to the offsets in errors and deviations.
 
         Raises:
-            DecodeError: this is none.
+            DecodeError: this is something else.
             LimitExceededError: there is too much of it.
         """
         check_size(data, max_size, _CREDS, _SECTION)

@@ -116,7 +116,7 @@ class TSRequest:
             max_nego_tokens: how many tokens negoTokens may have.
 
         Raises:
-            DecodeError: this is no TSRequest.
+            DecodeError: this is not a TSRequest.
             LimitExceededError: there is too much of it; found before the tokens are read.
         """
         check_size(data, max_size, "TSRequest", _SECTION)

@@ -55,7 +55,7 @@ class KerberosClient:
         checksum: ``gss``, ``none``, or ``other`` (a checksum of another type).
         age: seconds by which the authenticator is older than now.
         name: another client than the ticket's, or empty.
-        spoil_key: encrypt the authenticator with a key that nobody has.
+        spoil_key: encrypt the authenticator with an unknown key.
         spoil_ticket: change one bit of the ticket.
         subkey: choose a key of our own.
         session: protects messages, once the service has answered.

@@ -41,7 +41,7 @@ class Secrets:
     Attributes:
         rsa_key: the server's private key, or None.
         waiting: bytes that all connections together hold because their key is not there (yet).
-        lines_ignored: lines that are no comment and no line of a key log.
+        lines_ignored: lines that are neither a comment nor a line of a key log.
         overflow: whether there were more connections than are kept.
     """
 
