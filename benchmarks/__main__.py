@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from benchmarks.measure import Side, compare
 
 GROUPS = ("login", "bulk", "memory", "startup", "rdp", "sspi", "uniform")
-NAMED = ("soak", "strangers")
+NAMED = ("soak", "endurance", "strangers")
 """Groups that run only where they are named."""
 
 SIDES: dict[Side, str] = {
@@ -176,7 +176,24 @@ def soak(quick: bool) -> list[Figure]:
     figures = []
     for what, (right, wrong) in measure(seconds=5 if quick else 60).items():
         figures += [Figure(f"{what}: right answers", right, 1, True), Figure(f"{what}: wrong answers", wrong, 0)]
-    return figures + strangers(quick)
+    return figures + endurance(quick) + strangers(quick)
+
+
+def endurance(quick: bool) -> list[Figure]:
+    from benchmarks.endurance import measure
+
+    figures = []
+    for way, logins in (("memory", 50_000), ("sockets", 5_000)):
+        for tls in ("1.2", "1.3"):
+            count = logins // 20 if quick else logins
+            growth = measure(way, tls, logins=count)
+            name = f"{count} logins, {way}, TLS {tls}"
+            figures += [
+                Figure(f"{name}: KiB more than when warm", growth.more_kib, max(2048, growth.rss_kib * 0.05)),
+                Figure(f"{name}: descriptors more", growth.more_descriptors, 0),
+                Figure(f"{name}: threads more", growth.more_threads, 0),
+            ]
+    return figures
 
 
 def strangers(quick: bool) -> list[Figure]:
