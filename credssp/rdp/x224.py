@@ -3,9 +3,9 @@
 [MS-RDPBCGR] 2.2.1.1, 2.2.1.2; ITU-T X.224 13.3, 13.4.
 
 ===== ================================ ================================
-byte Connection Request (``E0``)      Connection Confirm (``D0``)
+byte  Connection Request (``E0``)      Connection Confirm (``D0``)
 ===== ================================ ================================
-0     LI: bytes that follow           LI: 6 or 14
+0     LI: bytes that follow            LI: 6 or 14
 1     ``E0``                           ``D0``
 2-3   DST-REF 0                        DST-REF 0
 4-5   SRC-REF 0                        SRC-REF, ``12 34`` from Windows

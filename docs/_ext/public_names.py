@@ -18,7 +18,7 @@ def undescribed(described: set[str]) -> list[str]:
     missing = []
     for package in PACKAGES:
         module = importlib.import_module(package)
-        for name in module.__all__:
+        for name in getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")]):
             found = getattr(module, name)
             if not isinstance(found, type | FunctionType):
                 continue  # constants of the headers, aliases of types
