@@ -173,7 +173,7 @@ _Outer: TypeAlias = tuple[ssl.SSLContext, bytes | None]
 class _TLS(SSLProtocol):
     """asyncio's TLS with a smaller buffer than 256 KiB: every stranger has one."""
 
-    max_size = 32 * 1024
+    max_size = 8 * 1024
 
 
 class _Server(uvicorn.Server):
