@@ -135,6 +135,40 @@ def _wrong(name: str, wanted: str, value: object) -> LocalProtocolError:
     return LocalProtocolError(f"{name} takes {wanted}, not a {type(value).__name__}")
 
 
+# What is called, by its annotation; and what may be several things, and is checked where it is used or below.
+_CALLED: Final = ("Callable", "Observer", "Authorize", "OnEvent", "Lockout", "LoginObserver")
+_CHECKED_APART: Final = frozenset(
+    (
+        *("accounts", "carrier", "cbt_hardening", "certificate", "credentials", "delegated_credentials", "encryption"),
+        *("keytab", "limits", "max_version", "mechanism", "mechanisms", "min_version", "policy", "policy_target"),
+        *("spn", "target_name", "timeouts", "wire_form"),
+    )
+)
+
+
+def _check_kinds(config: object) -> None:
+    # By the names of the classes, since those of the layers above are not imported here. Most options are as they were,
+    # and cost nothing.
+    for option in fields(config):  # type: ignore[arg-type]
+        value = getattr(config, option.name)
+        if value is option.default or option.name in _CHECKED_APART:
+            continue
+        wanted = str(option.type)
+        known = {kind.__name__ for kind in type(value).__mro__}
+        if value is None:
+            known = {"None"}
+        elif isinstance(value, bool):
+            known = {"bool"}
+        elif isinstance(value, int):
+            known.add("float")
+        if wanted.startswith(_CALLED):
+            wanted, legal = "callable", callable(value) or (value is None and wanted.endswith("None"))
+        else:
+            legal = not known.isdisjoint(wanted.split(" | "))
+        if not legal:
+            raise _wrong(option.name, "a " + wanted.removesuffix(" | None").replace(" | ", " or "), value)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """How long a client waits, in seconds.
@@ -305,6 +339,7 @@ class CommonConfig:
     observer: Observer | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        _check_kinds(self)
         lowest = LOWEST_VERSION if self.min_version is None else self.min_version
         try:
             legal = LOWEST_VERSION <= lowest <= self.max_version <= HIGHEST_VERSION
@@ -432,8 +467,7 @@ class ClientConfig(CommonConfig):
                 if not isinstance(target, str) or not target:
                     raise LocalProtocolError(f"{name} is the SPN of the server, such as TERMSRV/host")
                 object.__setattr__(self, name, str(Target.parse(target)))
-        if isinstance(self.workstation, str):  # else NTLM says so
-            check_name("workstation", self.workstation)
+        check_name("workstation", self.workstation)
         _check_choice("mechanism", self.mechanism, _CHOICES)
         _check_choice("wire_form", self.wire_form, _FORMS)
         _check_choice("carrier", self.carrier, _CARRIERS)
@@ -559,7 +593,8 @@ class ServerConfig(CommonConfig):
 
     def __post_init__(self) -> None:
         CommonConfig.__post_init__(self)
-        if self.accounts is not None and not hasattr(self.accounts, "find"):
+        store: Any = self.accounts
+        if store is not None and (isinstance(store, str) or not hasattr(store, "find")):
             raise _wrong("accounts", "an account store such as MemoryAccounts({('LAB', 'alice'): ...})", self.accounts)
         mechanisms = self.mechanisms
         if mechanisms is not None and (isinstance(mechanisms, str) or not _MECHANISMS.issuperset(mechanisms)):

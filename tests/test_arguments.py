@@ -29,6 +29,7 @@ from credssp.credentials import CCacheCredentials
 from credssp.drivers.rdp_service import Client, Refused, ServerEvent
 from credssp.drivers.winrm import WinRMConnection
 from credssp.testing import RDPServer
+from credssp.tls.settings import ClientTLS
 
 HOST = "127.0.0.1"
 ALICE = PasswordCredentials("alice", "secret", domain="LAB")
@@ -112,6 +113,45 @@ def test_clients_refuse_options_by_name(client: Callable[..., Any], options: dic
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "value", "text"),
+    [
+        (ClientConfig, "tls", True, "tls takes a ClientTLS, not a bool"),
+        (ClientConfig, "tls_session", "x", "tls_session takes a TLSSession, not a str"),
+        (ClientConfig, "mutual_auth", "yes", "mutual_auth takes a bool, not a str"),
+        (ClientConfig, "delegate", None, "delegate takes a bool, not a NoneType"),
+        (ClientConfig, "channel_bindings", "tls-unique:", "channel_bindings takes a bytes, not a str"),
+        (ClientConfig, "short_name_domain", 3, "short_name_domain takes a str, not a int"),
+        (ClientConfig, "workstation", b"PC1", "workstation takes a str, not a bytes"),
+        (ClientConfig, "observer", 3, "observer takes a callable, not a int"),
+        (ClientConfig, "source", "fresh", "source takes a CredentialSource, not a str"),
+        (ServerConfig, "tls", ClientTLS(), "tls takes a ServerTLS, not a ClientTLS"),
+        (ServerConfig, "accounts", "alice", "accounts takes an account store"),
+        (ServerConfig, "require_mic", None, "require_mic takes a bool, not a NoneType"),
+        (ServerConfig, "authorize", 3, "authorize takes a callable, not a int"),
+        (ServerConfig, "max_clock_skew", "5", "max_clock_skew takes a float, not a str"),
+        (ServerConfig, "protocols", 2, "protocols takes a Protocol, not a int"),
+        (ServerConfig, "path", 3, "path takes a str, not a int"),
+    ],
+)
+def test_an_option_of_another_type_is_refused_by_name(kind: Any, name: str, value: object, text: str) -> None:
+    with pytest.raises(LocalProtocolError) as caught:
+        kind(**{name: value})
+    assert text in caught.value.message
+
+
+@pytest.mark.parametrize("accounts", ["alice", {"alice": "secret"}, {("", "a", "b"): "secret"}, [("LAB", "alice")]])
+def test_accounts_of_another_form_are_refused_by_name(accounts: Any) -> None:
+    with pytest.raises(LocalProtocolError, match="accounts") as caught:
+        MemoryAccounts(accounts)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_certificate_is_a_pair_or_one_file() -> None:
+    with pytest.raises(LocalProtocolError, match="certificate takes a pair"):
+        ServerContext(certificate=(b"chain and key",))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("client", [context, connect, open_connection, http_requests, http_httpx])
 def test_a_policy_that_is_none_and_a_configuration_of_the_other_role(client: Callable[..., Any]) -> None:
     with pytest.raises(LocalProtocolError, match=r"\(config=...\) takes a ClientConfig, not a ServerConfig"):
@@ -181,8 +221,8 @@ class TestHTTP:
             (("alice",), "password is missing"),
             (("alice", b"secret"), "password is a str"),
             (("", "secret"), "username is empty"),
-            ((None, "secret"), "password goes with a user name"),
-            ((ALICE, "secret"), "password goes with a user name"),
+            ((None, "secret"), "password needs a username"),
+            ((ALICE, "secret"), "password needs a username"),
             ((("alice", "secret"),), "credentials takes PasswordCredentials"),
         ],
     )

@@ -146,9 +146,14 @@ def _entries(
 ) -> Iterable[Entry]:
     if not isinstance(accounts, Mapping):
         for account in accounts:
+            if not isinstance(account, Account):
+                raise LocalProtocolError(f"accounts takes a mapping or Account objects, not a {type(account).__name__}")
             yield Entry(account.domain, account.username, account)
         return
-    for (domain, username), value in accounts.items():
+    for name, value in accounts.items():
+        if not (isinstance(name, tuple) and len(name) == 2):
+            raise LocalProtocolError("accounts: a key is a tuple (domain, user name), as ('LAB', 'alice')")
+        domain, username = name
         if isinstance(value, str | bytes | Secret | Account):
             yield Entry(domain, username, value)
         else:

@@ -87,6 +87,8 @@ def logon(arguments: argparse.Namespace) -> LogonCredentials | None:
         password = Secret("")
         if not arguments.empty_password:
             password = _secrets.password(arguments.password_file, prompt=f"Password of {user}: ")
+            if not password:
+                raise LocalProtocolError("the password is empty: use --empty-password if that is meant")
         return PasswordCredentials(user, password, domain=domain)
     if arguments.mechanism in ("kerberos", "negotiate") or arguments.remote_guard:
         return None

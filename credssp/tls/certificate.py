@@ -113,6 +113,8 @@ def load_certificate(
     if isinstance(source, WatchedFile):
         return source.current()
     if isinstance(source, tuple):
+        if len(source) != 2:
+            raise LocalProtocolError("certificate takes a pair (chain, key) of PEM bytes, or one file's path")
         chain, key = source
         return ServerCertificate(bytes(chain), Secret(bytes(key)))
     check_private_file("file with the server's key", source)

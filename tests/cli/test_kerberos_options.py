@@ -50,7 +50,7 @@ def test_empty_password_is_an_option_and_no_accident(
     monkeypatch.setenv("CREDSSP_PASSWORD", "")
     for words in ([], ["--password-file", str(tmp_path / "password")]):
         assert login.run(parsed("-u", "alice", *words)) == 2
-        assert "the password is empty" in capsys.readouterr().err
+        assert "the password is empty: use --empty-password" in capsys.readouterr().err
     credentials = _login_credentials.logon(parsed("-u", "alice", "--empty-password"))
     assert credentials == PasswordCredentials("alice", "")
 
