@@ -599,6 +599,11 @@ class ServerConfig(CommonConfig):
         mechanisms = self.mechanisms
         if mechanisms is not None and (isinstance(mechanisms, str) or not _MECHANISMS.issuperset(mechanisms)):
             raise LocalProtocolError("mechanisms is a list of ntlm and kerberos, best first")
+        names: Any = [self.spn] if isinstance(self.spn, str) else self.spn or ()
+        if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
+            raise LocalProtocolError("spn takes a str or a list of them, such as TERMSRV/host")
+        if not isinstance(self.keytab, str | os.PathLike | None):
+            raise _wrong("keytab", "a path or TYPE:residual", self.keytab)
         _check_choice("encryption", self.encryption, _ENCRYPTIONS)
         if self.cbt_hardening is not None:
             _check_choice("cbt_hardening", self.cbt_hardening, get_args(CbtHardening))

@@ -132,6 +132,9 @@ def test_clients_refuse_options_by_name(client: Callable[..., Any], options: dic
         (ServerConfig, "max_clock_skew", "5", "max_clock_skew takes a float, not a str"),
         (ServerConfig, "protocols", 2, "protocols takes a Protocol, not a int"),
         (ServerConfig, "path", 3, "path takes a str, not a int"),
+        (ServerConfig, "spn", 3, "spn takes a str or a list of them"),
+        (ServerConfig, "spn", ["TERMSRV/srv", None], "spn takes a str or a list of them"),
+        (ServerConfig, "keytab", 3, "keytab takes a path or TYPE:residual, not a int"),
     ],
 )
 def test_an_option_of_another_type_is_refused_by_name(kind: Any, name: str, value: object, text: str) -> None:
