@@ -13,6 +13,7 @@ what it reads: the `TypedDict` classes at the end of this module say which, for 
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -146,15 +147,21 @@ _CHECKED_APART: Final = frozenset(
 )
 
 
+@functools.cache
+def _checked(kind: Any) -> tuple[tuple[str, object, str], ...]:
+    options = (option for option in fields(kind) if option.name not in _CHECKED_APART)
+    return tuple((option.name, option.default, str(option.type)) for option in options)
+
+
 def _check_kinds(config: object) -> None:
     # By the names of the classes, since those of the layers above are not imported here. Most options are as they were,
     # and cost nothing.
-    for option in fields(config):  # type: ignore[arg-type]
-        value = getattr(config, option.name)
-        if value is option.default or option.name in _CHECKED_APART:
+    kind: Any = type(config)
+    for name, default, wanted in _checked(kind):
+        value = getattr(config, name)
+        if value is default:
             continue
-        wanted = str(option.type)
-        known = {kind.__name__ for kind in type(value).__mro__}
+        known = {base.__name__ for base in type(value).__mro__}
         if value is None:
             known = {"None"}
         elif isinstance(value, bool):
@@ -166,7 +173,7 @@ def _check_kinds(config: object) -> None:
         else:
             legal = not known.isdisjoint(wanted.split(" | "))
         if not legal:
-            raise _wrong(option.name, "a " + wanted.removesuffix(" | None").replace(" | ", " or "), value)
+            raise _wrong(name, "a " + wanted.removesuffix(" | None").replace(" | ", " or "), value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
