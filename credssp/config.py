@@ -14,9 +14,10 @@ what it reads: the `TypedDict` classes at the end of this module say which, for 
 from __future__ import annotations
 
 import functools
+import math
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, get_args
 
@@ -127,7 +128,7 @@ def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
 
 
 def _check_seconds(name: str, value: object) -> None:
-    if not isinstance(value, int | float) or not value > 0:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
         raise LocalProtocolError(f"{name} is a positive number of seconds, not {value!r}")
 
 
@@ -291,7 +292,7 @@ class Limits:
             value = getattr(self, bound.name)
             if isinstance(bound.default, float):
                 _check_seconds(bound.name, value)
-            elif not isinstance(value, int) or value < 1:
+            elif not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise LocalProtocolError(f"{bound.name} is an integer of 1 or more, not {value!r}")
         if self.ipv4_prefix > 32 or self.ipv6_prefix > 128:
             raise LocalProtocolError("ipv4_prefix is at most 32, ipv6_prefix at most 128")
@@ -607,6 +608,9 @@ class ServerConfig(CommonConfig):
         if mechanisms is not None and (isinstance(mechanisms, str) or not _MECHANISMS.issuperset(mechanisms)):
             raise LocalProtocolError("mechanisms is a list of ntlm and kerberos, best first")
         names: Any = [self.spn] if isinstance(self.spn, str) else self.spn or ()
+        if isinstance(names, Iterator):  # can be read once, and many logins read it
+            names = tuple(names)
+            object.__setattr__(self, "spn", names)
         if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
             raise LocalProtocolError("spn takes a str or a list of them, such as TERMSRV/host")
         if not isinstance(self.keytab, str | os.PathLike | None):

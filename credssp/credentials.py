@@ -30,6 +30,9 @@ __all__ = [
 ]
 
 
+MAX_NAME: Final = 1024
+"""Characters of a user name or domain; Windows allows 104 and 255 for what can be logged on to."""
+
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f]")
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _UNREADABLE: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # any of both: one look at most names
@@ -67,6 +70,8 @@ def _names(username: object, domain: object) -> tuple[str, str]:
 
 def check_name(what: str, name: str) -> None:
     """Raise LocalProtocolError for a name that no other program would read as it is written."""
+    if len(name) > MAX_NAME:
+        raise LocalProtocolError(f"the {what} has {len(name)} characters; at most {MAX_NAME} are taken")
     if not _UNREADABLE.search(name):
         return
     if _CONTROLS.search(name):

@@ -297,6 +297,8 @@ def test_servers_refuse_options_by_name(server: Callable[..., Any], options: dic
         ({"half_open": 0}, "half_open is an integer of 1 or more"),
         ({"max_legs": "5"}, "max_legs is an integer"),
         ({"deadline": 0}, "deadline is a positive number of seconds"),
+        ({"deadline": float("inf")}, "deadline is a positive number of seconds"),
+        ({"max_legs": True}, "max_legs is an integer of 1 or more"),
         ({"leg": None}, "leg is a positive number of seconds"),
     ],
 )

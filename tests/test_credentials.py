@@ -211,6 +211,13 @@ def test_control_characters_are_refused_where_they_are_given(make, name):
         make(name)
 
 
+@pytest.mark.parametrize(("user", "domain", "what"), [("a" * 1025, "LAB", "username"), ("alice", "a" * 1025, "domain")])
+def test_names_have_at_most_1024_characters(user, domain, what):
+    with pytest.raises(LocalProtocolError, match=f"the {what} has 1025 characters; at most 1024"):
+        PasswordCredentials(user, "secret", domain=domain)
+    assert PasswordCredentials(user[:1024], "secret", domain=domain[:1024])
+
+
 def test_name_that_the_locale_cannot_write_is_refused_and_says_so():
     for make in (PasswordCredentials, NTHashCredentials):
         with pytest.raises(LocalProtocolError, match="encoding of this locale"):

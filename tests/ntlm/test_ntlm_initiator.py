@@ -156,7 +156,7 @@ def test_workstation_that_was_set_is_told():
 @pytest.mark.parametrize(
     ("make", "name"),
     [
-        (lambda long: NTLMInitiator(PasswordCredentials(long, "x"), TARGET), "user name"),
+        (lambda long: NTLMInitiator(PasswordCredentials(long, "x"), TARGET), "username"),
         (lambda long: NTLMInitiator(PasswordCredentials("a", "x", domain=long), TARGET), "domain"),
         (lambda long: NTLMInitiator(ALICE, Target("HTTP", long)), "target name"),
         (lambda long: NTLMInitiator(ALICE, TARGET, workstation=long), "workstation"),
