@@ -15,6 +15,7 @@ from credssp.errors import CredSSPError
 from credssp.ntlm.challenge import NTLMTarget
 from credssp.rdp.negotiation import NegotiationRequest, NegotiationResponse, Protocol
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
+from credssp.secret import Secret
 from credssp.tls.certificate import ServerCertificate, generate_certificate
 from credssp.tls.settings import ClientTLS, ServerTLS, client_context
 from tests.dissect.captures import Said
@@ -94,7 +95,7 @@ def log_on(
         log = Path(folder, "keys")
         context.keylog_filename = str(log)
         client = ClientContext(
-            PasswordCredentials(user, password, domain=domain),
+            PasswordCredentials.received(user, Secret(password), domain),  # any name, as a peer may send it
             target_name=TARGET,
             mechanism=mechanism,
             min_version=2,
