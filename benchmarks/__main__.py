@@ -190,7 +190,7 @@ def endurance(quick: bool) -> list[Figure]:
             name = f"{count} logins, {way}, TLS {tls}"
             figures += [
                 Figure(f"{name}: KiB more than when warm", growth.more_kib, max(2048, growth.rss_kib * 0.05)),
-                Figure(f"{name}: descriptors more", growth.more_descriptors, 0),
+                Figure(f"{name}: descriptors more", growth.more_descriptors, 2),
                 Figure(f"{name}: threads more", growth.more_threads, 0),
             ]
     return figures

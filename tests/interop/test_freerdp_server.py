@@ -47,6 +47,7 @@ def test_a_right_password_is_accepted(shadow: int) -> None:
 def test_a_right_hash_is_accepted(shadow: int, tmp_path: Path) -> None:
     file = tmp_path / "hash"
     file.write_text(nt_hash(freerdp.PASSWORD).hex())
+    file.chmod(0o600)  # or there is a warning on standard error
     code, facts = freerdp.login(shadow, "-u", "LABDOM\\alice", "--hash-file", str(file))
     assert code == 0, facts
     assert facts["delegated"] is False
