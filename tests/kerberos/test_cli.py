@@ -109,7 +109,7 @@ def test_somebody_else_is_delegated(
     arguments = ["--ccache", lab.ccache, "--delegate-user", "LAB\\bob", "--delegate-password-file", str(secret)]
     assert login(service, capsys, *arguments)[0] == 0
     event = service.next("delegated")
-    assert (event["delegated"], event["secret"]) == ({"domain": "LAB", "user": "bob"}, "another")
+    assert (event["delegated"]["domain"], event["delegated"]["user"], event["secret"]) == ("LAB", "bob", "another")
     assert (event["user"], event["logon"]["user"]) == ("alice", "alice")
 
 
