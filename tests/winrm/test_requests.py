@@ -468,7 +468,7 @@ def test_users_do_not_share_a_connection_whose_messages_are_plain(
 
 
 def test_an_exchange_keeps_its_connection_to_itself(session: Any, url: str, logins: list[Login]) -> None:
-    """As long as the legs go to and fro, the pool has nothing for another thread; then the connection is back."""
+    """As long as the legs are exchanged, the pool has nothing for another thread; then the connection is back."""
     session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=1, pool_block=True))
     session.auth = auth()
     barrier = threading.Barrier(4)
