@@ -212,7 +212,7 @@ def _user(arguments: argparse.Namespace) -> User | None:
 
 
 def _rehearse() -> None:
-    """Import what a login needs, by making one: the user may not be able to read all of this Python installation."""
+    """Log on in memory, so that what libraries import late is there as well."""
     import asyncio  # noqa: F401
     import encodings.idna  # noqa: F401
 
@@ -237,6 +237,7 @@ def confine(arguments: argparse.Namespace) -> None:
         return
     from credssp.drivers import confinement
 
+    _import_early()
     _rehearse()
     for path in confinement.confine(owner):
         print(
@@ -379,3 +380,24 @@ def credential_facts(credentials: DelegatedCredentials, *, reveal: bool) -> dict
         kind, user, domain = "remote_guard", "", ""
         secret = credentials.buffer.reveal().hex()
     return {"type": kind, "domain": domain, "user": user, "secret": secret if reveal or not secret else MASK}
+
+
+_NOT_SERVED = ("cli", "conformance", "dissect", "exchange", "nego", "pytest_plugin", "testing", "__main__")
+_CLIENTS = ("requests", "httpx")
+
+
+def _import_early() -> None:
+    """Import what is imported late otherwise: the user to become may not be able to read the files of Python."""
+    import importlib
+    import pkgutil
+
+    import credssp
+    from credssp.kerberos import pyspnego
+
+    for found in pkgutil.walk_packages(credssp.__path__, "credssp."):
+        room = found.name.split(".")[1]
+        if room not in _NOT_SERVED and not found.name.endswith(_CLIENTS):
+            with contextlib.suppress(ImportError):  # an extra that is not installed
+                importlib.import_module(found.name)
+    if pyspnego.kerberos_missing() is None:
+        pyspnego.call("loading pyspnego", lambda: None)

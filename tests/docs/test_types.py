@@ -69,6 +69,7 @@ def test_there_are_examples(folder: Path) -> None:
     assert len(list(folder.glob("*.py"))) >= 18
 
 
+@pytest.mark.interop
 @pytest.mark.timeout(300)  # with a cold cache, beside other tests
 def test_mypy_accepts_the_examples(folder: Path) -> None:
     require_module("mypy", extra="lint")
@@ -76,6 +77,7 @@ def test_mypy_accepts_the_examples(folder: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.interop
 @pytest.mark.timeout(300)
 def test_pyright_accepts_the_examples(folder: Path) -> None:
     require_module("pyright", extra="lint")

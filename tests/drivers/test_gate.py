@@ -202,10 +202,10 @@ def test_a_right_password_of_a_locked_account_gets_the_answer_of_a_wrong_one(kin
 
 def test_an_address_with_failures_waits_and_gets_in(kind: str) -> None:
     with running(kind, source_failures=1) as server:
-        for _ in range(2):
+        begin = time.monotonic()
+        for _ in range(3):  # a failure may be noted after the client was told, so the first wait is for one of two
             with pytest.raises(PeerRefusedError):
                 log_on_blocking(server.address, WRONG)
-        begin = time.monotonic()
         assert log_on_blocking(server.address) == b"HELLO"
         assert time.monotonic() - begin > 0.5
 

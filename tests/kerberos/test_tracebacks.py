@@ -11,6 +11,8 @@ from tests.kerberos.conftest import Lab
 from tests.kerberos.exchange import TARGET
 from tests.test_tracebacks import PASSWORD, shown
 
+pytestmark = pytest.mark.interop
+
 
 @pytest.mark.parametrize(("user", "target"), [("alice", TARGET), ("stranger", TARGET), ("alice", "TERMSRV/nowhere")])
 def test_refusals_of_the_kdc(lab: Lab, user: str, target: str) -> None:
