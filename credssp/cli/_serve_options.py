@@ -211,13 +211,33 @@ def _user(arguments: argparse.Namespace) -> User | None:
     return None if arguments.uid is None else find_user(arguments.uid)
 
 
+_NOT_SERVED = ("cli", "conformance", "dissect", "exchange", "nego", "pytest_plugin", "testing", "__main__")
+_CLIENTS = ("requests", "httpx")
+
+
+def _import_early() -> None:
+    """Import what is imported late otherwise: the user to become may not be able to read the files of Python."""
+    import importlib
+    import pkgutil
+
+    import credssp
+    from credssp.kerberos import pyspnego
+
+    for found in pkgutil.walk_packages(credssp.__path__, "credssp."):
+        room = found.name.split(".")[1]
+        if room not in _NOT_SERVED and not found.name.endswith(_CLIENTS):
+            with contextlib.suppress(ImportError):  # an extra that is not installed
+                importlib.import_module(found.name)
+    if pyspnego.kerberos_missing() is None:
+        pyspnego.call("loading pyspnego", lambda: None)
+
+
 def _rehearse() -> None:
     """Log on in memory, so that what libraries import late is there as well."""
     import asyncio  # noqa: F401
     import encodings.idna  # noqa: F401
 
     import credssp
-    import credssp.drivers.rdp
 
     for password in ("made up", "wrong"):
         server = credssp.ServerContext(accounts=credssp.MemoryAccounts({("", "rehearsal"): password}))
@@ -380,24 +400,3 @@ def credential_facts(credentials: DelegatedCredentials, *, reveal: bool) -> dict
         kind, user, domain = "remote_guard", "", ""
         secret = credentials.buffer.reveal().hex()
     return {"type": kind, "domain": domain, "user": user, "secret": secret if reveal or not secret else MASK}
-
-
-_NOT_SERVED = ("cli", "conformance", "dissect", "exchange", "nego", "pytest_plugin", "testing", "__main__")
-_CLIENTS = ("requests", "httpx")
-
-
-def _import_early() -> None:
-    """Import what is imported late otherwise: the user to become may not be able to read the files of Python."""
-    import importlib
-    import pkgutil
-
-    import credssp
-    from credssp.kerberos import pyspnego
-
-    for found in pkgutil.walk_packages(credssp.__path__, "credssp."):
-        room = found.name.split(".")[1]
-        if room not in _NOT_SERVED and not found.name.endswith(_CLIENTS):
-            with contextlib.suppress(ImportError):  # an extra that is not installed
-                importlib.import_module(found.name)
-    if pyspnego.kerberos_missing() is None:
-        pyspnego.call("loading pyspnego", lambda: None)
