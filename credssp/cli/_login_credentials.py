@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     who.add_argument("-u", "--user", metavar="USER", help="NAME, DOMAIN\\NAME or NAME@REALM")
     who.add_argument("-d", "--domain", metavar="DOMAIN", default="", help="domain of the user")
     who.add_argument("--password-file", metavar="F", help="file whose first line is the password; - for standard input")
+    who.add_argument("--password-command", metavar="CMD", help="program that prints it: 'pass show rdp/alice'")
     who.add_argument("--empty-password", action="store_true", help="log on with an empty password, on purpose")
     who.add_argument("--hash", metavar="NT", help="NT hash instead of a password (others see it in the process list)")
     who.add_argument("--hash-file", metavar="F", help="file whose first line is the NT hash; - for standard input")
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--delegate-user", metavar="USER", help="delegate this user instead of the one that logs on")
     what.add_argument("--delegate-password-file", metavar="F", help="its password; - for standard input")
+    what.add_argument("--delegate-password-command", metavar="CMD", help="program that prints its password")
     what.add_argument(
         "--smartcard-pin",
         metavar="SOURCE",
@@ -71,9 +73,14 @@ def logon(arguments: argparse.Namespace) -> LogonCredentials | None:
     from credssp.secret import Secret
 
     user, domain = arguments.user, arguments.domain
-    ways = [arguments.hash, arguments.hash_file, arguments.ccache, arguments.keytab, arguments.password_file]
+    ways = [
+        arguments.hash, arguments.hash_file, arguments.ccache, arguments.keytab, arguments.password_file,
+        arguments.password_command,
+    ]  # fmt: skip
     if sum(way is not None for way in ways) > 1:
-        raise LocalProtocolError("give only one of --password-file, --hash, --hash-file, --ccache and --keytab")
+        raise LocalProtocolError(
+            "give only one of --password-file, --password-command, --hash, --hash-file, --ccache and --keytab"
+        )
     if arguments.ccache is not None:
         return CCacheCredentials(arguments.ccache, _principal(user, domain))
     if arguments.keytab is not None:
@@ -86,7 +93,9 @@ def logon(arguments: argparse.Namespace) -> LogonCredentials | None:
     if user is not None:
         password = Secret("")
         if not arguments.empty_password:
-            password = _secrets.password(arguments.password_file, prompt=f"Password of {user}: ")
+            password = _secrets.password(
+                arguments.password_file, arguments.password_command, prompt=f"Password of {user}: "
+            )
             if not password:
                 raise LocalProtocolError("the password is empty: use --empty-password if that is meant")
         return PasswordCredentials(user, password, domain=domain)
@@ -123,7 +132,9 @@ def delegated(arguments: argparse.Namespace, target: TargetURL) -> DelegatedCred
         raise LocalProtocolError(f"{' and '.join(mode for mode, given in modes.items() if given)} cannot be combined")
     if arguments.delegate_user is not None:
         password = _secrets.password(
-            arguments.delegate_password_file, prompt=f"Password of {arguments.delegate_user}, to be delegated: "
+            arguments.delegate_password_file,
+            arguments.delegate_password_command,
+            prompt=f"Password of {arguments.delegate_user}, to be delegated: ",
         )
         return PasswordCredentials(arguments.delegate_user, password)
     if arguments.smartcard_pin is not None:

@@ -1,4 +1,4 @@
-"""How a command gets a secret: from a file, from the environment, or by asking; never as an argument if it can help it.
+"""How a command gets a secret: from a file, a program, the environment, or by asking; never as an argument if possible.
 
 Arguments are in the process list and in the shell's history.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import getpass
 import os
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import Final
@@ -15,26 +17,31 @@ from credssp.errors import LocalProtocolError
 from credssp.private_file import check_private_file
 from credssp.secret import Secret
 
-__all__ = ["PASSWORD_VARIABLE", "ask", "first_line", "password"]
+__all__ = ["PASSWORD_VARIABLE", "ask", "first_line", "output_of", "password"]
 
 PASSWORD_VARIABLE: Final = "CREDSSP_PASSWORD"
 
 _MAX_FILE: Final = 64 * 1024
 
 
-def password(file: str | None, *, prompt: str) -> Secret[str]:
-    """Return the password: of `file`, else of CREDSSP_PASSWORD, else as typed.
+def password(file: str | None, command: str | None = None, *, prompt: str) -> Secret[str]:
+    """Return the password: of `file`, of what `command` prints, else of CREDSSP_PASSWORD, else as typed.
 
     Raises:
-        LocalProtocolError: there is nothing to read it from.
+        LocalProtocolError: there is nothing to read it from, file and command were both given, or one of them failed.
     """
+    if file is not None and command is not None:
+        raise LocalProtocolError("give a file with the password or a command that prints it, not both")
     if file is not None:
         return first_line(file)
+    if command is not None:
+        return output_of(command)
     if PASSWORD_VARIABLE in os.environ:
         return Secret(os.environ[PASSWORD_VARIABLE])
     if not sys.stdin.isatty():
         raise LocalProtocolError(
-            f"no password: give --password-file FILE, set {PASSWORD_VARIABLE}, or run it on a terminal and type it"
+            f"no password: give --password-file FILE or --password-command CMD, set {PASSWORD_VARIABLE}, "
+            "or run it on a terminal and type it"
         )
     return ask(prompt)
 
@@ -62,8 +69,53 @@ def first_line(file: str) -> Secret[str]:
                 data = stream.readline(_MAX_FILE)
     except OSError as error:
         raise LocalProtocolError(f"the file with the secret cannot be read: {error.strerror}") from None
+    secret = _decoded(data)
+    del data  # the error below would show it
+    if secret is None:
+        raise LocalProtocolError("the file with the secret is not UTF-8 text")
+    return secret
+
+
+def output_of(command: str) -> Secret[str]:
+    """Return the first line that a program prints, without its end.
+
+    The program is run without a shell, and may ask on the terminal: its standard input and standard error are ours.
+    There is no deadline, as there is none for a person who types.
+
+    Args:
+        command: program and arguments, quoted as in a POSIX shell: ``pass show rdp/alice``.
+
+    Raises:
+        LocalProtocolError: it cannot be run, ends with another code than 0, or prints no line of UTF-8 text.
+    """
     try:
-        return Secret(data.decode("utf-8-sig").rstrip("\r\n"))
+        words = shlex.split(command)
+    except ValueError as error:
+        raise LocalProtocolError(f"the password command is not quoted as in a shell: {error}") from None
+    if not words:
+        raise LocalProtocolError("the password command is empty")
+    try:
+        with subprocess.Popen(words, stdout=subprocess.PIPE) as process:  # noqa: S603  # the user's own command
+            data = process.stdout.read(_MAX_FILE) if process.stdout else b""
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise LocalProtocolError(f"the password command {words[0]} cannot be run: {reason}") from None
+    secret = _decoded(data.partition(b"\n")[0])
+    del data
+    if process.returncode:
+        how = (
+            f"failed with exit code {process.returncode}"
+            if process.returncode > 0
+            else (f"was ended by signal {-process.returncode}")
+        )
+        raise LocalProtocolError(f"the password command {words[0]} {how}")
+    if not secret:
+        raise LocalProtocolError(f"the password command {words[0]} printed no line of UTF-8 text")
+    return secret
+
+
+def _decoded(line: bytes) -> Secret[str] | None:
+    try:
+        return Secret(line.decode("utf-8-sig").rstrip("\r\n"))
     except UnicodeDecodeError:
-        del data  # the error below would show it
-    raise LocalProtocolError("the file with the secret is not UTF-8 text")
+        return None

@@ -44,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-u", "--user", help="account that the peer knows")
     parser.add_argument("-d", "--domain", default="", help="its domain")
     parser.add_argument("--password-file", metavar="F", help="file with its password, - for standard input")
+    parser.add_argument("--password-command", metavar="CMD", help="program that prints it")
     parser.add_argument("--exec", dest="command", metavar="CMD", help="client: command line with {host} and {port}")
     parser.add_argument(
         "--exec-variant", action="append", default=[], metavar="NAME=CMD",
@@ -227,7 +228,8 @@ def _account(arguments: argparse.Namespace) -> Account:
 
     if not arguments.user:
         raise LocalProtocolError("-u is missing: name an account that the peer knows")
-    return Account(arguments.user, password(arguments.password_file, prompt="password: "), arguments.domain)
+    secret = password(arguments.password_file, arguments.password_command, prompt="password: ")
+    return Account(arguments.user, secret, arguments.domain)
 
 
 class _Progress:

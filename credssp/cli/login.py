@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Exit codes: 0 accepted; 1 refused by the server; 2 wrong usage; 3 no connection, or no CredSSP offered; "
         "4 one of our own checks failed (key mismatch, certificate, version, policy).\n"
-        "The password comes from --password-file, else from CREDSSP_PASSWORD, else you are asked."
+        "The password comes from --password-file or --password-command, else from CREDSSP_PASSWORD, else you are asked."
     )
     parser.add_argument("target", metavar="URL", help="rdp://HOST[:PORT]; http://HOST[:PORT] or https://... for WinRM")
     _login_credentials.add_arguments(parser)
