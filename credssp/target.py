@@ -94,7 +94,8 @@ class Target:
 def split_name(name: str) -> tuple[str, str, str]:
     """Return canonical host, port or instance, and the rest of ``host[:port][/rest]``; each may be empty.
 
-    An IPv6 address may be in brackets, and has to be where a port follows.
+    An IPv6 address may be in brackets, and has to be where a port follows. Its zone (``%eth0``) is about this machine's
+    interfaces, and no part of the name (RFC 6874 4).
     """
     host, _, rest = name.partition("/")
     port = ""
@@ -103,6 +104,8 @@ def split_name(name: str) -> tuple[str, str, str]:
         port = port.removeprefix(":")
     elif host.count(":") == 1:
         host, _, port = host.partition(":")
+    if ":" in host:
+        host = host.partition("%")[0]
     # The root of DNS; a host with a second dot at its end does not exist.
     host = host.translate(_LOWER).rstrip(".")
     with contextlib.suppress(ValueError):

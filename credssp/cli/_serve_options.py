@@ -14,6 +14,8 @@ from credssp.cli._serve_lines import queued_lines, write_line
 from credssp.protocol_version import VERSIONS
 
 if TYPE_CHECKING:
+    import socket
+
     from credssp.account import Account, AccountStore
     from credssp.config import Limits
     from credssp.credentials import DelegatedCredentials
@@ -40,6 +42,7 @@ __all__ = [
     "observer",
     "queued_events",
     "reload_on_sighup",
+    "shown_address",
     "status_facts",
 ]
 
@@ -104,12 +107,21 @@ def add_account_arguments(parser: argparse.ArgumentParser, *, port: int) -> None
 
 def address(text: str) -> tuple[str, int]:
     """Take ``ADDRESS:PORT``, ``[V6]:PORT`` or ``:PORT`` apart. Raises LocalProtocolError."""
+    from credssp.cli._targets import plain_zone
     from credssp.errors import LocalProtocolError
 
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65535 or (":" in host and not host.startswith("[")):
         raise LocalProtocolError(f"{text!r} is not an address to listen on: use 127.0.0.1:3389 or [::1]:3389")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  # ":3389" says so in so many words
+    return plain_zone(host.strip("[]")) or "0.0.0.0", int(port)  # noqa: S104  # ":3389" says so in so many words
+
+
+def shown_address(listener: socket.socket) -> str:
+    """Return where a socket listens, as ``ADDRESS:PORT`` or ``[V6]:PORT``."""
+    from credssp.drivers.listening import bound_to
+
+    host, port = bound_to(listener)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class _Both:

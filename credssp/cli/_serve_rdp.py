@@ -58,9 +58,11 @@ def run(arguments: argparse.Namespace) -> int:
     sockets = bind(host, port, arguments.workers)
     common.reload_on_sighup()
     common.confine(arguments)
-    host, port = sockets[0].getsockname()[:2]
-    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    common.emit("listening", {"address": shown, "protocol": "rdp", "workers": arguments.workers}, as_json=as_json)
+    common.emit(
+        "listening",
+        {"address": common.shown_address(sockets[0]), "protocol": "rdp", "workers": arguments.workers},
+        as_json=as_json,
+    )
     work = functools.partial(_work, arguments=arguments, config=config, as_json=as_json)
     if arguments.workers > 1:
         return run_workers(sockets, work)

@@ -76,10 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
     common.reload_on_sighup()
     common.confine(arguments)
     with listener:
-        host, port = listener.getsockname()[:2]
         scheme = "http" if arguments.tls_cert is None else "https"
-        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        facts = {"address": shown, "protocol": "winrm", "url": f"{scheme}://{shown}{application.config.path}"}
+        shown = common.shown_address(listener)
+        url = f"{scheme}://{shown.replace('%', '%25')}{application.config.path}"  # RFC 6874
+        facts = {"address": shown, "protocol": "winrm", "url": url}
         common.emit("listening", facts, as_json=as_json)
         for number in (signal.SIGTERM, signal.SIGINT):
             # uvicorn stops at them, and raises them once more when it has.

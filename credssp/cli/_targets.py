@@ -14,7 +14,7 @@ from typing import Final
 
 from credssp.errors import LocalProtocolError
 
-__all__ = ["TRANSPORTS", "TargetURL", "parse_target", "transport_of"]
+__all__ = ["TRANSPORTS", "TargetURL", "parse_target", "plain_zone", "transport_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,12 @@ TRANSPORTS: Final = {
 }
 """By URL scheme."""
 
+_ZONE: Final = r"(?:%[^\s/:@\[\]?#]+)?"
+
 _URL: Final = re.compile(
     r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://)?"
-    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s/:@\[\]?#]+)|(?P<bare6>[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*))"
+    rf"(?:\[(?P<v6>[0-9A-Fa-f:.]+{_ZONE})\]|(?P<host>[^\s/:@\[\]?#]+)|"
+    rf"(?P<bare6>[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*{_ZONE}))"
     r"(?::(?P<port>[0-9]{1,5}))?(?P<path>/[^\s?#]*)?"
 )
 
@@ -50,7 +53,7 @@ class TargetURL:
 
     Attributes:
         scheme: of `TRANSPORTS`.
-        host: name or address, without brackets.
+        host: name or address, without brackets; an IPv6 address may have a zone (``fe80::1%eth0``).
         port: TCP port.
         path: what follows the port, with its slash; may be empty.
     """
@@ -61,7 +64,8 @@ class TargetURL:
     path: str = ""
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = self.host if self.scheme == "rdp" else self.host.replace("%", "%25")  # RFC 6874
+        host = f"[{host}]" if ":" in host else host
         return f"{self.scheme}://{host}:{self.port}{self.path}"
 
 
@@ -82,7 +86,14 @@ def parse_target(text: str, *, default_scheme: str = "rdp") -> TargetURL:
     if not 0 < port < 65536:
         raise LocalProtocolError(f"{port} is not a TCP port: use 1 to 65535")
     path = match["path"] or ""
-    return TargetURL(scheme, match["v6"] or match["host"] or match["bare6"], port, "" if path == "/" else path)
+    host = match["host"] or plain_zone(match["v6"] or match["bare6"])
+    return TargetURL(scheme, host, port, "" if path == "/" else path)
+
+
+def plain_zone(address: str) -> str:
+    """Return an address with its zone after ``%``, as the system's functions take it, not after ``%25`` as URLs do."""
+    host, percent, zone = address.partition("%")
+    return f"{host}{percent}{zone[2:] if zone.startswith('25') and zone != '25' else zone}"
 
 
 def transport_of(target: TargetURL) -> ModuleType:

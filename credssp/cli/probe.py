@@ -91,6 +91,7 @@ class _Range:
     """One argument: a server, or a range of addresses that is not spelled out before it is its turn."""
 
     def __init__(self, text: str, port: int | None) -> None:
+        import dataclasses
         import ipaddress
 
         from credssp.cli._targets import parse_target
@@ -108,7 +109,9 @@ class _Range:
             text = f"[{address}]" if ":" in address else address
         target = parse_target(text)
         if port is not None and not text.rpartition("]")[2].rpartition("//")[2].partition(":")[1]:
-            target = parse_target(f"{target.scheme}://{_bracketed(target.host)}:{port}")
+            if not 0 < port < 65536:
+                raise LocalProtocolError(f"{port} is not a TCP port: use 1 to 65535")
+            target = dataclasses.replace(target, port=port)
         self._target = target
 
     def __len__(self) -> int:
@@ -122,10 +125,6 @@ class _Range:
 
         for address in self._network:
             yield dataclasses.replace(self._target, host=str(address))
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _printer(arguments: argparse.Namespace) -> Any:

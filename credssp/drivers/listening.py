@@ -18,7 +18,7 @@ from credssp.drivers.blocking import reason
 from credssp.drivers.gate import Gate, Place
 from credssp.errors import CredSSPError, LimitExceededError, PeerClosedError
 
-__all__ = ["BACKLOG", "BATCH", "Complaint", "Listener", "bind_all"]
+__all__ = ["BACKLOG", "BATCH", "Complaint", "Listener", "bind_all", "bind_one", "bound_to"]
 
 logger = logging.getLogger("credssp.drivers")
 
@@ -46,6 +46,29 @@ class Complaint:
             self._said = now
 
 
+def bind_one(host: str, port: int, *, backlog: int = BACKLOG, reuse_port: bool = False) -> socket.socket:
+    """Return a listening socket; a host with a colon is an IPv6 address, with or without a zone (``fe80::1%eth0``).
+
+    Raises:
+        OSError, OverflowError, ValueError: the address cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    address: tuple[str | int, ...] = (host, port)
+    if "%" in host:
+        # Where a pair is given, Python forgets the zone. The port is not asked about: getaddrinfo takes any.
+        found = socket.getaddrinfo(host, 0, family=family, type=socket.SOCK_STREAM)[0][4]
+        address = (host.partition("%")[0], port, *found[2:])
+    return socket.create_server(address, family=family, backlog=backlog, reuse_port=reuse_port)
+
+
+def bound_to(listener: socket.socket) -> tuple[str, int]:
+    """Return address and port of a listening socket; the address has its zone, where it needs one to be reached."""
+    host, port, *rest = listener.getsockname()
+    if len(rest) == 2 and rest[1]:
+        host = f"{host}%{socket.if_indextoname(rest[1])}"
+    return host, port
+
+
 async def bind_all(host: str | None, port: int, *, reuse_port: bool) -> list[socket.socket]:
     """Return a listening socket for every address of a host.
 
@@ -57,9 +80,8 @@ async def bind_all(host: str | None, port: int, *, reuse_port: bool) -> list[soc
     sockets: list[socket.socket] = []
     try:
         for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
-            sockets.append(
-                socket.create_server((address[0], port), family=family, backlog=BACKLOG, reuse_port=reuse_port)
-            )
+            where = (address[0], port, *address[2:])  # as it was given: getaddrinfo takes any port
+            sockets.append(socket.create_server(where, family=family, backlog=BACKLOG, reuse_port=reuse_port))
     except BaseException:
         for listener in sockets:
             listener.close()

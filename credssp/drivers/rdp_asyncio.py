@@ -12,7 +12,7 @@ from typing import Self, TypeAlias
 from credssp.drivers.aio import AsyncSession, LoginProtocol
 from credssp.drivers.gate import Place
 from credssp.drivers.handshake import too_late
-from credssp.drivers.listening import Listener, bind_all
+from credssp.drivers.listening import Listener, bind_all, bound_to
 from credssp.drivers.rdp_service import (
     Client,
     Closed,
@@ -82,8 +82,7 @@ class AsyncServer:
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens, with the real port where 0 was asked for."""
-        host, port = self._listening().sockets[0].getsockname()[:2]
-        return host, port
+        return bound_to(self._listening().sockets[0])
 
     async def serve_forever(self) -> None:
         """Serve until cancelled, or until `close` is called."""

@@ -19,7 +19,7 @@ from typing import Self, TypeAlias
 from credssp.drivers.blocking import Session, log_on, reason
 from credssp.drivers.gate import Place
 from credssp.drivers.handshake import NOT_LISTENING, ConnectError, too_late
-from credssp.drivers.listening import BACKLOG, BATCH, Complaint
+from credssp.drivers.listening import BATCH, Complaint, bind_one, bound_to
 from credssp.drivers.rdp_service import (
     Client,
     Closed,
@@ -58,16 +58,11 @@ class BlockingServer:
         self._threads: set[threading.Thread] = set()
         self._closing = threading.Event()
         try:
-            self._listener = socket.create_server(
-                (host, port),
-                family=socket.AF_INET6 if ":" in host else socket.AF_INET,
-                backlog=BACKLOG,
-                reuse_port=settings.config.reuse_port,
-            )
+            self._listener = bind_one(host, port, reuse_port=settings.config.reuse_port)
         except (OSError, ValueError, OverflowError) as error:
             raise ConnectError(f"cannot listen on {host} port {port}: {reason(error)}", advice=NOT_LISTENING) from None
         self._listener.setblocking(False)  # as socket has it
-        self.address: tuple[str, int] = self._listener.getsockname()[:2]
+        self.address = bound_to(self._listener)
 
     @property
     def half_open(self) -> int:

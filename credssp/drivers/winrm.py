@@ -94,8 +94,10 @@ class WinRMConnection:
         self.certificate: bytes | None = None
         self.certificate_check = CertificateCheck.NOT_CHECKED
         self.tls_version = ""
-        self._http = http.client.HTTPConnection(host, port)
-        name = f"[{host}]" if ":" in host else host
+        # A zone is about our interfaces: neither TLS nor the server hears of it (RFC 6874 4).
+        self._name = host.partition("%")[0] if ":" in host else host
+        self._http = http.client.HTTPConnection(self._name, port)
+        name = f"[{self._name}]" if ":" in host else host
         self._url = f"{'http' if https is None else 'https'}://{name}:{port}{path}"
         self._cookies = http.cookiejar.CookieJar()
 
@@ -157,7 +159,7 @@ class WinRMConnection:
             self._tcp = tcp.dup()
             tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._context is not None:
-                tcp = self._context.wrap_socket(tcp, server_hostname=self._address[0])
+                tcp = self._context.wrap_socket(tcp, server_hostname=self._name)
         except ssl.SSLCertVerificationError as error:
             raise CertificateError(f"the server's https certificate was rejected: {error.verify_message}") from None
         except OSError as error:

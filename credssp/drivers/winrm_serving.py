@@ -26,7 +26,7 @@ except ModuleNotFoundError as error:
 
 from credssp.config import Limits, check_port
 from credssp.drivers.gate import Gate, Place
-from credssp.drivers.listening import Listener
+from credssp.drivers.listening import Listener, bind_one
 from credssp.drivers.winrm_asgi import WinRMApplication
 from credssp.errors import LocalProtocolError
 from credssp.tls.end_point import end_point_bindings
@@ -333,11 +333,7 @@ def listen(host: str, port: int, *, backlog: int = 512) -> socket.socket:
         LocalProtocolError: the address cannot be used.
     """
     try:
-        return socket.create_server(
-            (host, check_port(port, lowest=0)),
-            family=socket.AF_INET6 if ":" in host else socket.AF_INET,
-            backlog=backlog,
-        )
+        return bind_one(host, check_port(port, lowest=0), backlog=backlog)
     except OSError as error:
         raise LocalProtocolError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
 

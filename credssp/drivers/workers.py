@@ -24,6 +24,7 @@ from typing import Any, Final, NoReturn
 
 from credssp.drivers.blocking import reason
 from credssp.drivers.handshake import NOT_LISTENING, ConnectError
+from credssp.drivers.listening import bind_one
 from credssp.errors import LocalProtocolError
 
 __all__ = ["bind", "run_workers"]
@@ -58,8 +59,7 @@ def bind(host: str, port: int, count: int) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     try:
         for _ in range(count):
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            listener = socket.create_server((host, port), family=family, backlog=_BACKLOG, reuse_port=count > 1)
+            listener = bind_one(host, port, backlog=_BACKLOG, reuse_port=count > 1)
             sockets.append(listener)
             port = listener.getsockname()[1]
     except (OSError, ValueError, OverflowError) as error:

@@ -30,6 +30,7 @@ from credssp.rdp.negotiation import (
 )
 from credssp.rdp.tpkt import TPKTBuffer
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
+from credssp.target import split_name
 from credssp.tls.channel import TLSChannel
 from credssp.tls.settings import ClientTLS, client_context
 from credssp.wire.framing import TSRequestBuffer
@@ -128,7 +129,7 @@ def _negotiate(protocol: Protocol) -> ProbeSteps[tuple[NegotiationResponse | Neg
 
 def _start_tls(host: str, settings: ClientTLS, rest: bytes) -> ProbeSteps[TLSChannel]:
     """Shake hands."""
-    channel = TLSChannel(client_context(settings), server_side=False, server_hostname=host)
+    channel = TLSChannel(client_context(settings), server_side=False, server_hostname=split_name(host)[0])
     channel.receive(rest)
     received = 0
     try:
