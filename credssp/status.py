@@ -18,6 +18,7 @@ from __future__ import annotations
 import enum
 import functools
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +30,7 @@ __all__ = [
     "describe",
     "lookup",
     "security_status_from_ntstatus",
+    "win32_errors",
 ]
 
 
@@ -365,6 +367,11 @@ def lookup(text: str) -> StatusInfo | None:
 def all_statuses() -> tuple[StatusInfo, ...]:
     """Return every known SECURITY_STATUS and NTSTATUS, ordered by number, each number once."""
     return tuple(sorted(_table().values(), key=lambda info: info.code))
+
+
+def win32_errors() -> Mapping[int, tuple[str, NTStatus]]:
+    """Return the Win32 errors that stand for a logon status: name, and the NTSTATUS with the same texts."""
+    return _FROM_WIN32
 
 
 # NTSTATUS whose SECURITY_STATUS has another name; all other pairs share it (STATUS_BAD_BINDINGS, SEC_E_BAD_BINDINGS).

@@ -1,41 +1,76 @@
-"""``credssp status CODE``: what a status means, where it usually comes from, what to do about it."""
+"""``credssp status CODE``: what a number or name means, where it usually comes from, what to do about it."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from credssp.status import StatusInfo, all_statuses, lookup
+from credssp.status_search import Meaning, find, search
 
 __all__ = ["configure", "run"]
 
-_WIN32_BASE = 0x80070000
+_MAX_SHOWN = 20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.epilog = "For example: credssp status 0xC000006D; credssp status LOGON_DENIED; credssp status -1073741715"
-    parser.add_argument("code", metavar="CODE", help="a number (hexadecimal, decimal, negative) or a name")
+    parser.epilog = (
+        "For example: credssp status 0xC000006D; credssp status 1326; credssp status ERRCONNECT_LOGON_FAILURE; credssp "
+        "status password expired. In front of a number such as -0x7FF6FCF4 write --."
+    )
+    parser.add_argument(
+        "code",
+        metavar="CODE",
+        nargs="+",
+        help="a number in any form (NTSTATUS, SECURITY_STATUS, Win32, WinRM, mstsc, FreeRDP), a name, a line with such "
+        "numbers and names in it, or words to search for",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Explain the status, or say what it could have been."""
-    info = lookup(arguments.code)
-    known = info is not None and not info.name.startswith("0x")
-    near = [] if known else _near(arguments.code, info)
+    """Explain all that it can mean, or show what has these words, or say what may have been meant."""
+    text = " ".join(arguments.code)
+    matches = find(text)
+    # An unknown number has a general explanation, as from `lookup`.
+    info = None if matches else lookup(text)
+    hits = () if matches or info else search(text)
+    near = [] if matches or hits else _near(text, info)
     if arguments.json:
-        from credssp.cli._output import print_json
-
-        print_json({"known": known, "status": _data(info) if info else None, "near": [_data(each) for each in near]})
+        _print_json(matches, info, hits, near)
+    elif matches:
+        for number, each in enumerate(matches):
+            _explain(each, first=number == 0)
     elif info is not None:
-        _explain(info)
-    if not known:
-        _hint(arguments.code, near)
-    return 0 if known else 2
+        _explain(Meaning("", info.code, info.name, info.meaning, info.cause, info.advice), first=True)
+    elif hits:
+        _list(hits)
+    if matches or hits:
+        return 0
+    _hint(text, near)
+    return 2
 
 
-def _data(info: StatusInfo) -> dict[str, object]:
+def _print_json(
+    matches: Sequence[Meaning], info: StatusInfo | None, hits: Sequence[Meaning], near: Sequence[StatusInfo]
+) -> None:
+    from credssp.cli._output import print_json
+
+    first: Meaning | StatusInfo | None = matches[0] if matches else info
+    print_json(
+        {
+            "known": bool(matches),
+            "status": _data(first) if first else None,
+            "matches": [_data(each) | {"kind": each.kind} for each in matches],
+            "found": [_data(each) | {"kind": each.kind} for each in hits],
+            "near": [_data(each) for each in near],
+        }
+    )
+
+
+def _data(info: StatusInfo | Meaning) -> dict[str, object]:
     return {
         "code": info.code,
         "hex": f"0x{info.code:08X}",
@@ -46,23 +81,31 @@ def _data(info: StatusInfo) -> dict[str, object]:
     }
 
 
-def _explain(info: StatusInfo) -> None:
+def _explain(each: Meaning, *, first: bool) -> None:
     from credssp.cli._output import print_facts
 
-    code = info.code
+    if not first:
+        print()
+    code = each.code
     signed = f", {code - (1 << 32)}" if code >> 31 else ""
-    facts = {"number": f"0x{code:08X}, {code}{signed}"}
-    print_facts(info.summary, facts | {"meaning": info.meaning, "cause": info.cause, "advice": info.advice})
+    kind = {"kind": each.kind} if each.kind else {}
+    facts = {**kind, "number": f"0x{code:08X}, {code}{signed}"}
+    print_facts(each.summary, facts | {"meaning": each.meaning, "cause": each.cause, "advice": each.advice})
+
+
+def _list(hits: Sequence[Meaning]) -> None:
+    from credssp.cli._output import print_table
+
+    rows = [(each.name, each.number, each.kind, each.meaning) for each in hits[:_MAX_SHOWN]]
+    print_table(("name", "number", "kind", "meaning"), rows)
+    if len(hits) > _MAX_SHOWN:
+        print(f"{len(hits) - _MAX_SHOWN} more; give another word")
 
 
 def _near(text: str, info: StatusInfo | None) -> list[StatusInfo]:
     """Return the statuses that may have been meant, the likeliest first."""
     import difflib
 
-    if info is not None and info.code < 0x10000:
-        win32 = lookup(hex(_WIN32_BASE | info.code))
-        if win32 is not None and not win32.name.startswith("0x"):
-            return [win32]  # 1326 is what FormatMessage and net.exe say
     wanted = f"{info.code:08X}" if info else text.strip().upper()
     by_text: dict[str, StatusInfo] = {}
     for each in all_statuses():
@@ -71,8 +114,7 @@ def _near(text: str, info: StatusInfo | None) -> list[StatusInfo]:
             continue
         by_text[each.name] = each
         by_text.setdefault(each.name.split("_", 1)[-1].removeprefix("E_").removeprefix("I_"), each)
-    found = [by_text[name] for name in by_text if info is None and len(wanted) > 2 and wanted in name]
-    found += [by_text[name] for name in difflib.get_close_matches(wanted, by_text, n=8, cutoff=0.7)]
+    found = [by_text[name] for name in difflib.get_close_matches(wanted[:64], by_text, n=8, cutoff=0.7)]
     return list(dict.fromkeys(found))[:5]
 
 
@@ -84,7 +126,7 @@ def _hint(text: str, near: list[StatusInfo]) -> None:
         print(f"  {'          or' if number else 'Did you mean'} {info.summary}?", file=sys.stderr)
     if not near:
         print(
-            "  Give a number (0xC000006D, C000006D, 3221225581, -1073741715) or a name (SEC_E_LOGON_DENIED, "
-            "logon_failure); [MS-ERREF] lists them all.",
+            "  Give a number (0xC000006D, C000006D, 3221225581, -1073741715), a name (SEC_E_LOGON_DENIED, "
+            "logon_failure) or a word of the meaning; [MS-ERREF] lists all numbers of Windows.",
             file=sys.stderr,
         )
