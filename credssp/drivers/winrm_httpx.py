@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import AsyncGenerator, Generator, Hashable
-from typing import Unpack, cast
+from typing import Any, Unpack, cast
 
 try:
     import anyio
@@ -137,6 +137,7 @@ class _Exchange:
         self._foreign = is_encrypted_body(request.content)
         self._connection: Hashable | None = None
         self._certificate: bytes | None = None
+        self._proxy = ""
         self._cookies = httpx.Cookies()
         self._written = [pair for pair in request.headers.get("Cookie", "").split("; ") if pair]
 
@@ -152,6 +153,7 @@ class _Exchange:
         """Return how much of a response to read now, or None where that is for the caller."""
         # Once it was read, it may be closed.
         self._connection, self._certificate = _connection(response), _certificate(response)
+        self._proxy = _proxy(response)
         if response.status_code == 401:
             return LEG_BODY
         return self._session.config.limits.max_body if self._is_encrypted(response) else None
@@ -173,6 +175,7 @@ class _Exchange:
             self._connection,
             self._certificate,
             response.headers.get("Content-Type", ""),
+            self._proxy,
         )
         try:
             return self._made(self._flow.send(incoming))
@@ -218,7 +221,7 @@ def _origin(url: httpx.URL) -> Origin:
     return url.scheme, url.host, url.port
 
 
-def _connection(response: httpx.Response) -> Hashable | None:
+def _connection(response: httpx.Response) -> tuple[tuple[Any, ...], ...] | None:
     """Return what tells the TCP connection of a response that was not read yet, or None."""
     stream = response.extensions.get("network_stream")
     if stream is None:
@@ -235,6 +238,16 @@ def _certificate(response: httpx.Response) -> bytes | None:
     stream = response.extensions.get("network_stream")
     channel = None if stream is None else stream.get_extra_info("ssl_object")
     return None if channel is None else channel.getpeercert(True)  # the class of OpenSSL knows no names
+
+
+def _proxy(response: httpx.Response) -> str:
+    """Return the address of the proxy that a request went through without a tunnel, or an empty string."""
+    connection, url = _connection(response), response.request.url
+    if connection is None or url.scheme != "http":
+        return ""
+    # httpx does not tell, so that a proxy is recognised by its port.
+    host, port, *_ = connection[1]
+    return "" if port == (url.port or 80) else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _joined(response: httpx.Response, limit: int) -> bytes:

@@ -391,8 +391,22 @@ def _take_cookies(request: requests.PreparedRequest, response: requests.Response
 def _incoming(response: requests.Response) -> Incoming:
     content_type = response.headers.get("Content-Type", "")
     return Incoming(
-        response.status_code, _challenges(response), _connection(response), _certificate(response), content_type
+        response.status_code,
+        _challenges(response),
+        _connection(response),
+        _certificate(response),
+        content_type,
+        _proxy(response),
     )
+
+
+def _proxy(response: requests.Response) -> str:
+    """Return the address of the proxy that a request went through without a tunnel, or an empty string."""
+    pool = getattr(response.raw, "_pool", None)
+    proxy = getattr(pool, "proxy", None)
+    if proxy is None or getattr(pool, "scheme", "") != "http" or getattr(proxy, "scheme", "") not in ("http", "https"):
+        return ""
+    return f"{proxy.host}:{proxy.port}"  # not as it is: it may hold a password
 
 
 def _challenges(response: requests.Response) -> list[str]:

@@ -29,6 +29,8 @@ from credssp.errors import (
     LocalProtocolError,
     PeerRefusedError,
     RemoteProtocolError,
+    TLSAlertError,
+    TLSError,
 )
 from credssp.tls.end_point import end_point_bindings
 from credssp.winrm.errors import (
@@ -46,6 +48,9 @@ __all__ = ["ClientLogin", "ClientOptions", "ClientSettings", "check_offer"]
 
 # The request got through to the application, which has something to say about its (empty) body.
 _ANSWERS: Final = frozenset({400, 404, 405, 411, 415, 500})
+
+# What servers say to the second half of a handshake whose first half they do not have.
+_CONFUSED: Final = frozenset({"unexpected_message", "decode_error", "handshake_failure", "protocol_version"})
 
 _UNEXPLAINED: Final = (
     "the server refused without saying why. Mostly the user name or the password is wrong, or the account may not "
@@ -81,6 +86,14 @@ def check_offer(status: int, challenges: Collection[str]) -> None:
             leg=Leg.OFFER,
             http_status=status,
         )
+
+
+def _is_of_a_stranger(error: LoginError, *, proxied: bool) -> bool:
+    """Whether an answer, before any proof, is that of a server which did not have the legs before."""
+    cause = error.__cause__
+    if isinstance(cause, TLSAlertError):
+        return cause.alert in _CONFUSED
+    return isinstance(cause, TLSError) or (cause is None and proxied)
 
 
 class ClientLogin:
@@ -171,12 +184,13 @@ class ClientLogin:
         """
         return self._step(b"", None)
 
-    def receive(self, status: int, challenges: Sequence[str]) -> str | None:
+    def receive(self, status: int, challenges: Sequence[str], *, proxy: str = "") -> str | None:
         """Take the answer to a leg.
 
         Args:
             status: the HTTP status.
             challenges: the values of ``WWW-Authenticate``.
+            proxy: address of the HTTP proxy that the request went through, for texts.
 
         Returns:
             The value of the next ``Authorization`` header, or None: the login is over and went well.
@@ -196,7 +210,12 @@ class ClientLogin:
             raise HTTPStatusError(
                 STATUS_ADVICE.get(status, "the server gave up the login"), leg=self.leg, http_status=status
             )
-        return self._step(self._token(status, challenges), status)
+        try:
+            return self._step(self._token(status, challenges), status)
+        except LoginError as error:
+            if self.legs > 1 and not self.proof_sent and _is_of_a_stranger(error, proxied=bool(proxy)):
+                raise LoginError.of_lost_connection(error, proxy=proxy) from error.__cause__
+            raise
 
     def _token(self, status: int, challenges: Sequence[str]) -> bytes:
         try:

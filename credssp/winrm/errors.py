@@ -96,6 +96,30 @@ class LoginError(WinRMError):
         result.__cause__ = error
         return result
 
+    @classmethod
+    def of_lost_connection(cls, error: LoginError, *, proxy: str) -> LoginError:
+        """Say of a leg that came to a server without the legs before that a login counts for one connection.
+
+        Args:
+            error: what the answer looks like, such as a TLS handshake that failed.
+            proxy: address of the proxy that requests go through; empty where none is known of.
+        """
+        cause = error.__cause__
+        seen = f" ({cause.message})" if isinstance(cause, CredSSPError) else ""
+        advice = (
+            f"The requests go through the proxy {proxy}, which" if proxy else "A proxy or load balancer in between"
+        ) + (" must keep one connection to the server for each client (keep-alive). A tunnel (CONNECT) does that.")
+        result = cls(
+            f"the server answered as if there were no legs before{seen}; a login counts for one TCP connection. {advice}",
+            leg=error.leg,
+            http_status=error.http_status,
+            status=error.status,
+            alert=error.alert,
+            advice=advice,
+        )
+        result.__cause__ = cause
+        return result
+
 
 class DelegationRefusedError(LoginError):
     """The server knows who we are and has its key proved, but did not take the login with these credentials."""

@@ -93,6 +93,7 @@ class Incoming:
         connection: what tells its TCP connection from others, or None where that is not known.
         certificate: the server's certificate of https, DER; None over http or where it is not known.
         content_type: the value of Content-Type, or an empty string.
+        proxy: address of the HTTP proxy that the request went through, where one is known of.
     """
 
     status: int
@@ -100,6 +101,7 @@ class Incoming:
     connection: Hashable | None
     certificate: bytes | None = field(default=None, repr=False)
     content_type: str = ""
+    proxy: str = ""
 
 
 Exchange: TypeAlias = Generator[Outgoing, Incoming, ClientContext | None]
@@ -322,15 +324,16 @@ class ClientSession:
                 if _differ(answer.connection, connection) and answer.status in {200, 400, 401}:
                     break
                 connection, judged = answer.connection, login.proof_sent
-                header = login.receive(answer.status, answer.challenges)
+                header = login.receive(answer.status, answer.challenges, proxy=answer.proxy)
             else:
                 return login.context, answer
             if judged:
                 break
         often = "and the password was judged already, which shall not happen twice" if judged else "again and again"
+        who = f"the proxy {answer.proxy}" if answer.proxy else "a proxy or the server"
         raise LoginError(
-            f"the TCP connection changed between the legs, {often}: does a proxy or the server close it after every "
-            "response?",
+            f"the TCP connection changed between the legs, {often}: does {who} close it after every response? It must be "
+            "kept (keep-alive)",
             leg=login.leg,
             http_status=answer.status,
         )

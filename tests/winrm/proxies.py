@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 class _Proxy(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     keeps = True
+    forgets = False
     upstream: http.client.HTTPConnection | None = None
     seen: list[str]
 
@@ -24,7 +25,7 @@ class _Proxy(http.server.BaseHTTPRequestHandler):
         self.seen.append(f"{self.command} {self.path}")
         parts = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.upstream is None or not self.keeps:
+        if self.upstream is None or not self.keeps or self.forgets:
             if self.upstream is not None:
                 self.upstream.close()
             self.upstream = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
@@ -75,10 +76,15 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 @contextmanager
-def proxy(*, keeps: bool = True) -> Iterator[tuple[str, list[str]]]:
-    """Run a proxy; yields its URL and what it was asked for."""
+def proxy(*, keeps: bool = True, forgets: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """Run a proxy; yields its URL and what it was asked for.
+
+    Args:
+        keeps: whether it keeps connections.
+        forgets: whether it keeps those of clients, and has a new one to the server for every request.
+    """
     seen: list[str] = []
-    handler = type("Handler", (_Proxy,), {"keeps": keeps, "seen": seen})
+    handler = type("Handler", (_Proxy,), {"keeps": keeps, "forgets": forgets, "seen": seen})
     with _Server(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,30 @@ def test_a_proxy_that_keeps_connections_is_fine(post: Post, url: str) -> None:
 def test_a_proxy_that_closes_connections_is_named(post: Post, url: str) -> None:
     with proxies.proxy(keeps=False) as (proxy, _), pytest.raises(LoginError, match="proxy"):
         post(url, b"hello", proxy=proxy)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_proxy_that_forgets_its_server_connection_is_named_with_keep_alive(
+    post: Post, url: str, version: Any
+) -> None:
+    settings = ClientTLS(minimum=version, maximum=version)
+    with proxies.proxy(forgets=True) as (proxy, _), pytest.raises(LoginError) as caught:
+        post(url, b"hello", auth=CredSSPAuth(ALICE, tls=settings), proxy=proxy.replace("//", "//user:hunter2@"))
+    text = str(caught.value)
+    assert f"the proxy {proxy.removeprefix('http://')}" in text
+    assert "keep-alive" in text
+    assert "hunter2" not in text
+    assert "RDP" not in text
+
+
+def test_https_through_connect_keeps_the_bindings(post: Post, tmp_path: Path) -> None:
+    certificate = servers.outer_certificate(tmp_path)
+    app = servers.application(echo, cbt_hardening="strict")
+    with servers.running(app, certificate) as url, proxies.proxy() as (proxy, seen):
+        trust = ssl.create_default_context(cafile=certificate)
+        answer = post(url, b"hello", auth=CredSSPAuth(ALICE, encryption="always"), proxy=proxy, verify=trust)
+        assert answer.content == b"hello"
+    assert [line.partition(" ")[0] for line in seen] == ["CONNECT"]
 
 
 def test_wrong_password_says_everything(post: Post, url: str) -> None:

@@ -206,6 +206,22 @@ def test_a_proxy_that_closes_connections_is_named(session: Any, url: str) -> Non
             session.post(url, data=b"hello")
 
 
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_proxy_that_forgets_its_server_connection_is_named_with_keep_alive(
+    session: Any, url: str, version: Any
+) -> None:
+    session.auth = auth(tls=ClientTLS(minimum=version, maximum=version))
+    with proxies.proxy(forgets=True) as (proxy, _):
+        session.proxies = {"http": proxy.replace("//", "//user:hunter2@")}
+        with pytest.raises(LoginError) as caught:
+            session.post(url, data=b"hello")
+    text = str(caught.value)
+    assert f"the proxy {proxy.removeprefix('http://')}" in text
+    assert "keep-alive" in text
+    assert "hunter2" not in text
+    assert "RDP" not in text
+
+
 def test_https_through_connect(app: WinRMApplication, session: Any, tmp_path: Path) -> None:
     certificate = servers.outer_certificate(tmp_path)
     with servers.running(app, certificate) as url, proxies.proxy() as (proxy, seen):
