@@ -1,4 +1,4 @@
-"""How Hypothesis runs: repeatable in CI, a little random everywhere else; and no Kerberos realm but the tests' own.
+"""Hypothesis: repeatable in CI, a little random everywhere else; no Kerberos realm but the tests' own; the domain.
 
 `HYPOTHESIS_PROFILE` chooses a profile by name. The deadline is for one example and generous, because machines that
 run tests are shared; what it catches is an input that costs seconds.
@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.domain.lab import Domain, require_domain
 
 _DEADLINE = timedelta(seconds=2)
 
@@ -29,3 +33,22 @@ Path(_KERBEROS.name, "krb5.conf").write_text(
     "[libdefaults]\n  dns_lookup_kdc = false\n  dns_lookup_realm = false\n  dns_canonicalize_hostname = false\n"
 )
 os.environ["KRB5_CONFIG"] = str(Path(_KERBEROS.name, "krb5.conf"))
+
+
+@pytest.fixture(scope="session")
+def domain(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Domain]:
+    """A domain of Active Directory with a member (`tests.domain.lab`)."""
+    require_domain()
+    cache = pytestconfig.cache.mkdir("domain") if hasattr(pytestconfig, "cache") and pytestconfig.cache else None
+    with Domain(tmp_path_factory.mktemp("domain"), cache=cache) as made:
+        yield made
+
+
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give all tests of the domain to one worker, with ``--dist loadgroup``; else each worker makes a domain."""
+    for item in items:
+        if "domain" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(300), append=False)  # the first of them waits for the domain
+            if config.pluginmanager.hasplugin("xdist"):
+                item.add_marker(pytest.mark.xdist_group("domain"))
