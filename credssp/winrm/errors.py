@@ -110,7 +110,8 @@ class LoginError(WinRMError):
             f"The requests go through the proxy {proxy}, which" if proxy else "A proxy or load balancer in between"
         ) + (" must keep one connection to the server for each client (keep-alive). A tunnel (CONNECT) does that.")
         result = cls(
-            f"the server answered as if there were no legs before{seen}; a login counts for one TCP connection. {advice}",
+            f"the server answered as if there were no legs before{seen}; a login counts for one TCP connection. "
+            f"{advice}",
             leg=error.leg,
             http_status=error.http_status,
             status=error.status,

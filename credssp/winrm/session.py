@@ -332,8 +332,8 @@ class ClientSession:
         often = "and the password was judged already, which shall not happen twice" if judged else "again and again"
         who = f"the proxy {answer.proxy}" if answer.proxy else "a proxy or the server"
         raise LoginError(
-            f"the TCP connection changed between the legs, {often}: does {who} close it after every response? It must be "
-            "kept (keep-alive)",
+            f"the TCP connection changed between the legs, {often}: does {who} close it after every response? It "
+            "must be kept (keep-alive)",
             leg=login.leg,
             http_status=answer.status,
         )
