@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from credssp.context import ClientContext, ServerContext, StepResult
     from credssp.credentials import (
         CCacheCredentials,
+        CertificateCredentials,
         DelegatedCredentials,
         KeytabCredentials,
         LogonCredentials,
@@ -57,8 +58,8 @@ _MODULES = {
     "credssp.config": "ClientConfig Limits ServerConfig Timeouts",
     "credssp.context": "ClientContext ServerContext StepResult",
     "credssp.credentials": (
-        "CCacheCredentials DelegatedCredentials KeytabCredentials LogonCredentials NTHashCredentials "
-        "PasswordCredentials RemoteGuardCredentials SmartCardCredentials"
+        "CCacheCredentials CertificateCredentials DelegatedCredentials KeytabCredentials LogonCredentials "
+        "NTHashCredentials PasswordCredentials RemoteGuardCredentials SmartCardCredentials"
     ),
     "credssp.drivers.handshake": "ConnectError DeadlineError",
     "credssp.errors": (
@@ -84,6 +85,7 @@ __all__ = [
     "CCacheCredentials",
     "CallbackAccounts",
     "CertificateCheck",
+    "CertificateCredentials",
     "CertificateError",
     "ClientConfig",
     "ClientContext",

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, get_args
 
 from credssp.credentials import (
+    CertificateCredentials,
     CredentialSource,
     DelegatedCredentials,
     LogonCredentials,
@@ -492,7 +493,7 @@ class ClientConfig(CommonConfig):
 
     @property
     def delegation(self) -> DelegatedCredentials:
-        """What goes to the server: `delegated_credentials`, or what logs on where that is a password; else nothing.
+        """What goes to the server: `delegated_credentials`, or the password or card that logs on; else nothing.
 
         "Nothing" is the empty set: three empty strings.
         """
@@ -501,6 +502,8 @@ class ClientConfig(CommonConfig):
                 return self.delegated_credentials
             if isinstance(self.credentials, PasswordCredentials):
                 return self.credentials
+            if isinstance(self.credentials, CertificateCredentials):
+                return self.credentials.card or _EMPTY
         return _EMPTY
 
     @property

@@ -17,6 +17,7 @@ from credssp.wire.ts_remote_guard import TSRemoteGuardCreds, TSRemoteGuardPackag
 
 __all__ = [
     "CCacheCredentials",
+    "CertificateCredentials",
     "CredentialSource",
     "DelegatedCredentials",
     "KerberosCredentials",
@@ -291,10 +292,95 @@ class RemoteGuardCredentials:
         )
 
 
+_BASE_PROVIDER: Final = "Microsoft Base Smart Card Crypto Provider"
+_IDENTITIES: Final = ("PKCS11:", "PKCS12:", "FILE:", "DIR:")
+
+
+@private_methods("__init__")
+@dataclass(frozen=True, slots=True)
+class CertificateCredentials:
+    """A certificate and its private key, on a smart card or in a file: Kerberos logs on with it (PKINIT, RFC 4556).
+
+    What is delegated by default is the smart card (`card`). A certificate in a file delegates nothing.
+
+    Attributes:
+        username: the account, as in `PasswordCredentials`; in an Active Directory domain most often a UPN.
+        identity: where the certificate and the key are, as MIT Kerberos writes it (pkinit_identities in krb5.conf):
+            ``PKCS11:module_name=/usr/lib/opensc-pkcs11.so:token=LABEL``, ``FILE:CERT,KEY``, ``PKCS12:FILE`` or
+            ``DIR:FOLDER``.
+        domain: NetBIOS or DNS domain, or empty.
+        pin: the PIN of the token, or the pass phrase of the file, boxed; None where the key is not protected.
+        anchors: the authorities that the KDC's certificate, and this one, must come from: ``FILE:PEM`` or
+            ``DIR:FOLDER``; None for pkinit_anchors in krb5.conf.
+
+    Raises:
+        LocalProtocolError: an empty or unreadable name, another kind of identity, or a value of another type.
+    """
+
+    username: str
+    identity: str
+    domain: str
+    pin: Secret[str] | None
+    anchors: str | None
+
+    def __init__(
+        self,
+        username: str,
+        identity: str,
+        *,
+        domain: str = "",
+        pin: str | Secret[str] | None = None,
+        anchors: str | None = None,
+    ) -> None:
+        username, domain = _names(username, domain)
+        _check_place("identity", identity, _IDENTITIES)
+        if anchors is not None:
+            _check_place("anchors", anchors, ("FILE:", "DIR:"))
+        box = None if pin is None else _box("pin", pin)
+        if box is not None and (not box or "\0" in box.reveal()):
+            raise LocalProtocolError("the pin is empty or holds U+0000; use None where the key is not protected")
+        object.__setattr__(self, "username", username)
+        object.__setattr__(self, "identity", identity)
+        object.__setattr__(self, "domain", domain)
+        object.__setattr__(self, "pin", box)
+        object.__setattr__(self, "anchors", anchors)
+
+    @property
+    def is_token(self) -> bool:
+        """Whether the key is on a smart card, or what else has a PKCS#11 module."""
+        return self.identity.startswith("PKCS11:")
+
+    @property
+    def card(self) -> SmartCardCredentials | None:
+        """What is delegated: the card with its PIN; None for a file.
+
+        The label of the token, if the identity names it, is the name of the card. Windows looks for the key by reader
+        and container, which PKCS#11 does not tell: give ``delegated_credentials`` where a server needs them.
+        """
+        if not self.is_token or self.pin is None:
+            return None
+        label = re.search(r":token=([^:]+)", self.identity)
+        return SmartCardCredentials(
+            pin=self.pin,
+            card_name=label[1] if label else None,
+            csp_name=_BASE_PROVIDER,
+            user_hint=self.username,
+            domain_hint=self.domain or None,
+        )
+
+
+def _check_place(name: str, place: object, kinds: tuple[str, ...]) -> None:
+    if not isinstance(place, str) or not place.startswith(kinds) or place in kinds:
+        raise LocalProtocolError(
+            f"{name} names a place as {', '.join(kinds[:-1])} or {kinds[-1]}, such as {kinds[-2]}PATH"
+        )
+    check_name(name, place)
+
+
 NTLMCredentials: TypeAlias = PasswordCredentials | NTHashCredentials
 """What NTLM can authenticate with."""
 
-KerberosCredentials: TypeAlias = PasswordCredentials | CCacheCredentials | KeytabCredentials
+KerberosCredentials: TypeAlias = PasswordCredentials | CCacheCredentials | KeytabCredentials | CertificateCredentials
 """What Kerberos can authenticate with."""
 
 LogonCredentials: TypeAlias = NTLMCredentials | KerberosCredentials

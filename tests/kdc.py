@@ -53,6 +53,7 @@ _KDC_CONF = """\
         database_name = {folder}/principal
         key_stash_file = {folder}/stash
         acl_file = {folder}/acl
+        {pkinit}
         max_life = 10h
         max_renewable_life = 1d
         supported_enctypes = aes256-cts-hmac-sha1-96:normal aes128-cts-hmac-sha1-96:normal
@@ -60,6 +61,9 @@ _KDC_CONF = """\
 [logging]
     kdc = FILE:{folder}/kdc.log
 """
+_PKINIT = """\
+pkinit_identity = FILE:{pki}/kdc.crt,{pki}/kdc.key
+        pkinit_anchors = FILE:{pki}/ca.crt"""
 
 
 def free_port() -> int:
@@ -76,10 +80,17 @@ class Realm:
         folder: where everything goes; must be there.
         kdc_environment: further variables of the KDC, such as LD_PRELOAD for a wrong clock.
         timesync: whether clients follow the KDC's clock (MIT's default), which hides a small skew.
+        pki: folder with the certificate of the KDC (``kdc.crt``, ``kdc.key``) and ``ca.crt``, the authority of all;
+            with it users may log on with certificates.
     """
 
     def __init__(
-        self, folder: Path, *, kdc_environment: Mapping[str, str] | None = None, timesync: bool = True
+        self,
+        folder: Path,
+        *,
+        kdc_environment: Mapping[str, str] | None = None,
+        timesync: bool = True,
+        pki: Path | None = None,
     ) -> None:
         self.folder = folder
         self.port = free_port()
@@ -90,7 +101,8 @@ class Realm:
         self._kdb5_util = require_program("kdb5_util")
         self._kinit = require_program("kinit")
         self.krb5_conf = self.configure("krb5.conf", port=self.port, timesync=timesync)
-        (folder / "kdc.conf").write_text(_KDC_CONF.format(realm=REALM, port=self.port, folder=folder))
+        pkinit = "" if pki is None else _PKINIT.format(pki=pki)
+        (folder / "kdc.conf").write_text(_KDC_CONF.format(realm=REALM, port=self.port, folder=folder, pkinit=pkinit))
 
     def configure(self, name: str, *, port: int, timesync: bool = True) -> Path:
         """Write a client configuration, for this KDC's port or for another."""

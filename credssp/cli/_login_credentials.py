@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from credssp.cli._targets import TargetURL
-    from credssp.credentials import DelegatedCredentials, LogonCredentials
+    from credssp.credentials import CertificateCredentials, DelegatedCredentials, LogonCredentials
     from credssp.secret import Secret
 
 __all__ = ["PIN_VARIABLE", "add_arguments", "delegated", "logon", "who"]
@@ -29,6 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--hash-file", metavar="F", help="file whose first line is the NT hash; - for standard input")
     who.add_argument("--ccache", metavar="CACHE", help="Kerberos tickets: TYPE:residual, or a file")
     who.add_argument("--keytab", metavar="F", help="keytab with the key of the user")
+    who.add_argument(
+        "--pkinit",
+        metavar="IDENTITY",
+        help="certificate of the user: PKCS11:module_name=M[:token=LABEL] for a card, FILE:CERT,KEY or PKCS12:F",
+    )
+    who.add_argument(
+        "--pkinit-anchors", metavar="PLACE", help="authorities that it and the KDC's come from: FILE:PEM or DIR:FOLDER"
+    )
     what = parser.add_argument_group("what is delegated (default: the password used to log on)")
     what.add_argument(
         "--no-channel-bindings",
@@ -46,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--smartcard-pin",
         metavar="SOURCE",
-        help=f"delegate a smart card; its PIN comes from ask, file:F, env:NAME ({PIN_VARIABLE}, say)",
+        help=f"delegate a smart card; its PIN, and that of --pkinit, from ask, file:F, env:NAME ({PIN_VARIABLE}, say)",
     )
     what.add_argument(
         "--key-spec",
@@ -75,12 +83,16 @@ def logon(arguments: argparse.Namespace) -> LogonCredentials | None:
     user, domain = arguments.user, arguments.domain
     ways = [
         arguments.hash, arguments.hash_file, arguments.ccache, arguments.keytab, arguments.password_file,
-        arguments.password_command,
+        arguments.password_command, arguments.pkinit,
     ]  # fmt: skip
     if sum(way is not None for way in ways) > 1:
         raise LocalProtocolError(
-            "give only one of --password-file, --password-command, --hash, --hash-file, --ccache and --keytab"
+            "give only one of --password-file, --password-command, --hash, --hash-file, --ccache, --keytab and --pkinit"
         )
+    if arguments.pkinit is not None:
+        return _certificate(arguments)
+    if arguments.pkinit_anchors is not None:
+        raise LocalProtocolError("--pkinit-anchors needs --pkinit")
     if arguments.ccache is not None:
         return CCacheCredentials(arguments.ccache, _principal(user, domain))
     if arguments.keytab is not None:
@@ -106,6 +118,24 @@ def logon(arguments: argparse.Namespace) -> LogonCredentials | None:
     )
 
 
+def _certificate(arguments: argparse.Namespace) -> CertificateCredentials:
+    from credssp.credentials import CertificateCredentials
+    from credssp.errors import LocalProtocolError
+
+    if arguments.user is None:
+        raise LocalProtocolError("a certificate needs a user name: add -u USER")
+    source = arguments.smartcard_pin
+    if source is None and arguments.pkinit.startswith("PKCS11:"):
+        source = "ask"
+    return CertificateCredentials(
+        arguments.user,
+        arguments.pkinit,
+        domain=arguments.domain,
+        pin=None if source is None else _pin(source),
+        anchors=arguments.pkinit_anchors,
+    )
+
+
 def _principal(user: str | None, domain: str) -> str | None:
     """Return ``user@REALM``; the default realm where none is given."""
     if user is None:
@@ -115,10 +145,18 @@ def _principal(user: str | None, domain: str) -> str | None:
     return f"{user}@{domain.upper()}" if domain else user
 
 
-def delegated(arguments: argparse.Namespace, target: TargetURL) -> DelegatedCredentials | None:
-    """Return what to delegate in place of what logs on, or None. May ask a KDC. Raises CredSSPError."""
+def delegated(
+    arguments: argparse.Namespace, target: TargetURL, credentials: LogonCredentials | None = None
+) -> DelegatedCredentials | None:
+    """Return what to delegate in place of what logs on, or None. May ask a KDC. Raises CredSSPError.
+
+    Args:
+        arguments: those of the command line.
+        target: the server.
+        credentials: what `logon` returned.
+    """
     from credssp.cli import _secrets
-    from credssp.credentials import CCacheCredentials, PasswordCredentials
+    from credssp.credentials import CCacheCredentials, CertificateCredentials, PasswordCredentials
     from credssp.errors import LocalProtocolError
 
     modes = {
@@ -126,7 +164,7 @@ def delegated(arguments: argparse.Namespace, target: TargetURL) -> DelegatedCred
         "--restricted-admin": arguments.restricted_admin,
         "--remote-guard": arguments.remote_guard,
         "--delegate-user": arguments.delegate_user is not None,
-        "--smartcard-pin": arguments.smartcard_pin is not None,
+        "--smartcard-pin": arguments.smartcard_pin is not None and arguments.pkinit is None,
     }
     if sum(modes.values()) > 1:
         raise LocalProtocolError(f"{' and '.join(mode for mode, given in modes.items() if given)} cannot be combined")
@@ -137,8 +175,13 @@ def delegated(arguments: argparse.Namespace, target: TargetURL) -> DelegatedCred
             prompt=f"Password of {arguments.delegate_user}, to be delegated: ",
         )
         return PasswordCredentials(arguments.delegate_user, password)
+    if isinstance(credentials, CertificateCredentials):
+        if arguments.remote_guard:
+            raise LocalProtocolError("--remote-guard needs tickets: get them with kinit, and use --ccache")
+        card = None if any(modes.values()) else credentials.card
+        return None if card is None else _smart_card(arguments, card.pin, card.card_name)
     if arguments.smartcard_pin is not None:
-        return _smart_card(arguments)
+        return _smart_card(arguments, _pin(arguments.smartcard_pin))
     if arguments.reader is not None or arguments.container is not None:
         raise LocalProtocolError("--reader and --container need --smartcard-pin")
     if not arguments.remote_guard:
@@ -153,7 +196,7 @@ def delegated(arguments: argparse.Namespace, target: TargetURL) -> DelegatedCred
     return remote_guard_credentials(f"TERMSRV/{target.host}", tickets=tickets)
 
 
-def _smart_card(arguments: argparse.Namespace) -> DelegatedCredentials:
+def _smart_card(arguments: argparse.Namespace, pin: Secret[str], card_name: str | None = None) -> DelegatedCredentials:
     from credssp.credentials import SmartCardCredentials
 
     user, domain = arguments.user, arguments.domain
@@ -163,9 +206,9 @@ def _smart_card(arguments: argparse.Namespace) -> DelegatedCredentials:
     if key_spec is None:
         key_spec = 0 if "key storage provider" in arguments.csp.lower() else 1
     return SmartCardCredentials(
-        pin=_pin(arguments.smartcard_pin),
+        pin=pin,
         key_spec=key_spec,
-        card_name=arguments.card,
+        card_name=arguments.card or card_name,
         reader_name=arguments.reader,
         container_name=arguments.container,
         csp_name=arguments.csp,

@@ -86,7 +86,7 @@ def _request(arguments: argparse.Namespace, target: TargetURL, observer: Observe
     from credssp.tls.settings import ClientTLS
 
     credentials = _login_credentials.logon(arguments)
-    delegated = _login_credentials.delegated(arguments, target)
+    delegated = _login_credentials.delegated(arguments, target, credentials)
     return ClientConfig(
         credentials=credentials,
         delegated_credentials=delegated,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from credssp.config import CbtHardening
 from credssp.credentials import (
     CCacheCredentials,
+    CertificateCredentials,
     KerberosCredentials,
     KeytabCredentials,
     LogonCredentials,
@@ -164,7 +165,9 @@ class KerberosInitiator(_KerberosContext):
 
     def _open(self) -> spnego.ContextProxy:
         credentials = _usable(self._credentials, self._target)
-        client = _client(credentials) if isinstance(credentials, PasswordCredentials) else None
+        client = None
+        if isinstance(credentials, PasswordCredentials | CertificateCredentials):
+            client = _client(credentials)
         if sys.platform != "win32":  # SSPI has a cache of its own for each logon
             doing = "getting a Kerberos ticket"
             if isinstance(credentials, PasswordCredentials) and client is not None:
@@ -173,6 +176,16 @@ class KerberosInitiator(_KerberosContext):
                     tickets.password_tickets,
                     client.user if client.enterprise else client.principal,
                     credentials.password,
+                    enterprise=client.enterprise,
+                )
+            elif isinstance(credentials, CertificateCredentials) and client is not None:
+                from credssp.kerberos import pkinit  # brings ctypes, which no other login needs
+
+                self._tickets = pyspnego.call(
+                    doing,
+                    pkinit.certificate_tickets,
+                    client.user if client.enterprise else client.principal,
+                    credentials,
                     enterprise=client.enterprise,
                 )
             elif isinstance(credentials, KeytabCredentials):
@@ -246,6 +259,11 @@ def _usable(credentials: LogonCredentials | None, target: Target) -> KerberosCre
         )
     if isinstance(credentials, PasswordCredentials) and not credentials.username:
         raise failure("Kerberos needs a user name", SecurityStatus.SEC_E_NO_CREDENTIALS)
+    if isinstance(credentials, CertificateCredentials) and sys.platform == "win32":
+        raise failure(
+            "Windows logs on with the certificates of its own store, not with these",
+            SecurityStatus.SEC_E_NO_CREDENTIALS,
+        )
     if target.is_address:
         raise failure(
             "Kerberos knows hosts by name, and the target is an IP address", SecurityStatus.SEC_E_TARGET_UNKNOWN
@@ -291,8 +309,8 @@ class _Client(NamedTuple):
         return f"{name}@{self.realm}" if self.realm else name
 
 
-def _client(credentials: PasswordCredentials) -> _Client:
-    """Return the principal whose password this is.
+def _client(credentials: PasswordCredentials | CertificateCredentials) -> _Client:
+    """Return the principal whose password or certificate this is.
 
     The realm of an Active Directory domain is its DNS name in capitals, and MIT Kerberos compares exactly; without a
     domain the default realm is taken. A NetBIOS domain, and the suffix of a UPN that is not a realm of krb5.conf, are

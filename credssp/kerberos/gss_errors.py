@@ -50,6 +50,7 @@ _PASSWORD: Final = "check the user name, the realm and the password with kinit"
 _KINIT: Final = "get a new ticket with kinit"
 _CLOCK: Final = "compare the clocks of this machine and of the KDC: five minutes are the limit"
 _KEYTAB: Final = "compare klist -ke of the keytab with the service the client asked for, and export the keytab anew"
+_CARD: Final = "the certificate is another user's, or names no user at all"
 _CCACHE: Final = "run kinit, or name a cache that klist -c can show"
 
 _JUDGED: Final = (1, 12, 18, 23, 24, 31)
@@ -78,6 +79,13 @@ _KRB5: Final[dict[int, _Meaning]] = {
     ),
     44: _Meaning(_S.SEC_E_NO_KERB_KEY, None, _KEYTAB),  # KRB_AP_ERR_BADKEYVER
     45: _Meaning(_S.SEC_E_NO_KERB_KEY, None, _KEYTAB),  # KRB_AP_ERR_NOKEY
+    62: _Meaning(_S.SEC_E_PKINIT_CLIENT_FAILURE, _N.STATUS_PKINIT_CLIENT_FAILURE),  # KDC_ERR_CLIENT_NOT_TRUSTED
+    66: _Meaning(_S.SEC_E_PKINIT_NAME_MISMATCH, _N.STATUS_PKINIT_NAME_MISMATCH, _CARD),  # CERTIFICATE_MISMATCH
+    70: _Meaning(_S.SEC_E_PKINIT_CLIENT_FAILURE, _N.STATUS_PKINIT_CLIENT_FAILURE),  # KDC_ERR_CANT_VERIFY_CERTIFICATE
+    71: _Meaning(_S.SEC_E_PKINIT_CLIENT_FAILURE, _N.STATUS_PKINIT_CLIENT_FAILURE),  # KDC_ERR_INVALID_CERTIFICATE
+    72: _Meaning(_S.SEC_E_SMARTCARD_CERT_REVOKED, _N.STATUS_SMARTCARD_CERT_REVOKED),  # KDC_ERR_REVOKED_CERTIFICATE
+    75: _Meaning(_S.SEC_E_PKINIT_NAME_MISMATCH, _N.STATUS_PKINIT_NAME_MISMATCH, _CARD),  # KDC_ERR_CLIENT_NAME_MISMATCH
+    77: _Meaning(_S.SEC_E_PKINIT_CLIENT_FAILURE, _N.STATUS_PKINIT_CLIENT_FAILURE),  # INCONSISTENT_KEY_PURPOSE
     68: _Meaning(_S.SEC_E_NO_AUTHENTICATING_AUTHORITY, None, _NO_KDC),  # KDC_ERR_WRONG_REALM
     140: _Meaning(_S.SEC_E_NO_CREDENTIALS, None, _CCACHE),  # KRB5_CC_UNKNOWN_TYPE
     141: _Meaning(_S.SEC_E_NO_CREDENTIALS, None, _CCACHE),  # KRB5_CC_NOTFOUND

@@ -22,7 +22,7 @@ import threading
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
-from credssp.credentials import CCacheCredentials, KerberosCredentials, KeytabCredentials
+from credssp.credentials import CCacheCredentials, KerberosCredentials, KeytabCredentials, PasswordCredentials
 from credssp.errors import AuthenticationError, CredSSPError
 from credssp.kerberos import acceptor_key, gss_errors
 from credssp.kerberos.gss_errors import failure
@@ -128,8 +128,13 @@ def kerberos_client(
         credential = spnego.KerberosCCache(credentials.ccache, credentials.principal)
     elif isinstance(credentials, KeytabCredentials):
         credential = spnego.KerberosKeytab(credentials.keytab, credentials.principal)
-    else:
+    elif isinstance(credentials, PasswordCredentials):
         credential = spnego.Password(principal, credentials.password.reveal())
+    else:
+        raise failure(
+            "Windows logs on with the certificates of its own store, not with these",
+            SecurityStatus.SEC_E_NO_CREDENTIALS,
+        )
     return spnego.client(
         credential,
         hostname=host,

@@ -147,16 +147,17 @@ def check_cache(tickets: CCacheCredentials | None) -> str:
 
 
 class MemoryTickets(CCacheCredentials):
-    """A credential cache in memory, which is gone when this object is, or with `close`."""
+    """A credential cache in memory, gone with this object or with `close`; empty where nothing was granted yet."""
 
-    def __init__(self, context: krb5.Context, granted: krb5.Creds) -> None:
+    def __init__(self, context: krb5.Context, granted: krb5.Creds | None = None) -> None:
         import krb5
 
         name = f"MEMORY:credssp-{secrets.token_hex(8)}"
         cache = krb5.cc_resolve(context, name.encode())
         close = weakref.finalize(self, krb5.cc_destroy, context, cache)
-        krb5.cc_initialize(context, cache, granted.client)
-        krb5.cc_store_cred(context, cache, granted)
+        if granted is not None:
+            krb5.cc_initialize(context, cache, granted.client)
+            krb5.cc_store_cred(context, cache, granted)
         super().__init__(name)
         object.__setattr__(self, "close", close)
 

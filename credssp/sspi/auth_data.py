@@ -10,6 +10,7 @@ from typing import TypeAlias
 from credssp.account import AccountStore
 from credssp.credentials import (
     CCacheCredentials,
+    CertificateCredentials,
     KeytabCredentials,
     NTHashCredentials,
     PasswordCredentials,
@@ -120,7 +121,9 @@ class SchannelCred:
     flags: int = 0
 
 
-Identity: TypeAlias = SecWinntAuthIdentity | SmartCardCredentials | CCacheCredentials | KeytabCredentials
+Identity: TypeAlias = (
+    SecWinntAuthIdentity | SmartCardCredentials | CertificateCredentials | CCacheCredentials | KeytabCredentials
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +133,8 @@ class CredsspCred:
     Attributes:
         type: Type; says which of the two members count.
         schannel_cred: pSchannelCred.
-        spnego_cred: pSpnegoCred: an identity, a smart card, Kerberos tickets, a keytab, or None for the default
-            credentials.
+        spnego_cred: pSpnegoCred: an identity, a smart card, a certificate, Kerberos tickets, a keytab, or None for the
+            default credentials.
         source: where the identity comes from, for the policy. Windows knows by itself; off Windows only the program
             can say that it took a password from a store (SAVED).
         accounts: on a server, who may log on; None for the accounts that the LSA was configured with.

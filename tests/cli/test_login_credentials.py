@@ -13,6 +13,7 @@ from credssp.cli import _login_credentials as options
 from credssp.cli._targets import parse_target
 from credssp.credentials import (
     CCacheCredentials,
+    CertificateCredentials,
     KeytabCredentials,
     NTHashCredentials,
     PasswordCredentials,
@@ -50,6 +51,12 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--ccache", "c", "-u", "lab.test\\a"], CCacheCredentials("c", "a@LAB.TEST"), "a@LAB.TEST of c"),
         (["--keytab", "k"], KeytabCredentials("k"), "first entry of k"),
         (["--keytab", "k", "-u", "a@LAB.TEST"], KeytabCredentials("k", "a@LAB.TEST"), "a@LAB.TEST of k"),
+        (["-u", "a@b", "--pkinit", "FILE:c,k"], CertificateCredentials("a@b", "FILE:c,k"), "a@b"),
+        (
+            ["-u", "LAB\\a", "--pkinit", "PKCS11:module_name=m", "--pkinit-anchors", "FILE:ca"],
+            CertificateCredentials("a", "PKCS11:module_name=m", domain="LAB", pin="typed", anchors="FILE:ca"),
+            "LAB\\a",
+        ),
         (["--mechanism", "kerberos"], None, "tickets of the default cache"),
         (["--remote-guard"], None, "tickets of the default cache"),
     ],
@@ -109,6 +116,43 @@ def test_what_makes_no_sense(words: list[str], target: object, text: str) -> Non
     with pytest.raises(LocalProtocolError, match=text) as caught:
         options.delegated(parse(*words), target)  # type: ignore[arg-type]
     assert "1234" not in str(caught.value)
+
+
+def test_a_card_that_logs_on_is_delegated_with_the_names_that_were_given() -> None:
+    words = ["-u", "LAB\\alice", "--pkinit", "PKCS11:module_name=m:token=T", "--reader", "R", "--container", "C"]
+    arguments = parse(*words)
+    card = options.delegated(arguments, RDP, options.logon(arguments))
+    assert card == SmartCardCredentials(
+        pin="typed",  # type: ignore[arg-type]
+        card_name="T",
+        reader_name="R",
+        container_name="C",
+        csp_name="Microsoft Base Smart Card Crypto Provider",
+        user_hint="alice",
+        domain_hint="LAB",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--pkinit", "FILE:c,k"], "add -u USER"),
+        (["-u", "a", "--pkinit", "c.pem"], "identity names a place as PKCS11:, PKCS12:, FILE: or DIR:"),
+        (["-u", "a", "--pkinit", "FILE:"], "identity names a place as"),
+        (["-u", "a", "--pkinit", "FILE:c", "--pkinit-anchors", "ca.pem"], "anchors names a place as FILE: or DIR:"),
+        (["-u", "a", "--pkinit-anchors", "FILE:ca.pem"], "--pkinit-anchors needs --pkinit"),
+        (["-u", "a", "--pkinit", "FILE:c", "--hash", HASH], "give only one of"),
+    ],
+)
+def test_a_certificate_that_makes_no_sense(words: list[str], text: str) -> None:
+    with pytest.raises(LocalProtocolError, match=text):
+        options.logon(parse(*words))
+
+
+def test_a_certificate_gives_no_remote_guard() -> None:
+    arguments = parse("-u", "a", "--pkinit", "FILE:c,k", "--remote-guard")
+    with pytest.raises(LocalProtocolError, match="needs tickets"):
+        options.delegated(arguments, RDP, options.logon(arguments))
 
 
 def test_pin_needs_somebody_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:

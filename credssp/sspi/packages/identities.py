@@ -8,6 +8,7 @@ from typing import Any, Final
 from credssp.account import AccountStore
 from credssp.credentials import (
     CCacheCredentials,
+    CertificateCredentials,
     DelegatedCredentials,
     KeytabCredentials,
     LogonCredentials,
@@ -141,7 +142,7 @@ def from_identity(identity: Identity | None, source: CredentialSource) -> Logon 
     if isinstance(identity, SmartCardCredentials):
         # The card logs on through Kerberos (PKINIT), whose tickets are in this user's cache; the PIN goes over.
         return Logon(delegated=identity, mechanism="kerberos", source=source)
-    if isinstance(identity, CCacheCredentials | KeytabCredentials):
+    if isinstance(identity, CCacheCredentials | KeytabCredentials | CertificateCredentials):
         return Logon(credentials=identity, mechanism="kerberos", source=source)
     if not isinstance(identity, SecWinntAuthIdentity):
         raise bad_auth_data(
