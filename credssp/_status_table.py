@@ -1,7 +1,7 @@
 """What the statuses of `credssp.status` say, by their header names.
 
-Each entry is (what the status means, what usually leads to it in an RDP or WinRM login, what to do next). Read by
-`credssp.status` when a text is asked for; no other module imports it.
+Each entry is (what the status means, what usually leads to it in an RDP or WinRM login, what to do next); PEERS has the
+name before them. Read by `credssp.status` when a text is asked for; no other module imports it.
 """
 
 from __future__ import annotations
@@ -1010,5 +1010,20 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
         "Logons to the Remote Desktop host are switched off.",
         "The host is in drain mode or an administrator disabled logons ('change logon /disable').",
         "Run 'change logon /enable' on the host, or connect to another one of the farm.",
+    ),
+}
+
+PEERS: Final[dict[int, tuple[str, str, str, str]]] = {
+    0xC00700EA: (
+        "NTSTATUS_FROM_WIN32(ERROR_MORE_DATA)",
+        "A server with FreeRDP's library refused the login, most likely because user name or password is wrong.",
+        (
+            "FreeRDP 3, and so GNOME Remote Desktop, answers a wrong password and an unknown user with this number; "
+            "FreeRDP 2 answers SPNEGO with it, which it does not speak."
+        ),
+        (
+            "Check user name, domain and password in the server's own settings: GNOME Remote Desktop has an account of "
+            "its own. If they are right, the server may want NTLM without SPNEGO: --mechanism ntlm."
+        ),
     ),
 }

@@ -7,6 +7,7 @@ Windows mixes the two: the same field carries 0xC000006D one day and 0x80090308 
 * an NTSTATUS (``0xC000006D``, [MS-ERREF] 2.3.1) or a SECURITY_STATUS (``0x80090308``, [MS-ERREF] 2.1.1, winerror.h),
 * HRESULT_FROM_NT (``0xD000006D``: an NTSTATUS with bit 28 set),
 * HRESULT_FROM_WIN32 (``0x8007052E``: facility 7) of the Win32 errors that stand for a logon status,
+* NTSTATUS_FROM_WIN32 (``0xC007052E``) of the same, and ``0xC00700EA``, FreeRDP's word for a refused login,
 * any of them as the negative number that signed 32-bit code prints (``-2146893044``).
 
 The names are the ones of the Windows headers. Numbers are unsigned; success means that bit 31 is clear. The texts
@@ -274,6 +275,7 @@ _FROM_WIN32: Final[dict[int, tuple[str, NTStatus]]] = {
 
 _FACILITY_NT: Final = 0x10000000
 _WIN32_BASE: Final = 0x80070000
+_WIN32_FORMS: Final = {_WIN32_BASE: "HRESULT_FROM_WIN32", 0xC0070000: "NTSTATUS_FROM_WIN32"}
 
 
 def _hex(code: int) -> str:
@@ -292,6 +294,14 @@ def _table() -> dict[int, StatusInfo]:
 
     members = (*SecurityStatus, *(member for member in NTStatus if member))  # 0 is SEC_E_OK once
     return {int(member): StatusInfo(int(member), member.name, *TEXTS[member.name]) for member in members}
+
+
+@functools.cache
+def _peers() -> dict[int, StatusInfo]:
+    """Return what the headers have no name for, but a peer says."""
+    from credssp._status_table import PEERS
+
+    return {code: StatusInfo(code, *texts) for code, texts in PEERS.items()}
 
 
 @functools.cache
@@ -316,19 +326,23 @@ def _names() -> dict[str, int]:
 def _known(code: int) -> StatusInfo | None:
     """Return the entry of an unsigned code, or None."""
     info = _table().get(_without_facility_nt(code))
-    if info is None and code & 0xFFFF0000 == _WIN32_BASE and (win32 := _FROM_WIN32.get(code & 0xFFFF)):
+    if info is not None:
+        return info
+    code = _without_facility_nt(code)
+    form = _WIN32_FORMS.get(code & 0xFFFF0000)
+    if form is not None and (win32 := _FROM_WIN32.get(code & 0xFFFF)):
         name, ntstatus = win32
         same = _table()[ntstatus]
-        return StatusInfo(code, f"HRESULT_FROM_WIN32({name})", same.meaning, same.cause, same.advice)
-    return info
+        return StatusInfo(code, f"{form}({name})", same.meaning, same.cause, same.advice)
+    return _peers().get(code)
 
 
 def describe(code: int) -> StatusInfo:
     """Return what is known about a status. Takes any integer and never raises.
 
-    HRESULT_FROM_NT comes back as its NTSTATUS; HRESULT_FROM_WIN32 of a logon error keeps its own number and name and
-    has the texts of the NTSTATUS it stands for. Negative numbers are read as signed 32-bit ones; of larger numbers
-    the low 32 bits count. An unknown code gets an entry that says so and has advice of a general kind.
+    HRESULT_FROM_NT comes back as its NTSTATUS; HRESULT_FROM_WIN32 and NTSTATUS_FROM_WIN32 of a logon error keep their
+    number and have the texts of the NTSTATUS they stand for. Negative numbers are read as signed 32-bit ones; of
+    larger numbers the low 32 bits count. An unknown code gets an entry that says so and has advice of a general kind.
     """
     code &= 0xFFFFFFFF
     return _known(code) or StatusInfo(
@@ -401,7 +415,7 @@ def security_status_from_ntstatus(code: int) -> SecurityStatus:
     Windows hands out HRESULT_FROM_NT there, a number that is not a SECURITY_STATUS; the caller has the NTSTATUS itself.
     """
     code = _without_facility_nt(code & 0xFFFFFFFF)
-    if code & 0xFFFF0000 == _WIN32_BASE and (win32 := _FROM_WIN32.get(code & 0xFFFF)):
+    if code & 0xFFFF0000 in _WIN32_FORMS and (win32 := _FROM_WIN32.get(code & 0xFFFF)):
         code = win32[1]
     return _security_statuses().get(code, SecurityStatus.SEC_E_LOGON_DENIED)
 

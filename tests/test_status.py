@@ -254,6 +254,14 @@ def test_no_two_codes_have_the_same_text(field: str) -> None:
         assert seen.setdefault(getattr(info, field), info.name) == info.name
 
 
+def test_texts_for_numbers_without_a_header_name_are_sentences_too() -> None:
+    from credssp._status_table import PEERS
+
+    assert not set(PEERS) & set(SPEC.values())
+    for code in PEERS:
+        test_texts_are_sentences(describe(code))
+
+
 def test_no_text_belongs_to_a_code_that_does_not_exist() -> None:
     from credssp._status_table import TEXTS
 
@@ -301,9 +309,11 @@ def test_describe_finds_the_code(code: int, name: str) -> None:
         (0x80070773, "HRESULT_FROM_WIN32(ERROR_PASSWORD_MUST_CHANGE)", 0xC0000224),
         (0x80070775, "HRESULT_FROM_WIN32(ERROR_ACCOUNT_LOCKED_OUT)", 0xC0000234),
         (0x80070569, "HRESULT_FROM_WIN32(ERROR_LOGON_TYPE_NOT_GRANTED)", 0xC000015B),
+        (0xC007052E, "NTSTATUS_FROM_WIN32(ERROR_LOGON_FAILURE)", 0xC000006D),
+        (0xC0070775, "NTSTATUS_FROM_WIN32(ERROR_ACCOUNT_LOCKED_OUT)", 0xC0000234),
     ],
 )
-def test_hresult_of_a_win32_error_keeps_its_name_and_has_the_texts_of_the_ntstatus(
+def test_status_of_a_win32_error_keeps_its_name_and_has_the_texts_of_the_ntstatus(
     code: int, name: str, ntstatus: int
 ) -> None:
     info, same = describe(code), describe(ntstatus)
@@ -313,7 +323,19 @@ def test_hresult_of_a_win32_error_keeps_its_name_and_has_the_texts_of_the_ntstat
     assert lookup(hex(code)) == info
 
 
-@pytest.mark.parametrize("code", [0xDEADBEEF, 0xC0FFEE00, 0x80070002, 0x80090344, 0xD009030C, 0x8007, 1326])
+def test_the_number_with_which_freerdp_refuses_is_explained() -> None:
+    info = describe(0xC00700EA)
+    assert info == lookup("0xC00700EA") == lookup("-1073282838") == describe(0xD00700EA)
+    assert info.summary == "NTSTATUS_FROM_WIN32(ERROR_MORE_DATA) 0xC00700EA"
+    assert "FreeRDP" in info.meaning
+    assert "user name or password" in info.meaning
+    assert "--mechanism ntlm" in info.advice
+    assert security_status_from_ntstatus(0xC00700EA) is SecurityStatus.SEC_E_LOGON_DENIED
+
+
+@pytest.mark.parametrize(
+    "code", [0xDEADBEEF, 0xC0FFEE00, 0x80070002, 0x800700EA, 0xC0070002, 0x80090344, 0xD009030C, 0x8007, 1326]
+)
 def test_describe_says_that_a_code_is_unknown(code: int) -> None:
     info = describe(code)
     assert info.code == code

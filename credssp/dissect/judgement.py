@@ -138,7 +138,7 @@ def _version(seen: _Seen) -> Iterator[Remark]:
 
 
 def _binding(seen: _Seen) -> Iterator[Remark]:
-    client, server = seen.login.with_field("pub_key_auth", "client"), seen.login.with_field("pub_key_auth", "server")
+    client, server, echo = seen.login.with_field("pub_key_auth", "client"), seen.login.server_key, seen.login.echo
     credentials = seen.login.with_field("auth_info", "client")
     if credentials is not None and (server is None or server.leg > credentials.leg):
         gap = seen.is_incomplete
@@ -149,9 +149,16 @@ def _binding(seen: _Seen) -> Iterator[Remark]:
             + (", or that message is missing in the capture" if gap else ""),
             "[MS-CSSP] 3.1.5 step 5",
         )
-    values = [each.message.pub_key_auth for each in (client, server) if each is not None and each.message is not None]
-    if len(values) == 2 and values[0] == values[1]:
-        yield Remark("danger", "binding", "the server sent the client's pubKeyAuth back", "[MS-CSSP] 3.1.5 step 4")
+    if echo is not None and echo.message is not None:
+        answered = server is not None and server.leg > echo.leg
+        refuses = echo.message.error_code is not None
+        where = " in its refusal" if refuses else ", and answered it when it came again" if answered else ""
+        yield Remark(
+            "note" if refuses or answered else "danger",
+            "binding",
+            f"the server sent the client's pubKeyAuth back{where}" + (" (as FreeRDP 3 does)" if where else ""),
+            "[MS-CSSP] 3.1.5 step 4",
+        )
     version, nonce = seen.login.version, seen.login.nonce
     if client is not None and version is not None and has_hashed_binding(version):
         if nonce is None:

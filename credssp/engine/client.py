@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, NoReturn, Unpack
 
 from credssp import binding
@@ -13,6 +14,7 @@ from credssp.engine.state import Role, State, Step
 from credssp.errors import (
     BindingError,
     CredSSPError,
+    DecodeError,
     LocalProtocolError,
     PeerRefusedError,
     RemoteProtocolError,
@@ -116,8 +118,27 @@ class ClientEngine(Engine):
             self._fail(error)
         return events
 
+    def _take(self, message: TSRequest, events: list[Event]) -> None:
+        """Drop our own pubKeyAuth beside the token that the mechanism waits for: it says nothing about the server."""
+        if (
+            self._state is not State.EXPECT_SERVER_KEY
+            or message.pub_key_auth != self._own_key_auth
+            or not message.nego_tokens
+            or message.nego_tokens[0] == self._last_token
+            or self.mechanism.complete
+        ):
+            super()._take(message, events)
+            return
+        try:
+            super()._take(replace(message, pub_key_auth=None), events)
+        except DecodeError as error:  # FreeRDP 3 returns zeros instead of a token where it refuses
+            raise _returned(f", and no token beside it: {error.message}") from None
+
     def _receive_nego(self, token: bytes, events: list[Event]) -> None:
         """Step 2 and 3: continue the mechanism; bind as soon as it can protect messages."""
+        if self._state is State.REPEAT_KEY:
+            self._repeat_key(token, events)
+            return
         if not self._public_key:
             raise LocalProtocolError("the server's public key is not known, so nothing can be bound to it")
         if self.mechanism.name == "ntlm":
@@ -143,6 +164,25 @@ class ClientEngine(Engine):
                 pub_key_auth=self._own_key_auth,
                 client_nonce=nonce,
             ),
+            events,
+        )
+
+    def _repeat_key(self, token: bytes, events: list[Event]) -> None:
+        """Take the server's last token, then send pubKeyAuth once more; `credssp.engine.state` says why it is safe.
+
+        The same bytes, not wrapped anew: a server that ignored them has counted no message.
+        """
+        if self.mechanism.complete:
+            raise RemoteProtocolError(
+                "negoTokens without pubKeyAuth although the mechanism is complete", section="[MS-CSSP] 3.1.5 step 4"
+            )
+        if self.mechanism.step(token) or not self.mechanism.complete:
+            raise RemoteProtocolError(
+                "the server continues the negotiation after our last token", section="[MS-CSSP] 3.1.5 step 4"
+            )
+        self._send(
+            Step.SEND_KEY_AGAIN,
+            TSRequest(self._own_version, pub_key_auth=self._own_key_auth, client_nonce=self._nonce or None),
             events,
         )
 
@@ -183,10 +223,7 @@ class ClientEngine(Engine):
 
     def _verify_server(self, received: bytes) -> None:
         if received == self._own_key_auth:
-            raise BindingError(
-                "the server sent our own pubKeyAuth back (a reflection, or an error reply without errorCode)",
-                section="[MS-CSSP] 3.1.5 step 5",
-            )
+            raise _returned()
         expected = binding.server_value(self._effective, self._nonce, self._public_key)
         binding.verify(self._unwrap(received), expected, whose="server")
 
@@ -210,3 +247,10 @@ class ClientEngine(Engine):
         if not error_code:
             raise RemoteProtocolError("the server sent errorCode 0 and nothing to continue with")
         raise PeerRefusedError(error_code)
+
+
+def _returned(how: str = "") -> BindingError:
+    return BindingError(
+        f"the server sent our own pubKeyAuth back{how} (a reflection, or an error reply without errorCode)",
+        section="[MS-CSSP] 3.1.5 step 5",
+    )

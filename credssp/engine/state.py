@@ -20,6 +20,14 @@ hold them:
 * a client reaches ``SEND_AUTH_INFO`` only through ``SERVER_KEY_VERIFIED`` and ``DELEGATION_ALLOWED``;
 * a server reaches ``RECV_AUTH_INFO`` only through ``CLIENT_KEY_VERIFIED``.
 
+``SEND_KEY_AGAIN`` is for servers that ignore the pubKeyAuth beside the client's last token, answer with the last token
+of theirs, and take pubKeyAuth only after that: FreeRDP 3 with SPNEGO and NTLM, which also returns the client's own
+pubKeyAuth in that answer (fixtures/freerdp-3.10.3-shadow-spnego). It weakens neither property. The repetition consists
+of bytes that the server has already, so it tells a man in the middle nothing new, and the server judges no second proof
+of the password. The answer to it is the only thing that leads on, and it is verified like any other: what came back is
+dropped before it could be verified, so an echo never counts as the server's proof. And the repetition leads to a state
+of its own, from which no row leads back, so there is at most one.
+
 ``FAILED`` is final, and every state has a way there: an errorCode from the peer, or any check that does not pass.
 """
 
@@ -51,6 +59,8 @@ class State(enum.Enum):
     EXPECT_NEGO_TOKEN = "expect negoTokens"
     SEND_NEXT_TOKEN = "send next token"
     EXPECT_SERVER_KEY = "expect the server's pubKeyAuth"
+    REPEAT_KEY = "send pubKeyAuth again"
+    EXPECT_LATE_SERVER_KEY = "expect the server's pubKeyAuth after the repetition"
     VERIFY_SERVER_KEY = "verify the server's pubKeyAuth"
     DECIDE_DELEGATION = "decide about delegation"
     SEND_CREDENTIALS = "send authInfo"
@@ -77,6 +87,7 @@ class Step(enum.Enum):
     SEND_LAST_NEGO = "send the last negoTokens, after which the mechanism can protect messages"
     SEND_NEGO_AND_KEY = "send negoTokens and pubKeyAuth"
     SEND_KEY = "send pubKeyAuth"
+    SEND_KEY_AGAIN = "send the same pubKeyAuth again, alone"
     SEND_AUTH_INFO = "send authInfo"
     RECV_NEGO = "receive negoTokens"
     RECV_NEGO_AND_KEY = "receive negoTokens and pubKeyAuth"
@@ -127,12 +138,19 @@ TRANSITIONS: Final[Mapping[Role, Mapping[State, Mapping[Step, State]]]] = Mappin
                     Step.RECV_KEY: State.VERIFY_SERVER_KEY,
                     # SPNEGO's last token (accept-completed, mechListMIC) rides along from some servers.
                     Step.RECV_NEGO_AND_KEY: State.VERIFY_SERVER_KEY,
+                    # Its last token, while it ignored our pubKeyAuth or returned it (FreeRDP 3 with SPNEGO).
+                    Step.RECV_NEGO: State.REPEAT_KEY,
+                },
+                State.REPEAT_KEY: {Step.SEND_KEY_AGAIN: State.EXPECT_LATE_SERVER_KEY},
+                State.EXPECT_LATE_SERVER_KEY: {
+                    Step.RECV_KEY: State.VERIFY_SERVER_KEY,
+                    Step.RECV_NEGO_AND_KEY: State.VERIFY_SERVER_KEY,  # FreeRDP 3 sends its last token a second time
                 },
                 State.VERIFY_SERVER_KEY: {Step.SERVER_KEY_VERIFIED: State.DECIDE_DELEGATION},
                 State.DECIDE_DELEGATION: {Step.DELEGATION_ALLOWED: State.SEND_CREDENTIALS},
                 State.SEND_CREDENTIALS: {Step.SEND_AUTH_INFO: State.COMPLETE},
             },
-            frozenset({State.EXPECT_NEGO_TOKEN, State.EXPECT_SERVER_KEY}),
+            frozenset({State.EXPECT_NEGO_TOKEN, State.EXPECT_SERVER_KEY, State.EXPECT_LATE_SERVER_KEY}),
         ),
         Role.SERVER: _table(
             {

@@ -231,7 +231,9 @@ class _Opener:
 
     def _open_message(self, request: Request, message: TSRequest, session: NTLMSession) -> None:
         name = f"pubKeyAuth of the {request.sender}"
-        plain = self._unwrap(session, message.pub_key_auth, name, request.leg)
+        # What repeats the client's was opened there; a session reads every message once.
+        key = None if request.repeats is not None else message.pub_key_auth
+        plain = self._unwrap(session, key, name, request.leg)
         if plain is not None:
             self._result.bindings[request.leg] = plain
             self._note(name, *check_binding(self._login, request.sender, plain, self._key), request.leg)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -43,13 +43,16 @@ class Request:
         leg: its number, from 1.
         sender: who sent it.
         message: the message, or None where it cannot be read.
-        mech_list_mic: mechListMIC of its SPNEGO token, or None.
+        mech_list_mic: mechListMIC of its SPNEGO token, or None; also None in a token that its sender sent before.
+        repeats: the leg in which the client sent this very pubKeyAuth before, or None. FreeRDP 3 sends it back where it
+            takes it only after the last token, and the client sends it again.
     """
 
     leg: int
     sender: Sender
     message: TSRequest | None
     mech_list_mic: bytes | None = field(default=None, repr=False)
+    repeats: int | None = None
 
 
 @dataclass(slots=True)
@@ -136,6 +139,8 @@ class RecordedLogin:
         self.mechanism = ""
         self.ap_req: APReq | None = None
         self.mech_types = b""
+        self._client_keys: dict[bytes, int] = {}
+        self._tokens: set[tuple[Sender, bytes]] = set()
         self.requests = [self._read(leg, *message) for leg, message in enumerate(self.messages, 1)]
 
     def _read(self, leg: int, sender: Sender, data: bytes) -> Request:
@@ -145,8 +150,14 @@ class RecordedLogin:
             return Request(leg, sender, None)
         mic = None
         for token in message.nego_tokens or ():
-            mic = self._take_token(token) or mic
-        return Request(leg, sender, message, mic)
+            if (sender, token) not in self._tokens:
+                mic = self._take_token(token) or mic
+                self._tokens.add((sender, token))
+        key = message.pub_key_auth
+        repeats = None if key is None else self._client_keys.get(key)
+        if key is not None and sender == "client":
+            self._client_keys.setdefault(key, leg)
+        return Request(leg, sender, message, mic, repeats)
 
     def _take_token(self, token: bytes) -> bytes | None:
         """Note an inner token and return the mechListMIC beside it."""
@@ -200,6 +211,21 @@ class RecordedLogin:
             if has_it and sender in (None, request.sender):
                 return request
         return None
+
+    @property
+    def server_key(self) -> Request | None:
+        """The TSRequest with the server's own pubKeyAuth, or None."""
+        return next((each for each in self._server_keys() if each.repeats is None), None)
+
+    @property
+    def echo(self) -> Request | None:
+        """The TSRequest in which the server sent the client's pubKeyAuth back, or None."""
+        return next((each for each in self._server_keys() if each.repeats is not None), None)
+
+    def _server_keys(self) -> Iterator[Request]:
+        for request in self.requests:
+            if request.sender == "server" and request.message is not None and request.message.pub_key_auth is not None:
+                yield request
 
     # What both sides said
 

@@ -120,6 +120,28 @@ def test_reflections_are_found() -> None:
     assert any("a reflection" in text for text in wrong.judge())
 
 
+def test_a_key_that_was_sent_back_and_then_answered_is_a_server_that_took_it_late() -> None:
+    late = case()
+    client, server = late.messages[2:4]
+    echo = dataclasses.replace(server[1], pub_key_auth=client[1].pub_key_auth)
+    again = dataclasses.replace(client[1], nego_tokens=None)
+    late.messages[3:4] = [("server", echo), ("client", again), server]
+    said = late.judge()
+    assert any(text.startswith("note binding: the server sent the client's pubKeyAuth back, and") for text in said)
+    assert not [text for text in said if text.startswith(("danger", "warning"))]
+    assert {check.verdict for check in late.opened.checks} == {"ok"}
+    assert sum(check.name.startswith("pubKeyAuth") for check in late.opened.checks) == 2
+
+
+def test_a_refusal_with_the_clients_key_in_it_is_not_an_attack() -> None:
+    refused = case()
+    del refused.messages[4:]
+    mine = refused.messages[2][1].pub_key_auth
+    said = refused.change(4, nego_tokens=None, pub_key_auth=mine, error_code=0xC000006D).judge()
+    assert any(text.startswith("note binding: the server sent the client's pubKeyAuth back in its") for text in said)
+    assert not any("danger" in text for text in said)
+
+
 @pytest.mark.parametrize(("nonce", "what"), [(None, "without clientNonce"), (b"short", "has 5 bytes")])
 def test_the_nonce_is_looked_at(nonce: bytes | None, what: str) -> None:
     assert any(what in text for text in case().change(3, client_nonce=nonce).judge())

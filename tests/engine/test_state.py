@@ -57,6 +57,22 @@ def test_a_client_binds_exactly_once_and_before_it_verifies() -> None:
         assert bound[0] < steps.index(Step.SERVER_KEY_VERIFIED)
 
 
+def test_a_client_repeats_its_key_at_most_once_on_any_path() -> None:
+    repeats = {[step for _, step in path].count(Step.SEND_KEY_AGAIN) for path in paths(Role.CLIENT)}
+    assert repeats == {0, 1}
+
+
+def test_a_client_repeats_its_key_only_after_a_token_and_then_needs_the_servers_key() -> None:
+    repeating = [steps for steps in COMPLETE[Role.CLIENT] if Step.SEND_KEY_AGAIN in steps]
+    assert repeating
+    for steps in repeating:
+        again = steps.index(Step.SEND_KEY_AGAIN)
+        assert steps[again - 2] in {Step.SEND_KEY, Step.SEND_NEGO_AND_KEY}
+        assert steps[again - 1] is Step.RECV_NEGO
+        assert steps[again + 1] in {Step.RECV_KEY, Step.RECV_NEGO_AND_KEY}
+        assert steps[again + 2 :] == [Step.SERVER_KEY_VERIFIED, Step.DELEGATION_ALLOWED, Step.SEND_AUTH_INFO]
+
+
 def test_no_failed_path_of_a_client_has_sent_credentials() -> None:
     for path in paths(Role.CLIENT):
         if end(Role.CLIENT, path) is State.FAILED:

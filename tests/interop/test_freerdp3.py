@@ -93,8 +93,10 @@ def test_winpr_hash_3_agrees_about_the_nt_hash() -> None:
     assert made.output.strip().endswith(nt_hash(freerdp.PASSWORD).hex())
 
 
-def test_server_accepts_a_right_password(shadow3: int) -> None:
-    code, facts = freerdp.login(shadow3, "-u", "alice", "-d", "LABDOM", "--mechanism", "ntlm")
+# With SPNEGO it takes pubKeyAuth in the message after the last token only: `credssp.engine.state`, SEND_KEY_AGAIN.
+@pytest.mark.parametrize("mechanism", ["ntlm", "negotiate", "auto"])
+def test_server_accepts_a_right_password(shadow3: int, mechanism: str) -> None:
+    code, facts = freerdp.login(shadow3, "-u", "alice", "-d", "LABDOM", "--mechanism", mechanism)
     assert code == 0, facts
     assert facts["accepted"] is True
     assert facts["rdp"]["selected_protocol"] == "HYBRID"
@@ -103,13 +105,18 @@ def test_server_accepts_a_right_password(shadow3: int) -> None:
     assert facts["delegated"] is True
 
 
-@pytest.mark.parametrize("user", ["alice", "nobody"])
-def test_server_refuses_a_wrong_password_and_an_unknown_user(shadow3: int, user: str) -> None:
-    code, facts = freerdp.login(shadow3, "-u", user, "-d", "LABDOM", "--mechanism", "ntlm", password="wrong")
+@pytest.mark.parametrize("mechanism", ["ntlm", "negotiate"])
+@pytest.mark.parametrize(("user", "password"), [("alice", "wrong"), ("nobody", freerdp.PASSWORD)])
+def test_server_refuses_a_wrong_password_and_an_unknown_user(
+    shadow3: int, mechanism: str, user: str, password: str
+) -> None:
+    code, facts = freerdp.login(shadow3, "-u", user, "-d", "LABDOM", "--mechanism", mechanism, password=password)
     assert code == 1, facts
     assert facts["accepted"] is False
     # It checks the MIC before the password, and says so with a number that is neither NTSTATUS nor SECURITY_STATUS.
     assert facts["status"]["hex"] == "0xC00700EA"
+    assert facts["status"]["name"] == "NTSTATUS_FROM_WIN32(ERROR_MORE_DATA)"
+    assert "user name or password" in facts["status"]["text"]
     assert facts["delegated"] is False
 
 

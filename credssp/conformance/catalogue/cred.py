@@ -84,15 +84,11 @@ SSL_HYBRID = 0x3
 
 @CATALOGUE.observe("CSSP-CRED-02")
 def _not_early(seen: Observation) -> Outcome:
-    verified = False
-    for sender, request in ((each.sender, each.message) for each in seen.login.requests):
-        if request is None:
-            continue
-        verified = verified or (sender == "server" and request.pub_key_auth is not None)
-        if sender == "client" and request.auth_info is not None and not verified:
-            return failed("authInfo before the server's pubKeyAuth")
-    if not any(request.auth_info for request in seen.login.of("client")):
+    credentials, key = seen.login.with_field("auth_info", "client"), seen.login.server_key
+    if credentials is None:
         raise Skipped("no authInfo in this exchange")
+    if key is None or key.leg > credentials.leg:
+        return failed("authInfo before the server's pubKeyAuth")
     return passed()
 
 
