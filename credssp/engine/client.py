@@ -172,11 +172,14 @@ class ClientEngine(Engine):
 
         The same bytes, not wrapped anew: a server that ignored them has counted no message.
         """
-        if self.mechanism.complete:
+        mechanism = self.mechanism
+        waits = not mechanism.complete
+        if not waits:
             raise RemoteProtocolError(
                 "negoTokens without pubKeyAuth although the mechanism is complete", section="[MS-CSSP] 3.1.5 step 4"
             )
-        if self.mechanism.step(token) or not self.mechanism.complete:
+        answer = mechanism.step(token)
+        if answer or not mechanism.complete:
             raise RemoteProtocolError(
                 "the server continues the negotiation after our last token", section="[MS-CSSP] 3.1.5 step 4"
             )
