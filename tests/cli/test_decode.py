@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from credssp import RemoteGuardCredentials, Secret, SmartCardCredentials
 from credssp.cli import main
+from credssp.cli._pasted import read_pasted
 from credssp.cli._tree import render
-from credssp.cli.decode import parse_octets
 from credssp.dissect.views import Views, fields_of, token_name
 from credssp.errors import RemoteProtocolError
 from credssp.spnego.tokens import NegHints, NegState, NegTokenInit, NegTokenResp
@@ -79,12 +79,12 @@ def test_name_of_a_file_in_place_of_its_content(
 
 @given(st.binary(min_size=1))
 def test_octets_come_back_from_every_form(data: bytes) -> None:
-    assert parse_octets(data.hex()) == data
+    assert read_pasted(data.hex()).data == data
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         text = encode(data).decode()
         # Base64 that is hexadecimal as well, perhaps after 0x, is read as hexadecimal: it is what people paste.
         if set(text.lower().removeprefix("0x")) - set("0123456789abcdef"):
-            assert parse_octets(text) == data
+            assert read_pasted(text).data == data
 
 
 @pytest.mark.parametrize("raw", [ERROR, ERROR.hex().encode(), base64.b64encode(ERROR) + b"\n"])
