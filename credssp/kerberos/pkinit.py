@@ -33,6 +33,8 @@ _ENTERPRISE: Final = 4  # KRB5_PRINCIPAL_PARSE_ENTERPRISE
 _FINAL_TRY: Final = 2  # KRB5_RESPONDER_PKINIT_FLAGS_TOKEN_USER_PIN_FINAL_TRY
 _LOCKED: Final = 4  # KRB5_RESPONDER_PKINIT_FLAGS_TOKEN_USER_PIN_LOCKED
 _PREAUTH_FAILED: Final = -1765328174  # KRB5_PREAUTH_FAILED: no way of preauthentication led anywhere
+_REFUSED: Final = (-1765328360, -1765328353)
+"""KRB5KDC_ERR_PREAUTH_FAILED, KRB5KRB_AP_ERR_BAD_INTEGRITY: what Heimdal says of a certificate of another authority."""
 _IO_ERROR: Final = 5
 _CANCELLED: Final = 125  # ECANCELED, which the responder below returns
 _CREDS: Final = 1024  # bytes; a krb5_creds has 120
@@ -229,6 +231,12 @@ class _Request:
                 f"the {what} asks for a PIN, and none was given",
                 _S.SEC_E_NO_CREDENTIALS,
                 _N.STATUS_SMARTCARD_CARD_NOT_AUTHENTICATED,
+            )
+        if code in _REFUSED:
+            raise _failure(
+                f"the KDC does not accept the certificate: {error}",
+                _S.SEC_E_PKINIT_CLIENT_FAILURE,
+                _N.STATUS_PKINIT_CLIENT_FAILURE,
             )
         if code not in (_PREAUTH_FAILED, _IO_ERROR):
             raise error

@@ -45,6 +45,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 from tests.peers import missing, require_program
+from tests.pki import Authority
 
 __all__ = [
     "ADMINISTRATOR",
@@ -95,6 +96,15 @@ _KRB5_CONF = f"""\
 [domain_realm]
     .lab.test = {REALM}
     lab.test = {REALM}
+"""
+_KDC_CONF = """\
+[appdefaults]
+    pkinit_anchors = {anchors}
+[kdc]
+    enable-pkinit = yes
+    pkinit_identity = {identity}
+    pkinit_anchors = {anchors}
+    pkinit_win2k_require_binding = yes
 """
 _SMB_CONF = f"""\
 [global]
@@ -152,6 +162,7 @@ class Domain:
     Attributes:
         join_keytab: the keys of the member as a join makes them: host/, RestrictedKrbHost/ and MEMBER$.
         keytab: the same with TERMSRV/.
+        authority: who issues the certificates that the domain takes; it has issued one to alice.
         environment: what commands on the member need.
         seconds: how long each step of the start took.
     """
@@ -171,6 +182,9 @@ class Domain:
             "TDB_NO_FSYNC": "1",
         }
         self.seconds: dict[str, float] = {}
+        (folder / "pki").mkdir()
+        self.authority = Authority(folder / "pki")
+        self._kdc_conf = folder / "kdc.conf"
         self._dc = folder / "dc"
         self._member = folder / "member"
         self._smb_conf = self._member / "smb.conf"
@@ -277,6 +291,10 @@ class Domain:
         self._member.mkdir()
         for name, text in (("hosts", _HOSTS), ("resolv.conf", _RESOLV_CONF), ("krb5.conf", _KRB5_CONF)):
             (self.folder / name).write_text(text)
+        self.authority.kdc(REALM, "dc1.lab.test")
+        self.authority.user("alice", REALM, upn="alice@lab.test")
+        settings = {"anchors": self.authority.anchors, "identity": self.authority.identity("kdc")}
+        self._kdc_conf.write_text(_KRB5_CONF + _KDC_CONF.format(**settings))
         with self._step("world"):
             self._make_world()
         with self._step("data"):
@@ -394,7 +412,7 @@ class Domain:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=os.environ | self.environment,
+                env=os.environ | self.environment | ({"KRB5_CONFIG": str(self._kdc_conf)} if own_run else {}),
             )
         self._started.append(process)
 
