@@ -206,20 +206,25 @@ class LoginProtocol(_Reading, Generic[H]):
         token = error.token if isinstance(error, CredSSPError) else b""
         self._over = True
         self._stop_timer()
-        transport = self._transport
-        if transport is not None and not transport.is_closing():
-            if token:
-                transport.write(token)
-            if self._linger and token:
-                if transport.can_write_eof():
-                    transport.write_eof()
-                self._timer = self._loop.call_later(self._linger, transport.abort)
-            else:
-                transport.close()
-        failed = self._failed
+        transport, failed = self._transport, self._failed
         self._let_go()
+        if transport is not None and not transport.is_closing():
+            self._say_last(transport, token)
         if failed is not None:
             failed(error)
+
+    def _say_last(self, transport: asyncio.Transport, token: bytes) -> None:
+        if token:
+            transport.write(token)
+        if not (self._linger and token):
+            transport.close()
+            return
+        self._timer = self._loop.call_later(self._linger, transport.abort)
+        try:
+            if transport.can_write_eof():
+                transport.write_eof()
+        except Exception:  # noqa: BLE001  # OSError, or one of the loop's own: the peer has reset the connection
+            transport.abort()
 
     def abort(self, error: CredSSPError) -> None:
         """End the login at once, without a word to the peer."""

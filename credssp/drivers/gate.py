@@ -29,7 +29,10 @@ from credssp.config import Limits
 from credssp.errors import CredSSPError
 from credssp.status import NTStatus
 
-__all__ = ["Gate", "GuardedAccounts", "Place", "descriptors"]
+__all__ = ["NO_PLACE", "Gate", "GuardedAccounts", "Place", "descriptors", "host_and_port"]
+
+NO_PLACE: Final = "the server has as many connections as it may have"
+"""Why a connection is closed that `Gate.enter` does not let in."""
 
 _RESERVE: Final = 24
 """Descriptors for everything else: files, the event loop, a database of accounts."""
@@ -56,6 +59,12 @@ def descriptors() -> int | None:
         return None
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return None if soft == resource.RLIM_INFINITY else soft
+
+
+def host_and_port(address: object) -> tuple[str, int]:
+    """Return the address and port of what ``accept`` returned; an empty one for a socket without."""
+    host, port = address[:2] if isinstance(address, tuple) and len(address) >= 2 else ("", 0)
+    return str(host), int(port)
 
 
 class Place:
@@ -183,8 +192,8 @@ class Gate:
             address: what ``accept`` returned.
             drop: see `Place`.
         """
-        host, port = address[:2] if isinstance(address, tuple) and len(address) >= 2 else ("", 0)
-        key = self.source(str(host))
+        address = host_and_port(address)
+        key = self.source(address[0])
         why, victim = "", None
         with self._lock:
             source = self._sources.get(key) or _Source(key)
@@ -202,7 +211,7 @@ class Gate:
             if victim is not None:
                 self.leave(victim)
             self._sources[key] = source
-            place = Place((str(host), int(port)), source, self._addresses.wait(key), drop)
+            place = Place(address, source, self._addresses.wait(key), drop)
             source.half_open[place] = None
             source.total += 1
             self._total += 1

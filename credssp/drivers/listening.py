@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from credssp.drivers.blocking import reason
-from credssp.drivers.gate import Gate, Place
+from credssp.drivers.gate import NO_PLACE, Gate, Place, host_and_port
 from credssp.errors import CredSSPError, LimitExceededError, PeerClosedError
 
 __all__ = ["BACKLOG", "BATCH", "Complaint", "Listener", "bind_all", "bind_one", "bound_to"]
@@ -27,6 +27,7 @@ BACKLOG: Final = 1024
 
 BATCH: Final = 32
 """Connections to accept before the loop has another turn."""
+
 
 _PAUSE: Final = 1.0
 _SILENCE: Final = 60.0
@@ -103,7 +104,7 @@ class Listener:
         connect: Callable[[socket.socket, Place], Awaitable[object]],
         *,
         first_byte: float,
-        silent: Callable[[Place, CredSSPError | None], None] | None = None,
+        silent: Callable[[tuple[str, int], CredSSPError | None], None] | None = None,
     ) -> None:
         """Prepare; `start` begins.
 
@@ -112,7 +113,8 @@ class Listener:
             gate: who is let in.
             connect: makes a transport of a connection that has sent its first byte.
             first_byte: seconds that a client has for it.
-            silent: told of connections that ended before that, with the reason, or None for those that took too long.
+            silent: told the addresses of connections that ended before that, or had no place at all, with the reason,
+                or None for those that took too long.
         """
         self.sockets = sockets
         self._admission = gate
@@ -178,6 +180,8 @@ class Listener:
         place = self._admission.enter(address, lambda why: None)  # noqa: ARG005  # in place of the one below
         if place is None:
             connection.close()
+            if self._silent is not None:
+                self._silent(host_and_port(address), LimitExceededError(NO_PLACE))
             return
         connection.setblocking(False)  # as above
         place.drop = lambda why: self._end(place, LimitExceededError(why))
@@ -207,11 +211,15 @@ class Listener:
         if not first:
             self._end(place, PeerClosedError("the peer closed the connection"))
             return
-        self._forget(place)
+        self._deafen(connection)
         self._admission.advance(place, 1)
-        self._spawn(self._pass_on(connection, place))
+        self._spawn(self._pass_on(place))
 
-    async def _pass_on(self, connection: socket.socket, place: Place) -> None:
+    async def _pass_on(self, place: Place) -> None:
+        # It waits until here, since a task that is cancelled before its first step does nothing at all.
+        connection = self._forget(place)
+        if connection is None:
+            return
         try:
             await self._connect(connection, place)
         except BaseException as error:
@@ -226,9 +234,12 @@ class Listener:
             return None
         connection, timer = found
         timer.cancel()
+        self._deafen(connection)
+        return connection
+
+    def _deafen(self, connection: socket.socket) -> None:
         with contextlib.suppress(NotImplementedError):
             self._loop.remove_reader(connection)
-        return connection
 
     def _end(self, place: Place, error: CredSSPError | None) -> None:
         connection = self._forget(place)
@@ -238,4 +249,4 @@ class Listener:
         self._admission.leave(place)
         self._room.set()
         if self._silent is not None:
-            self._silent(place, error)
+            self._silent(place.address, error)

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Self, TypeAlias
 
 from credssp.drivers.aio import AsyncSession, LoginProtocol
+from credssp.drivers.faults import fault
 from credssp.drivers.gate import Place
-from credssp.drivers.handshake import too_late
 from credssp.drivers.listening import Listener, bind_all, bound_to
 from credssp.drivers.rdp_service import (
     Client,
@@ -22,9 +22,9 @@ from credssp.drivers.rdp_service import (
     failed_authorize,
     logger,
 )
-from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError
+from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, PeerClosedError
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
-from credssp.rdp.events import AuthorizationRequired, Negotiated
+from credssp.rdp.events import AuthorizationRequired, Completed, Negotiated
 from credssp.rdp.server import NLAServer
 
 __all__ = ["AsyncServer", "AsyncSessionHandler"]
@@ -62,22 +62,18 @@ class AsyncServer:
             self.settings.gate,
             self._connect,
             first_byte=self.settings.config.limits.leg,
-            silent=self._silent,
+            silent=self.settings.silent,
         )
         self._stopped = asyncio.get_running_loop().create_future()
         self._listener.start()
 
     async def _connect(self, connection: socket.socket, place: Place) -> None:
-        loop = asyncio.get_running_loop()
-        await loop.connect_accepted_socket(lambda: _Login(self, place), connection)
-
-    def _silent(self, place: Place, error: CredSSPError | None) -> None:
-        settings = self.settings
-        client = settings.client(place.address, settings.endpoint(), silent=True)
-        if error is None:
-            error = too_late(settings.config.limits.timeouts, client.endpoint.awaited, whole=False)
-        settings.refused(client, error)
-        settings.tell(client, Closed())
+        login = _Login(self, place)
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: login, connection)
+        except BaseException:
+            login.end(PeerClosedError("the connection was lost before anything was read from it"))
+            raise
 
     @property
     def address(self) -> tuple[str, int]:
@@ -121,27 +117,36 @@ class AsyncServer:
     ) -> None:
         await self.close()
 
-    def spawn(self, work: Awaitable[None]) -> None:
+    def spawn(self, work: Awaitable[None]) -> asyncio.Future[None]:
         """Run something that `close` waits for."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
-    async def serve(
+    def serve(
         self, handler: AsyncSessionHandler, client: Client, session: AsyncSession[NLAServer], place: Place
     ) -> None:
         """Let the handler have the session, then close it."""
+
+        def over(task: asyncio.Future[None]) -> None:  # noqa: ARG001  # as the loop calls it
+            # Not in a `finally` of the task: one that is cancelled before its first step never gets there.
+            try:
+                session.close()
+            finally:
+                client.endpoint.forget_credentials()
+                self.left(place)
+                self.settings.tell(client, Closed())
+
+        self.spawn(self._handle(handler, client, session)).add_done_callback(over)
+
+    async def _handle(self, handler: AsyncSessionHandler, client: Client, session: AsyncSession[NLAServer]) -> None:
         try:
             await handler(session)
         except (CredSSPError, ConnectionError) as error:
             logger.info("connection %d ended: %s", client.number, type(error).__name__)
-        except Exception:  # noqa: BLE001  # one bad handler must not end the service of the others
-            logger.exception("the handler of connection %d failed", client.number)
-        finally:
-            session.close()
-            client.endpoint.forget_credentials()
-            self.left(place)
-            self.settings.tell(client, Closed())
+        except Exception as error:  # noqa: BLE001  # one bad handler must not end the service of the others
+            logger.error("the handler of connection %d failed (%s)", client.number, fault(error))
 
 
 class _Login(LoginProtocol[NLAServer]):
@@ -151,9 +156,12 @@ class _Login(LoginProtocol[NLAServer]):
         self._service = server
         self._place = place
         settings = server.settings
-        self.client: Client  # from connection_made on, before which nothing happens
+        endpoint = settings.endpoint()
+        self.client = settings.client(place.address, endpoint)
+        self._closed = False
+        self._arrived: AuthorizationRequired | None = None  # until it is decided what becomes of it
         super().__init__(
-            settings.endpoint(),
+            endpoint,
             timeouts=settings.config.limits.timeouts,
             finished=self._logged_on,
             failed=self._refused,
@@ -163,9 +171,10 @@ class _Login(LoginProtocol[NLAServer]):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         place = self._place
-        self.client = self._service.settings.client(place.address, self.endpoint)
         super().connection_made(transport)
         place.drop = self.drop
+        if self.over:  # it was given up before
+            transport.close()
         if place.gone:  # its place was needed meanwhile
             self.drop("too many logins at once")
 
@@ -183,35 +192,48 @@ class _Login(LoginProtocol[NLAServer]):
             if isinstance(event, Negotiated):
                 self._service.settings.tell(self.client, event)
             elif isinstance(event, AuthorizationRequired):
-                self._service.settings.delegated(self.client, event)
+                self._service.settings.proved(event)
+                self._arrived = event
                 self._authorize(event)
+            elif isinstance(event, Completed):
+                self._tell_delegated()
+
+    def _tell_delegated(self) -> None:
+        event, self._arrived = self._arrived, None
+        if event is not None:
+            self._service.settings.delegated(self.client, event)
 
     def _authorize(self, event: AuthorizationRequired) -> None:
         authorize = self._service.settings.config.authorize
         if authorize is None:
-            self.endpoint.authorize(EarlyUserAuthorization.AUTHZ_SUCCESS)
+            self._decide(EarlyUserAuthorization.AUTHZ_SUCCESS)
             return
         try:
             verdict = authorize(event.identity, event.credentials)
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is no yes
-            self.endpoint.authorize(failed_authorize(error))
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # whatever it is, it is no yes
+            self._decide(failed_authorize(error))
             return
         if inspect.isawaitable(verdict):
             self.wait()
             self._service.spawn(self._authorize_later(verdict))
         else:
-            self.endpoint.authorize(as_result(verdict))
+            self._decide(as_result(verdict))
+
+    def _decide(self, result: EarlyUserAuthorization) -> None:
+        if result is not EarlyUserAuthorization.AUTHZ_SUCCESS:
+            self._tell_delegated()  # what it was that is refused
+        self._take(self.endpoint.authorize(result))
 
     async def _authorize_later(self, verdict: Awaitable[Verdict]) -> None:
         try:
             result = as_result(await verdict)
-        except Exception as error:  # noqa: BLE001  # as above
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # as above
             result = failed_authorize(error)
         self.resume()
         if self.over:
             return
         try:
-            self._take(self.endpoint.authorize(result))
+            self._decide(result)
             self.advance()
         except Exception as error:  # noqa: BLE001  # as in data_received
             self.fail(error)
@@ -220,7 +242,7 @@ class _Login(LoginProtocol[NLAServer]):
         service = self._service
         service.settings.gate.opened(self._place)
         if service.handler is not None:
-            service.spawn(service.serve(service.handler, self.client, session, self._place))
+            service.serve(service.handler, self.client, session, self._place)
 
     def _hand_over(self, transport: asyncio.Transport) -> None:
         if self._service.handler is not None:
@@ -233,10 +255,19 @@ class _Login(LoginProtocol[NLAServer]):
             self.endpoint.forget_credentials()
 
     def _refused(self, error: Exception) -> None:
+        self._arrived = None
         self._service.settings.refused(self.client, error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        # A refused connection counts until it is gone, or lingering would be a way around the limit.
-        self._service.left(self._place)
-        self._service.settings.tell(self.client, Closed())
+        self.end(None)
+
+    def end(self, error: CredSSPError | None) -> None:
+        """Say, once, that the connection is closed; `error` is why, where the login does not know."""
+        if error is not None:
+            self.fail(error)
+        if not self._closed:
+            self._closed = True
+            # A refused connection counts until it is gone, or lingering would be a way around the limit.
+            self._service.left(self._place)
+            self._service.settings.tell(self.client, Closed())

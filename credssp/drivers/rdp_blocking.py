@@ -12,13 +12,14 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Self, TypeAlias
 
 from credssp.drivers.blocking import Session, log_on, reason
-from credssp.drivers.gate import Place
-from credssp.drivers.handshake import NOT_LISTENING, ConnectError, too_late
+from credssp.drivers.faults import fault
+from credssp.drivers.gate import NO_PLACE, Place, host_and_port
+from credssp.drivers.handshake import NOT_LISTENING, ConnectError
 from credssp.drivers.listening import BATCH, Complaint, bind_one, bound_to
 from credssp.drivers.rdp_service import (
     Client,
@@ -30,7 +31,7 @@ from credssp.drivers.rdp_service import (
 )
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, PeerClosedError
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
-from credssp.rdp.events import AuthorizationRequired, Negotiated
+from credssp.rdp.events import AuthorizationRequired, Completed, Negotiated
 from credssp.rdp.server import NLAServer
 
 __all__ = ["BlockingServer", "SessionHandler"]
@@ -55,7 +56,7 @@ class BlockingServer:
         self._lock = threading.Lock()
         self._waiting: dict[Place, tuple[socket.socket, float]] = {}
         self._complaint = Complaint()
-        self._threads: set[threading.Thread] = set()
+        self._threads: dict[threading.Thread, socket.socket] = {}
         self._closing = threading.Event()
         try:
             self._listener = bind_one(host, port, reuse_port=settings.config.reuse_port)
@@ -102,6 +103,7 @@ class BlockingServer:
             place = self.settings.gate.enter(address, lambda why: None)  # noqa: ARG005  # the next but two
             if place is None:
                 connection.close()
+                self.settings.silent(host_and_port(address), LimitExceededError(NO_PLACE))
                 continue
             place.drop = functools.partial(self._drop, selector, place)
             connection.setblocking(False)  # as above
@@ -136,11 +138,7 @@ class BlockingServer:
             selector.unregister(found[0])
         found[0].close()
         self.settings.gate.leave(place)
-        client = self.settings.client(place.address, self.settings.endpoint(), silent=True)
-        if error is None:
-            error = too_late(self.settings.config.limits.timeouts, client.endpoint.awaited, whole=False)
-        self.settings.refused(client, error)
-        self.settings.tell(client, Closed())
+        self.settings.silent(place.address, error)
 
     def _look(self, selector: selectors.BaseSelector, place: Place) -> None:
         """Give a connection that has sent something a thread."""
@@ -161,24 +159,31 @@ class BlockingServer:
         selector.unregister(connection)
         connection.setblocking(True)  # as above
         self.settings.gate.advance(place, 1)
-        place.drop = lambda why: _wake(connection)  # noqa: ARG005  # the thread sees an end
+        dropped: list[str] = []
+
+        def drop(why: str) -> None:
+            dropped.append(why)
+            _wake(connection)  # its thread sees an end
+
+        place.drop = drop
         with self._lock:
-            thread = threading.Thread(target=self._run, args=(connection, place), daemon=True)
+            thread = threading.Thread(target=self._run, args=(connection, place, dropped), daemon=True)
             try:
                 # With the lock held: `close` must not find a thread that it cannot wait for.
                 thread.start()
+                self._threads[thread] = connection
+                return
             except RuntimeError:  # no more threads to be had
                 logger.warning("no thread for a connection; it is closed")
-                connection.close()
-                self.settings.gate.leave(place)
-                return
-            self._threads.add(thread)
+        connection.close()
+        self.settings.gate.leave(place)
+        self.settings.silent(place.address, LimitExceededError("the server has no thread for another connection"))
 
-    def _run(self, connection: socket.socket, place: Place) -> None:
+    def _run(self, connection: socket.socket, place: Place, dropped: Sequence[str]) -> None:
         settings = self.settings
         client = settings.client(place.address, settings.endpoint())
         try:
-            session = self._log_on(connection, client, place)
+            session = self._log_on(connection, client, place, dropped)
             if session is not None:
                 self._serve(session, client)
         finally:
@@ -187,9 +192,13 @@ class BlockingServer:
             settings.gate.leave(place)
             settings.tell(client, Closed())
             with self._lock:
-                self._threads.discard(threading.current_thread())
+                self._threads.pop(threading.current_thread(), None)
 
-    def _log_on(self, connection: socket.socket, client: Client, place: Place) -> Session[NLAServer] | None:
+    def _log_on(
+        self, connection: socket.socket, client: Client, place: Place, dropped: Sequence[str]
+    ) -> Session[NLAServer] | None:
+        arrived: list[AuthorizationRequired] = []  # until it is decided what becomes of it
+
         def take(events: Sequence[object]) -> None:
             if place.progress < 2 and (context := client.endpoint.context) is not None and context.tls_cipher:
                 self.settings.gate.advance(place, 2)
@@ -197,14 +206,20 @@ class BlockingServer:
                 if isinstance(event, Negotiated):
                     self.settings.tell(client, event)
                 elif isinstance(event, AuthorizationRequired):
-                    self.settings.delegated(client, event)
-                    client.endpoint.authorize(self._authorize(event))
+                    self.settings.proved(event)
+                    arrived.append(event)
+                    result = self._authorize(event)
+                    if result is not EarlyUserAuthorization.AUTHZ_SUCCESS:
+                        self.settings.delegated(client, arrived.pop())  # what it was that is refused
+                    take(client.endpoint.authorize(result))
+                elif isinstance(event, Completed):
+                    self.settings.delegated(client, arrived.pop())
 
         try:
             session = log_on(connection, client.endpoint, timeouts=self.settings.config.limits.timeouts, on_events=take)
-        except Exception as error:  # noqa: BLE001  # of an account store, say
-            self.settings.refused(client, error)
-            if isinstance(error, CredSSPError) and error.token:
+        except BaseException as error:  # noqa: BLE001  # of an account store, say, even if it wants to end the thread
+            self.settings.refused(client, LimitExceededError(dropped[0]) if dropped else error)
+            if isinstance(error, CredSSPError) and error.token and not dropped:
                 _linger(connection, self.settings.config.limits.linger)
             return None
         self.settings.gate.opened(place)
@@ -221,7 +236,7 @@ class BlockingServer:
                     verdict.close()
                 raise LocalProtocolError("an authorize coroutine needs start_server")
             return as_result(verdict)
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is no yes
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it is no yes
             return failed_authorize(error)
 
     def _serve(self, session: Session[NLAServer], client: Client) -> None:
@@ -230,8 +245,8 @@ class BlockingServer:
                 self._handler(session)
         except (CredSSPError, OSError) as error:
             logger.info("connection %d ended: %s", client.number, type(error).__name__)
-        except Exception:  # noqa: BLE001  # one bad handler must not end the service of the others
-            logger.exception("the handler of connection %d failed", client.number)
+        except Exception as error:  # noqa: BLE001  # one bad handler must not end the service of the others
+            logger.error("the handler of connection %d failed (%s)", client.number, fault(error))
         finally:
             session.close()
 
@@ -239,19 +254,27 @@ class BlockingServer:
         """Stop listening, close half-open connections, and wait for handlers that are still at work.
 
         Args:
-            timeout: seconds to wait for them; their threads do not keep the process alive.
+            timeout: seconds to wait for them. Then their connections are closed, which ends those that read; threads
+                of others do not keep the process alive.
         """
         self._closing.set()
         self._listener.close()
         with self._lock:
-            waiting = list(self._threads)
+            waiting = dict(self._threads)
         for place in self.settings.gate.half_open:
             if place.progress:  # others are closed by the thread that accepts
                 place.drop("the server is shutting down")
+        waiting.pop(threading.current_thread(), None)
+        self._join(waiting, timeout)
+        for thread, connection in waiting.items():
+            if thread.is_alive():
+                _wake(connection)
+        self._join(waiting, _POLL)
+
+    def _join(self, threads: Iterable[threading.Thread], timeout: float) -> None:
         end = time.monotonic() + timeout
-        for thread in waiting:
-            if thread is not threading.current_thread():
-                thread.join(max(0.0, end - time.monotonic()))
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
@@ -11,7 +12,9 @@ from typing import TypeAlias
 from credssp.config import RDPServiceOptions, ServerConfig, ServerLimits
 from credssp.context.server import ServerContext, loaded_once
 from credssp.credentials import DelegatedCredentials
+from credssp.drivers.faults import fault
 from credssp.drivers.gate import Gate, GuardedAccounts
+from credssp.drivers.handshake import too_late
 from credssp.errors import CredSSPError, LocalProtocolError
 from credssp.identity import Identity
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
@@ -49,7 +52,7 @@ class Client:
         address: the client's address and port.
         endpoint: our side of the login.
         id: the same for all events of this connection, and of no other.
-        silent: whether the connection ended before its first byte.
+        silent: whether the connection ended before its first byte, or there was no place for it.
     """
 
     number: int
@@ -61,7 +64,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Delegated:
-    """CredSSP is over, and the credentials arrived; `Refused` follows if the user is not authorized.
+    """The login is over, and the credentials arrived. `Refused` follows only if the user is not authorized.
 
     Attributes:
         identity: who logged on.
@@ -87,7 +90,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The connection is over, after a login and after a refusal."""
+    """The connection is over: the last event of each, after `Delegated` or `Refused`."""
 
 
 ServerEvent: TypeAlias = Negotiated | Delegated | Refused | Closed
@@ -113,7 +116,7 @@ class ServerSettings:
         if config.accounts is not None:
             self._guard = GuardedAccounts(config.accounts, self.gate, config.lockout)
             self._guarded = replace(self.config, accounts=self._guard)
-        self._count = 0
+        self._numbers = itertools.count(1)
         self.endpoint()
         ServerContext(config=self.config)
 
@@ -123,19 +126,29 @@ class ServerSettings:
 
     def client(self, address: tuple[str, int], endpoint: NLAServer, *, silent: bool = False) -> Client:
         """Number a new connection."""
-        self._count += 1
-        return Client(self._count, address, endpoint, silent)
+        return Client(next(self._numbers), address, endpoint, silent)
 
-    def delegated(self, client: Client, event: AuthorizationRequired) -> None:
-        """Tell that a client logged on; the failures of its account are forgotten."""
+    def silent(self, address: tuple[str, int], error: CredSSPError | None) -> None:
+        """Tell of a connection that ended before its first byte; without `error` it took too long for that."""
+        client = self.client(address, self.endpoint(), silent=True)
+        if error is None:
+            error = too_late(self.config.limits.timeouts, client.endpoint.awaited, whole=False)
+        self.refused(client, error)
+        self.tell(client, Closed())
+
+    def proved(self, event: AuthorizationRequired) -> None:
+        """Forget the failures of the account that a client logged on with."""
         if self._guard is not None and event.identity.account is not None:
             self._guard.succeeded(event.identity.account.domain, event.identity.account.username)
+
+    def delegated(self, client: Client, event: AuthorizationRequired) -> None:
+        """Tell that a client logged on."""
         self.tell(client, Delegated(event.identity, event.credentials))
 
-    def refused(self, client: Client, error: Exception) -> None:
-        """Tell that a login failed; one that failed inside this server is logged, by its kind alone."""
+    def refused(self, client: Client, error: BaseException) -> None:
+        """Tell that a login failed; one that failed inside this server is logged, without its text."""
         if not isinstance(error, CredSSPError):
-            logger.error("a login failed inside the server (%s)", type(error).__name__)
+            logger.error("a login failed inside the server (%s)", fault(error))
             inside = LocalProtocolError(f"the login failed inside the server ({type(error).__name__})")
             inside.__cause__ = error
             error = inside
@@ -151,8 +164,8 @@ class ServerSettings:
             return
         try:
             on_event(client, event)
-        except Exception:
-            logger.exception("a listener failed on %s", type(event).__name__)
+        except Exception as error:  # noqa: BLE001  # whatever it is
+            logger.error("a listener failed on %s (%s)", type(event).__name__, fault(error))
 
 
 def as_result(verdict: Verdict) -> EarlyUserAuthorization:
@@ -162,7 +175,7 @@ def as_result(verdict: Verdict) -> EarlyUserAuthorization:
     return EarlyUserAuthorization.AUTHZ_ACCESS_DENIED
 
 
-def failed_authorize(error: Exception) -> EarlyUserAuthorization:
-    """Log that the callback failed, by the kind of its error alone, and say no."""
-    logger.error("the authorize callback failed (%s); the login is denied", type(error).__name__)
+def failed_authorize(error: BaseException) -> EarlyUserAuthorization:
+    """Log that the callback failed, without the text of its error, and say no."""
+    logger.error("the authorize callback failed (%s); the login is denied", fault(error))
     return EarlyUserAuthorization.AUTHZ_ACCESS_DENIED
