@@ -525,7 +525,8 @@ class ServerConfig(CommonConfig):
         mechanisms: what to accept, best first; None for Kerberos, then NTLM. Kerberos is left out where its libraries
             are not installed; with None also where neither `keytab` is given nor the default keytab has a key.
         spn: names that a client may believe it talks to; None to accept any. With Kerberos the keys of these are taken.
-        keytab: Kerberos keytab, a path or ``TYPE:residual``; None for the one of the process (``KRB5_KTNAME``).
+        keytab: Kerberos keytab: a path or ``TYPE:residual``, read in every login; or watched by
+            `credssp.kerberos.watched_keytab.watch_keytab`; None for the one of the process (``KRB5_KTNAME``).
         service_principal: the Kerberos principal whose key is taken (``TERMSRV/host@REALM``); None for those that `spn`
             names, and every one of the keytab without it.
         accept_forwarded: keep the Kerberos tickets that a client forwards, as `Identity.forwarded`.
@@ -575,7 +576,7 @@ class ServerConfig(CommonConfig):
     certificate: CertificateSource | None = None
     mechanisms: Collection[MechanismName] | None = None
     spn: str | Collection[str] | None = None
-    keytab: str | PathLike[str] | None = None
+    keytab: str | PathLike[str] | WatchedFile[Any] | None = None
     service_principal: str | None = None
     accept_forwarded: bool = False
     accept_anonymous: bool = False
@@ -616,7 +617,7 @@ class ServerConfig(CommonConfig):
             object.__setattr__(self, "spn", names)
         if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
             raise LocalProtocolError("spn takes a str or a list of them, such as TERMSRV/host")
-        if not isinstance(self.keytab, str | os.PathLike | None):
+        if not isinstance(self.keytab, str | os.PathLike | None) and not hasattr(self.keytab, "current"):
             raise _wrong("keytab", "a path or TYPE:residual", self.keytab)
         _check_choice("encryption", self.encryption, _ENCRYPTIONS)
         if self.cbt_hardening is not None:
@@ -731,7 +732,7 @@ class ServerOptions(_Options, total=False):
     certificate: CertificateSource | None
     mechanisms: Collection[MechanismName] | None
     spn: str | Collection[str] | None
-    keytab: str | PathLike[str] | None
+    keytab: str | PathLike[str] | WatchedFile[Any] | None
     service_principal: str | None
     cbt_hardening: CbtHardening | None
     accept_forwarded: bool

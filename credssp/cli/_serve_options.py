@@ -188,33 +188,26 @@ def reload_on_sighup() -> None:
         signal.signal(signal.SIGHUP, on_hangup)
 
 
-def keytab(arguments: argparse.Namespace) -> str | None:
+def keytab(arguments: argparse.Namespace) -> str | WatchedFile[Any] | None:
     """Return the keytab, or None for the default one. Raises LocalProtocolError if no client could log on with it."""
-    from pathlib import Path
-
-    from credssp.errors import LocalProtocolError
+    from credssp.errors import CredSSPError, LocalProtocolError
     from credssp.kerberos.pyspnego import kerberos_missing
 
     name: str | None = arguments.keytab
-    owner = _user(arguments)
     if name is None:
         return None
     if missing := kerberos_missing():
         raise LocalProtocolError(missing)
     # Other types than files (MEMORY:, say) are for libkrb5 to find.
     kind, colon, path = name.partition(":")
-    if not colon or kind == "FILE":
-        try:
-            with Path(path if colon else name).open("rb"):
-                pass
-        except OSError as error:
-            raise LocalProtocolError(f"--keytab cannot be read: {error.strerror}") from None
-        if owner is not None:
-            from credssp.drivers.confinement import keep_file
+    if colon and kind != "FILE":
+        return name
+    from credssp.kerberos.watched_keytab import watch_keytab
 
-            # libkrb5 opens it in every login.
-            return keep_file(path if colon else name, owner)
-    return name
+    try:
+        return watch_keytab(path if colon else name)
+    except CredSSPError as error:
+        raise LocalProtocolError(f"--keytab: {error.message}") from None
 
 
 def _user(arguments: argparse.Namespace) -> User | None:

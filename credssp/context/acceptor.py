@@ -65,10 +65,12 @@ def create_acceptor(
             random=settings.random,
         )
 
+    keytab = os.fspath(settings.keytab) if isinstance(settings.keytab, os.PathLike) else settings.keytab
+
     def make_kerberos() -> KerberosAcceptor:
         return KerberosAcceptor(
             names=services,
-            keytab=None if settings.keytab is None else os.fspath(settings.keytab),
+            keytab=keytab,
             channel_bindings=settings.demanded_bindings,
             cbt_hardening=settings.cbt_hardening or "strict",
             accept_forwarded=settings.accept_forwarded,

@@ -10,7 +10,7 @@ from typing import Final
 from credssp.errors import LocalProtocolError
 from credssp.watched_file import restrict_all
 
-__all__ = ["User", "confine", "find_user", "keep_file"]
+__all__ = ["User", "confine", "find_user"]
 
 _PR_SET_NO_NEW_PRIVS: Final = 38  # linux/prctl.h
 
@@ -77,22 +77,3 @@ def confine(user: User) -> list[str]:
     if 0 in (*os.getresuid(), *os.getresgid()):
         raise LocalProtocolError("privileges cannot be given up: the system kept some of them")
     return restrict_all(f"user {user.name} may not read it; restart the service instead")
-
-
-def keep_file(path: str, user: User) -> str:
-    """Return the path of a copy in memory that the user may read, for a library that opens a file by its name.
-
-    Raises:
-        LocalProtocolError: it cannot be read, or this platform has no files in memory.
-    """
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123
-            content = file.read()
-        copy = os.memfd_create("credssp")
-        os.write(copy, content)
-        os.fchmod(copy, 0o400)
-        os.fchown(copy, user.uid, user.gid)
-    except (OSError, AttributeError) as error:
-        why = getattr(error, "strerror", None) or "this platform has no files in memory"
-        raise LocalProtocolError(f"{path} cannot be kept for user {user.name}: {why}") from None
-    return f"/proc/self/fd/{copy}"

@@ -23,11 +23,16 @@ from credssp.status import SecurityStatus
 if TYPE_CHECKING:
     import gssapi
 
-__all__ = ["AcceptorKeys"]
+__all__ = ["AcceptorKeys", "fresh_name"]
 
 _KERBEROS: Final = "1.2.840.113554.1.2.2"
 
 _number = itertools.count()
+
+
+def fresh_name() -> str:
+    """Return a name for a keytab in memory that no other has."""
+    return f"MEMORY:credssp-{os.getpid()}-{next(_number)}"
 
 
 class AcceptorKeys:
@@ -50,7 +55,7 @@ class AcceptorKeys:
 
         context, entries = read_keytab(keytab)
         self._context = context
-        self._name = f"MEMORY:credssp-{os.getpid()}-{next(_number)}"
+        self._name = fresh_name()
         self._keytab = krb5.kt_resolve(context, self._name.encode())
         self.keys: list[ServiceKey] = []
         wanted = {name.casefold() for name in names}  # SPNs are written in any case

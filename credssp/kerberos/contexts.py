@@ -31,9 +31,12 @@ from credssp.security_context import SecurityContext
 from credssp.server_authentication import ServerAuthentication
 from credssp.status import NTStatus, SecurityStatus
 from credssp.target import Target
+from credssp.watched_file import WatchedFile
 
 if TYPE_CHECKING:
     import spnego
+
+    from credssp.kerberos.watched_keytab import MemoryKeytab
 
 __all__ = ["KerberosAcceptor", "KerberosInitiator", "kerberos_obstacle", "realm_obstacle"]
 
@@ -344,7 +347,8 @@ class KerberosAcceptor(_KerberosContext):
     Args:
         names: the services of which the client must have asked for one (``TERMSRV/host``, ``TERMSRV/host@REALM``), or
             none for every key in the keytab.
-        keytab: ``TYPE:residual`` or a path; None for the default keytab of the process (``KRB5_KTNAME``).
+        keytab: ``TYPE:residual`` or a path, or a keytab that is watched; None for the default keytab of the process
+            (``KRB5_KTNAME``).
         channel_bindings: application data of the channel bindings that the client must use, or None. A client that
             uses none is refused as well.
         accept_forwarded: whether the tickets that a client forwards are kept, in `Identity.forwarded`. Otherwise they
@@ -356,7 +360,7 @@ class KerberosAcceptor(_KerberosContext):
         self,
         *,
         names: Collection[str] = (),
-        keytab: str | None = None,
+        keytab: str | WatchedFile[MemoryKeytab] | None = None,
         channel_bindings: bytes | None = None,
         cbt_hardening: CbtHardening = "strict",
         accept_forwarded: bool = False,
@@ -382,8 +386,13 @@ class KerberosAcceptor(_KerberosContext):
                     "Windows has no keytabs: it takes the keys of the account that runs the server"
                 )
             return None
+        if isinstance(self._keytab, WatchedFile):
+            kept = self._keytab.current()  # held here while its keys are copied
+            location: str | None = kept.name
+        else:
+            location = self._keytab
         try:
-            return pyspnego.call("opening the Kerberos keytab", AcceptorKeys, self._keytab, self._names)
+            return pyspnego.call("opening the Kerberos keytab", AcceptorKeys, location, self._names)
         except AuthenticationError as error:
             # A file that is missing, or is not a keytab: there is no key in either case.
             if error.status in (SecurityStatus.SEC_E_NO_CREDENTIALS, SecurityStatus.SEC_E_INTERNAL_ERROR):
