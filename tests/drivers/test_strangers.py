@@ -26,10 +26,12 @@ def test_150_strangers_cost_little_and_a_user_gets_in(kind: str, case: int) -> N
 
 
 def test_a_user_gets_in_during_a_flood_from_one_address(kind: str) -> None:
-    assert flood(kind, logins=8, seconds=1.0, rate=500) == 8
+    succeeded, reached = flood(kind, logins=8, seconds=1.0, rate=500)
+    assert succeeded == 8
+    assert reached > 50
 
 
 def test_without_descriptors_a_server_goes_on_and_writes_little(kind: str) -> None:
     succeeded, tried, lines = few_descriptors(kind, count=120, seconds=1.5)
     assert succeeded == tried
-    assert lines - 3 * succeeded < 50
+    assert 0 <= lines < 50
