@@ -251,8 +251,8 @@ class Limits:
             logins do not. (WinRM servers.)
         keep_alive: whole seconds between requests. A connection that is closed costs a login, and shells are mostly
             idle. (WinRM servers.)
-        keep_alive_before_login: the same before the login, where a client sends one request after the other. (WinRM
-            servers.)
+        keep_alive_before_login: the same while no login is under way, where a client sends one request after the other;
+            between the legs of a login only `deadline` counts. (WinRM servers.)
         tls_handshake: time for the TLS handshake of https. (WinRM servers.)
 
     Raises:

@@ -16,6 +16,7 @@ Every process has books of its own: with several workers, the numbers are for ea
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import random
 import threading
@@ -222,17 +223,7 @@ class Gate:
 
     def source(self, host: str) -> str:
         """Return what counts as one source: the address, or its network."""
-        try:
-            address = ipaddress.ip_address(host.partition("%")[0])
-        except ValueError:
-            return host
-        if isinstance(address, ipaddress.IPv6Address):
-            if address.ipv4_mapped is None:
-                return str(ipaddress.ip_network((address, self.limits.ipv6_prefix), strict=False))
-            address = address.ipv4_mapped
-        if self.limits.ipv4_prefix == 32:
-            return str(address)
-        return str(ipaddress.ip_network((address, self.limits.ipv4_prefix), strict=False))
+        return _source(host, self.limits.ipv4_prefix, self.limits.ipv6_prefix)
 
     def _is_full(self) -> bool:
         count = len(self._bare.items) + len(self._moving.items)
@@ -309,6 +300,21 @@ class Gate:
         """Forget the failures of an account."""
         with self._lock:
             self._accounts.forget(name)
+
+
+@functools.lru_cache(256)  # a flood comes from few addresses, and this would be a tenth of what it costs
+def _source(host: str, ipv4_prefix: int, ipv6_prefix: int) -> str:
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is None:
+            return str(ipaddress.ip_network((address, ipv6_prefix), strict=False))
+        address = address.ipv4_mapped
+    if ipv4_prefix == 32:
+        return str(address)
+    return str(ipaddress.ip_network((address, ipv4_prefix), strict=False))
 
 
 def _keep(why: str) -> None:

@@ -23,7 +23,10 @@ __all__ = ["BACKLOG", "BATCH", "Complaint", "Listener", "bind_all", "bind_one", 
 logger = logging.getLogger("credssp.drivers")
 
 BACKLOG: Final = 1024
-"""Connections that the kernel may hold for us; asyncio's 100 overflow when a few hundred clients come at once."""
+"""Connections that the kernel may hold for us; asyncio's 100 overflow when a few hundred clients come at once. This is
+half a second of a flood in which the process does not run; what comes in addition is dropped, and a client tries again
+after 1, 3 and 7 s. A longer queue helps no client where a flood is faster than we are: all wait in it, and as many are
+dropped."""
 
 BATCH: Final = 32
 """Connections to accept before the loop has another turn."""
@@ -123,6 +126,7 @@ class Listener:
         self._silent = silent
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[Place, tuple[socket.socket, asyncio.TimerHandle]] = {}
+        self._watched: dict[Place, int] = {}  # descriptors of those that the event loop looks at
         self._tasks: set[asyncio.Future[object]] = set()
         self._room = asyncio.Event()
         self._complaint = Complaint()
@@ -201,8 +205,11 @@ class Listener:
         try:
             first = connection.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
+            if place in self._watched:
+                return
             try:
-                self._loop.add_reader(connection, self._look, place)
+                self._loop.add_reader(connection.fileno(), self._look, place)
+                self._watched[place] = connection.fileno()
                 return
             except NotImplementedError:  # pragma: no cover  # Windows' own event loop
                 first = b"?"
@@ -211,7 +218,7 @@ class Listener:
         if not first:
             self._end(place, PeerClosedError("the peer closed the connection"))
             return
-        self._deafen(connection)
+        self._deafen(place)
         self._admission.advance(place, 1)
         self._spawn(self._pass_on(place))
 
@@ -234,12 +241,13 @@ class Listener:
             return None
         connection, timer = found
         timer.cancel()
-        self._deafen(connection)
+        self._deafen(place)
         return connection
 
-    def _deafen(self, connection: socket.socket) -> None:
-        with contextlib.suppress(NotImplementedError):
-            self._loop.remove_reader(connection)
+    def _deafen(self, place: Place) -> None:
+        descriptor = self._watched.pop(place, None)
+        if descriptor is not None:
+            self._loop.remove_reader(descriptor)
 
     def _end(self, place: Place, error: CredSSPError | None) -> None:
         connection = self._forget(place)

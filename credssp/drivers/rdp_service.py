@@ -117,7 +117,7 @@ class ServerSettings:
             self._guard = GuardedAccounts(config.accounts, self.gate, config.lockout)
             self._guarded = replace(self.config, accounts=self._guard)
         self._numbers = itertools.count(1)
-        self.endpoint()
+        self._untouched = self.endpoint()
         ServerContext(config=self.config)
 
     def endpoint(self) -> NLAServer:
@@ -130,7 +130,7 @@ class ServerSettings:
 
     def silent(self, address: tuple[str, int], error: CredSSPError | None) -> None:
         """Tell of a connection that ended before its first byte; without `error` it took too long for that."""
-        client = self.client(address, self.endpoint(), silent=True)
+        client = self.client(address, self._untouched, silent=True)  # one for a whole flood
         if error is None:
             error = too_late(self.config.limits.timeouts, client.endpoint.awaited, whole=False)
         self.refused(client, error)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
-from credssp.winrm.server import LoginState, ServerConnection
+from credssp.winrm.server import ServerConnection
 
 __all__ = ["CONNECTION", "Connections", "connection_object", "is_closed"]
 
@@ -118,7 +118,7 @@ class Connections:
 
     def note(self, connection: ServerConnection) -> None:
         """Take notice of a leg: a login that is under way has a deadline, and there are only so many."""
-        if connection.state is not LoginState.EXPECT_LEG:
+        if not connection.under_way:
             timer = self._logins.pop(connection, None)
             if timer is not None:
                 timer.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import socket
 import ssl
@@ -26,7 +27,7 @@ except ModuleNotFoundError as error:
 
 from credssp.config import Limits, check_port
 from credssp.drivers.gate import Gate, Place
-from credssp.drivers.listening import Listener, bind_one
+from credssp.drivers.listening import BACKLOG, Listener, bind_one
 from credssp.drivers.winrm_asgi import WinRMApplication
 from credssp.errors import LocalProtocolError
 from credssp.tls.end_point import end_point_bindings
@@ -87,7 +88,10 @@ class BoundedProtocol(H11Protocol):
             if place is not None:
                 app.gate.opened(place)
             return
-        self.timeout_keep_alive = self._limits.keep_alive_before_login
+        # Between two legs a client may have to find its KDC, and a resolver alone waits 5 s for a name server.
+        self.timeout_keep_alive = (
+            math.ceil(self._limits.deadline) if connection.under_way else self._limits.keep_alive_before_login
+        )
         if self._login_timer is None:
             self._login_timer = self.loop.call_later(self._limits.deadline, self.transport.abort)
         if place is not None:
@@ -326,7 +330,7 @@ def _limits(application: object) -> Limits:
     return application.config.limits if isinstance(application, WinRMApplication) else Limits()
 
 
-def listen(host: str, port: int, *, backlog: int = 512) -> socket.socket:
+def listen(host: str, port: int, *, backlog: int = BACKLOG) -> socket.socket:
     """Return a listening socket.
 
     Raises:

@@ -31,8 +31,6 @@ __all__ = ["bind", "run_workers"]
 
 logger = logging.getLogger("credssp.drivers")
 
-_BACKLOG: Final = 1024
-
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 10.0
 """Seconds before a worker that died is replaced: twice as many after each death, from the first to the longest."""
@@ -59,7 +57,7 @@ def bind(host: str, port: int, count: int) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     try:
         for _ in range(count):
-            listener = bind_one(host, port, backlog=_BACKLOG, reuse_port=count > 1)
+            listener = bind_one(host, port, reuse_port=count > 1)
             sockets.append(listener)
             port = listener.getsockname()[1]
     except (OSError, ValueError, OverflowError) as error:

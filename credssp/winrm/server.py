@@ -157,6 +157,11 @@ class ServerConnection:
         return self._context is not None and bool(self._context.tls_cipher)
 
     @property
+    def under_way(self) -> bool:
+        """Whether a login has begun and waits for the client's next leg."""
+        return self.state is LoginState.EXPECT_LEG
+
+    @property
     def ready(self) -> bool:
         """Whether messages can go both ways."""
         return self.state is LoginState.READY

@@ -27,7 +27,7 @@ from credssp.errors import LocalProtocolError  # noqa: E402
 from credssp.testing.soap import read_identity  # noqa: E402
 from credssp.tls.settings import ClientTLS  # noqa: E402
 from credssp.watched_file import reload_all  # noqa: E402
-from credssp.winrm import ClientLogin, format_token  # noqa: E402
+from credssp.winrm import ClientLogin, Leg, format_token  # noqa: E402
 from tests.winrm import servers  # noqa: E402
 from tests.winrm.memory import login  # noqa: E402
 
@@ -393,6 +393,21 @@ def test_a_connection_without_a_login_is_kept_for_a_short_time() -> None:
         begin = time.monotonic()
         assert b" 401 " in answers(port, HEAD + b"Content-Length: 0\r\n\r\n")
         assert 0.5 < time.monotonic() - begin < 4
+        assert connection.send(side, servers.IDENTIFY)[0] == 200
+
+
+def test_a_client_may_look_for_its_kdc_between_two_legs() -> None:
+    """It takes longer than a connection without a login is kept: until the server has closed such a one."""
+    app, side = servers.application(keep_alive_before_login=1), login(spn_host="srv")
+    with serving.serving(app) as port, WinRMConnection("127.0.0.1", port) as connection:
+        connection.offer()
+        header = side.start()
+        while header is not None:
+            reply = connection.post(authorization=header)
+            if side.leg is Leg.TLS:
+                assert b" 401 " in answers(port, HEAD + b"Content-Length: 0\r\n\r\n")
+            header = side.receive(reply.status, reply.challenges)
+        assert not connection.closed
         assert connection.send(side, servers.IDENTIFY)[0] == 200
 
 
