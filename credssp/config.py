@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from credssp.engine.events import Observer
     from credssp.ntlm.challenge import NTLMTarget
     from credssp.policy import DelegationPolicy, PolicySettings
+    from credssp.proxy import Proxy
     from credssp.rdp.events import Approach
     from credssp.rdp.negotiation import Protocol, ResponseFlags
     from credssp.tls.certificate import ServerCertificate
@@ -401,6 +402,8 @@ class ClientConfig(CommonConfig):
             library.)
         tls_session: a session to resume, from `ClientContext.tls_session` of an earlier context with the same settings.
         timeouts: how long to wait (drivers).
+        proxy: RDP: a proxy to connect through; None for none. See `credssp.proxy.Proxy.parse` and
+            `credssp.proxy.proxy_from_environment`. (WinRM clients take those of their HTTP library.)
         protocols: RDP: requestedProtocols, which must hold HYBRID or HYBRID_EX; None for what mstsc asks for.
         approach: RDP: how the connection begins; None for `Approach.NEGOTIATED`.
         restricted_admin: RDP: ask for Restricted Admin mode: authenticate, and delegate an empty set. A server that
@@ -439,6 +442,7 @@ class ClientConfig(CommonConfig):
     tls: ClientTLS | None = None
     tls_session: TLSSession | None = None
     timeouts: Timeouts = _TIMEOUTS
+    proxy: Proxy | None = None
     protocols: Protocol | None = None
     approach: Approach | None = None
     restricted_admin: bool = False
@@ -711,6 +715,7 @@ class RDPClientOptions(ClientOptions, total=False):
 class RDPConnectOptions(RDPClientOptions, total=False):
     """Keywords of `credssp.rdp.connect` and `open_connection`."""
 
+    proxy: Proxy | None
     timeouts: Timeouts
 
 

@@ -22,6 +22,7 @@ from credssp.credentials import CredentialSource, NTHashCredentials, SmartCardCr
 from credssp.engine import ClientEngine, ServerEngine
 from credssp.errors import LocalProtocolError
 from credssp.policy import DelegationPolicy
+from credssp.proxy import Proxy
 from credssp.rdp import Approach, NLAClient, NLAServer, Protocol, ResponseFlags
 from credssp.secret import Secret
 from credssp.testing import RDPServer
@@ -267,6 +268,7 @@ CLIENT_VALUES: dict[str, Any] = {
     "tls": ClientTLS(maximum="1.2"),
     "tls_session": None,  # made by a login alone: tests/tls
     "timeouts": Timeouts(leg=3),
+    "proxy": Proxy(scheme="http", host="proxy.lab.test"),
     "protocols": Protocol.HYBRID,
     "approach": Approach.DIRECT,
     "restricted_admin": True,

@@ -9,10 +9,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from credssp.cli._targets import TargetURL, transport_of
+from credssp.cli._ways import Way
+from credssp.config import Timeouts
 
-__all__ = ["Counts", "probe_all"]
+__all__ = ["Counts", "ProbeRequest", "probe_all"]
 
 logger = logging.getLogger("credssp.cli")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRequest:
+    """How to probe.
+
+    Attributes:
+        timeout: seconds for each answer.
+        way: how servers are reached.
+    """
+
+    timeout: float
+    way: Way
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """Those of all connections to one server: ten at most, each with a few answers."""
+        return Timeouts(connect=self.timeout, leg=self.timeout, login=10 * self.timeout)
 
 
 @dataclass(slots=True)
@@ -29,14 +49,14 @@ class Counts:
 
 
 async def probe_all(
-    targets: Iterable[TargetURL], *, concurrency: int, timeout: float, done: Callable[[dict[str, Any]], object]
+    targets: Iterable[TargetURL], *, concurrency: int, request: ProbeRequest, done: Callable[[dict[str, Any]], object]
 ) -> Counts:
     """Probe all targets.
 
     Args:
         targets: taken one by one, so that a large range costs nothing.
         concurrency: how many at once.
-        timeout: seconds for each answer.
+        request: how to probe each.
         done: called with the facts of each, in the order in which they are done.
     """
     counts = Counts()
@@ -44,7 +64,7 @@ async def probe_all(
 
     async def work() -> None:
         for target in source:
-            facts = await _probe(target, timeout)
+            facts = await _probe(target, request)
             counts.answered += facts["answered"]
             counts.with_credssp += facts["credssp"] is not None
             done(facts)
@@ -55,9 +75,9 @@ async def probe_all(
     return counts
 
 
-async def _probe(target: TargetURL, timeout: float) -> dict[str, Any]:
+async def _probe(target: TargetURL, request: ProbeRequest) -> dict[str, Any]:
     try:
-        facts: dict[str, Any] = await transport_of(target).probe(target, timeout)
+        facts: dict[str, Any] = await transport_of(target).probe(target, request)
     except Exception as error:
         # One bad host never stops the rest: this is a bug of ours, and the report says so.
         logger.exception("probing %s failed", target)

@@ -7,11 +7,13 @@ import time
 from typing import Any
 
 from credssp.cli._login import LoginOutcome, certificate_of, context_facts, key_type, status_facts
+from credssp.cli._probe_run import ProbeRequest
 from credssp.cli._targets import TargetURL
 from credssp.config import ClientConfig
 from credssp.context.probing import ProbeReport
 from credssp.drivers import blocking
 from credssp.drivers.handshake import ConnectError, Timeouts
+from credssp.drivers.proxies import reach
 from credssp.drivers.rdp_probe import probe as probe_server
 from credssp.errors import CredSSPError, TLSAlertError
 from credssp.rdp.client import LoginRefusedError, NLAClient, late_refusal
@@ -43,7 +45,7 @@ def log_on(target: TargetURL, request: ClientConfig) -> LoginOutcome:
 
 def _log_on(client: NLAClient, target: TargetURL, timeouts: Timeouts) -> None:
     begin = time.monotonic()
-    connection = blocking.open_socket(target.host, target.port, timeouts=timeouts)
+    connection = reach(target.host, target.port, timeouts=timeouts, proxy=client.config.proxy)
     left = timeouts.login - (time.monotonic() - begin)
     with connection:
         if left <= 0:
@@ -79,11 +81,10 @@ def _facts(client: NLAClient, request: ClientConfig) -> dict[str, Any]:
     }
 
 
-async def probe(target: TargetURL, timeout: float) -> dict[str, Any]:
+async def probe(target: TargetURL, request: ProbeRequest) -> dict[str, Any]:
     """Return what the server offers, as facts to print; fails only where there is a bug."""
-    # Ten connections at most, each with a few answers.
-    timeouts = Timeouts(connect=timeout, leg=timeout, login=10 * timeout)
-    return probe_facts(target, await probe_server(target.host, target.port, timeouts=timeouts))
+    report = await probe_server(target.host, target.port, timeouts=request.timeouts, **request.way.options(target))
+    return probe_facts(target, report)
 
 
 def probe_facts(target: TargetURL, report: ProbeReport) -> dict[str, Any]:

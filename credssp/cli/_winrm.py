@@ -9,11 +9,11 @@ import time
 from typing import Any, Final
 
 from credssp.cli._login import LoginOutcome, certificate_of, context_facts
+from credssp.cli._probe_run import ProbeRequest
 from credssp.cli._rdp import certificate_facts, probe_facts
 from credssp.cli._targets import TargetURL
 from credssp.config import ClientConfig
 from credssp.credentials import RemoteGuardCredentials
-from credssp.drivers.handshake import Timeouts
 from credssp.drivers.winrm import WinRMConnection
 from credssp.drivers.winrm_probe import probe as probe_server
 from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError, PeerRefusedError, TLSAlertError
@@ -44,6 +44,7 @@ def log_on(target: TargetURL, request: ClientConfig) -> LoginOutcome:
         path=target.path or _PATH,
         https=request.tls if https else None,
         timeouts=request.timeouts,
+        proxy=request.proxy,
     )
     facts: dict[str, Any] = {"http_status": None, "leg": None, "https": None, "identity": None}
     begin = time.monotonic()
@@ -92,7 +93,7 @@ def _threads() -> concurrent.futures.ThreadPoolExecutor:
     return concurrent.futures.ThreadPoolExecutor(_PROBES, thread_name_prefix="credssp probe")
 
 
-async def probe(target: TargetURL, timeout: float) -> dict[str, Any]:
+async def probe(target: TargetURL, request: ProbeRequest) -> dict[str, Any]:
     """Return what the server offers, as facts to print; fails only where there is a bug."""
     report = await asyncio.get_running_loop().run_in_executor(
         _threads(),
@@ -102,7 +103,8 @@ async def probe(target: TargetURL, timeout: float) -> dict[str, Any]:
             target.port,
             path=target.path or _PATH,
             https=target.scheme == "https",
-            timeouts=Timeouts(connect=timeout, leg=timeout, login=10 * timeout),
+            timeouts=request.timeouts,
+            proxy=request.way.proxy(target),
         ),
     )
     https = None

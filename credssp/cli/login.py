@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from credssp.cli import _login_credentials, _transcript
+from credssp.cli import _login_credentials, _transcript, _ways
 from credssp.cli._arguments import seconds
 from credssp.protocol_version import VERSIONS
 
@@ -48,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--cacert", metavar="F", help="PEM file with the root certificates to trust")
     check.add_argument("--fingerprint", metavar="SHA256", help="expected SHA-256 fingerprint of the certificate")
     how.add_argument("--timeout", type=seconds, default=30.0, metavar="S", help="for the whole login (default: 30)")
+    _ways.add_arguments(parser)
     parser.add_argument(
         "--transcript", metavar="FILE", help="write all messages to this file, for `credssp dissect`; keep it private"
     )
@@ -100,6 +101,7 @@ def _request(arguments: argparse.Namespace, target: TargetURL, observer: Observe
         tls=ClientTLS(cafile=arguments.cacert, fingerprint=arguments.fingerprint),
         timeouts=Timeouts(connect=arguments.timeout, leg=arguments.timeout, login=arguments.timeout),
         observer=observer,
+        **_ways.Way.of(arguments).options(target),
     )
 
 

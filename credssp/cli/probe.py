@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from credssp.cli import _ways
 from credssp.cli._arguments import count
 
 if TYPE_CHECKING:
@@ -34,13 +35,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--concurrency", type=count(4096), default=64, metavar="N", help="servers at once (default: 64)"
     )
     parser.add_argument("--timeout", type=float, default=5.0, metavar="S", help="for each answer (default: 5)")
+    _ways.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Probe and print."""
     import asyncio
 
-    from credssp.cli._probe_run import probe_all
+    from credssp.cli._probe_run import ProbeRequest, probe_all
     from credssp.errors import LocalProtocolError
 
     try:
@@ -49,6 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
             raise LocalProtocolError("nothing to probe: give a host, a range, or --file")
         if not 0 < arguments.timeout < 3600:
             raise LocalProtocolError("--timeout is a positive number of seconds")
+        way = _ways.Way.of(arguments)
+        for each in targets:
+            way.options(each.target)  # what is wrong with the environment, before there are connections
     except LocalProtocolError as error:
         print(f"credssp probe: {error.message}", file=sys.stderr)
         return 2
@@ -59,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
             probe_all(
                 (target for each in targets for target in each),
                 concurrency=arguments.concurrency,
-                timeout=arguments.timeout,
+                request=ProbeRequest(arguments.timeout, way),
                 done=lambda facts: (printer(facts), advance()),
             )
         )
@@ -112,19 +117,19 @@ class _Range:
             if not 0 < port < 65536:
                 raise LocalProtocolError(f"{port} is not a TCP port: use 1 to 65535")
             target = dataclasses.replace(target, port=port)
-        self._target = target
+        self.target = target
 
     def __len__(self) -> int:
         return 1 if self._network is None else int(self._network.num_addresses)
 
     def __iter__(self) -> Iterator[TargetURL]:
         if self._network is None:
-            yield self._target
+            yield self.target
             return
         import dataclasses
 
         for address in self._network:
-            yield dataclasses.replace(self._target, host=str(address))
+            yield dataclasses.replace(self.target, host=str(address))
 
 
 def _printer(arguments: argparse.Namespace) -> Any:

@@ -30,7 +30,7 @@ def open_socket(host: str, port: int, *, timeouts: Timeouts) -> socket.socket:
         ConnectError: no program listens there, the host does not exist, or it cannot be reached.
     """
     try:
-        connection = socket.create_connection((host, port), timeout=timeouts.connect)
+        connection = socket.create_connection((host.strip("[]"), port), timeout=timeouts.connect)
     except TimeoutError:
         raise ConnectError(f"no connection to {host} port {port} within {timeouts.connect:g} s") from None
     except (OSError, UnicodeError, OverflowError) as error:

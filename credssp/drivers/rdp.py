@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from typing import Unpack
 
 from credssp.config import (
@@ -20,9 +21,11 @@ from credssp.config import (
 from credssp.credentials import LogonCredentials
 from credssp.drivers import aio, blocking
 from credssp.drivers.handshake import NOT_LISTENING, ConnectError
+from credssp.drivers.proxies import as_stream, reach, reach_async
 from credssp.drivers.rdp_asyncio import AsyncServer, AsyncSessionHandler
 from credssp.drivers.rdp_blocking import BlockingServer, SessionHandler
 from credssp.drivers.rdp_service import ServeOptions, ServerSettings
+from credssp.errors import LocalProtocolError
 from credssp.kerberos.contexts import kerberos_obstacle
 from credssp.rdp.client import NLAClient
 from credssp.target import Target
@@ -40,6 +43,7 @@ def connect(
     host: str,
     port: int = DEFAULT_PORT,
     *,
+    sock: socket.socket | None = None,
     credentials: LogonCredentials | None = None,
     config: ClientConfig | None = None,
     **options: Unpack[RDPConnectOptions],
@@ -47,8 +51,11 @@ def connect(
     """Log on over a blocking socket.
 
     Args:
-        host: name or address of the server; also names it for TLS, Kerberos and the delegation policy.
+        host: name or address of the server; also names it for TLS, Kerberos and the delegation policy, unless
+            `target_name` is given.
         port: TCP port.
+        sock: a stream socket that is connected to the server already, by whatever way. Then nothing is looked up or
+            connected, and `host` is only the name. It belongs to the session, and is closed if the login fails.
         credentials: what to authenticate with and to delegate; None for those of `config`, or else the Kerberos
             credential cache.
         config: the options; None for the defaults.
@@ -64,8 +71,12 @@ def connect(
         CredSSPError: everything else.
     """
     config = client_config("connect", RDPConnectOptions, config, options, credentials)
+    check_port(port)
     endpoint = NLAClient(host=host, config=config)
-    connection = blocking.open_socket(host, check_port(port), timeouts=config.timeouts)
+    if sock is None:
+        connection = reach(host, port, timeouts=config.timeouts, proxy=config.proxy)
+    else:
+        connection = _given(sock, config)
     try:
         return blocking.log_on(connection, endpoint, timeouts=config.timeouts)
     except BaseException:
@@ -73,24 +84,45 @@ def connect(
         raise
 
 
+def _given(sock: socket.socket, config: ClientConfig) -> socket.socket:
+    if config.proxy is not None:
+        raise LocalProtocolError("sock and proxy exclude each other: the socket is connected already")
+    return as_stream(sock)
+
+
 async def open_connection(
     host: str,
     port: int = DEFAULT_PORT,
     *,
+    sock: socket.socket | None = None,
     credentials: LogonCredentials | None = None,
     config: ClientConfig | None = None,
     **options: Unpack[RDPConnectOptions],
 ) -> aio.AsyncSession[NLAClient]:
     """Log on over asyncio; arguments, result and errors as `connect`."""
     config = client_config("open_connection", RDPConnectOptions, config, options, credentials)
+    check_port(port)
     endpoint = NLAClient(host=host, config=config)
-    return await log_on(endpoint, host, check_port(port), timeouts=config.timeouts, in_thread=may_block(endpoint))
+    if sock is not None:
+        _given(sock, config).setblocking(False)  # as socket has it
+        if isinstance(sock, ssl.SSLSocket):
+            raise LocalProtocolError("sock takes a plain socket on asyncio, which reads none with TLS of its own")
+    elif config.proxy is not None:
+        sock = await reach_async(host, port, timeouts=config.timeouts, proxy=config.proxy)
+    in_thread = may_block(endpoint)
+    return await log_on(endpoint, host, port, timeouts=config.timeouts, in_thread=in_thread, sock=sock)
 
 
 async def log_on(
-    endpoint: NLAClient, host: str, port: int, *, timeouts: Timeouts, in_thread: bool
+    endpoint: NLAClient,
+    host: str,
+    port: int,
+    *,
+    timeouts: Timeouts,
+    in_thread: bool,
+    sock: socket.socket | None = None,
 ) -> aio.AsyncSession[NLAClient]:
-    """Connect and run a login that is set up already; as `open_connection`."""
+    """Connect, unless there is a socket, and run a login that is set up already; as `open_connection`."""
     loop = asyncio.get_running_loop()
     result: asyncio.Future[aio.AsyncSession[NLAClient]] = loop.create_future()
 
@@ -109,9 +141,14 @@ async def log_on(
 
     try:
         async with asyncio.timeout(timeouts.connect):
-            transport, _ = await loop.create_connection(make, host, port)
+            if sock is None:
+                transport, _ = await loop.create_connection(make, host.strip("[]"), port)
+            else:
+                transport, _ = await loop.create_connection(make, sock=sock)
     except BaseException as error:
         _retrieve(result)
+        if sock is not None:
+            sock.close()
         if isinstance(error, TimeoutError):
             raise ConnectError(f"no connection to {host} port {port} within {timeouts.connect:g} s") from None
         if isinstance(error, OSError | UnicodeError | OverflowError):

@@ -9,20 +9,40 @@ from collections.abc import Awaitable, Callable
 from credssp.context.probing import ProbeReport
 from credssp.drivers.blocking import reason
 from credssp.drivers.handshake import ConnectError, DeadlineError, Timeouts, too_late
+from credssp.drivers.proxies import reach_async
 from credssp.errors import CredSSPError, PeerClosedError
+from credssp.proxy import Proxy
 from credssp.rdp.probe import ProbeLeg, ProbeSteps
 from credssp.rdp.probe import probe as probe_steps
 
 __all__ = ["probe"]
 
 
-async def probe(host: str, port: int, *, timeouts: Timeouts) -> ProbeReport:
-    """Find out what a server offers. Whatever it does, it becomes a report."""
+async def probe(
+    host: str,
+    port: int,
+    *,
+    timeouts: Timeouts,
+    proxy: Proxy | None = None,
+    cookie: str | None = None,
+    routing_token: bytes | None = None,
+) -> ProbeReport:
+    """Find out what a server offers. Whatever it does, it becomes a report.
+
+    Args:
+        host: name or address of the server.
+        port: TCP port.
+        timeouts: how long to wait; `login` is for all connections.
+        proxy: a proxy to connect through.
+        cookie: IDENTIFIER of the cookie; None or empty for none.
+        routing_token: a load balancer's token in place of the cookie.
+    """
     report = ProbeReport(host, port)
     begin = time.monotonic()
     try:
         async with asyncio.timeout(timeouts.login):
-            await _run(probe_steps(report), lambda: _connect(host, port, timeouts))
+            steps = probe_steps(report, cookie=cookie or None, routing_token=routing_token)
+            await _run(steps, lambda: _connect(host, port, timeouts, proxy))
     except TimeoutError:
         report.error = DeadlineError(f"the server did not finish within {timeouts.login:g} s")
     except CredSSPError as error:
@@ -51,7 +71,10 @@ async def _run(steps: ProbeSteps[None], connect: Callable[[], Awaitable[_Peer]])
         peer.abort()
 
 
-async def _connect(host: str, port: int, timeouts: Timeouts) -> _Peer:
+async def _connect(host: str, port: int, timeouts: Timeouts, proxy: Proxy | None) -> _Peer:
+    if proxy is not None:
+        tunnel = await reach_async(host, port, timeouts=timeouts, proxy=proxy)
+        return _Peer(*await asyncio.open_connection(sock=tunnel), timeouts)
     try:
         async with asyncio.timeout(timeouts.connect):
             return _Peer(*await asyncio.open_connection(host, port), timeouts)

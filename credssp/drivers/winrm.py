@@ -5,6 +5,7 @@ Programs use `credssp.drivers.winrm_requests` or `credssp.drivers.winrm_httpx`, 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import http.cookiejar
@@ -20,7 +21,10 @@ from typing import Any, Final, Self
 from credssp.config import check_port
 from credssp.drivers.blocking import reason
 from credssp.drivers.handshake import ConnectError, DeadlineError, Timeouts
+from credssp.drivers.proxies import open_tunnel
 from credssp.errors import CertificateError, CredSSPError, LimitExceededError, RemoteProtocolError
+from credssp.proxy import Proxy
+from credssp.secret import private
 from credssp.tls.settings import CertificateCheck, ClientTLS, client_context
 from credssp.winrm.client import ClientLogin, check_offer
 from credssp.winrm.encryption import DEFAULT_MAX_BODY, SOAP, Plaintext, decrypt, encrypt, is_encrypted_type
@@ -68,6 +72,7 @@ class WinRMConnection:
         https: ClientTLS | None = None,
         timeouts: Timeouts | None = None,
         max_body: int = DEFAULT_MAX_BODY,
+        proxy: Proxy | None = None,
     ) -> None:
         """Prepare.
 
@@ -78,6 +83,7 @@ class WinRMConnection:
             https: how to check the certificate of https; None for http.
             timeouts: how long to wait.
             max_body: bytes of one body to take.
+            proxy: a proxy to connect through. An HTTP proxy makes a tunnel for https, and passes requests on for http.
 
         Raises:
             LocalProtocolError: `https` names a file that cannot be read.
@@ -99,6 +105,9 @@ class WinRMConnection:
         self._http = http.client.HTTPConnection(self._name, port)
         name = f"[{self._name}]" if ":" in host else host
         self._url = f"{'http' if https is None else 'https'}://{name}:{port}{path}"
+        self._proxy = proxy
+        # Passed on by the proxy, whose connection to the server has to be the same for all legs.
+        self._relayed = proxy is not None and proxy.scheme == "http" and https is None
         self._cookies = http.cookiejar.CookieJar()
 
     def __enter__(self) -> Self:
@@ -154,7 +163,7 @@ class WinRMConnection:
         """
         self.close()
         try:
-            tcp = socket.create_connection(self._address, self._timeouts.connect)
+            tcp = self._reach()
             # TLS takes the socket over; a second descriptor can still end the connection, whatever it waits for.
             self._tcp = tcp.dup()
             tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -177,6 +186,17 @@ class WinRMConnection:
             self.tls_version = channel.version() or ""
             self.certificate_check = self._https.check(self.certificate)
 
+    def _reach(self) -> socket.socket:
+        if self._proxy is None:
+            return socket.create_connection(self._address, self._timeouts.connect)
+        if not self._relayed:
+            return open_tunnel(*self._address, timeouts=self._timeouts, proxy=self._proxy)
+        try:
+            return socket.create_connection((self._proxy.host, self._proxy.port), self._timeouts.connect)
+        except OSError as error:
+            raise ConnectError(f"no connection through the proxy {self._proxy}: {reason(error)}") from error
+
+    @private
     def post(
         self, body: bytes = b"", *, content_type: str | None = None, authorization: str | None = None
     ) -> HTTPReply:
@@ -192,12 +212,16 @@ class WinRMConnection:
             headers["Content-Type"] = content_type
         if authorization is not None:
             headers["Authorization"] = authorization
+        if self._relayed and self._proxy is not None and self._proxy.username:
+            login = f"{self._proxy.username}:{self._proxy.password.reveal()}".encode("latin-1")
+            headers["Proxy-Authorization"] = "Basic " + base64.b64encode(login).decode("ascii")
         if self.closed:
             self.connect()
         try:
             request = urllib.request.Request(self._url, headers=headers)  # noqa: S310  # for the CookieJar
             self._cookies.add_cookie_header(request)
-            self._http.request("POST", self._path, body, dict(request.header_items()))
+            where = self._url if self._relayed else self._path
+            self._http.request("POST", where, body, dict(request.header_items()))
             response = self._http.getresponse()
             self._cookies.extract_cookies(response, request)
             data = response.read(self._max_body + 1)
@@ -248,7 +272,8 @@ class WinRMConnection:
         header: str | None = login.start()
         while header is not None:
             reply = self.post(authorization=header)
-            header = login.receive(reply.status, reply.challenges)
+            proxy = self._proxy.address if self._relayed and self._proxy is not None else ""
+            header = login.receive(reply.status, reply.challenges, proxy=proxy)
             if header is not None and self.closed:
                 raise LoginError(
                     "the connection ended with the answer to a leg, and a login counts for one connection: a proxy or "

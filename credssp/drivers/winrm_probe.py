@@ -10,6 +10,7 @@ from typing import Final
 from credssp.drivers.handshake import ConnectError, Timeouts
 from credssp.drivers.winrm import WinRMConnection
 from credssp.errors import CredSSPError
+from credssp.proxy import Proxy
 from credssp.tls.settings import ClientTLS
 from credssp.winrm.probe import WinRMReport
 from credssp.winrm.probe import probe as probe_posts
@@ -19,13 +20,19 @@ __all__ = ["probe"]
 _BODY: Final = 64 * 1024
 
 
-def probe(host: str, port: int, *, path: str, https: bool, timeouts: Timeouts) -> WinRMReport:
+def probe(
+    host: str, port: int, *, path: str, https: bool, timeouts: Timeouts, proxy: Proxy | None = None
+) -> WinRMReport:
     """Find out what a server offers. Whatever it does, it becomes a report."""
     report = WinRMReport(host, port)
     begin = time.monotonic()
     tls = ClientTLS() if https else None
+
+    def make() -> WinRMConnection:
+        return WinRMConnection(host, port, path=path, https=tls, timeouts=timeouts, max_body=_BODY, proxy=proxy)
+
     try:
-        _run(report, lambda: WinRMConnection(host, port, path=path, https=tls, timeouts=timeouts, max_body=_BODY))
+        _run(report, make)
     except CredSSPError as error:
         report.error = error
     report.seconds = time.monotonic() - begin

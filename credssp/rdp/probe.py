@@ -15,7 +15,7 @@ Nothing that is sent proves or discloses anything: NEGOTIATE and an empty Kerber
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias, TypeVar
 
 from credssp.context.probing import VERSIONS, ProbeReport, first_requests
@@ -71,20 +71,26 @@ ProbeSteps: TypeAlias = Generator[ProbeLeg, bytes, T]
 """Yields legs; is sent what came, ``b""`` where nothing is awaited."""
 
 
-def probe(report: ProbeReport) -> ProbeSteps[None]:
+def probe(report: ProbeReport, *, cookie: str | None = None, routing_token: bytes | None = None) -> ProbeSteps[None]:
     """Find out what a server offers, and fill the report.
+
+    Args:
+        report: what to fill.
+        cookie: IDENTIFIER of the cookie in each Connection Request, or None.
+        routing_token: a load balancer's token in place of it, or None.
 
     Raises:
         CredSSPError: the connection failed where no answer of the server can be seen in that.
     """
+    ask = ConnectionRequest(cookie=cookie, routing_token=routing_token)
     for protocol in _PROTOCOLS:
-        report.protocols[protocol.name or ""] = yield from _offer(protocol)
+        report.protocols[protocol.name or ""] = yield from _offer(ask, protocol)
     accepted = [p for p in reversed(_PROTOCOLS) if report.protocols.get(p.name or "") == "accepted"]
     tls = [p for p in accepted if p & (CREDSSP_PROTOCOLS | Protocol.SSL)]
     if not tls:
         return
     for version in VERSIONS:
-        _, rest = yield from _negotiate(tls[0])
+        _, rest = yield from _negotiate(ask, tls[0])
         try:
             channel = yield from _start_tls(report.host, version, rest)
         except RemoteProtocolError:
@@ -95,16 +101,16 @@ def probe(report: ProbeReport) -> ProbeSteps[None]:
         return
     for name, request in first_requests().items():
         try:
-            _, rest = yield from _negotiate(tls[0])
+            _, rest = yield from _negotiate(ask, tls[0])
             channel = yield from _start_tls(report.host, ClientTLS(), rest)
             report.add_answer(name, (yield from _exchange(channel, request)))
         except CredSSPError as error:
             report.add_failure(name, error)
 
 
-def _offer(protocol: Protocol) -> ProbeSteps[str]:
+def _offer(ask: ConnectionRequest, protocol: Protocol) -> ProbeSteps[str]:
     try:
-        answer, _ = yield from _negotiate(protocol)
+        answer, _ = yield from _negotiate(ask, protocol)
     except PeerClosedError:
         return "closed"
     if isinstance(answer, NegotiationFailure):
@@ -116,9 +122,11 @@ def _offer(protocol: Protocol) -> ProbeSteps[str]:
     return "accepted" if selected == protocol else f"selected {selected.name or int(selected)}"
 
 
-def _negotiate(protocol: Protocol) -> ProbeSteps[tuple[NegotiationResponse | NegotiationFailure | None, bytes]]:
+def _negotiate(
+    ask: ConnectionRequest, protocol: Protocol
+) -> ProbeSteps[tuple[NegotiationResponse | NegotiationFailure | None, bytes]]:
     """Ask for one protocol; returns the answer and what came after it."""
-    request = ConnectionRequest(negotiation=NegotiationRequest(protocol)).encode()
+    request = replace(ask, negotiation=NegotiationRequest(protocol)).encode()
     awaited = "expect the Connection Confirm"
     buffer = TPKTBuffer()
     tpdu = buffer.feed((yield ProbeLeg(request, awaited, fresh=True)))

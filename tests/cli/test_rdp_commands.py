@@ -598,7 +598,7 @@ def test_a_thousand_targets(server: RDPServer, capsys: pytest.CaptureFixture[str
 def test_a_bug_in_a_probe_is_a_report(
     server: RDPServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(target: Any, timeout: float) -> Any:
+    async def broken(target: Any, request: Any) -> Any:
         raise ZeroDivisionError
 
     monkeypatch.setattr("credssp.cli._rdp.probe", broken)
