@@ -68,9 +68,14 @@ class CredSSPError(Exception):
         section: where the broken rule is, such as ``[MS-CSSP] 2.2.1``; None where no text applies.
         token: bytes that must still be sent to the peer (a TSRequest with errorCode, a TLS alert); may be empty.
         claim: on a server, who the client said to be, where that is known. Not part of the text.
+        refused: on a client, whether it was the server that said no to the login, as opposed to a check of ours, a KDC,
+            a broken protocol or a lost connection.
+        mechanism: ``ntlm`` or ``kerberos`` where the login was that far, else an empty string.
     """
 
     claim: Claim | None = None
+    refused: bool = False
+    mechanism: str = ""
     default_advice: ClassVar[str | None] = None
     default_status: ClassVar[SecurityStatus] = SecurityStatus.SEC_E_INTERNAL_ERROR
     default_ntstatus: ClassVar[int | None] = None
@@ -183,6 +188,7 @@ class TLSAlertError(TLSError):
         super().__init__(message, reason=reason, status=status)
         self.alert = alert
         self.description = description
+        self.refused = alert == "access_denied"  # how servers without errorCode say no
 
 
 class PeerRefusedError(CredSSPError):
@@ -191,6 +197,7 @@ class PeerRefusedError(CredSSPError):
     ntstatus: int
 
     default_status = SecurityStatus.SEC_E_LOGON_DENIED
+    refused = True
 
     def __init__(self, ntstatus: int) -> None:
         info = describe(ntstatus)

@@ -13,22 +13,17 @@ from credssp.errors import (
     CertificateError,
     CredSSPError,
     LocalProtocolError,
-    PeerRefusedError,
     PolicyError,
     VersionError,
 )
 from credssp.status import SecurityStatus, describe
 
-__all__ = ["LoginOutcome", "certificate_of", "context_facts", "exit_code", "key_type", "status_facts"]
+__all__ = ["LoginOutcome", "certificate_of", "context_facts", "exit_code", "key_type", "refused_by", "status_facts"]
 
 ACCEPTED, REFUSED, USAGE, UNREACHABLE, UNSAFE = range(5)
 
-# Where a login ended before it was the server's turn: no tickets, no Kerberos here, no KDC.
-_BEFORE = {
-    SecurityStatus.SEC_E_NO_CREDENTIALS: USAGE,
-    SecurityStatus.SEC_E_SECPKG_NOT_FOUND: USAGE,
-    SecurityStatus.SEC_E_NO_AUTHENTICATING_AUTHORITY: UNREACHABLE,
-}
+# Where a login ended before it was the server's turn: no tickets, no Kerberos here.
+_LOCAL = {SecurityStatus.SEC_E_NO_CREDENTIALS: USAGE, SecurityStatus.SEC_E_SECPKG_NOT_FOUND: USAGE}
 
 # What fails one of our own checks: nothing was delegated, or not to be trusted with more.
 _OURS = (BindingError, CertificateError, PolicyError, VersionError)
@@ -42,28 +37,35 @@ class LoginOutcome:
         error: why there was no login; None if it was accepted.
         facts: what is known about the connection; see `context_facts`.
         seconds: how long it took.
-        refused: whether it was the server that said no.
         certificate: the server's certificate inside CredSSP, DER, or None where it did not come so far.
     """
 
     error: CredSSPError | None
     facts: dict[str, Any]
     seconds: float
-    refused: bool = False
     certificate: bytes | None = None
 
 
-def exit_code(outcome: LoginOutcome) -> int:
-    """Return 0 accepted, 1 refused by the server, 2 usage, 3 no connection or no CredSSP, 4 one of our own checks."""
-    error = outcome.error
+def refused_by(error: CredSSPError | None) -> str | None:
+    """Return who said no to the login: ``server``, ``kdc``, or None where it was neither."""
     if error is None:
-        return ACCEPTED
+        return None
+    if error.refused:
+        return "server"
     # Over HTTP, the error says which leg failed, and its cause why.
     cause = error.__cause__ or error
-    if isinstance(cause, AuthenticationError) and cause.status in _BEFORE:
-        return _BEFORE[cause.status]
-    if outcome.refused or isinstance(error, PeerRefusedError | AuthenticationError):
+    return "kdc" if isinstance(cause, AuthenticationError) and cause.judged else None
+
+
+def exit_code(error: CredSSPError | None) -> int:
+    """Return 0 accepted, 1 refused, 2 usage, 3 no connection or no CredSSP, 4 one of our own checks."""
+    if error is None:
+        return ACCEPTED
+    if refused_by(error) is not None:
         return REFUSED
+    cause = error.__cause__ or error
+    if isinstance(cause, AuthenticationError):
+        return _LOCAL.get(cause.status, UNREACHABLE)
     if isinstance(cause, _OURS):
         return UNSAFE
     return USAGE if isinstance(cause, LocalProtocolError) else UNREACHABLE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from typing import Any
@@ -15,15 +16,20 @@ from credssp.drivers import blocking
 from credssp.drivers.handshake import ConnectError, Timeouts
 from credssp.drivers.proxies import reach
 from credssp.drivers.rdp_probe import probe as probe_server
-from credssp.errors import CredSSPError, TLSAlertError
-from credssp.rdp.client import LoginRefusedError, NLAClient, late_refusal
-from credssp.rdp.early_user_authorization import AuthorizationDeniedError
+from credssp.errors import CredSSPError
+from credssp.rdp.client import LoginRefusedError, NLAClient
+from credssp.rdp.mcs import USER_REQUESTED, connect_initial
 from credssp.rdp.negotiation import protocol_names
 
 __all__ = ["certificate_facts", "log_on", "probe", "probe_facts"]
 
 _SETTLE = 0.3
-"""Seconds in which a server that selected HYBRID may still say no to what was delegated; it has no other way."""
+"""Seconds in which a server that refuses what was delegated closes, or says so; one that accepts is silent."""
+_ANSWER = 5.0
+"""Seconds for the answer to MCS Connect Initial. FreeRDP answers within a millisecond; a server that asks PAM about the
+delegated password refuses after two seconds."""
+_REACTION = 0.2
+"""Seconds after MCS Connect Initial in which a close is about the session, and not about the credentials."""
 
 
 def log_on(target: TargetURL, request: ClientConfig) -> LoginOutcome:
@@ -31,19 +37,16 @@ def log_on(target: TargetURL, request: ClientConfig) -> LoginOutcome:
     client = NLAClient(host=target.host, config=request)
     begin = time.monotonic()
     error: CredSSPError | None = None
+    answer = None
     try:
-        _log_on(client, target, request.timeouts)
+        answer = _log_on(client, target, request.timeouts)
     except CredSSPError as failure:
         error = failure
     seconds = time.monotonic() - begin
-    refused = isinstance(error, LoginRefusedError | AuthorizationDeniedError) or (
-        isinstance(error, TLSAlertError) and error.alert == "access_denied"
-    )
-    facts = _facts(client, request)
-    return LoginOutcome(error, facts, seconds, refused=refused, certificate=certificate_of(client.context))
+    return LoginOutcome(error, _facts(client, request, answer), seconds, certificate=certificate_of(client.context))
 
 
-def _log_on(client: NLAClient, target: TargetURL, timeouts: Timeouts) -> None:
+def _log_on(client: NLAClient, target: TargetURL, timeouts: Timeouts) -> str:
     begin = time.monotonic()
     connection = reach(target.host, target.port, timeouts=timeouts, proxy=client.config.proxy)
     left = timeouts.login - (time.monotonic() - begin)
@@ -51,23 +54,49 @@ def _log_on(client: NLAClient, target: TargetURL, timeouts: Timeouts) -> None:
         if left <= 0:
             raise ConnectError(f"no connection within {timeouts.login:g} s")
         session = blocking.log_on(connection, client, timeouts=Timeouts(leg=left, login=left))
-        if client.authorization is None:
-            _settle(session)
+        answer = "authorization"
+        if client.accepted is None:
+            left = timeouts.login - (time.monotonic() - begin)
+            answer = _wait(session, min(_SETTLE, left)) or _ask(session, min(_ANSWER, left - _SETTLE))
         session.close()
+    return answer
 
 
-def _settle(session: blocking.Session[NLAClient]) -> None:
-    """Wait a moment for a refusal that comes after the credentials: an errorCode, or a fatal alert."""
-    session.settimeout(_SETTLE)
+def _wait(session: blocking.Session[NLAClient], seconds: float) -> str | None:
+    """Read until it is known whether the server accepted the login. Raises CredSSPError: it did not."""
+    end = time.monotonic() + seconds
     try:
-        refusal = late_refusal(session.recv())
-    except OSError:
-        return  # silence, as it should be, or a plain end that says nothing
-    if refusal is not None:
-        raise refusal
+        while session.endpoint.accepted is None and (left := end - time.monotonic()) > 0:
+            session.settimeout(left)
+            session.recv()
+    except TimeoutError:
+        return None
+    return "session" if session.endpoint.accepted else None
 
 
-def _facts(client: NLAClient, request: ClientConfig) -> dict[str, Any]:
+def _ask(session: blocking.Session[NLAClient], seconds: float) -> str:
+    """Begin the RDP session: its answer shows that the login was accepted, and with HYBRID nothing else does.
+
+    Raises:
+        CredSSPError: it was not accepted.
+    """
+    client = session.endpoint
+    begin = time.monotonic()
+    with contextlib.suppress(OSError):  # what the server said before it went is still to be read
+        session.sendall(connect_initial(client.selected_protocol, name=client.config.workstation))
+    try:
+        answer = _wait(session, seconds)
+    except LoginRefusedError:
+        if time.monotonic() - begin > _REACTION:
+            raise
+        return "closed"
+    if answer is not None:
+        with contextlib.suppress(OSError):
+            session.sendall(USER_REQUESTED)
+    return answer or "none"
+
+
+def _facts(client: NLAClient, request: ClientConfig, answer: str | None) -> dict[str, Any]:
     authorization = client.authorization
     negotiated = client.negotiated
     return context_facts(client.context) | {
@@ -77,6 +106,7 @@ def _facts(client: NLAClient, request: ClientConfig) -> dict[str, Any]:
             "selected_protocol": None if negotiated is None else protocol_names(negotiated.selected),
             "approach": None if negotiated is None else negotiated.approach.value,
             "restricted_admin": request.restricted_admin,
+            "answer": answer,
         },
     }
 

@@ -16,11 +16,11 @@ from credssp.config import ClientConfig
 from credssp.credentials import RemoteGuardCredentials
 from credssp.drivers.winrm import WinRMConnection
 from credssp.drivers.winrm_probe import probe as probe_server
-from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError, PeerRefusedError, TLSAlertError
+from credssp.errors import CredSSPError, LocalProtocolError
 from credssp.testing.soap import identify, read_identity
 from credssp.tls.settings import ClientTLS
 from credssp.winrm.client import ClientLogin
-from credssp.winrm.errors import DelegationRefusedError, LoginError, WinRMError
+from credssp.winrm.errors import WinRMError
 
 __all__ = ["log_on", "probe"]
 
@@ -70,21 +70,7 @@ def log_on(target: TargetURL, request: ClientConfig) -> LoginOutcome:
         error,
         context_facts(login.context) | {"delegated": login.ready and request.delegates, "winrm": facts},
         seconds,
-        refused=_refused(error),
         certificate=certificate_of(login.context),
-    )
-
-
-def _refused(error: CredSSPError | None) -> bool:
-    """Whether it was the server that said no."""
-    if not isinstance(error, LoginError):
-        return False
-    cause = error.__cause__
-    return (
-        cause is None
-        or isinstance(error, DelegationRefusedError)
-        or isinstance(cause, PeerRefusedError | AuthenticationError)
-        or (isinstance(cause, TLSAlertError) and cause.alert == "access_denied")
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from credssp.cli import _login_credentials, _transcript, _ways
 from credssp.cli._arguments import seconds
@@ -19,12 +19,19 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "run"]
 
+_SESSION: Final = {
+    "session": "the server answered",
+    "closed": "the server closed the connection when it was to begin",
+    "none": "no answer, and no refusal either",
+}
+"""What came of the RDP session with HYBRID, which shows whether the login was accepted."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = (
-        "Exit codes: 0 accepted; 1 refused by the server; 2 wrong usage; 3 no connection, or no CredSSP offered; "
-        "4 one of our own checks failed (key mismatch, certificate, version, policy).\n"
+        "Exit codes: 0 accepted; 1 refused by the server or a KDC; 2 wrong usage; 3 no connection, or no CredSSP "
+        "offered; 4 one of our own checks failed (key mismatch, certificate, version, policy).\n"
         "The password comes from --password-file or --password-command, else from CREDSSP_PASSWORD, else you are asked."
     )
     parser.add_argument("target", metavar="URL", help="rdp://HOST[:PORT]; http://HOST[:PORT] or https://... for WinRM")
@@ -57,7 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Try it and say what came of it."""
-    from credssp.cli._login import LoginOutcome, exit_code
+    from credssp.cli._login import exit_code
     from credssp.cli._targets import parse_target, transport_of
     from credssp.errors import CredSSPError, LocalProtocolError
 
@@ -73,8 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
     except CredSSPError as error:
         # No ticket for what is to be delegated: there is not even a connection yet.
         _explain(error)
-        return exit_code(LoginOutcome(error, {}, 0.0))
-    code = exit_code(outcome)
+        return exit_code(error)
+    code = exit_code(outcome.error)
     if arguments.json:
         _print_json(target, outcome)
     else:
@@ -106,11 +113,12 @@ def _request(arguments: argparse.Namespace, target: TargetURL, observer: Observe
 
 
 def _print_json(target: TargetURL, outcome: LoginOutcome) -> None:
-    from credssp.cli._login import status_facts
+    from credssp.cli._login import refused_by, status_facts
     from credssp.cli._output import print_json
 
-    accepted = outcome.error is None
-    head = {"target": str(target), "accepted": accepted, "status": status_facts(outcome.error)}
+    error = outcome.error
+    head = {"target": str(target), "accepted": error is None, "refused_by": refused_by(error)}
+    head |= {"status": status_facts(error)}
     print_json(head | outcome.facts | {"seconds": round(outcome.seconds, 3)})
 
 
@@ -145,11 +153,22 @@ def _print(target: TargetURL, request: ClientConfig, outcome: LoginOutcome, code
         shown["delegated"] = "yes" if facts["delegated"] else "an empty set"
         if facts.get("early_user_authorization"):
             shown["authorization"] = facts["early_user_authorization"]
+        elif rdp:
+            shown["session"] = _SESSION[rdp["answer"]]
     shown["time"] = f"{outcome.seconds:.3f} s"
-    words = ("accepted", "refused by the server", "no login", "no login", "stopped by our own check")
-    print_facts(f"{words[code]}: {target}", shown)
+    print_facts(f"{_verdict(outcome.error, code)}: {target}", shown)
     if outcome.error is not None:
         _explain(outcome.error)
+
+
+def _verdict(error: CredSSPError | None, code: int) -> str:
+    from credssp.cli._login import refused_by
+    from credssp.rdp.client import LoginRefusedError
+
+    if isinstance(error, LoginRefusedError):
+        return "refused after the proof"
+    by = {"server": "refused by the server", "kdc": "refused by the KDC"}.get(refused_by(error) or "")
+    return by or ("accepted", "refused", "no login", "no login", "stopped by our own check")[code]
 
 
 def _explain(error: CredSSPError) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from credssp._quick_init import quick_init
 from credssp.context.tls_facts import TLSFacts
 from credssp.engine.base import Engine
-from credssp.engine.events import Authenticated, Event, Send
+from credssp.engine.events import Event, Send
 from credssp.errors import CredSSPError, LocalProtocolError, PeerClosedError, PeerRefusedError, TLSError
 from credssp.secret import forget_locals
 from credssp.status import SecurityStatus
@@ -43,7 +43,8 @@ class Context(TLSFacts, ABC):
 
     Attributes:
         complete: whether the exchange is over and went well; then `wrap` and `unwrap` work.
-        mechanism: ``ntlm`` or ``kerberos`` once the peer has proved itself, before that an empty string.
+        mechanism: ``ntlm`` or ``kerberos``: the one at work, also in an exchange that failed; empty before it is known.
+            `complete` says whether it proved anything.
         version: the effective CredSSP version, or None before the peer's first message.
         peer_version: the version that the peer says it has, or None.
         unused_data: plaintext that came after the last message of the exchange; the application's first bytes.
@@ -140,6 +141,7 @@ class Context(TLSFacts, ABC):
             if self._flights_alone and (flight := channel.data_to_send()):
                 return StepResult(SecurityStatus.SEC_I_CONTINUE_NEEDED, flight)
             engine = self._engine = self._start()
+            self.mechanism = engine.mechanism.name
         plaintext = channel.read()
         if engine is None:
             # Late bytes of a stream that was read beyond the last message.
@@ -156,6 +158,7 @@ class Context(TLSFacts, ABC):
         finally:
             self.version = engine.version
             self.peer_version = engine.peer_version
+            self.mechanism = engine.mechanism.name
         if engine.complete:
             self.complete = True
             self.unused_data = engine.unused_data
@@ -168,8 +171,6 @@ class Context(TLSFacts, ABC):
                 # One TSRequest, one TLS write: Windows servers take no fragments ([MS-CSSP] note <8>).
                 self._channel.write(event.data)
             else:
-                if isinstance(event, Authenticated):
-                    self.mechanism = event.mechanism
                 self._note(event)
 
     def _result(self) -> StepResult:
@@ -195,6 +196,7 @@ class Context(TLSFacts, ABC):
 
     def _fail(self, error: CredSSPError) -> None:
         error.token = self._last_words(error)
+        error.mechanism = self.mechanism
         # Errors of other libraries may hold what the peer sent; ours say all that is safe to say.
         error.__context__ = error.__cause__ = None
         self._end(error)

@@ -292,17 +292,28 @@ class _Pump(_Reading):
         if reply:
             self._transport.write(reply)
         if self._endpoint.peer_closed:
-            self._reader.feed_eof()
+            self.end()
+
+    def end(self) -> None:
+        """Note that nothing more comes; a server that refused the login after all says so with that."""
+        try:
+            self._endpoint.receive_eof()
+        except CredSSPError as error:
+            # Its frames refer to this object, which refers to the reader: memory would wait for the garbage collector.
+            self._reader.set_exception(error.with_traceback(None))
+        self._reader.feed_eof()
 
     def eof_received(self) -> bool:
-        self._reader.feed_eof()
+        self.end()
         return True  # we may still have something to say
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is None:
             self._reader.feed_eof()
-        elif self._reader.exception() is None:
-            self._reader.set_exception(exc)
+        else:
+            self.end()
+            if self._reader.exception() is None:
+                self._reader.set_exception(exc)
         self.writable.set()
         if not self.closed.done():
             self.closed.set_result(None)
@@ -334,7 +345,7 @@ class AsyncSession(Generic[H]):
         if endpoint.unused_data:
             self._reader.feed_data(endpoint.unused_data)
         if endpoint.peer_closed:
-            self._reader.feed_eof()
+            self._pump.end()
 
     async def read(self, size: int = _READ_LIMIT) -> bytes:
         """Return up to `size` bytes, at least one, or none at the end of the stream.
@@ -342,6 +353,7 @@ class AsyncSession(Generic[H]):
         Bytes that came together with the login's last message come first.
 
         Raises:
+            PeerRefusedError, LoginRefusedError: the server refused the login after all (`NLAClient.accepted`).
             CredSSPError: TLS failed, or the peer sent a fatal alert.
             OSError: the connection failed.
         """

@@ -143,15 +143,22 @@ class Session(Generic[H]):
         Bytes that came together with the login's last message come first.
 
         Raises:
+            PeerRefusedError, LoginRefusedError: the server refused the login after all (`NLAClient.accepted`).
             CredSSPError: TLS failed, or the peer sent a fatal alert.
             OSError: the socket failed, or took longer than `settimeout` allows.
         """
         with self._reading:
             while not self._ready:
                 if self.endpoint.peer_closed:
+                    self.endpoint.receive_eof()
                     return b""
-                data = self._socket.recv(_READ_SIZE)
+                try:
+                    data = self._socket.recv(_READ_SIZE)
+                except ConnectionError:
+                    self.endpoint.receive_eof()  # says more, where the login was not accepted yet
+                    raise
                 if not data:
+                    self.endpoint.receive_eof()
                     return b""
                 self._ready = self.endpoint.unwrap(data)
                 self._reply()

@@ -176,7 +176,9 @@ def translate(doing: str, error: Exception) -> CredSSPError:
     if doing == KRB_ERROR:
         found = _KRB5.get(_offset(code)) if isinstance(code, int) else None
         status = found.status if found else _S.SEC_E_LOGON_DENIED
-        return failure(f"{doing}: {text or 'no reason'}", status, advice=_CLAIM)
+        claim = failure(f"{doing}: {text or 'no reason'}", status, advice=_CLAIM)
+        claim.refused = True
+        return claim
     if isinstance(code, int) and not (doing == TOKEN and 0 < code < _ERRNO):
         meaning = _meaning(code)
         if meaning is not None:

@@ -6,10 +6,14 @@ state                 what happens
 START                 `start`: Connection Request (or ClientHello in the direct approach)
 EXPECT_X224           Connection Confirm; anything but HYBRID or HYBRID_EX ends it, then TLS begins
 EXPECT_CREDSSP        TLS and CredSSP, `credssp.ClientContext`
-EXPECT_AUTHORIZATION  HYBRID_EX only: four bytes
+EXPECT_AUTHORIZATION  HYBRID_EX only: four bytes, or an errorCode
 EXPECT_X224_INSIDE    direct approach only: Connection Request and Confirm inside TLS
 COMPLETE              the stream is the application's
 ===================== ===================================================================================
+
+With HYBRID the server says nothing that means yes: it stays silent until the client begins the session, and one that
+refuses closes, or sends an errorCode or an alert. So the login is complete before it is known to be accepted
+(`NLAClient.accepted`), and a refusal is raised where the session's first bytes are read.
 """
 
 from __future__ import annotations
@@ -20,18 +24,11 @@ from credssp.config import ClientConfig, RDPClientOptions, client_config
 from credssp.context import ClientContext
 from credssp.credentials import LogonCredentials, NTHashCredentials, PasswordCredentials, RemoteGuardCredentials
 from credssp.engine.events import Direction
-from credssp.errors import (
-    CredSSPError,
-    DecodeError,
-    LocalProtocolError,
-    PeerClosedError,
-    PeerRefusedError,
-    RemoteProtocolError,
-    TLSAlertError,
-)
+from credssp.errors import CredSSPError, LocalProtocolError, PeerClosedError, TLSAlertError
 from credssp.rdp.early_user_authorization import SIZE, AuthorizationDeniedError, EarlyUserAuthorization
 from credssp.rdp.endpoint import Endpoint
 from credssp.rdp.events import Approach, Event, Negotiated, RDPState
+from credssp.rdp.late_refusal import LateRefusal, late_refusal
 from credssp.rdp.negotiation import (
     CREDSSP_PROTOCOLS,
     CorrelationInfo,
@@ -46,7 +43,6 @@ from credssp.rdp.negotiation import (
 )
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest, mstshash
 from credssp.status import SecurityStatus
-from credssp.wire.framing import TSRequestBuffer
 from credssp.wire.ts_request import TSRequest
 
 __all__ = ["DEFAULT_PROTOCOLS", "LoginRefusedError", "NLAClient", "late_refusal"]
@@ -66,14 +62,23 @@ _ECHOES: Final = {
     ),
 }
 
+_AFTER_PROOF: Final = (
+    RDPState.EXPECT_CREDSSP,
+    RDPState.EXPECT_AUTHORIZATION,
+    RDPState.EXPECT_X224_INSIDE,
+    RDPState.COMPLETE,
+)
+
 
 class LoginRefusedError(PeerClosedError):
     """The server ended the connection after our proof, without errorCode: so some servers refuse a login.
 
-    FreeRDP's shadow server does, and every server does to versions 2 and 5, which have no errorCode.
+    FreeRDP's shadow server does, and every server does to versions 2 and 5, which have no errorCode. A server that ends
+    it after the credentials, before it has sent anything, refuses as well: one that accepts waits for the session.
     """
 
     default_status = SecurityStatus.SEC_E_LOGON_DENIED
+    refused = True
 
 
 class NLAClient(Endpoint[ClientContext]):
@@ -110,8 +115,12 @@ class NLAClient(Endpoint[ClientContext]):
             raise LocalProtocolError("protocols must hold HYBRID or HYBRID_EX: this client does nothing else")
         self.host = host
         self._approach = Approach.NEGOTIATED if config.approach is None else config.approach
+        self._begun = False
         self._proof_sent = False
         self._delegated = False
+        self._late = LateRefusal(config.limits.max_message_size)
+        self._refused = False
+        self._left = False
         flags = RequestFlags.NONE
         if config.restricted_admin:
             flags |= RequestFlags.RESTRICTED_ADMIN_MODE_REQUIRED
@@ -159,6 +168,21 @@ class NLAClient(Endpoint[ClientContext]):
         """Whether credentials were sent; False before, and where it was an empty set."""
         return self._delegated and self.config.delegates
 
+    @property
+    def accepted(self) -> bool | None:
+        """Whether the server accepted the login; None as long as it has not shown that.
+
+        With HYBRID it shows it with the first bytes of the session, which begins when the client sends MCS Connect
+        Initial; with HYBRID_EX, and in the direct approach, a login that is complete was accepted.
+        """
+        if self._refused:
+            return False
+        return True if self.complete and (self._late.decided or not self._unconfirmed) else None
+
+    @property
+    def _unconfirmed(self) -> bool:
+        return self._approach is Approach.NEGOTIATED and self.authorization is None
+
     def start(self) -> None:
         """Begin; `data_to_send` has the first bytes.
 
@@ -176,8 +200,10 @@ class NLAClient(Endpoint[ClientContext]):
             self._output.append(self._encoded_request)
 
     def _observe(self, direction: Direction, message: TSRequest, data: bytes) -> None:
-        if direction is Direction.SENT and message.pub_key_auth is not None:
-            self._proof_sent = True
+        if direction is Direction.SENT:
+            # The first message proves nothing; with SPNEGO the proof may come before pubKeyAuth.
+            self._proof_sent = self._begun
+            self._begun = True
         if self.config.observer is not None:
             self.config.observer(direction, message, data)
 
@@ -216,7 +242,8 @@ class NLAClient(Endpoint[ClientContext]):
     def _after_credssp(self, data: bytes, events: list[Event]) -> None:
         plaintext = self._inside_tls(self._context, data)
         early = self._early
-        if self._state is RDPState.EXPECT_AUTHORIZATION and len(early) >= SIZE:
+        known = self._is_no_refusal(early)
+        if known and self._state is RDPState.EXPECT_AUTHORIZATION and len(early) >= SIZE:
             self.authorization = EarlyUserAuthorization.decode(early[:SIZE])
             if self.authorization is EarlyUserAuthorization.AUTHZ_ACCESS_DENIED:
                 raise AuthorizationDeniedError(
@@ -226,7 +253,7 @@ class NLAClient(Endpoint[ClientContext]):
                     token=self._context.shutdown(),
                 )
             self._complete(early[SIZE:], events)
-        elif self._state is RDPState.EXPECT_X224_INSIDE:
+        elif known and self._state is RDPState.EXPECT_X224_INSIDE:
             self._early = b""
             tpdu = self._buffer.feed(early)
             if tpdu is not None:
@@ -234,6 +261,62 @@ class NLAClient(Endpoint[ClientContext]):
                 self._complete(self._buffer.take_rest(), events)
         if plaintext is None and not self.complete:
             raise PeerClosedError(f"the peer closed the TLS channel; the next step was to {self._state.value}")
+
+    def _is_no_refusal(self, early: bytes) -> bool:
+        """Whether what came after the credentials is known to be something else than an errorCode, which is raised."""
+        if not self._late.decided:
+            late = self._late = LateRefusal(self.config.limits.max_message_size)
+            if (refusal := late.feed(early)) is not None:
+                refusal.token = self._context.shutdown()
+                raise refusal
+        return self._late.decided
+
+    def _complete(self, unused: bytes, events: list[Event]) -> None:
+        if self._unconfirmed and (refusal := self._late.feed(unused)) is not None:
+            raise refusal
+        super()._complete(unused, events)
+
+    def unwrap(self, data: bytes) -> bytes:
+        """Decrypt what was received after the login; may return nothing.
+
+        Raises:
+            PeerRefusedError: with HYBRID, the server answered the credentials with an errorCode.
+            LoginRefusedError: with HYBRID, it answered them with a fatal alert.
+            CredSSPError: as `credssp.ClientContext.unwrap`.
+        """
+        if self._late.decided or not self._unconfirmed:
+            return super().unwrap(data)
+        try:
+            plaintext = super().unwrap(data)
+        except TLSAlertError as error:
+            raise self._failed(error) from None
+        refusal = self._late.feed(plaintext)
+        if refusal is not None:
+            raise self._failed(refusal)
+        return plaintext
+
+    def shutdown(self) -> bytes:
+        """Return close_notify, or nothing where there is no TLS to close."""
+        self._left = True
+        return super().shutdown()
+
+    def receive_eof(self) -> None:
+        """Say that the transport ended.
+
+        Raises:
+            LoginRefusedError: after the proof; with HYBRID also after the credentials, before the server sent anything.
+            PeerClosedError: before; the text says how far the login was.
+        """
+        if self._state is RDPState.FAILED:
+            return
+        super().receive_eof()
+        if self.accepted is None and not self._left:
+            raise self._failed(PeerClosedError("the server closed the connection"))
+
+    def _failed(self, error: CredSSPError) -> CredSSPError:
+        better = super()._failed(error)
+        self._refused = better.refused
+        return better
 
     def _confirmed(self, tpdu: bytes, events: list[Event]) -> None:
         """Check the server's choice ([MS-RDPBCGR] 3.2.5.3.2)."""
@@ -272,7 +355,7 @@ class NLAClient(Endpoint[ClientContext]):
 
     def _explain(self, error: CredSSPError) -> CredSSPError:
         """Call a refusal a refusal: servers without errorCode just go away after a bad proof."""
-        if not self._proof_sent or self._state not in (RDPState.EXPECT_CREDSSP, RDPState.EXPECT_AUTHORIZATION):
+        if not self._proof_sent or self._state not in _AFTER_PROOF:
             return error
         if isinstance(error, TLSAlertError):
             how = f"ended the connection with the TLS alert {error.alert}"
@@ -280,30 +363,15 @@ class NLAClient(Endpoint[ClientContext]):
             how = "closed the connection"
         else:
             return error
-        when = "the credentials were delegated" if self._delegated else "our proof of the password"
-        return LoginRefusedError(
-            f"the server refused the login: it {how} after {when}, without an errorCode that says why; usually user "
-            "name or password is wrong, or the account is locked, disabled or expired",
-            ntstatus=error.ntstatus,
-        )
-
-
-def late_refusal(data: bytes) -> PeerRefusedError | None:
-    """Look whether the first bytes after a HYBRID login are an errorCode: the server judged what was delegated.
-
-    Args:
-        data: plaintext after the login.
-
-    Returns:
-        The refusal, or None where the bytes are something else or not whole.
-    """
-    if data[:1] != b"\x30":  # an RDP session begins with 03, TPKT
-        return None
-    buffer = TSRequestBuffer()
-    try:
-        buffer.feed(data)
-        message = buffer.next_message()
-        code = None if message is None else TSRequest.decode(message).error_code
-    except (DecodeError, RemoteProtocolError):
-        return None
-    return PeerRefusedError(code) if code else None
+        if self._delegated:
+            why = (
+                "after the credentials were delegated, before it sent anything: the password is right, but the account "
+                "may not log on there, or not with these credentials"
+            )
+        else:
+            why = (
+                "after our proof of the password, without an errorCode that says why; usually user name or password is "
+                "wrong, or the account is locked, disabled or expired"
+            )
+        ntstatus = None if self._delegated else error.ntstatus
+        return LoginRefusedError(f"the server refused the login: it {how} {why}", ntstatus=ntstatus)

@@ -53,3 +53,4 @@ class AuthorizationDeniedError(CredSSPError):
 
     default_status = SecurityStatus.SEC_E_LOGON_DENIED
     default_ntstatus = NTStatus.STATUS_ACCESS_DENIED
+    refused = True

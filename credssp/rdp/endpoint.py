@@ -128,6 +128,7 @@ class Endpoint(ABC, Generic[Context]):
         better = self._explain(error)
         # What was produced before the failure goes out first.
         better.token = self.data_to_send() + error.token
+        better.mechanism = "" if self.context is None else self.context.mechanism
         self._state = RDPState.FAILED
         return better
 

@@ -10,6 +10,9 @@ EXPECT_X224_INSIDE    direct approach only: Connection Request and Confirm insid
 COMPLETE              the stream is the application's
 ===================== ===================================================================================
 
+With HYBRID a client takes a bare close for a refusal. So a server that ends a session in which it has sent nothing
+sends MCS Disconnect Provider Ultimatum first (`shutdown`); one that refuses does not.
+
 Nothing is set up for a client before its Connection Request is whole and asks for CredSSP: a connection that only
 stays open costs a few hundred bytes here.
 """
@@ -31,6 +34,7 @@ from credssp.errors import (
 from credssp.rdp.early_user_authorization import AuthorizationDeniedError, EarlyUserAuthorization
 from credssp.rdp.endpoint import Endpoint
 from credssp.rdp.events import Approach, AuthorizationRequired, Event, Negotiated, RDPState
+from credssp.rdp.mcs import PROVIDER_INITIATED
 from credssp.rdp.negotiation import (
     CREDSSP_PROTOCOLS,
     FailureCode,
@@ -82,6 +86,7 @@ class NLAServer(Endpoint[ServerContext]):
             raise LocalProtocolError("protocols are HYBRID, HYBRID_EX or both: this server authenticates everybody")
         self.request: ConnectionRequest | None = None
         self._context: ServerContext | None = None
+        self._spoke = False
         self._state = RDPState.EXPECT_X224
 
     @property
@@ -96,6 +101,26 @@ class NLAServer(Endpoint[ServerContext]):
 
     def start(self) -> None:
         """Do nothing: the client speaks first."""
+
+    def wrap(self, data: bytes) -> bytes:
+        """Encrypt application data. Raises LocalProtocolError before the end of the login."""
+        self._spoke = True
+        return super().wrap(data)
+
+    def shutdown(self) -> bytes:
+        """Return close_notify, or nothing where there is no TLS to close.
+
+        With HYBRID, after a login and before any application data, MCS Disconnect Provider Ultimatum comes first.
+        """
+        context = self._context
+        silent = not self._spoke and self.authorization is None and self._approach is Approach.NEGOTIATED
+        if context is None or not self.complete or not silent or context.peer_closed:
+            return super().shutdown()
+        try:
+            goodbye = self.wrap(PROVIDER_INITIATED)
+        except LocalProtocolError:  # the TLS channel failed, or was closed before
+            goodbye = b""
+        return goodbye + super().shutdown()
 
     def _receive(self, data: bytes, events: list[Event]) -> None:
         context = self._context

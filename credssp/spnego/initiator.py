@@ -167,7 +167,9 @@ class SpnegoInitiator(OuterContext):
                 self._chosen().step(reply.response_token)
             except CredSSPError as error:
                 return error
-        return AuthenticationError("the server rejects the negotiation (negState reject)", section=_REPLY)
+        refusal = AuthenticationError("the server rejects the negotiation (negState reject)", section=_REPLY)
+        refusal.refused = True
+        return refusal
 
     def _choose(self, reply: NegTokenResp) -> bytes | None:
         """Look at what the server chose; return the first token of another mechanism than our first."""

@@ -56,6 +56,10 @@ _UNEXPLAINED: Final = (
     "the server refused without saying why. Mostly the user name or the password is wrong, or the account may not "
     "log on; servers of CredSSP version 2 and 5 cannot say more"
 )
+_NO_TOKEN: Final = (
+    "the server answered without a token, before it was given any proof of a password: it, or something in front of "
+    "it, does not continue CredSSP on this connection"
+)
 
 
 # The names of release 0.1.0.
@@ -200,6 +204,13 @@ class ClientLogin:
         """
         if self.ready or not self.legs:
             raise LocalProtocolError("no leg is under way")
+        try:
+            return self._receive(status, challenges, proxy)
+        except CredSSPError as error:
+            error.mechanism = self.context.mechanism
+            raise
+
+    def _receive(self, status: int, challenges: Sequence[str], proxy: str) -> str | None:
         if self.context.complete:
             self._finish(status, challenges)
             return None
@@ -225,7 +236,9 @@ class ClientLogin:
         # A server whose TLS has nothing to answer to our last flight sends a token of no bytes.
         if token or (token is not None and self.leg is Leg.TLS and self.context.tls_cipher):
             return token
-        raise LoginError(_UNEXPLAINED, leg=self.leg, http_status=status)
+        refusal = LoginError(_UNEXPLAINED if self.proof_sent else _NO_TOKEN, leg=self.leg, http_status=status)
+        refusal.refused = self.proof_sent
+        raise refusal
 
     def _step(self, token: bytes, status: int | None) -> str:
         try:

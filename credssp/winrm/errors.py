@@ -93,6 +93,7 @@ class LoginError(WinRMError):
             alert=error.alert if isinstance(error, TLSAlertError) else "",
             advice=advice,
         )
+        result.refused, result.mechanism = result.refused or error.refused, error.mechanism
         result.__cause__ = error
         return result
 
@@ -124,6 +125,8 @@ class LoginError(WinRMError):
 
 class DelegationRefusedError(LoginError):
     """The server knows who we are and has its key proved, but did not take the login with these credentials."""
+
+    refused = True
 
 
 STATUS_ADVICE: Final = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import fcntl
 import hashlib
@@ -22,8 +23,9 @@ from typing import Any
 
 import pytest
 
+import credssp
 from credssp import rdp
-from credssp.cli import main
+from credssp.cli import _rdp, main
 from credssp.nt_hash import nt_hash
 from credssp.rdp import Protocol
 from credssp.testing import RDPServer
@@ -107,6 +109,81 @@ def test_denied(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 1
     assert facts["early_user_authorization"] == "AUTHZ_ACCESS_DENIED"
     assert facts["status"]["name"] == "STATUS_ACCESS_DENIED"
+
+
+def over_hybrid(**options: Any) -> RDPServer:
+    return RDPServer(ACCOUNTS, protocols=Protocol.HYBRID, **options)
+
+
+def test_over_hybrid_a_server_that_begins_the_session_accepted(capsys: pytest.CaptureFixture[str]) -> None:
+    with over_hybrid(hold=1) as running:
+        code, facts = login(capsys, url(running))
+        assert running.wait(delegations=1)
+        assert b"\x7f\x65" in running.delegations[0].received
+    assert (code, facts["accepted"], facts["refused_by"]) == (0, True, None)
+    assert facts["rdp"]["answer"] == "session"
+
+
+def test_over_hybrid_a_close_after_the_credentials_is_a_refusal(capsys: pytest.CaptureFixture[str]) -> None:
+    with over_hybrid(authorize=lambda identity, credentials: False) as running:
+        code, facts = login(capsys, url(running))
+        assert main(["login", url(running), "-u", "LAB\\alice"]) == 1
+    assert (code, facts["accepted"], facts["refused_by"]) == (1, False, "server")
+    assert facts["mechanism"] == "ntlm"
+    assert facts["delegated"] is True
+    assert facts["rdp"]["answer"] is None
+    shown = capsys.readouterr()
+    assert "refused after the proof: rdp://" in shown.out
+    assert "the password is right" in shown.err
+
+
+def test_over_hybrid_a_server_that_takes_its_time_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    async def slowly(identity: Any, credentials: Any) -> bool:
+        await asyncio.sleep(_rdp._SETTLE + 2 * _rdp._REACTION)
+        return False
+
+    with over_hybrid(authorize=slowly) as running:
+        code, facts = login(capsys, url(running))
+    assert (code, facts["refused_by"]) == (1, "server")
+
+
+def test_over_hybrid_silence_is_not_a_refusal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_rdp, "_ANSWER", 0.1)
+    with over_hybrid(hold=60) as running:
+        code, facts = login(capsys, url(running))
+    assert (code, facts["rdp"]["answer"]) == (0, "none")
+
+
+def test_over_hybrid_a_server_that_closes_when_the_session_begins_accepted(capsys: pytest.CaptureFixture[str]) -> None:
+    def read_and_go(session: Any) -> None:
+        session.recv()
+        session._socket.close()  # without a goodbye, as programs that end with the login do
+
+    accounts = credssp.MemoryAccounts(ACCOUNTS)
+    with rdp.serve(read_and_go, "127.0.0.1", 0, accounts=accounts, protocols=Protocol.HYBRID) as running:
+        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread.start()
+        code, facts = login(capsys, f"rdp://127.0.0.1:{running.address[1]}")
+    thread.join(10)
+    assert (code, facts["rdp"]["answer"]) == (0, "closed")
+
+
+def test_the_mechanism_is_known_after_a_refusal(
+    server: RDPServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDSSP_PASSWORD", "wrong")
+    code, facts = login(capsys, url(server))
+    assert (code, facts["mechanism"], facts["refused_by"]) == (1, "ntlm", "server")
+
+
+def test_only_a_server_that_refused_is_said_to_have_refused(
+    server: RDPServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options, code in ((["--fingerprint", "00" * 32], 4), (["--timeout", "0.000001"], 3)):
+        assert main(["login", url(server), "-u", "LAB\\alice", *options]) == code
+        assert "refused by" not in capsys.readouterr().out
 
 
 def test_password_file_and_hash(server: RDPServer, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

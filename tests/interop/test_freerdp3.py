@@ -100,6 +100,7 @@ def test_server_accepts_a_right_password(shadow3: int, mechanism: str) -> None:
     assert code == 0, facts
     assert facts["accepted"] is True
     assert facts["rdp"]["selected_protocol"] == "HYBRID"
+    assert facts["rdp"]["answer"] == "session"
     assert facts["mechanism"] == "ntlm"
     assert facts["credssp"] == {"version": 6, "peer_version": 6}
     assert facts["delegated"] is True
@@ -113,6 +114,7 @@ def test_server_refuses_a_wrong_password_and_an_unknown_user(
     code, facts = freerdp.login(shadow3, "-u", user, "-d", "LABDOM", "--mechanism", mechanism, password=password)
     assert code == 1, facts
     assert facts["accepted"] is False
+    assert facts["mechanism"] == "ntlm"
     # It checks the MIC before the password, and says so with a number that is neither NTSTATUS nor SECURITY_STATUS.
     assert facts["status"]["hex"] == "0xC00700EA"
     assert facts["status"]["name"] == "NTSTATUS_FROM_WIN32(ERROR_MORE_DATA)"

@@ -37,6 +37,7 @@ def test_a_right_password_is_accepted(shadow: int) -> None:
     assert code == 0, facts
     assert facts["accepted"] is True
     assert facts["rdp"]["selected_protocol"] == "HYBRID"
+    assert facts["rdp"]["answer"] == "session"
     assert facts["mechanism"] == "ntlm"
     assert facts["credssp"] == {"version": 6, "peer_version": 6}
     assert facts["delegated"] is True
@@ -58,6 +59,7 @@ def test_a_wrong_password_and_an_unknown_user_are_refused(shadow: int, user: str
     code, facts = freerdp.login(shadow, "-u", user, "-d", "LABDOM", password="wrong")
     assert code == 1, facts
     assert facts["accepted"] is False
+    assert facts["mechanism"] == "ntlm"
     assert facts["status"]["name"] == "SEC_E_LOGON_DENIED"
     assert "without an errorCode" in facts["status"]["text"]
     assert facts["delegated"] is False
@@ -67,6 +69,7 @@ def test_spnego_is_refused_by_this_server(shadow: int) -> None:
     code, facts = freerdp.login(shadow, "-u", "alice", "-d", "LABDOM", "--mechanism", "negotiate")
     assert code in (1, 3), facts
     assert facts["accepted"] is False
+    assert facts["mechanism"] == "ntlm"
 
 
 def test_its_certificate_is_not_the_pinned_one(shadow: int) -> None:
