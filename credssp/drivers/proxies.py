@@ -81,13 +81,11 @@ def reach(host: str, port: int, *, timeouts: Timeouts, proxy: Proxy | None) -> s
 
 async def reach_async(host: str, port: int, *, timeouts: Timeouts, proxy: Proxy) -> socket.socket:
     """Connect through a proxy on asyncio; errors as `reach`."""
-    loop = asyncio.get_running_loop()
-    work = functools.partial(open_tunnel, host, port, timeouts=timeouts, proxy=proxy)
-    tunnel = loop.run_in_executor(_threads(), work)
+    tunnel = _threads().submit(open_tunnel, host, port, timeouts=timeouts, proxy=proxy)
     try:
-        connection = await asyncio.shield(tunnel)
+        connection = await asyncio.wrap_future(tunnel)
     except asyncio.CancelledError:
-        tunnel.add_done_callback(_drop)  # within `Timeouts.connect`
+        tunnel.add_done_callback(_drop)  # in its thread, within `Timeouts.connect`; the loop may be over then
         raise
     connection.setblocking(False)  # as socket has it
     return connection
@@ -98,7 +96,7 @@ def _threads() -> concurrent.futures.ThreadPoolExecutor:
     return concurrent.futures.ThreadPoolExecutor(_THREADS, thread_name_prefix="credssp proxy")
 
 
-def _drop(tunnel: asyncio.Future[socket.socket]) -> None:
+def _drop(tunnel: concurrent.futures.Future[socket.socket]) -> None:
     if not tunnel.cancelled() and tunnel.exception() is None:
         tunnel.result().close()
 

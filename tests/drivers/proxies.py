@@ -64,12 +64,13 @@ def running(serve: Serve) -> Iterator[Running]:
 def relay(one: socket.socket, other: socket.socket) -> None:
     """Copy both ways until one side ends."""
     ends = [one, other]
-    while True:
-        for end in select.select(ends, [], [], 20)[0]:
-            data = end.recv(65536)
-            if not data:
-                return
-            ends[end is one].sendall(data)
+    with contextlib.suppress(OSError):
+        while True:
+            for end in select.select(ends, [], [], 20)[0]:
+                data = end.recv(65536)
+                if not data:
+                    return
+                ends[end is one].sendall(data)
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:

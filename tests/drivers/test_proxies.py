@@ -160,12 +160,19 @@ def test_sock_and_proxy_exclude_each_other(connect: Connect) -> None:
 # Ways that do not
 
 
-def refused(connect: Connect, serve: proxies.Serve, scheme: str, login: str = "user:hunter2@") -> str:
+def refused(
+    connect: Connect,
+    serve: proxies.Serve,
+    scheme: str,
+    login: str = "user:hunter2@",
+    *,
+    timeouts: Timeouts = Timeouts(),
+) -> str:
     with proxies.running(serve) as proxy:
         begin = time.monotonic()
         with pytest.raises(ConnectError) as caught:
-            connect("srv.lab.test", 3389, proxy=through(proxy, scheme, login), timeouts=QUICK)
-        assert time.monotonic() - begin < 5
+            connect("srv.lab.test", 3389, proxy=through(proxy, scheme, login), timeouts=timeouts)
+        assert time.monotonic() - begin < 20
     text = str(caught.value)
     assert f"{scheme}://127.0.0.1:{proxy.port}" in text
     assert "hunter2" not in text + repr(caught.value) + caught.value.advice
@@ -174,11 +181,13 @@ def refused(connect: Connect, serve: proxies.Serve, scheme: str, login: str = "u
 
 @pytest.mark.parametrize("scheme", ["http", "socks5h"])
 def test_silent_proxy_ends_with_the_time_to_connect(connect: Connect, scheme: str) -> None:
-    assert "it did not connect to srv.lab.test port 3389 within 0.4 s" in refused(connect, proxies.silent, scheme)
+    assert "it did not connect to srv.lab.test port 3389 within 0.4 s" in refused(
+        connect, proxies.silent, scheme, timeouts=QUICK
+    )
 
 
 def test_dripping_proxy_ends_with_the_time_to_connect(connect: Connect) -> None:
-    assert "within 0.4 s" in refused(connect, proxies.dripping, "http")
+    assert "within 0.4 s" in refused(connect, proxies.dripping, "http", timeouts=QUICK)
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5h"])
@@ -261,7 +270,7 @@ def test_a_cancelled_login_closes_the_connection_to_the_proxy() -> None:
     asked, given_up = threading.Event(), threading.Event()
     with proxies.running(serve) as proxy:
         asyncio.run(run(proxy))
-    assert closed == [b""]
+    assert closed[:1] == [b""]  # the next connection is the one that ends the proxy
 
 
 def test_no_credentials_of_the_proxy_are_in_a_traceback() -> None:
