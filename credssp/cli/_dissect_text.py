@@ -42,6 +42,8 @@ def _conversation(tree: Tree) -> None:
     )
     if tree["recorded_outcome"]:
         print(printable(f"  recorded outcome: {tree['recorded_outcome']}"))
+    for proxy in tree["proxies"]:
+        print(printable(f"  through: {proxy}"))
     for info in tree["tls"]:
         _tls(info)
     _negotiated(tree["negotiated"])
@@ -63,7 +65,8 @@ def _tls(info: Tree) -> None:
     parts = [info["version"] or "TLS of unknown version", info["cipher"], state]
     if info["server_name"]:
         parts.append(f"server name {info['server_name']}")
-    print(printable(f"  TLS: {', '.join(part for part in parts if part)}"))
+    place = f"{info['place']} " if info["place"] else ""
+    print(printable(f"  {place}TLS: {', '.join(part for part in parts if part)}"))
     certificate = info["certificate"]
     if certificate is not None:
         what = [certificate.get("subject"), certificate.get("key"), certificate.get("remark")]

@@ -2,6 +2,7 @@
 
 ::
 
+    proxy    HTTP CONNECT, SOCKS, PROXY protocol, then any of the following
     RDP      X.224 in clear, then TLS, then TSRequests
     TLS      TSRequests (RDP's direct approach), or HTTP as below (WinRM over HTTPS)
     HTTP     headers with TLS records, in them TSRequests (WinRM)
@@ -9,11 +10,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from credssp.dissect.credssp_layer import CredSSPLayer
 from credssp.dissect.http_layer import HTTPLayer, is_request, is_response
 from credssp.dissect.model import Conversation, Event, Sender
+from credssp.dissect.proxy import ENOUGH, MAX_DEPTH, ProxyHead, begins_proxied
 from credssp.dissect.streams import Piece
 from credssp.dissect.tls.keylog import Secrets
 from credssp.dissect.tls.session import TLSReader
@@ -21,7 +24,7 @@ from credssp.dissect.x224_layer import X224Layer
 
 __all__ = ["ConversationReader", "recognise"]
 
-_ENOUGH: Final = 8
+_ENOUGH: Final = ENOUGH
 """Bytes that tell the protocol: the longest HTTP method, and type and message type of TLS and X.224."""
 
 _MAX_LOOKED: Final = 1000
@@ -42,7 +45,7 @@ def recognise(data: bytes) -> tuple[str, Sender | None]:
     """Tell from the first bytes of one direction what is spoken, and who sends it if that can be told.
 
     Returns:
-        ``rdp``, ``tls`` or ``http``, ``?`` where more bytes are needed, or an empty string for anything else.
+        ``rdp``, ``tls``, ``http`` or ``proxy``, ``?`` where more bytes are needed, or an empty string for others.
     """
     if data == b"\x03" or data[:2] == b"\x03\0":
         if len(data) < 6:
@@ -56,6 +59,8 @@ def recognise(data: bytes) -> tuple[str, Sender | None]:
             return "", None
         speaker: dict[int, Sender] = {1: "client", 2: "server"}
         return "tls", speaker.get(data[5]) if data[0] == 22 else None
+    if data and (proxied := begins_proxied(data)) is not False:
+        return ("proxy", "client") if proxied else ("?", None)
     if is_request(data):
         return ("http", "client") if len(data) >= _ENOUGH else ("?", None)
     if is_response(data):
@@ -88,6 +93,7 @@ class ConversationReader:
         self._began_late = client is None
         self._looked = 0
         self._decided = False
+        self._head: ProxyHead | None = None
         self._x224: X224Layer | None = None
         self._tls: TLSReader | None = None
         self._http: HTTPLayer | None = None
@@ -108,6 +114,9 @@ class ConversationReader:
         if self._decided:
             self._dispatch(direction, piece)
             return
+        if self._head is not None:
+            self._take_head(self._head, direction, piece)
+            return
         self._waiting.append((direction, piece))
         self._first[direction] += piece.data[:_ENOUGH]
         self._began_late |= bool(piece.missing)
@@ -117,9 +126,49 @@ class ConversationReader:
         if kind in ("", "?") or (self._looked and kind == "tls" and sender is None):
             self._look_further()
             return
+        if kind == "proxy":
+            self._begin_head(direction)
+            return
         if self._looked:
             self.conversation.note("the capture does not have the beginning of this connection")
         self._decide(kind, direction, sender)
+
+    def _begin_head(self, direction: int) -> None:
+        """A proxy comes first; what follows its head is looked at anew."""
+        conversation = self.conversation
+        self._client = direction
+        conversation.client, conversation.server = self._endpoints[direction], self._endpoints[1 - direction]
+        waiting, self._waiting = self._waiting, []
+        head = self._head = ProxyHead(self._first[direction])
+        self._first = [b"", b""]
+        if len(conversation.proxies) >= MAX_DEPTH:
+            head.fail(f"more than {MAX_DEPTH} proxies one after another")
+        for place, piece in waiting:
+            # The head may end with any of these; the others belong to what follows it.
+            self.feed(place, piece)
+
+    def _take_head(self, head: ProxyHead, direction: int, piece: Piece) -> None:
+        sender: Sender = "client" if direction == self._client else "server"
+        if piece.missing:
+            head.fail(f"{piece.missing} bytes are missing in the capture")
+        else:
+            head.feed(sender, piece.data)
+        if not head.done:
+            return
+        self._end_head(head)
+        if head.problem:
+            return
+        self.conversation.add(Event("client", "proxy", sum(head.size.values()), piece.time, head.summary))
+        for place in (0, 1):
+            if rest := head.rest("client" if place == self._client else "server"):
+                self.feed(place, Piece(0, rest, piece.time))
+
+    def _end_head(self, head: ProxyHead) -> None:
+        self._head = None
+        self.conversation.proxies.append(head.problem or head.summary)
+        if head.problem:
+            self.conversation.note(head.problem)
+            self.done = True
 
     def _look_further(self) -> None:
         """Where the beginning is missing, what there is may be the middle of a message; the next begins a segment."""
@@ -146,6 +195,9 @@ class ConversationReader:
 
     def finish(self) -> None:
         """Say that the connection is over, and that no further secret will come."""
+        if self._head is not None:
+            self._head.fail("the connection ends before anything was let through")
+            self._end_head(self._head)
         if self._tls is not None:
             self._tls.finish()  # may deliver its last records, and more logins with them
         for login in self._logins:
@@ -214,7 +266,18 @@ class ConversationReader:
         self._tls.feed(sender, data, time)
 
     def _notify(self, sender: Sender, what: str, size: int, time: int | None) -> None:
-        self.conversation.add(Event(sender, "tls", size, time, what))
+        outer = self._tls is not None and self._tls.info.place == "outer"
+        self.conversation.add(Event(sender, "tls", size, time, f"outer TLS: {what}" if outer else what))
+
+    def _label_outer(self) -> None:
+        """There is HTTP in TLS, and if it is WinRM, another TLS in that: from here on the two are told apart."""
+        if self._tls is None:
+            return
+        self._tls.info.place = "outer"
+        self.conversation.events = [
+            replace(event, summary=f"outer TLS: {event.summary}") if event.layer == "tls" else event
+            for event in self.conversation.events
+        ]
 
     def _take_plaintext(self, sender: Sender, data: bytes, time: int | None) -> None:
         """What was inside the (outer) TLS connection."""
@@ -224,6 +287,7 @@ class ConversationReader:
             self._logins[-1].take_requests(sender, data, time)
         elif self._opened == 0 and (is_request(data) or is_response(data)):
             self._http = HTTPLayer(self.conversation, self._take_token, self._renew)
+            self._label_outer()
             self._http.feed(sender, data, time)
         elif self.conversation.transport == "rdp" and self._opened < 2:
             self.conversation.add(Event(sender, "application", len(data), time, "application data, no TSRequest"))
@@ -261,6 +325,7 @@ class _Login:
         """Take TLS records."""
         if self.inner is None:
             self.inner = TLSReader(self._secrets, self.take_requests, self._notify)
+            self.inner.info.place = "inner"
             self.conversation.tls.append(self.inner.info)
         self.inner.feed(sender, token, time)
 
@@ -279,4 +344,4 @@ class _Login:
         self.conversation.sort()
 
     def _notify(self, sender: Sender, what: str, size: int, time: int | None) -> None:
-        self.conversation.add(Event(sender, "tls", size, time, what))
+        self.conversation.add(Event(sender, "tls", size, time, f"inner TLS: {what}"))

@@ -9,7 +9,7 @@ from credssp.errors import DecodeError, LimitExceededError
 from credssp.wire.framing import TSRequestBuffer
 from credssp.wire.ts_request import TSRequest
 
-__all__ = ["CredSSPLayer"]
+__all__ = ["EARLY_RESULT", "CredSSPLayer"]
 
 MAX_MESSAGE: Final = 1 << 20
 """Bytes of one TSRequest: more than any peer takes, so that those that are too large can still be shown."""
@@ -17,7 +17,8 @@ MAX_MESSAGE: Final = 1 << 20
 _MAX_APPLICATION: Final = 4
 """Events of application data after which a conversation has told all that is of interest here."""
 
-_EARLY_RESULT: Final = {b"\0\0\0\0": "success", b"\5\0\0\0": "access denied"}
+EARLY_RESULT: Final = "Early User Authorization Result"
+_EARLY_RESULTS: Final = {b"\0\0\0\0": "success", b"\5\0\0\0": "access denied"}
 
 
 class _Side:
@@ -103,8 +104,8 @@ class CredSSPLayer:
 
 
 def _name(sender: Sender, data: bytes) -> str:
-    if sender == "server" and data in _EARLY_RESULT:
-        return f"Early User Authorization Result: {_EARLY_RESULT[data]}"
+    if sender == "server" and data in _EARLY_RESULTS:
+        return f"{EARLY_RESULT}: {_EARLY_RESULTS[data]}"
     if data[:2] == b"\x03\0" and data[5:6] == b"\xf0":
         return "application data: MCS in X.224"
     if data[:2] == b"\x03\0":

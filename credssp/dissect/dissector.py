@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +12,11 @@ from credssp.dissect.connections import TCPConnections
 from credssp.dissect.container import Capture, Peekable, Readable, is_capture
 from credssp.dissect.errors import CaptureError
 from credssp.dissect.model import Conversation
-from credssp.dissect.packet import find_ip, find_segment
+from credssp.dissect.packet import Segment, find_ip, find_segment
 from credssp.dissect.report import FORMAT, conversation_tree, not_opened_tree
 from credssp.dissect.tls.keylog import Secrets
 from credssp.dissect.transcript import is_transcript, read_fixture, read_transcript
+from credssp.dissect.tunnel import MAX_DEPTH, find_tunnel, ip_under_labels
 from credssp.exchange.account import LogonAccount
 from credssp.exchange.fixture import MAX_SIZE
 from credssp.exchange.opening import LogonSecrets
@@ -39,6 +41,9 @@ _OTHER_FORMATS: Final = (
     (b"PK\3\4", "a zip archive", _UNPACK),
 )
 
+MAX_PROXIES: Final = 10
+"""Connections that a proxy refused and that are listed."""
+
 MAX_NOT_OPENED: Final = 100
 """TLS connections that could not be looked into and are listed; the rest is counted."""
 
@@ -56,6 +61,7 @@ class Found:
         size: bytes of these packets.
         problems: what is wrong with the file as a whole.
         account: account of a fixture.
+        proxies_more: connections that a proxy refused; the first `MAX_PROXIES` are among the problems.
     """
 
     kind: str
@@ -66,6 +72,7 @@ class Found:
     size: int = 0
     problems: list[str] = field(default_factory=list)
     account: LogonAccount | None = None
+    proxies_more: int = 0
 
     def take(self, conversation: Conversation) -> None:
         """Sort in a conversation that is over."""
@@ -79,6 +86,14 @@ class Found:
                 self.not_opened.append(conversation)
             else:
                 self.not_opened_more += 1
+        elif conversation.proxies and conversation.problems:
+            self._note_proxy(conversation)
+
+    def _note_proxy(self, conversation: Conversation) -> None:
+        """A proxy that let nothing through, which may be what the user is looking for."""
+        self.proxies_more += 1
+        if self.proxies_more <= MAX_PROXIES:
+            self.note(f"{conversation.client} -> {conversation.server}: {conversation.problems[0]}")
 
     def note(self, problem: str) -> None:
         """Add a problem, once."""
@@ -151,6 +166,7 @@ def _read_capture(capture: Capture, secrets: Secrets) -> Found:
     connections = TCPConnections(secrets, found.take)
     feed = connections.feed
     fragments = foreign = cut = 0
+    tunnels: Counter[str] = Counter()
     link_type = 0
     for time, link_type, data in capture:
         if capture.secrets:
@@ -159,10 +175,13 @@ def _read_capture(capture: Capture, secrets: Secrets) -> Found:
         found.size += len(data)
         start = find_ip(link_type, data)
         if start < 0:
-            foreign += 1
-            continue
+            start = ip_under_labels(link_type, data)
+            if start < 0:
+                foreign += 1
+                continue
+            tunnels["MPLS"] += 1
         try:
-            segment = find_segment(data, start)
+            segment = find_segment(data, start) or _in_tunnel(data, start, tunnels)
         except ValueError:
             fragments += 1
             continue
@@ -176,6 +195,8 @@ def _read_capture(capture: Capture, secrets: Secrets) -> Found:
         found.note(f"the capture is {capture.problem}")
     if fragments:
         found.note(f"{fragments} fragments of IP packets were ignored")
+    if tunnels:
+        found.note("in tunnels: " + ", ".join(f"{count} packets in {name}" for name, count in tunnels.items()))
     if foreign and foreign == found.packets:
         found.note(f"no packet contains IP, or the link layer is not supported (LINKTYPE {link_type})")
     if cut:
@@ -184,6 +205,25 @@ def _read_capture(capture: Capture, secrets: Secrets) -> Found:
             "opened; record whole packets (tcpdump -s 0)"
         )
     return found
+
+
+def _in_tunnel(data: bytes, start: int, tunnels: Counter[str]) -> Segment | None:
+    """Return the TCP segment that a packet carries inside a tunnel, and count it. Raises ValueError: a fragment."""
+    for _ in range(MAX_DEPTH):
+        tunnel = find_tunnel(data, start)
+        if tunnel is None:
+            return None
+        if tunnel.link_type < 0:
+            tunnels[f"{tunnel.name} (not opened)"] += 1
+            return None
+        tunnels[tunnel.name] += 1
+        data = data[tunnel.at :]
+        start = find_ip(tunnel.link_type, data)
+        if start < 0:
+            return None
+        if (segment := find_segment(data, start)) is not None:
+            return segment
+    return None
 
 
 def _other_format(head: bytes) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from credssp.binding import NONCE_SIZE
+from credssp.dissect.credssp_layer import EARLY_RESULT
 from credssp.dissect.model import Conversation
 from credssp.dissect.tls.handshake import version_name
 from credssp.dissect.tls.suites import find_suite
@@ -99,6 +100,12 @@ def _outcome(seen: _Seen) -> Iterator[Remark]:
             f"the exchange ends after leg {last.leg} of the {last.sender}, without authInfo or errorCode"
             + (", or they are in a part that could not be decrypted" if seen.is_incomplete else ""),
         )
+    if any(event.summary == f"{EARLY_RESULT}: access denied" for event in seen.conversation.events):
+        text = (
+            "the server refused: AUTHZ_ACCESS_DENIED 5: the user was authenticated and may not log on there; usually "
+            "the user is not in Remote Desktop Users, or lacks the right to log on through Remote Desktop"
+        )
+        yield Remark("note", "outcome", text, "[MS-RDPBCGR] 2.2.10.2")
     fatal = [event for event in seen.conversation.events if event.layer == "tls" and "fatal alert" in event.summary]
     for event in fatal:
         hint = "; RDP servers report bad credentials this way" if "access_denied" in event.summary else ""

@@ -9,7 +9,7 @@ from credssp.exchange.recorded_login import RecordedLogin, Sender
 
 __all__ = ["MAX_EVENTS", "Conversation", "Event", "Layer", "Sender", "TLSInfo", "other", "recorded_login"]
 
-Layer = Literal["x224", "http", "tls", "tsrequest", "application", "gap"]
+Layer = Literal["proxy", "x224", "http", "tls", "tsrequest", "application", "gap"]
 Transport = Literal["rdp", "winrm", "tls", "transcript"]
 
 MAX_EVENTS: Final = 500
@@ -51,6 +51,7 @@ class TLSInfo:
     """What a TLS connection says of itself.
 
     Attributes:
+        place: ``outer`` for HTTPS, ``inner`` for the TLS of CredSSP in HTTP, empty where there is one only (RDP).
         version: protocol version, or 0 while there is no ServerHello.
         suite: number of the cipher suite.
         server_name: host name that the client asked for, or an empty string.
@@ -60,6 +61,7 @@ class TLSInfo:
         problems: what could not be opened, and why.
     """
 
+    place: Literal["", "outer", "inner"] = ""
     version: int = 0
     suite: int = 0
     server_name: str = ""
@@ -81,6 +83,7 @@ class Conversation:
         tls: the TLS connections, the outer one first (WinRM over HTTPS has two).
         problems: what is missing or could not be read, and why.
         public_key: SubjectPublicKey of the server, where it is known without a certificate (transcripts).
+        proxies: what the stream went through, such as ``SOCKS5 proxy to srv:3389``.
         restricted_admin: whether the client asked for Restricted Admin mode (RDP_NEG_REQ).
         tls_version: name of the TLS version, where there is no `tls` (transcripts).
         outcome: what the record itself says came of it (transcripts), or an empty string.
@@ -94,6 +97,7 @@ class Conversation:
     tls: list[TLSInfo] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     public_key: bytes = b""
+    proxies: list[str] = field(default_factory=list)
     restricted_admin: bool = False
     tls_version: str = ""
     outcome: str = ""

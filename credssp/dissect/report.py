@@ -48,6 +48,7 @@ def conversation_tree(number: int, conversation: Conversation, secrets: LogonSec
         "protocol": _PROTOCOLS[conversation.transport],
         "client": conversation.client,
         "server": conversation.server,
+        "proxies": conversation.proxies,
         "started": _moment(first),
         "recorded_outcome": conversation.outcome or None,
         "tls": [_tls_tree(info) for info in conversation.tls] or _transcript_tls(conversation),
@@ -86,6 +87,7 @@ def _moment(time: int | None) -> str | None:
 
 def _tls_tree(info: TLSInfo) -> Tree:
     return {
+        "place": info.place or None,
         "version": version_name(info.version) if info.version else None,
         "cipher": suite_name(info.suite) if info.version else None,
         "server_name": info.server_name or None,
@@ -101,6 +103,7 @@ def _transcript_tls(conversation: Conversation) -> list[Tree]:
     certificate = conversation.server_certificate
     return [
         {
+            "place": None,
             "version": conversation.tls_version,
             "cipher": None,
             "server_name": None,

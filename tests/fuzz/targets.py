@@ -9,7 +9,11 @@ import contextlib
 from collections.abc import Callable
 
 import credssp
+from credssp.cli._pasted import read_pasted
 from credssp.context.acceptor import create_acceptor
+from credssp.dissect.packet import find_ip, find_segment
+from credssp.dissect.proxy import ENOUGH, ProxyHead, begins_proxied
+from credssp.dissect.tunnel import find_tunnel, ip_under_labels
 from credssp.engine import CredentialsReceived, ServerEngine
 from credssp.errors import CredSSPError
 from credssp.kerberos.ap import APRep, APReq, Authenticator, EncTicketPart, KrbError
@@ -106,6 +110,34 @@ def _records(data: bytes) -> None:
         assert 0 <= end_of_records(data) <= len(data)
 
 
+def _proxy(data: bytes) -> None:
+    """What precedes a proxied stream: after the first 32 bytes, the sides take turns of 16."""
+    if not data or not begins_proxied(data[:ENOUGH]):
+        return
+    head = ProxyHead(data[:ENOUGH])
+    for at in range(0, len(data), 16):
+        if not head.done:
+            head.feed("server" if at >= 32 and at % 32 else "client", data[at : at + 16])
+    assert len(head.summary) <= 4 * len(data) + 100
+
+
+def _tunnel(data: bytes) -> None:
+    """An Ethernet frame, through all tunnels in it."""
+    start = find_ip(1, data)
+    start = ip_under_labels(1, data) if start < 0 else start
+    while start >= 0 and (found := find_tunnel(data, start)) is not None and found.link_type >= 0:
+        assert found.at > start
+        data = data[found.at :]
+        start = find_ip(found.link_type, data)
+    with contextlib.suppress(ValueError):
+        find_segment(data, max(start, 0))
+
+
+def _pasted(data: bytes) -> None:
+    with contextlib.suppress(ValueError):
+        read_pasted(data.decode("latin-1"))
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "tsrequest": _each(TSRequest.decode),
     "credentials": _each(TSCredentials.decode, TSPasswordCreds.decode, TSSmartCardCreds.decode),
@@ -130,4 +162,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "body": _winrm_body,
     "soap": _each(parse_envelope),
     "records": _records,
+    "proxy": _proxy,
+    "tunnel": _tunnel,
+    "pasted": _pasted,
 }

@@ -6,7 +6,9 @@ client random is that of the ClientHello, by which a connection finds its secret
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import codecs
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from credssp.dissect.errors import CaptureError
@@ -23,6 +25,8 @@ MAX_CONNECTIONS: Final = 100_000
 _MAX_LINE: Final = 1024
 # Editors of Windows put it in front.
 _BOM: Final = b"\xef\xbb\xbf"
+_UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # what ``>`` writes in Windows PowerShell
+_CHUNK: Final = 64 * 1024
 _LABELS: Final = frozenset(
     (
         "CLIENT_RANDOM",
@@ -69,7 +73,11 @@ class Secrets:
 
     def add_file(self, stream: BinaryIO) -> None:
         """Take the lines of a key log from a file; what has no lines is not read into memory at once."""
-        self.add_log(iter(lambda: stream.readline(_MAX_LINE + 1), b""))
+        first = stream.readline(_MAX_LINE + 1)
+        if first.startswith(_UTF16):
+            self.add_log(_utf16_lines(first, stream))
+        else:
+            self.add_log(chain((first,), iter(lambda: stream.readline(_MAX_LINE + 1), b"")))
 
     def _add(self, line: bytes) -> bool:
         parts = line.split() if len(line) <= _MAX_LINE else []
@@ -123,3 +131,16 @@ class Secrets:
         if not isinstance(key, RSAPrivateKey):
             raise CaptureError("the private key is not an RSA key; a private key decrypts RSA key exchange only")
         self.rsa_key = key
+
+
+def _utf16_lines(first: bytes, stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of a UTF-16 file in ASCII; of a line that is too long, enough to see that."""
+    decoder = codecs.getincrementaldecoder("utf-16")("replace")
+    held = ""
+    for chunk in chain((first,), iter(lambda: stream.read(_CHUNK), b"")):
+        *lines, held = (held + decoder.decode(chunk)).split("\n")
+        for line in lines:
+            yield line[: _MAX_LINE + 1].encode("ascii", "replace")
+        held = held[: _MAX_LINE + 1]
+    if held:
+        yield held.encode("ascii", "replace")
