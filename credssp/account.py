@@ -6,12 +6,13 @@ It is below both, since they may not import one another.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from credssp.errors import LocalProtocolError
 from credssp.secret import Secret, private_methods
+from credssp.sid import is_sid
 
 __all__ = ["Account", "AccountStore", "upper_case"]
 
@@ -51,14 +52,30 @@ class Account:
         nt_hash: MD4 of the UTF-16LE password, 16 bytes; see `credssp.nt_hash.nt_hash`. A plain `bytes` is boxed.
         status: an NTSTATUS to refuse the login with although the password is right (locked, disabled, expired, ...),
             or None. It is told only to a client that has proved to know the password.
+        sid: its SID, for `credssp.Identity`; empty for none.
+        groups: the SIDs of its groups.
+
+    Raises:
+        LocalProtocolError: a hash of another size, or something that is not a SID.
     """
 
     domain: str
     username: str
     nt_hash: Secret[bytes]
     status: int | None
+    sid: str
+    groups: tuple[str, ...]
 
-    def __init__(self, domain: str, username: str, nt_hash: Secret[bytes] | bytes, status: int | None = None) -> None:
+    def __init__(
+        self,
+        domain: str,
+        username: str,
+        nt_hash: Secret[bytes] | bytes,
+        status: int | None = None,
+        *,
+        sid: str = "",
+        groups: Iterable[str] = (),
+    ) -> None:
         box = Secret(nt_hash)
         if not isinstance(box.reveal(), bytes) or len(box.reveal()) != 16:
             raise LocalProtocolError("an NT hash is 16 bytes")
@@ -66,6 +83,11 @@ class Account:
         object.__setattr__(self, "username", username)
         object.__setattr__(self, "nt_hash", box)
         object.__setattr__(self, "status", status)
+        groups = tuple(sorted({groups} if isinstance(groups, str) else set(groups)))
+        if not all(map(is_sid, (*groups, *((sid,) if sid else ())))):
+            raise LocalProtocolError("sid and groups of an account are SIDs such as S-1-5-21-1-2-3-1104")
+        object.__setattr__(self, "sid", sid)
+        object.__setattr__(self, "groups", groups)
 
 
 class AccountStore(Protocol):

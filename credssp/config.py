@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from credssp.account import AccountStore
+    from credssp.authority import LogonAuthority
     from credssp.drivers.rdp_service import Authorize, OnEvent
     from credssp.drivers.winrm_asgi import LoginObserver
     from credssp.engine.events import Observer
@@ -143,7 +144,16 @@ def _wrong(name: str, wanted: str, value: object) -> LocalProtocolError:
 _CALLED: Final = ("Callable", "Observer", "Authorize", "OnEvent", "Lockout", "LoginObserver")
 _CHECKED_APART: Final = frozenset(
     (
-        *("accounts", "carrier", "cbt_hardening", "certificate", "credentials", "delegated_credentials", "encryption"),
+        *(
+            "accounts",
+            "authority",
+            "carrier",
+            "cbt_hardening",
+            "certificate",
+            "credentials",
+            "delegated_credentials",
+            "encryption",
+        ),
         *("keytab", "limits", "max_version", "mechanism", "mechanisms", "min_version", "policy", "policy_target"),
         *("spn", "target_name", "timeouts", "wire_form"),
     )
@@ -238,6 +248,12 @@ class Limits:
         account_delay: the longest of these times: long enough to make guessing pointless, short enough that somebody
             who is locked out by others gets in between. (The same.)
         failure_window: time after which failures are forgotten. (The same.)
+        answer_deadline: time for the answer of a logon authority, then it is STATUS_NO_LOGON_SERVERS: shorter than
+            what clients wait, and longer than a domain controller takes to fail over. (RDP and WinRM servers.)
+        answers: questions that are put to the authority at one time, each in a thread of its own. winbindd takes them
+            one by one for each domain. (The same.)
+        waiting_answers: questions that wait for such a thread; one more is answered with STATUS_NO_LOGON_SERVERS. (The
+            same.)
         deadline: time for a whole login; one takes less than a second, or a few where a KDC is slow. (RDP and WinRM
             servers.)
         leg: time to wait for a client's next bytes. (RDP servers.)
@@ -277,6 +293,9 @@ class Limits:
     account_failures: int = 10
     account_delay: float = 60.0
     failure_window: float = 900.0
+    answer_deadline: float = 10.0
+    answers: int = 8
+    waiting_answers: int = 256
     deadline: float = 20.0
     leg: float = 10.0
     linger: float = 2.0
@@ -523,6 +542,9 @@ class ServerConfig(CommonConfig):
 
     Attributes:
         accounts: who may log on with NTLM, an account store such as `credssp.MemoryAccounts`; None for no accounts.
+        authority: who judges NTLM responses of a domain, such as `credssp.drivers.winbind.WinbindAuthority`; asked
+            before `accounts`, which are next where its answer is not authoritative. A context stops for it
+            (`ServerContext.question`); the servers ask in threads of their own.
         certificate: path of a PEM file with chain and key, a pair of PEM bytes (chain, key), or loaded; or watched by
             `credssp.tls.certificate.watch_certificate`, then it may change while the server runs; None for an RSA-2048
             certificate that is made once per process.
@@ -540,8 +562,11 @@ class ServerConfig(CommonConfig):
         require_mic: refuse NTLM clients that send no MIC, and NTLM in SPNEGO without mechListMIC; False for old ones.
         tell_lockout: tell a client that knows the password of a locked account that it is locked: for tests of
             clients. By default the password of a locked account is not judged, and the answer is that of a wrong one.
+        reveal_lockout: tell any client that the authority says that an account is locked, although it says so without
+            a right password. By default the answer is that of a wrong one, so that names cannot be tried out.
         max_clock_skew: seconds that the time in an NTLMv2 response may differ from ours; None for any.
-        target: the names that NTLM tells the client; None for those of this host.
+        target: the names that NTLM tells the client; None for those of the authority, which go with no others, or of
+            this host.
         clock: nanoseconds since 1970, for NTLM's timestamps.
         policy: taken for its encryption-oracle level only.
         tls: TLS settings; None for the defaults.
@@ -577,6 +602,7 @@ class ServerConfig(CommonConfig):
     """
 
     accounts: AccountStore | None = None
+    authority: LogonAuthority | None = None
     certificate: CertificateSource | None = None
     mechanisms: Collection[MechanismName] | None = None
     spn: str | Collection[str] | None = None
@@ -587,6 +613,7 @@ class ServerConfig(CommonConfig):
     allow_empty_password: bool = False
     require_mic: bool = True
     tell_lockout: bool = False
+    reveal_lockout: bool = False
     max_clock_skew: float | None = None
     target: NTLMTarget | None = None
     clock: Callable[[], int] = field(default=time.time_ns, repr=False)
@@ -612,6 +639,14 @@ class ServerConfig(CommonConfig):
         store: Any = self.accounts
         if store is not None and (isinstance(store, str) or not hasattr(store, "find")):
             raise _wrong("accounts", "an account store such as MemoryAccounts({('LAB', 'alice'): ...})", self.accounts)
+        authority: Any = self.authority
+        if authority is not None:
+            if not hasattr(authority, "verify") or not hasattr(authority, "target"):
+                raise _wrong("authority", "a logon authority such as WinbindAuthority()", authority)
+            if self.target is not None and self.target is not authority.target:
+                raise LocalProtocolError(
+                    "target: the authority brings the names that its domain controllers expect; leave it out"
+                )
         mechanisms = self.mechanisms
         if mechanisms is not None and (isinstance(mechanisms, str) or not _MECHANISMS.issuperset(mechanisms)):
             raise LocalProtocolError("mechanisms is a list of ntlm and kerberos, best first")
@@ -662,6 +697,9 @@ class ServiceLimitOptions(TypedDict, total=False):
     account_failures: int
     account_delay: float
     failure_window: float
+    answer_deadline: float
+    answers: int
+    waiting_answers: int
     lockout: Lockout | None
     deadline: float
 
@@ -734,6 +772,7 @@ class ServerOptions(_Options, total=False):
     """Keywords of everything that lets clients log on, such as `credssp.ServerContext`."""
 
     accounts: AccountStore | None
+    authority: LogonAuthority | None
     certificate: CertificateSource | None
     mechanisms: Collection[MechanismName] | None
     spn: str | Collection[str] | None
@@ -745,6 +784,7 @@ class ServerOptions(_Options, total=False):
     allow_empty_password: bool
     require_mic: bool
     tell_lockout: bool
+    reveal_lockout: bool
     max_clock_skew: float | None
     target: NTLMTarget | None
     clock: Callable[[], int]

@@ -218,9 +218,11 @@ class AuthenticationError(CredSSPError):
 
     Attributes:
         judged: whether a KDC has judged the password: another attempt, by NTLM too, counts against the account.
+        locked: on a server, whether the account is locked, which the client is not told.
     """
 
     judged = False
+    locked = False
 
     default_status = SecurityStatus.SEC_E_LOGON_DENIED
     default_ntstatus = NTStatus.STATUS_LOGON_FAILURE

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from credssp._quick_init import quick_init
 from credssp.account import Account
 from credssp.mechanism_name import MechanismName
 from credssp.secret import Secret
 
-__all__ = ["Identity"]
+__all__ = ["Identity", "VouchedBy"]
+
+VouchedBy: TypeAlias = Literal["", "domain", "accounts", "realm"]
+"""Who says who a user is: the domain, by its verdict on an NTLM response or the PAC of a ticket; the account store; a
+realm, by a ticket without a PAC, which has nothing but the name that the client asked for. Empty: SSPI of Windows."""
 
 
 @quick_init
@@ -18,14 +23,18 @@ class Identity:
     """Who logged on, as the acceptor has proved it.
 
     Attributes:
-        username: the account's name in the spelling of the account store (NTLM) or of the principal (Kerberos).
-        domain: the account's domain in that spelling, or the Kerberos realm; may be empty.
+        username: the account's name as in `authority`: of the domain, of the account store, or of the principal.
+        domain: the account's domain in that spelling (of a Windows domain the NetBIOS name), or the Kerberos realm;
+            may be empty.
         mechanism: ``ntlm`` or ``kerberos``.
         sent_username: the user name exactly as the client sent it; a UPN stays whole.
         sent_domain: the domain exactly as the client sent it.
         workstation: the name the client gives itself ([MS-NLMP] 2.2.1.3); **not** proved, anyone can say anything.
         target_name: the SPN that the client thinks it talks to (MsvAvTargetName), or None where it says nothing.
         account: the account whose secret the client knew, or None for Kerberos.
+        authority: who says that it is this user.
+        sid: the account's SID; empty where the authority knows none.
+        groups: the SIDs of its groups, sorted, each once.
         forwarded: Kerberos tickets that the client forwarded to a server that accepts them (`accept_forwarded`), as a
             KRB-CRED whose encrypted part is readable (encryption type 0), which other tools import; or None.
     """
@@ -38,4 +47,7 @@ class Identity:
     workstation: str = ""
     target_name: str | None = None
     account: Account | None = None
+    authority: VouchedBy = ""
+    sid: str = ""
+    groups: tuple[str, ...] = ()
     forwarded: Secret[bytes] | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from credssp.authority import LogonAnswer, LogonQuestion
 from credssp.identity import Identity
 from credssp.mechanism_name import MechanismName, WireForm
 from credssp.server_authentication import ServerAuthentication
@@ -58,6 +59,13 @@ class Mechanism(Protocol):
 
     def step(self, token: bytes | None) -> bytes | None:
         """Take the peer's token (None for an initiator's first call) and return the one to send, if any."""
+
+    @property
+    def question(self) -> LogonQuestion | None:
+        """What a logon authority has to say before anything else (acceptor); `resume` is due then, and no token."""
+
+    def resume(self, answer: LogonAnswer) -> bytes | None:
+        """Continue with the answer to `question`; returns the token to send, if any, as `step` would have."""
 
     def finish(self) -> None:
         """Say that the peer sends no further token although one was possible (SPNEGO's last mechListMIC).

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from credssp.authority import LogonAnswer, LogonQuestion
 from credssp.errors import LocalProtocolError
 from credssp.identity import Identity
 from credssp.mechanism import SpnegoMechanism
@@ -38,6 +39,7 @@ class SecurityContext(ABC):
         can_wrap: whether `wrap` works (and `unwrap`, see there).
         server_authentication: what was proved about the server so far.
         identity: who logged on, for an acceptor that is complete.
+        question: what a logon authority has to say before the exchange goes on, for an acceptor; mostly None.
     """
 
     def __init__(self) -> None:
@@ -47,6 +49,7 @@ class SecurityContext(ABC):
         self.can_wrap = False
         self.server_authentication = ServerAuthentication.NONE
         self.identity: Identity | None = None
+        self.question: LogonQuestion | None = None
         self._failed = False
 
     @property
@@ -62,7 +65,7 @@ class SecurityContext(ABC):
             RemoteProtocolError: the peer broke the protocol (DecodeError: its token does not decode).
             LocalProtocolError: no token is due, or the context failed before.
         """
-        if self._failed or self.complete:
+        if self._failed or self.complete or self.question is not None:
             raise self._out_of_turn()
         try:
             return self._step(token)
@@ -103,6 +106,18 @@ class SecurityContext(ABC):
         self._check_can_wrap()
         self._run(self._verify, data, signature)
 
+    def resume(self, answer: LogonAnswer) -> bytes | None:
+        """Continue with the answer to `question`, and return the token to send, if any.
+
+        Raises:
+            AuthenticationError, RemoteProtocolError: as `step`.
+            LocalProtocolError: there is no question.
+        """
+        if self.question is None:
+            raise LocalProtocolError("no question waits for an answer")
+        self.question = None
+        return self._run(self._resume, answer)
+
     def finish(self) -> None:
         """Say that the peer sends no further token although one was possible; see the SPNEGO initiator.
 
@@ -127,7 +142,7 @@ class SecurityContext(ABC):
         self._failed = True
         self.complete = self.can_wrap = False
         self.server_authentication = ServerAuthentication.NONE
-        self.identity = None
+        self.identity = self.question = None
 
     def _out_of_turn(self) -> LocalProtocolError:
         """Make the error for a call that comes too late, or too early."""
@@ -136,6 +151,8 @@ class SecurityContext(ABC):
         if self.complete:
             self._fail()
             return LocalProtocolError("the security context is complete, no token is due")
+        if self.question is not None:
+            return LocalProtocolError("the question is to be answered first")
         return LocalProtocolError("nothing can be wrapped before the authentication is that far")
 
     def _check_can_wrap(self) -> None:
@@ -149,6 +166,9 @@ class SecurityContext(ABC):
 
     @abstractmethod
     def _step(self, token: bytes | None) -> bytes | None: ...
+
+    def _resume(self, answer: LogonAnswer) -> bytes | None:  # noqa: ARG002 - for acceptors that ask
+        raise LocalProtocolError("this mechanism asks nothing")
 
     @abstractmethod
     def _wrap(self, data: bytes) -> bytes: ...

@@ -29,6 +29,7 @@ from credssp.testing import RDPServer
 from credssp.tls.certificate import process_certificate
 from credssp.tls.settings import ClientTLS, ServerTLS
 from credssp.winrm import ClientLogin, ClientSession, ServerConnection
+from tests.authorities import Authority
 
 ROOT = Path(credssp.__file__).parent
 ALICE = PasswordCredentials("alice", "secret", domain="LAB")
@@ -283,6 +284,7 @@ CLIENT_VALUES: dict[str, Any] = {
 }
 SERVER_VALUES: dict[str, Any] = {
     "accounts": MemoryAccounts({}),
+    "authority": Authority(),
     "certificate": process_certificate(),
     "mechanisms": ("ntlm",),
     "spn": "HTTP/srv.lab.test",
@@ -294,6 +296,7 @@ SERVER_VALUES: dict[str, Any] = {
     "allow_empty_password": True,
     "require_mic": False,
     "tell_lockout": True,
+    "reveal_lockout": True,
     "max_clock_skew": 60.0,
     "target": None,  # needs NTLM's own type: tests/ntlm
     "clock": lambda: 1,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from credssp.config import Limits
     from credssp.credentials import DelegatedCredentials
     from credssp.drivers.confinement import User
+    from credssp.drivers.winbind import WinbindAuthority
     from credssp.engine.events import Observer
     from credssp.errors import CredSSPError
     from credssp.ntlm.challenge import NTLMTarget
@@ -31,6 +32,7 @@ __all__ = [
     "accounts",
     "add_account_arguments",
     "address",
+    "authority",
     "certificate",
     "confine",
     "credential_facts",
@@ -69,6 +71,9 @@ def add_account_arguments(parser: argparse.ArgumentParser, *, port: int) -> None
         action="append",
         default=[],
         help="an account; may be repeated (test passwords only: others see them in the process list)",
+    )
+    parser.add_argument(
+        "--winbind", action="store_true", help="users of the domain that this machine has joined, by way of winbindd"
     )
     parser.add_argument("--users-file", metavar="F", help="accounts: smbpasswd, SAM, or DOMAIN:NAME:PASSWORD lines")
     parser.add_argument("--cert", metavar="F", help="PEM file with the certificate chain (default: a new one)")
@@ -150,9 +155,23 @@ def accounts(arguments: argparse.Namespace) -> AccountStore:
     stores: list[AccountStore] = [MemoryAccounts(given)]
     if arguments.users_file is not None:
         stores.append(FileAccounts(arguments.users_file, watch=True))
-    elif not given and arguments.keytab is None:
+    elif not given and arguments.keytab is None and not arguments.winbind:
         print("credssp serve: no account was given, so no client can log on (--user, --users-file)", file=sys.stderr)
     return stores[0] if len(stores) == 1 else _Both(stores)
+
+
+def authority(arguments: argparse.Namespace) -> WinbindAuthority | None:
+    """Return the domain that is asked, or None. Raises LocalProtocolError, where it cannot be."""
+    if not arguments.winbind:
+        return None
+    from credssp.drivers.winbind import WinbindAuthority
+    from credssp.errors import LocalProtocolError
+
+    if any(getattr(arguments, name) is not None for name in _NAMES):
+        raise LocalProtocolError(
+            "--winbind brings the names that NTLM sends: those under which this machine has joined"
+        )
+    return WinbindAuthority()
 
 
 def certificate(arguments: argparse.Namespace) -> WatchedFile[ServerCertificate] | None:

@@ -79,6 +79,7 @@ def _config(arguments: argparse.Namespace) -> ServerConfig:
     allowed = arguments.authorize == "success"
     return ServerConfig(
         accounts=common.accounts(arguments),
+        authority=common.authority(arguments),
         # Made before the workers are forked: they must all have the same.
         certificate=common.certificate(arguments) or process_certificate(),
         target=common.ntlm_target(arguments),

@@ -128,6 +128,7 @@ def _application(arguments: argparse.Namespace, *, as_json: bool) -> WinRMApplic
         on_login=on_login,
         limits=common.limits(arguments),
         accounts=common.accounts(arguments),
+        authority=common.authority(arguments),
         certificate=common.certificate(arguments),
         target=common.ntlm_target(arguments),
         keytab=common.keytab(arguments),

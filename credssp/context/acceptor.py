@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Final, Unpack
 
 from credssp.account import AccountStore
-from credssp.accounts import MemoryAccounts
 from credssp.config import ServerConfig, ServerOptions, server_config
 from credssp.errors import LocalProtocolError
 from credssp.kerberos import pyspnego
@@ -52,13 +51,15 @@ def create_acceptor(
 
     def make_ntlm() -> NTLMAcceptor:
         return NTLMAcceptor(
-            MemoryAccounts({}) if settings.accounts is None else settings.accounts,
+            settings.accounts,
+            authority=settings.authority,
             target=settings.target,
             spn=names,
             channel_bindings=settings.demanded_bindings,
             cbt_hardening=settings.cbt_hardening or "strict",
             require_mic=settings.require_mic,
             tell_lockout=settings.tell_lockout,
+            reveal_lockout=settings.reveal_lockout,
             allow_empty_password=settings.allow_empty_password,
             max_clock_skew=settings.max_clock_skew,
             clock=settings.clock,

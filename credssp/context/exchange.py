@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from credssp._quick_init import quick_init
 from credssp.context.tls_facts import TLSFacts
@@ -16,6 +18,8 @@ from credssp.status import SecurityStatus
 from credssp.tls.channel import TLSChannel
 
 __all__ = ["Context", "StepResult"]
+
+T = TypeVar("T")
 
 
 @quick_init
@@ -76,11 +80,15 @@ class Context(TLSFacts, ABC):
             CredSSPError: the exchange failed, now and for good. `.token` holds what should still be sent: a TSRequest
                 with errorCode where the peer's version has it, else a TLS alert.
         """
+        return self._move(self._step, token)
+
+    def _move(self, operation: Callable[[T], StepResult], argument: T) -> StepResult:
+        """Move the exchange on; what goes wrong ends it."""
         self._take_turn()
         try:
             self._check_alive()
             try:
-                return self._step(token)
+                return operation(argument)
             except BaseException as error:
                 forget_locals(error)
                 if isinstance(error, CredSSPError):
@@ -147,14 +155,14 @@ class Context(TLSFacts, ABC):
             # Late bytes of a stream that was read beyond the last message.
             self.unused_data += plaintext
         elif plaintext:
-            self._receive(engine, plaintext)
+            self._take(engine, engine.receive, plaintext)
         if channel.peer_closed and not self.complete:
             raise PeerClosedError("the peer closed the TLS channel in the middle of the exchange")
         return self._result()
 
-    def _receive(self, engine: Engine, plaintext: bytes) -> None:
+    def _take(self, engine: Engine, operation: Callable[[T], list[Event]], argument: T) -> None:
         try:
-            self._handle(engine.receive(plaintext))
+            self._handle(operation(argument))
         finally:
             self.version = engine.version
             self.peer_version = engine.peer_version

@@ -7,10 +7,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Final, Unpack
 
+from credssp.authority import LogonAnswer, LogonQuestion
 from credssp.binding import subject_public_key
 from credssp.config import ServerConfig, ServerOptions, server_config
 from credssp.context.acceptor import create_acceptor
-from credssp.context.exchange import Context
+from credssp.context.exchange import Context, StepResult
 from credssp.credentials import DelegatedCredentials
 from credssp.engine.events import Authenticated, CredentialsReceived, Event
 from credssp.engine.server import ServerEngine
@@ -97,6 +98,32 @@ class ServerContext(Context):
         self.delegated_credentials = None
         if self.identity is not None:
             self.identity = replace(self.identity, account=None, forwarded=None)
+
+    @property
+    def question(self) -> LogonQuestion | None:
+        """What a logon authority (`ServerConfig.authority`) has to say before the exchange goes on, or None.
+
+        `answer` is due then. What the client sends meanwhile may be given to `step`, and waits.
+        """
+        engine = self._engine
+        return engine.question if isinstance(engine, ServerEngine) else None
+
+    def answer(self, answer: LogonAnswer) -> StepResult:
+        """Continue with the answer to `question`; returns and raises as `step`.
+
+        Raises:
+            LocalProtocolError: there is no question.
+        """
+        if self.question is None:
+            self._check_alive()
+            raise LocalProtocolError("no question waits for an answer")
+        return self._move(self._answer, answer)
+
+    def _answer(self, answer: LogonAnswer) -> StepResult:
+        engine = self._engine
+        assert isinstance(engine, ServerEngine)  # noqa: S101  # there was a question
+        self._take(engine, engine.answer, answer)
+        return self._result()
 
     @property
     def login(self) -> LoginFacts:

@@ -8,8 +8,8 @@ refusing the new one would leave a service to those who connect and wait.) From 
 chance, more often the fuller it is, as with OpenSSH's MaxStartups. A source of connections that has more than its share
 takes the places of its own.
 
-Failed logins make the next ones of the same address wait, longer every time, and lock the account for a while. Whether
-an account is locked is judged before its password, and looks to the client like a wrong password.
+Failed logins make the next ones of the same address wait, longer every time, and lock the account for a while
+(`credssp.drivers.guard`).
 
 Every process has books of its own: with several workers, the numbers are for each.
 """
@@ -25,12 +25,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from credssp.account import Account, AccountStore, upper_case
 from credssp.config import Limits
 from credssp.errors import CredSSPError
 from credssp.status import NTStatus
 
-__all__ = ["NO_PLACE", "Gate", "GuardedAccounts", "Place", "descriptors", "host_and_port"]
+__all__ = ["NO_PLACE", "Gate", "NameKey", "Place", "descriptors", "host_and_port"]
 
 NO_PLACE: Final = "the server has as many connections as it may have"
 """Why a connection is closed that `Gate.enter` does not let in."""
@@ -323,52 +322,3 @@ def _keep(why: str) -> None:
 
 def _progress(place: Place) -> int:
     return place.progress
-
-
-class GuardedAccounts:
-    """An account store whose accounts are not found while they are locked.
-
-    They are looked up all the same, so that the time does not tell; and what the client is told, and what is computed
-    until then, is what there is for a user who does not exist.
-    """
-
-    def __init__(self, store: AccountStore, gate: Gate, lockout: Callable[[str, str], bool] | None = None) -> None:
-        self._store = store
-        self._admission = gate
-        self._lockout = lockout
-        self._meant: OrderedDict[NameKey, tuple[Sequence[NameKey], bool]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def find(self, domain: str, username: str) -> Sequence[Account]:
-        """Return the accounts that may log on now."""
-        found = tuple(self._store.find(domain, username))
-        names = [_key(account.domain, account.username) for account in found]
-        free = tuple(
-            account
-            for account, name in zip(found, names, strict=True)
-            if not self._admission.locked(name)
-            and not (self._lockout is not None and self._lockout(account.domain, account.username))
-        )
-        with self._lock:
-            self._meant[domain, username] = tuple(names), len(free) < len(found)
-            if len(self._meant) > _REMEMBERED:
-                self._meant.popitem(last=False)
-        return free
-
-    def failed(self, host: str, error: CredSSPError) -> bool:
-        """Take notice of a login that failed; returns whether the account was locked when it was judged."""
-        claim = error.claim
-        names, locked = ((), False) if claim is None else self._meant.get((claim.domain, claim.username), ((), False))
-        self._admission.failed(host, error, () if locked else names)
-        return locked
-
-    def succeeded(self, domain: str, username: str) -> None:
-        """Take notice of a login of an account."""
-        self._admission.succeeded(_key(domain, username))
-
-    def __repr__(self) -> str:
-        return f"GuardedAccounts({self._store!r})"
-
-
-def _key(domain: str, username: str) -> NameKey:
-    return upper_case(domain), upper_case(username)

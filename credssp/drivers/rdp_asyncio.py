@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self, TypeAlias
 
+from credssp.authority import LogonQuestion
 from credssp.drivers.aio import AsyncSession, LoginProtocol
 from credssp.drivers.faults import fault
 from credssp.drivers.gate import Place
@@ -24,7 +25,7 @@ from credssp.drivers.rdp_service import (
 )
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, PeerClosedError
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
-from credssp.rdp.events import AuthorizationRequired, Completed, Negotiated
+from credssp.rdp.events import AnswerRequired, AuthorizationRequired, Completed, Negotiated
 from credssp.rdp.server import NLAServer
 
 __all__ = ["AsyncServer", "AsyncSessionHandler"]
@@ -191,6 +192,9 @@ class _Login(LoginProtocol[NLAServer]):
         for event in events:
             if isinstance(event, Negotiated):
                 self._service.settings.tell(self.client, event)
+            elif isinstance(event, AnswerRequired):
+                self.wait()
+                self._service.spawn(self._answer_later(event.question))
             elif isinstance(event, AuthorizationRequired):
                 self._service.settings.proved(event)
                 self._arrived = event
@@ -202,6 +206,10 @@ class _Login(LoginProtocol[NLAServer]):
         event, self._arrived = self._arrived, None
         if event is not None:
             self._service.settings.delegated(self.client, event)
+
+    async def _answer_later(self, question: LogonQuestion) -> None:
+        answer = await self._service.settings.guard.ask_async(question)
+        self._go_on(lambda: self._take(self.endpoint.answer(answer)))
 
     def _authorize(self, event: AuthorizationRequired) -> None:
         authorize = self._service.settings.config.authorize
@@ -229,11 +237,16 @@ class _Login(LoginProtocol[NLAServer]):
             result = as_result(await verdict)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # as above
             result = failed_authorize(error)
+        self._go_on(lambda: self._decide(result))
+
+    def _go_on(self, move: Callable[[], None]) -> None:
+        """Continue with what the login waited for."""
         self.resume()
         if self.over:
             return
         try:
-            self._decide(result)
+            move()
+            self._flush()
             self.advance()
         except Exception as error:  # noqa: BLE001  # as in data_received
             self.fail(error)

@@ -31,7 +31,7 @@ from credssp.drivers.rdp_service import (
 )
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, PeerClosedError
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
-from credssp.rdp.events import AuthorizationRequired, Completed, Negotiated
+from credssp.rdp.events import AnswerRequired, AuthorizationRequired, Completed, Negotiated
 from credssp.rdp.server import NLAServer
 
 __all__ = ["BlockingServer", "SessionHandler"]
@@ -205,6 +205,8 @@ class BlockingServer:
             for event in events:
                 if isinstance(event, Negotiated):
                     self.settings.tell(client, event)
+                elif isinstance(event, AnswerRequired):
+                    take(client.endpoint.answer(self.settings.guard.ask(event.question)))
                 elif isinstance(event, AuthorizationRequired):
                     self.settings.proved(event)
                     arrived.append(event)

@@ -6,14 +6,15 @@ import itertools
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from credssp.config import RDPServiceOptions, ServerConfig, ServerLimits
 from credssp.context.server import ServerContext, loaded_once
 from credssp.credentials import DelegatedCredentials
 from credssp.drivers.faults import fault
-from credssp.drivers.gate import Gate, GuardedAccounts
+from credssp.drivers.gate import Gate
+from credssp.drivers.guard import Guard
 from credssp.drivers.handshake import too_late
 from credssp.errors import CredSSPError, LocalProtocolError
 from credssp.identity import Identity
@@ -105,17 +106,15 @@ class ServerSettings:
     Attributes:
         config: the options; the certificate is loaded once and for all.
         gate: who may connect.
+        guard: who is locked, and who is asked.
     """
 
     def __init__(self, config: ServerConfig) -> None:
         """Find what is wrong with the settings now, and not when the first client comes."""
         self.config = loaded_once(config)
         self.gate = Gate(config.limits)
-        self._guard: GuardedAccounts | None = None
-        self._guarded = self.config
-        if config.accounts is not None:
-            self._guard = GuardedAccounts(config.accounts, self.gate, config.lockout)
-            self._guarded = replace(self.config, accounts=self._guard)
+        self.guard = Guard(self.config, self.gate)
+        self._guarded = self.guard.guarded(self.config)
         self._numbers = itertools.count(1)
         self._untouched = self.endpoint()
         ServerContext(config=self.config)
@@ -138,8 +137,7 @@ class ServerSettings:
 
     def proved(self, event: AuthorizationRequired) -> None:
         """Forget the failures of the account that a client logged on with."""
-        if self._guard is not None and event.identity.account is not None:
-            self._guard.succeeded(event.identity.account.domain, event.identity.account.username)
+        self.guard.succeeded(event.identity)
 
     def delegated(self, client: Client, event: AuthorizationRequired) -> None:
         """Tell that a client logged on."""
@@ -152,9 +150,7 @@ class ServerSettings:
             inside = LocalProtocolError(f"the login failed inside the server ({type(error).__name__})")
             inside.__cause__ = error
             error = inside
-        locked = self._guard is not None and self._guard.failed(client.address[0], error)
-        if self._guard is None:
-            self.gate.failed(client.address[0], error)
+        locked = self.guard.failed(client.address[0], error)
         self.tell(client, Refused(error, locked=locked))
 
     def tell(self, client: Client, event: ServerEvent) -> None:

@@ -30,7 +30,8 @@ from credssp.config import ServerConfig, ServerLimits, WinRMServiceOptions, serv
 from credssp.context.server import loaded_once
 from credssp.credentials import DelegatedCredentials
 from credssp.drivers._winrm_http import Answer, Budget, Call, Disconnected, HTTPRefusal, Receive, Scope, Sender
-from credssp.drivers.gate import Gate, GuardedAccounts
+from credssp.drivers.gate import Gate
+from credssp.drivers.guard import Guard
 from credssp.drivers.rdp_service import as_result
 from credssp.drivers.winrm_connections import Connections, connection_object
 from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError
@@ -120,11 +121,8 @@ class WinRMApplication:
         self.gate = Gate(config.limits)
         self.budget = Budget(config.limits.max_memory)
         self.heads = Budget(config.limits.max_memory // 4)
-        self._guard: GuardedAccounts | None = None
-        self._guarded = self.config
-        if config.accounts is not None:
-            self._guard = GuardedAccounts(config.accounts, self.gate, config.lockout)
-            self._guarded = dataclasses.replace(self.config, accounts=self._guard)
+        self._guard = Guard(self.config, self.gate)
+        self._guarded = self._guard.guarded(self.config)
         self._handler = handler
         self._complained = False
         # Whatever is wrong with the settings shows now and not when the first client comes.
@@ -216,6 +214,9 @@ class WinRMApplication:
         """Take a leg; returns None when the client is in."""
         # In a thread: an account store may ask a database, and Kerberos its files.
         result = await _in_thread(self._logins, connection.receive, token)
+        if result.question is not None:
+            # In threads of its own: those of here are for everybody's logins.
+            result = await _in_thread(self._logins, connection.answer, await self._guard.ask_async(result.question))
         if connection.state is LoginState.DECIDE:
             return await self._decide(call, connection)
         self.connections.note(connection)
@@ -255,13 +256,10 @@ class WinRMApplication:
 
     def _tell(self, login: Login) -> None:
         host = "" if login.client is None else login.client[0]
-        if self._guard is None:
-            if login.error is not None:
-                self.gate.failed(host, login.error)
-        elif login.error is not None:
+        if login.error is not None:
             login = dataclasses.replace(login, locked=self._guard.failed(host, login.error))
-        elif login.identity is not None and login.identity.account is not None:
-            self._guard.succeeded(login.identity.account.domain, login.identity.account.username)
+        elif login.identity is not None:
+            self._guard.succeeded(login.identity)
         if self.config.on_login is None:
             return
         try:

@@ -6,6 +6,7 @@ certificate (`credssp.binding.subject_public_key`); send each `Send` event with 
 
 from credssp.engine.client import ClientEngine
 from credssp.engine.events import (
+    AnswerRequired,
     Authenticated,
     CredentialsDelegated,
     CredentialsReceived,
@@ -20,6 +21,7 @@ from credssp.engine.state import TRANSITIONS, Role, State, Step
 
 __all__ = [
     "TRANSITIONS",
+    "AnswerRequired",
     "Authenticated",
     "ClientEngine",
     "CredentialsDelegated",

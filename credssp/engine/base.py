@@ -57,6 +57,7 @@ class Engine(ABC):
         self._observer = observer
         self._buffer = TSRequestBuffer(config.limits.max_message_size)
         self._legs = 0
+        self._waits = False
 
     @property
     def state(self) -> State:
@@ -86,13 +87,19 @@ class Engine(ABC):
         events: list[Event] = []
         try:
             self._buffer.feed(data)
-            while not self.complete and (message := self._buffer.next_message()) is not None:
-                self._message(message, events)
+            self._consume(events)
         except CredSSPError as error:
             self._fail(error)
+        return events
+
+    def _consume(self, events: list[Event]) -> None:
+        """Take the messages that are here, up to one after which somebody has to be asked."""
+        while not self.complete and not self._waits and (message := self._buffer.next_message()) is not None:
+            self._message(message, events)
         if self.complete:
             self.unused_data = self._buffer.take_rest()
-        return events
+        elif self._waits and len(self._buffer) > self.config.limits.max_message_size:
+            raise LimitExceededError("the client sends on while its last message is not answered")
 
     def _message(self, data: bytes, events: list[Event]) -> None:
         self._legs += 1
@@ -168,6 +175,7 @@ class Engine(ABC):
 
     def _fail(self, error: CredSSPError) -> NoReturn:
         forget_locals(error)  # keys, and what was opened with them
+        self._waits = False
         if self._state is not State.FAILED:
             self._advance(Step.FAIL)
             error.token = self._failure_message(error.error_code)

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from credssp._quick_init import quick_init
+from credssp.authority import LogonQuestion
 from credssp.credentials import DelegatedCredentials
 from credssp.identity import Identity
 from credssp.server_authentication import ServerAuthentication
 from credssp.wire.ts_request import TSRequest
 
 __all__ = [
+    "AnswerRequired",
     "Authenticated",
     "CredentialsDelegated",
     "CredentialsReceived",
@@ -86,7 +88,19 @@ class CredentialsReceived:
     credentials: DelegatedCredentials
 
 
-Event: TypeAlias = Send | Authenticated | CredentialsDelegated | CredentialsReceived
+@quick_init
+@dataclass(frozen=True, slots=True)
+class AnswerRequired:
+    """Server: a logon authority has to be asked; continue with `answer` of the engine, the context or the endpoint.
+
+    Attributes:
+        question: what to ask, with `credssp.authority.ask`, say.
+    """
+
+    question: LogonQuestion
+
+
+Event: TypeAlias = Send | Authenticated | CredentialsDelegated | CredentialsReceived | AnswerRequired
 
 Observer: TypeAlias = Callable[[Direction, TSRequest, bytes], None]
 """Called with every TSRequest that went over, decoded and as bytes: for transcripts and traces.

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import ClassVar, NoReturn, Unpack
 
 from credssp import binding
+from credssp.authority import LogonAnswer, LogonQuestion
 from credssp.config import ServerConfig, ServerOptions, server_config
 from credssp.credentials import RemoteGuardCredentials, from_wire
 from credssp.engine.base import Engine
-from credssp.engine.events import Authenticated, CredentialsReceived, Direction, Event
+from credssp.engine.events import AnswerRequired, Authenticated, CredentialsReceived, Direction, Event
 from credssp.engine.state import Role, Step
-from credssp.errors import BindingError, Claim, RemoteProtocolError
+from credssp.errors import BindingError, Claim, CredSSPError, LocalProtocolError, RemoteProtocolError
 from credssp.kerberos.remote_guard_buffers import check_logon_buffer
 from credssp.mechanism import Mechanism
 from credssp.protocol_version import has_error_code, has_hashed_binding
@@ -49,6 +50,32 @@ class ServerEngine(Engine):
         super().__init__(mechanism, server_config("ServerEngine", ServerOptions, config, options), public_key)
 
     _nonce = b""  # the client's, once it has sent one
+    _held_key: bytes | None = None  # pubKeyAuth that came with the token about which somebody has to be asked
+
+    @property
+    def question(self) -> LogonQuestion | None:
+        """What a logon authority has to say before the exchange goes on, or None; `answer` is due then."""
+        return self.mechanism.question if self._waits else None
+
+    def answer(self, answer: LogonAnswer) -> list[Event]:
+        """Continue with the answer to `question`; returns and raises as `receive`.
+
+        Raises:
+            LocalProtocolError: there is no question.
+        """
+        if not self._waits:
+            raise LocalProtocolError("no question waits for an answer")
+        self._waits = False
+        events: list[Event] = []
+        try:
+            key, self._held_key = self._held_key, None
+            token = self.mechanism.resume(answer)
+            self._advance(Step.ANSWER_GIVEN)
+            self._go_on(token, key, events)
+            self._consume(events)
+        except CredSSPError as error:
+            self._fail(error)
+        return events
 
     def _note_nonce(self, nonce: bytes | None) -> None:
         """Hold the client to its nonce; FreeRDP sends it in every message, others only beside pubKeyAuth."""
@@ -65,27 +92,34 @@ class ServerEngine(Engine):
             raise RemoteProtocolError("clientNonce changed in the exchange", section="[MS-CSSP] 2.2.1 clientNonce")
 
     def _receive_nego(self, token: bytes, events: list[Event]) -> None:
-        answer = self.mechanism.step(token)
-        ready = self.mechanism.can_wrap
-        if answer:
+        self._go_on(self.mechanism.step(token), None, events)
+
+    def _receive_nego_and_key(self, token: bytes, key: bytes, events: list[Event]) -> None:
+        """Step 3: the client's last token and its pubKeyAuth in one message."""
+        answer = None if self.mechanism.complete else self.mechanism.step(token)
+        self._go_on(answer, key, events)
+
+    def _go_on(self, answer: bytes | None, key: bytes | None, events: list[Event]) -> None:
+        """Send what the mechanism answers, and look at pubKeyAuth if it is here; or ask first."""
+        question, ready = self.mechanism.question, self.mechanism.can_wrap
+        if question is not None:
+            self._advance(Step.ASK_AUTHORITY)
+            self._held_key, self._waits = key, True
+            events.append(AnswerRequired(question))
+        elif key is not None:
+            if not ready:
+                raise RemoteProtocolError(
+                    "pubKeyAuth came before the mechanism is ready", section="[MS-CSSP] 3.1.5 step 3"
+                )
+            self._advance(Step.MECHANISM_READY)
+            self._bind(key, answer, events)
+        elif answer:
             step = Step.SEND_LAST_NEGO if ready else Step.SEND_NEGO
             self._send(step, TSRequest(self._own_version, nego_tokens=(answer,)), events)
         elif ready:
             self._advance(Step.WAIT_FOR_KEY)
         else:
             raise RemoteProtocolError("the mechanism has no answer and is not complete")
-
-    def _receive_nego_and_key(self, token: bytes, key: bytes, events: list[Event]) -> None:
-        """Step 3: the client's last token and its pubKeyAuth in one message."""
-        answer = None
-        if not self.mechanism.complete:
-            answer = self.mechanism.step(token)
-            if not self.mechanism.can_wrap:
-                raise RemoteProtocolError(
-                    "pubKeyAuth came before the mechanism is ready", section="[MS-CSSP] 3.1.5 step 3"
-                )
-        self._advance(Step.MECHANISM_READY)
-        self._bind(key, answer, events)
 
     def _receive_key(self, key: bytes, events: list[Event]) -> None:
         self._bind(key, None, events)

@@ -10,9 +10,9 @@ A login, seen from above TLS ([MS-CSSP] 3.1.5)::
       authInfo                        ->                                   the credentials
 
 States say what is awaited: from the peer (``EXPECT_...``) or from this side (``SEND_...``, ``VERIFY_...``,
-``DECIDE_...``, ``OPEN_...``). Steps are what happens: ``RECV_x`` and ``SEND_x`` are messages, by the fields they
-carry; the others are checks of this side that passed. What is not in the table is not legal: a received message breaks
-the protocol, a call of ours is a bug.
+``DECIDE_...``, ``OPEN_...``, ``AWAIT_...``). Steps are what happens: ``RECV_x`` and ``SEND_x`` are messages, by the
+fields they carry; the others are checks of this side that passed. What is not in the table is not legal: a received
+message breaks the protocol, a call of ours is a bug.
 
 Two properties of the table carry the security of the protocol, and `tests/engine/test_state.py` walks every path to
 hold them:
@@ -27,6 +27,9 @@ of bytes that the server has already, so it tells a man in the middle nothing ne
 of the password. The answer to it is the only thing that leads on, and it is verified like any other: what came back is
 dropped before it could be verified, so an echo never counts as the server's proof. And the repetition leads to a state
 of its own, from which no row leads back, so there is at most one.
+
+A server that has to ask a logon authority stops between two steps (``AWAIT_ANSWER``): its owner asks, and continues
+with the answer. What the client sends meanwhile waits.
 
 ``FAILED`` is final, and every state has a way there: an errorCode from the peer, or any check that does not pass.
 """
@@ -68,6 +71,8 @@ class State(enum.Enum):
     EXPECT_CLIENT_TOKEN = "expect the client's negoTokens"
     ANSWER_TOKEN = "answer negoTokens"
     ANSWER_TOKEN_WITH_KEY = "answer negoTokens that came with pubKeyAuth"
+    AWAIT_ANSWER = "await the answer of the logon authority"
+    AWAIT_ANSWER_WITH_KEY = "await the answer of the logon authority; pubKeyAuth is here"
     EXPECT_CLIENT_KEY = "expect the client's pubKeyAuth"
     VERIFY_CLIENT_KEY = "verify the client's pubKeyAuth"
     SEND_SERVER_KEY = "send pubKeyAuth"
@@ -96,6 +101,8 @@ class Step(enum.Enum):
     RECV_ERROR_CODE = "receive errorCode"
     WAIT_FOR_KEY = "nothing to answer, pubKeyAuth still to come"
     MECHANISM_READY = "the mechanism can protect messages"
+    ASK_AUTHORITY = "a logon authority has to be asked"
+    ANSWER_GIVEN = "the logon authority has answered"
     SERVER_KEY_VERIFIED = "the server's pubKeyAuth is right"
     CLIENT_KEY_VERIFIED = "the client's pubKeyAuth is right"
     DELEGATION_ALLOWED = "the policy allows to delegate"
@@ -163,8 +170,14 @@ TRANSITIONS: Final[Mapping[Role, Mapping[State, Mapping[Step, State]]]] = Mappin
                     # The client sends pubKeyAuth on its own: Kerberos, or a client that waits for the last mechListMIC.
                     Step.SEND_LAST_NEGO: State.EXPECT_CLIENT_KEY,
                     Step.WAIT_FOR_KEY: State.EXPECT_CLIENT_KEY,
+                    Step.ASK_AUTHORITY: State.AWAIT_ANSWER,
                 },
-                State.ANSWER_TOKEN_WITH_KEY: {Step.MECHANISM_READY: State.VERIFY_CLIENT_KEY},
+                State.AWAIT_ANSWER: {Step.ANSWER_GIVEN: State.ANSWER_TOKEN},
+                State.ANSWER_TOKEN_WITH_KEY: {
+                    Step.MECHANISM_READY: State.VERIFY_CLIENT_KEY,
+                    Step.ASK_AUTHORITY: State.AWAIT_ANSWER_WITH_KEY,
+                },
+                State.AWAIT_ANSWER_WITH_KEY: {Step.ANSWER_GIVEN: State.ANSWER_TOKEN_WITH_KEY},
                 State.EXPECT_CLIENT_KEY: {
                     Step.RECV_KEY: State.VERIFY_CLIENT_KEY,
                     Step.RECV_NEGO_AND_KEY: State.ANSWER_TOKEN_WITH_KEY,

@@ -10,21 +10,25 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from credssp.account import Account, AccountStore
+from credssp.authority import LogonAnswer, LogonAuthority, LogonQuestion, LogonRefusal
 from credssp.config import CbtHardening
 from credssp.errors import AuthenticationError, Claim, CredSSPError, LocalProtocolError
 from credssp.identity import Identity
 from credssp.ntlm import crypto
 from credssp.ntlm.av_pairs import filetime
 from credssp.ntlm.challenge import NTLMTarget, build_challenge
-from credssp.ntlm.messages import VERSION, Authenticate, Negotiate, Version
-from credssp.ntlm.proof import prove, verify_mic
+from credssp.ntlm.messages import VERSION, Authenticate, Negotiate, NTLMv2Response, Version
+from credssp.ntlm.proof import has_empty_password, logon_failure, prove, verify_mic
 from credssp.ntlm.rules import Rules, check_authenticate, check_bindings, check_flags
 from credssp.ntlm.session import NTLMSession
+from credssp.ntlm.verdict import check_verdict, refusal
 from credssp.security_context import SecurityContext
 from credssp.server_authentication import ServerAuthentication
-from credssp.status import describe, security_status_from_ntstatus
+from credssp.status import NTStatus, describe, security_status_from_ntstatus
 
 __all__ = ["NTLMAcceptor"]
 
@@ -35,8 +39,10 @@ class NTLMAcceptor(SecurityContext):
     """Accepts one NTLMv2 login; a `credssp.mechanism.SpnegoMechanism`.
 
     Args:
-        accounts: who may log on.
-        target: the server's names; by default those of this host.
+        accounts: who may log on; None for no accounts.
+        authority: who judges the response before the accounts are looked at. It is not asked here: the acceptor stops
+            with a `question`, and `resume` goes on. The accounts are next where an answer is not authoritative.
+        target: the server's names; by default those of the authority, or of this host.
         spn: the SPN, or those, of which the client must name one (``TERMSRV/host``, any case). None takes any.
         channel_bindings: application data of the channel bindings that the client must use
             (``tls-server-end-point:`` and a hash). None takes any.
@@ -46,6 +52,7 @@ class NTLMAcceptor(SecurityContext):
             than Windows XP sends one; impacket and asyauth (aardwolf) do not. A MIC that is there is always verified.
         tell_lockout: judge the password of a locked account too, and tell who knows it that the account is locked.
             Otherwise its password is not judged, and the answer is that of a wrong one.
+        reveal_lockout: tell that the authority says that the account is locked, which it says of any password.
         max_clock_skew: seconds that the client's timestamp may differ from ours, or None for any. The server
             challenge is fresh for every login, so age proves nothing more, and clients with a wrong clock are common;
             Windows stopped looking after 2008 R2 ([MS-NLMP] <39>).
@@ -56,14 +63,16 @@ class NTLMAcceptor(SecurityContext):
 
     def __init__(
         self,
-        accounts: AccountStore,
+        accounts: AccountStore | None,
         *,
+        authority: LogonAuthority | None = None,
         target: NTLMTarget | None = None,
         spn: str | Iterable[str] | None = None,
         channel_bindings: bytes | None = None,
         cbt_hardening: CbtHardening = "strict",
         require_mic: bool = True,
         tell_lockout: bool = False,
+        reveal_lockout: bool = False,
         max_clock_skew: float | None = None,
         allow_empty_password: bool = False,
         version: Version = VERSION,
@@ -74,7 +83,12 @@ class NTLMAcceptor(SecurityContext):
         self.name = "ntlm"
         self.wire_form = "ntlm"
         self._accounts = accounts
-        self._target = NTLMTarget.of_this_host() if target is None else target
+        self._asks = authority is not None
+        self._held: _Proof | None = None
+        if target is None:
+            target = NTLMTarget.of_this_host() if authority is None else authority.target
+        self._target = target
+        self._reveal_lockout = reveal_lockout
         self._rules = Rules(
             spn=spn,
             channel_bindings=channel_bindings,
@@ -164,7 +178,7 @@ class NTLMAcceptor(SecurityContext):
         try:
             self._check_authenticate(message, token)
         except CredSSPError as error:
-            error.claim = Claim(message.domain, message.username, message.workstation, "ntlm")
+            error.claim = _claim(message)
             raise
 
     def _check_authenticate(self, message: Authenticate, token: bytes) -> None:
@@ -172,39 +186,117 @@ class NTLMAcceptor(SecurityContext):
         check_flags(message.flags, "AUTHENTICATE")
         flags = message.flags & self._flags
         response = check_authenticate(message, target=self._target, filetime=self._filetime, rules=self._rules)
-        candidates = self._find(message.domain, message.username)
+        proof = _Proof(message, token, flags, response)
+        if not self._asks:
+            self._judge(proof)
+            return
+        if not self._allow_empty_password and has_empty_password(message, self._server_challenge):
+            raise logon_failure()
+        self._held = proof
+        self.question = LogonQuestion(
+            domain=message.domain,
+            username=message.username,
+            workstation=message.workstation,
+            server_challenge=self._server_challenge,
+            nt_response=message.nt_response,
+        )
+
+    def _resume(self, answer: LogonAnswer) -> bytes | None:
+        proof, self._held = self._held, None
+        if proof is None:  # pragma: no cover  # there was a question
+            raise LocalProtocolError("no question waits for an answer")
+        try:
+            if isinstance(answer, LogonRefusal):
+                self._refused(proof, answer)
+            else:
+                message = proof.message
+                check_verdict(message.username, answer)
+                self._conclude(
+                    proof,
+                    answer.session_base_key.reveal(),
+                    self._identity(
+                        proof,
+                        username=answer.username,
+                        domain=answer.domain,
+                        authority="domain",
+                        sid=answer.sid,
+                        groups=tuple(sorted(set(answer.groups))),
+                    ),
+                )
+        except CredSSPError as error:
+            error.claim = _claim(proof.message)
+            raise
+        return None
+
+    def _refused(self, proof: _Proof, answer: LogonRefusal) -> None:
+        """Ask the accounts where the authority leaves it to them; they may know the user, or its answer remains."""
+        error = refusal(answer, reveal_lockout=self._reveal_lockout)
+        judged = answer.authoritative and error.ntstatus != NTStatus.STATUS_NO_LOGON_SERVERS
+        if judged or self._accounts is None:
+            raise error
+        try:
+            self._judge(proof)
+        except AuthenticationError as unknown:
+            raise (error if unknown.ntstatus == NTStatus.STATUS_LOGON_FAILURE else unknown) from None
+
+    def _judge(self, proof: _Proof) -> None:
+        """Judge a response by the accounts."""
+        message = proof.message
         account, session_base_key = prove(
             message,
-            candidates,
+            self._find(message.domain, message.username),
             self._server_challenge,
             judge_locked=self._rules.tell_lockout,
             judge_empty=self._allow_empty_password,
         )
+        self._conclude(
+            proof,
+            session_base_key,
+            self._identity(
+                proof,
+                username=account.username,
+                domain=account.domain,
+                account=account,
+                authority="accounts",
+                sid=account.sid,
+                groups=account.groups,
+            ),
+        )
+
+    def _conclude(self, proof: _Proof, session_base_key: bytes, identity: Identity) -> None:
+        """Check what the key of the session opens, and end the login."""
+        message = proof.message
         exported_session_key = crypto.rc4(session_base_key, message.encrypted_session_key)
         if message.mic is not None:
-            verify_mic(exported_session_key, self._negotiate, self._challenge, token, message.mic_offset)
+            verify_mic(exported_session_key, self._negotiate, self._challenge, proof.token, message.mic_offset)
             self._mic_received = True
-        check_bindings(response, self._rules)
-        _check_status(account)
-        self._session = NTLMSession(exported_session_key, flags, role="acceptor")
-        self.identity = Identity(
-            username=account.username,
-            domain=account.domain,
+        check_bindings(proof.response, self._rules)
+        if identity.account is not None:
+            _check_status(identity.account)
+        self._session = NTLMSession(exported_session_key, proof.flags, role="acceptor")
+        self.identity = identity
+        self.server_authentication = ServerAuthentication.NTLM
+        self.complete = self.can_wrap = True
+
+    @staticmethod
+    def _identity(proof: _Proof, **facts: Any) -> Identity:
+        message = proof.message
+        return Identity(
             mechanism="ntlm",
             sent_username=message.username,
             sent_domain=message.domain,
             workstation=message.workstation,
-            target_name=response.target_info.target_name,
-            account=account,
+            target_name=proof.response.target_info.target_name,
+            **facts,
         )
-        self.server_authentication = ServerAuthentication.NTLM
-        self.complete = self.can_wrap = True
 
     def _find(self, domain: str, username: str) -> Sequence[Account]:
         """Ask the store; whatever goes wrong in there looks to the client like an unknown user.
 
         The store is the application's code: its exceptions may quote names or hashes, so only their type is logged.
         """
+        if self._accounts is None:
+            return ()
         try:
             return tuple(self._accounts.find(domain, username))
         except Exception as error:  # noqa: BLE001  the application's code may raise anything
@@ -213,6 +305,20 @@ class NTLMAcceptor(SecurityContext):
 
     def __repr__(self) -> str:
         return f"NTLMAcceptor(complete={self.complete}, failed={self._failed})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """AUTHENTICATE, and what was read of it; flags are those that both sides said."""
+
+    message: Authenticate = field(repr=False)
+    token: bytes = field(repr=False)
+    flags: int
+    response: NTLMv2Response = field(repr=False)
+
+
+def _claim(message: Authenticate) -> Claim:
+    return Claim(message.domain, message.username, message.workstation, "ntlm")
 
 
 def _check_status(account: Account) -> None:

@@ -18,7 +18,16 @@ from credssp.ntlm import crypto
 from credssp.ntlm.messages import MIC_OFFSET, MIC_SIZE, Authenticate
 from credssp.status import NTStatus, SecurityStatus
 
-__all__ = ["Proved", "check_response", "logon_failure", "make_mic", "make_response", "prove", "verify_mic"]
+__all__ = [
+    "Proved",
+    "check_response",
+    "has_empty_password",
+    "logon_failure",
+    "make_mic",
+    "make_response",
+    "prove",
+    "verify_mic",
+]
 
 _NO_ACCOUNT: Final = Account("", "", os.urandom(16), NTStatus.STATUS_ACCOUNT_LOCKED_OUT)
 """In place of an account that does not exist: made once, and judged as a locked one is."""
@@ -72,6 +81,11 @@ def check_response(message: Authenticate, server_challenge: bytes, nt_hash: byte
             if hmac.compare_digest(crypto.hmac_md5(key, covered), received):
                 return Proved(crypto.hmac_md5(key, received), domain)
     return None
+
+
+def has_empty_password(message: Authenticate, server_challenge: bytes) -> bool:
+    """Whether the response was made with an empty password."""
+    return check_response(message, server_challenge, _NO_PASSWORD) is not None
 
 
 def prove(

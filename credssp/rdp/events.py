@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from credssp.credentials import DelegatedCredentials
+from credssp.engine.events import AnswerRequired
 from credssp.identity import Identity
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.rdp.negotiation import Protocol, ResponseFlags
 from credssp.rdp.x224 import ConnectionRequest
 
-__all__ = ["Approach", "AuthorizationRequired", "Completed", "Event", "Negotiated", "RDPState"]
+__all__ = ["AnswerRequired", "Approach", "AuthorizationRequired", "Completed", "Event", "Negotiated", "RDPState"]
 
 
 class Approach(enum.Enum):
@@ -30,6 +31,7 @@ class RDPState(enum.Enum):
     START = "start"
     EXPECT_X224 = "expect the X.224 Connection Request or Confirm"
     EXPECT_CREDSSP = "expect TLS or CredSSP"
+    AWAIT_ANSWER = "await the answer of the logon authority"
     DECIDE_AUTHORIZATION = "decide whether the user may log on"
     EXPECT_AUTHORIZATION = "expect the Early User Authorization Result"
     EXPECT_X224_INSIDE = "expect the X.224 Connection Request or Confirm inside TLS"
@@ -78,4 +80,4 @@ class Completed:
     authorization: EarlyUserAuthorization | None
 
 
-Event: TypeAlias = Negotiated | AuthorizationRequired | Completed
+Event: TypeAlias = Negotiated | AnswerRequired | AuthorizationRequired | Completed

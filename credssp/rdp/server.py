@@ -5,6 +5,7 @@ state                 what happens
 ===================== ===================================================================================
 EXPECT_X224           Connection Request, answered with the choice; a first byte 0x16 is TLS: direct approach
 EXPECT_CREDSSP        TLS and CredSSP, `credssp.ServerContext`
+AWAIT_ANSWER          `answer`: a logon authority has to be asked, then back to EXPECT_CREDSSP
 DECIDE_AUTHORIZATION  `authorize`: four bytes to the client, if HYBRID_EX was selected
 EXPECT_X224_INSIDE    direct approach only: Connection Request and Confirm inside TLS
 COMPLETE              the stream is the application's
@@ -21,8 +22,9 @@ from __future__ import annotations
 
 from typing import Final, NoReturn, Unpack
 
+from credssp.authority import LogonAnswer
 from credssp.config import RDPServerOptions, ServerConfig, server_config
-from credssp.context import ServerContext
+from credssp.context import ServerContext, StepResult
 from credssp.credentials import RemoteGuardCredentials
 from credssp.errors import (
     CredSSPError,
@@ -33,7 +35,7 @@ from credssp.errors import (
 )
 from credssp.rdp.early_user_authorization import AuthorizationDeniedError, EarlyUserAuthorization
 from credssp.rdp.endpoint import Endpoint
-from credssp.rdp.events import Approach, AuthorizationRequired, Event, Negotiated, RDPState
+from credssp.rdp.events import AnswerRequired, Approach, AuthorizationRequired, Event, Negotiated, RDPState
 from credssp.rdp.mcs import PROVIDER_INITIATED
 from credssp.rdp.negotiation import (
     CREDSSP_PROTOCOLS,
@@ -138,8 +140,8 @@ class NLAServer(Endpoint[ServerContext]):
             self._state = RDPState.EXPECT_CREDSSP
             if not data:
                 return
-        if self._state is RDPState.EXPECT_CREDSSP:
-            self._credssp(context, data, events)
+        if self._state in (RDPState.EXPECT_CREDSSP, RDPState.AWAIT_ANSWER):
+            self._credssp(context, context.step(data), events)
         elif self._state is RDPState.DECIDE_AUTHORIZATION:
             self._wait(context, data)
         else:
@@ -180,10 +182,32 @@ class NLAServer(Endpoint[ServerContext]):
         self.negotiated = negotiated
         events.append(negotiated)
 
-    def _credssp(self, context: ServerContext, data: bytes, events: list[Event]) -> None:
-        token = context.step(data).token
-        if token:
-            self._output.append(token)
+    def answer(self, answer: LogonAnswer) -> list[Event]:
+        """Continue with the answer of the logon authority; due after `AnswerRequired`. Returns and raises as `receive`.
+
+        Raises:
+            LocalProtocolError: it is not due.
+        """
+        context = self._context
+        if self._state is not RDPState.AWAIT_ANSWER or context is None:
+            raise LocalProtocolError(f"answer() is not due: this end is to {self._state.value}")
+        self._state = RDPState.EXPECT_CREDSSP
+        events: list[Event] = []
+        try:
+            self._credssp(context, context.answer(answer), events)
+        except CredSSPError as error:
+            raise self._failed(error) from None
+        return events
+
+    def _credssp(self, context: ServerContext, result: StepResult, events: list[Event]) -> None:
+        if result.token:
+            self._output.append(result.token)
+        question = context.question
+        if question is not None:
+            if self._state is not RDPState.AWAIT_ANSWER:
+                self._state = RDPState.AWAIT_ANSWER
+                events.append(AnswerRequired(question))
+            return
         credentials, identity = context.delegated_credentials, context.identity
         if credentials is None or identity is None:  # both are there once the context is complete
             return

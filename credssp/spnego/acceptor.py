@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
+from credssp.authority import LogonAnswer
 from credssp.errors import AuthenticationError, LimitExceededError, LocalProtocolError, RemoteProtocolError
 from credssp.mechanism import MAX_LEGS, SpnegoMechanism
 from credssp.mechanism_name import MechanismName
@@ -65,6 +66,7 @@ class SpnegoAcceptor(OuterContext):
         self._first_choice = True
         self._mic_sent = False
         self._mic_received = False
+        self._held_mic: bytes | None = None
 
     def _step(self, token: bytes | None) -> bytes | None:
         if token is None:
@@ -79,12 +81,23 @@ class SpnegoAcceptor(OuterContext):
             self._legs += 1
             if self._legs >= MAX_LEGS:
                 raise LimitExceededError(f"the client did not come to an end in {MAX_LEGS} tokens", section=_REPLY)
-            return self._later(NegTokenResp.decode(token), mechanism).encode()
+            reply = self._later(NegTokenResp.decode(token), mechanism)
+            return None if reply is None else reply.encode()
         answer = mechanism.step(token)
         self.name = mechanism.name
+        self.question = mechanism.question
         if mechanism.complete:
             self._establish(mechanism)
         return answer
+
+    def _resume(self, answer: LogonAnswer) -> bytes | None:
+        mechanism = self._chosen()
+        token = mechanism.resume(answer)
+        if self.wire_form == "spnego":
+            return self._reply(mechanism, token, self._held_mic).encode()
+        if mechanism.complete:
+            self._establish(mechanism)
+        return token
 
     def _make_bare(self, name: MechanismName) -> SpnegoMechanism:
         why = self._kerberos_missing if name == "kerberos" and self._kerberos_missing else "it is not accepted here"
@@ -110,7 +123,7 @@ class SpnegoAcceptor(OuterContext):
                 raise RemoteProtocolError("mechListMIC before a mechanism was chosen", section=_MIC)
             return NegTokenResp(NegState.REQUEST_MIC, oid).encode()
         token = mechanism.step(init.mech_token) if init.mech_token else None
-        return self._answer(mechanism, token, init.mech_list_mic, supported_mech=oid).encode()
+        return self._reply(mechanism, token, init.mech_list_mic, supported_mech=oid).encode()
 
     def _choose(self, offered: tuple[str, ...]) -> tuple[Candidate, str]:
         """Return the first of our mechanisms that the client has, and the OID by which it calls it.
@@ -134,7 +147,7 @@ class SpnegoAcceptor(OuterContext):
             section="RFC 4178 4.2.1",
         )
 
-    def _later(self, resp: NegTokenResp, mechanism: SpnegoMechanism) -> NegTokenResp:
+    def _later(self, resp: NegTokenResp, mechanism: SpnegoMechanism) -> NegTokenResp | None:
         if resp.neg_state is NegState.REJECT:
             raise AuthenticationError("the client gives up (negState reject)", section=_REPLY)
         if resp.supported_mech is not None and mechanism_of(resp.supported_mech) != self.name:
@@ -144,11 +157,14 @@ class SpnegoAcceptor(OuterContext):
             if not resp.response_token:
                 raise RemoteProtocolError(f"no token for {self.name}, which is not complete", section=_REPLY)
             token = mechanism.step(resp.response_token)
+            if mechanism.question is not None:
+                self.question, self._held_mic = mechanism.question, resp.effective_mic()
+                return None
         elif resp.response_token and resp.response_token != resp.mech_list_mic:
             raise RemoteProtocolError(f"a token for {self.name}, which is complete", section=_REPLY)
-        return self._answer(mechanism, token, resp.effective_mic())
+        return self._reply(mechanism, token, resp.effective_mic())
 
-    def _answer(
+    def _reply(
         self, mechanism: SpnegoMechanism, token: bytes | None, mic: bytes | None, *, supported_mech: str | None = None
     ) -> NegTokenResp:
         """Verify the client's mechListMIC, decide whether that is all, and make the reply."""

@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass, field, replace
 
 from credssp.account import AccountStore
+from credssp.authority import NO_LOGON_SERVERS, LogonAnswer, LogonQuestion, ask
 from credssp.config import ClientConfig, ServerConfig
 from credssp.policy import DelegationPolicy, PolicySettings
 from credssp.sspi.errors import SSPIError
@@ -32,7 +33,8 @@ class Machine:
             process (``KRB5_KTNAME``).
         policy: the delegation policy; None for Windows' defaults (``TERMSRV/*`` and nothing else).
         client: the other options of clients, such as `workstation`; what SSPI has arguments for comes from them.
-        server: the other options of servers, such as `require_mic`.
+        server: the other options of servers, such as `require_mic`. Their `authority` is asked inside
+            AcceptSecurityContext, which waits as on Windows: give a `credssp.drivers.answers.BoundedAuthority`.
     """
 
     accounts: AccountStore | None = None
@@ -45,6 +47,11 @@ class Machine:
         """Return the options of a server for these accounts."""
         own = self.server
         return replace(own, accounts=accounts, keytab=self.keytab or own.keytab, policy=self.policy or own.policy)
+
+    def judge(self, question: LogonQuestion) -> LogonAnswer:
+        """Ask the authority of the servers."""
+        authority = self.server.authority
+        return NO_LOGON_SERVERS if authority is None else ask(authority, question)
 
 
 class SharedMemory:

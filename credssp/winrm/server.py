@@ -5,6 +5,7 @@ state             what is taken
 ================  ===============================================================================================
 EXPECT_LOGIN      a token: a new login begins. Anything else: 401 that offers CredSSP
 EXPECT_LEG        the next token; `max_legs` of them, then the login is dropped
+AWAIT_ANSWER      nothing: the owner asks a logon authority and calls `answer`
 DECIDE            nothing: the owner calls `authorize` or `refuse`
 READY             messages, decrypted and encrypted with this connection's TLS session. A token begins a new login,
                   and what was set up is gone whether that works out or not
@@ -18,11 +19,13 @@ from __future__ import annotations
 import dataclasses
 import enum
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Unpack
+from typing import TypeVar, Unpack
 
+from credssp.authority import LogonAnswer, LogonQuestion
 from credssp.config import ServerConfig, WinRMConnectionOptions, server_config
-from credssp.context import ServerContext
+from credssp.context import ServerContext, StepResult
 from credssp.credentials import DelegatedCredentials
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, RemoteProtocolError
 from credssp.identity import Identity
@@ -31,12 +34,15 @@ from credssp.winrm.encryption import SOAP, ContentType, Encrypted, Plaintext, de
 
 __all__ = ["LegAnswer", "LoginState", "ServerConnection"]
 
+T = TypeVar("T")
+
 
 class LoginState(enum.Enum):
     """How far a connection is."""
 
     EXPECT_LOGIN = "expect a login"
     EXPECT_LEG = "expect the next leg"
+    AWAIT_ANSWER = "await the answer of the logon authority"
     DECIDE = "decide about the authorisation"
     READY = "ready for messages"
 
@@ -49,11 +55,13 @@ class LegAnswer:
         token: what goes back, with HTTP 401 as long as `complete` is False; may be empty.
         complete: whether the client is authenticated and its credentials are here.
         error: why the login failed, or None.
+        question: what a logon authority has to be asked, or None; nothing goes back before `answer` was called.
     """
 
     token: bytes = field(repr=False)
     complete: bool = False
     error: CredSSPError | None = None
+    question: LogonQuestion | None = None
 
 
 class ServerConnection:
@@ -98,20 +106,39 @@ class ServerConnection:
         """Take the token of a leg.
 
         Raises:
-            LocalProtocolError: the authorisation is to be decided first.
+            LocalProtocolError: the authorisation is to be decided first, or a question to be answered.
         """
         if self.state is LoginState.DECIDE:
             raise LocalProtocolError("authorize() or refuse() is due")
+        if self.state is LoginState.AWAIT_ANSWER:
+            raise LocalProtocolError("answer() is due")
         context = self._context
         if context is None or self.state is not LoginState.EXPECT_LEG:
             self.reset()
             context = self._context = ServerContext(config=self.config)
             self.state = LoginState.EXPECT_LEG
+        self._legs += 1
+        return self._leg(context, context.step, token)
+
+    def answer(self, answer: LogonAnswer) -> LegAnswer:
+        """Continue with the answer of a logon authority; returns as `receive`.
+
+        Raises:
+            LocalProtocolError: it is not due.
+        """
+        context = self._context
+        if self.state is LoginState.EXPECT_LOGIN and self._legs == 0:  # a deadline passed meanwhile
+            return LegAnswer(b"", error=LimitExceededError("the login took too long and was dropped"))
+        if self.state is not LoginState.AWAIT_ANSWER or context is None:
+            raise LocalProtocolError(f"answer() is not due: this connection is to {self.state.value}")
+        self.state = LoginState.EXPECT_LEG
+        return self._leg(context, context.answer, answer)
+
+    def _leg(self, context: ServerContext, operation: Callable[[T], StepResult], argument: T) -> LegAnswer:
         try:
-            self._legs += 1
             if self._legs > self.config.limits.max_tokens:
                 raise LimitExceededError(f"more than {self.config.limits.max_tokens} legs without an end")
-            result = context.step(token)
+            result = operation(argument)
             if self._context is not context:  # a deadline passed meanwhile, in another thread
                 raise LimitExceededError("the login took too long and was dropped")
             if context.unused_data or context.peer_closed:
@@ -119,6 +146,9 @@ class ServerConnection:
         except CredSSPError as error:
             self._fail()
             return LegAnswer(error.token, error=error)
+        if context.question is not None:
+            self.state = LoginState.AWAIT_ANSWER
+            return LegAnswer(result.token, question=context.question)
         if not context.complete:
             return LegAnswer(result.token)
         self.state = LoginState.DECIDE

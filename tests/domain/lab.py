@@ -394,6 +394,14 @@ class Domain:
         else:
             self.run([*net, "keytab", "add_update_ads", "TERMSRV", "-P"])
 
+    def stop_winbindd(self) -> None:
+        """End the member's winbindd; `start_winbindd` starts another."""
+        process = self._started.pop()
+        for pid in list(_descendants(process.pid)):
+            with contextlib.suppress(ProcessLookupError):  # it ended with its parent
+                os.kill(pid, signal.SIGKILL)
+        process.wait(20)
+
     def start_winbindd(self) -> None:
         """Start the member's winbindd, and wait until it talks to the domain controller."""
         command = ["winbindd", "-F", "--no-process-group", f"--configfile={self._smb_conf}", "-d1", "--debug-stdout"]

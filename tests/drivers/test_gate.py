@@ -14,11 +14,13 @@ import pytest
 import credssp
 from credssp import rdp
 from credssp.account import Account
-from credssp.config import Limits
+from credssp.config import Limits, ServerConfig
 from credssp.drivers import gate as gates
-from credssp.drivers.gate import Gate, GuardedAccounts
+from credssp.drivers.gate import Gate
+from credssp.drivers.guard import Guard, GuardedAccounts
 from credssp.drivers.rdp_service import Refused
 from credssp.errors import AuthenticationError, LimitExceededError, PeerRefusedError
+from credssp.identity import Identity
 from credssp.status import NTStatus
 from tests.drivers.test_rdp_drivers import ACCOUNTS, ALICE, WRONG, kind, log_on_blocking, running, until
 
@@ -163,19 +165,21 @@ def test_books_of_failures_are_bounded() -> None:
 
 def test_a_locked_account_is_not_found_and_its_failures_do_not_count() -> None:
     books = Books(account_failures=1)
-    accounts = GuardedAccounts(ACCOUNTS, books.gate)
+    guard = Guard(ServerConfig(accounts=ACCOUNTS), books.gate)
+    accounts = guard.accounts
+    assert accounts is not None
     error = AuthenticationError("no", ntstatus=NTStatus.STATUS_LOGON_FAILURE)
     error.claim = credssp.errors.Claim("lab", "ALICE", "", "ntlm")
     seen = []
     for _ in range(4):
         seen.append(bool(accounts.find("lab", "ALICE")))
-        accounts.failed("192.0.2.1", error)
+        guard.failed("192.0.2.1", error)
     assert seen == [True, True, False, False]
     books.now = 1.1
-    assert accounts.find("LAB", "alice")
-    accounts.succeeded("LAB", "alice")
+    (alice,) = accounts.find("LAB", "alice")
+    guard.succeeded(Identity(username="alice", domain="LAB", mechanism="ntlm", account=alice))
     accounts.find("lab", "ALICE")
-    accounts.failed("192.0.2.1", error)
+    guard.failed("192.0.2.1", error)
     assert accounts.find("LAB", "alice")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from credssp.authority import LogonAnswer, LogonQuestion, LogonRefusal
 from credssp.errors import AuthenticationError, CredSSPError, RemoteProtocolError
 from credssp.identity import Identity
 from credssp.mechanism_name import MechanismName, WireForm
@@ -42,6 +43,7 @@ class ScriptedMechanism:
         self._error = error or AuthenticationError("no")
         self._authentication = authentication
         self.identity = Identity(username="alice", domain="LAB", mechanism="ntlm") if server else None
+        self.question: LogonQuestion | None = None
 
     @property
     def can_wrap(self) -> bool:
@@ -60,6 +62,12 @@ class ScriptedMechanism:
             raise self._error
         self.received.append(token)
         return self.sends[len(self.received) - 1] if len(self.received) <= len(self.sends) else None
+
+    def resume(self, answer: LogonAnswer) -> bytes | None:
+        self.question = None
+        if isinstance(answer, LogonRefusal):
+            raise AuthenticationError("no", ntstatus=answer.ntstatus)
+        return None
 
     def finish(self) -> None:
         self.finished = True

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from credssp.authority import LogonQuestion, LogonRefusal, LogonVerdict
 from credssp.binding import client_value, server_value
 from credssp.credentials import PasswordCredentials, RemoteGuardCredentials
 from credssp.engine import (
+    AnswerRequired,
     Authenticated,
     ClientEngine,
     CredentialsDelegated,
@@ -653,3 +655,78 @@ def test_a_failed_client_stays_failed() -> None:
         c.initiate()
     with pytest.raises(LocalProtocolError):
         c.receive(b"")
+
+
+# A server that has to ask
+
+
+QUESTION = LogonQuestion(
+    domain="LAB", username="alice", workstation="", server_challenge=bytes(8), nt_response=bytes(44)
+)
+YES = LogonVerdict(domain="LAB", username="alice", session_base_key=Secret(bytes(16)))
+
+
+class Asking(ScriptedMechanism):
+    """Asks about the second token."""
+
+    def step(self, token: bytes | None) -> bytes | None:
+        reply = super().step(token)
+        if len(self.received) == 2:
+            self.question = QUESTION
+        return reply
+
+
+def asking_server(**more: object) -> ServerEngine:
+    mechanism = Asking([b"challenge", None], wraps_after=2, server=True)
+    return server_after_challenge(mechanism=mechanism, **more)
+
+
+def test_a_server_stops_with_the_question_and_goes_on_with_the_answer() -> None:
+    s = asking_server()
+    assert s.receive(bound()) == [AnswerRequired(QUESTION)]
+    assert (s.state, s.question) == (State.AWAIT_ANSWER_WITH_KEY, QUESTION)
+    events = s.answer(YES)
+    assert [type(event) for event in events] == [Authenticated, Send]
+    assert (s.state, s.question) == (State.EXPECT_CREDENTIALS, None)
+    with pytest.raises(LocalProtocolError, match="no question"):
+        s.answer(YES)
+
+
+def test_a_question_about_a_token_without_key() -> None:
+    s = asking_server()
+    assert s.receive(request(nego_tokens=(b"authenticate",))) == [AnswerRequired(QUESTION)]
+    assert s.state is State.AWAIT_ANSWER
+    assert s.answer(YES) == []
+    assert s.state is State.EXPECT_CLIENT_KEY
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_what_comes_before_the_answer_waits(together: bool) -> None:
+    s = asking_server()
+    early = request(auth_info=auth_info())
+    for data in (bound() + early,) if together else (bound(), early):
+        assert not any(isinstance(event, Send) for event in s.receive(data))
+    assert s.state is State.AWAIT_ANSWER_WITH_KEY
+    assert s.answer(YES)[-1] == CredentialsReceived(ALICE)
+    assert s.complete
+
+
+def test_what_comes_before_the_answer_is_bounded() -> None:
+    s = asking_server(max_message_size=4096)
+    s.receive(bound())
+    early = request(auth_info=bytes(2000))
+    s.receive(early + early)
+    with pytest.raises(LimitExceededError, match="not answered"):
+        s.receive(early)
+    assert s.question is None
+    with pytest.raises(LocalProtocolError):
+        s.answer(YES)
+
+
+def test_a_refusal_is_told_to_the_client() -> None:
+    s = asking_server()
+    s.receive(bound())
+    with pytest.raises(AuthenticationError) as error:
+        s.answer(LogonRefusal(NTStatus.STATUS_ACCOUNT_DISABLED))
+    assert TSRequest.decode(error.value.token).error_code == NTStatus.STATUS_ACCOUNT_DISABLED
+    assert s.state is State.FAILED

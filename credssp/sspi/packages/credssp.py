@@ -92,6 +92,14 @@ class CredSSPPackage(TLSPackage[CredSSPCredential], CredSSPLogon[TLSContext]):
             tls_session=credential.session_for(target),
         )
 
+    def answer(self, context: TLSContext) -> bytes:
+        """Ask the machine's logon authority."""
+        question = context.inner.question
+        if question is None:
+            return b""
+        token: bytes = context.inner.answer(self.support.machine.judge(question)).token
+        return token
+
     def make_server(self, opening: Opening[CredSSPCredential]) -> ServerContext:
         """Return the inner context of a server."""
         credential = opening.credential

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from credssp.account import AccountStore
-from credssp.accounts import MemoryAccounts
 from credssp.mechanism import Mechanism
 from credssp.policy import CredentialSource
 from credssp.server_authentication import ServerAuthentication
@@ -86,7 +85,7 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
         """Return the mechanism of a client."""
 
     @abstractmethod
-    def acceptor(self, accounts: AccountStore) -> Mechanism:
+    def acceptor(self, accounts: AccountStore | None) -> Mechanism:
         """Return the mechanism of a server."""
 
     def context_data(self, context: InnerContext) -> bytearray:
@@ -114,7 +113,7 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
         """Make a context and answer the first token."""
         token = token_only(inputs)
         accounts = accounts_for(opening.credential.accounts, self.support)
-        mechanism = self.acceptor(MemoryAccounts({}) if accounts is None else accounts)
+        mechanism = self.acceptor(accounts)
         return self._step(InnerContext(opening, mechanism), token)
 
     def go_on(
@@ -129,6 +128,8 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
     def _step(self, context: InnerContext, token: bytes | None) -> LegResult:
         mechanism = context.mechanism
         reply = mechanism.step(token) or b""
+        if mechanism.question is not None:
+            reply = mechanism.resume(self.support.machine.judge(mechanism.question)) or b""
         complete = mechanism.complete
         context.identity, context.mechanism_name = mechanism.identity, mechanism.name
         context.server_authentication = mechanism.server_authentication

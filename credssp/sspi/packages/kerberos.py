@@ -45,7 +45,7 @@ class KerberosPackage(InnerPackage):
             wire_form="kerberos",
         )
 
-    def acceptor(self, accounts: AccountStore) -> Mechanism:  # noqa: ARG002 - the keytab says who may
+    def acceptor(self, accounts: AccountStore | None) -> Mechanism:  # noqa: ARG002 - the keytab says who may
         """Return the mechanism of a server."""
         return KerberosAcceptor(keytab=self.support.machine.keytab)
 

@@ -37,7 +37,7 @@ class NegotiatePackage(InnerPackage):
             logon.credentials, config=self.support.machine.client, target_name=target, mechanism=choice
         )
 
-    def acceptor(self, accounts: AccountStore) -> Mechanism:
+    def acceptor(self, accounts: AccountStore | None) -> Mechanism:
         """Return the mechanism of a server, which also takes NTLM and Kerberos without SPNEGO, as Windows does."""
         return create_acceptor(config=self.support.machine.serving(accounts))
 

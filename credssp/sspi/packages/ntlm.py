@@ -42,11 +42,16 @@ class NTLMPackage(InnerPackage):
             logon.credentials, config=self.support.machine.client, target_name=target, mechanism="ntlm"
         )
 
-    def acceptor(self, accounts: AccountStore) -> Mechanism:
+    def acceptor(self, accounts: AccountStore | None) -> Mechanism:
         """Return the mechanism of a server."""
         server = self.support.machine.server
         return NTLMAcceptor(
-            accounts, target=server.target, require_mic=server.require_mic, tell_lockout=server.tell_lockout
+            accounts,
+            authority=server.authority,
+            target=server.target,
+            require_mic=server.require_mic,
+            tell_lockout=server.tell_lockout,
+            reveal_lockout=server.reveal_lockout,
         )
 
     def context_data(self, context: InnerContext) -> bytearray:

@@ -186,6 +186,8 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
                         attributes=context.granted,
                     )
                 token += inner.step(data if not at and end == size else data[at:end]).token
+                if not context.client:
+                    token += self.answer(context)
                 at = end
                 if at == size or inner.complete:
                     break
@@ -194,6 +196,10 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
             failure = context.failure(error, token)
             raise failure from failure.__cause__
         return self._result(context, token, size - at)
+
+    def answer(self, context: TLSContext) -> bytes:  # noqa: ARG002 - for packages that log users on
+        """Answer what the inner context asks, if anything, and return what it has to send then."""
+        return b""
 
     def _next_piece(self, context: TLSContext, data: bytes, at: int) -> int:
         """Return the end of what the inner context gets next; `at` if no record is whole.

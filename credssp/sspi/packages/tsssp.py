@@ -144,7 +144,7 @@ class TSSSPPackage(CredSSPLogon[_Context]):
             public_key=_key(credential.tls.server_certificate.der if certificate is None else certificate),
             config=config,
         )
-        return self._leg(_Server(opening, engine), lambda: engine.receive(data[:size]), len(data) - size)
+        return self._leg(_Server(opening, engine), lambda: self._receive(engine, data[:size]), len(data) - size)
 
     def go_on(
         self,
@@ -166,7 +166,13 @@ class TSSSPPackage(CredSSPLogon[_Context]):
                     "pInput", "the first token of the server comes with its TLS certificate, in a buffer TOKEN|READONLY"
                 )
             _bind(unbound, certificate)
-        return self._leg(context, lambda: context.engine.receive(data[:size]), len(data) - size)
+        return self._leg(context, lambda: self._receive(context.engine, data[:size]), len(data) - size)
+
+    def _receive(self, engine: ClientEngine | ServerEngine, message: bytes) -> list[Event]:
+        events = engine.receive(message)
+        while isinstance(engine, ServerEngine) and engine.question is not None:
+            events += engine.answer(self.support.machine.judge(engine.question))
+        return events
 
     @staticmethod
     def _leg(context: _Context, run: Callable[[], list[Event]], extra: int) -> LegResult:
