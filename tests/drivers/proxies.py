@@ -159,6 +159,7 @@ def answering(*answers: bytes) -> Serve:
             if not connection.recv(4096):
                 return
             connection.sendall(answer)
+        connection.shutdown(socket.SHUT_WR)
         connection.recv(4096)
 
     return serve
