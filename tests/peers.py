@@ -8,6 +8,7 @@ package for.
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import shutil
 import sys
@@ -17,7 +18,7 @@ from typing import NoReturn
 
 import pytest
 
-__all__ = ["missing", "require", "require_module", "require_program"]
+__all__ = ["missing", "require", "require_module", "require_npm_package", "require_program"]
 
 OS_RELEASE = Path("/etc/os-release")
 WITHOUT_PACKAGE = {"13": ("xfreerdp", "freerdp-shadow-cli", "winpr-hash")}
@@ -49,6 +50,24 @@ def require(name: str) -> str | ModuleType:
         return importlib.import_module(name)
     except ImportError:
         return require_program(name)
+
+
+def require_npm_package(name: str, version: str) -> Path:
+    """Return the folder of an npm package; skip or fail if it is not installed in this version.
+
+    They are in the folder CREDSSP_PEERS, by default ``credssp-peers`` in the user's cache; `.ci/run` installs them.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    peers = Path(os.environ.get("CREDSSP_PEERS") or Path(cache, "credssp-peers"))
+    folder = peers / "node_modules" / name
+    try:
+        found = json.loads((folder / "package.json").read_text(encoding="utf-8"))["version"]
+    except OSError:
+        found = "none"
+    if found != version:
+        command = f"npm install --prefix {peers} --ignore-scripts {name}@{version}"
+        missing(f"the npm package {name} {version} is not installed, {found} is ({command})")
+    return folder
 
 
 def _debian() -> str:

@@ -6,7 +6,7 @@ import json
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ PASSWORD = "Pa55-w0rd"
 
 
 @contextmanager
-def shadow(version: int, display: str, folder: Path) -> Iterator[int]:
+def shadow(
+    version: int, display: str, folder: Path, *more: str, environment: Mapping[str, str] | None = None
+) -> Iterator[int]:
     """Run a shadow server whose SAM file knows LABDOM\\alice; yields its port."""
     suffix, options = {2: ("", ("-auth",)), 3: ("3", ())}[version]  # "-auth" turns NLA off in version 3
     arguments = ("-u", "alice", "-d", "LABDOM", "-p", PASSWORD, "-f", "sam")
@@ -32,7 +34,8 @@ def shadow(version: int, display: str, folder: Path) -> Iterator[int]:
     port = free_port()
     command = [require_program(f"freerdp-shadow-cli{suffix}"), f"/port:{port}", "/bind-address:127.0.0.1", "/sec:nla"]
     with x11.running(
-        [*command, f"/sam-file:{sam}", *options], environment={"DISPLAY": display, "HOME": str(folder)}
+        [*command, f"/sam-file:{sam}", *options, *more],
+        environment={"DISPLAY": display, "HOME": str(folder)} | dict(environment or {}),
     ) as log:
         end = time.monotonic() + 20
         while True:
@@ -45,8 +48,14 @@ def shadow(version: int, display: str, folder: Path) -> Iterator[int]:
         yield port
 
 
-def login(port: int, *options: str, password: str = PASSWORD) -> tuple[int, dict[str, Any]]:
+def login(
+    port: int,
+    *options: str,
+    password: str = PASSWORD,
+    host: str = "127.0.0.1",
+    environment: Mapping[str, str] | None = None,
+) -> tuple[int, dict[str, Any]]:
     """Run ``credssp login``; its exit code and what it reports."""
-    command = [sys.executable, "-m", "credssp", "login", f"rdp://127.0.0.1:{port}", "--json", "--timeout", "20"]
-    outcome = x11.run([*command, *options], environment={"CREDSSP_PASSWORD": password})
+    command = [sys.executable, "-m", "credssp", "login", f"rdp://{host}:{port}", "--json", "--timeout", "20"]
+    outcome = x11.run([*command, *options], environment={"CREDSSP_PASSWORD": password} | dict(environment or {}))
     return outcome.code, json.loads(outcome.output)

@@ -1,8 +1,11 @@
 """FreeRDP 3 in both roles: xfreerdp3 against our server, ``credssp login`` against freerdp-shadow-cli3.
 
-Without Kerberos credentials both speak bare NTLMSSP. The client needs no display with ``+auth-only``, and connects a
-second time where the first connection ended after the login. The server
-sends an errorCode to version 6.
+Without Kerberos credentials the client speaks bare NTLMSSP. It needs no display with ``+auth-only``, and connects a
+second time where the first connection ended after the login. The server sends an errorCode to version 6, takes NTLM
+with and without SPNEGO, and Kerberos. With Kerberos: `tests.interop.test_freerdp3_kerberos`.
+
+What the server (3.10.3) cannot do: HYBRID_EX (with ``/sec:ext`` it demands TLS without CredSSP), refuse a user after
+the login, Restricted Admin (below), Remote Credential Guard (it closes the connection on the X.224 Connection Request).
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import pytest
 
 from credssp import NTStatus, PasswordCredentials
 from credssp.nt_hash import nt_hash
-from credssp.rdp import AuthorizationDeniedError, Protocol
+from credssp.rdp import AuthorizationDeniedError, Protocol, RequestFlags, ResponseFlags
 from credssp.testing import RDPServer
 from tests.interop import freerdp, x11
 from tests.interop.test_freerdp_client import ACCOUNTS, LOGON_FAILURE, MCS_CONNECT_INITIAL, TRANSPORT_FAILED
@@ -37,10 +40,15 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def xfreerdp3(
-    server: RDPServer, environment: dict[str, str], *, security: str = "nla", password: str = UMLAUT
+    server: RDPServer,
+    environment: dict[str, str],
+    *options: str,
+    security: str = "nla",
+    user: str = "alice",
+    password: str = UMLAUT,
 ) -> x11.Outcome:
-    command = [require_program("xfreerdp3"), "+auth-only", f"/v:{server.host}:{server.port}", "/u:alice", "/d:LAB"]
-    return x11.run([*command, f"/p:{password}", "/cert:ignore", f"/sec:{security}"], environment=environment)
+    command = [require_program("xfreerdp3"), "+auth-only", f"/v:{server.host}:{server.port}", f"/u:{user}", "/d:LAB"]
+    return x11.run([*command, f"/p:{password}", "/cert:ignore", f"/sec:{security}", *options], environment=environment)
 
 
 @pytest.mark.parametrize(("security", "selected"), [("nla", Protocol.HYBRID), ("ext", Protocol.HYBRID_EX)])
@@ -62,9 +70,12 @@ def test_client_with_a_right_password_is_accepted_and_delegates(
 
 
 @pytest.mark.parametrize("security", ["nla", "ext"])
-def test_client_with_a_wrong_password_names_the_reason(environment: dict[str, str], security: str) -> None:
+@pytest.mark.parametrize(("user", "password"), [("alice", "wrong"), ("nobody", UMLAUT)])
+def test_client_with_a_wrong_password_or_an_unknown_user_names_the_reason(
+    environment: dict[str, str], security: str, user: str, password: str
+) -> None:
     with RDPServer(ACCOUNTS, protocols=Protocol.HYBRID | Protocol.HYBRID_EX) as server:
-        outcome = xfreerdp3(server, environment, security=security, password="wrong")
+        outcome = xfreerdp3(server, environment, security=security, user=user, password=password)
         server.assert_refused(NTStatus.STATUS_LOGON_FAILURE)
     assert outcome.code == LOGON_FAILURE, outcome.output
     assert "ERRCONNECT_LOGON_FAILURE" in outcome.output
@@ -78,6 +89,30 @@ def test_client_reads_the_early_user_authorization_result(environment: dict[str,
     assert isinstance(refusal.error, AuthorizationDeniedError)
     assert outcome.code == AUTHENTICATION_FAILED
     assert "FAILURE code 0x00000005" in outcome.output
+
+
+def test_client_that_is_denied_over_hybrid_is_disconnected(environment: dict[str, str]) -> None:
+    with RDPServer(ACCOUNTS, protocols=Protocol.HYBRID, authorize=lambda identity, credentials: False) as server:
+        outcome = xfreerdp3(server, environment)
+        assert server.wait(refusals=1)
+    assert not server.delegations
+    assert {type(refusal.error) for refusal in server.refusals} == {AuthorizationDeniedError}
+    assert outcome.code == TRANSPORT_FAILED
+
+
+def test_client_asks_for_restricted_admin(environment: dict[str, str]) -> None:
+    with RDPServer(ACCOUNTS) as server:
+        outcome = xfreerdp3(server, environment, "/restricted-admin")
+        assert server.wait(delegations=1)
+        delegation = server.delegations[0]
+    assert outcome.code == TRANSPORT_FAILED, outcome.output
+    negotiated = delegation.negotiated
+    assert negotiated.request is not None
+    assert negotiated.request.negotiation is not None
+    assert RequestFlags.RESTRICTED_ADMIN_MODE_REQUIRED in negotiated.request.negotiation.flags
+    assert ResponseFlags.RESTRICTED_ADMIN_MODE_SUPPORTED in negotiated.flags
+    # 3.10.3 delegates its password all the same; version 2 sends the three empty strings, as it should.
+    assert delegation.is_empty or delegation.credentials == PasswordCredentials("alice", UMLAUT, domain="LAB")
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +154,13 @@ def test_server_refuses_a_wrong_password_and_an_unknown_user(
     assert facts["status"]["hex"] == "0xC00700EA"
     assert facts["status"]["name"] == "NTSTATUS_FROM_WIN32(ERROR_MORE_DATA)"
     assert "user name or password" in facts["status"]["text"]
+    assert facts["delegated"] is False
+
+
+def test_server_without_restricted_admin_gets_nothing(shadow3: int) -> None:
+    code, facts = freerdp.login(shadow3, "-u", "alice", "-d", "LABDOM", "--mechanism", "ntlm", "--restricted-admin")
+    assert code == 3, facts
+    assert "does not support Restricted Admin mode" in facts["status"]["text"]
     assert facts["delegated"] is False
 
 
