@@ -278,6 +278,12 @@ class _Pump(_Reading):
         self.writable = asyncio.Event()
         self.writable.set()
         self.closed = asyncio.get_running_loop().create_future()
+        self.fed = 0
+
+    def feed(self, plaintext: bytes) -> None:
+        """Put plaintext into the reader."""
+        self.fed += len(plaintext)
+        self._reader.feed_data(plaintext)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -287,7 +293,7 @@ class _Pump(_Reading):
             self._transport.close()
             return
         if plaintext:
-            self._reader.feed_data(plaintext)
+            self.feed(plaintext)
         reply = self._endpoint.data_to_send()
         if reply:
             self._transport.write(reply)
@@ -342,8 +348,9 @@ class AsyncSession(Generic[H]):
         self._pump = _Pump(endpoint, transport, self._reader)
         transport.set_protocol(self._pump)
         self._reader.set_transport(transport)
+        self._fetched = 0
         if endpoint.unused_data:
-            self._reader.feed_data(endpoint.unused_data)
+            self._pump.feed(endpoint.unused_data)
         if endpoint.peer_closed:
             self._pump.end()
 
@@ -357,7 +364,9 @@ class AsyncSession(Generic[H]):
             CredSSPError: TLS failed, or the peer sent a fatal alert.
             OSError: the connection failed.
         """
-        return await self._reader.read(size)
+        data = await self._reader.read(size)
+        self._fetched += len(data)
+        return data
 
     async def readexactly(self, size: int) -> bytes:
         """Return exactly `size` bytes.
@@ -367,7 +376,9 @@ class AsyncSession(Generic[H]):
             CredSSPError, OSError: as `read`.
         """
         try:
-            return await self._reader.readexactly(size)
+            data = await self._reader.readexactly(size)
+            self._fetched += size
+            return data
         except asyncio.IncompleteReadError as error:
             missing = size - len(error.partial)
         raise PeerClosedError(f"the stream ended {missing} bytes too early")
@@ -379,6 +390,21 @@ class AsyncSession(Generic[H]):
     async def drain(self) -> None:
         """Wait until the peer has taken enough of what was written."""
         await self._pump.writable.wait()
+
+    async def detach(self) -> tuple[H, asyncio.Transport, bytes, bool]:
+        """Give the connection away; nothing else may be done with the session after that.
+
+        Returns:
+            The endpoint, which encrypts and decrypts; the transport, which is not read until its new owner calls
+            `set_protocol` and `resume_reading`; the plaintext that was read and not fetched; whether the peer ended.
+
+        Raises:
+            CredSSPError, OSError: as `read`.
+        """
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+        early = await self.readexactly(self._pump.fed - self._fetched) if self._pump.fed > self._fetched else b""
+        return self.endpoint, self._transport, early, self._reader.at_eof()
 
     def close(self) -> None:
         """Say goodbye (close_notify) and close the connection once everything is sent."""

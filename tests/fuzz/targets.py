@@ -22,6 +22,12 @@ from credssp.kerberos.view import kerberos_fields
 from credssp.ntlm.acceptor import NTLMAcceptor
 from credssp.ntlm.challenge import NTLMTarget
 from credssp.ntlm.messages import decode_message
+from credssp.rdp.client_info import ClientInfo
+from credssp.rdp.front import FrontServer
+from credssp.rdp.negotiation import Protocol
+from credssp.rdp.preconnection import PreconnectionPDU
+from credssp.rdp.redirection import ServerRedirection, is_redirection
+from credssp.rdp.relayed import FromClient, FromServer
 from credssp.rdp.server import NLAServer
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
 from credssp.spnego import tokens
@@ -58,6 +64,23 @@ def _server_engine(data: bytes) -> None:
         if error.token:
             assert TSRequest.decode(error.token).error_code is not None
     assert not engine.complete
+
+
+def _rdp_session(data: bytes) -> None:
+    """What a relay reads of an RDP session, from a client or a server."""
+    for way in (FromClient(Protocol.SSL, rewrite=ClientInfo.without_credentials), FromServer(Protocol.HYBRID)):
+        with contextlib.suppress(CredSSPError):
+            way.feed(data)
+            way.feed(data[-100:])
+    with contextlib.suppress(CredSSPError):
+        size = PreconnectionPDU.size_of(data)
+        PreconnectionPDU.decode(data[:size])
+    if is_redirection(data):
+        with contextlib.suppress(CredSSPError):
+            ServerRedirection.decode(data)
+    front = FrontServer(config=credssp.ServerConfig())
+    with contextlib.suppress(CredSSPError):
+        front.receive(data)
 
 
 def _ntlm_acceptor(data: bytes) -> None:
@@ -158,6 +181,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     ),
     "x224": _each(ConnectionRequest.decode, ConnectionConfirm.decode),
     "rdp": _rdp_server,
+    "session": _rdp_session,
     "headers": _http_headers,
     "body": _winrm_body,
     "soap": _each(parse_envelope),

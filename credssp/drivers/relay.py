@@ -1,0 +1,226 @@
+"""A relay between two sessions on asyncio: what one peer sends, the other gets, until one of them ends.
+
+The transports are taken from the sessions. All of them read into one buffer for each event loop, since only one reads
+at a time; a peer that does not read stops the other from being read. An idle session therefore costs what its two TLS
+channels cost, and nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from credssp.drivers.aio import AsyncSession
+from credssp.drivers.handshake import Handshake
+from credssp.errors import CredSSPError
+
+__all__ = ["RelayEnd", "relay"]
+
+_BUFFER: Final = 256 * 1024
+"""Bytes of one read; more than a socket has at once with usual settings."""
+_HIGH: Final = 1024 * 1024
+"""Bytes that wait for a peer before the other is not read any more."""
+_GOODBYE: Final = 5.0
+"""Seconds that a peer has to take what is still to be sent when the session ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayEnd:
+    """How a relay ended.
+
+    Attributes:
+        first: who ended it: ``client``, ``server`` or ``relay``.
+        error: what failed, or None where the peer closed its stream.
+        sent: bytes from the client to the server, before the filter.
+        received: bytes from the server to the client, likewise.
+        idle: whether nothing was sent for the time that was allowed.
+    """
+
+    first: str
+    error: Exception | None
+    sent: int
+    received: int
+    idle: bool = False
+
+
+class _Half(asyncio.BufferedProtocol):
+    """One of the two transports."""
+
+    other: _Half
+
+    def __init__(
+        self, name: str, endpoint: Handshake, transport: asyncio.Transport, buffer: memoryview, owner: _Relay
+    ) -> None:
+        self.name = name
+        self.endpoint = endpoint
+        self.transport = transport
+        self.octets = 0
+        self.filter: Callable[[bytes], bytes] | None = None
+        self.lost = asyncio.get_running_loop().create_future()
+        self._buffer = buffer
+        self._owner = owner
+
+    def get_buffer(self, sizehint: int) -> Any:  # noqa: ARG002  # the loop has no idea either
+        """Return where the next bytes go."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Decrypt what was read and give it to the other."""
+        try:
+            plaintext = self.endpoint.unwrap(bytes(self._buffer[:nbytes]))
+            if plaintext:
+                self.pass_on(plaintext)
+            reply = self.endpoint.data_to_send()
+            if reply:
+                self.transport.write(reply)
+        except Exception as error:  # noqa: BLE001  # of a filter, say: it ends this session
+            self._owner.end(self.name, error)
+            return
+        if self.endpoint.peer_closed:
+            self._owner.end(self.name, None)
+
+    def pass_on(self, plaintext: bytes) -> None:
+        """Send plaintext of this peer to the other, as the filter has it."""
+        self.octets += len(plaintext)
+        self._owner.active = True
+        data = plaintext if self.filter is None else self.filter(plaintext)
+        if data:
+            self.other.transport.write(self.other.endpoint.wrap(data))
+
+    def eof_received(self) -> bool:
+        """End the relay; what is on its way still goes out."""
+        self._owner.end(self.name, None)
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the relay."""
+        if not self.lost.done():
+            self.lost.set_result(None)
+        self._owner.end(self.name, exc)
+
+    def pause_writing(self) -> None:
+        """Stop reading the other peer: this one does not take what it says."""
+        self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Read the other peer again."""
+        if not self.other.transport.is_closing():
+            self.other.transport.resume_reading()
+
+
+class _Relay:
+    """The two halves and what ends them."""
+
+    def __init__(self) -> None:
+        self.over: asyncio.Future[tuple[str, Exception | None]] = asyncio.get_running_loop().create_future()
+        self.active = False
+
+    def end(self, name: str, error: Exception | None) -> None:
+        if not self.over.done():
+            self.over.set_result((name, error))
+
+
+def _buffer() -> memoryview:
+    """Return the buffer of this event loop; one of its own for a loop that reads several sockets at a time."""
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, asyncio.SelectorEventLoop):
+        return memoryview(bytearray(_BUFFER))
+    held: bytearray | None = getattr(loop, "_credssp_relay_buffer", None)
+    if held is None:
+        held = bytearray(_BUFFER)
+        loop._credssp_relay_buffer = held  # type: ignore[attr-defined]
+    return memoryview(held)
+
+
+async def relay(
+    client: AsyncSession[Any],
+    server: AsyncSession[Any],
+    *,
+    from_client: Callable[[bytes], bytes] | None = None,
+    from_server: Callable[[bytes], bytes] | None = None,
+    idle: float | None = None,
+    total: float | None = None,
+) -> RelayEnd:
+    """Connect two sessions until one of them ends, then close both.
+
+    Args:
+        client: the session of the client; it belongs to the relay from now on.
+        server: the session of the server; likewise.
+        from_client: changes what goes from the client to the server; what it raises ends the relay.
+        from_server: the same for the other direction.
+        idle: seconds without a byte in either direction, after which it ends; None for no limit.
+        total: seconds after which it ends; None for no limit.
+
+    Returns:
+        Who ended it, and how. Both connections are closed then, or will be within five seconds.
+    """
+    owner = _Relay()
+    buffer = _buffer()
+    halves = []
+    for name, session, change in (("client", client, from_client), ("server", server, from_server)):
+        endpoint, transport, early, ended = await session.detach()
+        half = _Half(name, endpoint, transport, buffer, owner)
+        half.filter = change
+        halves.append((half, early, ended))
+    (front, _, _), (back, _, _) = halves
+    front.other, back.other = back, front
+    for half, early, ended in halves:
+        half.transport.set_protocol(half)
+        half.transport.set_write_buffer_limits(high=_HIGH)
+        if half.transport.is_closing():
+            owner.end(half.name, None)
+        try:
+            if early:
+                half.pass_on(early)
+        except Exception as problem:  # noqa: BLE001  # as in buffer_updated
+            owner.end(half.name, problem)
+        if ended:
+            owner.end(half.name, None)
+        if not half.transport.is_closing():
+            half.transport.resume_reading()
+    try:
+        first, error, was_idle = await _until_over(owner, idle, total)
+    finally:
+        await _close(front, back)
+    return RelayEnd(first, error, front.octets, back.octets, was_idle)
+
+
+async def _until_over(owner: _Relay, idle: float | None, total: float | None) -> tuple[str, Exception | None, bool]:
+    """Wait for the end, or for one of the two times."""
+    loop = asyncio.get_running_loop()
+    end = None if total is None else loop.time() + total
+    while True:
+        owner.active = False
+        left = None if end is None else max(0.0, end - loop.time())
+        wait = min((value for value in (idle, left) if value is not None), default=None)
+        done, _ = await asyncio.wait([owner.over], timeout=wait)
+        if done:
+            first, error = owner.over.result()
+            return first, error, False
+        if end is not None and loop.time() >= end:
+            return "relay", None, False
+        if not owner.active:
+            return "relay", None, True
+
+
+async def _close(*halves: _Half) -> None:
+    """Say goodbye to both, and give them time to take it."""
+    for half in halves:
+        half.filter = None
+        if not half.transport.is_closing():
+            try:
+                goodbye = half.endpoint.shutdown()
+            except CredSSPError:
+                goodbye = b""
+            half.transport.write(goodbye)
+            half.transport.close()
+    pending = [half for half in halves if not half.lost.done()]
+    if pending:
+        await asyncio.wait([half.lost for half in pending], timeout=_GOODBYE)
+    for half in pending:
+        if not half.lost.done():
+            half.transport.abort()
+    for half in halves:
+        del half.other

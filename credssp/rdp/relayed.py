@@ -1,0 +1,149 @@
+"""What a relay does with an RDP session before the stream is free: two filters, one for each direction.
+
+===================== ========================================== ==================================================
+direction             before the stream is free                  then
+===================== ========================================== ==================================================
+client to server      Connect Initial, rewritten; Erect Domain,  every byte as it comes, after the Client Info PDU
+                      Attach User and Channel Join requests;
+                      the Client Info PDU, rewritten
+server to client      Connect Response, rewritten                every byte as it comes, after the Connect Response
+===================== ========================================== ==================================================
+
+Anything else before the Client Info PDU ends the session: it has no place there ([MS-RDPBCGR] 1.3.1.1), and would pass
+unread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Final
+
+from credssp.errors import RemoteProtocolError
+from credssp.rdp.client_info import ClientInfo, is_client_info
+from credssp.rdp.negotiation import Protocol
+from credssp.rdp.session_pdus import ConnectInitial, ConnectResponse, DomainPDU, FrameBuffer, domain_pdu
+
+__all__ = ["FromClient", "FromServer", "StandardSecurityError"]
+
+_EARLY: Final = frozenset(
+    {DomainPDU.ERECT_DOMAIN_REQUEST, DomainPDU.ATTACH_USER_REQUEST, DomainPDU.CHANNEL_JOIN_REQUEST}
+)
+
+
+class StandardSecurityError(RemoteProtocolError):
+    """The server encrypts with standard RDP security (RC4), which cannot be relayed."""
+
+    default_advice = (
+        "Set the server to TLS; one on the same machine may also use no encryption at all (xrdp: crypt_level=none)."
+    )
+
+
+class FromClient:
+    """The direction from the client to the server.
+
+    Attributes:
+        initial: the client's Connect Initial, or None before.
+        info: the Client Info PDU as it came, without the password; or None before.
+    """
+
+    def __init__(
+        self,
+        selected: Protocol,
+        *,
+        rewrite: Callable[[ClientInfo], ClientInfo | None],
+        deny_channels: Collection[str] = (),
+    ) -> None:
+        """Prepare.
+
+        Args:
+            selected: what the server selected.
+            rewrite: returns what the server gets in place of a Client Info PDU; None for the PDU as it came.
+            deny_channels: names of static channels that the server must not see.
+        """
+        self.initial: ConnectInitial | None = None
+        self.info: ClientInfo | None = None
+        self._selected = selected
+        self._rewrite: Callable[[ClientInfo], ClientInfo | None] | None = rewrite
+        self._deny = frozenset(deny_channels)
+        self._frames: FrameBuffer | None = FrameBuffer()
+
+    @property
+    def free(self) -> bool:
+        """Whether every byte passes as it comes."""
+        return self._frames is None
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes of the client and return those for the server.
+
+        Raises:
+            RemoteProtocolError: the client sent something that has no place here, or that does not decode.
+        """
+        frames = self._frames
+        if frames is None:
+            return data
+        frames.feed(data)
+        out: list[bytes] = []
+        while self._frames is not None and (frame := frames.next_frame()) is not None:
+            out.append(self._frame(frame))
+        if self._frames is None:
+            out.append(frames.take_rest())
+        return b"".join(out)
+
+    def _frame(self, frame: bytes) -> bytes:
+        if self.initial is None:
+            self.initial = ConnectInitial.decode(frame)
+            return self.initial.rewritten(self._selected, deny_channels=self._deny)
+        if is_client_info(frame):
+            info = ClientInfo.decode(frame)
+            rewrite, self._rewrite, self._frames = self._rewrite, None, None
+            changed = None if rewrite is None else rewrite(info)
+            self.info = info.without_credentials()
+            return frame if changed is None else changed.encode()
+        pdu = domain_pdu(frame)
+        if pdu not in _EARLY:
+            raise RemoteProtocolError(
+                f"the client sent {pdu.name} before its Client Info PDU", section="[MS-RDPBCGR] 1.3.1.1"
+            )
+        return frame
+
+
+class FromServer:
+    """The direction from the server to the client.
+
+    Attributes:
+        response: the server's Connect Response, or None before.
+    """
+
+    def __init__(self, requested: Protocol) -> None:
+        """Prepare.
+
+        Args:
+            requested: what the client requested of the relay.
+        """
+        self.response: ConnectResponse | None = None
+        self._requested = requested
+        self._frames: FrameBuffer | None = FrameBuffer()
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes of the server and return those for the client.
+
+        Raises:
+            StandardSecurityError: the session would be encrypted with RC4.
+            RemoteProtocolError: it did not begin with a Connect Response, or with one that does not decode.
+        """
+        frames = self._frames
+        if frames is None:
+            return data
+        frames.feed(data)
+        frame = frames.next_frame()
+        if frame is None:
+            return b""
+        self._frames = None
+        response = self.response = ConnectResponse.decode(frame)
+        if response.encryption_method or response.encryption_level:
+            raise StandardSecurityError(
+                "the server wants standard RDP security (encryptionMethod "
+                f"{response.encryption_method}, encryptionLevel {response.encryption_level})",
+                section="[MS-RDPBCGR] 2.2.1.4.3",
+            )
+        return response.rewritten(self._requested) + frames.take_rest()

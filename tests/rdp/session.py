@@ -1,0 +1,102 @@
+"""The PDUs of a session's beginning, as clients and servers write them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+from credssp.rdp.session_pdus import data_frame
+
+T124 = bytes.fromhex("000500147c0001")
+CREATE = bytes.fromhex("000800100001c000") + b"Duca"
+DOMAIN = bytes.fromhex("3019020122020102020100020101020100020101020300ffff020102")[0:27]
+
+
+def ber(tag: bytes, contents: bytes, *, long: bool = True) -> bytes:
+    """Write a BER value; its length in the form of three bytes, as most clients do."""
+    if long:
+        return tag + b"\x82" + len(contents).to_bytes(2, "big") + contents
+    return tag + bytes([len(contents)]) + contents
+
+
+def per(size: int) -> bytes:
+    return (0x8000 | size).to_bytes(2, "big")
+
+
+def block(kind: int, contents: bytes) -> bytes:
+    return struct.pack("<HH", kind, 4 + len(contents)) + contents
+
+
+def cs_core(*, selected: int | None = 1, name: str = "LAPTOP") -> bytes:
+    core = struct.pack("<IHHHHII", 0x00080004, 1024, 768, 0xCA01, 0xAA03, 0x409, 19041)
+    core += name.encode("utf-16-le").ljust(32, b"\0") + struct.pack("<III", 4, 0, 12) + bytes(64)
+    assert len(core) == 128
+    if selected is not None:
+        core += struct.pack("<HHIHHH", 0xCA01, 1, 0, 24, 7, 1) + bytes(64) + b"\x07\0" + struct.pack("<I", selected)
+        assert len(core) == 212
+    return block(0xC001, core)
+
+
+def cs_net(channels: Sequence[str]) -> bytes:
+    definitions = b"".join(name.encode().ljust(8, b"\0") + struct.pack("<I", 0x80000000) for name in channels)
+    return block(0xC003, struct.pack("<I", len(channels)) + definitions)
+
+
+CS_MULTITRANSPORT = block(0xC00A, struct.pack("<I", 0x105))
+
+
+def connect_initial(blocks: bytes | None = None, *, long: bool = True) -> bytes:
+    """A client's first frame."""
+    if blocks is None:
+        blocks = cs_core() + cs_net(["rdpdr", "cliprdr"]) + CS_MULTITRANSPORT
+    gcc = CREATE + per(len(blocks)) + blocks
+    user_data = T124 + per(len(gcc)) + gcc
+    parameters = ber(b"\x30", bytes.fromhex("020122020102020100020101020100020101020300ffff020102")[:24], long=False)
+    body = b"\x04\x01\x01\x04\x01\x01\x01\x01\xff" + parameters * 3 + ber(b"\x04", user_data)
+    return data_frame(ber(b"\x7f\x65", body, long=long))
+
+
+def sc_core(*, requested: int | None = 3) -> bytes:
+    return block(0x0C01, struct.pack("<I", 0x00080004) + (b"" if requested is None else struct.pack("<I", requested)))
+
+
+def sc_security(method: int = 0, level: int = 0) -> bytes:
+    return block(0x0C02, struct.pack("<II", method, level))
+
+
+SC_NET = block(0x0C03, struct.pack("<HHHH", 1003, 2, 1004, 1005))
+SC_MULTITRANSPORT = block(0x0C08, struct.pack("<I", 0x105))
+
+
+def connect_response(blocks: bytes | None = None, *, result: int = 0, length: bytes = b"\x2a") -> bytes:
+    """A server's first frame, with the constant in place of a length that Windows writes."""
+    if blocks is None:
+        blocks = sc_core() + sc_security() + SC_NET + SC_MULTITRANSPORT
+    gcc = bytes.fromhex("14760a01010001c000") + b"McDn" + per(len(blocks)) + blocks
+    parameters = ber(b"\x30", bytes.fromhex("020122020103020100020101020100020101020300fff8020102")[:24], long=False)
+    body = bytes([0x0A, 1, result, 2, 1, 0]) + parameters + ber(b"\x04", T124 + length + gcc)
+    return data_frame(ber(b"\x7f\x66", body))
+
+
+def client_info(
+    strings: Sequence[str] = ("LAB", "alice", "secret", "", ""),
+    *,
+    flags: int = 0x13B,
+    wide: bool = True,
+    security: int = 0x40,
+    extra: bytes = b"\x02\0more",
+    sizes: Sequence[int] | None = None,
+) -> bytes:
+    """A Client Info PDU."""
+    encoded = [text.encode("utf-16-le" if wide else "latin-1") for text in strings]
+    if not wide:
+        flags &= ~0x10
+    end = b"\0\0" if wide else b"\0"
+    body = struct.pack("<HH", security, 0) + struct.pack("<II", 0x409, flags)
+    body += struct.pack("<5H", *(sizes or map(len, encoded))) + b"".join(text + end for text in encoded) + extra
+    return data_frame(bytes.fromhex("64000603eb70") + per(len(body)) + body)
+
+
+ERECT_DOMAIN = data_frame(bytes.fromhex("0401000100"))
+ATTACH_USER = data_frame(b"\x28")
+CHANNEL_JOIN = data_frame(bytes.fromhex("38000603eb"))
