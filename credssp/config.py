@@ -415,7 +415,8 @@ class ClientConfig(CommonConfig):
             `RemoteGuardCredentials`, an RDP client asks for Remote Credential Guard.
         policy: who may be given the credentials; None for exactly this target, whatever authenticated it.
         source: where the credentials come from, for the policy.
-        workstation: name of this machine that NTLM tells the server, which may demand one of a list; empty for none.
+        workstation: name of this machine that NTLM tells the server, and Kerberos the KDC: an account may be allowed on
+            some machines alone. Empty for none.
         mutual_auth: fail unless the server is authenticated by its certificate or by Kerberos.
         tls: settings of the TLS channel inside; None checks no certificate. (The one of https belongs to the HTTP
             library.)

@@ -40,6 +40,7 @@ class SecurityContext(ABC):
         server_authentication: what was proved about the server so far.
         identity: who logged on, for an acceptor that is complete.
         question: what a logon authority has to say before the exchange goes on, for an acceptor; mostly None.
+        client_name: for an initiator with Kerberos that is complete, whose tickets it used; else empty.
     """
 
     def __init__(self) -> None:
@@ -50,6 +51,7 @@ class SecurityContext(ABC):
         self.server_authentication = ServerAuthentication.NONE
         self.identity: Identity | None = None
         self.question: LogonQuestion | None = None
+        self.client_name = ""
         self._failed = False
 
     @property

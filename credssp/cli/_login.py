@@ -100,6 +100,7 @@ def context_facts(context: ClientContext) -> dict[str, Any]:
         if context.peer_version is None
         else {"version": context.version, "peer_version": context.peer_version},
         "mechanism": context.mechanism or None,
+        "principal": context.client_name or None,
         "skipped": [
             {"mechanism": skip.name, "status": skip.error.status.name, "text": skip.error.message}
             for skip in context.skipped

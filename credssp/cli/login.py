@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         return exit_code(error)
     code = exit_code(outcome.error)
     if arguments.json:
-        _print_json(target, outcome)
+        _print_json(target, request, outcome)
     else:
         _print(target, request, outcome, code)
     return code
@@ -112,13 +112,13 @@ def _request(arguments: argparse.Namespace, target: TargetURL, observer: Observe
     )
 
 
-def _print_json(target: TargetURL, outcome: LoginOutcome) -> None:
+def _print_json(target: TargetURL, request: ClientConfig, outcome: LoginOutcome) -> None:
     from credssp.cli._login import refused_by, status_facts
     from credssp.cli._output import print_json
 
     error = outcome.error
-    head = {"target": str(target), "accepted": error is None, "refused_by": refused_by(error)}
-    head |= {"status": status_facts(error)}
+    head = {"target": str(target), "user": _login_credentials.who(request.credentials)}
+    head |= {"accepted": error is None, "refused_by": refused_by(error), "status": status_facts(error)}
     print_json(head | outcome.facts | {"seconds": round(outcome.seconds, 3)})
 
 
@@ -145,6 +145,8 @@ def _print(target: TargetURL, request: ClientConfig, outcome: LoginOutcome, code
         shown["CredSSP"] = f"version {version['version']} (the server says {version['peer_version']})"
     if facts["mechanism"]:
         shown["mechanism"] = facts["mechanism"]
+    if facts["principal"]:
+        shown["principal"] = facts["principal"]
     for skip in facts["skipped"]:
         shown["not used"] = f"{skip['mechanism']}: {skip['text']}"
     if outcome.error is None:

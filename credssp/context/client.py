@@ -23,7 +23,9 @@ from credssp.errors import (
 )
 from credssp.kerberos import krb5_conf
 from credssp.kerberos.contexts import kerberos_obstacle
+from credssp.mechanism import Mechanism
 from credssp.policy.configured import delegation_policy, lowest_version
+from credssp.security_context import SecurityContext
 from credssp.server_authentication import ServerAuthentication
 from credssp.spnego import SkippedCandidate, SpnegoInitiator
 from credssp.target import Target
@@ -93,6 +95,7 @@ class ClientContext(Context):
         self.certificate_check = CertificateCheck.NOT_CHECKED
         self.server_authentication = ServerAuthentication.NONE
         self.skipped: tuple[SkippedCandidate, ...] = ()
+        self._initiator: Mechanism | None = None
 
     def _start(self) -> ClientEngine:
         certificate = self._channel.server_certificate
@@ -118,6 +121,7 @@ class ClientContext(Context):
         try:
             self._handle(engine.initiate())
         finally:
+            self._initiator = initiator
             if isinstance(initiator, SpnegoInitiator):
                 self.skipped = initiator.skipped
         return engine
@@ -131,6 +135,12 @@ class ClientContext(Context):
     def _note(self, event: Event) -> None:
         if isinstance(event, Authenticated):
             self.server_authentication = event.server_authentication
+
+    @property
+    def client_name(self) -> str:
+        """Whose Kerberos tickets were used, by the KDC: ``alice@EXAMPLE.TEST`` for ``LAB\\alice``. Else empty."""
+        initiator = self._initiator
+        return initiator.client_name if isinstance(initiator, SecurityContext) else ""
 
     @property
     def server_certificate(self) -> bytes | None:

@@ -72,6 +72,7 @@ def create_initiator(
         target,
         channel_bindings=channel_bindings,
         dns_canonicalize=config.dns_canonicalize,
+        workstation=config.workstation,
     )
     if config.wire_form == "kerberos":
         return make_kerberos()

@@ -6,6 +6,7 @@ Making the initiator and its first step may ask a KDC, and so may block.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -42,6 +43,9 @@ __all__ = ["KerberosAcceptor", "KerberosInitiator", "kerberos_obstacle", "realm_
 
 # Values of spnego.ContextReq, which are those of GSS-API (RFC 2744 3.9.5).
 _REQUIRED: Final = {0x02: "mutual authentication", 0x10: "confidentiality", 0x20: "integrity"}
+
+
+_TICKET: Final = "getting a Kerberos ticket"
 
 
 class _KerberosContext(SecurityContext):
@@ -149,6 +153,7 @@ class KerberosInitiator(_KerberosContext):
         target: the service to get a ticket for.
         channel_bindings: application data of channel bindings, or None; CredSSP has none.
         dns_canonicalize: see `credssp.ClientConfig`.
+        workstation: name of this machine for the KDC, which may allow an account on some machines alone; or empty.
     """
 
     def __init__(
@@ -158,8 +163,10 @@ class KerberosInitiator(_KerberosContext):
         *,
         channel_bindings: bytes | None = None,
         dns_canonicalize: bool = False,
+        workstation: str = "",
     ) -> None:
         super().__init__()
+        self._workstation = workstation
         self._dns_canonicalize = dns_canonicalize
         self._credentials = credentials
         self._target = target
@@ -168,42 +175,17 @@ class KerberosInitiator(_KerberosContext):
 
     def _open(self) -> spnego.ContextProxy:
         credentials = _usable(self._credentials, self._target)
-        client = None
+        principal = ""
         if isinstance(credentials, PasswordCredentials | CertificateCredentials):
-            client = _client(credentials)
+            principal = _client(credentials).principal
         if sys.platform != "win32":  # SSPI has a cache of its own for each logon
-            doing = "getting a Kerberos ticket"
-            if isinstance(credentials, PasswordCredentials) and client is not None:
-                self._tickets = pyspnego.call(
-                    doing,
-                    tickets.password_tickets,
-                    client.user if client.enterprise else client.principal,
-                    credentials.password,
-                    enterprise=client.enterprise,
-                )
-            elif isinstance(credentials, CertificateCredentials) and client is not None:
-                from credssp.kerberos import pkinit  # brings ctypes, which no other login needs
-
-                self._tickets = pyspnego.call(
-                    doing,
-                    pkinit.certificate_tickets,
-                    client.user if client.enterprise else client.principal,
-                    credentials,
-                    enterprise=client.enterprise,
-                )
-            elif isinstance(credentials, KeytabCredentials):
-                self._tickets = pyspnego.call(doing, tickets.keytab_tickets, credentials)
-            elif credentials is None or isinstance(credentials, CCacheCredentials):
-                pyspnego.call(doing, tickets.check_cache, credentials)
-                if credentials is not None and credentials.principal is not None:
-                    credentials = pyspnego.call(doing, tickets.in_spelling_of_cache, credentials)
-            credentials = self._tickets or credentials
+            credentials = self._get_tickets(credentials)
         bindings = self._channel_bindings
         context = pyspnego.call(
-            "getting a Kerberos ticket",
+            _TICKET,
             pyspnego.kerberos_client,
             credentials,
-            client.principal if client else "",
+            principal,
             service=self._target.service,
             host=self._target.host,
             application_data=bindings,
@@ -214,9 +196,32 @@ class KerberosInitiator(_KerberosContext):
             )
         return context
 
+    def _get_tickets(self, credentials: KerberosCredentials | None) -> CCacheCredentials | None:
+        """Have the KDC turn credentials into tickets, for this login alone; those of a cache are used as they are."""
+        if credentials is None or isinstance(credentials, CCacheCredentials):
+            pyspnego.call(_TICKET, tickets.check_cache, credentials)
+            if credentials is not None and credentials.principal is not None:
+                return pyspnego.call(_TICKET, tickets.in_spelling_of_cache, credentials)
+            return credentials
+        workstation = self._workstation
+        if isinstance(credentials, KeytabCredentials):
+            get = functools.partial(tickets.keytab_tickets, credentials, workstation=workstation)
+        else:
+            client = _client(credentials)
+            name = client.user if client.enterprise else client.principal
+            if isinstance(credentials, PasswordCredentials):
+                get = functools.partial(tickets.password_tickets, name, credentials.password)
+            else:
+                from credssp.kerberos import pkinit  # brings ctypes, which no other login needs
+
+                get = functools.partial(pkinit.certificate_tickets, name, credentials)
+            get = functools.partial(get, enterprise=client.enterprise, workstation=workstation)
+        self._tickets = pyspnego.call(_TICKET, get)
+        return self._tickets
+
     def _doing(self, token: bytes | None) -> str:
         if token is None:
-            return "getting a Kerberos ticket"
+            return _TICKET
         try:
             kind = unframe(token)[0]
         except DecodeError:
@@ -225,6 +230,7 @@ class KerberosInitiator(_KerberosContext):
 
     def _establish(self, context: spnego.ContextProxy) -> None:
         super()._establish(context)
+        self.client_name = pyspnego.call("asking for the client's name", pyspnego.client_name, context)
         self._forget_tickets()
 
     def _fail(self) -> None:

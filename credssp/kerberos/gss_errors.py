@@ -10,7 +10,8 @@ import re
 from typing import Final, NamedTuple
 
 from credssp.errors import AuthenticationError, CredSSPError, RemoteProtocolError
-from credssp.status import NTStatus, SecurityStatus
+from credssp.kerberos.kdc_error import read_reason
+from credssp.status import NTStatus, SecurityStatus, describe
 
 __all__ = ["KRB_ERROR", "TOKEN", "UNWRAP", "VERIFY", "failure", "translate"]
 
@@ -64,7 +65,9 @@ _KRB5: Final[dict[int, _Meaning]] = {
     ),
     12: _Meaning(_S.SEC_E_LOGON_DENIED, _N.STATUS_ACCOUNT_RESTRICTION),  # KDC_ERR_POLICY
     14: _Meaning(_S.SEC_E_KDC_UNKNOWN_ETYPE),  # KDC_ERR_ETYPE_NOSUPP
-    18: _Meaning(_S.SEC_E_LOGON_DENIED, _N.STATUS_ACCOUNT_DISABLED),  # KDC_ERR_CLIENT_REVOKED; locked looks the same
+    18: _Meaning(  # KDC_ERR_CLIENT_REVOKED, from a KDC that does not say why
+        _S.SEC_E_LOGON_DENIED, _N.STATUS_ACCOUNT_DISABLED, "the account is disabled, or it is locked"
+    ),
     23: _Meaning(_S.SEC_E_LOGON_DENIED, _N.STATUS_PASSWORD_EXPIRED),  # KDC_ERR_KEY_EXPIRED
     24: _Meaning(_S.SEC_E_LOGON_DENIED, _N.STATUS_LOGON_FAILURE, _PASSWORD),  # KDC_ERR_PREAUTH_FAILED
     31: _Meaning(_S.SEC_E_LOGON_DENIED, _N.STATUS_LOGON_FAILURE, _PASSWORD),  # KRB_AP_ERR_BAD_INTEGRITY
@@ -105,6 +108,21 @@ _KRB5: Final[dict[int, _Meaning]] = {
 
 _ERRNO: Final = 4096
 """Below it, libkrb5's codes are those of the operating system: a file that is not there or may not be read."""
+
+
+_REVOKED: Final = 18
+
+
+def _reason(offset: int, e_data: bytes) -> NTStatus | None:
+    """Return why a KDC of Active Directory refuses the account, or None where it does not say.
+
+    A Samba domain controller (4.17) gives the reason, except for a locked account: there it lists ways of
+    preauthentication alone. A KDC of MIT has no e-data with KDC_ERR_CLIENT_REVOKED.
+    """
+    reason = read_reason(e_data)
+    if reason.ntstatus is None and reason.has_method_data and offset == _REVOKED:
+        return _N.STATUS_ACCOUNT_LOCKED_OUT
+    return reason.ntstatus
 
 
 def _offset(code: int) -> int:
@@ -182,8 +200,13 @@ def translate(doing: str, error: Exception) -> CredSSPError:
     if isinstance(code, int) and not (doing == TOKEN and 0 < code < _ERRNO):
         meaning = _meaning(code)
         if meaning is not None:
-            hint = f"; {meaning.next_step}" if meaning.next_step else ""
             judged = doing != TOKEN and _offset(code) in _JUDGED
+            reason = _reason(_offset(code), getattr(native, "e_data", b"")) if judged else None
+            if reason is not None:
+                return failure(
+                    f"{doing}: {text} ({describe(reason).meaning.rstrip('.')})", meaning.status, reason, judged=True
+                )
+            hint = f"; {meaning.next_step}" if meaning.next_step else ""
             return failure(f"{doing}: {text}{hint}", meaning.status, meaning.ntstatus, judged=judged)
     if isinstance(error, SpnegoError):
         number = getattr(error, "ERROR_CODE", ErrorCode.failure)

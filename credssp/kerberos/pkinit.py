@@ -13,13 +13,15 @@ from __future__ import annotations
 import ctypes
 import functools
 import threading
-from ctypes import POINTER, byref, c_char_p, c_int, c_int32, c_void_p
+from ctypes import POINTER, byref, c_char_p, c_int32, c_void_p
 from typing import Final, NoReturn
 
 from credssp.credentials import CertificateCredentials
 from credssp.errors import AuthenticationError
+from credssp.kerberos import as_exchange
+from credssp.kerberos.as_exchange import ASExchange, Krb5Error
 from credssp.kerberos.gss_errors import failure
-from credssp.kerberos.tickets import MemoryTickets
+from credssp.kerberos.tickets import MemoryTickets, fill_cache
 from credssp.secret import private
 from credssp.status import NTStatus, SecurityStatus
 
@@ -28,8 +30,6 @@ __all__ = ["certificate_tickets"]
 _S = SecurityStatus
 _N = NTStatus
 
-_LIBRARY: Final = "libkrb5.so.3"
-_ENTERPRISE: Final = 4  # KRB5_PRINCIPAL_PARSE_ENTERPRISE
 _FINAL_TRY: Final = 2  # KRB5_RESPONDER_PKINIT_FLAGS_TOKEN_USER_PIN_FINAL_TRY
 _LOCKED: Final = 4  # KRB5_RESPONDER_PKINIT_FLAGS_TOKEN_USER_PIN_LOCKED
 _PREAUTH_FAILED: Final = -1765328174  # KRB5_PREAUTH_FAILED: no way of preauthentication led anywhere
@@ -37,7 +37,6 @@ _REFUSED: Final = (-1765328360, -1765328353)
 """KRB5KDC_ERR_PREAUTH_FAILED, KRB5KRB_AP_ERR_BAD_INTEGRITY: what Heimdal says of a certificate of another authority."""
 _IO_ERROR: Final = 5
 _CANCELLED: Final = 125  # ECANCELED, which the responder below returns
-_CREDS: Final = 1024  # bytes; a krb5_creds has 120
 
 _one_at_a_time = threading.Lock()
 """The plugin initialises the PKCS#11 module for each login and finalises it afterwards, for the whole process."""
@@ -51,64 +50,25 @@ class _Challenge(ctypes.Structure):
     _fields_ = (("identities", POINTER(POINTER(_Identity))),)
 
 
-_Responder: Final = ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p)
-
-_FUNCTIONS: Final[dict[str, list[object]]] = {
-    "init_context": [POINTER(c_void_p)],
-    "parse_name_flags": [c_void_p, c_char_p, c_int, POINTER(c_void_p)],
-    "get_init_creds_opt_alloc": [c_void_p, POINTER(c_void_p)],
-    "get_init_creds_opt_set_pa": [c_void_p, c_void_p, c_char_p, c_char_p],
-    "get_init_creds_opt_set_responder": [c_void_p, c_void_p, _Responder, c_void_p],
-    "get_init_creds_opt_set_out_ccache": [c_void_p, c_void_p, c_void_p],
-    "responder_pkinit_get_challenge": [c_void_p, c_void_p, POINTER(POINTER(_Challenge))],
-    "responder_pkinit_set_answer": [c_void_p, c_void_p, c_char_p, c_char_p],
-    "cc_resolve": [c_void_p, c_char_p, POINTER(c_void_p)],
-    "cc_close": [c_void_p, c_void_p],
-    "get_init_creds_password": [
-        c_void_p, c_void_p, c_void_p, c_char_p, c_void_p, c_void_p, c_int32, c_char_p, c_void_p,
-    ],
-}  # fmt: skip
-_PROCEDURES: Final[dict[str, list[object]]] = {
-    "get_init_creds_opt_set_canonicalize": [c_void_p, c_int],
-    "get_init_creds_opt_set_forwardable": [c_void_p, c_int],
-    "get_init_creds_opt_free": [c_void_p, c_void_p],
-    "responder_pkinit_challenge_free": [c_void_p, c_void_p, POINTER(_Challenge)],
-    "free_cred_contents": [c_void_p, c_void_p],
-    "free_error_message": [c_void_p, c_void_p],
-    "free_principal": [c_void_p, c_void_p],
-    "free_context": [c_void_p],
-}
-
-
 @functools.cache
 def _library() -> ctypes.CDLL:
-    """Load libkrb5, which GSS-API has loaded too: a cache in memory is the same for both."""
-    try:
-        library = ctypes.CDLL(_LIBRARY)
-    except OSError as error:
-        raise failure(
-            f"logging on with a certificate needs {_LIBRARY} of MIT: {error}", _S.SEC_E_SECPKG_NOT_FOUND
-        ) from None
-    for name, arguments in (_FUNCTIONS | _PROCEDURES).items():
-        function = getattr(library, f"krb5_{name}")
+    library = as_exchange.library()
+    if library is None:
+        raise failure("logging on with a certificate needs MIT's libkrb5.so.3", _S.SEC_E_SECPKG_NOT_FOUND)
+    for name, arguments in (
+        ("get_challenge", [c_void_p, c_void_p, POINTER(POINTER(_Challenge))]),
+        ("set_answer", [c_void_p, c_void_p, c_char_p, c_char_p]),
+        ("challenge_free", [c_void_p, c_void_p, POINTER(_Challenge)]),
+    ):
+        function = getattr(library, f"krb5_responder_pkinit_{name}")
         function.argtypes = arguments
-        function.restype = c_int32 if name in _FUNCTIONS else None
-    library.krb5_get_error_message.argtypes = [c_void_p, c_int32]
-    library.krb5_get_error_message.restype = c_void_p
+        function.restype = None if name == "challenge_free" else c_int32
     return library
-
-
-class _Krb5Error(Exception):
-    """What libkrb5 says, in the form that `credssp.kerberos.gss_errors` takes."""
-
-    def __init__(self, err_code: int, text: str) -> None:
-        super().__init__(text)
-        self.err_code = err_code
 
 
 @private
 def certificate_tickets(
-    principal: str, credentials: CertificateCredentials, *, enterprise: bool = False
+    principal: str, credentials: CertificateCredentials, *, enterprise: bool = False, workstation: str = ""
 ) -> MemoryTickets:
     """Get a ticket-granting ticket with a certificate, into a credential cache in memory.
 
@@ -116,22 +76,13 @@ def certificate_tickets(
         principal: as for `credssp.kerberos.tickets.password_tickets`.
         credentials: the certificate, and the PIN where it needs one.
         enterprise: likewise.
+        workstation: likewise.
 
     Raises:
         AuthenticationError: there is no token, the PIN is wrong or would block the card, or it is another user's card.
         Exception: of krb5.
     """
-    import krb5
-
-    tickets = MemoryTickets(krb5.init_context())
-    request = _Request(credentials)
-    try:
-        with _one_at_a_time:
-            request.send(principal, tickets.ccache, enterprise=enterprise)
-    except BaseException:
-        tickets.close()
-        raise
-    return tickets
+    return _Request(credentials).send(principal, enterprise=enterprise, workstation=workstation)
 
 
 class _Request:
@@ -140,43 +91,20 @@ class _Request:
     def __init__(self, credentials: CertificateCredentials) -> None:
         self._credentials = credentials
         self._krb5 = _library()
-        self._context = c_void_p()
-        self._asked = self._blocked = False
+        self._asked = False
         self._flags = 0
 
-    def send(self, principal: str, cache: str, *, enterprise: bool) -> None:
-        """Fill the cache."""
-        krb5, credentials = self._krb5, self._credentials
-        client, options, into = c_void_p(), c_void_p(), c_void_p()
-        responder = _Responder(self._respond)  # alive as long as libkrb5 may call it
-        granted = ctypes.create_string_buffer(_CREDS)
-        self._check(krb5.krb5_init_context(byref(self._context)))
-        context = self._context
-        try:
-            flags = _ENTERPRISE if enterprise else 0
-            self._check(krb5.krb5_parse_name_flags(context, principal.encode(), flags, byref(client)))
-            self._check(krb5.krb5_get_init_creds_opt_alloc(context, byref(options)))
-            krb5.krb5_get_init_creds_opt_set_canonicalize(options, 1)
-            krb5.krb5_get_init_creds_opt_set_forwardable(options, 0)
-            self._attribute(options, "X509_user_identity", credentials.identity)
+    def send(self, principal: str, *, enterprise: bool, workstation: str) -> MemoryTickets:
+        credentials = self._credentials
+        with _one_at_a_time, ASExchange(self._krb5, principal, enterprise=enterprise) as exchange:
+            exchange.set_attribute("X509_user_identity", credentials.identity)
             if credentials.anchors is not None:
-                self._attribute(options, "X509_anchors", credentials.anchors)
-            self._check(krb5.krb5_get_init_creds_opt_set_responder(context, options, responder, None))
-            self._check(krb5.krb5_cc_resolve(context, cache.encode(), byref(into)))
-            self._check(krb5.krb5_get_init_creds_opt_set_out_ccache(context, options, into))
-            code = krb5.krb5_get_init_creds_password(context, granted, client, None, None, None, 0, None, options)
-            if code:
-                self._refused(code)
-            krb5.krb5_free_cred_contents(context, granted)
-        finally:
-            if into:
-                krb5.krb5_cc_close(context, into)
-            krb5.krb5_get_init_creds_opt_free(context, options)
-            krb5.krb5_free_principal(context, client)
-            krb5.krb5_free_context(context)
-
-    def _attribute(self, options: c_void_p, name: str, value: str) -> None:
-        self._check(self._krb5.krb5_get_init_creds_opt_set_pa(self._context, options, name.encode(), value.encode()))
+                exchange.set_attribute("X509_anchors", credentials.anchors)
+            exchange.set_responder(self._respond)
+            try:
+                return fill_cache(exchange, workstation=workstation)
+            except Krb5Error as error:
+                self._refused(error)
 
     def _respond(self, context: int, _data: int, question: int) -> int:
         """Answer libkrb5, which asks for the PIN of each identity: that is one. Raises nothing: C is the caller."""
@@ -201,19 +129,9 @@ class _Request:
         finally:
             self._krb5.krb5_responder_pkinit_challenge_free(context, question, challenge)
 
-    def _check(self, code: int) -> None:
-        if code:
-            raise self._error(code)
-
-    def _error(self, code: int) -> _Krb5Error:
-        message = self._krb5.krb5_get_error_message(self._context, code)
-        text = ctypes.string_at(message).decode("utf-8", "replace")
-        self._krb5.krb5_free_error_message(self._context, message)
-        return _Krb5Error(code, text)
-
-    def _refused(self, code: int) -> NoReturn:
+    def _refused(self, error: Krb5Error) -> NoReturn:
         """Say whose fault it was: libkrb5 has one code for all that went wrong on this side."""
-        error = self._error(code)
+        code = error.err_code
         _, _, reason = str(error).rpartition("Pre-authentication failed: ")
         token = self._credentials.is_token
         what = "smart card" if token else "key file"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import spnego
     from spnego.channel_bindings import GssChannelBindings
 
-__all__ = ["ask_for", "call", "kerberos_client", "kerberos_missing", "kerberos_server", "kerberos_step"]
+__all__ = ["ask_for", "call", "client_name", "kerberos_client", "kerberos_missing", "kerberos_server", "kerberos_step"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -161,6 +161,15 @@ def ask_for(context: Any, name: gssapi.Name, application_data: bytes | None) -> 
         flags=context._context_req,
         channel_bindings=None if application_data is None else ChannelBindings(0, b"", 0, b"", application_data),
     )
+
+
+def client_name(context: Any) -> str:
+    """Return whose tickets an established initiator used, ``alice@EXAMPLE.TEST``; empty on Windows.
+
+    A KDC may have answered with another name than was asked for. pyspnego tells an acceptor alone; see `ask_for`.
+    """
+    established = getattr(context, "_context", None)
+    return "" if sys.platform == "win32" or established is None else str(established.initiator_name)
 
 
 def kerberos_server(

@@ -28,10 +28,14 @@ if TYPE_CHECKING:
     import gssapi
     import krb5
 
+    from credssp.kerberos.as_exchange import ASExchange
+
 __all__ = [
     "MemoryTickets",
     "ServiceKey",
     "ServiceTicket",
+    "fill_cache",
+    "keytab_tickets",
     "password_tickets",
     "service_keys",
     "service_name",
@@ -180,29 +184,40 @@ def _without_case_of_realm(principal: str) -> tuple[str, str]:
     return name, realm.casefold()
 
 
-def password_tickets(principal: str, password: Secret[str], *, enterprise: bool = False) -> MemoryTickets:
+def password_tickets(
+    principal: str, password: Secret[str], *, enterprise: bool = False, workstation: str = ""
+) -> MemoryTickets:
     """Get a ticket-granting ticket with a password, into a credential cache in memory.
 
     Args:
         principal: ``alice`` or ``alice@EXAMPLE.TEST``.
         enterprise: whether `principal` is all of an NT-ENTERPRISE name (RFC 6806 5) in the default realm.
         password: its password. Half surrogates, which random passwords of computers have, become U+FFFD as in NTLM.
+        workstation: NetBIOS name of this machine for the KDC; empty for none.
 
     Raises:
         Exception: of krb5.
     """
+    secret = password.reveal().encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+    from credssp.kerberos import as_exchange  # brings ctypes, which logins without a KDC do not need
+
+    library = as_exchange.library()
+    if library is not None:
+        with as_exchange.ASExchange(library, principal, enterprise=enterprise) as exchange:
+            return fill_cache(exchange, password=Secret(secret), workstation=workstation)
     import krb5
 
     context = krb5.init_context()
     flags = krb5.PrincipalParseFlags.enterprise if enterprise else krb5.PrincipalParseFlags.none
     client = krb5.parse_name_flags(context, principal.encode(), flags)
-    secret = password.reveal().encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
     return MemoryTickets(context, krb5.get_init_creds_password(context, client, _options(context), secret))
 
 
-def keytab_tickets(credentials: KeytabCredentials) -> MemoryTickets:
+def keytab_tickets(credentials: KeytabCredentials, *, workstation: str = "") -> MemoryTickets:
     """Get a ticket-granting ticket with a key, as `password_tickets` does; by default that of the first principal."""
     import krb5
+
+    from credssp.kerberos import as_exchange
 
     context = krb5.init_context()
     check_private("keytab", credentials.keytab)
@@ -211,6 +226,10 @@ def keytab_tickets(credentials: KeytabCredentials) -> MemoryTickets:
     name = credentials.principal or next(iter(names), "")
     wanted = _without_case_of_realm(name)
     name = next((each for each in names if _without_case_of_realm(each) == wanted), name)
+    library = as_exchange.library()
+    if library is not None:
+        with as_exchange.ASExchange(library, name) as exchange:
+            return fill_cache(exchange, keytab=credentials.keytab, workstation=workstation)
     client = krb5.parse_name_flags(context, name.encode())
     return MemoryTickets(context, krb5.get_init_creds_keytab(context, client, _options(context), keytab=keytab))
 
@@ -222,6 +241,27 @@ def _options(context: krb5.Context) -> krb5.GetInitCredsOpt:
     krb5.get_init_creds_opt_set_canonicalize(options, True)
     krb5.get_init_creds_opt_set_forwardable(options, False)
     return options
+
+
+def fill_cache(
+    exchange: ASExchange,
+    *,
+    password: Secret[bytes] | None = None,
+    keytab: str | None = None,
+    workstation: str = "",
+) -> MemoryTickets:
+    """Ask the KDC, and return what it grants."""
+    import krb5
+
+    tickets = MemoryTickets(krb5.init_context())
+    try:
+        if workstation:
+            exchange.set_workstation(workstation)
+        exchange.get(tickets.ccache, password=password, keytab=keytab)
+    except BaseException:
+        tickets.close()
+        raise
+    return tickets
 
 
 def service_keys(keytab: str | None) -> list[ServiceKey]:

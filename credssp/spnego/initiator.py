@@ -31,7 +31,7 @@ from credssp.errors import (
 )
 from credssp.mechanism import MAX_LEGS, SpnegoMechanism
 from credssp.mechanism_name import MechanismName
-from credssp.security_context import OuterContext
+from credssp.security_context import OuterContext, SecurityContext
 from credssp.spnego.candidate import Candidate, SkippedCandidate
 from credssp.spnego.mech_types import mechanism_of
 from credssp.spnego.tokens import NegState, NegTokenInit, NegTokenResp
@@ -99,6 +99,7 @@ class SpnegoInitiator(OuterContext):
         if self.wire_form != "spnego":
             self.complete = mechanism.complete
         self.server_authentication = mechanism.server_authentication
+        self.client_name = mechanism.client_name if isinstance(mechanism, SecurityContext) else ""
         return token
 
     # The first token

@@ -52,6 +52,7 @@ __all__ = [
     "DC",
     "DOMAIN",
     "MEMBER",
+    "MEMBER_ADDRESS",
     "REALM",
     "Domain",
     "network_of",

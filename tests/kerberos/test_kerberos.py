@@ -91,7 +91,7 @@ def gss(monkeypatch):
     monkeypatch.setattr(contexts, "admit", lambda token, keys, **_: Admission(WHO, KEY, dce_style=False))
     monkeypatch.setattr(contexts.tickets, "check_cache", lambda _: "")
     monkeypatch.setattr(contexts.tickets, "password_tickets", lambda *asked, **_: Tickets("MEMORY:password", asked))
-    monkeypatch.setattr(contexts.tickets, "keytab_tickets", lambda *asked: Tickets("MEMORY:keytab", asked))
+    monkeypatch.setattr(contexts.tickets, "keytab_tickets", lambda *asked, **_: Tickets("MEMORY:keytab", asked))
     monkeypatch.setattr(contexts.tickets, "service_name", str)
     monkeypatch.setattr(
         contexts.tickets, "in_spelling_of_cache", lambda asked: CCacheCredentials(asked.ccache, "a@LAB.TEST")
