@@ -117,7 +117,7 @@ def _print_json(target: TargetURL, request: ClientConfig, outcome: LoginOutcome)
     from credssp.cli._output import print_json
 
     error = outcome.error
-    head = {"target": str(target), "user": _login_credentials.who(request.credentials)}
+    head: dict[str, object] = {"target": str(target), "user": _login_credentials.who(request.credentials)}
     head |= {"accepted": error is None, "refused_by": refused_by(error), "status": status_facts(error)}
     print_json(head | outcome.facts | {"seconds": round(outcome.seconds, 3)})
 
