@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from credssp.account import AccountStore
     from credssp.authority import LogonAuthority
     from credssp.drivers.rdp_service import Authorize, OnEvent
-    from credssp.drivers.winrm_asgi import LoginObserver
+    from credssp.drivers.winrm_asgi import CloseObserver, LoginObserver
     from credssp.engine.events import Observer
     from credssp.ntlm.challenge import NTLMTarget
     from credssp.policy import DelegationPolicy, PolicySettings
@@ -141,7 +141,7 @@ def _wrong(name: str, wanted: str, value: object) -> LocalProtocolError:
 
 
 # What is called, by its annotation; and what may be several things, and is checked where it is used or below.
-_CALLED: Final = ("Callable", "Observer", "Authorize", "OnEvent", "Lockout", "LoginObserver")
+_CALLED: Final = ("Callable", "Observer", "Authorize", "OnEvent", "Lockout", "LoginObserver", "CloseObserver")
 _CHECKED_APART: Final = frozenset(
     (
         *(
@@ -596,7 +596,8 @@ class ServerConfig(CommonConfig):
         cbt_hardening: whether clients prove the `channel_bindings`: ``strict``, all of them; ``relaxed``, those that
             send some, and others get in without; ``none``, no one. None is ``strict`` for bindings that are given,
             and ``relaxed`` for those that a WinRM server takes from its certificate of https.
-        on_login: WinRM servers: is told of every login that is over.
+        on_login: WinRM servers: is told of every login that is over, and of connections that ended without one.
+        on_close: WinRM servers: is told of every connection that is closed, after its logins.
 
     Raises:
         LocalProtocolError: an argument that makes no sense; the text names it.
@@ -634,6 +635,7 @@ class ServerConfig(CommonConfig):
     encryption: Encryption = "auto"
     allow_proxies: bool = False
     on_login: LoginObserver | None = field(default=None, repr=False)
+    on_close: CloseObserver | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         CommonConfig.__post_init__(self)
@@ -826,6 +828,7 @@ class WinRMServiceOptions(WinRMConnectionOptions, ServiceLimitOptions, total=Fal
     path: str
     encryption: Encryption
     on_login: LoginObserver | None
+    on_close: CloseObserver | None
     allow_proxies: bool
     max_body_before_login: int
     max_discard: int

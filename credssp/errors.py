@@ -9,7 +9,7 @@ errors of other libraries are not chained where their text could hold secrets.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeAlias, TypeVar
 
 from credssp.status import NTStatus, SecurityStatus, describe, security_status_from_ntstatus
 
@@ -41,6 +41,10 @@ def _restore(cls: type[E], args: tuple[object, ...], attributes: dict[str, objec
     return error
 
 
+Wrong: TypeAlias = Literal["", "name", "password", "account"]
+"""What was wrong with a login; see `Claim.wrong`."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)  # names of users are not for error trackers
 class Claim:
     """Who a client said to be, in a login that failed; nothing of it is proved.
@@ -50,12 +54,16 @@ class Claim:
         username: the user name, as sent.
         workstation: the name of the client's machine, as sent.
         mechanism: the mechanism.
+        wrong: for the server's owner, never for the client: ``name``, there is no such account; ``password``;
+            ``account``, its state does not let it log on (locked, disabled, expired, an empty password); or an empty
+            string where none of them is to blame or it is not known.
     """
 
     domain: str
     username: str
     workstation: str
     mechanism: str
+    wrong: Wrong = ""
 
 
 class CredSSPError(Exception):

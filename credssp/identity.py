@@ -30,13 +30,16 @@ class Identity:
         sent_username: the user name exactly as the client sent it; a UPN stays whole.
         sent_domain: the domain exactly as the client sent it.
         workstation: the name the client gives itself ([MS-NLMP] 2.2.1.3); **not** proved, anyone can say anything.
-        target_name: the SPN that the client thinks it talks to (MsvAvTargetName), or None where it says nothing.
+        target_name: the SPN that the client thinks it talks to (NTLM's MsvAvTargetName, or the service of its Kerberos
+            ticket, which is not protected: what counts is the key that opens it), or None where it says nothing.
         account: the account whose secret the client knew, or None for Kerberos.
         authority: who says that it is this user.
         sid: the account's SID; empty where the authority knows none.
         groups: the SIDs of its groups, sorted, each once.
         forwarded: Kerberos tickets that the client forwarded to a server that accepts them (`accept_forwarded`), as a
             KRB-CRED whose encrypted part is readable (encryption type 0), which other tools import; or None.
+        ntlm_mic: whether the client's AUTHENTICATE had a MIC, which was verified; None without NTLM.
+        mech_list_mic: whether the client sent a mechListMIC, which was verified; None without SPNEGO.
     """
 
     username: str
@@ -51,3 +54,5 @@ class Identity:
     sid: str = ""
     groups: tuple[str, ...] = ()
     forwarded: Secret[bytes] | None = None
+    ntlm_mic: bool | None = None
+    mech_list_mic: bool | None = None

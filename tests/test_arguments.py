@@ -378,7 +378,7 @@ def test_an_exception_inside_a_server_is_told_to_its_owner(kind: str, caplog: py
         assert done.wait(5)
     (refusal,) = told
     assert isinstance(refusal.error.__cause__, Broken)
-    assert "a login failed inside the server (Broken in broken, test_arguments.py line 338)" in caplog.text
+    assert "a login failed inside the server (Broken) in broken, test_arguments.py line 338" in caplog.text
     assert "disk" not in caplog.text
 
 

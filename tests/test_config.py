@@ -315,6 +315,7 @@ SERVER_VALUES: dict[str, Any] = {
     "path": "/other",
     "encryption": "never",
     "on_login": observe,
+    "on_close": observe,
 }
 COMMON: dict[str, Any] = {
     "min_version": 6,

@@ -128,6 +128,29 @@ def test_a_refusal() -> None:
             server.assert_delegated()
 
 
+@pytest.mark.parametrize(
+    ("accounts", "wrong", "text"),
+    [
+        ({("LAB", "bob"): PASSWORD}, "name", "there is no such account"),
+        ({("LAB", "alice"): "other"}, "password", "the account exists, and the password is wrong"),
+        (
+            {("LAB", "alice"): credssp.Account("LAB", "alice", b"x" * 16, NTStatus.STATUS_ACCOUNT_LOCKED_OUT)},
+            "account",
+            "the state of the account does not let it log on",
+        ),
+    ],
+)
+def test_a_refusal_says_who_came_and_what_was_wrong(accounts: Any, wrong: str, text: str) -> None:
+    with RDPServer(accounts) as server:
+        with pytest.raises(credssp.PeerRefusedError) as told:
+            log_on(server)
+        refusal = server.assert_refused(NTStatus.STATUS_LOGON_FAILURE)
+        with pytest.raises(AssertionError, match=f"user 'alice' of domain 'LAB': {text}"):
+            server.assert_delegated()
+    assert (refusal.username, refusal.domain, refusal.wrong) == ("alice", "LAB", wrong)
+    assert text not in str(told.value)
+
+
 def test_nothing_happened() -> None:
     with RDPServer() as server:
         assert not server.wait(delegations=1, timeout=0.01)

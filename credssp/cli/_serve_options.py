@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final
 
-from credssp.cli._serve_lines import queued_lines, write_line
+from credssp.cli._serve_events import emit as emit
 from credssp.protocol_version import VERSIONS
 
 if TYPE_CHECKING:
@@ -18,34 +16,26 @@ if TYPE_CHECKING:
 
     from credssp.account import Account, AccountStore
     from credssp.config import Limits
-    from credssp.credentials import DelegatedCredentials
     from credssp.drivers.confinement import User
     from credssp.drivers.winbind import WinbindAuthority
     from credssp.engine.events import Observer
-    from credssp.errors import CredSSPError
     from credssp.ntlm.challenge import NTLMTarget
     from credssp.tls.certificate import ServerCertificate
     from credssp.watched_file import WatchedFile
 
 __all__ = [
-    "SilentClients",
     "accounts",
     "add_account_arguments",
     "address",
     "authority",
     "certificate",
     "confine",
-    "credential_facts",
-    "delegated_facts",
-    "emit",
     "keytab",
     "limits",
     "ntlm_target",
     "observer",
-    "queued_events",
     "reload_on_sighup",
     "shown_address",
-    "status_facts",
 ]
 
 _NAMES: Final = {
@@ -80,6 +70,11 @@ def add_account_arguments(parser: argparse.ArgumentParser, *, port: int) -> None
     parser.add_argument("--key", metavar="F", help="PEM file with its key, if --cert does not contain it")
     parser.add_argument("--keytab", metavar="F", help="Kerberos keytab (default: the one KRB5_KTNAME names)")
     parser.add_argument("--empty-password", action="store_true", help="let accounts with an empty password log on")
+    parser.add_argument(
+        "--allow-no-mic",
+        action="store_true",
+        help="let NTLM clients log on that send no MIC, such as impacket and aardwolf; one that is sent is verified",
+    )
     parser.add_argument(
         "--spn",
         action="append",
@@ -151,6 +146,8 @@ def accounts(arguments: argparse.Namespace) -> AccountStore:
         domain, backslash, user = name.rpartition("\\")
         if not colon or not user or (backslash and not domain):
             raise LocalProtocolError("--user must be DOMAIN\\NAME:PASSWORD or NAME:PASSWORD")
+        if not password and not arguments.empty_password:
+            raise LocalProtocolError(f"--user {name}: the password is empty; if that is meant, add --empty-password")
         given[domain, user] = password
     stores: list[AccountStore] = [MemoryAccounts(given)]
     if arguments.users_file is not None:
@@ -333,94 +330,3 @@ def ntlm_target(arguments: argparse.Namespace) -> NTLMTarget | None:
         return None
     target = dataclasses.replace(NTLMTarget.of_this_host(), **given)
     return dataclasses.replace(target, is_domain=target.nb_domain != target.nb_computer)
-
-
-def emit(event: str, facts: dict[str, Any], *, as_json: bool) -> None:
-    """Print an event in one write; inside `queued_events` never waiting for whatever reads them."""
-    write_line(_event_line(event, facts, as_json=as_json))
-
-
-def queued_events(*, as_json: bool) -> AbstractContextManager[None]:
-    """While the block runs, events go through a bounded queue; ``dropped`` tells how many found it full."""
-    return queued_lines(lambda count: _event_line("dropped", {"events": count}, as_json=as_json))
-
-
-def _event_line(event: str, facts: dict[str, Any], *, as_json: bool) -> str:
-    from credssp.drivers.audit import AuditEvent
-
-    # All events have the same members in front, in the same order.
-    facts = AuditEvent(event=event).as_json() | facts
-    if as_json:
-        return json.dumps(facts) + "\n"
-    from credssp.cli._output import printable
-
-    shown = {name: value for name, value in facts.items() if value != "" and name not in ("event", "time", "id")}
-    return printable(f"{event:<10} " + "  ".join(f"{name}={_short(value)}" for name, value in shown.items())) + "\n"
-
-
-def _short(value: object) -> str:
-    if isinstance(value, dict):
-        return str(value.get("name", "")) or json.dumps(value)
-    return str(value)
-
-
-def status_facts(error: CredSSPError) -> dict[str, Any]:
-    """Return number, name and text of a refusal, and the NTSTATUS where it is one."""
-    from credssp.status import describe
-
-    info = describe(error.error_code)
-    status = {"code": info.code, "hex": f"0x{info.code:08X}", "name": info.name, "text": error.message}
-    return {"ntstatus": None if error.ntstatus is None else f"0x{error.ntstatus:08X}", "status": status}
-
-
-class SilentClients:
-    """Tells of connections that ended before their first byte, as a number and once a second at most.
-
-    A line for each would let strangers fill a disk.
-    """
-
-    def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
-        self._count = 0
-        self._told = float("-inf")
-
-    def note(self, event: object) -> None:
-        """Take notice of an event of such a connection; ``Closed`` is the last."""
-        import time
-
-        from credssp.drivers.rdp_service import Closed
-
-        if isinstance(event, Closed):
-            self._count += 1
-            if time.monotonic() - self._told >= 1.0:
-                self.tell()
-                self._told = time.monotonic()
-
-    def tell(self) -> None:
-        """Print what was not told yet."""
-        if self._count:
-            emit("silent", {"connections": self._count}, as_json=self._as_json)
-            self._count = 0
-
-
-def delegated_facts(credentials: DelegatedCredentials, *, reveal: bool) -> dict[str, Any]:
-    """Return what was delegated as `delegated`, and its type and secret beside it as in release 0.1.0."""
-    facts = credential_facts(credentials, reveal=reveal)
-    return {"type": facts["type"], "secret": facts["secret"], "delegated": facts}
-
-
-def credential_facts(credentials: DelegatedCredentials, *, reveal: bool) -> dict[str, Any]:
-    """Return type, domain, user and secret of what was delegated, the secret masked unless told otherwise."""
-    from credssp.cli._output import MASK
-    from credssp.credentials import PasswordCredentials, SmartCardCredentials
-
-    if isinstance(credentials, PasswordCredentials):
-        kind = "empty" if credentials.is_empty else "password"
-        user, domain, secret = credentials.username, credentials.domain, credentials.password.reveal()
-    elif isinstance(credentials, SmartCardCredentials):
-        kind, user, domain = "smartcard", credentials.user_hint or "", credentials.domain_hint or ""
-        secret = credentials.pin.reveal()
-    else:
-        kind, user, domain = "remote_guard", "", ""
-        secret = credentials.buffer.reveal().hex()
-    return {"type": kind, "domain": domain, "user": user, "secret": secret if reveal or not secret else MASK}

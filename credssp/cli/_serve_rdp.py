@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import enum
 import functools
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from credssp.cli import _serve_events as events
 from credssp.cli import _serve_options as common
 from credssp.cli._arguments import count, seconds
 
@@ -58,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     sockets = bind(host, port, arguments.workers)
     common.reload_on_sighup()
     common.confine(arguments)
-    common.emit(
+    events.emit(
         "listening",
         {"address": common.shown_address(sockets[0]), "protocol": "rdp", "workers": arguments.workers},
         as_json=as_json,
@@ -86,6 +88,7 @@ def _config(arguments: argparse.Namespace) -> ServerConfig:
         keytab=common.keytab(arguments),
         spn=arguments.spn or None,
         allow_empty_password=arguments.empty_password,
+        require_mic=not arguments.allow_no_mic,
         min_version=arguments.min_version,
         protocols=protocols[arguments.protocols],
         # A test endpoint takes everything that may be delegated, and tells.
@@ -101,7 +104,7 @@ def _work(
 ) -> None:
     import asyncio
 
-    with common.queued_events(as_json=as_json):
+    with events.queued_events(as_json=as_json):
         asyncio.run(_serve(sock, worker, arguments=arguments, config=config, as_json=as_json))
 
 
@@ -112,22 +115,24 @@ async def _serve(
     import signal
 
     from credssp.drivers.rdp import start_server
+    from credssp.drivers.rdp_service import Refused
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
 
-    silent = common.SilentClients(as_json=as_json)
+    silent = events.SilentClients(as_json=as_json)
 
     def on_event(client: Client, event: ServerEvent) -> None:
         if client.silent:
-            silent.note(event)
+            if isinstance(event, Refused):
+                silent.note(event.error)
             return
         audit, facts = _facts(client, event, reveal=arguments.reveal)
         head: dict[str, Any] = {"worker": worker} if worker else {}
         head |= {"connection": client.number, "peer": "{}:{}".format(*client.address)}
-        common.emit(audit.event, audit.as_json() | head | facts, as_json=as_json)
+        events.emit(audit.event, audit.as_json() | head | facts, as_json=as_json)
 
     server = await start_server(None, sock=sock, config=config, on_event=on_event)
     async with server:
@@ -149,23 +154,44 @@ def _facts(client: Client, event: ServerEvent, *, reveal: bool) -> tuple[AuditEv
             "approach": event.approach.value,
             "requested": None if asked is None else protocol_names(asked.protocols),
             "cookie": None if request is None else request.cookie,
+            "requested_flags": [] if asked is None else _names(asked.flags),
+            "flags": _names(event.flags),
         }
     if isinstance(event, Delegated):
-        context = client.endpoint.context
         who = event.identity
         audit = AuditEvent.of_login("delegated", who, id=client.id, address=client.address[0])
-        return audit, common.delegated_facts(event.credentials, reveal=reveal) | {
-            "logon": {"domain": who.domain, "user": who.username, "mechanism": who.mechanism},
-            "version": None if context is None else context.version,
-            "peer_version": None if context is None else context.peer_version,
-            "tls": None if context is None else context.tls_version,
-            "target_name": who.target_name,
-        }
+        facts = events.delegated_facts(event.credentials, reveal=reveal) | events.identity_facts(who)
+        return audit, facts | _exchange(client) | _modes(client)
     if isinstance(event, Refused):
         context = client.endpoint.context
         known = None if context is None else context.identity
         audit = AuditEvent.of_failure(
             "refused", event.error, id=client.id, address=client.address[0], locked=event.locked, identity=known
         )
-        return audit, common.status_facts(event.error)
+        facts = events.status_facts(event.error, locked=event.locked)
+        return audit, facts | _exchange(client) | _modes(client)
     return AuditEvent(event="closed", id=client.id, address=client.address[0]), {}
+
+
+def _exchange(client: Client) -> dict[str, Any]:
+    context = client.endpoint.context
+    if context is None:
+        return events.exchange_facts()
+    return events.exchange_facts(context.version, context.peer_version, context.tls_version, context.tls_cipher)
+
+
+def _modes(client: Client) -> dict[str, Any]:
+    """Return which modes the client asked for in its Connection Request, as far as it came."""
+    from credssp.rdp.negotiation import RequestFlags
+
+    request = client.endpoint.request
+    asked = None if request is None or request.negotiation is None else request.negotiation.flags
+    return {
+        "restricted_admin": None if asked is None else RequestFlags.RESTRICTED_ADMIN_MODE_REQUIRED in asked,
+        "remote_guard": None if asked is None else RequestFlags.REDIRECTED_AUTHENTICATION_MODE_REQUIRED in asked,
+    }
+
+
+def _names(flags: enum.IntFlag) -> list[str]:
+    """Return the names of the flags that are set, and the number of what has none."""
+    return [flag.name or f"0x{flag.value:02X}" for flag in flags]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from typing import TYPE_CHECKING, Any
 
+from credssp.cli import _serve_events as events
 from credssp.cli import _serve_options as common
 from credssp.cli._arguments import count, seconds
 
@@ -18,8 +20,9 @@ __all__ = ["configure", "run"]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = (
-        "Events: listening, delegated, refused. Stop it with SIGTERM or Ctrl-C. The shell knows hostname, whoami and "
-        "echo and starts no process. --cert is the certificate inside CredSSP; --tls-cert is that of https."
+        "Events: listening, delegated, refused, closed, silent. Stop it with SIGTERM or Ctrl-C. The shell knows "
+        "hostname, whoami and echo and starts no process. --cert is the certificate inside CredSSP; --tls-cert is that "
+        "of https."
     )
     common.add_account_arguments(parser, port=5985)
     parser.add_argument("--tls-cert", metavar="F", help="serve https: PEM file with the certificate chain")
@@ -67,7 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
         host, port = common.address(arguments.listen)
         if arguments.tls_key is not None and arguments.tls_cert is None:
             raise LocalProtocolError("--tls-key needs --tls-cert")
-        application = _application(arguments, as_json=as_json)
+        silent = events.SilentClients(as_json=as_json)
+        application = _application(arguments, silent, as_json=as_json)
         server = serving.uvicorn_server(application, certfile=arguments.tls_cert, keyfile=arguments.tls_key)
         listener = serving.listen(host, port)
     except LocalProtocolError as error:
@@ -80,40 +84,52 @@ def run(arguments: argparse.Namespace) -> int:
         shown = common.shown_address(listener)
         url = f"{scheme}://{shown.replace('%', '%25')}{application.config.path}"  # RFC 6874
         facts = {"address": shown, "protocol": "winrm", "url": url}
-        common.emit("listening", facts, as_json=as_json)
+        events.emit("listening", facts, as_json=as_json)
         for number in (signal.SIGTERM, signal.SIGINT):
             # uvicorn stops at them, and raises them once more when it has.
             signal.signal(number, lambda *_: None)
-        with common.queued_events(as_json=as_json):
+        with events.queued_events(as_json=as_json):
             serving.serve(server, listener)
+            silent.tell()
     return 0
 
 
-def _application(arguments: argparse.Namespace, *, as_json: bool) -> WinRMApplication:
+def _application(arguments: argparse.Namespace, silent: events.SilentClients, *, as_json: bool) -> WinRMApplication:
     import socket
 
     from credssp.drivers.audit import AuditEvent
-    from credssp.drivers.winrm_asgi import Login, WinRMApplication
+    from credssp.drivers.winrm_asgi import ConnectionClosed, Login, WinRMApplication
     from credssp.testing.wsman import WSManResponder
     from credssp.tls.settings import ServerTLS
 
     def on_login(login: Login) -> None:
+        if login.silent:
+            if login.error is not None:
+                silent.note(login.error)
+            return
+        who, credentials, facts = (
+            login.identity,
+            login.credentials,
+            events.exchange_facts(*dataclasses.astuple(login.facts)),
+        )
+        if who is not None and credentials is not None:
+            # Of one that is not authorized, too: what it was that is refused.
+            facts = events.delegated_facts(credentials, reveal=arguments.reveal) | events.identity_facts(who) | facts
         address = "" if login.client is None else login.client[0]
-        head: dict[str, Any] = {"peer": "" if login.client is None else "{}:{}".format(*login.client)}
-        who, credentials = login.identity, login.credentials
         if login.error is not None:
             audit = AuditEvent.of_failure(
                 "refused", login.error, id=login.id, address=address, locked=login.locked, identity=who
             )
-            common.emit("refused", audit.as_json() | head | common.status_facts(login.error), as_json=as_json)
-        if who is None or credentials is None:  # there was an error
-            return
-        audit = AuditEvent.of_login("delegated", who, id=login.id, address=address)
-        facts = common.delegated_facts(credentials, reveal=arguments.reveal) | {
-            "logon": {"domain": who.domain, "user": who.username, "mechanism": who.mechanism},
-            "target_name": who.target_name,
-        }
-        common.emit("delegated", audit.as_json() | head | facts, as_json=as_json)
+            facts = events.status_facts(login.error, locked=login.locked) | facts
+        elif who is not None:
+            audit = AuditEvent.of_login("delegated", who, id=login.id, address=address)
+        events.emit(audit.event, audit.as_json() | _peer(login.client) | facts, as_json=as_json)
+
+    def on_close(closed: ConnectionClosed) -> None:
+        if not closed.silent:
+            address = "" if closed.client is None else closed.client[0]
+            audit = AuditEvent(event="closed", id=closed.id, address=address)
+            events.emit("closed", audit.as_json() | _peer(closed.client), as_json=as_json)
 
     allowed = arguments.authorize == "success"
     tls = ServerTLS() if arguments.tls is None else ServerTLS(minimum=arguments.tls, maximum=arguments.tls)
@@ -126,6 +142,7 @@ def _application(arguments: argparse.Namespace, *, as_json: bool) -> WinRMApplic
         encryption=arguments.encryption,
         authorize=lambda identity, credentials: allowed,  # noqa: ARG005
         on_login=on_login,
+        on_close=on_close,
         limits=common.limits(arguments),
         accounts=common.accounts(arguments),
         authority=common.authority(arguments),
@@ -133,7 +150,12 @@ def _application(arguments: argparse.Namespace, *, as_json: bool) -> WinRMApplic
         target=common.ntlm_target(arguments),
         keytab=common.keytab(arguments),
         allow_empty_password=arguments.empty_password,
+        require_mic=not arguments.allow_no_mic,
         min_version=arguments.min_version,
         tls=tls,
         observer=common.observer(arguments),
     )
+
+
+def _peer(client: tuple[str, int] | None) -> dict[str, Any]:
+    return {"peer": "" if client is None else "{}:{}".format(*client)}

@@ -24,11 +24,12 @@ from credssp.errors import (
     RemoteProtocolError,
     TLSError,
     VersionError,
+    Wrong,
 )
 from credssp.identity import Identity
 from credssp.status import NTStatus
 
-__all__ = ["REASONS", "AuditEvent", "Outcome", "Reason", "reason_of"]
+__all__ = ["REASONS", "AuditEvent", "Outcome", "Reason", "reason_of", "wrong_of"]
 
 Outcome: TypeAlias = Literal["", "success", "failure"]
 """How a login ended; empty where an event is not the end of one."""
@@ -92,6 +93,13 @@ def reason_of(error: CredSSPError, *, locked: bool = False) -> Reason:
     if known is not None:
         return known
     return "account_restricted" if isinstance(error, AuthenticationError) else "protocol"
+
+
+def wrong_of(error: CredSSPError, *, locked: bool = False) -> Wrong:
+    """Return which of name, password and state of the account was wrong, where a server knows it."""
+    if locked:
+        return "account"
+    return "" if error.claim is None else error.claim.wrong
 
 
 def _now() -> str:

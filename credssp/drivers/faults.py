@@ -13,8 +13,8 @@ __all__ = ["fault"]
 
 
 def fault(error: BaseException) -> str:
-    """Return type and place of an exception: ``ValueError in handle, service.py line 12``."""
-    kind = type(error).__name__
+    """Return type and place of an exception: ``(ValueError) in handle, service.py line 12``."""
+    kind = f"({type(error).__name__})"
     frame = None
     for found in traceback.walk_tb(error.__traceback__):
         frame = found

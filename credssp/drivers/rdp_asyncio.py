@@ -147,7 +147,7 @@ class AsyncServer:
         except (CredSSPError, ConnectionError) as error:
             logger.info("connection %d ended: %s", client.number, type(error).__name__)
         except Exception as error:  # noqa: BLE001  # one bad handler must not end the service of the others
-            logger.error("the handler of connection %d failed (%s)", client.number, fault(error))
+            logger.error("the handler of connection %d failed %s", client.number, fault(error))
 
 
 class _Login(LoginProtocol[NLAServer]):
@@ -208,7 +208,11 @@ class _Login(LoginProtocol[NLAServer]):
             self._service.settings.delegated(self.client, event)
 
     async def _answer_later(self, question: LogonQuestion) -> None:
-        answer = await self._service.settings.guard.ask_async(question)
+        try:
+            answer = await self._service.settings.guard.ask_async(question)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # it ends this login, and no other
+            self.fail(LimitExceededError("the login was cancelled") if not isinstance(error, Exception) else error)
+            return
         self._go_on(lambda: self._take(self.endpoint.answer(answer)))
 
     def _authorize(self, event: AuthorizationRequired) -> None:

@@ -248,7 +248,7 @@ class BlockingServer:
         except (CredSSPError, OSError) as error:
             logger.info("connection %d ended: %s", client.number, type(error).__name__)
         except Exception as error:  # noqa: BLE001  # one bad handler must not end the service of the others
-            logger.error("the handler of connection %d failed (%s)", client.number, fault(error))
+            logger.error("the handler of connection %d failed %s", client.number, fault(error))
         finally:
             session.close()
 

@@ -12,11 +12,12 @@ from typing import TypeAlias
 from credssp.config import RDPServiceOptions, ServerConfig, ServerLimits
 from credssp.context.server import ServerContext, loaded_once
 from credssp.credentials import DelegatedCredentials
+from credssp.drivers.audit import wrong_of
 from credssp.drivers.faults import fault
 from credssp.drivers.gate import Gate
 from credssp.drivers.guard import Guard
 from credssp.drivers.handshake import too_late
-from credssp.errors import CredSSPError, LocalProtocolError
+from credssp.errors import CredSSPError, LocalProtocolError, Wrong
 from credssp.identity import Identity
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.rdp.events import AuthorizationRequired, Negotiated
@@ -88,6 +89,11 @@ class Refused:
     error: CredSSPError
     locked: bool = False
 
+    @property
+    def wrong(self) -> Wrong:
+        """Which of name, password and state of the account was wrong, where that is known (`Claim.wrong`)."""
+        return wrong_of(self.error, locked=self.locked)
+
 
 @dataclass(frozen=True, slots=True)
 class Closed:
@@ -146,7 +152,7 @@ class ServerSettings:
     def refused(self, client: Client, error: BaseException) -> None:
         """Tell that a login failed; one that failed inside this server is logged, without its text."""
         if not isinstance(error, CredSSPError):
-            logger.error("a login failed inside the server (%s)", fault(error))
+            logger.error("a login failed inside the server %s", fault(error))
             inside = LocalProtocolError(f"the login failed inside the server ({type(error).__name__})")
             inside.__cause__ = error
             error = inside
@@ -161,7 +167,7 @@ class ServerSettings:
         try:
             on_event(client, event)
         except Exception as error:  # noqa: BLE001  # whatever it is
-            logger.error("a listener failed on %s (%s)", type(event).__name__, fault(error))
+            logger.error("a listener failed on %s %s", type(event).__name__, fault(error))
 
 
 def as_result(verdict: Verdict) -> EarlyUserAuthorization:
@@ -173,5 +179,5 @@ def as_result(verdict: Verdict) -> EarlyUserAuthorization:
 
 def failed_authorize(error: BaseException) -> EarlyUserAuthorization:
     """Log that the callback failed, without the text of its error, and say no."""
-    logger.error("the authorize callback failed (%s); the login is denied", fault(error))
+    logger.error("the authorize callback failed %s; the login is denied", fault(error))
     return EarlyUserAuthorization.AUTHZ_ACCESS_DENIED

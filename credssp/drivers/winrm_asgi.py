@@ -23,28 +23,39 @@ import inspect
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Final, TypeAlias, TypeVar, Unpack
+from typing import Final, TypeVar, Unpack
 
 from credssp.config import ServerConfig, ServerLimits, WinRMServiceOptions, server_config
 from credssp.context.server import loaded_once
 from credssp.credentials import DelegatedCredentials
 from credssp.drivers._winrm_http import Answer, Budget, Call, Disconnected, HTTPRefusal, Receive, Scope, Sender
+from credssp.drivers.faults import fault
 from credssp.drivers.gate import Gate
 from credssp.drivers.guard import Guard
+from credssp.drivers.handshake import DeadlineError
 from credssp.drivers.rdp_service import as_result
-from credssp.drivers.winrm_connections import Connections, connection_object
-from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError
+from credssp.drivers.winrm_connections import Connections, HTTPConnection, connection_object
+from credssp.drivers.winrm_outcomes import CloseObserver, ConnectionClosed, Login, LoginObserver, Outcomes
+from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError, PeerClosedError
 from credssp.identity import Identity
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.status import NTStatus
 from credssp.winrm.encryption import ContentType
 from credssp.winrm.handler import Handler, WinRMRequest, WinRMResponse
 from credssp.winrm.header import format_token, request_token
-from credssp.winrm.server import LoginState, ServerConnection
+from credssp.winrm.server import LoginState
 from credssp.winrm.session import encrypts
 
-__all__ = ["Login", "WinRMApplication", "WinRMLimits", "WinRMRequest", "WinRMResponse"]
+__all__ = [
+    "CloseObserver",
+    "ConnectionClosed",
+    "Login",
+    "LoginObserver",
+    "WinRMApplication",
+    "WinRMLimits",
+    "WinRMRequest",
+    "WinRMResponse",
+]
 
 logger = logging.getLogger("credssp.winrm")
 
@@ -61,32 +72,6 @@ _LOGIN_THREADS: Final = 16
 _PLAIN_TYPES: Final = frozenset({"application/soap+xml", "text/xml", "application/xml"})
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
-    """A login that is over.
-
-    Attributes:
-        client: the client's address and port, or None.
-        identity: who logged on; None without a login. A user who may not use the service is named and has an `error`.
-        credentials: what was delegated, where somebody logged on.
-        error: why there was no login, or None.
-        version: the CredSSP version that was used, or None.
-        locked: whether the account was locked, which the client is not told.
-        id: the same for all logins over one connection, and over no other.
-    """
-
-    client: tuple[str, int] | None
-    identity: Identity | None = None
-    credentials: DelegatedCredentials | None = None
-    error: CredSSPError | None = None
-    version: int | None = None
-    locked: bool = False
-    id: str = ""
-
-
-LoginObserver: TypeAlias = Callable[[Login], None]
-
-
 WinRMLimits = ServerLimits
 """The name of release 0.1.0."""
 
@@ -100,6 +85,7 @@ class WinRMApplication:
         gate: failures, and who may connect where `credssp.drivers.winrm_serving` listens.
         budget: what all bodies may hold.
         heads: the same of headers that are not complete.
+        outcomes: tells what becomes of logins and connections.
     """
 
     def __init__(
@@ -123,6 +109,7 @@ class WinRMApplication:
         self.heads = Budget(config.limits.max_memory // 4)
         self._guard = Guard(self.config, self.gate)
         self._guarded = self._guard.guarded(self.config)
+        self.outcomes = Outcomes(self.config, self._guard)
         self._handler = handler
         self._complained = False
         # Whatever is wrong with the settings shows now and not when the first client comes.
@@ -131,20 +118,26 @@ class WinRMApplication:
         # Not the event loop's own executor, which slow handlers would fill: logins have another one.
         self._handlers = ThreadPoolExecutor(limits.handlers, "credssp handler")
         self._logins = ThreadPoolExecutor(_LOGIN_THREADS, "credssp login")
-        self.connections = Connections(self._make, half_open=limits.half_open, deadline=limits.deadline)
+        self.connections = Connections(
+            self._make,
+            half_open=limits.half_open,
+            deadline=limits.deadline,
+            failed=self.outcomes.failed,
+            closed=self.outcomes.closed,
+        )
 
-    def _make(self, key: object) -> ServerConnection:
+    def _make(self, key: object) -> HTTPConnection:
         config = self._guarded
         bindings = getattr(key, "channel_bindings", None)  # of the certificate that this connection has
         if bindings is not None and config.channel_bindings is None:
             hardening = config.cbt_hardening or "relaxed"
             config = dataclasses.replace(config, channel_bindings=bindings, cbt_hardening=hardening)
-        return ServerConnection(config=config)
+        return HTTPConnection(config)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Sender) -> None:
         """Serve; called by the ASGI server."""
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await self._lifespan(receive, send)
             return
         if scope["type"] != "http":
             raise LocalProtocolError(f"this application accepts HTTP, not {scope['type']}")
@@ -163,6 +156,15 @@ class WinRMApplication:
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers()})
         await send({"type": "http.response.body", "body": answer.body})
 
+    async def _lifespan(self, receive: Receive, send: Sender) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                self.connections.shut_down()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+
     async def _serve(self, call: Call, key: object | None) -> Answer:
         if len(call.scope["headers"]) > _MAX_HEADERS:
             raise HTTPRefusal(431, f"at most {_MAX_HEADERS} headers", close=True)
@@ -175,9 +177,12 @@ class WinRMApplication:
             raise HTTPRefusal(500, "the server is not set up for CredSSP", close=True)
         if "content-length" in call.headers and "transfer-encoding" in call.headers:
             raise HTTPRefusal(400, "Content-Length and Transfer-Encoding in one request", close=True)
+        limits, connection = self.config.limits, self.connections.of(key)
+        if connection.lost is not None:
+            raise Disconnected
+        connection.client = call.client
         if call.forwarded() and not self.config.allow_proxies:
             raise HTTPRefusal(403, "requests through a proxy are not taken here", close=True)
-        limits, connection = self.config.limits, self.connections.of(key)
         stranger = not connection.ready or "authorization" in call.headers
         max_size = min(limits.max_discard, limits.max_body) if stranger else limits.max_body
         body = await call.body(
@@ -196,10 +201,11 @@ class WinRMApplication:
         except CredSSPError as error:
             connection.refuse()
             self.connections.note(connection)
-            self._tell(Login(call.client, error=error, id=connection.id))
+            connection.pending = True
+            self.outcomes.failed(connection, error)
             raise HTTPRefusal(400, error.message, close=True) from None
         if token is not None:
-            answer = await self._leg(call, connection, token)
+            answer = await self._leg(connection, token)
             if answer is not None or not (body or call.truncated):
                 return answer or Answer(200)
         if not connection.ready:
@@ -210,33 +216,45 @@ class WinRMApplication:
 
     # The login
 
-    async def _leg(self, call: Call, connection: ServerConnection, token: bytes) -> Answer | None:
+    async def _leg(self, connection: HTTPConnection, token: bytes) -> Answer | None:
         """Take a leg; returns None when the client is in."""
-        # In a thread: an account store may ask a database, and Kerberos its files.
-        result = await _in_thread(self._logins, connection.receive, token)
-        if result.question is not None:
-            # In threads of its own: those of here are for everybody's logins.
-            result = await _in_thread(self._logins, connection.answer, await self._guard.ask_async(result.question))
-        if connection.state is LoginState.DECIDE:
-            return await self._decide(call, connection)
-        self.connections.note(connection)
-        if result.error is not None:
-            self._tell(Login(call.client, error=result.error, id=connection.id))
-            return self._refused(401, connection, result.token)
-        return Answer(401, challenge=format_token(result.token))
-
-    async def _decide(self, call: Call, connection: ServerConnection) -> Answer | None:
-        identity, credentials = connection.identity, connection.delegated_credentials
-        login = Login(call.client, identity, credentials, version=connection.version, id=connection.id)
-        if await self._is_authorized(identity, credentials):
-            connection.authorize()
+        connection.pending = True
+        connection.busy += 1
+        try:
+            # In a thread: an account store may ask a database, and Kerberos its files.
+            result = await _in_thread(self._logins, connection.receive, token)
+            if result.question is not None:
+                # In threads of its own: those of here are for everybody's logins.
+                answer = await self._guard.ask_async(result.question)
+                result = await _in_thread(self._logins, connection.answer, answer)
+            if connection.state is LoginState.DECIDE:
+                return await self._decide(connection)
             self.connections.note(connection)
-            self._tell(login)
-            return None
-        connection.refuse()
+            if result.error is not None:
+                self.outcomes.failed(connection, result.error)
+                return self._refused(401, connection, result.token)
+            return Answer(401, challenge=format_token(result.token))
+        finally:
+            connection.busy -= 1
+            self.connections.settle(connection)
+
+    async def _decide(self, connection: HTTPConnection) -> Answer | None:
+        identity, credentials, facts = connection.identity, connection.delegated_credentials, connection.facts
+        login = Login(connection.client, identity, credentials, version=facts.version, id=connection.id, facts=facts)
+        error: CredSSPError | None = None
+        if not await self._is_authorized(identity, credentials):
+            error = _not_authorized()
+        elif connection.lost is not None:
+            error = PeerClosedError("the client closed the connection before its authorization was decided")
+        elif connection.state is not LoginState.DECIDE:
+            error = DeadlineError("the login was dropped before its authorization was decided")
+        if error is None:
+            connection.authorize()
+        else:
+            connection.refuse()
         self.connections.note(connection)
-        self._tell(dataclasses.replace(login, error=_not_authorized()))
-        return self._refused(403, connection, b"")
+        self.outcomes.tell(connection, dataclasses.replace(login, error=error))
+        return None if error is None else self._refused(403, connection, b"")
 
     async def _is_authorized(self, identity: Identity, credentials: DelegatedCredentials) -> bool:
         if self.config.authorize is None:
@@ -245,31 +263,21 @@ class WinRMApplication:
             verdict = self.config.authorize(identity, credentials)
             if inspect.isawaitable(verdict):
                 verdict = await verdict
-        except Exception as error:  # noqa: BLE001  # by its kind alone: its text may hold what was delegated
-            logger.error("the authorize callback failed (%s); the login is denied", type(error).__name__)
+        except (Exception, asyncio.CancelledError) as error:  # its text may hold what was delegated
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
+            logger.error("the authorize callback failed %s; the login is denied", fault(error))
             return False
         return as_result(verdict) is EarlyUserAuthorization.AUTHZ_SUCCESS
 
-    def _refused(self, status: int, connection: ServerConnection, token: bytes) -> Answer:
+    def _refused(self, status: int, connection: HTTPConnection, token: bytes) -> Answer:
         challenge = format_token(token) if status == 401 else None
         return Answer(status, challenge=challenge, close=connection.failures >= self.config.limits.failures)
 
-    def _tell(self, login: Login) -> None:
-        host = "" if login.client is None else login.client[0]
-        if login.error is not None:
-            login = dataclasses.replace(login, locked=self._guard.failed(host, login.error))
-        elif login.identity is not None:
-            self._guard.succeeded(login.identity)
-        if self.config.on_login is None:
-            return
-        try:
-            self.config.on_login(login)
-        except Exception as failure:  # noqa: BLE001  # a listener harms nobody
-            logger.error("the on_login callback failed (%s)", type(failure).__name__)
-
     # Messages
 
-    async def _message(self, call: Call, connection: ServerConnection, body: bytes) -> Answer:
+    async def _message(self, call: Call, connection: HTTPConnection, body: bytes) -> Answer:
         content_type = call.header("content-type")
         parsed = ContentType.parse(content_type)
         encrypted = parsed.boundary is not None
@@ -308,7 +316,7 @@ class WinRMApplication:
                 response = await _in_thread(self._handlers, self._handler, request)
             return await response if inspect.isawaitable(response) else response
         except Exception as error:  # noqa: BLE001  # by its kind alone, as for authorize
-            logger.error("the handler failed (%s)", type(error).__name__)
+            logger.error("the handler failed %s", fault(error))
             raise HTTPRefusal(500, "the handler failed", close=True) from None
 
 
@@ -323,11 +331,3 @@ def _not_authorized() -> CredSSPError:
         "the user was authenticated, but is not authorized to use the service",
         ntstatus=NTStatus.STATUS_ACCESS_DENIED,
     )
-
-
-async def _lifespan(receive: Receive, send: Sender) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return

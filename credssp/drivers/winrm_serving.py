@@ -27,9 +27,10 @@ except ModuleNotFoundError as error:
 
 from credssp.config import Limits, check_port
 from credssp.drivers.gate import Gate, Place
+from credssp.drivers.handshake import DeadlineError
 from credssp.drivers.listening import BACKLOG, Listener, bind_one
 from credssp.drivers.winrm_asgi import WinRMApplication
-from credssp.errors import LocalProtocolError
+from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, RemoteProtocolError, TLSError
 from credssp.tls.end_point import end_point_bindings
 from credssp.watched_file import WatchedFile
 from credssp.winrm.header import MAX_TOKEN_SIZE
@@ -55,11 +56,15 @@ class BoundedProtocol(H11Protocol):
         place: the connection in the books of the server, if it has some.
         channel_bindings: those of the certificate of https.
         drop: ends the connection.
+        why: why we ended the connection, if we did.
+        begun: whether there is a transport: with https, after the TLS handshake.
     """
 
     place: Place | None = None
     channel_bindings: bytes | None = None
     drop: Callable[[str], None]
+    why: CredSSPError | None = None
+    begun = False
     _header_timer: asyncio.TimerHandle | None = None
     _login_timer: asyncio.TimerHandle | None = None
     _checked = 0
@@ -67,13 +72,34 @@ class BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait."""
         super().connection_made(transport)
+        self.begun = True
         self._head = bytearray()
         self._app = self.config.app if isinstance(self.config.app, WinRMApplication) else None
         self._limits = _limits(self.config.app)
         if self._app is not None:
             self.timeout_keep_alive = self._limits.keep_alive_before_login
-            self._login_timer = self.loop.call_later(self._limits.deadline, transport.abort)
+            self._time_login()
         self._wait()
+
+    def _time_login(self) -> None:
+        seconds = self._limits.deadline
+        late = DeadlineError(f"the login did not end within {seconds:g} s")
+        self._login_timer = self.loop.call_later(seconds, self.end, late)
+
+    def end(self, why: CredSSPError) -> None:
+        """End the connection at once."""
+        self.why = self.why or why
+        self.transport.abort()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End a connection over which no request comes any more."""
+        self.why = self.why or DeadlineError(f"no request came within {self.timeout_keep_alive:g} s")
+        super().timeout_keep_alive_handler()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP."""
+        self.why = self.why or RemoteProtocolError(f"the client sent a request that is not taken for HTTP: {msg}")
+        super().send_400_response(msg)
 
     def note_login(self, connection: ServerConnection) -> None:
         """Take notice of how far a login is; called by the application with every answer."""
@@ -93,7 +119,7 @@ class BoundedProtocol(H11Protocol):
             math.ceil(self._limits.deadline) if connection.under_way else self._limits.keep_alive_before_login
         )
         if self._login_timer is None:
-            self._login_timer = self.loop.call_later(self._limits.deadline, self.transport.abort)
+            self._time_login()
         if place is not None:
             app.gate.reopened(place, self.drop)
             if place.progress < 2 and connection.in_tls:
@@ -108,7 +134,7 @@ class BoundedProtocol(H11Protocol):
         if self.conn.their_state is not h11.IDLE:
             self._stop()
             if self.conn.trailing_data[0]:
-                self.transport.abort()
+                self.end(RemoteProtocolError("the client sent a request before the answer to the last one"))
         elif self._header_timer is None and not self.transport.is_closing():
             self._wait()
 
@@ -141,7 +167,7 @@ class BoundedProtocol(H11Protocol):
         if heads.held > heads.size:
             most = max((each for each in self.connections if isinstance(each, BoundedProtocol)), key=_held)
             most._forget()
-            most.transport.abort()
+            most.end(LimitExceededError("the headers of all clients are too long, and this one's are the longest"))
 
     def _forget(self) -> None:
         if self._app is not None:
@@ -156,9 +182,15 @@ class BoundedProtocol(H11Protocol):
             self._login_timer.cancel()
         self._forget()
         super().connection_lost(exc)
+        if self._app is not None:
+            self._app.connections.lost(self, self.why, None if self.place is None else self.place.address)
 
     def _wait(self) -> None:
-        self._header_timer = self.loop.call_later(self._limits.header_timeout, self.transport.close)
+        self._header_timer = self.loop.call_later(self._limits.header_timeout, self._give_up)
+
+    def _give_up(self) -> None:
+        self.why = self.why or DeadlineError(f"the headers did not end within {self._limits.header_timeout:g} s")
+        self.transport.close()
 
     def _stop(self) -> None:
         if self._header_timer is not None:
@@ -178,6 +210,16 @@ class _TLS(SSLProtocol):
     """asyncio's TLS with a smaller buffer than 256 KiB: every stranger has one."""
 
     max_size = 8 * 1024
+
+
+def _outer_failure(error: BaseException | None) -> CredSSPError | None:
+    """Return what a failed TLS handshake of https means; None where the client closed."""
+    if isinstance(error, ssl.SSLError):
+        reason = error.reason or ""
+        return TLSError(f"the TLS handshake of https failed: {reason.lower().replace('_', ' ')}", reason=reason)
+    if isinstance(error, ConnectionAbortedError):  # asyncio's, of its timer
+        return DeadlineError("the TLS handshake of https did not end in time")
+    return None
 
 
 class _Server(uvicorn.Server):
@@ -208,7 +250,8 @@ class _Server(uvicorn.Server):
         application = self.config.app
         limits = _limits(application)
         self._gate = application.gate if isinstance(application, WinRMApplication) else Gate(limits)
-        self._listener = Listener(sockets, self._gate, self._connect, first_byte=limits.header_timeout)
+        silent = application.outcomes.silent if isinstance(application, WinRMApplication) else None
+        self._listener = Listener(sockets, self._gate, self._connect, first_byte=limits.header_timeout, silent=silent)
         self._listener.start()
         self.servers = [self._listener]  # type: ignore[list-item]  # all of an asyncio.Server that is used
         self.started = True
@@ -237,18 +280,36 @@ class _Server(uvicorn.Server):
             self._gate.leave(place)
             self._listener.note_room()
             lost(error)
+            if not inner.begun:  # TLS did not work out, or there was no time for it
+                self._lost(inner, place, inner.why or _outer_failure(error))
 
         protocol.connection_lost = left
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection)
-        inner.drop = place.drop = lambda why: transport.abort()  # noqa: ARG005  # its client knows
-        if place.gone:  # its place was needed meanwhile
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection)
+        except BaseException:
+            self._lost(inner, place, inner.why)
+            raise
+
+        def drop(why: str) -> None:
+            inner.why = inner.why or LimitExceededError(why)
             transport.abort()
+
+        inner.drop = place.drop = drop
+        if place.gone:  # its place was needed meanwhile
+            drop("too many logins at once")
         elif not isinstance(config.app, WinRMApplication):
             self._gate.opened(place)
 
+    def _lost(self, protocol: BoundedProtocol, place: Place, why: CredSSPError | None) -> None:
+        if isinstance(self.config.app, WinRMApplication):
+            self.config.app.connections.lost(protocol, why, place.address)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop."""
+        for connection in self.server_state.connections:
+            if isinstance(connection, BoundedProtocol):
+                connection.why = connection.why or LimitExceededError("the server is shutting down")
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             transport: asyncio.Transport | None = getattr(connection, "transport", None)

@@ -100,7 +100,8 @@ def admit(
     request = APReq.decode(message)
     if request.options & _USE_SESSION_KEY:
         raise RemoteProtocolError("user-to-user authentication is not accepted", section="RFC 4120 5.5.1")
-    ticket = open_ticket(Ticket.decode(request.ticket), keys)
+    sealed = Ticket.decode(request.ticket)
+    ticket = open_ticket(sealed, keys)
     authenticator = Authenticator.decode(
         _open("the authenticator", request.authenticator, ticket.key, KeyUsage.AP_REQ_AUTHENTICATOR)
     )
@@ -118,8 +119,7 @@ def admit(
     if delegation is not None:
         keys_of_cred = [ticket.key] if authenticator.subkey is None else [ticket.key, authenticator.subkey]
         forwarded = _open_forwarded(delegation, keys_of_cred, ticket)
-    if accept_forwarded and forwarded is not None:
-        identity = replace(identity, forwarded=forwarded)
+    identity = replace(identity, target_name=sealed.service, forwarded=forwarded if accept_forwarded else None)
     return Admission(identity, ticket.key, dce_style)
 
 

@@ -16,16 +16,16 @@ from typing import Any
 from credssp.account import Account, AccountStore
 from credssp.authority import LogonAnswer, LogonAuthority, LogonQuestion, LogonRefusal
 from credssp.config import CbtHardening
-from credssp.errors import AuthenticationError, Claim, CredSSPError, LocalProtocolError
+from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError
 from credssp.identity import Identity
 from credssp.ntlm import crypto
 from credssp.ntlm.av_pairs import filetime
 from credssp.ntlm.challenge import NTLMTarget, build_challenge
 from credssp.ntlm.messages import VERSION, Authenticate, Negotiate, NTLMv2Response, Version
-from credssp.ntlm.proof import has_empty_password, logon_failure, prove, verify_mic
+from credssp.ntlm.proof import claim_of, has_empty_password, logon_failure, prove, verify_mic
 from credssp.ntlm.rules import Rules, check_authenticate, check_bindings, check_flags
 from credssp.ntlm.session import NTLMSession
-from credssp.ntlm.verdict import check_verdict, refusal
+from credssp.ntlm.verdict import check_verdict, refusal, what_was_wrong
 from credssp.security_context import SecurityContext
 from credssp.server_authentication import ServerAuthentication
 from credssp.status import NTStatus, describe, security_status_from_ntstatus
@@ -178,7 +178,7 @@ class NTLMAcceptor(SecurityContext):
         try:
             self._check_authenticate(message, token)
         except CredSSPError as error:
-            error.claim = _claim(message)
+            error.claim = error.claim or claim_of(message)
             raise
 
     def _check_authenticate(self, message: Authenticate, token: bytes) -> None:
@@ -224,13 +224,14 @@ class NTLMAcceptor(SecurityContext):
                     ),
                 )
         except CredSSPError as error:
-            error.claim = _claim(proof.message)
+            error.claim = error.claim or claim_of(proof.message)
             raise
         return None
 
     def _refused(self, proof: _Proof, answer: LogonRefusal) -> None:
         """Ask the accounts where the authority leaves it to them; they may know the user, or its answer remains."""
         error = refusal(answer, reveal_lockout=self._reveal_lockout)
+        error.claim = claim_of(proof.message, what_was_wrong(answer))
         judged = answer.authoritative and error.ntstatus != NTStatus.STATUS_NO_LOGON_SERVERS
         if judged or self._accounts is None:
             raise error
@@ -272,7 +273,7 @@ class NTLMAcceptor(SecurityContext):
             self._mic_received = True
         check_bindings(proof.response, self._rules)
         if identity.account is not None:
-            _check_status(identity.account)
+            _check_status(identity.account, message)
         self._session = NTLMSession(exported_session_key, proof.flags, role="acceptor")
         self.identity = identity
         self.server_authentication = ServerAuthentication.NTLM
@@ -287,6 +288,7 @@ class NTLMAcceptor(SecurityContext):
             sent_domain=message.domain,
             workstation=message.workstation,
             target_name=proof.response.target_info.target_name,
+            ntlm_mic=message.mic is not None,  # verified before this is told to anyone
             **facts,
         )
 
@@ -317,16 +319,14 @@ class _Proof:
     response: NTLMv2Response = field(repr=False)
 
 
-def _claim(message: Authenticate) -> Claim:
-    return Claim(message.domain, message.username, message.workstation, "ntlm")
-
-
-def _check_status(account: Account) -> None:
+def _check_status(account: Account, message: Authenticate) -> None:
     """Refuse a locked, disabled or expired account, now that the client has proved to know its password."""
     if account.status is not None:
-        raise AuthenticationError(
+        error = AuthenticationError(
             f"the password is right, but the account may not log on: {describe(account.status).meaning}",
             status=security_status_from_ntstatus(account.status),
             ntstatus=account.status,
             section="[MS-NLMP] 3.2.5.1.2",
         )
+        error.claim = claim_of(message, "account")
+        raise error

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from credssp.account import Account
-from credssp.errors import AuthenticationError, RemoteProtocolError
+from credssp.errors import AuthenticationError, Claim, RemoteProtocolError, Wrong
 from credssp.nt_hash import nt_hash
 from credssp.ntlm import crypto
 from credssp.ntlm.messages import MIC_OFFSET, MIC_SIZE, Authenticate
@@ -21,6 +21,7 @@ from credssp.status import NTStatus, SecurityStatus
 __all__ = [
     "Proved",
     "check_response",
+    "claim_of",
     "has_empty_password",
     "logon_failure",
     "make_mic",
@@ -34,6 +35,11 @@ _NO_ACCOUNT: Final = Account("", "", os.urandom(16), NTStatus.STATUS_ACCOUNT_LOC
 
 _NO_PASSWORD: Final = nt_hash("")  # known to everyone: not compared in constant time
 _SECTION: Final = "[MS-NLMP] 3.2.5.1.2"
+
+
+def claim_of(message: Authenticate, wrong: Wrong = "") -> Claim:
+    """Return who the client says to be, and what is wrong with that."""
+    return Claim(message.domain, message.username, message.workstation, "ntlm", wrong)
 
 
 def logon_failure() -> AuthenticationError:
@@ -106,16 +112,24 @@ def prove(
         AuthenticationError: no candidate fits (`logon_failure`).
     """
     found: tuple[Account, bytes] | None = None
+    wrong: Wrong = "account"
     # All of them even after a match: how long it takes says how many accounts share a name, not which one it was.
     for account in candidates or (_NO_ACCOUNT,):
         locked = account.status == NTStatus.STATUS_ACCOUNT_LOCKED_OUT and (account is _NO_ACCOUNT or not judge_locked)
         empty = account.nt_hash.reveal() == _NO_PASSWORD and not judge_empty
         secret = _NO_ACCOUNT.nt_hash if locked or empty else account.nt_hash
         proved = check_response(message, server_challenge, secret.reveal())
+        if account is _NO_ACCOUNT:
+            wrong = "name"
+        elif secret is account.nt_hash:
+            wrong = "password"  # of one account at least, which is not locked
         if proved is not None and secret is account.nt_hash and account is not _NO_ACCOUNT and found is None:
             found = account, proved.session_base_key
     if found is None:
-        raise logon_failure()
+        error = logon_failure()
+        # For the server's owner. Found in the same steps whatever it is, so that the time does not tell.
+        error.claim = claim_of(message, wrong)
+        raise error
     return found
 
 

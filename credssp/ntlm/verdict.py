@@ -6,11 +6,11 @@ from typing import Final
 
 from credssp.account import upper_case
 from credssp.authority import LogonRefusal, LogonVerdict
-from credssp.errors import AuthenticationError
+from credssp.errors import AuthenticationError, Wrong
 from credssp.ntlm.proof import logon_failure
 from credssp.status import NTStatus, SecurityStatus, describe, security_status_from_ntstatus
 
-__all__ = ["check_verdict", "refusal"]
+__all__ = ["check_verdict", "refusal", "what_was_wrong"]
 
 _SECTION: Final = "[MS-APDS] 3.1.5.2"
 
@@ -73,6 +73,17 @@ def refusal(answer: LogonRefusal, *, reveal_lockout: bool = False) -> Authentica
         ntstatus=NTStatus.STATUS_NO_LOGON_SERVERS,
         section=_SECTION,
     )
+
+
+def what_was_wrong(answer: LogonRefusal) -> Wrong:
+    """Return what an authority's refusal says to the server's owner about name, password and account."""
+    status = answer.ntstatus
+    if status == NTStatus.STATUS_ACCOUNT_LOCKED_OUT or status in _OF_THE_ACCOUNT:
+        return "account"
+    if status in (NTStatus.STATUS_NO_SUCH_USER, NTStatus.STATUS_NO_SUCH_DOMAIN, NTStatus.STATUS_INVALID_ACCOUNT_NAME):
+        return "name"
+    # STATUS_LOGON_FAILURE leaves it open.
+    return "password" if status == NTStatus.STATUS_WRONG_PASSWORD else ""
 
 
 def check_verdict(username: str, verdict: LogonVerdict) -> None:

@@ -17,6 +17,7 @@ Nothing is unwrapped before the client's mechListMIC is verified: `can_wrap` and
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Final
 
 from credssp.authority import LogonAnswer
@@ -197,7 +198,10 @@ class SpnegoAcceptor(OuterContext):
 
     def _establish(self, mechanism: SpnegoMechanism) -> None:
         self.complete = self.can_wrap = True
-        self.identity = mechanism.identity
+        identity = mechanism.identity
+        if identity is not None and self.wire_form == "spnego":
+            identity = replace(identity, mech_list_mic=self._mic_received)
+        self.identity = identity
         self.server_authentication = mechanism.server_authentication
 
     def __repr__(self) -> str:

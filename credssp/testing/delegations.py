@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import ClassVar, Final, Generic, Protocol, Self, TypeVar
 
 from credssp.credentials import DelegatedCredentials, PasswordCredentials
-from credssp.errors import CredSSPError
+from credssp.errors import CredSSPError, Wrong
 from credssp.status import describe
 
 __all__ = ["PATIENCE", "Delegations"]
@@ -25,6 +25,9 @@ class _Delegation(Protocol):
 class _Refusal(Protocol):
     @property
     def error(self) -> CredSSPError | None: ...
+
+    @property
+    def wrong(self) -> Wrong: ...
 
 
 D = TypeVar("D", bound=_Delegation)
@@ -141,7 +144,7 @@ class Delegations(Generic[D, R]):
             raise AssertionError(
                 f"expected one refusal and no login; there are {len(self.delegations)} logins; {self._refused_text()}"
             )
-        refusal = self.refusals[-1]
+        refusal = self._decisive(ntstatus)
         found = None if refusal.error is None else refusal.error.ntstatus
         if ntstatus is not None and found != ntstatus:
             raise AssertionError(f"refused with {self._refused_text()}, expected {describe(ntstatus).summary}")
@@ -150,4 +153,32 @@ class Delegations(Generic[D, R]):
     def _refused_text(self) -> str:
         if not self.refusals:
             return "nothing was refused"
-        return "refused: " + "; ".join(str(refusal.error) for refusal in self.refusals)
+        return "refused: " + "; ".join(map(_explain, self.refusals))
+
+    def _decisive(self, ntstatus: int | None) -> R:
+        """Return the last refusal that says most: with this status, else of a named user, else any."""
+
+        def says(refusal: R) -> tuple[bool, bool]:
+            error = refusal.error
+            if error is None:
+                return False, False
+            return ntstatus is not None and error.ntstatus == ntstatus, error.claim is not None
+
+        return max(reversed(self.refusals), key=says)
+
+
+_WRONG: Final[Mapping[Wrong, str]] = {
+    "": "",
+    "name": ": there is no such account",
+    "password": ": the account exists, and the password is wrong",
+    "account": ": the state of the account does not let it log on",
+}
+
+
+def _explain(refusal: _Refusal) -> str:
+    """Say all about a refusal, which a server must not tell its clients and a test has to know."""
+    claim = None if refusal.error is None else refusal.error.claim
+    if claim is None:
+        return str(refusal.error)
+    of = f" of domain {claim.domain!r}" if claim.domain else " without a domain"
+    return f"{refusal.error} (user {claim.username!r}{of}{_WRONG[refusal.wrong]})"

@@ -21,9 +21,10 @@ from credssp.accounts import MemoryAccounts
 from credssp.config import RDPServiceOptions, ServerConfig, server_config
 from credssp.credentials import DelegatedCredentials, PasswordCredentials
 from credssp.drivers.aio import AsyncSession
+from credssp.drivers.audit import wrong_of
 from credssp.drivers.rdp import start_server
 from credssp.drivers.rdp_service import Client, Closed, Delegated, Refused, ServerEvent
-from credssp.errors import CredSSPError, LocalProtocolError
+from credssp.errors import CredSSPError, LocalProtocolError, Wrong
 from credssp.identity import Identity
 from credssp.rdp.events import Negotiated
 from credssp.rdp.server import NLAServer
@@ -79,9 +80,26 @@ class Refusal:
 
     Attributes:
         error: why.
+        locked: whether the account was locked.
     """
 
     error: CredSSPError
+    locked: bool = False
+
+    @property
+    def username(self) -> str:
+        """The user that the client said to be; empty where it did not come so far."""
+        return "" if self.error.claim is None else self.error.claim.username
+
+    @property
+    def domain(self) -> str:
+        """The domain that came with it."""
+        return "" if self.error.claim is None else self.error.claim.domain
+
+    @property
+    def wrong(self) -> Wrong:
+        """Which of name, password and state of the account was wrong, where one was (`credssp.errors.Claim.wrong`)."""
+        return wrong_of(self.error, locked=self.locked)
 
     @property
     def ntstatus(self) -> int | None:
@@ -206,7 +224,7 @@ class RDPServer(Delegations[Delegation, Refusal]):
                 self._open[client] = self._delegation(client, event)
             elif isinstance(event, Refused):
                 self._open.pop(client, None)
-                self.refusals.append(Refusal(event.error))
+                self.refusals.append(Refusal(event.error, event.locked))
             elif isinstance(event, Closed):
                 delegation = self._open.pop(client, None)
                 self._received.pop(client.endpoint, None)

@@ -32,7 +32,7 @@ from credssp.identity import Identity
 from credssp.tls.settings import ServerTLS
 from credssp.winrm.encryption import SOAP, ContentType, Encrypted, Plaintext, decrypt, encrypt
 
-__all__ = ["LegAnswer", "LoginState", "ServerConnection"]
+__all__ = ["ExchangeFacts", "LegAnswer", "LoginState", "ServerConnection"]
 
 T = TypeVar("T")
 
@@ -62,6 +62,23 @@ class LegAnswer:
     complete: bool = False
     error: CredSSPError | None = None
     question: LogonQuestion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeFacts:
+    """What was negotiated in a login, as far as it came.
+
+    Attributes:
+        version: the CredSSP version that was used, or None.
+        peer_version: the version that the client says it has, or None.
+        tls: the TLS version inside CredSSP, or an empty string.
+        cipher: its cipher suite in OpenSSL's spelling, or an empty string.
+    """
+
+    version: int | None = None
+    peer_version: int | None = None
+    tls: str = ""
+    cipher: str = ""
 
 
 class ServerConnection:
@@ -97,6 +114,7 @@ class ServerConnection:
         self.failures = 0
         self.encrypted = False
         self._context: ServerContext | None = None
+        self._facts = ExchangeFacts()
         self._legs = 0
 
     def __repr__(self) -> str:
@@ -175,11 +193,20 @@ class ServerConnection:
     def reset(self) -> None:
         """Forget login, keys and credentials."""
         if self._context is not None:
+            self._facts = self.facts
             self._context.forget_credentials()
         self._context = None
         self._legs = 0
         self.encrypted = False
         self.state = LoginState.EXPECT_LOGIN
+
+    @property
+    def facts(self) -> ExchangeFacts:
+        """What was negotiated in this login, or in the last one."""
+        context = self._context
+        if context is None:
+            return self._facts
+        return ExchangeFacts(context.version, context.peer_version, context.tls_version, context.tls_cipher)
 
     @property
     def in_tls(self) -> bool:

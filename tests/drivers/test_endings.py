@@ -198,7 +198,7 @@ def test_an_authorize_callback_that_raises_is_a_no(
             log_on_blocking(server.address)
         until(lambda: server.told(Closed))
     assert [type(event) for _, event in server.events][-2:] == [Refused, Closed]
-    assert f"{type(error).__name__} in fail, test_endings.py line " in caplog.text
+    assert f"({type(error).__name__}) in fail, test_endings.py line " in caplog.text
     assert "secret text" not in caplog.text
 
 

@@ -73,6 +73,7 @@ def test_tickets_of_a_cache(lab: Lab, service: Service, capsys: pytest.CaptureFi
     event = service.next("delegated")
     assert event["logon"] == {"domain": REALM, "user": "alice", "mechanism": "kerberos"}
     assert event["type"] == "empty"
+    assert (event["target_name"], event["ntlm_mic"], event["mech_list_mic"]) == ("TERMSRV/localhost", None, False)
 
 
 def test_default_cache_needs_the_mechanism_by_name(
@@ -131,6 +132,8 @@ def test_remote_guard(lab: Lab, service: Service, capsys: pytest.CaptureFixture[
     event = service.next("delegated")
     assert event["type"] == "remote_guard"
     assert bytes.fromhex(event["secret"])[:4] == b"\x0a\0\0\0"
+    assert event["delegated"]["packages"] == ["Kerberos"]
+    assert (event["remote_guard"], event["restricted_admin"]) == (True, False)
 
 
 @pytest.mark.parametrize(

@@ -267,6 +267,43 @@ def test_missing_mic_of_an_old_client_with_payload_at_64_is_taken_where_the_sett
     log_on(make_acceptor(require_mic=False), mic=False, header_size=64)
 
 
+@pytest.mark.parametrize("mic", [True, False])
+def test_identity_says_whether_a_mic_was_verified(mic):
+    acceptor = make_acceptor(require_mic=False)
+    log_on(acceptor, mic=mic)
+    assert (acceptor.identity.ntlm_mic, acceptor.identity.mech_list_mic) == (mic, None)
+
+
+@pytest.mark.parametrize(
+    ("accounts", "wrong"),
+    [
+        ([], "name"),
+        ([Account("Domain", "User", bytes(16))], "password"),
+        ([Account("Domain", "User", HASH, NTStatus.STATUS_ACCOUNT_LOCKED_OUT)], "account"),
+        ([Account("Domain", "User", HASH, NTStatus.STATUS_ACCOUNT_DISABLED)], "account"),
+        ([Account("Domain", "User", bytes.fromhex("31d6cfe0d16ae931b73c59d7e0c089c0"))], "account"),
+        (
+            [
+                Account("Domain", "User", HASH, NTStatus.STATUS_ACCOUNT_LOCKED_OUT),
+                Account("Domain", "User", bytes(16)),
+            ],
+            "password",
+        ),
+    ],
+    ids=["unknown", "wrong", "locked", "disabled", "empty", "locked and wrong"],
+)
+def test_the_owner_learns_what_was_wrong_and_not_by_the_text(accounts, wrong):
+    acceptor = NTLMAcceptor(Store(*accounts), target=TARGET, clock=lambda: NOW)
+    error = refused(acceptor, error=AuthenticationError)
+    assert (error.claim.username, error.claim.domain, error.claim.wrong) == ("User", "Domain", wrong)
+    if error.ntstatus != NTStatus.STATUS_ACCOUNT_DISABLED:
+        assert (error.message, error.ntstatus, error.token) == (
+            "unknown user name or wrong password",
+            NTStatus.STATUS_LOGON_FAILURE,
+            b"",
+        )
+
+
 @pytest.mark.parametrize("require_mic", [True, False])
 def test_wrong_mic_is_refused_whatever_the_settings(require_mic):
     error = refused(make_acceptor(require_mic=require_mic), error=RemoteProtocolError, altered_mic=True)

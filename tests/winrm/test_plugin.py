@@ -74,6 +74,9 @@ def test_refusals(credssp_winrm_server: WinRMServer) -> None:
         post(credssp_winrm_server, "wrong")
     refusal = credssp_winrm_server.assert_refused(NTStatus.STATUS_LOGON_FAILURE)
     assert refusal.identity is None
+    assert refusal.wrong == "password"
+    with pytest.raises(AssertionError, match="user 'alice' of domain 'LAB': the account exists"):
+        credssp_winrm_server.assert_delegated(timeout=0)
     with pytest.raises(AssertionError, match="expected STATUS_ACCOUNT_LOCKED_OUT"):
         credssp_winrm_server.assert_refused(NTStatus.STATUS_ACCOUNT_LOCKED_OUT)
     with pytest.raises(AssertionError, match="LOGON_FAILURE"):
