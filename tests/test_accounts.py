@@ -336,7 +336,7 @@ def test_bad_line_is_refused_by_its_number_and_nothing_else(tmp_path, line, file
 
 
 def test_file_that_cannot_be_read_is_our_own_mistake(tmp_path):
-    with pytest.raises(LocalProtocolError, match="cannot read the account file: No such file"):
+    with pytest.raises(LocalProtocolError, match="the account file .* cannot be read: No such file"):
         FileAccounts(tmp_path / "missing")
 
 

@@ -20,6 +20,7 @@ hash, as ``sam`` if its third is empty or looks like a hash and its fourth does 
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator, Sequence
 from os import PathLike
@@ -77,10 +78,18 @@ class FileAccounts:
             check_private_file("account file", path)
             return AccountIndex(_read(data, format))
 
+        name = os.fspath(path)
         try:
             self._file = WatchedFile(path, load=load, interval=1.0 if watch else math.inf, what="account file")
         except OSError as error:
-            raise LocalProtocolError(f"cannot read the account file: {error.strerror}") from error
+            raise LocalProtocolError(f"the account file {name} cannot be read: {error.strerror}") from error
+        except LocalProtocolError as error:
+            problem = error
+        else:
+            return
+        # Outside the except clause, as below.
+        named = problem.message if name in problem.message else f"account file {name}, {problem.message}"
+        raise LocalProtocolError(named, advice=problem.advice)
 
     def find(self, domain: str, username: str) -> Sequence[Account]:
         """Return the accounts that these names may mean, best first (`credssp.accounts`)."""
@@ -107,7 +116,7 @@ def _read(data: bytes, file_format: FileFormat | None) -> Iterator[Entry]:
                 yield entry
         if problem is not None:
             # Outside the except clause: a UnicodeDecodeError carries the line with it.
-            raise LocalProtocolError(f"account file, line {number}: {problem}")
+            raise LocalProtocolError(f"line {number}: {problem}")
 
 
 def _read_line(line: str, file_format: FileFormat | None) -> tuple[str | None, Entry | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
     from credssp.cli._targets import TargetURL
@@ -17,11 +17,31 @@ __all__ = ["PIN_VARIABLE", "add_arguments", "delegated", "logon", "who"]
 PIN_VARIABLE: Final = "CREDSSP_PIN"
 
 
+class _NoPassword(argparse.Action):
+    """What people try first; the value is neither used nor repeated."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        """End with the reason, and with what to use."""
+        parser.error(
+            "there is no -p or --password: other users of this machine can see a command line, and the shell keeps it. "
+            "Use --password-file FILE (- for standard input), --password-command CMD or the variable CREDSSP_PASSWORD, "
+            "or leave all of them out and type it"
+        )
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare them."""
     who = parser.add_argument_group("who")
     who.add_argument("-u", "--user", metavar="USER", help="NAME, DOMAIN\\NAME or NAME@REALM")
     who.add_argument("-d", "--domain", metavar="DOMAIN", default="", help="domain of the user")
+    who.add_argument(
+        "-p",
+        "--password",
+        metavar="PW",
+        nargs="?",
+        action=_NoPassword,
+        help="refused: others can see the command line; use one of the following, or CREDSSP_PASSWORD",
+    )
     who.add_argument("--password-file", metavar="F", help="file whose first line is the password; - for standard input")
     who.add_argument("--password-command", metavar="CMD", help="program that prints it: 'pass show rdp/alice'")
     who.add_argument("--empty-password", action="store_true", help="log on with an empty password, on purpose")
@@ -100,8 +120,14 @@ def logon(arguments: argparse.Namespace) -> LogonCredentials | None:
     if arguments.hash is not None or arguments.hash_file is not None:
         if user is None:
             raise LocalProtocolError("a hash needs a user name: add -u USER")
-        nt_hash = arguments.hash if arguments.hash is not None else _secrets.first_line(arguments.hash_file).reveal()
-        return NTHashCredentials(user, nt_hash, domain=domain)
+        if arguments.hash is not None:
+            return NTHashCredentials(user, arguments.hash, domain=domain)
+        try:
+            nt_hash = _secrets.given_line(arguments.hash_file, "NT hash").reveal()
+            return NTHashCredentials(user, nt_hash, domain=domain)
+        except LocalProtocolError as error:
+            problem = error.message
+        raise LocalProtocolError(problem if arguments.hash_file in problem else f"{arguments.hash_file}: {problem}")
     if user is not None:
         password = Secret("")
         if not arguments.empty_password:
@@ -109,7 +135,8 @@ def logon(arguments: argparse.Namespace) -> LogonCredentials | None:
                 arguments.password_file, arguments.password_command, prompt=f"Password of {user}: "
             )
             if not password:
-                raise LocalProtocolError("the password is empty: use --empty-password if that is meant")
+                where = f" in {arguments.password_file}" if arguments.password_file else ""
+                raise LocalProtocolError(f"the password{where} is empty: use --empty-password if that is meant")
         return PasswordCredentials(user, password, domain=domain)
     if arguments.mechanism in ("kerberos", "negotiate") or arguments.remote_guard:
         return None
@@ -174,6 +201,9 @@ def delegated(
             arguments.delegate_password_command,
             prompt=f"Password of {arguments.delegate_user}, to be delegated: ",
         )
+        if not password and not arguments.empty_password:
+            where = f" in {arguments.delegate_password_file}" if arguments.delegate_password_file else ""
+            raise LocalProtocolError(f"the password to delegate{where} is empty: use --empty-password if that is meant")
         return PasswordCredentials(arguments.delegate_user, password)
     if isinstance(credentials, CertificateCredentials):
         if arguments.remote_guard:
@@ -225,7 +255,7 @@ def _pin(source: str) -> Secret[str]:
 
     kind, _, name = source.partition(":")
     if kind == "file" and name:
-        return _secrets.first_line(name)
+        return _secrets.given_line(name, "PIN")
     if kind == "env" and name:
         if name in os.environ:
             return Secret(os.environ[name])

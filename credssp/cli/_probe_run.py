@@ -58,6 +58,9 @@ async def probe_all(
         concurrency: how many at once.
         request: how to probe each.
         done: called with the facts of each, in the order in which they are done.
+
+    Raises:
+        Exception: what `done` raised.
     """
     counts = Counts()
     source = iter(targets)
@@ -69,9 +72,13 @@ async def probe_all(
             counts.with_credssp += facts["credssp"] is not None
             done(facts)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(concurrency):
-            group.create_task(work())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(concurrency):
+                group.create_task(work())
+    except BaseExceptionGroup as group_error:
+        # What `done` raised, such as a pipe that was closed; the others were cancelled for it.
+        raise group_error.exceptions[0] from None
     return counts
 
 

@@ -17,7 +17,7 @@ from credssp.errors import LocalProtocolError
 from credssp.private_file import check_private_file
 from credssp.secret import Secret
 
-__all__ = ["PASSWORD_VARIABLE", "ask", "first_line", "output_of", "password"]
+__all__ = ["PASSWORD_VARIABLE", "ask", "first_line", "given_line", "output_of", "password"]
 
 PASSWORD_VARIABLE: Final = "CREDSSP_PASSWORD"
 
@@ -68,11 +68,27 @@ def first_line(file: str) -> Secret[str]:
             with Path(file).open("rb") as stream:
                 data = stream.readline(_MAX_FILE)
     except OSError as error:
-        raise LocalProtocolError(f"the file with the secret cannot be read: {error.strerror}") from None
+        raise LocalProtocolError(f"the file with the secret {file} cannot be read: {error.strerror}") from None
     secret = _decoded(data)
     del data  # the error below would show it
     if secret is None:
-        raise LocalProtocolError("the file with the secret is not UTF-8 text")
+        raise LocalProtocolError(f"the file with the secret {file} is not UTF-8 text")
+    return secret
+
+
+def given_line(file: str, what: str) -> Secret[str]:
+    """Return the first line of a file as `first_line` does, and refuse an empty one.
+
+    Args:
+        file: the file.
+        what: what is in it, for people: ``PIN``.
+
+    Raises:
+        LocalProtocolError: as `first_line`, or the line is empty.
+    """
+    secret = first_line(file)
+    if not secret:
+        raise LocalProtocolError(f"the {what} in {file} is empty: the first line of the file has none")
     return secret
 
 

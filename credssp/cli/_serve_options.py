@@ -151,7 +151,10 @@ def accounts(arguments: argparse.Namespace) -> AccountStore:
         given[domain, user] = password
     stores: list[AccountStore] = [MemoryAccounts(given)]
     if arguments.users_file is not None:
-        stores.append(FileAccounts(arguments.users_file, watch=True))
+        found = FileAccounts(arguments.users_file, watch=True)
+        stores.append(found)
+        if not len(found) and not given and arguments.keytab is None and not arguments.winbind:
+            print(f"credssp serve: {arguments.users_file} has no accounts, so no client can log on", file=sys.stderr)
     elif not given and arguments.keytab is None and not arguments.winbind:
         print("credssp serve: no account was given, so no client can log on (--user, --users-file)", file=sys.stderr)
     return stores[0] if len(stores) == 1 else _Both(stores)

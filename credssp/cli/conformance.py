@@ -257,7 +257,7 @@ def _write(report: Report, arguments: argparse.Namespace) -> int:
         if arguments.html:
             Path(arguments.html).write_text(as_html([report], reveal=reveal), encoding="utf-8")
     except OSError as error:
-        raise LocalProtocolError(f"the report cannot be written: {error.strerror}") from None
+        raise LocalProtocolError(f"the report {error.filename} cannot be written: {error.strerror}") from None
     print(as_json(report, reveal=reveal) if arguments.json else as_text(report, reveal=reveal))
     if report.trouble:
         return 2

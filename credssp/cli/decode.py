@@ -42,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         pasted = _read_standard_input() if arguments.data == "-" else read_pasted(arguments.data)
     except ValueError as error:
         print(f"credssp decode: {error}", file=sys.stderr)
+        _hint_at_file(arguments.data)
         return 2
     if pasted.form not in _PLAIN:
         print(f"credssp decode: read as {pasted.form}, {len(pasted.data)} bytes", file=sys.stderr)
@@ -55,14 +56,28 @@ def run(arguments: argparse.Namespace) -> int:
         tree = Views(reveal=arguments.reveal).any_message(pasted.data)
     except RemoteProtocolError as error:
         print(printable(f"credssp decode: {error}"), file=sys.stderr)
-        if os.path.isfile(arguments.data):  # noqa: PTH113
-            print("  That is the name of a file; to decode its content: credssp decode < FILE", file=sys.stderr)
+        _hint_at_file(arguments.data)
         return 1
     if arguments.json:
         print_json(tree)
     else:
         print("\n".join(render(tree)))
     return 0
+
+
+def _hint_at_file(text: str) -> None:
+    """A name in place of the message: paths may even be base64."""
+    from credssp.cli._output import printable
+
+    try:
+        is_file = os.path.isfile(text)  # noqa: PTH113
+    except ValueError:
+        return
+    if is_file:
+        name = printable(text)
+        print(f"  {name} is the name of a file; to decode its content: credssp decode < FILE", file=sys.stderr)
+    elif text.startswith(("/", "./", "../", "~")):
+        print(f"  {printable(text[:200])} looks like a path, and no such file can be read", file=sys.stderr)
 
 
 def _read_standard_input() -> Pasted:

@@ -114,7 +114,7 @@ def _write(path: Path, report: dict[str, Any], arguments: argparse.Namespace) ->
         with path.open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
             _show(report, arguments)
     except OSError as error:
-        raise CaptureError(f"the output cannot be written: {error.strerror}") from None
+        raise CaptureError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _logon_secrets(arguments: argparse.Namespace) -> LogonSecrets:
@@ -146,13 +146,17 @@ def _tls_secrets(arguments: argparse.Namespace) -> Secrets:
     from credssp.secret import Secret
 
     secrets = Secrets()
+    path = ""
     try:
         for path in arguments.keylog:
             with Path(path).open("rb") as lines:
                 secrets.add_file(lines)
         if arguments.rsa_key is not None:
-            with Path(arguments.rsa_key).open("rb") as pem:
+            path = arguments.rsa_key
+            with Path(path).open("rb") as pem:
                 secrets.load_rsa_key(Secret(pem.read(_MAX_KEY)))
     except OSError as error:
-        raise CaptureError(f"the key file {error.filename} cannot be read: {error.strerror}") from None
+        raise CaptureError(f"the key file {path} cannot be read: {error.strerror}") from None
+    except CaptureError as error:
+        raise CaptureError(f"{path}: {error.message}") from None
     return secrets

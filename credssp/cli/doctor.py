@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keytab", metavar="F", help="keytab of a server to look at")
     parser.add_argument("--realm", metavar="REALM", help="ask the KDCs of this realm (default: the default realm)")
     parser.add_argument(
-        "--timeout", type=seconds, default=5.0, metavar="S", help="for one answer of a KDC (default: 5)"
+        "--timeout", type=seconds, default=5.0, metavar="S", help="for the target, and for a KDC (default: 5)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -80,6 +80,8 @@ def _examine(
     from credssp.kerberos.pyspnego import kerberos_missing
     from credssp.tls.check import check_openssl, check_peers
 
+    if arguments.target is not None:
+        yield from _port(arguments.target, arguments.timeout)
     yield from check_openssl()
     yield from check_peers()
     yield kerberos.check_libraries()
@@ -99,6 +101,23 @@ def _examine(
         yield _ticket_for(target, tickets)
     if arguments.keytab is not None:
         yield from kerberos.check_keytab(arguments.keytab, target)
+
+
+def _port(url: str, timeout: float) -> Iterator[Finding]:
+    """Whether anything answers there, which is what all else depends on."""
+    from credssp.cli._targets import parse_target
+    from credssp.config import Timeouts
+    from credssp.drivers.blocking import open_socket
+    from credssp.errors import CredSSPError
+    from credssp.finding import Finding, Severity
+
+    target = parse_target(url)
+    try:
+        open_socket(target.host, target.port, timeouts=Timeouts(connect=timeout)).close()
+    except CredSSPError as error:
+        yield Finding("network", Severity.BAD, error.message, error.advice)
+    else:
+        yield Finding("network", Severity.OK, f"{target.host} port {target.port} takes connections")
 
 
 def _not_looked_at(arguments: argparse.Namespace) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Final
 
-from credssp.cli import _login_credentials, _transcript, _ways
+from credssp.cli import _legs, _login_credentials, _transcript, _ways
 from credssp.cli._arguments import seconds
 from credssp.protocol_version import VERSIONS
 
@@ -59,6 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--transcript", metavar="FILE", help="write all messages to this file, for `credssp dissect`; keep it private"
     )
+    _legs.add_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -71,7 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         target = parse_target(arguments.target)
         with _transcript.recording(arguments.transcript, str(target)) as transcript:
-            request = _request(arguments, target, transcript)
+            observer = _legs.observing(transcript) if arguments.verbose else transcript
+            request = _request(arguments, target, observer)
             outcome = transport_of(target).log_on(target, request)
             _transcript.record(transcript, outcome)
     except LocalProtocolError as error:

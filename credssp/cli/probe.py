@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from credssp.cli import _ways
+from credssp.cli import _legs, _ways
 from credssp.cli._arguments import count
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON object per line")
     form.add_argument("--csv", action="store_true", help="print comma-separated values")
+    _legs.add_argument(parser)
     parser.add_argument(
         "--concurrency", type=count(4096), default=64, metavar="N", help="servers at once (default: 64)"
     )
@@ -48,7 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         targets = list(_targets(arguments))
         if not targets:
-            raise LocalProtocolError("nothing to probe: give a host, a range, or --file")
+            empty = f"{arguments.file} has no target" if arguments.file else "give a host, a range, or --file"
+            raise LocalProtocolError(f"nothing to probe: {empty}")
         if not 0 < arguments.timeout < 3600:
             raise LocalProtocolError("--timeout is a positive number of seconds")
         way = _ways.Way.of(arguments)
@@ -59,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     total = sum(len(each) for each in targets)
     printer = _printer(arguments)
+    if arguments.verbose:
+        _legs.show_probe_legs()
     with _progress(total) as advance:
         counts = asyncio.run(
             probe_all(
@@ -83,13 +87,18 @@ def _targets(arguments: argparse.Namespace) -> Iterator[_Range]:
     try:
         stream = sys.stdin if arguments.file == "-" else open(arguments.file, encoding="utf-8")  # noqa: SIM115, PTH123
         with stream:
-            for line in stream:
+            for number, line in enumerate(stream, 1):
                 text = line.partition("#")[0].strip()
-                if text:
-                    yield _Range(text, arguments.port)
+                if not text:
+                    continue
+                try:
+                    target = _Range(text, arguments.port)
+                except LocalProtocolError as error:
+                    raise LocalProtocolError(f"{arguments.file}, line {number}: {error.message}") from None
+                yield target
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise LocalProtocolError(f"--file cannot be read: {why}") from None
+        raise LocalProtocolError(f"--file {arguments.file} cannot be read: {why}") from None
 
 
 class _Range:

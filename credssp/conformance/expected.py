@@ -32,19 +32,19 @@ def load_expected(path: Path) -> dict[str, str]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8")).get("expected")
     except OSError as error:
-        raise LocalProtocolError(f"{path.name} cannot be read: {error.strerror}") from None
+        raise LocalProtocolError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
-        raise LocalProtocolError(f"{path.name} is not TOML") from None
+        raise LocalProtocolError(f"{path} is not TOML") from None
     if not isinstance(table, dict):
-        raise LocalProtocolError(f"{path.name} has no table [expected]")
+        raise LocalProtocolError(f"{path} has no table [expected]")
     from credssp.conformance.catalogue import CATALOGUE  # importing it takes longer than reading the file
 
     known = [rule.id for rule in CATALOGUE.rules]
     for rule, reason in table.items():
         if not fnmatch.filter(known, rule.rpartition(":")[2]):
-            raise LocalProtocolError(f"{path.name}: {rule} names no rule")
+            raise LocalProtocolError(f"{path}: {rule} names no rule")
         if not isinstance(reason, str) or not reason.strip():
-            raise LocalProtocolError(f"{path.name}: {rule} has no reason")
+            raise LocalProtocolError(f"{path}: {rule} has no reason")
     return dict(table)
 
 

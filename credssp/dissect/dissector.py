@@ -109,7 +109,7 @@ def read(path: Path, secrets: Secrets | None = None) -> Found:
         secrets: for TLS; those that a capture holds itself are added.
 
     Raises:
-        CaptureError: it cannot be read or is something else.
+        CaptureError: it cannot be read or is something else; the text names it.
     """
     secrets = secrets or Secrets()
     try:
@@ -118,7 +118,9 @@ def read(path: Path, secrets: Secrets | None = None) -> Found:
         with path.open("rb") as stream:
             return read_stream(stream, secrets)
     except OSError as error:
-        raise CaptureError(f"the file cannot be read: {error.strerror}") from None
+        raise CaptureError(f"{path} cannot be read: {error.strerror or error}") from None
+    except CaptureError as error:
+        raise CaptureError(f"{path}: {error.message}") from None
 
 
 def _read_folder(folder: Path, secrets: Secrets) -> Found:
@@ -329,8 +331,14 @@ def _with_account(logon: LogonSecrets, account: LogonAccount | None) -> LogonSec
     return LogonSecrets((*logon.passwords, account.password), logon.hashes, logon.session_keys)
 
 
+def _named(files: Sequence[str]) -> str:
+    return f" {', '.join(files)}" if files else ""
+
+
 def _about_keys(secrets: Secrets) -> Iterable[str]:
     if secrets.lines_ignored:
-        yield f"{secrets.lines_ignored} lines of the key log are not valid and were ignored"
+        yield f"{secrets.lines_ignored} lines of the key log{_named(secrets.odd)} are not valid and were ignored"
+    if secrets.empty:
+        yield f"there are no secrets in the key log{_named(secrets.empty)}"
     if secrets.overflow:
         yield "the key log has more connections than are kept; some secrets were dropped"

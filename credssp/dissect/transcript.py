@@ -87,7 +87,7 @@ class TranscriptWriter:
         try:
             self._file = _create(Path(path))
         except OSError as error:
-            raise LocalProtocolError(f"the transcript cannot be written: {error.strerror}") from None
+            raise LocalProtocolError(f"the transcript {path} cannot be written: {error.strerror}") from None
         self._write({"credssp_transcript": FORMAT, "role": role, "program": program, "peer": peer})
 
     def __call__(self, direction: Direction, message: TSRequest, data: bytes) -> None:
@@ -161,7 +161,9 @@ def _create(path: Path) -> IO[bytes]:
     if path.exists():
         with path.open("rb") as old:
             if old.read(len(_MARK)) not in (_MARK, b""):
-                raise LocalProtocolError("the transcript cannot be written: the file exists and is not a transcript")
+                raise LocalProtocolError(
+                    f"the transcript {path} cannot be written: the file exists and is not a transcript"
+                )
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     return os.fdopen(handle, "wb", buffering=0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 
@@ -16,6 +17,8 @@ from credssp.rdp.probe import ProbeLeg, ProbeSteps
 from credssp.rdp.probe import probe as probe_steps
 
 __all__ = ["probe"]
+
+_log = logging.getLogger("credssp.probe")
 
 
 async def probe(
@@ -42,7 +45,7 @@ async def probe(
     try:
         async with asyncio.timeout(timeouts.login):
             steps = probe_steps(report, cookie=cookie or None, routing_token=routing_token)
-            await _run(steps, lambda: _connect(host, port, timeouts, proxy))
+            await _run(steps, lambda: _connect(host, port, timeouts, proxy), (host, port))
     except TimeoutError:
         report.error = DeadlineError(f"the server did not finish within {timeouts.login:g} s")
     except CredSSPError as error:
@@ -51,7 +54,15 @@ async def probe(
     return report
 
 
-async def _run(steps: ProbeSteps[None], connect: Callable[[], Awaitable[_Peer]]) -> None:
+def _told(data: bytes) -> str:
+    """Say what bytes are, by the first of them."""
+    if not data:
+        return "nothing"
+    kind = "X.224" if data[0] == 3 else "TLS" if 20 <= data[0] <= 23 else "data"
+    return f"{kind}, {len(data)} bytes"
+
+
+async def _run(steps: ProbeSteps[None], connect: Callable[[], Awaitable[_Peer]], where: tuple[str, int]) -> None:
     leg = next(steps)
     peer = await connect()
     try:
@@ -59,8 +70,10 @@ async def _run(steps: ProbeSteps[None], connect: Callable[[], Awaitable[_Peer]])
             try:
                 data = await peer.exchange(leg)
             except CredSSPError as error:
+                _log.debug("%s port %d: client ->  %s, then: %s", *where, _told(leg.data), error.message)
                 leg = steps.throw(error)
             else:
+                _log.debug("%s port %d: client ->  %s; <- server  %s", *where, _told(leg.data), _told(data))
                 leg = steps.send(data)
             if leg.fresh:
                 peer.abort()

@@ -27,7 +27,8 @@ try:
     from anyio.lowlevel import RunVar
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        f"credssp.drivers.winrm_httpx needs {error.name}, which is missing: pip install 'credssp[httpx]'",
+        f"credssp.drivers.winrm_httpx needs {error.name}, which is missing: "
+        "pip install 'credssp[httpx]' (in a clone: '.[httpx]')",
         name=error.name,
     ) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable
 from typing import Final
@@ -16,6 +17,8 @@ from credssp.winrm.probe import WinRMReport
 from credssp.winrm.probe import probe as probe_posts
 
 __all__ = ["probe"]
+
+_log = logging.getLogger("credssp.probe")
 
 _BODY: Final = 64 * 1024
 
@@ -40,6 +43,7 @@ def probe(
 
 
 def _run(report: WinRMReport, make: Callable[[], WinRMConnection]) -> None:
+    where = report.host, report.port
     posts = probe_posts(report)
     with contextlib.ExitStack() as stack, contextlib.suppress(StopIteration):
         post = next(posts)
@@ -60,4 +64,6 @@ def _run(report: WinRMReport, make: Callable[[], WinRMConnection]) -> None:
             except CredSSPError as error:
                 post = posts.throw(error)
             else:
+                sent = "Authorization" if post.authorization else "no token"
+                _log.debug("%s port %d: client ->  POST, %s; <- server  HTTP %d", *where, sent, reply.status)
                 post = posts.send(reply)

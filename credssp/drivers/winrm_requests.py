@@ -39,7 +39,8 @@ try:
     from urllib3 import HTTPConnectionPool, HTTPHeaderDict, HTTPResponse
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        f"credssp.drivers.winrm_requests needs {error.name}, which is missing: pip install 'credssp[requests]'",
+        f"credssp.drivers.winrm_requests needs {error.name}, which is missing: "
+        "pip install 'credssp[requests]' (in a clone: '.[requests]')",
         name=error.name,
     ) from None
 

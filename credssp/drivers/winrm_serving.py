@@ -21,7 +21,8 @@ try:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        f"credssp.drivers.winrm_serving needs {error.name}, which is missing: pip install 'credssp[winrm-server]'",
+        f"credssp.drivers.winrm_serving needs {error.name}, which is missing: "
+        "pip install 'credssp[winrm-server]' (in a clone: '.[winrm-server]')",
         name=error.name,
     ) from None
 

@@ -40,7 +40,7 @@ def check_libraries() -> Finding:
         return _ok("gssapi and krb5 are installed")
     return _note(
         "Kerberos is not installed for Python, so logins use NTLM",
-        "pip install 'credssp[kerberos]'; where there is no wheel it needs gcc and libkrb5-dev",
+        "pip install 'credssp[kerberos]' (in a clone: '.[kerberos]'); without a wheel it needs gcc and libkrb5-dev",
     )
 
 
@@ -127,7 +127,8 @@ def check_keytab(keytab: str, target: Target | None) -> list[Finding]:
     try:
         entries = pyspnego.call("reading the keytab", _entries, keytab)
     except CredSSPError as error:
-        return [_bad(error.message, "create it on the KDC (ktadd, ktpass or adcli) and make it readable")]
+        advice = "create it on the KDC (ktadd, ktpass or adcli) and make it readable"
+        return [_bad(f"the keytab {keytab}: {error.message}", advice)]
     if not entries:
         return [_bad(f"the keytab {keytab} is empty", "export the keys of the service to it")]
     names = sorted({principal for principal, _, _ in entries})

@@ -75,7 +75,7 @@ def kerberos_missing() -> str | None:
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if not missing:
         return None
-    return f"Kerberos needs {' and '.join(missing)}: pip install 'credssp[kerberos]'"
+    return f"Kerberos needs {' and '.join(missing)}: pip install 'credssp[kerberos]' (in a clone: '.[kerberos]')"
 
 
 def kerberos_unavailable(reason: str) -> AuthenticationError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from os import PathLike
 
-from credssp.errors import LocalProtocolError
+from credssp.errors import AuthenticationError, LocalProtocolError
 from credssp.kerberos import pyspnego
 from credssp.kerberos.acceptor_key import fresh_name
 from credssp.kerberos.gss_errors import failure
@@ -66,5 +66,9 @@ def watch_keytab(path: str | PathLike[str]) -> WatchedFile[MemoryKeytab]:
         raise pyspnego.kerberos_unavailable(missing)
     try:
         return WatchedFile(name, load=load, what="keytab")
+    except AuthenticationError as error:
+        if name in error.message:
+            raise
+        raise failure(f"the keytab {name}: {error.message}", error.status) from None
     except OSError as error:
         raise LocalProtocolError(f"the keytab {name} cannot be read: {error.strerror}") from None

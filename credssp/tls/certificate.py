@@ -6,6 +6,7 @@ import binascii
 import datetime
 import functools
 import ipaddress
+import os
 import platform
 import ssl
 import tempfile
@@ -121,9 +122,9 @@ def load_certificate(
     try:
         pem = Path(source).read_bytes()
     except OSError as error:
-        raise LocalProtocolError(f"the server certificate cannot be read: {error.strerror}") from None
+        raise LocalProtocolError(f"the server certificate {source} cannot be read: {error.strerror}") from None
     if b"PRIVATE KEY-----" not in pem:
-        raise LocalProtocolError("the server certificate file holds no private key; put chain and key into one PEM")
+        raise _without_key(source)
     return ServerCertificate(pem, Secret(pem))
 
 
@@ -145,15 +146,23 @@ def watch_certificate(
     def load(*pem: bytes) -> ServerCertificate:
         check_private_file("file with the server's key", chain if key is None else key)
         if b"PRIVATE KEY-----" not in pem[-1]:
-            raise LocalProtocolError("the server certificate file holds no private key; put chain and key into one PEM")
+            raise _without_key(chain if key is None else key)
         certificate = ServerCertificate(pem[0], Secret(pem[-1]))
-        certificate.load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        try:
+            certificate.load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        except LocalProtocolError as error:
+            raise LocalProtocolError(f"{os.fspath(chain)}: {error.message}") from None
         return certificate
 
     try:
         return WatchedFile(*((chain,) if key is None else (chain, key)), load=load, what="certificate")
     except OSError as error:
-        raise LocalProtocolError(f"the server certificate cannot be read: {error.strerror}") from None
+        name = error.filename or os.fspath(chain)
+        raise LocalProtocolError(f"the server certificate {name} cannot be read: {error.strerror}") from None
+
+
+def _without_key(path: str | PathLike[str]) -> LocalProtocolError:
+    return LocalProtocolError(f"{os.fspath(path)} holds no private key; put chain and key into one PEM")
 
 
 def generate_certificate(

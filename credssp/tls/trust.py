@@ -297,6 +297,8 @@ def read_roots(cafile: str | PathLike[str] | None) -> str:
     except OSError as error:  # OpenSSL's errors are of this kind
         why = getattr(error, "reason", None) or error.strerror or type(error).__name__
         raise LocalProtocolError(f"the certificates to trust in {cafile!s} cannot be read: {why}") from None
+    except ValueError:  # what Python says of an empty file
+        raise LocalProtocolError(f"{cafile!s} has no certificates to trust; they must be PEM") from None
 
 
 @functools.lru_cache(maxsize=64)

@@ -48,9 +48,10 @@ def test_empty_password_is_an_option_and_no_accident(
 ) -> None:
     (tmp_path / "password").write_text("\n")
     monkeypatch.setenv("CREDSSP_PASSWORD", "")
-    for words in ([], ["--password-file", str(tmp_path / "password")]):
+    file = str(tmp_path / "password")
+    for words, where in (([], ""), (["--password-file", file], f" in {file}")):
         assert login.run(parsed("-u", "alice", *words)) == 2
-        assert "the password is empty: use --empty-password" in capsys.readouterr().err
+        assert f"the password{where} is empty: use --empty-password" in capsys.readouterr().err
     credentials = _login_credentials.logon(parsed("-u", "alice", "--empty-password"))
     assert credentials == PasswordCredentials("alice", "")
 

@@ -247,7 +247,7 @@ def test_serve_says_what_to_install(capsys: pytest.CaptureFixture[str], monkeypa
     assert (code, error) == (
         2,
         "credssp serve: credssp.drivers.winrm_serving needs h11, which is missing: "
-        "pip install 'credssp[winrm-server]'\n",
+        "pip install 'credssp[winrm-server]' (in a clone: '.[winrm-server]')\n",
     )
 
 

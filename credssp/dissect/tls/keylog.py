@@ -45,6 +45,9 @@ class Secrets:
     Attributes:
         rsa_key: the server's private key, or None.
         waiting: bytes that all connections together hold because their key is not there (yet).
+        lines: lines that are of a key log.
+        odd: files with lines that are not.
+        empty: files without a line.
         lines_ignored: lines that are neither a comment nor a line of a key log.
         overflow: whether there were more connections than are kept.
     """
@@ -53,7 +56,10 @@ class Secrets:
         self._by_random: dict[bytes, dict[str, bytes]] = {}
         self.rsa_key: RSAPrivateKey | None = None
         self.waiting = 0
+        self.lines = 0
         self.lines_ignored = 0
+        self.odd: list[str] = []
+        self.empty: list[str] = []
         self.overflow = False
 
     @property
@@ -68,11 +74,24 @@ class Secrets:
         """Take the lines of a key log; other lines are counted and ignored."""
         for line in lines:
             text = line.removeprefix(_BOM).strip()
-            if text and not text.startswith(b"#") and not self._add(text):
+            if not text or text.startswith(b"#"):
+                continue
+            if self._add(text):
+                self.lines += 1
+            else:
                 self.lines_ignored += 1
 
     def add_file(self, stream: BinaryIO) -> None:
         """Take the lines of a key log from a file; what has no lines is not read into memory at once."""
+        before = self.lines_ignored, self.lines
+        self._take(stream)
+        if name := str(getattr(stream, "name", "")):
+            if self.lines_ignored > before[0]:
+                self.odd.append(name)
+            elif self.lines == before[1]:
+                self.empty.append(name)
+
+    def _take(self, stream: BinaryIO) -> None:
         first = stream.readline(_MAX_LINE + 1)
         if first.startswith(_UTF16):
             self.add_log(_utf16_lines(first, stream))

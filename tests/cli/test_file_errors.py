@@ -1,0 +1,145 @@
+"""Every option that takes a file: whatever is wrong with the file, the message has its name, and no traceback."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from credssp.cli import _serve_options, main
+
+CAPTURE = str(Path(__file__).parents[2] / "fixtures" / "xfreerdp-2.11.7-capture-accepted")
+NOWHERE = "rdp://127.0.0.1:1"
+LOGIN = ["login", NOWHERE, "-u", "LAB\\alice", "--timeout", "3"]
+SERVE = ["--listen", "127.0.0.1:0", "--user", "LAB\\alice:secret"]
+KERBEROS = importlib.util.find_spec("krb5") is not None
+
+# @ is the file that is wrong, + one with a password. Files that are only read with Kerberos need its libraries.
+READ: dict[str, list[str]] = {
+    "dissect": ["dissect", "@"],
+    "dissect --keylog": ["dissect", CAPTURE, "--keylog", "@"],
+    "dissect --rsa-key": ["dissect", CAPTURE, "--rsa-key", "@"],
+    "login --password-file": [*LOGIN, "--password-file", "@"],
+    "login --hash-file": [*LOGIN, "--hash-file", "@"],
+    "login --cacert": [*LOGIN, "--password-file", "+", "--cacert", "@"],
+    "login --delegate-password-file": [
+        *LOGIN, "--password-file", "+", "--delegate-user", "bob", "--delegate-password-file", "@",
+    ],
+    "login --smartcard-pin": [*LOGIN, "--password-file", "+", "--smartcard-pin", "file:@"],
+    "probe --file": ["probe", "--file", "@"],
+    "serve rdp --cert": ["serve", "rdp", *SERVE, "--cert", "@"],
+    "serve rdp --key": ["serve", "rdp", *SERVE, "--cert", "+", "--key", "@"],
+    "serve winrm --cert": ["serve", "winrm", *SERVE, "--cert", "@"],
+    "policy --policy": ["policy", "check", "TERMSRV/srv", "--policy", "@"],
+    "conformance --expected": ["conformance", "fixtures", "--rule", "*", "--expected", "@"],
+}  # fmt: skip
+WRITTEN: dict[str, list[str]] = {
+    "dissect -o": ["dissect", CAPTURE, "-o", "@"],
+    "login --transcript": [*LOGIN, "--password-file", "+", "--transcript", "@"],
+    "serve rdp --transcript": ["serve", "rdp", *SERVE, "--transcript", "@"],
+}
+if KERBEROS:
+    READ |= {
+        "login --ccache": ["login", NOWHERE, "--mechanism", "kerberos", "--ccache", "@"],
+        "login --keytab": ["login", NOWHERE, "--mechanism", "kerberos", "--keytab", "@"],
+        "doctor --ccache": ["doctor", "--timeout", "1", "--ccache", "@"],
+        "doctor --keytab": ["doctor", "--timeout", "1", "--keytab", "@"],
+        "serve rdp --keytab": ["serve", "rdp", *SERVE, "--keytab", "@"],
+    }
+
+PROBLEMS: dict[str, Callable[[Path], object]] = {
+    "missing": lambda path: path,
+    "folder": lambda path: path.mkdir(),
+    "a link to itself": lambda path: path.symlink_to(path.name),  # unreadable for root too
+    "empty": lambda path: path.touch(0o600),
+    "noise": lambda path: path.write_bytes(random.Random(1).randbytes(300)),
+}
+ACCEPTED = {
+    ("dissect --keylog", "empty"): 0,  # the report says so: the capture has its keys itself
+    ("dissect --keylog", "noise"): 0,
+    ("policy --policy", "empty"): None,  # a TOML file that sets nothing
+}
+
+
+@pytest.fixture(autouse=True)
+def no_krb5_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KRB5_CONFIG", str(tmp_path / "krb5.conf"))
+    (tmp_path / "krb5.conf").write_text("[libdefaults]\n  dns_lookup_kdc = false\n  default_realm = LAB.TEST\n")
+    monkeypatch.delenv("CREDSSP_PASSWORD", raising=False)
+
+
+def _run(command: list[str], file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    password = tmp_path / "password"
+    password.write_text("secret\n")
+    password.chmod(0o600)
+    words = [word.replace("@", str(file)) if word != "LAB\\alice" else word for word in command]
+    code = main([str(password) if word == "+" else word for word in words])
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return code, out + err
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("option", READ)
+def test_the_message_names_the_file(
+    option: str, problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "the-file"
+    PROBLEMS[problem](file)
+    if file.is_file():
+        file.chmod(0o600)
+    if ACCEPTED.get((option, problem), 1) is None:
+        return
+    code, text = _run(READ[option], file, tmp_path, capsys)
+    assert code == ACCEPTED.get((option, problem), code)
+    assert code or (option, problem) in ACCEPTED
+    assert str(file) in text.replace("\n          ", "").replace("\n    ", "")
+
+
+@pytest.mark.parametrize("problem", ["folder", "a link to itself"])
+@pytest.mark.parametrize("option", WRITTEN)
+def test_the_message_names_the_file_that_cannot_be_written(
+    option: str, problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "the-file"
+    PROBLEMS[problem](file)
+    code, text = _run(WRITTEN[option], file, tmp_path, capsys)
+    assert code
+    assert str(file) in text
+
+
+def test_accounts_that_are_not_accounts_are_named_with_their_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for problem in ("missing", "folder", "a link to itself", "noise"):
+        file = tmp_path / problem
+        PROBLEMS[problem](file)
+        if file.is_file():
+            file.chmod(0o600)
+        code, text = _run(["serve", "rdp", "--listen", "127.0.0.1:0", "--users-file", "@"], file, tmp_path, capsys)
+        assert code == 2
+        assert str(file) in text
+
+
+def test_the_line_of_a_list_of_targets_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "list").write_text("127.0.0.1\n# a comment\nnot a target\n")
+    assert main(["probe", "--file", str(tmp_path / "list")]) == 2
+    assert f"{tmp_path / 'list'}, line 3: 'not a target' is not a target" in capsys.readouterr().err
+
+
+def test_decode_says_that_it_was_given_a_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "message").write_bytes(b"\x30\x03")
+    assert main(["decode", str(tmp_path / "message")]) in (1, 2)
+    assert f"{tmp_path / 'message'} is the name of a file" in capsys.readouterr().err
+    assert main(["decode", "/nonexistent"]) in (1, 2)
+    assert "/nonexistent looks like a path" in capsys.readouterr().err
+
+
+def test_an_account_file_without_accounts_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "users").touch(0o600)
+    _serve_options.accounts(argparse.Namespace(user=[], users_file=str(tmp_path / "users"), keytab=None, winbind=False))
+    assert f"{tmp_path / 'users'} has no accounts" in capsys.readouterr().err

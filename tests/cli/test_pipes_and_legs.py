@@ -1,0 +1,97 @@
+"""Every command piped into a program that reads no more ends silently; ``-v`` and ``-p``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from credssp.cli import COMMANDS, main
+from credssp.testing import RDPServer
+
+CAPTURE = str(Path(__file__).parents[2] / "fixtures" / "xfreerdp-2.11.7-capture-accepted")
+COMMAND_LINES = {
+    "login": ["login", "rdp://127.0.0.1:1", "-u", "alice", "--json"],
+    "probe": ["probe", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "--json"],
+    "demo": ["demo"],
+    "status": ["status", "5"],
+    "decode": ["decode", "300da003020106a4060204c000006d"],
+    "dissect": ["dissect", CAPTURE],
+    "doctor": ["doctor", "--timeout", "1"],
+    "conformance": ["conformance", "--list"],
+    "policy": ["policy", "check", "TERMSRV/srv"],
+    "serve": ["serve", "rdp", "--listen", "127.0.0.1:0", "--user", "a:b"],
+}
+
+
+def test_every_command_is_in_the_table() -> None:
+    assert set(COMMAND_LINES) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMAND_LINES)
+def test_a_closed_pipe_ends_a_command_silently(command: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "credssp", *COMMAND_LINES[command]],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "CREDSSP_PASSWORD": "secret"},
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert b"Traceback" not in done.stderr
+    assert b"Error" not in done.stderr
+    assert done.returncode == 141
+
+
+def test_verbose_shows_the_legs_of_a_login(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("CREDSSP_PASSWORD", "correct horse")
+    with RDPServer({("LAB", "alice"): "correct horse"}) as server:
+        assert main(["login", f"rdp://127.0.0.1:{server.port}", "-u", "LAB\\alice", "-v"]) == 0
+    out, err = capsys.readouterr()
+    legs = [line for line in err.splitlines() if line.startswith("leg ")]
+    assert [line.split()[2:4] for line in legs][:2] == [["client", "->"], ["<-", "server"]]
+    assert "negoTokens" in legs[0]
+    assert "authInfo" in legs[-1]
+    assert "correct horse" not in out + err
+
+
+def test_verbose_shows_the_legs_of_a_probe(capsys: pytest.CaptureFixture[str]) -> None:
+    with RDPServer({("LAB", "alice"): "correct horse"}) as server:
+        assert main(["probe", f"127.0.0.1:{server.port}", "-v"]) == 0
+    err = capsys.readouterr().err
+    assert f"127.0.0.1 port {server.port}: client ->  X.224, 19 bytes; <- server  X.224, 19 bytes" in err
+    assert "TLS" in err
+
+
+@pytest.mark.parametrize("words", [["-p", "hunter2"], ["-phunter2"], ["--password", "hunter2"], ["-p"]])
+def test_a_password_on_the_command_line_is_refused_with_a_reason(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["login", "rdp://127.0.0.1:1", "-u", "alice", *words])
+    err = capsys.readouterr().err
+    assert "other users of this machine can see a command line" in err
+    assert "--password-file" in err
+    assert "hunter2" not in err
+
+
+def test_a_dead_port_is_what_doctor_reports_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "rdp://127.0.0.1:1", "--timeout", "2"]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("bad   no connection to 127.0.0.1 port 1: Connection refused\n")
+    assert "Nothing is wrong" not in out
+
+
+def test_doctor_says_that_the_port_is_open(capsys: pytest.CaptureFixture[str]) -> None:
+    with RDPServer({("LAB", "alice"): "correct horse"}) as server:
+        main(["doctor", f"rdp://127.0.0.1:{server.port}", "--timeout", "2"])
+    assert capsys.readouterr().out.startswith(f"ok    127.0.0.1 port {server.port} takes connections\n")
