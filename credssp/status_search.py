@@ -168,7 +168,8 @@ def _readings(text: str) -> Iterator[int]:
 
 
 def _of_status(info: StatusInfo) -> Meaning:
-    kind = "HRESULT" if "(" in info.name else "NTSTATUS" if info.name in NTStatus.__members__ else "SECURITY_STATUS"
+    nt = info.name in NTStatus.__members__ or info.name.startswith("NTSTATUS_")
+    kind = "NTSTATUS" if nt else "HRESULT" if "(" in info.name else "SECURITY_STATUS"
     return Meaning(kind, info.code, info.name, info.meaning, info.cause, info.advice)
 
 

@@ -32,6 +32,12 @@ def test_every_printed_form_is_found_again(each: object) -> None:
         assert each in find(text), text
 
 
+def test_an_ntstatus_made_of_a_win32_error_is_an_ntstatus() -> None:
+    assert [each.kind for each in find("0xC00700EA")] == ["NTSTATUS"]
+    assert [each.kind for each in find("0xC007052E")] == ["NTSTATUS"]
+    assert [each.kind for each in find("0x8007052E")] == ["HRESULT"]
+
+
 def test_every_status_is_among_the_meanings() -> None:
     assert {info.code for info in all_statuses()} <= {each.code for each in meanings()}
 

@@ -24,7 +24,7 @@ from credssp.testing import RDPServer
 from credssp.wire.ts_request import TSRequest
 from tests.interop import freerdp, x11
 from tests.interop.test_freerdp3 import AUTHENTICATION_FAILED
-from tests.interop.test_freerdp_client import TRANSPORT_FAILED
+from tests.interop.test_freerdp_client import LOGON_FAILURE, TRANSPORT_FAILED
 from tests.kdc import REALM, Realm
 from tests.peers import require_module, require_program
 
@@ -106,6 +106,23 @@ def test_client_without_a_ticket_proves_nothing_to_the_server(lab: Lab, user: st
     assert not seen
 
 
+@pytest.mark.parametrize(("password", "code"), [(PASSWORD, TRANSPORT_FAILED), ("wrong", LOGON_FAILURE)])
+def test_client_goes_on_with_ntlm_in_spnego_where_the_server_has_no_kerberos(
+    lab: Lab, password: str, code: int
+) -> None:
+    forms: list[bytes] = []
+    with RDPServer(
+        {(REALM, "alice"): PASSWORD},
+        observer=lambda way, message, data: forms.extend(token[:1] for token in message.nego_tokens or ()),
+    ) as server:
+        # The KDC gives a ticket in both cases; the password is then judged by the server, once.
+        outcome = xfreerdp3(server, lab, "/auth-pkg-list:kerberos,ntlm", password=password, ccache=lab.ccache)
+        assert server.wait(delegations=1) if code == TRANSPORT_FAILED else server.wait(refusals=1)
+    assert outcome.code == code, outcome.output
+    assert {delegation.mechanism for delegation in server.delegations} <= {"ntlm"}
+    assert set(forms) == {b"\x60", b"\xa1"}
+
+
 def test_client_with_a_ticket_is_denied_by_the_early_user_authorization_result(lab: Lab) -> None:
     with RDPServer(
         {},
@@ -145,8 +162,7 @@ def test_client_delegates_a_ticket_with_remote_credential_guard(lab: Lab) -> Non
 def test_server_accepts_a_ticket(lab: Lab, display: str, tmp_path: Path) -> None:
     with freerdp.shadow(3, display, tmp_path, f"/keytab:{lab.keytab}", environment=lab.realm.environment) as port:
         for options, delegated in (
-            (("-u", f"alice@{REALM}", "--mechanism", "kerberos"), True),
-            (("-u", f"alice@{REALM}", "--mechanism", "auto"), True),
+            (("-u", f"alice@{REALM}"), True),
             (("--mechanism", "kerberos", "--ccache", lab.ccache.removeprefix("FILE:")), False),
         ):
             code, facts = freerdp.login(port, *options, host="localhost", environment=lab.realm.environment)
