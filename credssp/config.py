@@ -558,6 +558,9 @@ class ServerConfig(CommonConfig):
             names, and every one of the keytab without it.
         accept_forwarded: keep the Kerberos tickets that a client forwards, as `Identity.forwarded`.
         accept_anonymous: let clients with an anonymous Kerberos ticket log on.
+        require_pac: take Kerberos tickets only with a PAC, in which a domain says who the user is. Otherwise a ticket
+            without one is for whom it names (`Identity.authority` is ``realm``). None is True where an
+            `authority` is given, and False elsewhere: users of one server should be those of one domain.
         allow_empty_password: let accounts with an empty password log on with NTLM. Otherwise they are refused as for a
             wrong password: Windows says STATUS_ACCOUNT_RESTRICTION, but every stranger can prove an empty password.
         require_mic: refuse NTLM clients that send no MIC, and NTLM in SPNEGO without mechListMIC; False for old ones.
@@ -612,6 +615,7 @@ class ServerConfig(CommonConfig):
     service_principal: str | None = None
     accept_forwarded: bool = False
     accept_anonymous: bool = False
+    require_pac: bool | None = None
     allow_empty_password: bool = False
     require_mic: bool = True
     tell_lockout: bool = False
@@ -664,6 +668,11 @@ class ServerConfig(CommonConfig):
         _check_choice("encryption", self.encryption, _ENCRYPTIONS)
         if self.cbt_hardening is not None:
             _check_choice("cbt_hardening", self.cbt_hardening, get_args(CbtHardening))
+
+    @property
+    def pac_required(self) -> bool:
+        """Whether a Kerberos ticket needs a PAC."""
+        return self.authority is not None if self.require_pac is None else self.require_pac
 
     @property
     def demanded_bindings(self) -> bytes | None:
@@ -784,6 +793,7 @@ class ServerOptions(_Options, total=False):
     cbt_hardening: CbtHardening | None
     accept_forwarded: bool
     accept_anonymous: bool
+    require_pac: bool | None
     allow_empty_password: bool
     require_mic: bool
     tell_lockout: bool

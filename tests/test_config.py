@@ -293,6 +293,7 @@ SERVER_VALUES: dict[str, Any] = {
     "service_principal": "HTTP/srv.lab.test@LAB.TEST",
     "accept_forwarded": True,
     "accept_anonymous": True,
+    "require_pac": True,
     "allow_empty_password": True,
     "require_mic": False,
     "tell_lockout": True,

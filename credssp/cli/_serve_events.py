@@ -76,7 +76,7 @@ def exchange_facts(
 def identity_facts(who: Identity) -> dict[str, Any]:
     """Return who logged on, for which server, and what was verified beside the proof."""
     return {
-        "logon": {"domain": who.domain, "user": who.username, "mechanism": who.mechanism},
+        "logon": _logon(who),
         "target_name": who.target_name,
         "ntlm_mic": who.ntlm_mic,
         "mech_list_mic": who.mech_list_mic,
@@ -146,3 +146,17 @@ def credential_facts(credentials: DelegatedCredentials, *, reveal: bool) -> dict
         secret = credentials.buffer.reveal().hex()
         more = {"packages": [credentials.package_name, *(name for name, _ in credentials.supplemental)]}
     return {"type": kind, "domain": domain, "user": user, "secret": secret if reveal or not secret else MASK} | more
+
+
+def _logon(who: Identity) -> dict[str, Any]:
+    """Return who logged on, as which name, and who says so."""
+    return {
+        "domain": who.domain,
+        "user": who.username,
+        "mechanism": who.mechanism,
+        "authority": who.authority,
+        "sid": who.sid,
+        "groups": list(who.groups),
+        "sent_domain": who.sent_domain,
+        "sent_user": who.sent_username,
+    }

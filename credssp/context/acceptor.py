@@ -76,6 +76,7 @@ def create_acceptor(
             cbt_hardening=settings.cbt_hardening or "strict",
             accept_forwarded=settings.accept_forwarded,
             accept_anonymous=settings.accept_anonymous,
+            require_pac=settings.pac_required,
         )
 
     # Who names a keytab or a mechanism wants it, and has to hear that it does not work.

@@ -25,6 +25,7 @@ from credssp.drivers import _wbclient as wbc
 from credssp.errors import LocalProtocolError
 from credssp.ntlm.challenge import NTLMTarget
 from credssp.secret import Secret, private
+from credssp.sid import grants
 from credssp.status import NTStatus, describe
 
 __all__ = ["WinbindAuthority"]
@@ -227,13 +228,13 @@ def _verdict(info: wbc.AuthInfo) -> LogonVerdict:
     count = info.num_sids
     if not 1 <= count <= _MAX_SIDS:
         raise LocalProtocolError(f"winbindd tells {count} SIDs of a user")
-    sids = [str(info.sids[number].sid) for number in range(count)]
+    sids = [(str(info.sids[number].sid), info.sids[number].attributes) for number in range(count)]
     return LogonVerdict(
         domain=_text(info.domain),
         username=_text(info.account),
         session_base_key=Secret(bytes(info.session_key)),
-        sid=sids[0],
-        groups=tuple(sids[1:]),
+        sid=sids[0][0],
+        groups=tuple(sid for sid, attributes in sids[1:] if grants(sid, attributes)),
         upn=_text(info.upn),
     )
 

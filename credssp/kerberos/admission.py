@@ -9,7 +9,8 @@ A token that cannot be opened here is refused, whatever GSS-API could do with it
 are forwarded is encrypted too. So keys of 3DES and Camellia, which are not read here, are of no use to a server.
 
 What the client says of itself is judged here as well, since the names are at hand in their components: anonymous
-principals, names that are easily taken for others, channel bindings.
+principals, names that are easily taken for others, channel bindings. Where a ticket has a PAC (`credssp.kerberos.pac`),
+that says who the client is.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from credssp.account import upper_case
+from credssp.authority import is_plain_name
 from credssp.config import CbtHardening
 from credssp.errors import AuthenticationError, CredSSPError, DecodeError, RemoteProtocolError
 from credssp.identity import Identity
@@ -38,6 +41,7 @@ from credssp.kerberos.ap import (
 from credssp.kerberos.cred import EncKrbCredPart, KrbCred
 from credssp.kerberos.crypto import KeyUsage
 from credssp.kerberos.gss_errors import failure
+from credssp.kerberos.pac import LogonInfo, vouched
 from credssp.kerberos.tickets import ServiceKey
 from credssp.kerberos.values import EncryptedData, EncryptionKey, Principal
 from credssp.secret import Secret
@@ -81,6 +85,7 @@ def admit(
     cbt_hardening: CbtHardening = "strict",
     accept_forwarded: bool = False,
     accept_anonymous: bool = False,
+    require_pac: bool = False,
 ) -> Admission:
     """Open and judge a client's first token. Clocks, replays and the AP-REQ's own rules are left to GSS-API.
 
@@ -91,6 +96,7 @@ def admit(
         cbt_hardening: ``relaxed`` admits a client that used none.
         accept_forwarded: whether the identity has the tickets that the client forwards. They are examined either way.
         accept_anonymous: whether clients may be anonymous (RFC 8062).
+        require_pac: whether the ticket must have a PAC that says who the client is.
 
     Raises:
         AuthenticationError: no key opens the ticket, the client's name is refused, or its channel bindings are.
@@ -101,11 +107,11 @@ def admit(
     if request.options & _USE_SESSION_KEY:
         raise RemoteProtocolError("user-to-user authentication is not accepted", section="RFC 4120 5.5.1")
     sealed = Ticket.decode(request.ticket)
-    ticket = open_ticket(sealed, keys)
+    ticket, key = _open_ticket(sealed, keys)
     authenticator = Authenticator.decode(
         _open("the authenticator", request.authenticator, ticket.key, KeyUsage.AP_REQ_AUTHENTICATOR)
     )
-    identity = identity_of(ticket, accept_anonymous=accept_anonymous)
+    identity = identity_of(ticket, key, accept_anonymous=accept_anonymous, require_pac=require_pac)
     checksum = authenticator.checksum
     if checksum is None or checksum.kind != Checksum.GSS_API:
         raise RemoteProtocolError("the authenticator has no checksum of GSS-API", section=_CHECKSUM)
@@ -137,6 +143,10 @@ def open_ticket(ticket: Ticket, keys: Sequence[ServiceKey]) -> EncTicketPart:
     Raises:
         AuthenticationError: none opens it; the text says what the keys have and the ticket wants.
     """
+    return _open_ticket(ticket, keys)[0]
+
+
+def _open_ticket(ticket: Ticket, keys: Sequence[ServiceKey]) -> tuple[EncTicketPart, EncryptionKey]:
     sealed = ticket.enc_part
     if sealed.etype not in crypto.READABLE:
         raise _unreadable(sealed.etype)
@@ -148,7 +158,7 @@ def open_ticket(ticket: Ticket, keys: Sequence[ServiceKey]) -> EncTicketPart:
                 plain = crypto.decrypt(sealed.etype, each.key.value, KeyUsage.TICKET, sealed.cipher)
             except RemoteProtocolError:
                 continue
-            return EncTicketPart.decode(plain)
+            return EncTicketPart.decode(plain), each.key
     wanted = f"encryption type {sealed.etype}, kvno {'none' if sealed.kvno is None else sealed.kvno}"
     if not own:
         what, status = (
@@ -167,11 +177,14 @@ def open_ticket(ticket: Ticket, keys: Sequence[ServiceKey]) -> EncTicketPart:
     )
 
 
-def identity_of(ticket: EncTicketPart, *, accept_anonymous: bool = False) -> Identity:
-    """Return who a ticket is for, by the components of the name.
+def identity_of(
+    ticket: EncTicketPart, key: EncryptionKey, *, accept_anonymous: bool = False, require_pac: bool = False
+) -> Identity:
+    """Return who a ticket is for: by its PAC where it has one, else by the components of the name.
 
     Raises:
-        AuthenticationError: the client is anonymous, or its name could be read as another one.
+        AuthenticationError: the client is anonymous, its name could be read as another one, or there is no PAC.
+        RemoteProtocolError: the PAC does not decode, or its signature does not match.
     """
     name, realm = ticket.cname, ticket.crealm
     anonymous = (
@@ -181,24 +194,56 @@ def identity_of(ticket: EncTicketPart, *, accept_anonymous: bool = False) -> Ide
     )
     if anonymous and not accept_anonymous:
         raise failure("the client is anonymous", SecurityStatus.SEC_E_LOGON_DENIED)
-    if not _plain_name(name) or not _plain(realm):
+    sent = str(name)
+    logon = None
+    if len(ticket.pacs) > 1:
+        raise DecodeError(f"{len(ticket.pacs)} PACs in one ticket", field="authorization-data", section="[MS-PAC] 2.1")
+    if ticket.pacs:
+        logon = vouched(ticket.pacs[0], key, client=sent, authtime=ticket.authtime)
+    if logon is not None:
+        return _vouched_identity(logon, sent, realm)
+    if require_pac:
+        raise failure(
+            "the ticket has no PAC that says who the client is, and require_pac is set: it is of a realm that is not a "
+            "domain, or was asked for without (kinit --no-request-pac)",
+            SecurityStatus.SEC_E_LOGON_DENIED,
+        )
+    if not _plain_name(name) or not is_plain_name(realm):
         raise failure(
             "the client's name or realm has an empty part, a control character or one of / \\ @ in it",
             SecurityStatus.SEC_E_LOGON_DENIED,
         )
-    return Identity(username=str(name), domain=realm, mechanism="kerberos", sent_username=str(name), sent_domain=realm)
+    return Identity(
+        username=sent, domain=realm, mechanism="kerberos", sent_username=sent, sent_domain=realm, authority="realm"
+    )
+
+
+def _vouched_identity(logon: LogonInfo, sent: str, realm: str) -> Identity:
+    if not is_plain_name(logon.username) or not is_plain_name(logon.domain):
+        raise failure("the PAC has no plain name of a user and a domain", SecurityStatus.SEC_E_LOGON_DENIED)
+    if logon.username.endswith("$") and upper_case(sent) != upper_case(logon.username):
+        # A KDC of Windows or Samba adds the $ where there is no user of that name.
+        raise failure(
+            "the ticket names a user, and its account is a machine account, whose name has a $ at its end",
+            SecurityStatus.SEC_E_LOGON_DENIED,
+        )
+    return Identity(
+        username=logon.username,
+        domain=logon.domain,
+        mechanism="kerberos",
+        sent_username=sent,
+        sent_domain=realm,
+        authority="domain",
+        sid=logon.sid,
+        groups=logon.groups,
+    )
 
 
 # What is inside
 
 
 def _plain_name(name: Principal) -> bool:
-    return bool(name.components) and all(map(_plain, name.components))
-
-
-def _plain(text: str) -> bool:
-    """Whether a part of a name reads as one part of one name, wherever it is shown."""
-    return bool(text) and text.isprintable() and text == text.strip() and not set(text) & set("/\\@")
+    return bool(name.components) and all(map(is_plain_name, name.components))
 
 
 def _unframe(token: bytes) -> tuple[bool, bytes]:

@@ -81,6 +81,7 @@ _AP_REP: Final = 0x6F
 _ENC_AP_REP_PART: Final = 0x7B
 _KRB_ERROR: Final = 0x7E
 _AD_IF_RELEVANT: Final = 1
+_AD_WIN2K_PAC: Final = 128
 _AUTHZ: Final = "RFC 4120 5.2.6"
 _MESSAGES: Final = {_AP_REQ: AP_REQ, _AP_REP: AP_REP, _KRB_ERROR: KRB_ERROR}
 
@@ -155,6 +156,7 @@ class EncTicketPart:
         authtime: when the client logged on.
         starttime: when the ticket becomes valid; authtime where it is absent.
         endtime: when it expires.
+        pacs: the PACs ([MS-PAC]) among its authorization data; a KDC writes one, or none.
     """
 
     flags: int
@@ -164,6 +166,7 @@ class EncTicketPart:
     authtime: datetime
     starttime: datetime
     endtime: datetime
+    pacs: tuple[bytes, ...] = field(default=(), repr=False)
 
     INVALID = 0x01000000
     ANONYMOUS = 0x00008000
@@ -176,7 +179,7 @@ class EncTicketPart:
         names = ("flags", "key", "crealm", "cname", "transited", "authtime", "starttime", "endtime", "renew-till")
         found = _members(reader, _ENC_TICKET_PART, (*names, "caddr", "authorization-data"), path)
         flags, key, crealm, cname, _, authtime, starttime, endtime, *_, authorization = found
-        check_authorization_data(reader, authorization, path)
+        pacs = check_authorization_data(reader, authorization, path)
         logged_on = read_time(reader, authtime, f"{path}.authtime")
         return cls(
             flags=read_flags(reader, reader.required(flags, f"{path}.flags"), f"{path}.flags") or 0,
@@ -186,6 +189,7 @@ class EncTicketPart:
             authtime=logged_on,
             starttime=read_optional_time(reader, starttime, f"{path}.starttime") or logged_on,
             endtime=read_time(reader, endtime, f"{path}.endtime"),
+            pacs=tuple(pacs),
         )
 
 
@@ -194,15 +198,19 @@ _MAX_AUTHORIZATION_ELEMENTS: Final = 64
 """A KDC of Windows sends some five elements, two deep. libkrb5 takes any depth, 30 KiB of memory for each."""
 
 
-def check_authorization_data(reader: Reader, span: Span | None, path: str) -> None:
+def check_authorization_data(reader: Reader, span: Span | None, path: str) -> list[bytes]:
     """Check AuthorizationData with what is nested in it (RFC 4120 5.2.6): its form, how deep it is and how many.
+
+    Returns:
+        The PACs in it (AD-WIN2K-PAC, [MS-PAC] 2.1), which mean something in a ticket alone.
 
     Raises:
         DecodeError: it is something else.
         LimitExceededError: it is nested deeper, or has more elements, than any KDC writes.
     """
+    pacs: list[bytes] = []
     if span is None:
-        return
+        return pacs
     path += ".authorization-data"
     total = 0
     waiting = [(reader, span, 1)]
@@ -216,9 +224,13 @@ def check_authorization_data(reader: Reader, span: Span | None, path: str) -> No
                 raise LimitExceededError(f"{path} has more than {_MAX_AUTHORIZATION_ELEMENTS} elements", section=_AUTHZ)
             kind, data = within.fields(element, ("ad-type", "ad-data"), path)
             contents = within.octet_string(data, path)
-            if within.integer(kind, path) == _AD_IF_RELEVANT:
+            ad_type = within.integer(kind, path)
+            if ad_type == _AD_IF_RELEVANT:
                 nested = Reader(contents, _AUTHZ)
                 waiting.append((nested, nested.whole, depth + 1))
+            elif ad_type == _AD_WIN2K_PAC:
+                pacs.append(contents)
+    return pacs
 
 
 @dataclass(frozen=True, slots=True)

@@ -360,6 +360,7 @@ class KerberosAcceptor(_KerberosContext):
         accept_forwarded: whether the tickets that a client forwards are kept, in `Identity.forwarded`. Otherwise they
             are examined and then dropped.
         accept_anonymous: whether clients may be anonymous (RFC 8062).
+        require_pac: whether a ticket must have a PAC that says who the client is.
     """
 
     def __init__(
@@ -371,6 +372,7 @@ class KerberosAcceptor(_KerberosContext):
         cbt_hardening: CbtHardening = "strict",
         accept_forwarded: bool = False,
         accept_anonymous: bool = False,
+        require_pac: bool = False,
     ) -> None:
         super().__init__()
         self._names = tuple(names)
@@ -379,6 +381,7 @@ class KerberosAcceptor(_KerberosContext):
         self._cbt_hardening: CbtHardening = cbt_hardening
         self._accept_forwarded = accept_forwarded
         self._accept_anonymous = accept_anonymous
+        self._require_pac = require_pac
         self._admission: Admission | None = None
 
     def _read_keys(self) -> AcceptorKeys | None:
@@ -426,6 +429,7 @@ class KerberosAcceptor(_KerberosContext):
                 cbt_hardening=self._cbt_hardening,
                 accept_forwarded=self._accept_forwarded,
                 accept_anonymous=self._accept_anonymous,
+                require_pac=self._require_pac,
             )
         self._context = pyspnego.call(
             "opening the Kerberos keytab", pyspnego.kerberos_server, self._names, self._channel_bindings, keys

@@ -8,6 +8,7 @@ their tickets have to be examined too (RFC 4757). DES, 3DES and Camellia are not
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import os
 from collections.abc import Callable
@@ -40,6 +41,7 @@ class KeyUsage:
     TICKET: Final = 2
     AP_REQ_AUTHENTICATOR: Final = 11
     AP_REP: Final = 12
+    PAC: Final = 17
     KRB_CRED: Final = 14
     ACCEPTOR_SEAL: Final = 22
     ACCEPTOR_SIGN: Final = 23
@@ -130,9 +132,22 @@ def _rc4_decrypt(key: bytes, usage: int, data: bytes) -> bytes:
 
 
 def checksum(etype: int, key: Secret[bytes], usage: int, data: bytes) -> bytes:
-    """Return the keyed checksum that belongs to an encryption type (RFC 3961 5.4, RFC 8009 5); errors as `encrypt`."""
+    """Return the keyed checksum that belongs to an encryption type (RFC 3961 5.4, RFC 8009 5, RFC 4757 4).
+
+    Errors are those of `encrypt`.
+    """
+    if etype == RC4_HMAC:
+        return _rc4_checksum(key.reveal(), usage, data)
     profile = _profile(etype, key)
     return hmac.digest(_derive(profile, key, usage, _CHECKSUM), data, profile.digest)[: profile.mac_size]
+
+
+def _rc4_checksum(key: bytes, usage: int, data: bytes) -> bytes:
+    try:
+        signing = hmac.digest(key, b"signaturekey\0", "md5")
+        return hmac.digest(signing, hashlib.md5(usage.to_bytes(4, "little") + data).digest(), "md5")  # noqa: S324
+    except ValueError:
+        raise _bad("OpenSSL has no MD5 here") from None
 
 
 def checksum_size(etype: int, key: Secret[bytes]) -> int:

@@ -18,6 +18,8 @@ from credssp.engine import CredentialsReceived, ServerEngine
 from credssp.errors import CredSSPError
 from credssp.kerberos.ap import APRep, APReq, Authenticator, EncTicketPart, KrbError
 from credssp.kerberos.cred import EncKrbCredPart, KrbCred
+from credssp.kerberos.pac import read_logon_info, vouched
+from credssp.kerberos.values import EncryptionKey
 from credssp.kerberos.view import kerberos_fields
 from credssp.ntlm.acceptor import NTLMAcceptor
 from credssp.ntlm.challenge import NTLMTarget
@@ -30,6 +32,8 @@ from credssp.rdp.redirection import ServerRedirection, is_redirection
 from credssp.rdp.relayed import FromClient, FromServer
 from credssp.rdp.server import NLAServer
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
+from credssp.secret import Secret
+from credssp.sid import is_sid
 from credssp.spnego import tokens
 from credssp.testing.soap import parse_envelope
 from credssp.tls.record import RecordTracker, end_of_records
@@ -37,6 +41,7 @@ from credssp.winrm.encryption import encrypted_parts
 from credssp.winrm.header import challenge_token, request_token
 from credssp.wire.ts_credentials import TSCredentials, TSPasswordCreds, TSSmartCardCreds
 from credssp.wire.ts_request import TSRequest
+from tests.kerberos.pacs import AUTHTIME, resigned
 
 __all__ = ["TARGETS"]
 
@@ -52,6 +57,16 @@ def _each(*decoders: Callable[[bytes], object]) -> Callable[[bytes], None]:
                 decoder(data)
 
     return target
+
+
+_PAC_KEY = EncryptionKey(18, Secret(b"k" * 32))
+
+
+def _pac(data: bytes) -> None:
+    """All of a PAC; where its own checks of the signature would end it, with the right one."""
+    for pac in (data, resigned(data, _PAC_KEY)):
+        logon = vouched(pac, _PAC_KEY, client="alice", authtime=AUTHTIME)
+        assert logon is None or all(map(is_sid, (logon.sid, *logon.groups)))
 
 
 def _server_engine(data: bytes) -> None:
@@ -179,6 +194,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         EncKrbCredPart.decode,
         kerberos_fields,
     ),
+    "pac": _each(read_logon_info, _pac),
     "x224": _each(ConnectionRequest.decode, ConnectionConfirm.decode),
     "rdp": _rdp_server,
     "session": _rdp_session,

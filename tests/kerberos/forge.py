@@ -126,11 +126,13 @@ def forged(
     realm: str | None = None,
     service: str | None = None,
     change: Change = same,
-    authorization: bytes | None = None,
+    authorization: bytes | Callable[[datetime], bytes] | None = None,
 ) -> Client:
     """A ticket as only the KDC, or whoever has the service's key, can make it; times are seconds from now."""
     now = datetime.now(UTC).replace(microsecond=0)
     session = EncryptionKey(18, Secret(os.urandom(32)))
+    if callable(authorization):
+        authorization = authorization(now + timedelta(seconds=start))
     client = Principal(1, tuple(cname))
     times = [write_time(now + timedelta(seconds=seconds)) or b"" for seconds in (start, start, end)]
     transited = write_sequence(write_explicit(0, write_integer(1)), write_explicit(1, write_octet_string(b"")))

@@ -71,7 +71,8 @@ def test_tickets_of_a_cache(lab: Lab, service: Service, capsys: pytest.CaptureFi
     code, result = login(service, capsys, "--ccache", lab.ccache)
     assert (code, result["mechanism"], result["server_authentication"]) == (0, "kerberos", ["kerberos"])
     event = service.next("delegated")
-    assert event["logon"] == {"domain": REALM, "user": "alice", "mechanism": "kerberos"}
+    who = {"domain": REALM, "user": "alice", "mechanism": "kerberos", "authority": "realm", "sid": "", "groups": []}
+    assert event["logon"] == {**who, "sent_domain": REALM, "sent_user": "alice"}
     assert event["type"] == "empty"
     assert (event["target_name"], event["ntlm_mic"], event["mech_list_mic"]) == ("TERMSRV/localhost", None, False)
 
