@@ -1023,7 +1023,7 @@ PEERS: Final[dict[int, tuple[str, str, str, str]]] = {
         ),
         (
             "Check user name, domain and password in the server's own settings: GNOME Remote Desktop has an account of "
-            "its own. If they are right, the server may want NTLM without SPNEGO: --mechanism ntlm."
+            "its own. If they are right and it is FreeRDP 2, log on with --mechanism auto, not negotiate."
         ),
     ),
 }

