@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from credssp.config import check_port
+from credssp.drivers._http_client import line_too_long, read_final
 from credssp.drivers.blocking import reason
 from credssp.drivers.handshake import ConnectError, DeadlineError, Timeouts
 from credssp.drivers.proxies import open_tunnel
@@ -223,6 +224,7 @@ class WinRMConnection:
             where = self._url if self._relayed else self._path
             self._http.request("POST", where, body, dict(request.header_items()))
             response = self._http.getresponse()
+            read_final(response)
             self._cookies.extract_cookies(response, request)
             data = response.read(self._max_body + 1)
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -244,6 +246,8 @@ class WinRMConnection:
         """Say what a failed request means."""
         if self._late:
             return DeadlineError(f"the server did not finish within {self._late:g} s")
+        if (too_long := line_too_long(error)) is not None:
+            return too_long
         if isinstance(error, TimeoutError):
             return DeadlineError(f"the server sent nothing within {self._timeouts.leg:g} s")
         if isinstance(error, OSError):

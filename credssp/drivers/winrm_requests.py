@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import datetime
+import http.client
 import io
 import queue
 import threading
@@ -48,6 +49,7 @@ from credssp.config import ClientConfig, WinRMClientOptions
 from credssp.context import ClientContext
 from credssp.credentials import LogonCredentials
 from credssp.drivers._http_auth import LEG_BODY, logon_config
+from credssp.drivers._http_client import is_interim, line_too_long, read_final
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError
 from credssp.mechanism_name import MechanismChoice
 from credssp.secret import Secret, private_methods
@@ -160,7 +162,7 @@ class _Exchange:
         if _origin(response.url) != self._origin:
             return response  # a redirect to another server, which gets neither a login nor credentials
         begin = time.monotonic()
-        sent = response
+        sent = response = _final(response)
         incoming = _incoming(response)
         flow, self._flow = self._flow, None
         try:
@@ -207,7 +209,13 @@ class _Exchange:
         request = last.request.copy()
         _take_cookies(request, last)
         _apply(request, outgoing)
-        response = (self._connection or adapter).send(request, **kwargs)
+        try:
+            response = _final((self._connection or adapter).send(request, **kwargs))
+        except requests.ConnectionError as error:
+            too_long = line_too_long(error)
+            if too_long is None:
+                raise
+            raise too_long from None
         response.request, response.connection = request, adapter
         response.history = [*last.history, last]
         return response
@@ -372,6 +380,39 @@ def _apply(request: requests.PreparedRequest, outgoing: Outgoing) -> None:
         request.headers["Content-Type"] = outgoing.content_type
     if outgoing.authorization is not None:
         request.headers["Authorization"] = outgoing.authorization
+
+
+def _final(response: requests.Response) -> requests.Response:
+    """Return the response that follows an interim one, over the same connection."""
+    interim = response.raw
+    original = getattr(interim, "_original_response", None)
+    if not is_interim(response.status_code) or not isinstance(original, http.client.HTTPResponse):
+        return response
+    try:
+        read_final(original)
+    except (OSError, http.client.HTTPException) as error:
+        response.close()
+        raise requests.ConnectionError(error, request=response.request) from error
+    # As urllib3 makes it of the first one.
+    raw = HTTPResponse(
+        original,
+        headers=HTTPHeaderDict(original.getheaders()),
+        status=original.status,
+        version=original.version,
+        reason=original.reason,
+        preload_content=False,
+        decode_content=False,
+        original_response=original,
+        pool=interim._pool,
+        connection=interim._connection,
+        request_method=response.request.method,
+        request_url=response.request.url,
+    )
+    # The first one would close the connection when it is collected.
+    interim._fp, interim._connection, interim._pool = io.BytesIO(), None, None
+    final: requests.Response = response.connection.build_response(response.request, raw)
+    final.history, final.elapsed = response.history, response.elapsed
+    return final
 
 
 def _take_cookies(request: requests.PreparedRequest, response: requests.Response) -> None:

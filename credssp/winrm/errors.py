@@ -129,7 +129,13 @@ class DelegationRefusedError(LoginError):
     refused = True
 
 
+_MOVED: Final = (
+    "The server redirects the request to another URL, or a proxy does (to a login page, say); a login counts for one "
+    "connection and does not follow: use the URL that the answer names in Location."
+)
+
 STATUS_ADVICE: Final = {
+    **dict.fromkeys((301, 302, 303, 307, 308), _MOVED),
     400: "The server did not understand the request: it may not speak CredSSP at this URL, or lost its state.",
     403: "The account may not use this service: see the server's authorisation (winrm configSDDL, RootSDDL).",
     404: "There is no WS-Management at this URL; the path is usually /wsman.",
