@@ -109,7 +109,7 @@ class WinRMApplication:
         self.heads = Budget(config.limits.max_memory // 4)
         self._guard = Guard(self.config, self.gate)
         self._guarded = self._guard.guarded(self.config)
-        self.outcomes = Outcomes(self.config, self._guard)
+        self.outcomes = Outcomes(lambda: self.config, self._guard)
         self._handler = handler
         self._complained = False
         # Whatever is wrong with the settings shows now and not when the first client comes.

@@ -86,24 +86,24 @@ CloseObserver: TypeAlias = Callable[[ConnectionClosed], None]
 class Outcomes:
     """Tells the observers of a server, and the guard that counts failures."""
 
-    def __init__(self, config: ServerConfig, guard: Guard) -> None:
-        self._config = config
+    def __init__(self, config: Callable[[], ServerConfig], guard: Guard) -> None:
+        self._config = config  # as it is when something is told
         self._guard = guard
 
     def silent(self, address: tuple[str, int], error: CredSSPError | None) -> None:
         """Tell of a connection that ended before its first byte; without `error` it took too long for that."""
         if error is None:
-            error = DeadlineError(f"the client sent nothing within {self._config.limits.header_timeout:g} s")
+            error = DeadlineError(f"the client sent nothing within {self._config().limits.header_timeout:g} s")
         number = secrets.token_hex(8)
-        _observe(self._config.on_login, Login(address, error=error, id=number, silent=True))
-        _observe(self._config.on_close, ConnectionClosed(address, number, silent=True))
+        _observe(self._config().on_login, Login(address, error=error, id=number, silent=True))
+        _observe(self._config().on_close, ConnectionClosed(address, number, silent=True))
 
     def closed(self, connection: HTTPConnection) -> None:
         """Tell, last of all, that a connection is closed; and before that of what ended with it."""
         if connection.lost is not None and (connection.pending or not connection.outcomes):
             connection.pending = True
             self.failed(connection, connection.lost)
-        _observe(self._config.on_close, ConnectionClosed(connection.client, connection.id))
+        _observe(self._config().on_close, ConnectionClosed(connection.client, connection.id))
 
     def failed(self, connection: HTTPConnection, error: CredSSPError) -> None:
         """Tell that the login under way failed."""
@@ -124,7 +124,7 @@ class Outcomes:
             login = dataclasses.replace(login, locked=self._guard.failed(host, login.error))
         elif login.identity is not None:
             self._guard.succeeded(login.identity)
-        _observe(self._config.on_login, login)
+        _observe(self._config().on_login, login)
 
 
 def _observe(observer: Callable[[_T], None] | None, event: _T) -> None:
