@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         DecodeError,
         LimitExceededError,
         LocalProtocolError,
+        LocalRestrictionError,
         PeerClosedError,
         PeerRefusedError,
         PolicyError,
@@ -64,8 +65,8 @@ _MODULES = {
     "credssp.drivers.handshake": "ConnectError DeadlineError",
     "credssp.errors": (
         "AuthenticationError BindingError CertificateError CredSSPError DecodeError LimitExceededError "
-        "LocalProtocolError PeerClosedError PeerRefusedError PolicyError RemoteProtocolError TLSAlertError "
-        "TLSError VersionError"
+        "LocalProtocolError LocalRestrictionError PeerClosedError PeerRefusedError PolicyError RemoteProtocolError "
+        "TLSAlertError TLSError VersionError"
     ),
     "credssp.identity": "Identity",
     "credssp.policy": "CredentialSource DelegationPolicy EncryptionOracle PolicyDecision PolicySettings",
@@ -104,6 +105,7 @@ __all__ = [
     "LimitExceededError",
     "Limits",
     "LocalProtocolError",
+    "LocalRestrictionError",
     "LogonCredentials",
     "MemoryAccounts",
     "NTHashCredentials",

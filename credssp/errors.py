@@ -22,6 +22,7 @@ __all__ = [
     "DecodeError",
     "LimitExceededError",
     "LocalProtocolError",
+    "LocalRestrictionError",
     "PeerClosedError",
     "PeerRefusedError",
     "PolicyError",
@@ -134,6 +135,20 @@ class LocalProtocolError(CredSSPError):
     """You called something out of turn or with arguments that make no sense; the peer is not to blame."""
 
     default_status = SecurityStatus.SEC_E_INVALID_PARAMETER
+
+
+class LocalRestrictionError(LocalProtocolError):
+    """This machine does not allow an algorithm or a TLS version that is needed; the peer is not to blame.
+
+    Attributes:
+        restriction: what does not allow it, such as ``security level 3``, ``MinProtocol`` or ``MD5``.
+    """
+
+    default_status = SecurityStatus.SEC_E_ALGORITHM_MISMATCH
+
+    def __init__(self, message: str, *, restriction: str, advice: str | None = None) -> None:
+        super().__init__(message, advice=advice)
+        self.restriction = restriction
 
 
 class RemoteProtocolError(CredSSPError):

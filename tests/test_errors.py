@@ -17,6 +17,7 @@ from credssp.errors import (
     DecodeError,
     LimitExceededError,
     LocalProtocolError,
+    LocalRestrictionError,
     PeerClosedError,
     PeerRefusedError,
     PolicyError,
@@ -41,6 +42,7 @@ POLICY = PolicyError(
 EXAMPLES = [
     (CredSSPError("x"), 0x80090304, None),
     (LocalProtocolError("x"), 0x8009035D, None),
+    (LocalRestrictionError("x", restriction="MD5"), 0x80090331, None),
     (RemoteProtocolError("x"), 0x80090308, None),
     (DecodeError("x", field="TSRequest.version"), 0x80090308, None),
     (LimitExceededError("x"), 0x80090300, None),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from credssp.cli._demo_run import KEY_NAMES, DemoOutcome
+from credssp.cli._demo_run import DemoOutcome, key_name
 from credssp.cli._output import MASK, print_facts, print_json, print_table
 from credssp.credentials import PasswordCredentials
 from credssp.server_authentication import ServerAuthentication
@@ -61,7 +61,7 @@ def _negotiated(outcome: DemoOutcome) -> dict[str, str]:
     client, decision = outcome.client, outcome.decision
     return {
         "TLS": f"{client.tls_version}, {client.tls_cipher}",
-        "server key": f"{KEY_NAMES[outcome.key]} (certificate {client.certificate_check.value})",
+        "server key": f"{key_name(outcome.key)} (certificate {client.certificate_check.value})",
         "CredSSP version": str(client.version),
         "mechanism": client.mechanism,
         "server authentication": ", ".join(_authentication(client.server_authentication)) or "none",

@@ -17,17 +17,15 @@ from credssp.policy import CredentialSource, DelegationPolicy, PolicyDecision
 from credssp.protocol_version import UPDATED_VERSION
 from credssp.status import SecurityStatus
 from credssp.tls.certificate import KeyType, generate_certificate
+from credssp.tls.restrictions import rsa_bits, security_level
 from credssp.tls.settings import ClientTLS, ServerTLS, TLSVersionName
 
-__all__ = ["KEY_NAMES", "DemoOutcome", "log_on"]
+__all__ = ["DemoOutcome", "key_name", "log_on"]
 
 _TARGET: Final = "TERMSRV/localhost"
 _DOMAIN: Final = "LAB"
 _USER: Final = "alice"
 _KEY_TYPES: Final[dict[str, KeyType]] = {"rsa": "rsa", "ec": "p256", "ed25519": "ed25519"}
-
-KEY_NAMES: Final = {"rsa": "RSA, 2048 bits", "ec": "ECDSA, P-256", "ed25519": "Ed25519"}
-"""The server's keys by the words of the command line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +74,11 @@ class DemoOutcome:
             and self.data_matches
             and transcript.closed
         )
+
+
+def key_name(key: str) -> str:
+    """Return the name of the server's key, by the word of the command line."""
+    return {"rsa": f"RSA, {rsa_bits(security_level())} bits", "ec": "ECDSA, P-256", "ed25519": "Ed25519"}[key]
 
 
 def log_on(*, tls: TLSVersionName | None, version: int, key: str, mechanism: MechanismChoice) -> DemoOutcome:

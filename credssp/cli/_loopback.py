@@ -99,7 +99,7 @@ def run_login(
 ) -> Transcript:
     """Log on, exchange a message each way, close."""
     transcript = Transcript()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with _listen() as listener:
         listener.settimeout(_DEADLINE)
 
         def serve() -> None:
@@ -112,7 +112,7 @@ def run_login(
         thread = threading.Thread(target=serve, name="credssp demo server", daemon=True)
         thread.start()
         try:
-            with socket.create_connection(listener.getsockname(), timeout=_DEADLINE) as connection:
+            with socket.create_connection(listener.getsockname()[:2], timeout=_DEADLINE) as connection:
                 _connect(_Side(client, connection, client_recorder), transcript)
         except (CredSSPError, OSError) as error:
             transcript.failures.append(_ours(error, "client"))
@@ -120,6 +120,13 @@ def run_login(
         thread.join(_DEADLINE)
     transcript.closed = client.peer_closed and server.peer_closed
     return transcript
+
+
+def _listen() -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", 0))
+    except OSError:  # a machine with IPv6 alone
+        return socket.create_server(("::1", 0), family=socket.AF_INET6)
 
 
 class _Side:

@@ -78,12 +78,14 @@ def _examine(
     from credssp.kerberos import check as kerberos
     from credssp.kerberos import krb5_conf
     from credssp.kerberos.pyspnego import kerberos_missing
+    from credssp.ntlm.check import check_algorithms
     from credssp.tls.check import check_openssl, check_peers
 
     if arguments.target is not None:
         yield from _port(arguments.target, arguments.timeout)
     yield from check_openssl()
     yield from check_peers()
+    yield from check_algorithms()
     yield kerberos.check_libraries()
     conf = krb5_conf.load()
     yield from kerberos.check_configuration(conf)

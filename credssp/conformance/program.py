@@ -14,15 +14,15 @@ import select
 import signal
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, Final
+from typing import Final
 
 from credssp.conformance.http import SocketRequests
 from credssp.conformance.links import SocketLink
 from credssp.conformance.rule import Skipped
+from credssp.memory_file import anonymous_file
 
 __all__ = [
     "EX_SOFTWARE",
@@ -107,7 +107,7 @@ class Program:
         self._reports = reports
         self._stopped = False
         # Open as long as the program lives, and no pipe: nobody reads it before the end.
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self._errors = anonymous_file()
         try:
             with _undisturbed():
                 self._process = subprocess.Popen(  # noqa: S603  # the user's own command line

@@ -8,11 +8,12 @@ from typing import Final, Unpack
 
 from credssp.account import AccountStore
 from credssp.config import ServerConfig, ServerOptions, server_config
-from credssp.errors import LocalProtocolError
+from credssp.errors import LocalProtocolError, LocalRestrictionError
 from credssp.kerberos import pyspnego
 from credssp.kerberos.contexts import KerberosAcceptor
 from credssp.mechanism import Mechanism, SpnegoMechanism
 from credssp.mechanism_name import MechanismName
+from credssp.ntlm import crypto
 from credssp.ntlm.acceptor import NTLMAcceptor
 from credssp.spnego import OID, Candidate, SpnegoAcceptor
 from credssp.status import SecurityStatus
@@ -39,6 +40,7 @@ def create_acceptor(
 
     Raises:
         LocalProtocolError: an unknown mechanism, or none that is available.
+        LocalRestrictionError: NTLM is wanted, and there is no MD5.
     """
     if accounts is not None:
         options["accounts"] = accounts
@@ -94,6 +96,14 @@ def create_acceptor(
         for name in mechanisms
         if name != "kerberos" or missing is None
     )
+    if any(each.name == "ntlm" for each in candidates):
+        try:
+            crypto.check_md5()
+        except LocalRestrictionError:
+            # Who names accounts or mechanisms wants NTLM, as above.
+            if settings.mechanisms is not None or settings.accounts is not None or len(candidates) == 1:
+                raise
+            candidates = tuple(each for each in candidates if each.name != "ntlm")
     if not candidates:
         raise LocalProtocolError(missing or "no mechanism to accept", status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND)
     return SpnegoAcceptor(candidates, require_mic=settings.require_mic, bare=_DEFAULT, kerberos_missing=missing)

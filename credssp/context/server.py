@@ -19,7 +19,7 @@ from credssp.errors import LocalProtocolError
 from credssp.identity import Identity
 from credssp.tls.certificate import ServerCertificate, load_certificate, process_certificate
 from credssp.tls.channel import TLSChannel
-from credssp.tls.settings import ServerTLS, server_context, sessionless_context
+from credssp.tls.settings import ServerTLS, level_of, server_context, sessionless_context
 from credssp.watched_file import WatchedFile
 
 __all__ = ["LoginFacts", "ServerContext", "certificate_of", "loaded_once"]
@@ -160,7 +160,7 @@ def certificate_of(config: ServerConfig) -> ServerCertificate:
     """
     source = config.certificate
     if source is None:
-        return process_certificate()
+        return process_certificate(level_of(config.tls or _TLS))
     return load_certificate(Path(source) if isinstance(source, str | PathLike) else source)
 
 

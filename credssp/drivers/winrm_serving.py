@@ -33,6 +33,7 @@ from credssp.drivers.listening import BACKLOG, Listener, bind_one
 from credssp.drivers.winrm_asgi import WinRMApplication
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, RemoteProtocolError, TLSError
 from credssp.tls.end_point import end_point_bindings
+from credssp.tls.restrictions import certificate_refused, security_level
 from credssp.watched_file import WatchedFile
 from credssp.winrm.header import MAX_TOKEN_SIZE
 from credssp.winrm.server import ServerConnection
@@ -362,6 +363,9 @@ def uvicorn_server(
         config.load()
     except OSError as error:  # OpenSSL's errors are of this kind
         why = getattr(error, "reason", None) or error.strerror or type(error).__name__
+        refused = certificate_refused(why, security_level(), whose="the certificate of https")
+        if refused is not None:
+            raise refused from None
         raise LocalProtocolError(f"the certificate of https cannot be used: {why}") from None
     server = _Server(config)
     if certfile is not None:

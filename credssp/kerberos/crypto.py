@@ -17,7 +17,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from credssp.errors import RemoteProtocolError
+from credssp.errors import LocalRestrictionError, RemoteProtocolError
 from credssp.secret import Secret
 from credssp.status import SecurityStatus
 
@@ -98,6 +98,7 @@ def decrypt(etype: int, key: Secret[bytes], usage: int, data: bytes) -> bytes:
 
     Raises:
         RemoteProtocolError: it does not verify, or the type is not known here.
+        LocalRestrictionError: OpenSSL does not allow the type.
     """
     if etype == RC4_HMAC:
         return _rc4_decrypt(key.reveal(), usage, data)
@@ -114,7 +115,7 @@ def decrypt(etype: int, key: Secret[bytes], usage: int, data: bytes) -> bytes:
 
 def _rc4_decrypt(key: bytes, usage: int, data: bytes) -> bytes:
     """Open what RC4 encrypted (RFC 4757 4); the usages of `KeyUsage` that are opened here are not translated there."""
-    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.exceptions import InternalError, UnsupportedAlgorithm
     from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4
 
     mac, cipher = data[:_RC4_MAC], data[_RC4_MAC:]
@@ -124,8 +125,13 @@ def _rc4_decrypt(key: bytes, usage: int, data: bytes) -> bytes:
         base = hmac.digest(key, usage.to_bytes(4, "little"), "md5")
         plain = Cipher(ARC4(hmac.digest(base, mac, "md5")), None).decryptor().update(cipher)
         right = hmac.compare_digest(mac, hmac.digest(base, plain, "md5"))
-    except (ValueError, UnsupportedAlgorithm):
-        raise _bad("OpenSSL has no RC4 or MD5 here") from None
+    except (ValueError, UnsupportedAlgorithm, InternalError):
+        raise LocalRestrictionError(
+            "Kerberos data has an RC4 key (type 23), and OpenSSL has no RC4 or MD5 on this machine (no legacy "
+            "provider, or FIPS mode)",
+            restriction="RC4",
+            advice="Give the account keys of AES: change its password, and export the keytab anew.",
+        ) from None
     if not right:
         raise _bad("the checksum does not match: another key, or somebody changed it")
     return plain[_RC4_CONFOUNDER:]

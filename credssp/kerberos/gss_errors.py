@@ -7,9 +7,16 @@ dropped, since they may hold a token.
 from __future__ import annotations
 
 import re
+import struct
 from typing import Final, NamedTuple
 
-from credssp.errors import AuthenticationError, CredSSPError, RemoteProtocolError
+from credssp.errors import (
+    AuthenticationError,
+    CredSSPError,
+    LocalProtocolError,
+    LocalRestrictionError,
+    RemoteProtocolError,
+)
 from credssp.kerberos.kdc_error import read_reason
 from credssp.status import NTStatus, SecurityStatus, describe
 
@@ -158,6 +165,17 @@ UNWRAP: Final = "unwrapping with Kerberos"
 VERIFY: Final = "verifying with Kerberos"
 
 _MESSAGES: Final = (UNWRAP, VERIFY)
+_READING: Final = (TOKEN,)
+_UNDECODABLE: Final = (
+    ValueError,
+    LookupError,
+    OverflowError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+    struct.error,
+)
+"""What a decoder raises where a token is not what it took for granted; gssapi an AttributeError after one."""
 _ALTERED: Final = _S.SEC_E_MESSAGE_ALTERED
 _CLAIM: Final = "Ask the server's administrator: its log says what is true of this."
 _PEERS_FAULT: Final = ("bad_mic", "invalid_token")
@@ -183,6 +201,7 @@ def translate(doing: str, error: Exception) -> CredSSPError:
         doing: what it was about; the error's text starts with it.
         error: what was raised; it is not chained.
     """
+    from cryptography.exceptions import InternalError, UnsupportedAlgorithm
     from spnego.exceptions import ErrorCode, SpnegoError
 
     # SpnegoError wraps gssapi's error; pyspnego lets krb5's through as it is.
@@ -216,5 +235,17 @@ def translate(doing: str, error: Exception) -> CredSSPError:
         return failure(f"{doing} failed ({kind}){text and f': {text}'}", _SPNEGO.get(kind, _S.SEC_E_INTERNAL_ERROR))
     if text:
         return failure(f"{doing}: {text}", _S.SEC_E_INTERNAL_ERROR)
-    # struct.error, ValueError, IndexError, ...: the token was not what the decoder took for granted.
-    return RemoteProtocolError(f"{doing}: the peer's token does not decode ({type(error).__name__})")
+    if isinstance(error, UnsupportedAlgorithm | InternalError) or "digital envelope routines" in str(error):
+        return LocalRestrictionError(
+            f"{doing}: OpenSSL does not allow an algorithm of Kerberos on this machine ({type(error).__name__})",
+            restriction="OpenSSL",
+            advice="Use keys of AES for the accounts of client and service; see FIPS mode and openssl.cnf.",
+        )
+    if doing in _READING and isinstance(error, _UNDECODABLE) and not isinstance(error, UnicodeEncodeError):
+        return RemoteProtocolError(f"{doing}: the peer's token does not decode ({type(error).__name__})")
+    # A codec that is missing, a name that cannot be encoded, a bug: nothing that a peer sent.
+    return LocalProtocolError(
+        f"{doing}: it failed on this side, in a library that Kerberos needs ({type(error).__name__})",
+        status=_S.SEC_E_INTERNAL_ERROR,
+        advice="Compare the versions of pyspnego, gssapi and krb5 with those that credssp asks for.",
+    )

@@ -80,6 +80,7 @@ class NTLMAcceptor(SecurityContext):
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
         super().__init__()
+        crypto.check_md5()
         self.name = "ntlm"
         self.wire_form = "ntlm"
         self._accounts = accounts

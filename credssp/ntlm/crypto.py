@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from credssp.account import upper_case
+from credssp.errors import LocalRestrictionError
 
 __all__ = [
     "CLIENT_SEALING",
@@ -22,7 +23,9 @@ __all__ = [
     "SERVER_SIGNING",
     "KeyStream",
     "channel_bindings_hash",
+    "check_md5",
     "derive_key",
+    "has_rc4",
     "hmac_md5",
     "md5",
     "ntowfv2",
@@ -58,6 +61,28 @@ def hmac_md5(key: bytes, data: bytes) -> bytes:
     return hashlib.md5(key.translate(_OUTER) + inner, usedforsecurity=False).digest()
 
 
+@functools.cache
+def check_md5() -> None:
+    """Find out whether there is MD5.
+
+    Raises:
+        LocalRestrictionError: there is none.
+    """
+    try:
+        md5(b"")
+    except ValueError:
+        raise LocalRestrictionError(
+            "NTLM is made of MD5, and Python has none on this machine, not even where it is not used for security",
+            restriction="MD5",
+            advice="Log on with Kerberos, or use a Python whose hashlib has MD5.",
+        ) from None
+
+
+def has_rc4() -> bool:
+    """Whether OpenSSL has RC4; NTLM has its own otherwise."""
+    return _arc4() is not own_rc4
+
+
 def derive_key(exported_session_key: bytes, magic: bytes) -> bytes:
     """Return SIGNKEY or SEALKEY for extended session security and 128 bits ([MS-NLMP] 3.4.5.2, 3.4.5.3)."""
     return md5(exported_session_key + magic).digest()
@@ -66,13 +91,13 @@ def derive_key(exported_session_key: bytes, magic: bytes) -> bytes:
 @functools.cache
 def _arc4() -> Callable[[bytes], Callable[[bytes], bytes]]:
     # Loaded at the first login: this brings OpenSSL in, which costs 10 ms that `import credssp` need not pay.
-    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.exceptions import InternalError, UnsupportedAlgorithm
     from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4
     from cryptography.hazmat.primitives.ciphers import Cipher
 
     try:
         Cipher(ARC4(bytes(16)), None).encryptor().update(b"\0")
-    except (UnsupportedAlgorithm, ValueError):
+    except (UnsupportedAlgorithm, InternalError, ValueError):  # where default_properties ask for FIPS, the second
         return own_rc4
     return lambda key: Cipher(ARC4(key), None).encryptor().update
 

@@ -76,6 +76,7 @@ class NTLMInitiator(SecurityContext):
 
     Raises:
         LocalProtocolError: a name is longer than 1024 characters.
+        LocalRestrictionError: there is no MD5.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class NTLMInitiator(SecurityContext):
         random: Callable[[int], bytes] | None = None,
     ) -> None:
         super().__init__()
+        crypto.check_md5()
         self.name = "ntlm"
         self.wire_form = "ntlm"
         if not isinstance(workstation, str):

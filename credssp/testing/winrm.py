@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from credssp.config import ServerConfig, WinRMServiceOptions, server_config
 from credssp.drivers.winrm_asgi import Login, WinRMApplication
 from credssp.drivers.winrm_serving import serving
 from credssp.errors import LocalProtocolError
+from credssp.memory_file import named_file
 from credssp.testing.delegations import Delegations
 from credssp.testing.wsman import WSManResponder
 from credssp.tls.certificate import generate_certificate
@@ -96,13 +96,9 @@ class WinRMServer(Delegations[Login, Login]):
         """Start it; returns when it listens. Raises what keeps it from listening."""
         with contextlib.ExitStack() as stack:
             if self._https:
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="credssp-")))
                 made = generate_certificate("p256", common_name="localhost", dns_names=("localhost", "127.0.0.1"))
-                self.certificate = folder / "certificate.pem"
-                self.certificate.write_bytes(made.chain)
-                key = folder / "key.pem"
-                key.touch(mode=0o600)
-                key.write_bytes(made.private_key.reveal())
+                self.certificate = Path(stack.enter_context(named_file(made.chain)))
+                key = Path(stack.enter_context(named_file(made.private_key.reveal())))
                 self._port = stack.enter_context(
                     serving(self._application, port=self._wanted, certfile=self.certificate, keyfile=key)
                 )

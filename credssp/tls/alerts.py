@@ -8,6 +8,7 @@ from typing import Final
 
 from credssp.errors import CertificateError, CredSSPError, TLSAlertError, TLSError
 from credssp.status import NTStatus, SecurityStatus
+from credssp.tls.restrictions import certificate_refused, handshake_refused
 
 __all__ = ["ALERTS", "translate"]
 
@@ -93,6 +94,7 @@ _REASON_STATUS: Final = {
 
 # X509_V_ERR_* that are about time or name; the rest is a matter of trust.
 _CERT_EXPIRED: Final = frozenset({9, 10})
+_TOO_WEAK: Final = {66: "EE_KEY_TOO_SMALL", 67: "CA_KEY_TOO_SMALL", 68: "CA_MD_TOO_WEAK"}
 _NAME_MISMATCH: Final = frozenset({62, 63, 64})
 
 
@@ -104,14 +106,18 @@ def _alert_name(reason: str) -> str | None:
     return _OPENSSL_NAMES.get(name, name)
 
 
-def translate(error: ssl.SSLError, *, during: str) -> CredSSPError:
+def translate(error: ssl.SSLError, *, during: str, level: int = 0) -> CredSSPError:
     """Turn an error of the ssl module into ours.
 
     Args:
         error: what OpenSSL raised.
         during: what was going on, for the text, such as ``TLS handshake``.
+        level: OpenSSL's security level, for a handshake.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
+        weak = certificate_refused(_TOO_WEAK.get(error.verify_code, ""), level, whose="the server's certificate")
+        if weak is not None:
+            return weak
         if error.verify_code in _NAME_MISMATCH:
             status = SecurityStatus.SEC_E_WRONG_PRINCIPAL
         elif error.verify_code in _CERT_EXPIRED:
@@ -138,6 +144,9 @@ def translate(error: ssl.SSLError, *, during: str) -> CredSSPError:
             # How servers without errorCode say "bad credentials".
             result.ntstatus = NTStatus.STATUS_LOGON_FAILURE
         return result
+    restricted = handshake_refused(reason, level)
+    if restricted is not None:
+        return restricted
     what = reason.lower().replace("_", " ") or type(error).__name__
     return TLSError(
         f"the {during} failed: {what}",

@@ -9,14 +9,15 @@ import ipaddress
 import os
 import platform
 import ssl
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from credssp.errors import LocalProtocolError
+from credssp.memory_file import named_file
 from credssp.private_file import check_private_file
 from credssp.secret import Secret, private_methods
+from credssp.tls.restrictions import certificate_refused, rsa_bits, security_level
 from credssp.watched_file import WatchedFile
 
 if TYPE_CHECKING:
@@ -63,17 +64,18 @@ class ServerCertificate:
 
         Raises:
             LocalProtocolError: certificate and key do not parse or do not belong together.
+            LocalRestrictionError: the context's security level does not allow them.
         """
-        # ssl reads files only; the folder is readable by this user alone and gone at once.
-        with tempfile.TemporaryDirectory(prefix="credssp-") as folder:
-            path = Path(folder, "server.pem")
-            path.touch(mode=0o600)
-            path.write_bytes(self.private_key.reveal().rstrip() + b"\n" + self.chain)
+        # ssl reads files only.
+        with named_file(self.private_key.reveal().rstrip() + b"\n" + self.chain) as path:
             try:
                 # The password callback keeps OpenSSL from asking the terminal for one.
                 context.load_cert_chain(path, password=_no_password)
             except (ssl.SSLError, ValueError, OSError) as error:
                 reason = getattr(error, "reason", None) or type(error).__name__
+                refused = certificate_refused(reason, context.security_level, whose="the server certificate")
+                if refused is not None:
+                    raise refused from None
                 raise LocalProtocolError(
                     f"the server certificate cannot be used ({reason}): chain and unencrypted key must be PEM and "
                     "belong together"
@@ -166,14 +168,20 @@ def _without_key(path: str | PathLike[str]) -> LocalProtocolError:
 
 
 def generate_certificate(
-    key_type: KeyType = "rsa", *, common_name: str | None = None, dns_names: tuple[str, ...] = ()
+    key_type: KeyType = "rsa",
+    *,
+    common_name: str | None = None,
+    dns_names: tuple[str, ...] = (),
+    level: int | None = None,
 ) -> ServerCertificate:
     """Make a self-signed server certificate, valid for a year from now.
 
     Args:
-        key_type: ``rsa`` (2048 bits, what every peer takes), ``p256``, ``p384`` or ``ed25519``.
+        key_type: ``rsa`` (2048 bits, what every peer takes, or as many as the security level wants), ``p256``, ``p384``
+            or ``ed25519``.
         common_name: subject and issuer; by default ``CREDSSP-<host>`` as Windows' WSMan names its own.
         dns_names: names and addresses for subjectAltName; by default the common name's host and loopback.
+        level: OpenSSL's security level to satisfy; by default that of this machine.
     """
     # Loaded here: a client, or a server with a certificate of its own, never pays for it.
     from cryptography import x509
@@ -181,9 +189,12 @@ def generate_certificate(
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
     key: CertificateIssuerPrivateKeyTypes
-    digest: hashes.SHA256 | None = hashes.SHA256()
+    if level is None:
+        level = security_level()
+    # A hash of 256 bits counts half of them, and level 4 wants 192.
+    digest: hashes.SHA256 | hashes.SHA512 | None = hashes.SHA256() if level < 4 else hashes.SHA512()
     if key_type == "rsa":
-        key = rsa.generate_private_key(65537, 2048)
+        key = rsa.generate_private_key(65537, rsa_bits(level))
     elif key_type == "p256":
         key = ec.generate_private_key(ec.SECP256R1())
     elif key_type == "p384":
@@ -235,7 +246,21 @@ def _general_name(name: str) -> GeneralName:
         return x509.DNSName(name)
 
 
+def process_certificate(level: int | None = None) -> ServerCertificate:
+    """Return the certificate of servers that were given none: made on first use, one for the whole process.
+
+    It has RSA-2048, or what the security level wants (3072 bits at level 3; from level 4 on P-384, since an RSA key of
+    that size takes minutes to make).
+
+    Args:
+        level: OpenSSL's security level; by default that of this machine.
+
+    Raises:
+        LocalRestrictionError: OpenSSL cannot be used.
+    """
+    return _process_certificate(max(2, security_level() if level is None else level))
+
+
 @functools.cache
-def process_certificate() -> ServerCertificate:
-    """The RSA-2048 certificate of servers that were given none: made on first use, one for the whole process."""
-    return generate_certificate("rsa")
+def _process_certificate(level: int) -> ServerCertificate:
+    return generate_certificate("rsa" if level < 4 else "p384", level=level)

@@ -185,7 +185,7 @@ class TLSChannel:
         except ssl.SSLWantReadError:
             return False
         except ssl.SSLError as error:
-            raise translate(error, during="TLS handshake") from None
+            raise translate(error, during="TLS handshake", level=self._tls.context.security_level) from None
         return True
 
     def _refuse_resumption(self) -> None:

@@ -7,7 +7,9 @@ import ssl
 from dataclasses import dataclass
 from typing import Final
 
+from credssp.errors import LocalRestrictionError
 from credssp.finding import Finding, Severity
+from credssp.tls.restrictions import RSA_BITS
 from credssp.tls.settings import ClientTLS, client_context
 
 __all__ = ["check_openssl", "check_peers"]
@@ -17,9 +19,6 @@ _AREA: Final = "openssl"
 _ECDHE_GCM: Final = frozenset({"ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256"})
 _ECDHE_CBC: Final = frozenset({"ECDHE-RSA-AES256-SHA384", "ECDHE-RSA-AES128-SHA256", "ECDHE-RSA-AES256-SHA"})
 _TLS13: Final = frozenset({"TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256"})
-
-_RSA_BITS: Final = {0: 0, 1: 1024, 2: 2048, 3: 3072, 4: 7680, 5: 15360}
-"""The smallest RSA key of each security level (SSL_CTX_set_security_level(3))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +78,28 @@ def check_peers(context: ssl.SSLContext | None = None) -> list[Finding]:
         context: settings of a client; by default those we use.
     """
     if context is None:
-        context = client_context(ClientTLS())
+        try:
+            context = client_context(ClientTLS())
+        except LocalRestrictionError as error:
+            return [Finding(_AREA, Severity.BAD, error.message, error.advice)]
     ours = {cipher["name"] for cipher in context.get_ciphers()}
     level = context.security_level
-    bits = _RSA_BITS.get(level, 0)
+    bits = RSA_BITS.get(level, 0)
     findings = [Finding(_AREA, Severity.OK, f"security level {level}: RSA keys of servers need {bits} bits or more")]
+    for setting, only, left in (
+        ("MinProtocol", context.minimum_version == ssl.TLSVersion.TLSv1_3, ours & _TLS13),
+        ("MaxProtocol", context.maximum_version == ssl.TLSVersion.TLSv1_2, ours - _TLS13),
+    ):
+        if only:
+            ours = left
+            findings.append(
+                Finding(
+                    _AREA,
+                    Severity.NOTE,
+                    f"OpenSSL takes TLS {'1.3' if setting == 'MinProtocol' else '1.2'} alone on this machine",
+                    f"see {setting} in openssl.cnf",
+                )
+            )
     for peer in _PEERS:
         common = ours & peer.ciphers
         if not common:
@@ -92,7 +108,8 @@ def check_peers(context: ssl.SSLContext | None = None) -> list[Finding]:
                     _AREA,
                     Severity.BAD,
                     f"{peer.name}: no cipher in common",
-                    f"allow one of {', '.join(sorted(peer.ciphers - _TLS13))} in openssl.cnf (CipherString)",
+                    f"allow one of {', '.join(sorted(peer.ciphers - _TLS13))} in openssl.cnf (CipherString, "
+                    "MinProtocol)",
                 )
             )
         elif peer.bits < bits:
@@ -100,8 +117,10 @@ def check_peers(context: ssl.SSLContext | None = None) -> list[Finding]:
                 Finding(
                     _AREA,
                     Severity.BAD,
-                    f"{peer.name}: its key of {peer.bits} bits is too small for security level {level}",
-                    "lower it in openssl.cnf (CipherString = DEFAULT@SECLEVEL=2), or give the server a larger key",
+                    f"{peer.name}: its key of {peer.bits} bits is too small for security level {level}, where its "
+                    "certificate is verified",
+                    f"give the server a certificate with RSA of {bits} bits or more, or with an elliptic curve; the "
+                    "level is in CipherString of openssl.cnf",
                 )
             )
         else:

@@ -14,13 +14,22 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Final, Literal
 
-from credssp.errors import CertificateError, LocalProtocolError
+from credssp.errors import CertificateError, LocalProtocolError, LocalRestrictionError
 from credssp.status import SecurityStatus
 from credssp.tls.certificate import ServerCertificate
 from credssp.tls.certificate_request import watch_requests
+from credssp.tls.restrictions import base_context, certificate_refused
 from credssp.tls.trust import read_roots, stamp_of, system_signature
 
-__all__ = ["CertificateCheck", "ClientTLS", "ServerTLS", "client_context", "server_context", "sessionless_context"]
+__all__ = [
+    "CertificateCheck",
+    "ClientTLS",
+    "ServerTLS",
+    "client_context",
+    "level_of",
+    "server_context",
+    "sessionless_context",
+]
 
 TLSVersionName = Literal["1.2", "1.3"]
 
@@ -137,13 +146,12 @@ class ServerTLS:
 
 
 def _base(protocol: int, settings: ClientTLS | ServerTLS) -> ssl.SSLContext:
-    context = ssl.SSLContext(protocol)
+    context = base_context(protocol)
     context.options |= _OPTIONS
     if settings.resumption or (isinstance(settings, ServerTLS) and settings.tickets):
         context.options &= ~ssl.OP_NO_TICKET
     try:
-        context.minimum_version = _VERSIONS[settings.minimum]
-        context.maximum_version = _VERSIONS[settings.maximum]
+        _set_versions(context, _VERSIONS[settings.minimum], _VERSIONS[settings.maximum])
         if settings.ciphers is not None:
             context.set_ciphers(settings.ciphers)
     except KeyError as error:
@@ -151,6 +159,28 @@ def _base(protocol: int, settings: ClientTLS | ServerTLS) -> ssl.SSLContext:
     except (ssl.SSLError, ValueError):
         raise LocalProtocolError("OpenSSL knows none of the ciphers asked for") from None
     return context
+
+
+def _set_versions(context: ssl.SSLContext, minimum: ssl.TLSVersion, maximum: ssl.TLSVersion) -> None:
+    """Set what was asked for, within what the system allows."""
+    lowest, highest = int(context.minimum_version), int(context.maximum_version)
+    if highest < 0:  # MAXIMUM_SUPPORTED
+        highest = int(maximum)
+    if maximum < lowest or minimum > highest:
+        low = maximum < lowest
+        asked, allowed, setting = (maximum, lowest, "MinProtocol") if low else (minimum, highest, "MaxProtocol")
+        raise LocalRestrictionError(
+            f"{_name(asked)} or {'lower' if low else 'higher'} was asked for, and OpenSSL takes {_name(allowed)} or "
+            f"{'higher' if low else 'lower'} on this machine ({setting} in openssl.cnf)",
+            restriction=setting,
+            advice=f"Ask for a TLS version that this machine allows, or change {setting}.",
+        )
+    context.minimum_version = ssl.TLSVersion(max(minimum, lowest))
+    context.maximum_version = ssl.TLSVersion(min(maximum, highest))
+
+
+def _name(version: int) -> str:
+    return ssl.TLSVersion(version).name.replace("TLSv", "TLS ").replace("_", ".")
 
 
 def client_context(settings: ClientTLS) -> ssl.SSLContext:
@@ -183,6 +213,11 @@ def _client_context(settings: ClientTLS, roots: str, files: object) -> ssl.SSLCo
         elif settings.client_certificate is not None:
             context.load_cert_chain(settings.client_certificate)
     except (ssl.SSLError, OSError) as error:
+        refused = certificate_refused(
+            getattr(error, "reason", None) or "", context.security_level, whose="the client certificate"
+        )
+        if refused is not None:
+            raise refused from None
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
         raise LocalProtocolError(f"the TLS settings cannot be used: {reason}") from None
     if settings.watch:
@@ -226,6 +261,12 @@ class _Current:
 @functools.lru_cache(maxsize=64)
 def _current(settings: ServerTLS, certificate: ServerCertificate) -> _Current:  # noqa: ARG001  # they are the key
     return _Current()
+
+
+@functools.lru_cache(maxsize=64)
+def level_of(settings: ServerTLS) -> int:
+    """Return OpenSSL's security level with these settings."""
+    return _server_base(settings).security_level
 
 
 def sessionless_context(settings: ServerTLS) -> Callable[[], ssl.SSLContext] | None:

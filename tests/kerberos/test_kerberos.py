@@ -3,6 +3,7 @@ from typing import ClassVar
 
 import pytest
 import spnego
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from spnego.exceptions import (
     BadMICError,
     BadNameError,
@@ -14,7 +15,13 @@ from spnego.exceptions import (
 )
 
 from credssp.credentials import CCacheCredentials, KeytabCredentials, NTHashCredentials, PasswordCredentials
-from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError, RemoteProtocolError
+from credssp.errors import (
+    AuthenticationError,
+    CredSSPError,
+    LocalProtocolError,
+    LocalRestrictionError,
+    RemoteProtocolError,
+)
 from credssp.identity import Identity
 from credssp.kerberos import contexts, pyspnego
 from credssp.kerberos.admission import Admission
@@ -302,6 +309,39 @@ def test_an_error_that_gssapi_keeps_back_is_not_lost(gss):
     gss.server = ScriptedKerberos([AttributeError("of another kind")], "acceptor")
     with pytest.raises(RemoteProtocolError, match="AttributeError"):
         KerberosAcceptor().step(b"AP-REQ")
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), IndexError(), UnicodeDecodeError("utf-8", b"", 0, 1, "x")])
+def test_what_does_not_decode_is_the_peers_fault(gss, error):
+    gss.server = ScriptedKerberos([error], "acceptor")
+    with pytest.raises(RemoteProtocolError, match=f"the peer's token does not decode .{type(error).__name__}"):
+        KerberosAcceptor().step(b"AP-REQ")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [UnsupportedAlgorithm("RC4"), InternalError("fetch", []), ValueError("[digital envelope routines] unsupported")],
+)
+def test_what_openssl_does_not_allow_here_is_not_the_peers_fault(gss, error):
+    gss.server = ScriptedKerberos([error], "acceptor")
+    with pytest.raises(LocalRestrictionError, match="OpenSSL does not allow an algorithm of Kerberos") as caught:
+        KerberosAcceptor().step(b"AP-REQ")
+    assert caught.value.restriction == "OpenSSL"
+
+
+@pytest.mark.parametrize("error", [UnicodeEncodeError("ascii", "x", 0, 1, "x"), RuntimeError("secret"), MemoryError()])
+def test_what_fails_on_this_side_is_not_the_peers_fault(gss, error):
+    gss.server = ScriptedKerberos([error], "acceptor")
+    with pytest.raises(LocalProtocolError, match=f"failed on this side.*{type(error).__name__}") as caught:
+        KerberosAcceptor().step(b"AP-REQ")
+    assert caught.value.status is SecurityStatus.SEC_E_INTERNAL_ERROR
+    assert "secret" not in str(caught.value)
+
+
+def test_a_name_that_cannot_be_encoded_is_not_called_a_token_of_the_peer(gss):
+    gss.client = UnicodeEncodeError("utf-8", "x", 0, 1, "surrogates not allowed")
+    with pytest.raises(LocalProtocolError, match="getting a Kerberos ticket: it failed on this side"):
+        KerberosInitiator(ALICE, TARGET).step(None)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,15 @@ from pathlib import Path
 
 import pytest
 
+import credssp
 from credssp.account import upper_case
+from credssp.context.acceptor import create_acceptor
+from credssp.context.initiator import create_initiator
+from credssp.errors import LocalRestrictionError
+from credssp.kerberos import pyspnego
 from credssp.nt_hash import nt_hash
 from credssp.ntlm import crypto
+from credssp.ntlm.check import check_algorithms
 from tests.ntlm import recorded
 
 NTOWFV2 = bytes.fromhex("0c868a403bfd7a93a3001ef22ef02e3f")
@@ -190,3 +196,46 @@ def test_hmac_md5_gives_the_same_where_openssl_refuses_it(monkeypatch):
 
     monkeypatch.setattr(hmac, "digest", refuse)
     assert crypto.hmac_md5(key, data) == expected
+
+
+@pytest.fixture
+def without_md5(monkeypatch):
+    def refuse(*_, **__):
+        raise ValueError("[digital envelope routines] unsupported")
+
+    monkeypatch.setattr(crypto, "md5", refuse)
+    crypto.check_md5.cache_clear()
+    yield
+    crypto.check_md5.cache_clear()
+
+
+def test_without_md5_both_roles_name_it_before_a_login(without_md5):
+    with pytest.raises(LocalRestrictionError, match="NTLM is made of MD5") as caught:
+        credssp.ServerContext(accounts=credssp.MemoryAccounts({("LAB", "alice"): "secret"}))
+    assert caught.value.restriction == "MD5"
+    alice = credssp.PasswordCredentials("alice", "secret", domain="LAB")
+    with pytest.raises(LocalRestrictionError, match="NTLM is made of MD5"):
+        create_initiator(alice, target_name="TERMSRV/192.0.2.1", mechanism="ntlm")
+    with pytest.raises(LocalRestrictionError, match="NTLM is made of MD5"):
+        create_initiator(alice, target_name="TERMSRV/192.0.2.1").step(None)
+
+
+def test_a_server_that_names_neither_accounts_nor_mechanisms_does_without_ntlm(without_md5, monkeypatch):
+    monkeypatch.setattr(pyspnego, "kerberos_missing", lambda: None)
+    assert create_acceptor().wire_form != "ntlm"
+    monkeypatch.setattr(pyspnego, "kerberos_missing", lambda: "Kerberos needs gssapi")
+    with pytest.raises(LocalRestrictionError):
+        create_acceptor()
+
+
+def test_doctor_says_what_openssl_lacks(monkeypatch):
+    assert check_algorithms() == []
+
+    def refuse(*_, usedforsecurity=True):
+        raise ValueError("disabled for FIPS")
+
+    monkeypatch.setattr(hashlib, "md5", refuse)
+    monkeypatch.setattr(crypto, "_arc4", lambda: crypto.own_rc4)
+    texts = [finding.text for finding in check_algorithms()]
+    assert [text.partition(" ")[0] for text in texts] == ["MD5", "OpenSSL"]
+    assert {finding.severity.value for finding in check_algorithms()} == {"note"}
