@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from credssp.dissect.tls.keylog import Secrets
     from credssp.exchange.opening import LogonSecrets
+    from credssp.kerberos.tickets import ServiceKey
 
 __all__ = ["configure", "run"]
 
@@ -44,6 +46,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     ntlm.add_argument(
         "--session-key", metavar="HEX", action="append", default=[], help="ExportedSessionKey, 32 hexadecimal digits"
     )
+    kerberos = parser.add_argument_group("to verify and decrypt Kerberos: ticket, AP-REQ, AP-REP, pubKeyAuth, authInfo")
+    kerberos.add_argument(
+        "--keytab", metavar="F", action="append", default=[], help="keytab with the key of the service (the server's)"
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON object")
     form.add_argument("--html", action="store_true", help="print one self-contained page with a sequence diagram")
@@ -63,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"credssp dissect: {error}", file=sys.stderr)
         return 2
     try:
+        logon = dataclasses.replace(logon, service_keys=_service_keys(arguments))
         secrets = _tls_secrets(arguments)
         file = sys.stdin.buffer if arguments.file == "-" else Path(arguments.file)
         report = examine(file, tls=secrets, logon=logon, reveal=arguments.reveal)
@@ -126,6 +133,23 @@ def _logon_secrets(arguments: argparse.Namespace) -> LogonSecrets:
         tuple(Secret(_key(text, "--hash")) for text in arguments.hash),
         tuple(Secret(_key(text, "--session-key")) for text in arguments.session_key),
     )
+
+
+def _service_keys(arguments: argparse.Namespace) -> tuple[ServiceKey, ...]:
+    from credssp.dissect.errors import CaptureError
+    from credssp.errors import LocalProtocolError
+    from credssp.kerberos.keytab_file import MAX_SIZE, read_keytab_file
+
+    keys: list[ServiceKey] = []
+    for path in arguments.keytab:
+        try:
+            with Path(path.removeprefix("FILE:")).open("rb") as stream:
+                keys += read_keytab_file(stream.read(MAX_SIZE + 1))
+        except OSError as error:
+            raise CaptureError(f"the keytab {path} cannot be read: {error.strerror}") from None
+        except LocalProtocolError as error:
+            raise CaptureError(f"{path}: {error.message}") from None
+    return tuple(keys)
 
 
 def _key(text: str, option: str) -> bytes:

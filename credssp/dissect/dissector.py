@@ -328,7 +328,7 @@ def examine(
 def _with_account(logon: LogonSecrets, account: LogonAccount | None) -> LogonSecrets:
     if account is None:
         return logon
-    return LogonSecrets((*logon.passwords, account.password), logon.hashes, logon.session_keys)
+    return LogonSecrets((*logon.passwords, account.password), logon.hashes, logon.session_keys, logon.service_keys)
 
 
 def _named(files: Sequence[str]) -> str:

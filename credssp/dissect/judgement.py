@@ -41,7 +41,7 @@ class Remark:
 
     Attributes:
         level: how serious.
-        topic: ``version``, ``binding``, ``policy``, ``ntlm``, ``tls``, ``protocol`` or ``outcome``.
+        topic: ``version``, ``binding``, ``policy``, ``ntlm``, ``kerberos``, ``tls``, ``protocol`` or ``outcome``.
         text: one sentence.
         section: what it leans on, or an empty string.
     """
@@ -264,7 +264,9 @@ def _ntlm(seen: _Seen) -> Iterator[Remark]:
         )
     for check in seen.opened.checks:
         if check.verdict == "failed" and not check.name.startswith(("pubKeyAuth", "authInfo")):
-            yield Remark("warning", "ntlm", f"{check.name}: {check.text}", "[MS-NLMP] 3.2.5.1.2")
+            kerberos = seen.login.mechanism == "kerberos"
+            topic, section = ("kerberos", "RFC 4120 3.2") if kerberos else ("ntlm", "[MS-NLMP] 3.2.5.1.2")
+            yield Remark("warning", topic, f"{check.name}: {check.text}", section)
 
 
 def _protocol(seen: _Seen) -> Iterator[Remark]:

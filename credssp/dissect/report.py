@@ -19,7 +19,7 @@ from credssp.dissect.views import Views, fields_of
 from credssp.exchange.opening import LogonSecrets, Opened, open_login
 from credssp.exchange.recorded_login import RecordedLogin, Request
 from credssp.ntlm.session import SIGNATURE_SIZE
-from credssp.secret import MASK
+from credssp.secret import MASK, Secret
 
 __all__ = ["FORMAT", "conversation_tree", "not_opened_tree"]
 
@@ -168,6 +168,8 @@ def _entry(event: Event, request: Request | None, opened: Opened, views: Views, 
 
 def _open(tree: Tree, leg: int, opened: Opened, views: Views) -> Tree:
     """Put what was opened beside what is encrypted."""
+    if leg in opened.tokens:
+        tree["kerberos"] = _shown(opened.tokens[leg], reveal=views.reveal)
     if leg in opened.bindings:
         plain = opened.bindings[leg]
         # A public key, or a hash over one: nothing that needs a mask.
@@ -176,3 +178,12 @@ def _open(tree: Tree, leg: int, opened: Opened, views: Views) -> Tree:
         credentials = opened.credentials[leg]
         tree["authInfo"] |= {"opened": views.ts_credentials(credentials, tree["authInfo"]["octets"] - SIGNATURE_SIZE)}
     return tree
+
+
+def _shown(value: Any, *, reveal: bool) -> Any:
+    """Return a tree with its secrets masked, or in hexadecimal."""
+    if isinstance(value, Secret):
+        return value.reveal().hex() if reveal else MASK
+    if isinstance(value, dict):
+        return {name: _shown(each, reveal=reveal) for name, each in value.items()}
+    return value

@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from credssp.errors import CredSSPError
-from credssp.exchange.binding_check import Key, check_binding
+from credssp.exchange.binding_check import Key
+from credssp.exchange.kerberos_opening import open_kerberos
 from credssp.exchange.recorded_login import RecordedLogin, Request, Sender
+from credssp.exchange.sealed import Check, Opened, SealedReader, not_opened
+from credssp.kerberos.tickets import ServiceKey
 from credssp.nt_hash import nt_hash
 from credssp.ntlm import crypto
 from credssp.ntlm.flags import NTLMSSP_NEGOTIATE_KEY_EXCH
@@ -20,29 +23,8 @@ from credssp.ntlm.messages import Authenticate, Challenge
 from credssp.ntlm.proof import check_response, verify_mic
 from credssp.ntlm.session import NTLMSession
 from credssp.secret import Secret
-from credssp.wire.ts_credentials import TSCredentials
-from credssp.wire.ts_request import TSRequest
 
 __all__ = ["Check", "LogonSecrets", "Opened", "open_login"]
-
-Verdict = Literal["ok", "failed", "unknown"]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was verified, or why it could not be.
-
-    Attributes:
-        name: what: ``NTProofStr``, ``MIC``, ``mechListMIC of the client``, ``pubKeyAuth of the client``, ``authInfo``.
-        verdict: ``ok``, ``failed``, or ``unknown`` where it could not be verified.
-        text: one sentence.
-        leg: the TSRequest it is about, or None.
-    """
-
-    name: str
-    verdict: Verdict
-    text: str
-    leg: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +35,21 @@ class LogonSecrets:
         passwords: passwords.
         hashes: NT hashes, 16 bytes.
         session_keys: NTLM's ExportedSessionKey, 16 bytes.
+        service_keys: keys of services, out of keytabs: they open Kerberos.
     """
 
     passwords: tuple[Secret[str], ...] = field(default=(), hash=False)
     hashes: tuple[Secret[bytes], ...] = field(default=(), hash=False)
     session_keys: tuple[Secret[bytes], ...] = field(default=(), hash=False)
+    service_keys: tuple[ServiceKey, ...] = field(default=(), hash=False)
 
     def __bool__(self) -> bool:
         """Whether there is any."""
+        return self.for_ntlm or bool(self.service_keys)
+
+    @property
+    def for_ntlm(self) -> bool:
+        """Whether there is any that opens NTLM."""
         return bool(self.passwords or self.hashes or self.session_keys)
 
     def nt_hashes(self) -> Iterator[bytes]:
@@ -69,27 +58,6 @@ class LogonSecrets:
             yield nt_hash(password.reveal())
         for each in self.hashes:
             yield each.reveal()
-
-
-@dataclass(slots=True)
-class Opened:
-    """What came of it.
-
-    Attributes:
-        checks: what was verified, in order.
-        session_key: ExportedSessionKey, or None.
-        mic_fits: whether the MIC of AUTHENTICATE was made with it.
-        bindings: by leg, what pubKeyAuth holds.
-        auth_info: by leg, what authInfo holds.
-        credentials: by leg, the TSCredentials in it.
-    """
-
-    checks: list[Check] = field(default_factory=list)
-    session_key: Secret[bytes] | None = None
-    mic_fits: bool = False
-    bindings: dict[int, bytes] = field(default_factory=dict, repr=False)
-    auth_info: dict[int, bytes] = field(default_factory=dict, repr=False)
-    credentials: dict[int, TSCredentials] = field(default_factory=dict)
 
 
 def open_login(login: RecordedLogin, secrets: LogonSecrets, key: Key, *, flags: int | None = None) -> Opened:
@@ -101,10 +69,12 @@ def open_login(login: RecordedLogin, secrets: LogonSecrets, key: Key, *, flags: 
         key: the server's key, to check pubKeyAuth against.
         flags: NegotiateFlags of the session; None for those that CHALLENGE and AUTHENTICATE have in common.
     """
+    if login.mechanism == "kerberos" and secrets.service_keys:
+        return open_kerberos(login, secrets.service_keys, key)
     message, challenge = login.ntlm.authenticate_message, login.ntlm.challenge_message
     reason = _obstacle(login, secrets)
     if reason or message is None or challenge is None:
-        return Opened(list(_not_opened(login, reason)))
+        return Opened(list(not_opened(login, reason)))
     base_key, proof = _prove(message, challenge, secrets)
     candidates = [each.reveal() for each in secrets.session_keys]
     if base_key is not None:
@@ -122,29 +92,21 @@ def open_login(login: RecordedLogin, secrets: LogonSecrets, key: Key, *, flags: 
     if base_key is not None:
         return tried[0]
     if not tried:
-        return Opened([*proof, *_not_opened(login, "no session key could be derived")])
+        return Opened([*proof, *not_opened(login, "no session key could be derived")])
     why = "none of the session keys given opens anything of this login"
-    return Opened([*proof, Check("session key", "unknown", why), *_not_opened(login, why)])
+    return Opened([*proof, Check("session key", "unknown", why), *not_opened(login, why)])
 
 
 def _obstacle(login: RecordedLogin, secrets: LogonSecrets) -> str:
     """Return why nothing can be opened, or an empty string."""
     if login.mechanism == "kerberos":
-        return "Kerberos was used; its session keys cannot be derived from a password and the messages of CredSSP alone"
+        return "Kerberos was used; a keytab with the key of the service opens it (--keytab)"
     if login.mechanism != "ntlm":
         return "no NTLM message is in the capture"
     if login.ntlm.authenticate_message is None or login.ntlm.challenge_message is None:
         lost = "AUTHENTICATE" if login.ntlm.authenticate_message is None else "CHALLENGE"
         return f"NTLM's {lost} is not in the capture, or does not decode"
-    return "" if secrets else "encrypted with NTLM's session key; give --password, --hash or --session-key"
-
-
-def _not_opened(login: RecordedLogin, why: str) -> Iterator[Check]:
-    for request in login.requests:
-        if request.message is not None and request.message.pub_key_auth is not None:
-            yield Check(f"pubKeyAuth of the {request.sender}", "unknown", f"not opened: {why}", request.leg)
-        if request.message is not None and request.message.auth_info is not None:
-            yield Check("authInfo", "unknown", f"not opened: {why}", request.leg)
+    return "" if secrets.for_ntlm else "encrypted with NTLM's session key; give --password, --hash or --session-key"
 
 
 def _prove(message: Authenticate, challenge: Challenge, secrets: LogonSecrets) -> tuple[bytes | None, list[Check]]:
@@ -165,14 +127,12 @@ def _prove(message: Authenticate, challenge: Challenge, secrets: LogonSecrets) -
     return None, [Check("NTProofStr", "failed", text)]
 
 
-class _Opener:
+class _Opener(SealedReader):
     """Opens a login with one session key."""
 
     def __init__(self, login: RecordedLogin, message: Authenticate, key: Key, result: Opened) -> None:
-        self._login = login
+        super().__init__(login, key, result)
         self._message = message
-        self._key = key
-        self._result = result
 
     def open(self, session_key: bytes, flags: int) -> None:
         """Verify and decrypt, in the order of the messages."""
@@ -184,7 +144,7 @@ class _Opener:
                 "server": NTLMSession(session_key, flags, role="initiator"),
             }
         except CredSSPError as error:
-            self._result.checks += _not_opened(self._login, error.message)
+            self._result.checks += not_opened(self._login, error.message)
             return
         for request in self._login.requests:
             session = sessions[request.sender]
@@ -192,9 +152,6 @@ class _Opener:
                 session = sessions[request.sender] = self._check_mech_list_mic(request, request.mech_list_mic, session)
             if request.message is not None:
                 self._open_message(request, request.message, session)
-
-    def _note(self, name: str, verdict: Verdict, text: str, leg: int | None = None) -> None:
-        self._result.checks.append(Check(name, verdict, text, leg))
 
     def _check_mic(self, session_key: bytes) -> None:
         """The MIC of AUTHENTICATE ([MS-NLMP] 3.1.5.1.2)."""
@@ -228,32 +185,3 @@ class _Opener:
             return fresh
         self._note(name, "ok", "the client's list of mechanisms was not changed", request.leg)
         return session
-
-    def _open_message(self, request: Request, message: TSRequest, session: NTLMSession) -> None:
-        name = f"pubKeyAuth of the {request.sender}"
-        # What repeats the client's was opened there; a session reads every message once.
-        key = None if request.repeats is not None else message.pub_key_auth
-        plain = self._unwrap(session, key, name, request.leg)
-        if plain is not None:
-            self._result.bindings[request.leg] = plain
-            self._note(name, *check_binding(self._login, request.sender, plain, self._key), request.leg)
-        plain = self._unwrap(session, message.auth_info, "authInfo", request.leg)
-        if plain is not None:
-            self._result.auth_info[request.leg] = plain
-            self._read_credentials(plain, request.leg)
-
-    def _unwrap(self, session: NTLMSession, data: bytes | None, name: str, leg: int) -> bytes | None:
-        try:
-            return None if data is None else session.unwrap(data)
-        except CredSSPError as error:
-            self._note(name, "failed", f"does not open: {error.message}", leg)
-            return None
-
-    def _read_credentials(self, plain: bytes, leg: int) -> None:
-        try:
-            credentials = TSCredentials.decode(plain, max_size=max(len(plain), 1))
-        except CredSSPError as error:
-            self._note("authInfo", "failed", f"opens, but holds no TSCredentials: {error}", leg)
-            return
-        self._result.credentials[leg] = credentials
-        self._note("authInfo", "ok", f"opened: {type(credentials.credentials).__name__}", leg)

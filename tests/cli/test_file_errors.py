@@ -23,6 +23,7 @@ READ: dict[str, list[str]] = {
     "dissect": ["dissect", "@"],
     "dissect --keylog": ["dissect", CAPTURE, "--keylog", "@"],
     "dissect --rsa-key": ["dissect", CAPTURE, "--rsa-key", "@"],
+    "dissect --keytab": ["dissect", CAPTURE, "--keytab", "@"],
     "login --password-file": [*LOGIN, "--password-file", "@"],
     "login --hash-file": [*LOGIN, "--hash-file", "@"],
     "login --cacert": [*LOGIN, "--password-file", "+", "--cacert", "@"],

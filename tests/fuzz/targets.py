@@ -18,7 +18,9 @@ from credssp.engine import CredentialsReceived, ServerEngine
 from credssp.errors import CredSSPError
 from credssp.kerberos.ap import APRep, APReq, Authenticator, EncTicketPart, KrbError
 from credssp.kerberos.cred import EncKrbCredPart, KrbCred
+from credssp.kerberos.keytab_file import read_keytab_file
 from credssp.kerberos.pac import read_logon_info, vouched
+from credssp.kerberos.session import KerberosSession
 from credssp.kerberos.values import EncryptionKey
 from credssp.kerberos.view import kerberos_fields
 from credssp.ntlm.acceptor import NTLMAcceptor
@@ -176,6 +178,16 @@ def _pasted(data: bytes) -> None:
         read_pasted(data.decode("latin-1"))
 
 
+def _wrap_token(data: bytes) -> None:
+    """What a client sealed or signed with Kerberos, for a key that is always the same."""
+    key = EncryptionKey(18, Secret(bytes(32)))
+    session = KerberosSession(key, role="acceptor", acceptor_subkey=True, send=0, receive=None)
+    with contextlib.suppress(CredSSPError):
+        session.unwrap(data)
+    with contextlib.suppress(CredSSPError):
+        session.verify(b"list", data)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "tsrequest": _each(TSRequest.decode),
     "credentials": _each(TSCredentials.decode, TSPasswordCreds.decode, TSSmartCardCreds.decode),
@@ -205,4 +217,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "proxy": _proxy,
     "tunnel": _tunnel,
     "pasted": _pasted,
+    "keytab": _each(read_keytab_file),
+    "wrap": _wrap_token,
 }

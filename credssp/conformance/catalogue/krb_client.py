@@ -14,12 +14,12 @@ from credssp.conformance.client_run import ClientRun
 from credssp.conformance.kerberos import APReqFacts, KerberosServer, KerberosSession, WrapToken
 from credssp.conformance.kerberos.client import CONF, INTEG, MUTUAL
 from credssp.conformance.kerberos.server import KerberosAnswer
-from credssp.conformance.kerberos.session import SENT_BY_ACCEPTOR
 from credssp.conformance.observation import Observation
 from credssp.conformance.rule import Outcome, Skipped, failed, lenient, need, passed
 from credssp.conformance.scripted_server import ScriptedServer
 from credssp.errors import CredSSPError
 from credssp.kerberos.ap import APReq, Ticket
+from credssp.kerberos.session import SENT_BY_ACCEPTOR
 from credssp.spnego import NegState, NegTokenResp
 
 STOPS = "the client stops: no pubKeyAuth, no authInfo"

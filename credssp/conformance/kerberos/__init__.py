@@ -7,8 +7,8 @@ implementation. Only encryption with AES is known.
 
 from credssp.conformance.kerberos.client import KerberosClient
 from credssp.conformance.kerberos.server import APReqFacts, KerberosServer
-from credssp.conformance.kerberos.session import KerberosSession, WrapToken
 from credssp.conformance.kerberos.tickets import TicketSource, read_service_keys
+from credssp.kerberos.session import KerberosSession, WrapToken
 
 __all__ = [
     "APReqFacts",

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Final, Literal
 
-from credssp.conformance.kerberos.session import KerberosSession
 from credssp.errors import RemoteProtocolError
 from credssp.kerberos import crypto as crypto
 from credssp.kerberos.ap import (
@@ -28,6 +27,7 @@ from credssp.kerberos.ap import (
     unframe,
 )
 from credssp.kerberos.crypto import KeyUsage
+from credssp.kerberos.session import KerberosSession
 from credssp.kerberos.tickets import ServiceTicket
 from credssp.kerberos.values import EncryptedData, EncryptionKey, Principal
 from credssp.spnego import OID

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
-from credssp.conformance.kerberos.session import KerberosSession
 from credssp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
 from credssp.identity import Identity
 from credssp.kerberos import crypto as crypto
@@ -28,6 +27,7 @@ from credssp.kerberos.ap import (
     unframe,
 )
 from credssp.kerberos.crypto import KeyUsage
+from credssp.kerberos.session import KerberosSession
 from credssp.kerberos.tickets import ServiceKey
 from credssp.kerberos.values import EncryptedData, EncryptionKey
 from credssp.security_context import SecurityContext

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from credssp.errors import RemoteProtocolError
-from credssp.kerberos import crypto as crypto
+from credssp.kerberos import crypto
 from credssp.kerberos.crypto import KeyUsage
 from credssp.kerberos.values import EncryptionKey
 
