@@ -7,6 +7,8 @@ pubKeyAuth beside it; then it waits for pubKeyAuth, and answers it with its own 
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from credssp.accounts import MemoryAccounts
@@ -120,6 +122,33 @@ def test_the_policy_is_asked_after_it_as_always() -> None:
 def test_an_error_code_after_it_is_a_refusal() -> None:
     with pytest.raises(PeerRefusedError):
         client_that_repeated().receive(request(error_code=0xC000006D, pub_key_auth=own_key()))
+
+
+WITHOUT_PROOF = {
+    "its last token": request(nego_tokens=(LAST_TOKEN,)),
+    "its last token and our key": echo(),
+    "our key": request(pub_key_auth=own_key()),
+    "our token and our key": echo(nego_tokens=(b"authenticate",)),
+    "our value under its own seal": request(pub_key_auth=b"S:" + client_value(6, NONCE, KEY)),
+    "the key of another connection": request(
+        nego_tokens=(LAST_TOKEN,), pub_key_auth=b"S:" + server_value(6, NONCE, KEY + b"x")
+    ),
+}
+
+
+@pytest.mark.parametrize("first", WITHOUT_PROOF)
+def test_no_answers_without_the_servers_proof_get_credentials_or_two_repetitions(first: str) -> None:
+    for answers in itertools.product([first], WITHOUT_PROOF, WITHOUT_PROOF):
+        seen: list[tuple[Direction, TSRequest]] = []
+        c = client_that_waits(observer=lambda way, message, _, seen=seen: seen.append((way, message)))
+        with pytest.raises(CredSSPError):
+            for answer in answers:
+                c.receive(WITHOUT_PROOF[answer])
+        said = [message for way, message in seen if way is Direction.SENT]
+        assert c.state is State.FAILED, answers
+        assert all(message.auth_info is None for message in said), answers
+        assert sum(message.pub_key_auth is not None for message in said) <= 2, answers
+        assert {message.pub_key_auth for message in said} <= {None, own_key()}, answers
 
 
 # What is not repeated
