@@ -82,7 +82,7 @@ class _Half(asyncio.BufferedProtocol):
             self._owner.end(self.name, None)
 
     def pass_on(self, plaintext: bytes) -> None:
-        """Send plaintext of this peer to the other after its filter, if there is one."""
+        """Send plaintext of this peer to the other, changed by the filter."""
         self.octets += len(plaintext)
         self._owner.active = True
         data = plaintext if self.filter is None else self.filter(plaintext)
