@@ -152,6 +152,7 @@ class LocalRestrictionError(LocalProtocolError):
     """
 
     default_status = SecurityStatus.SEC_E_ALGORITHM_MISMATCH
+    default_advice = NextStep.RESTRICTION
 
     def __init__(self, message: str, *, restriction: str, advice: str | None = None) -> None:
         super().__init__(message, advice=advice)

@@ -26,6 +26,7 @@ class NextStep(enum.StrEnum):
     PROTOCOL = "Check that host and port are the right ones; --transcript and `credssp dissect` show the messages."
     LIMIT = "Check that the service on that port is the right one: it sends more than a login needs."
     CLOSED = "Look at the log of the other side, which closed the connection without giving a reason."
+    RESTRICTION = "Run `credssp doctor`, which says what this machine does not allow and which setting that is."
     KERBEROS = "Run `credssp doctor`, which looks at tickets, clocks, names and libraries of Kerberos."
 
     # No connection, or none any more
@@ -85,7 +86,7 @@ class NextStep(enum.StrEnum):
     SERVER_NAME = "Have clients connect by a name of this server, or add that name (--spn, `spn`)."
 
     # Kerberos before a server is asked
-    KERBEROS_LIBRARY = "Install what the text says is missing: pip install 'credssp[kerberos]'."
+    KERBEROS_LIBRARY = "Install what is missing: pip install 'credssp[kerberos]' (in a clone: '.[kerberos]')."
     KERBEROS_NAME = "Use the full host name of the server: Kerberos knows services by name."
     KERBEROS_KEYTAB = "Compare the keytab (klist -ke) with the service the client asked for, and export it anew."
     KERBEROS_CLIENT = "Look at what the client sends: a ticket of a named user, for this service."
@@ -137,10 +138,14 @@ class NextStep(enum.StrEnum):
     )
     RDP_CLIENT = "Connect with a client that does network level authentication (mstsc, xfreerdp /sec:nla)."
 
+    RDP_RELAYED = (
+        "Set the server to TLS; one on the same machine may also use no encryption at all (xrdp: crypt_level=none)."
+    )
+
     # WinRM
     HTTP_MOVED = (
-        "Use the URL that the answer names in Location: a login counts for one connection and does not follow. A proxy may "
-        "redirect as well, to a login page, say."
+        "Use the URL that the answer names in Location: a login counts for one connection and does not follow. A proxy "
+        "may redirect as well, to a login page, say."
     )
     HTTP_400 = "Check the URL: the server may not speak CredSSP there, or it lost the state of this connection."
     HTTP_403 = "Let the account use the service: see its authorisation (winrm configSDDL, RootSDDL)."
