@@ -69,7 +69,7 @@ def _wait(session: blocking.Session[NLAClient], seconds: float) -> str | None:
         while session.endpoint.accepted is None and (left := end - time.monotonic()) > 0:
             session.settimeout(left)
             session.recv()
-    except OSError:  # the time is over, or the network failed, which is not a refusal
+    except TimeoutError:
         return None
     return "session" if session.endpoint.accepted else None
 

@@ -131,7 +131,7 @@ def _application(arguments: argparse.Namespace, silent: events.SilentClients, *,
             audit = AuditEvent(event="closed", id=closed.id, address=address)
             events.emit("closed", audit.as_json() | _peer(closed.client), as_json=as_json)
 
-    domain = common.authority(arguments)
+    allowed = arguments.authorize == "success"
     tls = ServerTLS() if arguments.tls is None else ServerTLS(minimum=arguments.tls, maximum=arguments.tls)
     return WinRMApplication(
         WSManResponder(hostname=arguments.nb_computer or socket.gethostname()),
@@ -140,13 +140,12 @@ def _application(arguments: argparse.Namespace, silent: events.SilentClients, *,
         allow_proxies=arguments.allow_proxies,
         spn=arguments.spn or None,
         encryption=arguments.encryption,
-        authorize=common.authorization(arguments, domain),
-        require_pac=arguments.require_pac or None,
+        authorize=lambda identity, credentials: allowed,  # noqa: ARG005
         on_login=on_login,
         on_close=on_close,
         limits=common.limits(arguments),
         accounts=common.accounts(arguments),
-        authority=domain,
+        authority=common.authority(arguments),
         certificate=common.certificate(arguments),
         target=common.ntlm_target(arguments),
         keytab=common.keytab(arguments),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import Unpack
+from typing import TypeVar, Unpack
 
 from credssp.config import (
     ClientConfig,
@@ -20,7 +20,7 @@ from credssp.config import (
 )
 from credssp.credentials import LogonCredentials
 from credssp.drivers import aio, blocking
-from credssp.drivers.handshake import NOT_LISTENING, ConnectError
+from credssp.drivers.handshake import NOT_LISTENING, ConnectError, Handshake
 from credssp.drivers.proxies import as_stream, reach, reach_async
 from credssp.drivers.rdp_asyncio import AsyncServer, AsyncSessionHandler
 from credssp.drivers.rdp_blocking import BlockingServer, SessionHandler
@@ -33,6 +33,8 @@ from credssp.target import Target
 __all__ = ["DEFAULT_PORT", "NLAOptions", "ServeOptions", "connect", "open_connection", "serve", "start_server"]
 
 DEFAULT_PORT = 3389
+
+H = TypeVar("H", bound=Handshake)
 
 
 NLAOptions = RDPClientOptions
@@ -114,19 +116,19 @@ async def open_connection(
 
 
 async def log_on(
-    endpoint: NLAClient,
+    endpoint: H,
     host: str,
     port: int,
     *,
     timeouts: Timeouts,
     in_thread: bool,
     sock: socket.socket | None = None,
-) -> aio.AsyncSession[NLAClient]:
+) -> aio.AsyncSession[H]:
     """Connect, unless there is a socket, and run a login that is set up already; as `open_connection`."""
     loop = asyncio.get_running_loop()
-    result: asyncio.Future[aio.AsyncSession[NLAClient]] = loop.create_future()
+    result: asyncio.Future[aio.AsyncSession[H]] = loop.create_future()
 
-    def finished(session: aio.AsyncSession[NLAClient]) -> None:
+    def finished(session: aio.AsyncSession[H]) -> None:
         if result.done():  # the caller gave up
             session.abort()
         else:
@@ -136,7 +138,7 @@ async def log_on(
         if not result.done():
             result.set_exception(error)
 
-    def make() -> aio.LoginProtocol[NLAClient]:
+    def make() -> aio.LoginProtocol[H]:
         return aio.LoginProtocol(endpoint, timeouts=timeouts, finished=finished, failed=failed, in_thread=in_thread)
 
     try:
@@ -162,7 +164,7 @@ async def log_on(
         raise
 
 
-def _retrieve(result: asyncio.Future[aio.AsyncSession[NLAClient]]) -> None:
+def _retrieve(result: asyncio.Future[aio.AsyncSession[H]]) -> None:
     """Give a login up: asyncio logs a future whose error was never asked for, and a cancelled task cannot ask."""
     if not result.cancel() and not result.cancelled():
         result.exception()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
@@ -17,6 +18,9 @@ from credssp.drivers.rdp_service import (
     Client,
     Closed,
     ServerSettings,
+    Verdict,
+    as_result,
+    failed_authorize,
     logger,
 )
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, PeerClosedError
@@ -24,7 +28,7 @@ from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.rdp.events import AnswerRequired, AuthorizationRequired, Completed, Negotiated
 from credssp.rdp.server import NLAServer
 
-__all__ = ["AsyncServer", "AsyncSessionHandler"]
+__all__ = ["AsyncServer", "AsyncSessionHandler", "Login"]
 
 AsyncSessionHandler: TypeAlias = Callable[[AsyncSession[NLAServer]], Awaitable[None]]
 
@@ -65,12 +69,16 @@ class AsyncServer:
         self._listener.start()
 
     async def _connect(self, connection: socket.socket, place: Place) -> None:
-        login = _Login(self, place)
+        login = self.make_login(place)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: login, connection)
         except BaseException:
             login.end(PeerClosedError("the connection was lost before anything was read from it"))
             raise
+
+    def make_login(self, place: Place) -> Login:
+        """Make our side of a connection."""
+        return Login(self, place)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -146,7 +154,7 @@ class AsyncServer:
             logger.error("the handler of connection %d failed %s", client.number, fault(error))
 
 
-class _Login(LoginProtocol[NLAServer]):
+class Login(LoginProtocol[NLAServer]):
     """One connection until its login is over."""
 
     def __init__(self, server: AsyncServer, place: Place) -> None:
@@ -167,6 +175,7 @@ class _Login(LoginProtocol[NLAServer]):
         )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, unless its place was needed meanwhile."""
         place = self._place
         super().connection_made(transport)
         place.drop = self.drop
@@ -176,6 +185,7 @@ class _Login(LoginProtocol[NLAServer]):
             self.drop("too many logins at once")
 
     def data_received(self, data: bytes) -> None:
+        """Go on, and tell the gate once TLS is set up."""
         super().data_received(data)
         if self._place.progress < 2 and (context := self.endpoint.context) is not None and context.tls_cipher:
             self._service.settings.gate.advance(self._place, 2)
@@ -212,24 +222,31 @@ class _Login(LoginProtocol[NLAServer]):
         self._go_on(lambda: self._take(self.endpoint.answer(answer)))
 
     def _authorize(self, event: AuthorizationRequired) -> None:
-        settings = self._service.settings
-        result = settings.authorizer.ask(settings.authorization(self.client, event))
-        if isinstance(result, EarlyUserAuthorization):
-            self._decide(result)
-        else:
+        authorize = self._service.settings.config.authorize
+        if authorize is None:
+            self._decide(EarlyUserAuthorization.AUTHZ_SUCCESS)
+            return
+        try:
+            verdict = authorize(event.identity, event.credentials)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # whatever it is, it is no yes
+            self._decide(failed_authorize(error))
+            return
+        if inspect.isawaitable(verdict):
             self.wait()
-            self._service.spawn(self._authorize_later(result))
+            self._service.spawn(self._authorize_later(verdict))
+        else:
+            self._decide(as_result(verdict))
 
     def _decide(self, result: EarlyUserAuthorization) -> None:
         if result is not EarlyUserAuthorization.AUTHZ_SUCCESS:
             self._tell_delegated()  # what it was that is refused
         self._take(self.endpoint.authorize(result))
 
-    async def _authorize_later(self, awaited: Awaitable[EarlyUserAuthorization]) -> None:
+    async def _authorize_later(self, verdict: Awaitable[Verdict]) -> None:
         try:
-            result = await awaited
-        except asyncio.CancelledError:
-            result = EarlyUserAuthorization.AUTHZ_ACCESS_DENIED
+            result = as_result(await verdict)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # as above
+            result = failed_authorize(error)
         self._go_on(lambda: self._decide(result))
 
     def _go_on(self, move: Callable[[], None]) -> None:
@@ -250,8 +267,12 @@ class _Login(LoginProtocol[NLAServer]):
         if service.handler is not None:
             service.serve(service.handler, self.client, session, self._place)
 
+    def _keeps_stream(self) -> bool:
+        """Whether there is a use for the stream after the login."""
+        return self._service.handler is not None
+
     def _hand_over(self, transport: asyncio.Transport) -> None:
-        if self._service.handler is not None:
+        if self._keeps_stream():
             super()._hand_over(transport)
         else:
             # Nobody wants the stream: the last message and the goodbye go out together.
@@ -265,6 +286,7 @@ class _Login(LoginProtocol[NLAServer]):
         self._service.settings.refused(self.client, error)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the connection is gone."""
         super().connection_lost(exc)
         self.end(None)
 

@@ -10,7 +10,6 @@ import enum
 from typing import Final
 
 from credssp.errors import CredSSPError, DecodeError
-from credssp.next_step import NextStep
 from credssp.status import NTStatus, SecurityStatus
 
 __all__ = ["SIZE", "AuthorizationDeniedError", "EarlyUserAuthorization"]
@@ -54,5 +53,4 @@ class AuthorizationDeniedError(CredSSPError):
 
     default_status = SecurityStatus.SEC_E_LOGON_DENIED
     default_ntstatus = NTStatus.STATUS_ACCESS_DENIED
-    default_advice = NextStep.NOT_AUTHORIZED
     refused = True

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from credssp.authority import LogonAnswer
 from credssp.config import ServerConfig
 from credssp.context.server import certificate_of
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, PeerClosedError
-from credssp.next_step import NextStep
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.rdp.events import Event
 from credssp.rdp.negotiation import (
@@ -163,10 +163,12 @@ class FrontServer:
             early = self._early
         self._tpdu = self._early = b""
         self.end.start()
+        events: list[Event | ConnectionRequested] = [] if self.end.negotiated is None else [self.end.negotiated]
         if self.end.complete:
             self.end.unused_data = early
-            return []
-        return list(self.end.receive(early)) if early else []
+        elif early:
+            events += self.end.receive(early)
+        return events
 
     def refuse(self, failure: FailureCode) -> None:
         """Refuse the client; due after `ConnectionRequested`.
@@ -181,7 +183,6 @@ class FrontServer:
         raise NegotiationError(
             f"the client asked for {protocol_names(requested.requested)} and is refused: {told.summary}",
             failure=failure,
-            advice=NextStep.RDP_CLIENT,
             token=b"" if requested.request.negotiation is None else ConnectionConfirm(told).encode(),
         )
 
@@ -196,12 +197,23 @@ class FrontServer:
             raise LocalProtocolError("authorize() is not due: there is no login")
         return self.end.authorize(result)
 
+    def answer(self, answer: LogonAnswer) -> list[Event]:
+        """Give the authority's answer; as `credssp.rdp.NLAServer.answer`."""
+        if not isinstance(self.end, NLAServer):
+            raise LocalProtocolError("answer() is not due: there is no login")
+        return self.end.answer(answer)
+
     def forget_credentials(self) -> None:
         """Let go of what the client delegated."""
         if isinstance(self.end, NLAServer):
             self.end.forget_credentials()
 
     # As the end that was selected
+
+    @property
+    def request(self) -> ConnectionRequest | None:
+        """The client's Connection Request, or None before."""
+        return None if self.requested is None else self.requested.request
 
     @property
     def context(self) -> Any:

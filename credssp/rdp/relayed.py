@@ -19,10 +19,9 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from credssp.errors import RemoteProtocolError
-from credssp.next_step import NextStep
 from credssp.rdp.client_info import ClientInfo, is_client_info
 from credssp.rdp.negotiation import Protocol
-from credssp.rdp.session_pdus import ConnectInitial, ConnectResponse, DomainPDU, FrameBuffer, domain_pdu
+from credssp.rdp.session_pdus import ConnectInitial, ConnectResponse, DomainPDU, FrameBuffer, data_frame, domain_pdu
 
 __all__ = ["FromClient", "FromServer", "StandardSecurityError"]
 
@@ -30,11 +29,17 @@ _EARLY: Final = frozenset(
     {DomainPDU.ERECT_DOMAIN_REQUEST, DomainPDU.ATTACH_USER_REQUEST, DomainPDU.CHANNEL_JOIN_REQUEST}
 )
 
+_ERECT_DOMAIN: Final = data_frame(bytes.fromhex("0401000100"))
+"""Erect Domain Request with two zeros, as in PER. rdesktop 1.9 writes four other bytes, which FreeRDP 2.11's server
+refuses; no server uses the numbers."""
+
 
 class StandardSecurityError(RemoteProtocolError):
     """The server encrypts with standard RDP security (RC4), which cannot be relayed."""
 
-    default_advice = NextStep.RDP_RELAYED
+    default_advice = (
+        "Set the server to TLS; one on the same machine may also use no encryption at all (xrdp: crypt_level=none)."
+    )
 
 
 class FromClient:
@@ -103,7 +108,7 @@ class FromClient:
             raise RemoteProtocolError(
                 f"the client sent {pdu.name} before its Client Info PDU", section="[MS-RDPBCGR] 1.3.1.1"
             )
-        return frame
+        return _ERECT_DOMAIN if pdu is DomainPDU.ERECT_DOMAIN_REQUEST else frame
 
 
 class FromServer:

@@ -16,11 +16,11 @@ COMPLETE              the stream is the application's
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 
 from credssp.config import ClientConfig
 from credssp.errors import CredSSPError, LocalProtocolError, PeerClosedError
-from credssp.next_step import NextStep
 from credssp.rdp.events import Approach, Completed, Event, Negotiated, RDPState
 from credssp.rdp.negotiation import (
     NegotiationError,
@@ -158,7 +158,7 @@ class _Transport(ABC):
 
 
 class TransportClient(_Transport):
-    """Connects to a server without NLA.
+    """Connects to a server without NLA, or to one with NLA as far as TLS goes: to look at its certificate.
 
     Attributes:
         config: the options; `tls`, `cookie` and `routing_token` count.
@@ -171,15 +171,16 @@ class TransportClient(_Transport):
 
         Args:
             host: name or address of the server.
-            protocol: SSL for TLS, RDP for nothing at all. The server must select it: there is no falling back.
+            protocol: SSL for TLS, RDP for nothing at all; HYBRID ends before the login, with TLS set up. The server
+                must select it: there is no falling back.
             config: the options; None for the defaults.
 
         Raises:
             LocalProtocolError: another protocol.
         """
         super().__init__()
-        if protocol not in (Protocol.SSL, Protocol.RDP):
-            raise LocalProtocolError(f"protocol is SSL or RDP, not {protocol_names(protocol)}")
+        if protocol not in (Protocol.SSL, Protocol.RDP, Protocol.HYBRID):
+            raise LocalProtocolError(f"protocol is SSL, RDP or HYBRID, not {protocol_names(protocol)}")
         self.config = config = ClientConfig() if config is None else config
         self.host = host
         self.certificate_check = CertificateCheck.NOT_CHECKED
@@ -189,6 +190,14 @@ class TransportClient(_Transport):
         self._request = ConnectionRequest(
             cookie=config.cookie, routing_token=config.routing_token, negotiation=NegotiationRequest(protocol)
         )
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the server's certificate, 64 hex digits; empty before there is one, and without TLS."""
+        channel = self._channel
+        if channel is None or not channel.handshake_complete:
+            return ""
+        return hashlib.sha256(channel.server_certificate).hexdigest()
 
     def start(self) -> None:
         """Begin; `data_to_send` has the first bytes. Raises LocalProtocolError if it has begun before."""
@@ -224,7 +233,6 @@ class TransportClient(_Transport):
             raise NegotiationError(
                 f"the server selected {protocol_names(selected)}, and {protocol_names(self._protocol)} is what it must",
                 selected=selected,
-                advice=NextStep.RDP_UNASKED,
             )
         flags = ResponseFlags.NONE if answer is None else answer.flags
         self.negotiated = Negotiated(selected, Approach.NEGOTIATED, flags)

@@ -15,7 +15,6 @@ from os import PathLike
 from typing import Final, Literal
 
 from credssp.errors import CertificateError, LocalProtocolError, LocalRestrictionError
-from credssp.next_step import NextStep
 from credssp.status import SecurityStatus
 from credssp.tls.certificate import ServerCertificate
 from credssp.tls.certificate_request import watch_requests
@@ -43,7 +42,7 @@ _OPTIONS: Final = ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TI
 
 
 def _plain(fingerprint: str) -> str:
-    return fingerprint.replace(":", "").replace(" ", "").lower()
+    return fingerprint.lower().removeprefix("sha256:").replace(":", "")
 
 
 class CertificateCheck(enum.Enum):
@@ -68,7 +67,8 @@ class ClientTLS:
         verify: check chain and host name against `cafile`, `cadata` or the system's trust store.
         cafile: PEM file with trusted roots; implies `verify`.
         cadata: the same as PEM text; implies `verify`.
-        fingerprint: SHA-256 of the server's certificate (DER) in hexadecimal, colons allowed; checked on its own.
+        fingerprint: SHA-256 of the server's certificate (DER): 64 hexadecimal digits, colons and the prefix ``sha256:``
+            allowed; checked on its own.
             LocalProtocolError if it cannot be one.
         server_hostname: name for SNI and the certificate check; by default the host part of the target name.
         minimum: lowest TLS version, ``1.2`` or ``1.3``.
@@ -118,7 +118,7 @@ class ClientTLS:
                 raise CertificateError(
                     f"the server's certificate is not the pinned one; its SHA-256 fingerprint is {found}",
                     status=SecurityStatus.SEC_E_WRONG_PRINCIPAL,
-                    advice=NextStep.CERTIFICATE_PIN,
+                    advice="Compare it with the certificate on the server itself; pin the new one if it was renewed.",
                 )
             return CertificateCheck.PINNED
         return CertificateCheck.TRUSTED if self.verifies_chain else CertificateCheck.NOT_CHECKED

@@ -39,6 +39,12 @@ def test_the_stream_is_free_after_client_info(step: int) -> None:
     assert way.feed(b"anything") == b"anything"
 
 
+def test_the_erect_domain_request_of_rdesktop_is_written_as_others_do() -> None:
+    way = FromClient(Protocol.SSL, rewrite=lambda info: None)
+    way.feed(pdus.connect_initial())
+    assert way.feed(data_frame(bytes.fromhex("0400010001"))) == pdus.ERECT_DOMAIN
+
+
 def test_what_follows_client_info_at_once_is_not_lost() -> None:
     way = FromClient(Protocol.SSL, rewrite=lambda info: None)
     assert way.feed(UP + b"\x44\x04fast path").endswith(pdus.client_info() + b"\x44\x04fast path")

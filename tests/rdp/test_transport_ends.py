@@ -189,9 +189,9 @@ def test_a_server_that_selects_something_else_is_refused() -> None:
         one.receive(front.data_to_send())
 
 
-@pytest.mark.parametrize("protocol", [Protocol.HYBRID, Protocol.SSL | Protocol.HYBRID, Protocol.RDSTLS])
+@pytest.mark.parametrize("protocol", [Protocol.HYBRID_EX, Protocol.SSL | Protocol.HYBRID, Protocol.RDSTLS])
 def test_other_protocols_are_refused_where_they_are_given(protocol: Protocol) -> None:
-    with pytest.raises(LocalProtocolError, match="protocol is SSL or RDP"):
+    with pytest.raises(LocalProtocolError, match="protocol is SSL, RDP or HYBRID"):
         TransportClient(host="localhost", protocol=protocol)
 
 

@@ -1,0 +1,143 @@
+"""The side of a gateway towards the server: connect, log on, and what the user is logged on with there."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from credssp.config import ClientConfig, Timeouts
+from credssp.credentials import DelegatedCredentials, PasswordCredentials
+from credssp.drivers.aio import AsyncSession
+from credssp.drivers.blocking import reason
+from credssp.drivers.handshake import ConnectError
+from credssp.drivers.rdp import log_on, may_block
+from credssp.errors import LocalProtocolError
+from credssp.gateway.settings import TargetSettings
+from credssp.identity import Identity
+from credssp.rdp.client import NLAClient
+from credssp.rdp.client_info import ClientInfo
+from credssp.rdp.negotiation import Protocol
+from credssp.rdp.transport import TransportClient
+
+__all__ = ["connect", "credentials_for", "info_for", "look"]
+
+TIMEOUTS: Final = Timeouts(connect=5.0, leg=10.0, login=20.0)
+"""Less than clients wait for the gateway."""
+
+Rewrite: TypeAlias = Callable[[ClientInfo], ClientInfo | None]
+
+_PROTOCOLS: Final = {"tls": Protocol.SSL, "rdp": Protocol.RDP}
+
+
+def credentials_for(
+    target: TargetSettings, identity: Identity | None, delegated: DelegatedCredentials | None
+) -> PasswordCredentials | None:
+    """Return what the user is logged on with at the server, or None for nothing.
+
+    Raises:
+        LocalProtocolError: what was delegated cannot be passed on, or is another user's.
+    """
+    if target.credentials == "mapped":
+        return target.mapped
+    if target.credentials == "none":
+        return None
+    if not isinstance(delegated, PasswordCredentials):
+        raise LocalProtocolError(f"{_kind(delegated)} cannot be passed on: the server needs a password")
+    if delegated.is_empty:
+        raise LocalProtocolError("the client delegated nothing (Restricted Admin), and the server needs a password")
+    if not target.other_user and identity is not None and not _same(identity, delegated):
+        raise LocalProtocolError("another user was delegated than the one who logged on")
+    return delegated
+
+
+def _kind(delegated: DelegatedCredentials | None) -> str:
+    names = {"SmartCardCredentials": "a smart card", "RemoteGuardCredentials": "Remote Credential Guard"}
+    return names.get(type(delegated).__name__, "what was delegated")
+
+
+def _same(identity: Identity, delegated: PasswordCredentials) -> bool:
+    """Whether a delegated user name is that of the login; the domain may be written in several ways, or be left out."""
+    user = delegated.username.rpartition("\\")[2]
+    return user.partition("@")[0].casefold() == identity.username.partition("@")[0].casefold()
+
+
+async def connect(target: TargetSettings, credentials: PasswordCredentials | None) -> AsyncSession[Any]:
+    """Connect to a target, and log on where it has NLA.
+
+    Raises:
+        ConnectError: there is no connection.
+        CredSSPError: its certificate is not the right one, it refused, or it took too long.
+    """
+    sock = await _unix(target.path) if target.path else None
+    host = _host(target)
+    if target.security == "nla":
+        config = ClientConfig(
+            credentials=credentials,
+            mechanism=target.mechanism,
+            tls=target.tls,
+            timeouts=TIMEOUTS,
+            target_name=f"TERMSRV/{host}",
+        )
+        client = NLAClient(host=host, config=config)
+        return await log_on(client, target.host, target.port, timeouts=TIMEOUTS, in_thread=may_block(client), sock=sock)
+    config = ClientConfig(tls=target.tls, timeouts=TIMEOUTS)
+    transport = TransportClient(host=host, protocol=_PROTOCOLS[target.security], config=config)
+    return await log_on(transport, target.host, target.port, timeouts=TIMEOUTS, in_thread=False, sock=sock)
+
+
+async def look(target: TargetSettings) -> str:
+    """Contact a target without logging on; returns the SHA-256 fingerprint of its certificate, empty without TLS.
+
+    Raises:
+        ConnectError: there is no connection.
+        CredSSPError: it speaks something else, or its certificate is not the right one.
+    """
+    protocol = Protocol.HYBRID if target.security == "nla" else _PROTOCOLS[target.security]
+    config = ClientConfig(tls=target.tls, timeouts=TIMEOUTS)
+    client = TransportClient(host=_host(target), protocol=protocol, config=config)
+    sock = await _unix(target.path) if target.path else None
+    session = await log_on(client, target.host, target.port, timeouts=TIMEOUTS, in_thread=False, sock=sock)
+    session.abort()
+    return client.fingerprint
+
+
+def _host(target: TargetSettings) -> str:
+    """Return the name that the certificate and the SPN have."""
+    return target.tls.server_hostname or target.host or "localhost"
+
+
+async def _unix(path: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.setblocking(False)  # as socket has it
+    try:
+        async with asyncio.timeout(TIMEOUTS.connect):
+            await asyncio.get_running_loop().sock_connect(connection, path)
+    except OSError as error:  # TimeoutError is one
+        connection.close()
+        raise ConnectError(f"no connection to {path}: {reason(error)}") from None
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def info_for(target: TargetSettings, credentials: PasswordCredentials | None, *, front_is_nla: bool) -> Rewrite:
+    """Return what changes the Client Info PDU.
+
+    Where the user logged on here, the PDU may hold the password for the gateway, and never passes as it came. A server
+    with NLA has the password already, so it gets the name alone.
+    """
+    if credentials is not None:
+        return functools.partial(_with, credentials, target.security != "nla")
+    return ClientInfo.without_credentials if front_is_nla else _as_it_came
+
+
+def _as_it_came(info: ClientInfo) -> None:  # noqa: ARG001  # as FromClient calls it
+    return None
+
+
+def _with(credentials: PasswordCredentials, password: bool, info: ClientInfo) -> ClientInfo:
+    return info.with_credentials(credentials, password=password)

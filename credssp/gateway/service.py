@@ -1,0 +1,341 @@
+"""The gateway: it listens, authenticates, chooses a target, connects to it, and relays.
+
+One connection: the client's Connection Request says what it wants and how to route it; NLA says who it is; the target
+is chosen and logged on to; only then does the client hear that it may come in, so that a refusal there is one here
+(AUTHZ_ACCESS_DENIED with HYBRID_EX). Without NLA in front the token alone chooses. Credentials are dropped when the
+Client Info PDU has gone through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from credssp.accounts.file import FileAccounts
+from credssp.config import ServerConfig
+from credssp.credentials import PasswordCredentials
+from credssp.drivers.aio import AsyncSession
+from credssp.drivers.faults import fault
+from credssp.drivers.gate import Place
+from credssp.drivers.rdp_asyncio import AsyncServer, Login
+from credssp.drivers.rdp_service import Client, Closed, ServerSettings
+from credssp.drivers.relay import RelayEnd, relay
+from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError
+from credssp.gateway import back
+from credssp.gateway.events import Connected, Ended, SessionStarted
+from credssp.gateway.rules import NoRuleError, candidates, choose, user_name
+from credssp.gateway.settings import Front, GatewaySettings, TargetSettings
+from credssp.kerberos.watched_keytab import watch_keytab
+from credssp.mechanism_name import MechanismName
+from credssp.rdp.early_user_authorization import AuthorizationDeniedError, EarlyUserAuthorization
+from credssp.rdp.events import AuthorizationRequired
+from credssp.rdp.front import ConnectionRequested, FrontServer
+from credssp.rdp.negotiation import Protocol, RequestFlags, ResponseFlags, protocol_names
+from credssp.rdp.relayed import FromClient, FromServer
+from credssp.tls.certificate import watch_certificate
+
+__all__ = ["Gateway", "OnGatewayEvent", "server_config_of"]
+
+OnGatewayEvent = Callable[[Client, Any], None]
+
+logger = logging.getLogger("credssp.gateway")
+
+_RELAYED_FLAGS: Final = ResponseFlags.EXTENDED_CLIENT_DATA_SUPPORTED | ResponseFlags.DYNVC_GFX_PROTOCOL_SUPPORTED
+"""What a server may offer its clients through a relay; the other flags are about the login."""
+
+
+def server_config_of(settings: GatewaySettings, on_event: OnGatewayEvent | None = None) -> ServerConfig:
+    """Return what the front needs. Raises LocalProtocolError for files that cannot be used."""
+    listen = settings.listen
+    return ServerConfig(
+        accounts=None if listen.users_file is None else FileAccounts(listen.users_file, watch=True),
+        keytab=None if listen.keytab is None else watch_keytab(listen.keytab),
+        mechanisms=_mechanisms(settings),
+        certificate=watch_certificate(listen.certificate, listen.key),
+        limits=settings.limits,
+        on_event=on_event,
+        direct=False,
+    )
+
+
+def _mechanisms(settings: GatewaySettings) -> list[MechanismName]:
+    names: list[MechanismName] = []
+    if settings.listen.keytab is not None:
+        names.append("kerberos")
+    if settings.listen.users_file is not None or not names:
+        names.append("ntlm")
+    return names
+
+
+class _Settings(ServerSettings):
+    """What the connections of a gateway have in common."""
+
+    def endpoint(self) -> Any:
+        """Return our side of a new connection."""
+        return FrontServer(config=self.guard.guarded(self.config))
+
+
+class Gateway(AsyncServer):
+    """A gateway on asyncio.
+
+    Attributes:
+        current: the configuration of new connections; `reload` replaces it.
+    """
+
+    def __init__(self, settings: GatewaySettings, *, on_event: OnGatewayEvent | None = None) -> None:
+        """Prepare; `start` begins to listen.
+
+        Args:
+            settings: the configuration.
+            on_event: told the events of each connection.
+
+        Raises:
+            LocalProtocolError: a file cannot be used.
+        """
+        super().__init__(_Settings(server_config_of(settings, on_event)), None)
+        self.current = settings
+        self._sessions: Counter[str] = Counter()
+        self._flags: dict[str, ResponseFlags] = {}
+
+    def make_login(self, place: Place) -> Login:
+        """Make our side of a connection."""
+        return _Connection(self, place)
+
+    def reload(self, settings: GatewaySettings) -> None:
+        """Use another configuration for new connections; where it listens and who may log on stays.
+
+        Raises:
+            LocalProtocolError: it differs in what only a restart can change.
+        """
+        if settings.listen != self.current.listen or settings.limits != self.current.limits:
+            raise LocalProtocolError("[listen] and the limits before the login change with a restart only")
+        self.current = settings
+
+    async def drain(self, seconds: float) -> None:
+        """Accept no more clients, give sessions so long to end, and close."""
+        if self._listener is not None:
+            self._listener.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds if self._sessions else 0)
+        await self.close()
+
+    def flags(self, token: str) -> ResponseFlags:
+        """Return RDP_NEG_RSP.flags: what every server that this token may lead to has said, as far as it is known."""
+        known = [self._flags.get(target.name) for target in self.current.targets if _fits_token(target, token)]
+        offered = _RELAYED_FLAGS if known else ResponseFlags.EXTENDED_CLIENT_DATA_SUPPORTED
+        for flags in known:
+            offered &= ResponseFlags.EXTENDED_CLIENT_DATA_SUPPORTED if flags is None else flags
+        return offered
+
+    def learn(self, target: TargetSettings, flags: ResponseFlags) -> None:
+        """Remember what a server offers."""
+        self._flags[target.name] = flags & _RELAYED_FLAGS
+
+    def enter(self, user: str) -> None:
+        """Count a session of a user. Raises LimitExceededError for one too many."""
+        limit = self.current.sessions.sessions_per_user
+        if user and limit and self._sessions[user.casefold()] >= limit:
+            raise LimitExceededError(f"the user has {limit} sessions already")
+        self._sessions[user.casefold()] += 1
+
+    def leave_session(self, user: str) -> None:
+        """Say that a session of a user is over."""
+        key = user.casefold()
+        self._sessions[key] -= 1
+        if self._sessions[key] <= 0:
+            del self._sessions[key]
+
+
+def _fits_token(target: TargetSettings, token: str) -> bool:
+    """Whether a target fits a token, for any user."""
+    return candidates([target], user=None, token=token)[0].token
+
+
+class _Connection(Login):
+    """One client, until its session is relayed."""
+
+    def __init__(self, gateway: Gateway, place: Place) -> None:
+        super().__init__(gateway, place)
+        self._gateway = gateway
+        self._settings = gateway.current
+        self._requested: ConnectionRequested | None = None
+        self._target: TargetSettings | None = None
+        self._server: AsyncSession[Any] | None = None
+        self._credentials: PasswordCredentials | None = None
+        self._user = ""
+        self._counted = False
+        self._why: CredSSPError | None = None
+
+    # The front
+
+    def _take(self, events: Sequence[object]) -> None:
+        for event in events:
+            if isinstance(event, ConnectionRequested):
+                self._requested = event
+                super()._take(self._select(event))
+            else:
+                super()._take([event])
+
+    def _select(self, event: ConnectionRequested) -> Sequence[object]:
+        if not self._settings.listen.allows(self.client.address[0]):
+            raise NoRuleError("the client's address is not in allow_from")
+        allowed = Front[self._settings.listen.security]
+        request = event.request.negotiation
+        asked = RequestFlags.NONE if request is None else request.flags
+        common = allowed & event.requested
+        if common and asked & RequestFlags.RESTRICTED_ADMIN_MODE_REQUIRED:
+            raise LocalProtocolError("the client wants Restricted Admin mode, which cannot be relayed")
+        if common and asked & RequestFlags.REDIRECTED_AUTHENTICATION_MODE_REQUIRED:
+            raise LocalProtocolError("the client wants Remote Credential Guard, which cannot be relayed")
+        return self._front().select(allowed, flags=self._gateway.flags(event.token))
+
+    def _front(self) -> FrontServer:
+        front: Any = self.endpoint
+        assert isinstance(front, FrontServer)  # noqa: S101  # of _Settings.endpoint
+        return front
+
+    def _authorize(self, event: AuthorizationRequired) -> None:
+        self.wait()
+        self._gateway.spawn(self._authorize_later(self._reach(event)))
+
+    async def _reach(self, event: AuthorizationRequired) -> EarlyUserAuthorization:
+        """Choose a target for a user and log on there."""
+        try:
+            user = user_name(event.identity)
+            target = self._choose(user, getattr(event.identity, "groups", ()))
+            self._credentials = back.credentials_for(target, event.identity, event.credentials)
+            await self._connect(user)
+        except CredSSPError as error:
+            self._why = error
+            return EarlyUserAuthorization.AUTHZ_ACCESS_DENIED
+        return EarlyUserAuthorization.AUTHZ_SUCCESS
+
+    def _choose(self, user: str | None, groups: Sequence[str] = ()) -> TargetSettings:
+        token = "" if self._requested is None else self._requested.token
+        self._target = choose(self._settings.targets, user=user, groups=groups, token=token)
+        return self._target
+
+    async def _connect(self, user: str) -> None:
+        target = self._target
+        assert target is not None  # noqa: S101  # _choose comes first
+        self._gateway.enter(user)
+        self._user, self._counted = user, True
+        self._server = server = await back.connect(target, self._credentials)
+        negotiated = server.endpoint.negotiated
+        if negotiated is not None:
+            self._gateway.learn(target, negotiated.flags)
+        check = getattr(server.endpoint, "certificate_check", None)
+        if check is None:
+            check = server.endpoint.context.certificate_check
+        self._tell(
+            Connected(
+                target.name,
+                target.address,
+                protocol_names(server.endpoint.selected_protocol),
+                "" if target.security == "rdp" else check.value,
+                "" if self._credentials is None else _name(self._credentials),
+            )
+        )
+
+    def _tell(self, event: Any) -> None:
+        self._gateway.settings.tell(self.client, event)
+
+    def _refused(self, error: Exception) -> None:
+        if isinstance(error, AuthorizationDeniedError) and self._why is not None:
+            error = self._why
+        self._drop_server()
+        super()._refused(error)
+
+    def _drop_server(self) -> None:
+        server, self._server, self._credentials = self._server, None, None
+        if server is not None:
+            server.abort()
+        if self._counted:
+            self._counted = False
+            self._gateway.leave_session(self._user)
+
+    # The session
+
+    def _keeps_stream(self) -> bool:
+        return True
+
+    def _logged_on(self, session: AsyncSession[Any]) -> None:
+        self._gateway.settings.gate.opened(self._place)
+        began = time.monotonic()
+        end: list[RelayEnd] = []
+        client, place, gateway = self.client, self._place, self._gateway
+
+        def over(task: asyncio.Future[None]) -> None:
+            error = None if task.cancelled() else task.exception()
+            if error is not None and not isinstance(error, CredSSPError | OSError):
+                logger.error("the session of connection %d failed (%s)", client.number, fault(error))
+            session.abort()
+            self._drop_server()
+            self._closed = True
+            gateway.left(place)
+            if error is not None and not end and isinstance(error, CredSSPError) and self._front().context is None:
+                gateway.settings.refused(client, error)
+            gateway.settings.tell(client, self._outcome(end[0] if end else None, error, time.monotonic() - began))
+
+        gateway.spawn(self._relay(session, end)).add_done_callback(over)
+
+    def _outcome(self, end: RelayEnd | None, error: BaseException | None, seconds: float) -> Closed:
+        target = "" if self._target is None else self._target.name
+        if end is None:
+            why = "" if error is None else str(error)
+            return Ended(target, "relay", why, 0, 0, round(seconds, 3))
+        why = "" if end.error is None else str(end.error)
+        if end.first == "relay" and not why:
+            why = "idle" if end.idle else "total"
+        return Ended(target, end.first, why, end.sent, end.received, round(seconds, 3))
+
+    async def _relay(self, session: AsyncSession[Any], end: list[RelayEnd]) -> None:
+        front = self._front()
+        front_is_nla = front.selected_protocol is not Protocol.SSL
+        if not front_is_nla:  # nobody has said who they are: the token alone chooses
+            self._credentials = back.credentials_for(self._choose(None), None, None)
+            await self._connect("")
+        server, target = self._server, self._target
+        if server is None or target is None or self._requested is None:
+            raise LocalProtocolError("there is no server to relay to")
+        change = back.info_for(target, self._credentials, front_is_nla=front_is_nla)
+        front.forget_credentials()
+        self._credentials = None
+        way = FromClient(server.endpoint.selected_protocol, rewrite=change, deny_channels=target.deny_channels)
+        del change
+        told = False
+
+        def from_client(data: bytes) -> bytes:
+            nonlocal told
+            out = way.feed(data)
+            if not told and way.free:
+                told = True
+                initial = way.initial
+                if initial is not None:
+                    self._tell(
+                        SessionStarted(
+                            target.name, initial.client_name, initial.client_build, initial.desktop, initial.channels
+                        )
+                    )
+            return out
+
+        limits = self._settings.sessions
+        self._server = None  # the relay closes it
+        end.append(
+            await relay(
+                session,
+                server,
+                from_client=from_client,
+                from_server=FromServer(self._requested.requested).feed,
+                idle=limits.idle or None,
+                total=limits.total or None,
+            )
+        )
+
+
+def _name(credentials: PasswordCredentials) -> str:
+    return f"{credentials.domain}\\{credentials.username}" if credentials.domain else credentials.username

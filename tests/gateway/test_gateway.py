@@ -1,0 +1,427 @@
+"""Whole connections through a gateway, between the library's own clients and small servers."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import credssp
+from credssp import ClientConfig, PasswordCredentials, rdp
+from credssp.drivers import aio
+from credssp.drivers.handshake import Timeouts
+from credssp.drivers.rdp import log_on
+from credssp.drivers.rdp_service import Refused
+from credssp.errors import CredSSPError, PeerClosedError
+from credssp.gateway.events import Connected, Ended, SessionStarted
+from credssp.gateway.service import Gateway
+from credssp.gateway.settings import read_settings
+from credssp.rdp import AuthorizationDeniedError, Protocol
+from credssp.rdp.client_info import ClientInfo
+from credssp.rdp.front import ConnectionRequested, FrontServer
+from credssp.rdp.session_pdus import ConnectInitial, ConnectResponse, FrameBuffer
+from credssp.rdp.transport import TransportClient
+from credssp.status import NTStatus
+from credssp.tls.certificate import process_certificate
+from tests.rdp import session as pdus
+
+HOST = "127.0.0.1"
+TIMEOUTS = Timeouts(connect=5, leg=5, login=10)
+ALICE = PasswordCredentials("alice", "gateway password", domain="LAB")
+PIN = hashlib.sha256(process_certificate().der).hexdigest()
+
+
+class Server:
+    """A server that reads a client's frames and answers with a Connect Response.
+
+    Attributes:
+        initial: what came as Connect Initial.
+        info: what came as Client Info.
+        logged_on: who logged on by NLA.
+    """
+
+    def __init__(self, security: str, *, response: bytes | None = None) -> None:
+        self._security = security
+        self._response = pdus.connect_response() if response is None else response
+        self._closers: list[Callable[[], Any]] = []
+        self.port = 0
+        self.initial: ConnectInitial | None = None
+        self.info: ClientInfo | None = None
+        self.logged_on: list[str] = []
+
+    async def start(self) -> None:
+        if self._security == "nla":
+            server = await rdp.start_server(
+                self._talk, HOST, 0, accounts=credssp.MemoryAccounts({("LAB", "alice"): "gateway password",
+                ("LAB", "svc"): "service password"}), mechanisms=["ntlm"], certificate=process_certificate(),
+            )  # fmt: skip
+            self.port = server.address[1]
+            self._closers.append(server.close)
+            return
+        loop = asyncio.get_running_loop()
+        listener = await loop.create_server(lambda: _Plain(self._talk), HOST, 0)
+        self.port = listener.sockets[0].getsockname()[1]
+        self._closers.append(listener.close)
+
+    async def stop(self) -> None:
+        for close in self._closers:
+            result = close()
+            if asyncio.iscoroutine(result):
+                await result
+
+    async def _talk(self, session: aio.AsyncSession[Any]) -> None:
+        context = getattr(session.endpoint, "context", None)
+        if context is not None:
+            self.logged_on.append(context.identity.username)
+        frames = FrameBuffer()
+        while self.info is None:
+            data = await session.read()
+            if not data:
+                return
+            frames.feed(data)
+            while (frame := frames.next_frame()) is not None:
+                if self.initial is None:
+                    self.initial = ConnectInitial.decode(frame)
+                    session.write(self._response)
+                elif len(frame) > 20:
+                    self.info = ClientInfo.decode(frame)
+                    session.write(b"desktop")
+        while data := await session.read():
+            session.write(data.upper())
+        session.close()
+
+
+class _Plain(aio.LoginProtocol[FrontServer]):
+    def __init__(self, talk: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+        def finished(session: Any) -> None:
+            self.task = asyncio.ensure_future(talk(session))
+
+        super().__init__(
+            FrontServer(config=credssp.ServerConfig(certificate=process_certificate())), timeouts=TIMEOUTS,
+            finished=finished, failed=lambda error: None, on_events=self._take,
+        )  # fmt: skip
+
+    def _take(self, events: Any) -> None:
+        for event in events:
+            if isinstance(event, ConnectionRequested):
+                self.endpoint.select(event.requested & (Protocol.SSL | Protocol.RDP))
+
+
+class Scene:
+    """A server and a gateway in front of it."""
+
+    def __init__(self, folder: Path, listen: str, target: str, *, server: Server, limits: str = "") -> None:
+        self.folder = folder
+        self.server = server
+        self.events: list[Any] = []
+        self._listen, self._target, self._limits = listen, target, limits
+        self.gateway: Gateway | None = None
+
+    async def __aenter__(self) -> Scene:
+        await self.server.start()
+        (self.folder / "accounts").write_text("LAB:alice:gateway password\n")
+        (self.folder / "secret").write_text("service password\n")
+        pem = self.folder / "gw.pem"
+        pem.write_bytes(process_certificate().chain + process_certificate().private_key.reveal())
+        file = self.folder / "gateway.toml"
+        file.write_text(
+            f'[listen]\naddress = "{HOST}:0"\ncertificate = "gw.pem"\n{self._listen}\n{self._limits}\n[[target]]\n'
+            f'name = "office"\naddress = "{HOST}:{self.server.port}"\n{self._target}\n'
+        )
+        for path in self.folder.iterdir():
+            path.chmod(0o600)
+        self.gateway = Gateway(read_settings(file), on_event=lambda client, event: self.events.append(event))
+        await self.gateway.start(HOST, 0, sock=None)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        assert self.gateway is not None
+        await self.gateway.close()
+        await self.server.stop()
+
+    @property
+    def port(self) -> int:
+        assert self.gateway is not None
+        return self.gateway.address[1]
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    async def until(self, kind: type[Any]) -> Any:
+        async with asyncio.timeout(5):
+            while not self.of(kind):
+                await asyncio.sleep(0.01)
+        return self.of(kind)[0]
+
+
+UP = pdus.connect_initial() + pdus.ERECT_DOMAIN + pdus.ATTACH_USER + pdus.client_info(("LAB", "x", "typed", "", ""))
+
+
+async def session_of(session: aio.AsyncSession[Any], *, requested: int) -> None:
+    """Begin a session and talk through it."""
+    session.write(UP)
+    response = await session.readexactly(len(pdus.connect_response()))
+    assert ConnectResponse.decode(response).requested_protocols == requested
+    assert await session.readexactly(7) == b"desktop"
+    session.write(b"hello")
+    assert await session.readexactly(5) == b"HELLO"
+    session.close()
+    await session.wait_closed()
+
+
+def run(work: Callable[[Scene], Coroutine[Any, Any, Any]], scene: Scene) -> Any:
+    async def main() -> Any:
+        async with asyncio.timeout(30), scene:
+            return await work(scene)
+
+    return asyncio.run(main())
+
+
+async def nla_client(scene: Scene, credentials: PasswordCredentials = ALICE, **options: Any) -> Any:
+    return await rdp.open_connection(HOST, scene.port, credentials=credentials, mechanism="ntlm", **options)
+
+
+async def tls_client(scene: Scene, protocol: Protocol = Protocol.SSL) -> Any:
+    client = TransportClient(host=HOST, protocol=protocol, config=ClientConfig())
+    return await log_on(client, HOST, scene.port, timeouts=TIMEOUTS, in_thread=False)
+
+
+NLA = 'users_file = "accounts"'
+PINNED = f'fingerprint = "{PIN}"\n'
+
+
+@pytest.mark.parametrize("security", ["tls", "rdp"])
+def test_nla_in_front_logs_the_user_on_behind(tmp_path: Path, security: str) -> None:
+    async def work(scene: Scene) -> None:
+        session = await nla_client(scene)
+        await session_of(session, requested=Protocol.SSL | Protocol.HYBRID | Protocol.HYBRID_EX)
+        ended = await scene.until(Ended)
+        assert (ended.target, ended.by, ended.why) == ("office", "client", "")
+        assert ended.sent > len(UP)
+        assert scene.gateway is not None
+        assert scene.gateway._sessions == {}
+
+    pin = PINNED if security == "tls" else ""
+    scene = Scene(tmp_path, NLA, f'security = "{security}"\n{pin}deny_channels = ["cliprdr"]', server=Server(security))
+    run(work, scene)
+    info, initial = scene.server.info, scene.server.initial
+    assert info is not None
+    assert initial is not None
+    assert (info.domain, info.username, info.password.reveal()) == ("LAB", "alice", "gateway password")
+    assert initial.selected_protocol == (Protocol.SSL if security == "tls" else Protocol.RDP)
+    assert initial.channels == ("rdpdr", "denied1")
+    (connected,) = scene.of(Connected)
+    assert (connected.target, connected.user) == ("office", "LAB\\alice")
+    assert connected.certificate == ("pinned" if security == "tls" else "")
+    (started,) = scene.of(SessionStarted)
+    assert (started.client, started.channels) == ("LAPTOP", ("rdpdr", "cliprdr"))
+
+
+@pytest.mark.parametrize(
+    ("target", "user"),
+    [("", "alice"), ('as = { user = "svc", domain = "LAB", password_file = "secret" }', "svc")],
+    ids=["delegated", "mapped"],
+)
+def test_a_bastion_logs_on_with_delegated_or_mapped_credentials(tmp_path: Path, target: str, user: str) -> None:
+    async def work(scene: Scene) -> None:
+        session = await nla_client(scene)
+        await session_of(session, requested=Protocol.SSL | Protocol.HYBRID | Protocol.HYBRID_EX)
+
+    scene = Scene(tmp_path, NLA, f'mechanism = "ntlm"\n{PINNED}{target}', server=Server("nla"))
+    run(work, scene)
+    assert scene.server.logged_on == [user]
+    info = scene.server.info
+    assert info is not None
+    assert (info.username, info.password.reveal()) == (user, "")  # the password for the gateway goes nowhere
+
+
+def test_tls_in_front_of_a_server_with_nla(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        await session_of(await tls_client(scene), requested=Protocol.SSL)
+
+    mapped = 'mechanism = "ntlm"\nas = { user = "svc", domain = "LAB", password_file = "secret" }\n'
+    scene = Scene(tmp_path, 'security = "tls"', mapped + PINNED, server=Server("nla"))
+    run(work, scene)
+    assert scene.server.logged_on == ["svc"]
+
+
+def test_one_port_for_both_kinds_of_clients(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        session = await nla_client(scene)
+        await session_of(session, requested=Protocol.SSL | Protocol.HYBRID | Protocol.HYBRID_EX)
+
+    listen = 'security = "nla+tls"\nusers_file = "accounts"'
+    scene = Scene(tmp_path, listen, f'security = "tls"\n{PINNED}credentials = "none"', server=Server("tls"))
+    run(work, scene)
+    info = scene.server.info
+    assert info is not None
+    assert (info.username, info.password.reveal()) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "text"),
+    [
+        (PINNED + 'users = ["LAB\\\\bob"]', NTStatus.STATUS_ACCESS_DENIED, "no target is meant for this user"),
+        (PINNED + 'tokens = ["other"]', NTStatus.STATUS_ACCESS_DENIED, "no target is meant for this user"),
+        (f'fingerprint = "{"00" * 32}"', None, "certificate is not the pinned one"),
+    ],
+    ids=["user", "token", "pin"],
+)
+def test_a_refusal_behind_is_one_in_front(tmp_path: Path, target: str, status: NTStatus | None, text: str) -> None:
+    async def work(scene: Scene) -> None:
+        with pytest.raises(AuthorizationDeniedError):
+            await nla_client(scene)
+        refused = await scene.until(Refused)
+        assert text in str(refused.error)
+        if status is not None:
+            assert refused.error.ntstatus == status
+
+    run(work, Scene(tmp_path, NLA, f'mechanism = "ntlm"\n{target}', server=Server("nla")))
+
+
+def test_a_server_that_is_down_is_a_refusal(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        await scene.server.stop()
+        await asyncio.sleep(0)
+        with pytest.raises(AuthorizationDeniedError):
+            await nla_client(scene)
+        assert "no connection to" in str((await scene.until(Refused)).error)
+
+    run(work, Scene(tmp_path, NLA, PINNED, server=Server("nla")))
+
+
+def test_a_wrong_password_never_reaches_the_server(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        with pytest.raises(CredSSPError) as refused:
+            await nla_client(scene, PasswordCredentials("LAB\\alice", "wrong"))
+        assert refused.value.ntstatus == NTStatus.STATUS_LOGON_FAILURE
+        assert not scene.of(Connected)
+
+    run(work, Scene(tmp_path, NLA, PINNED, server=Server("nla")))
+
+
+def test_another_users_name_is_not_delegated(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        with pytest.raises(AuthorizationDeniedError):
+            await nla_client(scene, delegated_credentials=PasswordCredentials("svc", "service password", domain="LAB"))
+        assert "another user was delegated" in str((await scene.until(Refused)).error)
+
+    run(work, Scene(tmp_path, NLA, PINNED + 'mechanism = "ntlm"', server=Server("nla")))
+
+
+def test_another_user_may_be_delegated_where_the_rule_says_so(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        session = await nla_client(
+            scene, delegated_credentials=PasswordCredentials("svc", "service password", domain="LAB")
+        )
+        await session_of(session, requested=Protocol.SSL | Protocol.HYBRID | Protocol.HYBRID_EX)
+
+    scene = Scene(tmp_path, NLA, PINNED + 'mechanism = "ntlm"\nother_user = true', server=Server("nla"))
+    run(work, scene)
+    assert scene.server.logged_on == ["svc"]
+
+
+def test_nothing_delegated_cannot_be_passed_on(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        with pytest.raises(AuthorizationDeniedError):
+            await nla_client(scene, delegate=False)
+        assert "delegated nothing" in str((await scene.until(Refused)).error)
+
+    run(work, Scene(tmp_path, NLA, PINNED, server=Server("nla")))
+
+
+def test_restricted_admin_is_refused_by_name(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        with pytest.raises(CredSSPError):
+            await nla_client(scene, restricted_admin=True)
+        assert "Restricted Admin mode" in str((await scene.until(Refused)).error)
+
+    run(work, Scene(tmp_path, NLA, PINNED, server=Server("nla")))
+
+
+def test_standard_security_behind_ends_the_session_with_the_reason(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        session = await nla_client(scene)
+        session.write(UP)
+        assert await session.read() == b""
+        assert "standard RDP security" in (await scene.until(Ended)).why
+        session.close()
+        await session.wait_closed()
+
+    response = pdus.connect_response(pdus.sc_core() + pdus.sc_security(2, 3))
+    run(work, Scene(tmp_path, NLA, 'security = "rdp"', server=Server("rdp", response=response)))
+
+
+def test_clients_from_elsewhere_are_refused(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        with pytest.raises(PeerClosedError):
+            await nla_client(scene)
+        assert "allow_from" in str((await scene.until(Refused)).error)
+
+    run(work, Scene(tmp_path, NLA + '\nallow_from = ["192.0.2.0/24"]', PINNED, server=Server("nla")))
+
+
+def test_a_user_has_so_many_sessions_and_no_more(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        first = await nla_client(scene)
+        with pytest.raises(AuthorizationDeniedError):
+            await nla_client(scene)
+        assert "sessions already" in str((await scene.until(Refused)).error)
+        first.close()
+        await scene.until(Ended)
+        third = await nla_client(scene)
+        for session in (first, third):
+            session.close()
+            await session.wait_closed()
+
+    scene = Scene(
+        tmp_path, NLA, PINNED + 'mechanism = "ntlm"', server=Server("nla"), limits="[limits]\nsessions_per_user = 1"
+    )
+    run(work, scene)
+
+
+def test_an_idle_session_ends(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        session = await nla_client(scene)
+        assert await session.read() == b""
+        assert (await scene.until(Ended)).why == "idle"
+        session.close()
+        await session.wait_closed()
+
+    scene = Scene(tmp_path, NLA, PINNED + 'mechanism = "ntlm"', server=Server("nla"), limits="[limits]\nidle = 0.1")
+    run(work, scene)
+
+
+def test_sigterm_lets_sessions_end_and_accepts_nobody(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        assert scene.gateway is not None
+        session = await nla_client(scene)
+        port = scene.port
+        draining = asyncio.create_task(scene.gateway.drain(5))
+        await asyncio.sleep(0.05)
+        with pytest.raises(OSError, match="refused|Connect call failed"):
+            await asyncio.open_connection(HOST, port)
+        session.close()
+        await draining
+        assert scene.of(Ended)
+
+    run(work, Scene(tmp_path, NLA, PINNED + 'mechanism = "ntlm"', server=Server("nla")))
+
+
+def test_targets_are_replaced_for_new_connections(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        assert scene.gateway is not None
+        file = tmp_path / "gateway.toml"
+        file.write_text(file.read_text() + 'users = ["LAB\\\\bob"]\n')
+        scene.gateway.reload(read_settings(file))
+        with pytest.raises(AuthorizationDeniedError):
+            await nla_client(scene)
+        file.write_text(file.read_text().replace('"accounts"', '"others"'))
+        with pytest.raises(credssp.LocalProtocolError, match="with a restart only"):
+            scene.gateway.reload(read_settings(file))
+
+    run(work, Scene(tmp_path, NLA, PINNED + 'mechanism = "ntlm"', server=Server("nla")))
