@@ -2,7 +2,8 @@
 
 The login runs in a `asyncio.BufferedProtocol`, not in a coroutine over streams: a server spends most of a login inside
 OpenSSL, and waking a task for each leg would be felt (benchmarks/rdp.py). With `asyncio.Protocol` the event loop makes
-a buffer of 256 KiB for every read, which costs six times as much as reading a few hundred bytes into one of ours.
+a buffer of 256 KiB for every read, which costs six times as much as reading a few hundred bytes into one that is
+there (`credssp.drivers.reading`).
 
 The stream after the login is an ordinary one, read with `AsyncSession.read` from an `asyncio.StreamReader`.
 """
@@ -15,39 +16,17 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar, cast
 
 from credssp.drivers.handshake import Handshake, Timeouts, too_late
+from credssp.drivers.reading import BufferedReading
 from credssp.errors import CredSSPError, PeerClosedError
 
 __all__ = ["AsyncSession", "LoginProtocol", "Session"]
 
 _READ_LIMIT = 65536
-_LOGIN_BUFFER = 8192
-"""Bytes of one read in a login, whose messages have a few hundred; a longer one takes several reads."""
 
 H = TypeVar("H", bound=Handshake)
 
 
-class _Reading(asyncio.BufferedProtocol):
-    """Reads into a buffer of its own, which it gets with the first bytes: a silent connection costs none."""
-
-    _size = _READ_LIMIT
-    _buffer: bytearray | None = None
-
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002  # the loop has no idea either
-        """Return where the next bytes go."""
-        if self._buffer is None:
-            self._buffer = bytearray(self._size)
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Take what was read."""
-        self.data_received(bytes(memoryview(self.get_buffer(nbytes))[:nbytes]))
-
-    def data_received(self, data: bytes) -> None:
-        """Take what was read."""
-        raise NotImplementedError  # pragma: no cover  # abstract
-
-
-class LoginProtocol(_Reading, Generic[H]):
+class LoginProtocol(BufferedReading, Generic[H]):
     """Runs a login on a transport; `finished` or `failed` is called once.
 
     Attributes:
@@ -95,8 +74,6 @@ class LoginProtocol(_Reading, Generic[H]):
         self._last = self._end = 0.0
 
     # Called by the transport
-
-    _size = _LOGIN_BUFFER
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -268,7 +245,7 @@ class LoginProtocol(_Reading, Generic[H]):
             self._transport.resume_reading()
 
 
-class _Pump(_Reading):
+class _Pump(BufferedReading):
     """Between the transport and a session's reader."""
 
     def __init__(self, endpoint: Handshake, transport: asyncio.Transport, reader: asyncio.StreamReader) -> None:

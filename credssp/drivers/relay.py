@@ -1,8 +1,8 @@
 """A relay between two sessions on asyncio: what one peer sends, the other gets, until one of them ends.
 
-The transports are taken from the sessions. All of them read into one buffer for each event loop, since only one reads
-at a time; a peer that does not read stops the other from being read. An idle session therefore costs what its two TLS
-channels cost, and nothing more.
+The transports are taken from the sessions, and have no buffers of their own (`credssp.drivers.reading`); a peer that
+does not read stops the other from being read. An idle session therefore costs what its two TLS channels cost, and
+nothing more.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from typing import Any, Final
 
 from credssp.drivers.aio import AsyncSession
 from credssp.drivers.handshake import Handshake
+from credssp.drivers.reading import BufferedReading
 from credssp.errors import CredSSPError
 
 __all__ = ["RelayEnd", "relay"]
 
-_BUFFER: Final = 256 * 1024
-"""Bytes of one read; more than a socket has at once with usual settings."""
 _HIGH: Final = 1024 * 1024
 """Bytes that wait for a peer before the other is not read any more."""
 _GOODBYE: Final = 5.0
@@ -45,31 +44,24 @@ class RelayEnd:
     idle: bool = False
 
 
-class _Half(asyncio.BufferedProtocol):
+class _Half(BufferedReading):
     """One of the two transports."""
 
     other: _Half
 
-    def __init__(
-        self, name: str, endpoint: Handshake, transport: asyncio.Transport, buffer: memoryview, owner: _Relay
-    ) -> None:
+    def __init__(self, name: str, endpoint: Handshake, transport: asyncio.Transport, owner: _Relay) -> None:
         self.name = name
         self.endpoint = endpoint
         self.transport = transport
         self.octets = 0
         self.filter: Callable[[bytes], bytes] | None = None
         self.lost = asyncio.get_running_loop().create_future()
-        self._buffer = buffer
         self._owner = owner
 
-    def get_buffer(self, sizehint: int) -> Any:  # noqa: ARG002  # the loop has no idea either
-        """Return where the next bytes go."""
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
+    def data_received(self, data: bytes) -> None:
         """Decrypt what was read and give it to the other."""
         try:
-            plaintext = self.endpoint.unwrap(bytes(self._buffer[:nbytes]))
+            plaintext = self.endpoint.unwrap(data)
             if plaintext:
                 self.pass_on(plaintext)
             reply = self.endpoint.data_to_send()
@@ -122,18 +114,6 @@ class _Relay:
             self.over.set_result((name, error))
 
 
-def _buffer() -> memoryview:
-    """Return the buffer of this event loop; one of its own for a loop that reads several sockets at a time."""
-    loop = asyncio.get_running_loop()
-    if not isinstance(loop, asyncio.SelectorEventLoop):
-        return memoryview(bytearray(_BUFFER))
-    held: bytearray | None = getattr(loop, "_credssp_relay_buffer", None)
-    if held is None:
-        held = bytearray(_BUFFER)
-        loop._credssp_relay_buffer = held  # type: ignore[attr-defined]
-    return memoryview(held)
-
-
 async def relay(
     client: AsyncSession[Any],
     server: AsyncSession[Any],
@@ -157,11 +137,10 @@ async def relay(
         Who ended it, and how. Both connections are closed then, or will be within five seconds.
     """
     owner = _Relay()
-    buffer = _buffer()
     halves = []
     for name, session, change in (("client", client, from_client), ("server", server, from_server)):
         endpoint, transport, early, ended = await session.detach()
-        half = _Half(name, endpoint, transport, buffer, owner)
+        half = _Half(name, endpoint, transport, owner)
         half.filter = change
         halves.append((half, early, ended))
     (front, _, _), (back, _, _) = halves
@@ -174,7 +153,7 @@ async def relay(
         try:
             if early:
                 half.pass_on(early)
-        except Exception as problem:  # noqa: BLE001  # as in buffer_updated
+        except Exception as problem:  # noqa: BLE001  # as in data_received
             owner.end(half.name, problem)
         if ended:
             owner.end(half.name, None)
