@@ -32,8 +32,8 @@ KINDS: Final = {
 }
 """Servers, and what strangers do to them."""
 
-LINES_OF_LOGIN: Final = {"rdp": 3, "winrm": 1, "https": 1}
-"""Lines that a server writes about a login: negotiated, delegated, closed with RDP; delegated with WinRM."""
+LINES_OF_LOGIN: Final = {"rdp": 3, "winrm": 2, "https": 2}
+"""Lines that a server writes about a login: negotiated (RDP alone), delegated, closed."""
 
 
 class Server:

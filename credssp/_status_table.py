@@ -116,8 +116,8 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
             "without its update."
         ),
         (
-            "Update both sides so that they speak CredSSP 5 or 6; AllowEncryptionOracle=2 unblocks a login until "
-            "then, at a risk."
+            "Read the text for what was refused: a flag or mode that one side lacks, or an old side that needs its "
+            "updates (CredSSP 5 or 6)."
         ),
     ),
     "SEC_E_TARGET_UNKNOWN": (
@@ -219,7 +219,7 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
         "No domain controller or KDC answers, DNS doesn't find one, or a firewall blocks port 88 or 389.",
         (
             "Check DNS for _kerberos._tcp of the realm and the path to a domain controller, or use a local account "
-            "with NTLM."
+            "of the server."
         ),
     ),
     "SEC_E_BAD_PKGID": (
@@ -271,7 +271,7 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
     "SEC_E_ILLEGAL_MESSAGE": (
         "A TLS message arrived that is not allowed or not well-formed.",
         "The peer doesn't speak TLS on this port, or the two sides disagree about the protocol version.",
-        "Check the port and that the RDP negotiation chose CredSSP (PROTOCOL_HYBRID); then compare the TLS versions.",
+        "Check the port, then compare the TLS versions of both sides.",
     ),
     "SEC_E_CERT_UNKNOWN": (
         "The certificate could not be processed.",
@@ -305,12 +305,12 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
             "No common TLS version or cipher suite: an old host with TLS 1.0 and a client that asks for 1.2, or the "
             "reverse."
         ),
-        "Enable TLS 1.2 with an AES-GCM suite on both sides, or lower the minimum for this one host knowingly.",
+        "Enable TLS 1.2 with an AES-GCM suite on both sides.",
     ),
     "SEC_E_SECURITY_QOS_FAILED": (
         "The security context can't reach the requested quality of service.",
         "The caller's impersonation requirements are above what the server-side logon gives.",
-        "Ask for a lower impersonation level, or log on with credentials that can be delegated.",
+        "Ask for the impersonation level that the logon gives, or log on with credentials that can be delegated.",
     ),
     "SEC_E_UNFINISHED_CONTEXT_DELETED": (
         "The context was deleted before it was complete.",
@@ -353,7 +353,7 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
     "SEC_E_STRONG_CRYPTO_NOT_SUPPORTED": (
         "The other side can't do strong cryptography.",
         "An export-grade or very old system negotiated keys below 128 bits.",
-        "Update the old side; don't lower the requirement for a channel that carries passwords.",
+        "Update the old side: a channel that carries passwords needs strong keys.",
     ),
     "SEC_E_TOO_MANY_PRINCIPALS": (
         "The token names more than one principal.",
@@ -373,7 +373,7 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
     "SEC_E_SMARTCARD_LOGON_REQUIRED": (
         "The account may log on with a smart card only.",
         '"Smart card is required for interactive logon" is set, and a password was used.',
-        "Log on with the card, or clear the requirement on the account.",
+        "Log on with the card.",
     ),
     "SEC_E_SHUTDOWN_IN_PROGRESS": (
         "The system is shutting down.",
@@ -528,7 +528,7 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
             "Kerberos was not used and the certificate is not trusted, so the list for strong authentication does not "
             "apply."
         ),
-        "Get Kerberos or a trusted certificate to work, or list the target in AllowFreshCredentialsWhenNTLMOnly.",
+        "Get Kerberos or a trusted certificate to work, so that the server proves which one it is.",
     ),
     "SEC_E_NO_CONTEXT": (
         "There is no security context to answer with.",
@@ -547,8 +547,8 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
             "server is."
         ),
         (
-            "Trust or pin the certificate, or use a name that Kerberos knows; drop the demand only on a network you "
-            "trust."
+            "Trust the certificate's authority, pin the certificate after comparing it, or use a name that Kerberos "
+            "knows."
         ),
     ),
     "SEC_E_ONLY_HTTPS_ALLOWED": (
@@ -602,7 +602,7 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
             "It lacks the right for this service: not in Remote Desktop Users, no WinRM access, or remote UAC filters "
             "local accounts."
         ),
-        "Add it to the group that may use the service; for local administrators check LocalAccountTokenFilterPolicy.",
+        "Add it to the group that may use the service; a remote login filters the rights of local administrators.",
     ),
     "STATUS_BUFFER_TOO_SMALL": (
         "A buffer on the server was too small for the logon data.",
@@ -698,7 +698,7 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
     "STATUS_PASSWORD_EXPIRED": (
         "The password has expired.",
         "It reached its maximum age; NLA can't change it, as the dialogue would come after the login.",
-        "Change it from a domain machine, by an administrator, or over a connection without NLA.",
+        "Change it from a domain machine, or have an administrator change it.",
     ),
     "STATUS_ACCOUNT_DISABLED": (
         "The account is disabled.",
@@ -875,7 +875,7 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
     "STATUS_SMARTCARD_LOGON_REQUIRED": (
         "The account must log on with a smart card; a password is not accepted.",
         'The account has "Smart card is required for interactive logon", or the host demands cards for everybody.',
-        "Use the card, or have the flag (SMARTCARD_REQUIRED) cleared for accounts that need passwords.",
+        "Use the card, or an account that is meant for passwords.",
     ),
     "STATUS_PKINIT_FAILURE": (
         "The Kerberos logon with a certificate failed.",
@@ -993,10 +993,7 @@ TEXTS: Final[dict[str, tuple[str, str, str]]] = {
             "Restrict NTLM policies, or a client setting that forbids NTLM; the login fell back to it, as an IP "
             "address does."
         ),
-        (
-            "Connect by the full DNS name with a registered SPN so that Kerberos is used, or add an exception for the "
-            "host."
-        ),
+        ("Connect by the full DNS name with a registered SPN, so that Kerberos is used."),
     ),
     "STATUS_PKU2U_CERT_FAILURE": (
         "The certificate of a peer-to-peer (PKU2U) logon could not be validated.",

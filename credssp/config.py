@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 
     from credssp.account import AccountStore
     from credssp.authority import LogonAuthority
-    from credssp.drivers.rdp_service import Authorize, OnEvent
+    from credssp.drivers.authorization import Authorize
+    from credssp.drivers.rdp_service import OnEvent
     from credssp.drivers.winrm_asgi import CloseObserver, LoginObserver
     from credssp.engine.events import Observer
     from credssp.ntlm.challenge import NTLMTarget
@@ -583,9 +584,10 @@ class ServerConfig(CommonConfig):
         direct: RDP: take clients that begin with TLS.
         response_flags: RDP: further RDP_NEG_RSP.flags, which are about the session after the login; None for
             EXTENDED_CLIENT_DATA_SUPPORTED.
-        authorize: RDP and WinRM servers: called with who logged on and what was delegated; returns whether the user may
-            log on. On asyncio it may be a coroutine function. Whatever is not plainly a yes, or raises, is a no. None
-            lets everybody who can authenticate.
+        authorize: RDP and WinRM servers: called with a `credssp.drivers.authorization.AuthorizationRequest`, or with
+            identity and credentials if it takes two arguments; returns whether the user may log on. On asyncio it may
+            be a coroutine function. Whatever is not plainly a yes, or raises, is a no. None lets everybody in who can
+            authenticate.
         lockout: RDP and WinRM servers: asked with domain and user name of an account, before its password is judged,
             whether it is locked. The client gets the answer of a wrong password. None for what `Limits` says alone.
         on_event: RDP servers: is told what happens on each connection.

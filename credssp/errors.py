@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias, TypeVar
 
+from credssp.next_step import NextStep
 from credssp.status import NTStatus, SecurityStatus, describe, security_status_from_ntstatus
 
 __all__ = [
@@ -85,7 +86,8 @@ class CredSSPError(Exception):
     claim: Claim | None = None
     refused: bool = False
     mechanism: str = ""
-    default_advice: ClassVar[str | None] = None
+    # None: the number is a verdict, and the table of statuses has its text.
+    default_advice: ClassVar[str | None] = NextStep.ANY
     default_status: ClassVar[SecurityStatus] = SecurityStatus.SEC_E_INTERNAL_ERROR
     default_ntstatus: ClassVar[int | None] = None
 
@@ -109,8 +111,12 @@ class CredSSPError(Exception):
 
     @property
     def advice(self) -> str:
-        """What to do about it: the next step, one sentence or two."""
-        return describe(self.error_code).advice if self._advice is None else self._advice
+        """What to do about it: the next step, one sentence or two, by the situation (`credssp.next_step`)."""
+        return str(describe(self.error_code).advice if self._advice is None else self._advice)
+
+    @advice.setter
+    def advice(self, text: str) -> None:
+        self._advice = text
 
     @property
     def error_code(self) -> int:
@@ -135,6 +141,7 @@ class LocalProtocolError(CredSSPError):
     """You called something out of turn or with arguments that make no sense; the peer is not to blame."""
 
     default_status = SecurityStatus.SEC_E_INVALID_PARAMETER
+    default_advice = NextStep.CALL
 
 
 class LocalRestrictionError(LocalProtocolError):
@@ -145,6 +152,7 @@ class LocalRestrictionError(LocalProtocolError):
     """
 
     default_status = SecurityStatus.SEC_E_ALGORITHM_MISMATCH
+    default_advice = NextStep.RESTRICTION
 
     def __init__(self, message: str, *, restriction: str, advice: str | None = None) -> None:
         super().__init__(message, advice=advice)
@@ -155,6 +163,7 @@ class RemoteProtocolError(CredSSPError):
     """The peer broke the protocol."""
 
     default_status = SecurityStatus.SEC_E_INVALID_TOKEN
+    default_advice = NextStep.PROTOCOL
 
 
 class DecodeError(RemoteProtocolError):
@@ -175,12 +184,14 @@ class LimitExceededError(RemoteProtocolError):
     """The peer sent more than we are willing to hold; refused before it was read."""
 
     default_status = SecurityStatus.SEC_E_INSUFFICIENT_MEMORY
+    default_advice = NextStep.LIMIT
 
 
 class PeerClosedError(RemoteProtocolError):
     """The peer closed the TLS channel (close_notify) before the exchange was over."""
 
     default_status = SecurityStatus.SEC_E_CONTEXT_EXPIRED
+    default_advice = NextStep.CLOSED
 
 
 class TLSError(RemoteProtocolError):
@@ -191,9 +202,12 @@ class TLSError(RemoteProtocolError):
     """
 
     default_status = SecurityStatus.SEC_E_ILLEGAL_MESSAGE
+    default_advice = NextStep.TLS
 
-    def __init__(self, message: str, *, reason: str = "", status: SecurityStatus | None = None) -> None:
-        super().__init__(message, status=status)
+    def __init__(
+        self, message: str, *, reason: str = "", status: SecurityStatus | None = None, advice: str | None = None
+    ) -> None:
+        super().__init__(message, status=status, advice=advice)
         self.reason = reason
 
 
@@ -206,9 +220,16 @@ class TLSAlertError(TLSError):
     """
 
     def __init__(
-        self, message: str, *, alert: str, description: int | None, reason: str, status: SecurityStatus
+        self,
+        message: str,
+        *,
+        alert: str,
+        description: int | None,
+        reason: str,
+        status: SecurityStatus,
+        advice: str | None = None,
     ) -> None:
-        super().__init__(message, reason=reason, status=status)
+        super().__init__(message, reason=reason, status=status, advice=advice)
         self.alert = alert
         self.description = description
         self.refused = alert == "access_denied"  # how servers without errorCode say no
@@ -220,6 +241,7 @@ class PeerRefusedError(CredSSPError):
     ntstatus: int
 
     default_status = SecurityStatus.SEC_E_LOGON_DENIED
+    default_advice = None
     refused = True
 
     def __init__(self, ntstatus: int) -> None:
@@ -248,6 +270,7 @@ class AuthenticationError(CredSSPError):
     locked = False
 
     default_status = SecurityStatus.SEC_E_LOGON_DENIED
+    default_advice = None
     default_ntstatus = NTStatus.STATUS_LOGON_FAILURE
 
 
@@ -255,12 +278,14 @@ class BindingError(CredSSPError):
     """pubKeyAuth does not match the TLS key: a man in the middle, or a peer that binds to something else."""
 
     default_status = SecurityStatus.SEC_E_MESSAGE_ALTERED
+    default_advice = NextStep.BINDING
 
 
 class CertificateError(CredSSPError):
     """The server's certificate did not pass the check that the caller asked for."""
 
     default_status = SecurityStatus.SEC_E_UNTRUSTED_ROOT
+    default_advice = NextStep.CERTIFICATE_ROOT
 
 
 class PolicyError(CredSSPError):
@@ -272,11 +297,18 @@ class PolicyError(CredSSPError):
     """
 
     default_status = SecurityStatus.SEC_E_DELEGATION_POLICY
+    default_advice = NextStep.POLICY
 
     def __init__(
-        self, message: str, *, status: SecurityStatus, spn: str | None = None, setting: str | None = None
+        self,
+        message: str,
+        *,
+        status: SecurityStatus,
+        spn: str | None = None,
+        setting: str | None = None,
+        advice: str | None = None,
     ) -> None:
-        super().__init__(message, status=status)
+        super().__init__(message, status=status, advice=advice)
         self.spn = spn
         self.setting = setting
 
@@ -285,4 +317,5 @@ class VersionError(CredSSPError):
     """The peer's CredSSP version is below what we accept (CVE-2018-0886), or changed in the middle."""
 
     default_status = SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION
+    default_advice = NextStep.VERSION_WRONG
     default_ntstatus = NTStatus.STATUS_NOT_SUPPORTED

@@ -16,7 +16,7 @@ from credssp.errors import (
     PolicyError,
     VersionError,
 )
-from credssp.status import SecurityStatus, describe
+from credssp.status import NTStatus, SecurityStatus, describe
 
 __all__ = ["LoginOutcome", "certificate_of", "context_facts", "exit_code", "key_type", "refused_by", "status_facts"]
 
@@ -24,6 +24,9 @@ ACCEPTED, REFUSED, USAGE, UNREACHABLE, UNSAFE = range(5)
 
 # Where a login ended before it was the server's turn: no tickets, no Kerberos here.
 _LOCAL = {SecurityStatus.SEC_E_NO_CREDENTIALS: USAGE, SecurityStatus.SEC_E_SECPKG_NOT_FOUND: USAGE}
+
+# What a smart card says to a PIN.
+_BY_CARD = (NTStatus.STATUS_SMARTCARD_WRONG_PIN, NTStatus.STATUS_SMARTCARD_CARD_BLOCKED)
 
 # What fails one of our own checks: nothing was delegated, or not to be trusted with more.
 _OURS = (BindingError, CertificateError, PolicyError, VersionError)
@@ -47,14 +50,18 @@ class LoginOutcome:
 
 
 def refused_by(error: CredSSPError | None) -> str | None:
-    """Return who said no to the login: ``server``, ``kdc``, or None where it was neither."""
+    """Return who said no to the login: ``server``, ``kdc`` or ``card``; None where the login ended otherwise."""
     if error is None:
         return None
     if error.refused:
         return "server"
     # Over HTTP, the error says which leg failed, and its cause why.
     cause = error.__cause__ or error
-    return "kdc" if isinstance(cause, AuthenticationError) and cause.judged else None
+    if not isinstance(cause, AuthenticationError):
+        return None
+    if cause.ntstatus in _BY_CARD:
+        return "card"
+    return "kdc" if cause.judged else None
 
 
 def exit_code(error: CredSSPError | None) -> int:

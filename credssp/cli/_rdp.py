@@ -69,7 +69,7 @@ def _wait(session: blocking.Session[NLAClient], seconds: float) -> str | None:
         while session.endpoint.accepted is None and (left := end - time.monotonic()) > 0:
             session.settimeout(left)
             session.recv()
-    except TimeoutError:
+    except OSError:  # the time is over, or the network failed, which is not a refusal
         return None
     return "session" if session.endpoint.accepted else None
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from credssp.account import Account, AccountStore
     from credssp.config import Limits
+    from credssp.drivers.authorization import Authorize
     from credssp.drivers.confinement import User
     from credssp.drivers.winbind import WinbindAuthority
     from credssp.engine.events import Observer
@@ -28,6 +29,7 @@ __all__ = [
     "add_account_arguments",
     "address",
     "authority",
+    "authorization",
     "certificate",
     "confine",
     "keytab",
@@ -64,6 +66,23 @@ def add_account_arguments(parser: argparse.ArgumentParser, *, port: int) -> None
     )
     parser.add_argument(
         "--winbind", action="store_true", help="users of the domain that this machine has joined, by way of winbindd"
+    )
+    parser.add_argument(
+        "--allow-group",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="let only members of this group log on: DOMAIN\\NAME with --winbind, or a SID; may be repeated",
+    )
+    parser.add_argument(
+        "--require-pac",
+        action="store_true",
+        help="refuse Kerberos tickets in which no domain says who the user is (default with --winbind)",
+    )
+    parser.add_argument(
+        "--pam",
+        metavar="SERVICE",
+        help="ask PAM (auth, account) whether a user may log on, with the delegated password",
     )
     parser.add_argument("--users-file", metavar="F", help="accounts: smbpasswd, SAM, or DOMAIN:NAME:PASSWORD lines")
     parser.add_argument("--cert", metavar="F", help="PEM file with the certificate chain (default: a new one)")
@@ -162,6 +181,7 @@ def accounts(arguments: argparse.Namespace) -> AccountStore:
 
 def authority(arguments: argparse.Namespace) -> WinbindAuthority | None:
     """Return the domain that is asked, or None. Raises LocalProtocolError, where it cannot be."""
+    _check_excluded(arguments)
     if not arguments.winbind:
         return None
     from credssp.drivers.winbind import WinbindAuthority
@@ -172,6 +192,45 @@ def authority(arguments: argparse.Namespace) -> WinbindAuthority | None:
             "--winbind brings the names that NTLM sends: those under which this machine has joined"
         )
     return WinbindAuthority()
+
+
+def authorization(arguments: argparse.Namespace, domain: WinbindAuthority | None) -> Authorize:
+    """Return what decides who may log on. Raises LocalProtocolError."""
+    from credssp.drivers.authorization import all_of, allow_groups
+    from credssp.errors import LocalProtocolError
+    from credssp.sid import is_sid
+
+    allowed = arguments.authorize == "success"
+    chosen: list[Authorize] = [lambda request: allowed]  # noqa: ARG005
+    if arguments.allow_group:
+        names = [group for group in arguments.allow_group if not is_sid(group)]
+        if names and domain is None:
+            raise LocalProtocolError(f"--allow-group {names[0]}: only --winbind knows names of groups; give a SID")
+        chosen.append(allow_groups(*arguments.allow_group, find=None if domain is None else domain.group_sid))
+    if arguments.pam is not None:
+        from credssp.drivers.pam import PamAuthorizer
+
+        chosen.append(PamAuthorizer(arguments.pam))
+    return all_of(*chosen)
+
+
+def _check_excluded(arguments: argparse.Namespace) -> None:
+    """Refuse what the user of --uid could not do. Raises LocalProtocolError."""
+    from credssp.drivers.winbind import may_ask
+    from credssp.errors import LocalProtocolError
+
+    owner = _user(arguments)
+    if owner is None:
+        return
+    if arguments.pam is not None:
+        raise LocalProtocolError(
+            f"--pam does not go with --uid: PAM reads passwords as root, and user {owner.name} gets no privileges back"
+        )
+    if arguments.winbind and not may_ask(owner.gid, *owner.groups):
+        raise LocalProtocolError(
+            f"--winbind does not go with --uid {owner.name}: the privileged pipe of winbindd is for root and the group "
+            f"winbindd_priv (usermod -aG winbindd_priv {owner.name})"
+        )
 
 
 def certificate(arguments: argparse.Namespace) -> WatchedFile[ServerCertificate] | None:

@@ -78,10 +78,10 @@ def _config(arguments: argparse.Namespace) -> ServerConfig:
     from credssp.tls.certificate import process_certificate
 
     protocols = {"both": CREDSSP_PROTOCOLS, "hybrid": Protocol.HYBRID, "hybrid_ex": Protocol.HYBRID_EX}
-    allowed = arguments.authorize == "success"
+    domain = common.authority(arguments)
     return ServerConfig(
         accounts=common.accounts(arguments),
-        authority=common.authority(arguments),
+        authority=domain,
         # Made before the workers are forked: they must all have the same.
         certificate=common.certificate(arguments) or process_certificate(),
         target=common.ntlm_target(arguments),
@@ -93,7 +93,8 @@ def _config(arguments: argparse.Namespace) -> ServerConfig:
         protocols=protocols[arguments.protocols],
         # A test endpoint takes everything that may be delegated, and tells.
         remote_guard=True,
-        authorize=lambda identity, credentials: allowed,  # noqa: ARG005
+        authorize=common.authorization(arguments, domain),
+        require_pac=arguments.require_pac or None,
         limits=common.limits(arguments),
         observer=common.observer(arguments),
     )

@@ -131,7 +131,7 @@ def _application(arguments: argparse.Namespace, silent: events.SilentClients, *,
             audit = AuditEvent(event="closed", id=closed.id, address=address)
             events.emit("closed", audit.as_json() | _peer(closed.client), as_json=as_json)
 
-    allowed = arguments.authorize == "success"
+    domain = common.authority(arguments)
     tls = ServerTLS() if arguments.tls is None else ServerTLS(minimum=arguments.tls, maximum=arguments.tls)
     return WinRMApplication(
         WSManResponder(hostname=arguments.nb_computer or socket.gethostname()),
@@ -140,12 +140,13 @@ def _application(arguments: argparse.Namespace, silent: events.SilentClients, *,
         allow_proxies=arguments.allow_proxies,
         spn=arguments.spn or None,
         encryption=arguments.encryption,
-        authorize=lambda identity, credentials: allowed,  # noqa: ARG005
+        authorize=common.authorization(arguments, domain),
+        require_pac=arguments.require_pac or None,
         on_login=on_login,
         on_close=on_close,
         limits=common.limits(arguments),
         accounts=common.accounts(arguments),
-        authority=common.authority(arguments),
+        authority=domain,
         certificate=common.certificate(arguments),
         target=common.ntlm_target(arguments),
         keytab=common.keytab(arguments),

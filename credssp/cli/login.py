@@ -171,8 +171,10 @@ def _verdict(error: CredSSPError | None, code: int) -> str:
 
     if isinstance(error, LoginRefusedError):
         return "refused after the proof"
-    by = {"server": "refused by the server", "kdc": "refused by the KDC"}.get(refused_by(error) or "")
-    return by or ("accepted", "refused", "no login", "no login", "stopped by our own check")[code]
+    names = {"server": "the server", "kdc": "the KDC", "card": "the card"}
+    if (who := refused_by(error)) is not None:
+        return f"refused by {names[who]}"
+    return ("accepted", "refused", "no login", "no login", "stopped by our own check")[code]
 
 
 def _explain(error: CredSSPError) -> None:

@@ -24,6 +24,7 @@ from credssp.errors import (
 from credssp.kerberos import krb5_conf
 from credssp.kerberos.contexts import kerberos_obstacle
 from credssp.mechanism import Mechanism
+from credssp.next_step import NextStep
 from credssp.policy.configured import delegation_policy, lowest_version
 from credssp.security_context import SecurityContext
 from credssp.server_authentication import ServerAuthentication
@@ -127,6 +128,9 @@ class ClientContext(Context):
         return engine
 
     def _fail(self, error: CredSSPError) -> None:
+        if isinstance(error, TLSAlertError) and error.refused and self.version is None and self.mechanism != "kerberos":
+            # access_denied before any proof is not about a password.
+            error.ntstatus, error.advice = None, NextStep.DENIED_EARLY
         why = [skip.error.message for skip in self.skipped if skip.name == "kerberos" and skip.error is not error]
         if why and isinstance(error, _REFUSALS):
             error.message += f" (Kerberos was not used: {why[0]})"

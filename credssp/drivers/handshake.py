@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from credssp.config import Timeouts
 from credssp.errors import CredSSPError
+from credssp.next_step import NextStep
 from credssp.status import NTStatus, SecurityStatus
 
 __all__ = ["NOT_LISTENING", "ConnectError", "DeadlineError", "Handshake", "Timeouts"]
@@ -51,7 +52,7 @@ class Handshake(Protocol):
         """Return close_notify."""
 
 
-NOT_LISTENING: Final = "Choose another address or port, or stop what listens there."
+NOT_LISTENING: Final = NextStep.LISTEN
 """The next step of a server that does not get its port."""
 
 
@@ -59,10 +60,7 @@ class ConnectError(CredSSPError):
     """There is no connection to the peer at all."""
 
     default_status = SecurityStatus.SEC_E_TARGET_UNKNOWN
-    default_advice = (
-        "Check name and port, whether the service runs there (3389 is RDP's port, 5985 and 5986 are WinRM's), and the "
-        "firewalls in between."
-    )
+    default_advice = NextStep.CONNECT
 
 
 class DeadlineError(CredSSPError):
@@ -70,7 +68,7 @@ class DeadlineError(CredSSPError):
 
     default_status = SecurityStatus.SEC_E_CONTEXT_EXPIRED
     default_ntstatus = NTStatus.STATUS_IO_TIMEOUT
-    default_advice = "Check that port and protocol are the right ones, and give it more time if the server is slow."
+    default_advice = NextStep.DEADLINE
 
 
 def too_late(timeouts: Timeouts, awaited: str, *, whole: bool) -> DeadlineError:

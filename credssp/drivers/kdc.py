@@ -9,6 +9,7 @@ from typing import Final
 from credssp.drivers.handshake import ConnectError
 from credssp.errors import LimitExceededError, PeerClosedError
 from credssp.kerberos.kdc_time import kdc_question, read_kdc_time
+from credssp.next_step import NextStep
 
 __all__ = ["ask_time"]
 
@@ -36,10 +37,10 @@ def ask_time(host: str, port: int, realm: str, *, timeout: float) -> datetime | 
                 raise LimitExceededError(f"an answer of {size} bytes is too long for a KDC", section="RFC 4120 7.2.2")
             return read_kdc_time(_read(connection, size))
     except TimeoutError:
-        raise ConnectError(f"no answer from {host} port {port} within {timeout:g} s") from None
+        raise ConnectError(f"no answer from {host} port {port} within {timeout:g} s", advice=NextStep.KDC) from None
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
-        raise ConnectError(f"no connection to {host} port {port}: {reason}") from None
+        raise ConnectError(f"no connection to {host} port {port}: {reason}", advice=NextStep.KDC) from None
 
 
 def _read(connection: socket.socket, size: int) -> bytes:
@@ -47,6 +48,6 @@ def _read(connection: socket.socket, size: int) -> bytes:
     while len(data) < size:
         part = connection.recv(size - len(data))
         if not part:
-            raise PeerClosedError("the KDC closed the connection without an answer")
+            raise PeerClosedError("the KDC closed the connection without an answer", advice=NextStep.KDC)
         data += part
     return data

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from credssp.drivers.blocking import open_socket, reason
 from credssp.drivers.handshake import ConnectError, Timeouts
 from credssp.errors import LocalProtocolError
+from credssp.next_step import NextStep
 from credssp.secret import private
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ class _Bounded(socket.socket):
 def _failed(proxy: Proxy, why: str) -> ConnectError:
     return ConnectError(
         f"no connection through the proxy {proxy}: {why}",
-        advice="Check the proxy's URL, and whether it may connect to this host and port: many allow port 443 only.",
+        advice=NextStep.PROXY,
     )
 
 

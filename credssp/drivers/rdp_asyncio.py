@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
@@ -18,9 +17,6 @@ from credssp.drivers.rdp_service import (
     Client,
     Closed,
     ServerSettings,
-    Verdict,
-    as_result,
-    failed_authorize,
     logger,
 )
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, PeerClosedError
@@ -222,31 +218,24 @@ class Login(LoginProtocol[NLAServer]):
         self._go_on(lambda: self._take(self.endpoint.answer(answer)))
 
     def _authorize(self, event: AuthorizationRequired) -> None:
-        authorize = self._service.settings.config.authorize
-        if authorize is None:
-            self._decide(EarlyUserAuthorization.AUTHZ_SUCCESS)
-            return
-        try:
-            verdict = authorize(event.identity, event.credentials)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # whatever it is, it is no yes
-            self._decide(failed_authorize(error))
-            return
-        if inspect.isawaitable(verdict):
-            self.wait()
-            self._service.spawn(self._authorize_later(verdict))
+        settings = self._service.settings
+        result = settings.authorizer.ask(settings.authorization(self.client, event))
+        if isinstance(result, EarlyUserAuthorization):
+            self._decide(result)
         else:
-            self._decide(as_result(verdict))
+            self.wait()
+            self._service.spawn(self._authorize_later(result))
 
     def _decide(self, result: EarlyUserAuthorization) -> None:
         if result is not EarlyUserAuthorization.AUTHZ_SUCCESS:
             self._tell_delegated()  # what it was that is refused
         self._take(self.endpoint.authorize(result))
 
-    async def _authorize_later(self, verdict: Awaitable[Verdict]) -> None:
+    async def _authorize_later(self, awaited: Awaitable[EarlyUserAuthorization]) -> None:
         try:
-            result = as_result(await verdict)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # as above
-            result = failed_authorize(error)
+            result = await awaited
+        except asyncio.CancelledError:
+            result = EarlyUserAuthorization.AUTHZ_ACCESS_DENIED
         self._go_on(lambda: self._decide(result))
 
     def _go_on(self, move: Callable[[], None]) -> None:

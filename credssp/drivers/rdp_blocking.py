@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import inspect
 import selectors
 import socket
 import threading
@@ -25,11 +24,9 @@ from credssp.drivers.rdp_service import (
     Client,
     Closed,
     ServerSettings,
-    as_result,
-    failed_authorize,
     logger,
 )
-from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, PeerClosedError
+from credssp.errors import CredSSPError, LimitExceededError, PeerClosedError
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.rdp.events import AnswerRequired, AuthorizationRequired, Completed, Negotiated
 from credssp.rdp.server import NLAServer
@@ -210,7 +207,7 @@ class BlockingServer:
                 elif isinstance(event, AuthorizationRequired):
                     self.settings.proved(event)
                     arrived.append(event)
-                    result = self._authorize(event)
+                    result = self.settings.authorizer.decide(self.settings.authorization(client, event))
                     if result is not EarlyUserAuthorization.AUTHZ_SUCCESS:
                         self.settings.delegated(client, arrived.pop())  # what it was that is refused
                     take(client.endpoint.authorize(result))
@@ -226,20 +223,6 @@ class BlockingServer:
             return None
         self.settings.gate.opened(place)
         return session
-
-    def _authorize(self, event: AuthorizationRequired) -> EarlyUserAuthorization:
-        authorize = self.settings.config.authorize
-        if authorize is None:
-            return EarlyUserAuthorization.AUTHZ_SUCCESS
-        try:
-            verdict = authorize(event.identity, event.credentials)
-            if inspect.isawaitable(verdict):
-                if inspect.iscoroutine(verdict):
-                    verdict.close()
-                raise LocalProtocolError("an authorize coroutine needs start_server")
-            return as_result(verdict)
-        except BaseException as error:  # noqa: BLE001  # whatever it is, it is no yes
-            return failed_authorize(error)
 
     def _serve(self, session: Session[NLAServer], client: Client) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -13,13 +13,13 @@ from credssp.config import RDPServiceOptions, ServerConfig, ServerLimits
 from credssp.context.server import ServerContext, loaded_once
 from credssp.credentials import DelegatedCredentials
 from credssp.drivers.audit import wrong_of
+from credssp.drivers.authorization import AuthorizationRequest, Authorize, Authorizer, Verdict
 from credssp.drivers.faults import fault
 from credssp.drivers.gate import Gate
 from credssp.drivers.guard import Guard
 from credssp.drivers.handshake import too_late
 from credssp.errors import CredSSPError, LocalProtocolError, Wrong
 from credssp.identity import Identity
-from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.rdp.events import AuthorizationRequired, Negotiated
 from credssp.rdp.server import NLAServer
 
@@ -102,8 +102,6 @@ class Closed:
 
 ServerEvent: TypeAlias = Negotiated | Delegated | Refused | Closed
 OnEvent: TypeAlias = Callable[[Client, ServerEvent], None]
-Verdict: TypeAlias = EarlyUserAuthorization | bool
-Authorize: TypeAlias = Callable[[Identity, DelegatedCredentials], Verdict | Awaitable[Verdict]]
 
 
 class ServerSettings:
@@ -113,6 +111,7 @@ class ServerSettings:
         config: the options; the certificate is loaded once and for all.
         gate: who may connect.
         guard: who is locked, and who is asked.
+        authorizer: who may log on.
     """
 
     def __init__(self, config: ServerConfig) -> None:
@@ -120,6 +119,7 @@ class ServerSettings:
         self.config = loaded_once(config)
         self.gate = Gate(config.limits)
         self.guard = Guard(self.config, self.gate)
+        self.authorizer = Authorizer(self.config.authorize)
         self._guarded = self.guard.guarded(self.config)
         self._numbers = itertools.count(1)
         self._untouched = self.endpoint()
@@ -145,6 +145,16 @@ class ServerSettings:
         """Forget the failures of the account that a client logged on with."""
         self.guard.succeeded(event.identity)
 
+    @staticmethod
+    def authorization(client: Client, event: AuthorizationRequired) -> AuthorizationRequest:
+        """Return what has to be decided."""
+        return AuthorizationRequest(
+            identity=event.identity,
+            credentials=event.credentials,
+            request=client.endpoint.request,
+            peer=client.address,
+        )
+
     def delegated(self, client: Client, event: AuthorizationRequired) -> None:
         """Tell that a client logged on."""
         self.tell(client, Delegated(event.identity, event.credentials))
@@ -168,16 +178,3 @@ class ServerSettings:
             on_event(client, event)
         except Exception as error:  # noqa: BLE001  # whatever it is
             logger.error("a listener failed on %s %s", type(event).__name__, fault(error))
-
-
-def as_result(verdict: Verdict) -> EarlyUserAuthorization:
-    """Return the authorization that a callback means; whatever is not plainly a yes is a no."""
-    if verdict is True or verdict is EarlyUserAuthorization.AUTHZ_SUCCESS:
-        return EarlyUserAuthorization.AUTHZ_SUCCESS
-    return EarlyUserAuthorization.AUTHZ_ACCESS_DENIED
-
-
-def failed_authorize(error: BaseException) -> EarlyUserAuthorization:
-    """Log that the callback failed, without the text of its error, and say no."""
-    logger.error("the authorize callback failed %s; the login is denied", fault(error))
-    return EarlyUserAuthorization.AUTHZ_ACCESS_DENIED

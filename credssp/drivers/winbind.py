@@ -28,7 +28,7 @@ from credssp.secret import Secret, private
 from credssp.sid import grants
 from credssp.status import NTStatus, describe
 
-__all__ = ["WinbindAuthority"]
+__all__ = ["WinbindAuthority", "may_ask"]
 
 _CONTROL: Final = 0x20 | 0x800
 """MSV1_0_ALLOW_SERVER_TRUST_ACCOUNT and MSV1_0_ALLOW_WORKSTATION_TRUST_ACCOUNT ([MS-NRPC] 2.2.1.4.15): machines log on
@@ -44,6 +44,19 @@ _SID_TYPES: Final = frozenset({2, 4, 5})
 """WBC_SID_NAME_DOM_GRP, ALIAS and WKN_GRP: what can be a member's group."""
 
 _PRIVILEGED: Final = "the privileged pipe of winbindd is for root and the group winbindd_priv"
+
+
+_GROUP: Final = "winbindd_priv"
+
+
+def may_ask(*groups: int) -> bool:
+    """Whether a user in these groups (by number), who is not root, may open winbindd's privileged pipe."""
+    import grp
+
+    try:
+        return grp.getgrnam(_GROUP).gr_gid in groups
+    except KeyError:
+        return False
 
 
 class _Context:

@@ -24,8 +24,10 @@ from credssp.drivers.blocking import reason
 from credssp.drivers.handshake import ConnectError, DeadlineError, Timeouts
 from credssp.drivers.proxies import open_tunnel
 from credssp.errors import CertificateError, CredSSPError, LimitExceededError, RemoteProtocolError
+from credssp.next_step import NextStep
 from credssp.proxy import Proxy
 from credssp.secret import private
+from credssp.tls.alerts import translate
 from credssp.tls.settings import CertificateCheck, ClientTLS, client_context
 from credssp.winrm.client import ClientLogin, check_offer
 from credssp.winrm.encryption import DEFAULT_MAX_BODY, SOAP, Plaintext, decrypt, encrypt, is_encrypted_type
@@ -171,12 +173,17 @@ class WinRMConnection:
             if self._context is not None:
                 tcp = self._context.wrap_socket(tcp, server_hostname=self._name)
         except ssl.SSLCertVerificationError as error:
-            raise CertificateError(f"the server's https certificate was rejected: {error.verify_message}") from None
+            advice = translate(error, during="TLS handshake").advice
+            raise CertificateError(
+                f"the server's https certificate was rejected: {error.verify_message}", advice=advice
+            ) from None
         except OSError as error:
             if self._late:
                 raise self._failed(error) from None
-            what = "the TLS handshake failed" if isinstance(error, ssl.SSLError) else "no connection"
-            raise ConnectError(f"{what}: {self._reason(error)}") from error
+            if isinstance(error, ssl.SSLError):
+                advice = translate(error, during="TLS handshake").advice
+                raise ConnectError(f"the TLS handshake failed: {self._reason(error)}", advice=advice) from error
+            raise ConnectError(f"no connection: {self._reason(error)}") from error
         except (ValueError, OverflowError) as error:
             raise ConnectError(f"no connection: {reason(error)}") from None
         tcp.settimeout(self._timeouts.leg)
@@ -195,7 +202,9 @@ class WinRMConnection:
         try:
             return socket.create_connection((self._proxy.host, self._proxy.port), self._timeouts.connect)
         except OSError as error:
-            raise ConnectError(f"no connection through the proxy {self._proxy}: {reason(error)}") from error
+            raise ConnectError(
+                f"no connection through the proxy {self._proxy}: {reason(error)}", advice=NextStep.PROXY
+            ) from error
 
     @private
     def post(
@@ -280,10 +289,10 @@ class WinRMConnection:
             header = login.receive(reply.status, reply.challenges, proxy=proxy)
             if header is not None and self.closed:
                 raise LoginError(
-                    "the connection ended with the answer to a leg, and a login counts for one connection: a proxy or "
-                    "load balancer in between must keep one for each client",
+                    "the connection ended with the answer to a leg, and a login counts for one connection",
                     leg=login.leg,
                     http_status=reply.status,
+                    advice=NextStep.WINRM_ONE_CONNECTION,
                 )
 
     def send(self, login: ClientLogin, message: bytes) -> tuple[int, Plaintext]:

@@ -27,17 +27,15 @@ from typing import Final, TypeVar, Unpack
 
 from credssp.config import ServerConfig, ServerLimits, WinRMServiceOptions, server_config
 from credssp.context.server import loaded_once
-from credssp.credentials import DelegatedCredentials
 from credssp.drivers._winrm_http import Answer, Budget, Call, Disconnected, HTTPRefusal, Receive, Scope, Sender
+from credssp.drivers.authorization import AuthorizationRequest, Authorizer
 from credssp.drivers.faults import fault
 from credssp.drivers.gate import Gate
 from credssp.drivers.guard import Guard
 from credssp.drivers.handshake import DeadlineError
-from credssp.drivers.rdp_service import as_result
 from credssp.drivers.winrm_connections import Connections, HTTPConnection, connection_object
 from credssp.drivers.winrm_outcomes import CloseObserver, ConnectionClosed, Login, LoginObserver, Outcomes
 from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError, PeerClosedError
-from credssp.identity import Identity
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.status import NTStatus
 from credssp.winrm.encryption import ContentType
@@ -108,6 +106,7 @@ class WinRMApplication:
         self.budget = Budget(config.limits.max_memory)
         self.heads = Budget(config.limits.max_memory // 4)
         self._guard = Guard(self.config, self.gate)
+        self._authorizer = Authorizer(self.config.authorize)
         self._guarded = self._guard.guarded(self.config)
         self.outcomes = Outcomes(lambda: self.config, self._guard)
         self._handler = handler
@@ -242,7 +241,7 @@ class WinRMApplication:
         identity, credentials, facts = connection.identity, connection.delegated_credentials, connection.facts
         login = Login(connection.client, identity, credentials, version=facts.version, id=connection.id, facts=facts)
         error: CredSSPError | None = None
-        if not await self._is_authorized(identity, credentials):
+        if not await self._is_authorized(connection):
             error = _not_authorized()
         elif connection.lost is not None:
             error = PeerClosedError("the client closed the connection before its authorization was decided")
@@ -256,20 +255,15 @@ class WinRMApplication:
         self.outcomes.tell(connection, dataclasses.replace(login, error=error))
         return None if error is None else self._refused(403, connection, b"")
 
-    async def _is_authorized(self, identity: Identity, credentials: DelegatedCredentials) -> bool:
-        if self.config.authorize is None:
-            return True
-        try:
-            verdict = self.config.authorize(identity, credentials)
-            if inspect.isawaitable(verdict):
-                verdict = await verdict
-        except (Exception, asyncio.CancelledError) as error:  # its text may hold what was delegated
-            task = asyncio.current_task()
-            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-                raise
-            logger.error("the authorize callback failed %s; the login is denied", fault(error))
-            return False
-        return as_result(verdict) is EarlyUserAuthorization.AUTHZ_SUCCESS
+    async def _is_authorized(self, connection: HTTPConnection) -> bool:
+        result = self._authorizer.ask(
+            AuthorizationRequest(
+                identity=connection.identity, credentials=connection.delegated_credentials, peer=connection.client
+            )
+        )
+        if not isinstance(result, EarlyUserAuthorization):
+            result = await result
+        return result is EarlyUserAuthorization.AUTHZ_SUCCESS
 
     def _refused(self, status: int, connection: HTTPConnection, token: bytes) -> Answer:
         challenge = format_token(token) if status == 401 else None

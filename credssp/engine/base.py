@@ -10,6 +10,7 @@ from credssp.engine.events import Direction, Event, ExchangeObserver, Send
 from credssp.engine.state import INITIAL, TRANSITIONS, Role, State, Step
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, RemoteProtocolError, VersionError
 from credssp.mechanism import Mechanism
+from credssp.next_step import NextStep
 from credssp.policy.configured import lowest_version
 from credssp.protocol_version import LOWEST_VERSION, effective_version, has_hashed_binding
 from credssp.secret import forget_locals
@@ -206,6 +207,7 @@ class Engine(ABC):
                     f"the peer speaks CredSSP version {version}{hint}; at least {self._min_version} is demanded "
                     "(min_version, or the encryption-oracle policy, can allow it)",
                     section="[MS-CSSP] 3.1.5",
+                    advice=NextStep.VERSION_OLD,
                 )
         elif version != self.peer_version:
             raise VersionError(

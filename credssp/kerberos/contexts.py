@@ -28,6 +28,7 @@ from credssp.kerberos.acceptor_key import AcceptorKeys
 from credssp.kerberos.admission import Admission, admit, admit_last_leg
 from credssp.kerberos.ap import KRB_ERROR, unframe
 from credssp.kerberos.gss_errors import failure
+from credssp.next_step import NextStep
 from credssp.security_context import SecurityContext
 from credssp.server_authentication import ServerAuthentication
 from credssp.status import NTStatus, SecurityStatus
@@ -112,6 +113,7 @@ class _KerberosContext(SecurityContext):
                 f"the Kerberos context is without {', '.join(missing)}, which CredSSP needs",
                 status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION,
                 section="RFC 4121 4.1.1.1",
+                advice=NextStep.KERBEROS,
             )
 
     def _establish(self, context: spnego.ContextProxy) -> None:  # noqa: ARG002 - the acceptor wants it
@@ -259,15 +261,18 @@ def _usable(credentials: LogonCredentials | None, target: Target) -> KerberosCre
         raise pyspnego.kerberos_unavailable(missing)
     if isinstance(credentials, NTHashCredentials):
         raise failure(
-            "an NT hash logs on with NTLM only; Kerberos needs the password", SecurityStatus.SEC_E_NO_CREDENTIALS
+            "an NT hash logs on with NTLM only; Kerberos needs the password",
+            SecurityStatus.SEC_E_NO_CREDENTIALS,
+            advice=NextStep.KERBEROS_USER,
         )
     if isinstance(credentials, PasswordCredentials) and credentials.domain == ".":
         raise failure(
             "the user is a local account of the server (.\\), which no KDC knows",
             SecurityStatus.SEC_E_NO_AUTHENTICATING_AUTHORITY,
+            advice=NextStep.KERBEROS_USER,
         )
     if isinstance(credentials, PasswordCredentials) and not credentials.username:
-        raise failure("Kerberos needs a user name", SecurityStatus.SEC_E_NO_CREDENTIALS)
+        raise failure("Kerberos needs a user name", SecurityStatus.SEC_E_NO_CREDENTIALS, advice=NextStep.KERBEROS_USER)
     if isinstance(credentials, CertificateCredentials) and sys.platform == "win32":
         raise failure(
             "Windows logs on with the certificates of its own store, not with these",
@@ -275,7 +280,9 @@ def _usable(credentials: LogonCredentials | None, target: Target) -> KerberosCre
         )
     if target.is_address:
         raise failure(
-            "Kerberos knows hosts by name, and the target is an IP address", SecurityStatus.SEC_E_TARGET_UNKNOWN
+            "Kerberos knows hosts by name, and the target is an IP address",
+            SecurityStatus.SEC_E_TARGET_UNKNOWN,
+            advice=NextStep.KERBEROS_NAME,
         )
     return credentials
 
@@ -295,6 +302,7 @@ def realm_obstacle(credentials: LogonCredentials | None) -> AuthenticationError 
         f"{name.realm} is a NetBIOS name, and krb5.conf has neither such a realm nor a default realm to ask about it; "
         "Kerberos wants the user as NAME@EXAMPLE.COM",
         SecurityStatus.SEC_E_NO_AUTHENTICATING_AUTHORITY,
+        advice=NextStep.KERBEROS_USER,
     )
 
 

@@ -18,12 +18,24 @@ from credssp.errors import (
     RemoteProtocolError,
 )
 from credssp.kerberos.kdc_error import read_reason
+from credssp.next_step import NextStep
 from credssp.status import NTStatus, SecurityStatus, describe
 
 __all__ = ["KRB_ERROR", "TOKEN", "UNWRAP", "VERIFY", "failure", "translate"]
 
 _S = SecurityStatus
 _N = NTStatus
+
+
+_NEXT: Final = {
+    _S.SEC_E_NO_AUTHENTICATING_AUTHORITY: NextStep.KDC,
+    _S.SEC_E_TIME_SKEW: NextStep.CLOCKS,
+    _S.SEC_E_NO_KERB_KEY: NextStep.KERBEROS_KEYTAB,
+    _S.SEC_E_WRONG_PRINCIPAL: NextStep.KERBEROS_KEYTAB,
+    _S.SEC_E_NO_CREDENTIALS: NextStep.KERBEROS_USER,
+    _S.SEC_E_BAD_BINDINGS: NextStep.BINDING,
+    _S.SEC_E_LOGON_DENIED: NextStep.KERBEROS_CLIENT,
+}
 
 
 def failure(
@@ -34,7 +46,12 @@ def failure(
     advice: str | None = None,
     judged: bool = False,
 ) -> AuthenticationError:
-    """Make an AuthenticationError that has an NTSTATUS only where the logon itself was refused."""
+    """Make an AuthenticationError that has an NTSTATUS only where the logon itself was refused.
+
+    What to do follows from `advice`, else from the NTSTATUS, else from what Kerberos means by the status.
+    """
+    if advice is None and ntstatus is None:
+        advice = _NEXT.get(status, NextStep.KERBEROS)
     error = AuthenticationError(message, status=status, section="RFC 4121; RFC 2743", advice=advice)
     error.ntstatus = ntstatus
     error.judged = judged
@@ -226,7 +243,8 @@ def translate(doing: str, error: Exception) -> CredSSPError:
                     f"{doing}: {text} ({describe(reason).meaning.rstrip('.')})", meaning.status, reason, judged=True
                 )
             hint = f"; {meaning.next_step}" if meaning.next_step else ""
-            return failure(f"{doing}: {text}{hint}", meaning.status, meaning.ntstatus, judged=judged)
+            advice = meaning.next_step or None
+            return failure(f"{doing}: {text}{hint}", meaning.status, meaning.ntstatus, advice=advice, judged=judged)
     if isinstance(error, SpnegoError):
         number = getattr(error, "ERROR_CODE", ErrorCode.failure)
         kind = ErrorCode(number).name

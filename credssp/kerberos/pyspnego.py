@@ -26,6 +26,7 @@ from credssp.credentials import CCacheCredentials, KerberosCredentials, KeytabCr
 from credssp.errors import AuthenticationError, CredSSPError
 from credssp.kerberos import acceptor_key, gss_errors
 from credssp.kerberos.gss_errors import failure
+from credssp.next_step import NextStep
 from credssp.status import SecurityStatus
 
 if TYPE_CHECKING:
@@ -80,9 +81,7 @@ def kerberos_missing() -> str | None:
 
 def kerberos_unavailable(reason: str) -> AuthenticationError:
     """Make the error for a Kerberos that is not there at all."""
-    return failure(
-        reason, SecurityStatus.SEC_E_SECPKG_NOT_FOUND, advice="Install what is missing, or log on with NTLM instead."
-    )
+    return failure(reason, SecurityStatus.SEC_E_SECPKG_NOT_FOUND, advice=NextStep.KERBEROS_LIBRARY)
 
 
 def call(doing: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -14,6 +14,7 @@ from typing import Final
 from credssp.account import upper_case
 from credssp.credentials import NTHashCredentials, NTLMCredentials
 from credssp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
+from credssp.next_step import NextStep
 from credssp.nt_hash import nt_hash
 from credssp.ntlm import crypto
 from credssp.ntlm import flags as f
@@ -256,6 +257,7 @@ def _check_challenge(token: bytes) -> tuple[Challenge, AvPairs]:
             f"CHALLENGE does not offer {names}, which CredSSP needs: an old server, or somebody weakens the login",
             status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION,
             section="[MS-NLMP] 2.2.2.5",
+            advice=NextStep.NTLM_SERVER,
         )
     if not info.terminated:
         raise RemoteProtocolError("CHALLENGE: TargetInfo does not end with MsvAvEOL", section="[MS-NLMP] 2.2.2.1")
@@ -266,5 +268,6 @@ def _check_challenge(token: bytes) -> tuple[Challenge, AvPairs]:
         raise AuthenticationError(
             "CHALLENGE names neither the server nor its domain, so integrity cannot be had",
             section="[MS-NLMP] 3.1.5.1.2",
+            advice=NextStep.NTLM_SERVER,
         )
     return challenge, info

@@ -13,6 +13,7 @@ from typing import Final
 
 from credssp.config import CbtHardening
 from credssp.errors import AuthenticationError, DecodeError, LocalProtocolError, RemoteProtocolError
+from credssp.next_step import NextStep
 from credssp.ntlm import flags as f
 from credssp.ntlm.av_pairs import (
     AV_CHANNEL_BINDINGS,
@@ -93,6 +94,7 @@ def check_flags(flags: int, message: str) -> None:
         f"{message}: the client does not negotiate {', '.join(f.flag_names(missing))}, which CredSSP needs",
         status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION,
         section="[MS-NLMP] 2.2.2.5",
+        advice=NextStep.NTLM_CLIENT,
     )
 
 
@@ -133,7 +135,10 @@ def check_authenticate(message: Authenticate, *, target: NTLMTarget, filetime: i
         _check_spn(pairs, rules.spns)
     if rules.max_clock_skew is not None and abs(response.timestamp - filetime) > rules.max_clock_skew:
         raise AuthenticationError(
-            "the client's timestamp is outside max_clock_skew", status=SecurityStatus.SEC_E_TIME_SKEW, section=_SECTION
+            "the client's timestamp is outside max_clock_skew",
+            status=SecurityStatus.SEC_E_TIME_SKEW,
+            section=_SECTION,
+            advice=NextStep.CLOCKS,
         )
     return response
 
@@ -155,6 +160,7 @@ def check_bindings(response: NTLMv2Response, rules: Rules) -> None:
             status=SecurityStatus.SEC_E_BAD_BINDINGS,
             ntstatus=NTStatus.STATUS_BAD_BINDINGS,
             section=_SECTION,
+            advice=NextStep.BINDING,
         )
 
 
@@ -179,8 +185,9 @@ def _check_spn(pairs: AvPairs, spns: frozenset[str]) -> None:
             "the client meant another server: MsvAvTargetName is absent, untrusted or no SPN of ours",
             status=SecurityStatus.SEC_E_WRONG_PRINCIPAL,
             section=_SECTION,
+            advice=NextStep.SERVER_NAME,
         )
 
 
 def _refused(why: str) -> AuthenticationError:
-    return AuthenticationError(why, section=_SECTION)
+    return AuthenticationError(why, section=_SECTION, advice=NextStep.NTLM_CLIENT)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from credssp.errors import PolicyError
+from credssp.next_step import NextStep
 from credssp.policy.terms import AuthenticationLevel
 from credssp.server_authentication import ServerAuthentication
 from credssp.status import SecurityStatus
@@ -55,7 +56,8 @@ class PolicyDecision:
 
     def error(self, target: str | None) -> PolicyError:
         """Return the error for a refusal, with its status, reason and setting."""
-        return PolicyError(self.reason, status=self.status, spn=target, setting=self.setting)
+        advice = NextStep.POLICY if self.status is SecurityStatus.SEC_E_DELEGATION_POLICY else NextStep.POLICY_NTLM_ONLY
+        return PolicyError(self.reason, status=self.status, spn=target, setting=self.setting, advice=advice)
 
     def raise_if_refused(self, target: str | None) -> None:
         """Do nothing if allowed. Raises PolicyError (`error`)."""
@@ -79,7 +81,7 @@ def require_server_authentication(server: ServerAuthentication) -> PolicyDecisio
     how = "by NTLM alone" if level is AuthenticationLevel.NTLM_ONLY else "by nothing"
     return PolicyDecision.refuse(
         f"mutual authentication was asked for, and the server was authenticated {how}: "
-        "use a certificate that you trust or Kerberos, or do not ask for mutual authentication",
+        "use a certificate that you trust, or Kerberos",
         setting="ISC_REQ_MUTUAL_AUTH",
         status=SecurityStatus.SEC_E_MUTUAL_AUTH_FAILED,
     )

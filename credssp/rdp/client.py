@@ -25,6 +25,7 @@ from credssp.context import ClientContext
 from credssp.credentials import LogonCredentials, NTHashCredentials, PasswordCredentials, RemoteGuardCredentials
 from credssp.engine.events import Direction
 from credssp.errors import CredSSPError, LocalProtocolError, PeerClosedError, TLSAlertError
+from credssp.next_step import NextStep
 from credssp.rdp.early_user_authorization import SIZE, AuthorizationDeniedError, EarlyUserAuthorization
 from credssp.rdp.endpoint import Endpoint
 from credssp.rdp.events import Approach, Event, Negotiated, RDPState
@@ -55,10 +56,12 @@ _ECHOES: Final = {
     RequestFlags.RESTRICTED_ADMIN_MODE_REQUIRED: (
         ResponseFlags.RESTRICTED_ADMIN_MODE_SUPPORTED,
         "Restricted Admin mode",
+        NextStep.RDP_RESTRICTED_ADMIN,
     ),
     RequestFlags.REDIRECTED_AUTHENTICATION_MODE_REQUIRED: (
         ResponseFlags.REDIRECTED_AUTHENTICATION_MODE_SUPPORTED,
         "Remote Credential Guard",
+        NextStep.RDP_REMOTE_GUARD,
     ),
 }
 
@@ -78,6 +81,7 @@ class LoginRefusedError(PeerClosedError):
     """
 
     default_status = SecurityStatus.SEC_E_LOGON_DENIED
+    default_advice = NextStep.REFUSED
     refused = True
 
 
@@ -247,8 +251,8 @@ class NLAClient(Endpoint[ClientContext]):
             self.authorization = EarlyUserAuthorization.decode(early[:SIZE])
             if self.authorization is EarlyUserAuthorization.AUTHZ_ACCESS_DENIED:
                 raise AuthorizationDeniedError(
-                    "the server knows the user, but the user may not log on there (AUTHZ_ACCESS_DENIED); look at the "
-                    "group Remote Desktop Users and the right to log on through Remote Desktop Services",
+                    "the server knows the user, but the user may not log on there (AUTHZ_ACCESS_DENIED). "
+                    f"{NextStep.NOT_AUTHORIZED}",
                     section="[MS-RDPBCGR] 2.2.10.2",
                     token=self._context.shutdown(),
                 )
@@ -260,7 +264,10 @@ class NLAClient(Endpoint[ClientContext]):
                 self._confirmed(tpdu, events)
                 self._complete(self._buffer.take_rest(), events)
         if plaintext is None and not self.complete:
-            raise PeerClosedError(f"the peer closed the TLS channel; the next step was to {self._state.value}")
+            raise PeerClosedError(
+                f"the peer closed the TLS channel; the next step was to {self._state.value}",
+                advice=NextStep.RDP_BEFORE_PROOF,
+            )
 
     def _is_no_refusal(self, early: bytes) -> bool:
         """Whether what came after the credentials is known to be something else than an errorCode, which is raised."""
@@ -327,6 +334,7 @@ class NLAClient(Endpoint[ClientContext]):
             raise NegotiationError(
                 "the server knows nothing but standard RDP security (it sent no negotiation response)",
                 selected=Protocol.RDP,
+                advice=NextStep.RDP_NO_NLA,
             )
         self._check(answer)
         self.negotiated = Negotiated(answer.selected, self._approach, answer.flags)
@@ -340,18 +348,25 @@ class NLAClient(Endpoint[ClientContext]):
                 f"the server selected {protocol_names(selected)}, which was not requested "
                 f"({protocol_names(request.protocols)} was)",
                 selected=selected,
+                advice=NextStep.RDP_UNASKED,
             )
         if not selected & CREDSSP_PROTOCOLS:
             raise NegotiationError(
                 f"the server offers no CredSSP (network level authentication): it selected {protocol_names(selected)}",
                 selected=selected,
+                advice=NextStep.RDP_NO_NLA,
             )
-        for asked, (echo, name) in _ECHOES.items():
+        for asked, (echo, name, advice) in _ECHOES.items():
             if asked in request.flags and echo not in answer.flags:
                 raise NegotiationError(
                     f"the server does not support {name}; nothing is sent to it that depends on that mode",
                     selected=selected,
+                    advice=advice,
                 )
+
+    @property
+    def _closed(self) -> str:  # type: ignore[override]  # it changes with the state
+        return NextStep.RDP_NO_ANSWER if self._state is RDPState.EXPECT_X224 else NextStep.RDP_BEFORE_PROOF
 
     def _explain(self, error: CredSSPError) -> CredSSPError:
         """Call a refusal a refusal: servers without errorCode just go away after a bad proof."""
@@ -373,5 +388,6 @@ class NLAClient(Endpoint[ClientContext]):
                 "after our proof of the password, without an errorCode that says why; usually user name or password is "
                 "wrong, or the account is locked, disabled or expired"
             )
+        advice = NextStep.REFUSED_CREDENTIALS if self._delegated else NextStep.REFUSED
         ntstatus = None if self._delegated else error.ntstatus
-        return LoginRefusedError(f"the server refused the login: it {how} {why}", ntstatus=ntstatus)
+        return LoginRefusedError(f"the server refused the login: it {how} {why}", ntstatus=ntstatus, advice=advice)

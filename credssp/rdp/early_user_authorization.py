@@ -10,6 +10,7 @@ import enum
 from typing import Final
 
 from credssp.errors import CredSSPError, DecodeError
+from credssp.next_step import NextStep
 from credssp.status import NTStatus, SecurityStatus
 
 __all__ = ["SIZE", "AuthorizationDeniedError", "EarlyUserAuthorization"]
@@ -53,4 +54,5 @@ class AuthorizationDeniedError(CredSSPError):
 
     default_status = SecurityStatus.SEC_E_LOGON_DENIED
     default_ntstatus = NTStatus.STATUS_ACCESS_DENIED
+    default_advice = NextStep.NOT_AUTHORIZED
     refused = True

@@ -32,6 +32,9 @@ class Endpoint(ABC, Generic[Context]):
         unused_data: plaintext after the login's last message; `unwrap` does not return it again.
     """
 
+    _closed: str | None = None
+    """What to do where the peer closes now."""
+
     def __init__(self) -> None:
         self.negotiated: Negotiated | None = None
         self.authorization: EarlyUserAuthorization | None = None
@@ -106,7 +109,9 @@ class Endpoint(ABC, Generic[Context]):
         """
         if not self.complete:
             raise self._failed(
-                PeerClosedError(f"the peer closed the connection; the next step was to {self._state.value}")
+                PeerClosedError(
+                    f"the peer closed the connection; the next step was to {self._state.value}", advice=self._closed
+                )
             )
 
     @abstractmethod

@@ -14,6 +14,7 @@ from credssp.authority import LogonAnswer
 from credssp.config import ServerConfig
 from credssp.context.server import certificate_of
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, PeerClosedError
+from credssp.next_step import NextStep
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.rdp.events import Event
 from credssp.rdp.negotiation import (
@@ -183,6 +184,7 @@ class FrontServer:
         raise NegotiationError(
             f"the client asked for {protocol_names(requested.requested)} and is refused: {told.summary}",
             failure=failure,
+            advice=NextStep.RDP_CLIENT,
             token=b"" if requested.request.negotiation is None else ConnectionConfirm(told).encode(),
         )
 

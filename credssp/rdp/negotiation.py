@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from credssp.errors import CredSSPError, DecodeError, LocalProtocolError
+from credssp.next_step import NextStep
 from credssp.status import SecurityStatus
 
 __all__ = [
@@ -113,6 +114,17 @@ _MEANING: Final = {
     FailureCode.ENTRA_AUTH_REQUIRED_BY_SERVER: "it demands Microsoft Entra authentication (RDSAAD), no CredSSP",
 }
 
+_NEXT: Final = {
+    FailureCode.SSL_REQUIRED_BY_SERVER: NextStep.RDP_NO_NLA,
+    FailureCode.SSL_NOT_ALLOWED_BY_SERVER: NextStep.RDP_STANDARD_SECURITY,
+    FailureCode.SSL_CERT_NOT_ON_SERVER: NextStep.RDP_NO_CERTIFICATE,
+    FailureCode.INCONSISTENT_FLAGS: NextStep.RDP_APPROACH,
+    FailureCode.HYBRID_REQUIRED_BY_SERVER: NextStep.RDP_HYBRID_REQUIRED,
+    FailureCode.SSL_WITH_USER_AUTH_REQUIRED_BY_SERVER: NextStep.RDP_CLIENT_CERTIFICATE,
+    FailureCode.ENTRA_AUTH_REQUIRED_BY_SERVER: NextStep.RDP_ENTRA,
+}
+"""What a client can do about each."""
+
 
 class NegotiationError(CredSSPError):
     """The two sides have no way to CredSSP in common; nothing was authenticated and nothing was delegated.
@@ -123,18 +135,26 @@ class NegotiationError(CredSSPError):
     """
 
     default_status = SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION
+    default_advice = NextStep.RDP_NO_NLA
 
     def __init__(
-        self, message: str, *, failure: int | None = None, selected: Protocol | None = None, token: bytes = b""
+        self,
+        message: str,
+        *,
+        failure: int | None = None,
+        selected: Protocol | None = None,
+        token: bytes = b"",
+        advice: str | None = None,
     ) -> None:
-        super().__init__(message, section="[MS-RDPBCGR] 2.2.1.2", token=token)
+        super().__init__(message, section="[MS-RDPBCGR] 2.2.1.2", token=token, advice=advice)
         self.failure = failure
         self.selected = selected
 
     @classmethod
     def from_failure(cls, failure: NegotiationFailure) -> NegotiationError:
         """Return what the server's RDP_NEG_FAILURE means to a client."""
-        return cls(f"the server refused the negotiation: {failure.summary}", failure=failure.code)
+        advice = next((step for code, step in _NEXT.items() if code == failure.code), NextStep.RDP_FAILURE)
+        return cls(f"the server refused the negotiation: {failure.summary}", failure=failure.code, advice=advice)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from credssp.errors import RemoteProtocolError
+from credssp.next_step import NextStep
 from credssp.rdp.client_info import ClientInfo, is_client_info
 from credssp.rdp.negotiation import Protocol
 from credssp.rdp.session_pdus import ConnectInitial, ConnectResponse, DomainPDU, FrameBuffer, data_frame, domain_pdu
@@ -37,9 +38,7 @@ refuses; no server uses the numbers."""
 class StandardSecurityError(RemoteProtocolError):
     """The server encrypts with standard RDP security (RC4), which cannot be relayed."""
 
-    default_advice = (
-        "Set the server to TLS; one on the same machine may also use no encryption at all (xrdp: crypt_level=none)."
-    )
+    default_advice = NextStep.RDP_RELAYED
 
 
 class FromClient:

@@ -33,6 +33,7 @@ from credssp.errors import (
     PeerClosedError,
     RemoteProtocolError,
 )
+from credssp.next_step import NextStep
 from credssp.rdp.early_user_authorization import AuthorizationDeniedError, EarlyUserAuthorization
 from credssp.rdp.endpoint import Endpoint
 from credssp.rdp.events import AnswerRequired, Approach, AuthorizationRequired, Event, Negotiated, RDPState
@@ -163,6 +164,7 @@ class NLAServer(Endpoint[ServerContext]):
         raise NegotiationError(
             f"the client asked for {protocol_names(asked)}; this server takes {protocol_names(self._protocols)}",
             failure=None if failure is None else failure.code,
+            advice=NextStep.RDP_CLIENT,
             token=b"" if failure is None else ConnectionConfirm(failure).encode(),
         )
 
@@ -281,6 +283,7 @@ class NLAServer(Endpoint[ServerContext]):
             raise NegotiationError(
                 "the client began with TLS and CredSSP, but its Connection Request does not ask for HYBRID",
                 failure=failure.code,
+                advice=NextStep.RDP_CLIENT,
                 token=context.wrap(ConnectionConfirm(failure).encode()) + context.shutdown(),
             )
         flags = self._flags(asked.flags)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Final
 
 from credssp.errors import LimitExceededError, RemoteProtocolError
+from credssp.next_step import NextStep
 
 __all__ = ["HEADER_SIZE", "MAX_SIZE", "TPKTBuffer", "frame"]
 
@@ -72,7 +73,9 @@ class TPKTBuffer:
         self._data += data
         held = self._data
         if held and held[0] != _VERSION:
-            raise RemoteProtocolError(_not_tpkt(held), section="[MS-RDPBCGR] 2.2.1.1 tpktHeader")
+            raise RemoteProtocolError(
+                _not_tpkt(held), section="[MS-RDPBCGR] 2.2.1.1 tpktHeader", advice=NextStep.RDP_OTHER
+            )
         if len(held) < HEADER_SIZE:
             return None
         size = int.from_bytes(held[2:HEADER_SIZE], "big")

@@ -21,6 +21,7 @@ from abc import ABC, abstractmethod
 
 from credssp.config import ClientConfig
 from credssp.errors import CredSSPError, LocalProtocolError, PeerClosedError
+from credssp.next_step import NextStep
 from credssp.rdp.events import Approach, Completed, Event, Negotiated, RDPState
 from credssp.rdp.negotiation import (
     NegotiationError,
@@ -233,6 +234,7 @@ class TransportClient(_Transport):
             raise NegotiationError(
                 f"the server selected {protocol_names(selected)}, and {protocol_names(self._protocol)} is what it must",
                 selected=selected,
+                advice=NextStep.RDP_UNASKED,
             )
         flags = ResponseFlags.NONE if answer is None else answer.flags
         self.negotiated = Negotiated(selected, Approach.NEGOTIATED, flags)

@@ -24,6 +24,7 @@ from credssp.authority import LogonAnswer
 from credssp.errors import AuthenticationError, LimitExceededError, LocalProtocolError, RemoteProtocolError
 from credssp.mechanism import MAX_LEGS, SpnegoMechanism
 from credssp.mechanism_name import MechanismName
+from credssp.next_step import NextStep
 from credssp.security_context import OuterContext
 from credssp.spnego.candidate import Candidate
 from credssp.spnego.first_token import wire_form_of
@@ -109,7 +110,9 @@ class SpnegoAcceptor(OuterContext):
                     return candidate.make()
                 why = obstacle.message
         raise AuthenticationError(
-            f"the client speaks {name} without SPNEGO: {why}", status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND
+            f"the client speaks {name} without SPNEGO: {why}",
+            status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND,
+            advice=NextStep.MECHANISM_MISSING,
         )
 
     def _first(self, init: NegTokenInit) -> bytes:
@@ -146,11 +149,14 @@ class SpnegoAcceptor(OuterContext):
             f"we have {', '.join(candidate.name for candidate in self._candidates) or 'none'}{passed_over}",
             status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND,
             section="RFC 4178 4.2.1",
+            advice=NextStep.MECHANISM_MISSING,
         )
 
     def _later(self, resp: NegTokenResp, mechanism: SpnegoMechanism) -> NegTokenResp | None:
         if resp.neg_state is NegState.REJECT:
-            raise AuthenticationError("the client gives up (negState reject)", section=_REPLY)
+            raise AuthenticationError(
+                "the client gives up (negState reject)", section=_REPLY, advice=NextStep.MECHANISM_REJECTED
+            )
         if resp.supported_mech is not None and mechanism_of(resp.supported_mech) != self.name:
             raise RemoteProtocolError("supportedMech is the acceptor's to choose", section=_REPLY)
         token = None

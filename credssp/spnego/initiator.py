@@ -31,6 +31,7 @@ from credssp.errors import (
 )
 from credssp.mechanism import MAX_LEGS, SpnegoMechanism
 from credssp.mechanism_name import MechanismName
+from credssp.next_step import NextStep
 from credssp.security_context import OuterContext, SecurityContext
 from credssp.spnego.candidate import Candidate, SkippedCandidate
 from credssp.spnego.mech_types import mechanism_of
@@ -168,7 +169,9 @@ class SpnegoInitiator(OuterContext):
                 self._chosen().step(reply.response_token)
             except CredSSPError as error:
                 return error
-        refusal = AuthenticationError("the server rejects the negotiation (negState reject)", section=_REPLY)
+        refusal = AuthenticationError(
+            "the server rejects the negotiation (negState reject)", section=_REPLY, advice=NextStep.MECHANISM_REJECTED
+        )
         refusal.refused = True
         return refusal
 
@@ -194,6 +197,7 @@ class SpnegoInitiator(OuterContext):
                 "somebody in between wants a proof of the password (allow_ntlm_downgrade is not set)",
                 status=SecurityStatus.SEC_E_DOWNGRADE_DETECTED,
                 setting="allow_ntlm_downgrade",
+                advice=NextStep.DOWNGRADE,
             )
         if reply.response_token:
             raise RemoteProtocolError("the server answers a mechanism that has not started", section=_REPLY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from credssp.errors import CredSSPError
+from credssp.next_step import NextStep
 from credssp.status import SecurityStatus
 
 __all__ = ["SSPIError", "bad_auth_data", "bad_handle", "bad_token", "normalise", "refuse", "unsupported"]
@@ -17,10 +18,19 @@ class SSPIError(CredSSPError):
         parameter: the argument to blame, by its Windows name (``pInput``, ``fContextReq``), or None.
     """
 
+    default_advice = NextStep.SSPI_ARGUMENT
+
     def __init__(
-        self, message: str, *, status: SecurityStatus, parameter: str | None = None, ntstatus: int | None = None
+        self,
+        message: str,
+        *,
+        status: SecurityStatus,
+        parameter: str | None = None,
+        ntstatus: int | None = None,
+        advice: str | None = None,
     ) -> None:
-        super().__init__(f"{parameter}: {message}" if parameter else message, status=status, ntstatus=ntstatus)
+        text = f"{parameter}: {message}" if parameter else message
+        super().__init__(text, status=status, ntstatus=ntstatus, advice=advice)
         self.parameter = parameter
 
 
@@ -46,7 +56,8 @@ def bad_auth_data(message: str) -> SSPIError:
 
 def unsupported(parameter: str, message: str) -> SSPIError:
     """Make the error for what a package or a context does not do."""
-    return refuse(parameter, message, SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION)
+    status = SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION
+    return SSPIError(message, status=status, parameter=parameter, advice=NextStep.SSPI_UNSUPPORTED)
 
 
 def normalise(error: Exception) -> SSPIError:
@@ -65,12 +76,15 @@ def normalise(error: Exception) -> SSPIError:
             status = SecurityStatus.SEC_E_INTERNAL_ERROR
             if error.status is SecurityStatus.SEC_I_INCOMPLETE_CREDENTIALS:
                 status = SecurityStatus.SEC_E_INCOMPLETE_CREDENTIALS
-        result = SSPIError(error.message, status=status, ntstatus=error.ntstatus)
+        result = SSPIError(error.message, status=status, ntstatus=error.ntstatus, advice=error.advice)
         result.section, result.token = error.section, error.token
         result.__cause__ = error
         return result
     if isinstance(error, MemoryError):
-        return SSPIError("there is not enough memory", status=SecurityStatus.SEC_E_INSUFFICIENT_MEMORY)
+        status = SecurityStatus.SEC_E_INSUFFICIENT_MEMORY
+        return SSPIError("there is not enough memory", status=status, advice=NextStep.ANY)
     return SSPIError(
-        f"the security package failed with {type(error).__name__}", status=SecurityStatus.SEC_E_INTERNAL_ERROR
+        f"the security package failed with {type(error).__name__}",
+        status=SecurityStatus.SEC_E_INTERNAL_ERROR,
+        advice=NextStep.SSPI_INSIDE,
     )

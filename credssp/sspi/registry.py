@@ -22,6 +22,7 @@ from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from credssp.next_step import NextStep
 from credssp.sspi import constants as c
 from credssp.sspi.errors import SSPIError, normalise, refuse, unsupported
 from credssp.sspi.support import DllFunctions, LsaSupport
@@ -116,7 +117,9 @@ class LoadedPackage:
             tables = () if start is None else start(INTERFACE_VERSION)[1]
             if self.index >= len(tables):
                 raise SSPIError(
-                    f"package {self.info.name} has no user-mode half", status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION
+                    f"package {self.info.name} has no user-mode half",
+                    status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION,
+                    advice=NextStep.SSPI_UNSUPPORTED,
                 )
             found: SecpkgUserFunctionTable = tables[self.index]
             if found.instance_init is not None:
@@ -223,12 +226,16 @@ class Registry:
             self._register(announced.load(), shipped=announced.shipped)
             if key not in self._loaded:
                 raise SSPIError(
-                    "the module does not hold a package of that name", status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND
+                    "the module does not hold a package of that name",
+                    status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND,
+                    advice=NextStep.SSPI_PACKAGE,
                 )
         except Exception as error:  # noqa: BLE001 - foreign code is being loaded: anything may come
             reason = normalise(error)
             if not isinstance(error, SSPIError):
-                reason = SSPIError(f"{type(error).__name__}: {error}", status=reason.status)
+                reason = SSPIError(
+                    f"{type(error).__name__}: {error}", status=reason.status, advice=NextStep.SSPI_PACKAGE
+                )
             self._report(announced.name, announced.origin, reason.message)
             self._failed[key] = refuse(
                 "pszPackage",
@@ -243,13 +250,19 @@ class Registry:
         started = []
         for index, table in enumerate(tables):
             if table.get_info is None:
-                raise SSPIError("the package has no SpGetInfo", status=SecurityStatus.SEC_E_CANNOT_INSTALL)
+                raise SSPIError(
+                    "the package has no SpGetInfo",
+                    status=SecurityStatus.SEC_E_CANNOT_INSTALL,
+                    advice=NextStep.SSPI_PACKAGE,
+                )
             if table.initialize is not None:
                 table.initialize(self._next_id, _PARAMETERS, self._support)
             package = LoadedPackage(self._next_id, table.get_info(), table, module, index, shipped, self._functions)
             if package.info.name.casefold() in self._loaded:
                 raise SSPIError(
-                    f"there is a package {package.info.name} already", status=SecurityStatus.SEC_E_CANNOT_INSTALL
+                    f"there is a package {package.info.name} already",
+                    status=SecurityStatus.SEC_E_CANNOT_INSTALL,
+                    advice=NextStep.SSPI_PACKAGE,
                 )
             self._next_id += 1
             started.append(package)

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
+from credssp.next_step import NextStep
 from credssp.sspi.buffers import SecBuffer
 from credssp.sspi.errors import SSPIError
 from credssp.status import SecurityStatus
@@ -253,7 +254,11 @@ def entry_of(table: object, member: str, package: str) -> Callable[..., object]:
     function: Callable[..., object] | None = getattr(table, member)
     if function is None:
         what = _SERVES.get(member) or "Sp" + member.title().replace("_", "")
-        raise SSPIError(f"package {package} has no {what}", status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION)
+        raise SSPIError(
+            f"package {package} has no {what}",
+            status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION,
+            advice=NextStep.SSPI_UNSUPPORTED,
+        )
     return function
 
 

@@ -7,6 +7,7 @@ import ssl
 from typing import Final
 
 from credssp.errors import CertificateError, CredSSPError, TLSAlertError, TLSError
+from credssp.next_step import NextStep
 from credssp.status import NTStatus, SecurityStatus
 from credssp.tls.restrictions import certificate_refused, handshake_refused
 
@@ -92,6 +93,20 @@ _REASON_STATUS: Final = {
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": SecurityStatus.SEC_E_INCOMPLETE_CREDENTIALS,
 }
 
+# The next step, by the status that an alert or a reason has.
+_ADVICE: Final = {
+    SecurityStatus.SEC_E_LOGON_DENIED: NextStep.REFUSED,
+    SecurityStatus.SEC_E_UNTRUSTED_ROOT: NextStep.TLS_REJECTED_CERTIFICATE,
+    SecurityStatus.SEC_E_CERT_EXPIRED: NextStep.TLS_REJECTED_CERTIFICATE,
+    SecurityStatus.SEC_E_CERT_UNKNOWN: NextStep.TLS_REJECTED_CERTIFICATE,
+    SecurityStatus.SEC_E_INCOMPLETE_CREDENTIALS: NextStep.TLS_CLIENT_CERTIFICATE,
+    SecurityStatus.SEC_E_ALGORITHM_MISMATCH: NextStep.TLS_CIPHER,
+    SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION: NextStep.TLS_VERSION,
+    SecurityStatus.SEC_E_MESSAGE_ALTERED: NextStep.TLS_DAMAGED,
+    SecurityStatus.SEC_E_DECRYPT_FAILURE: NextStep.TLS_DAMAGED,
+    SecurityStatus.SEC_E_INVALID_TOKEN: NextStep.TLS_NONE,
+}
+
 # X509_V_ERR_* that are about time or name; the rest is a matter of trust.
 _CERT_EXPIRED: Final = frozenset({9, 10})
 _TOO_WEAK: Final = {66: "EE_KEY_TOO_SMALL", 67: "CA_KEY_TOO_SMALL", 68: "CA_MD_TOO_WEAK"}
@@ -119,26 +134,26 @@ def translate(error: ssl.SSLError, *, during: str, level: int = 0) -> CredSSPErr
         if weak is not None:
             return weak
         if error.verify_code in _NAME_MISMATCH:
-            status = SecurityStatus.SEC_E_WRONG_PRINCIPAL
+            status, advice = SecurityStatus.SEC_E_WRONG_PRINCIPAL, NextStep.CERTIFICATE_NAME
         elif error.verify_code in _CERT_EXPIRED:
-            status = SecurityStatus.SEC_E_CERT_EXPIRED
+            status, advice = SecurityStatus.SEC_E_CERT_EXPIRED, NextStep.CERTIFICATE_TIME
         else:
-            status = SecurityStatus.SEC_E_UNTRUSTED_ROOT
+            status, advice = SecurityStatus.SEC_E_UNTRUSTED_ROOT, NextStep.CERTIFICATE_ROOT
         return CertificateError(
-            f"the server's certificate was refused: {error.verify_message}; pass the issuing CA or a fingerprint, "
-            "or turn the check off",
-            status=status,
+            f"the server's certificate was refused: {error.verify_message}", status=status, advice=advice
         )
     reason = getattr(error, "reason", None) or ""
     alert = _alert_name(reason)
     if alert is not None:
         number = ALERTS.get(alert)
+        status = _ALERT_STATUS.get(alert, SecurityStatus.SEC_E_ILLEGAL_MESSAGE)
         result = TLSAlertError(
             f"the peer ended the {during} with the TLS alert {alert} ({'?' if number is None else number})",
             alert=alert,
             description=number,
             reason=reason,
-            status=_ALERT_STATUS.get(alert, SecurityStatus.SEC_E_ILLEGAL_MESSAGE),
+            status=status,
+            advice=_ADVICE.get(status),
         )
         if alert == "access_denied":
             # How servers without errorCode say "bad credentials".
@@ -148,8 +163,5 @@ def translate(error: ssl.SSLError, *, during: str, level: int = 0) -> CredSSPErr
     if restricted is not None:
         return restricted
     what = reason.lower().replace("_", " ") or type(error).__name__
-    return TLSError(
-        f"the {during} failed: {what}",
-        reason=reason,
-        status=_REASON_STATUS.get(reason, SecurityStatus.SEC_E_ILLEGAL_MESSAGE),
-    )
+    status = _REASON_STATUS.get(reason, SecurityStatus.SEC_E_ILLEGAL_MESSAGE)
+    return TLSError(f"the {during} failed: {what}", reason=reason, status=status, advice=_ADVICE.get(status))

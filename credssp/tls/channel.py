@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from credssp.errors import CertificateError, CredSSPError, LocalProtocolError, TLSError
+from credssp.next_step import NextStep
 from credssp.status import SecurityStatus
 from credssp.tls.alerts import translate
 from credssp.tls.certificate_request import CertificateRequest, is_settled, take_request
@@ -173,7 +174,9 @@ class TLSChannel:
                 return False
             if self._without_sessions is not None and self._tls.session_reused:
                 # After a HelloRetryRequest it is too late to begin anew.
-                raise TLSError("the client resumed a TLS session, which CredSSP does not allow")
+                raise TLSError(
+                    "the client resumed a TLS session, which CredSSP does not allow", advice=NextStep.TLS_RESUMED
+                )
             # OpenSSL forgets both when the channel breaks, which is when people want to know them.
             self._protocol = self._tls.version() or ""
             self.handshake_complete = True
@@ -356,7 +359,11 @@ class TLSChannel:
         """
         certificate = self.peer_certificate
         if certificate is None:
-            raise CertificateError("the server sent no certificate", status=SecurityStatus.SEC_E_CERT_UNKNOWN)
+            raise CertificateError(
+                "the server sent no certificate",
+                status=SecurityStatus.SEC_E_CERT_UNKNOWN,
+                advice=NextStep.CERTIFICATE_MISSING,
+            )
         return certificate
 
     @property

@@ -15,6 +15,7 @@ from os import PathLike
 from typing import Final, Literal
 
 from credssp.errors import CertificateError, LocalProtocolError, LocalRestrictionError
+from credssp.next_step import NextStep
 from credssp.status import SecurityStatus
 from credssp.tls.certificate import ServerCertificate
 from credssp.tls.certificate_request import watch_requests
@@ -118,7 +119,7 @@ class ClientTLS:
                 raise CertificateError(
                     f"the server's certificate is not the pinned one; its SHA-256 fingerprint is {found}",
                     status=SecurityStatus.SEC_E_WRONG_PRINCIPAL,
-                    advice="Compare it with the certificate on the server itself; pin the new one if it was renewed.",
+                    advice=NextStep.CERTIFICATE_PIN,
                 )
             return CertificateCheck.PINNED
         return CertificateCheck.TRUSTED if self.verifies_chain else CertificateCheck.NOT_CHECKED

@@ -32,9 +32,9 @@ from credssp.errors import (
     TLSAlertError,
     TLSError,
 )
+from credssp.next_step import NextStep
 from credssp.tls.end_point import end_point_bindings
 from credssp.winrm.errors import (
-    STATUS_ADVICE,
     DelegationRefusedError,
     HTTPStatusError,
     Leg,
@@ -56,10 +56,7 @@ _UNEXPLAINED: Final = (
     "the server refused without saying why. Mostly the user name or the password is wrong, or the account may not "
     "log on; servers of CredSSP version 2 and 5 cannot say more"
 )
-_NO_TOKEN: Final = (
-    "the server answered without a token, before it was given any proof of a password: it, or something in front of "
-    "it, does not continue CredSSP on this connection"
-)
+_NO_TOKEN: Final = "the server answered without a token, before it was given any proof of a password"
 
 
 # The names of release 0.1.0.
@@ -79,17 +76,14 @@ def check_offer(status: int, challenges: Collection[str]) -> None:
         HTTPStatusError: another status.
     """
     if status != 401:
-        raise HTTPStatusError(
-            STATUS_ADVICE.get(status, "a server that wants a login answers 401"), leg=Leg.OFFER, http_status=status
-        )
+        raise HTTPStatusError.of(status, "a server that wants a login answers 401", leg=Leg.OFFER)
     offered = schemes(challenges)
     if "credssp" not in (scheme.lower() for scheme in offered):
-        raise NotOfferedError(
-            f"the server offers {', '.join(offered) or 'no authentication scheme'}, but not CredSSP. Turn it on there: "
-            "Enable-WSManCredSSP -Role Server",
-            leg=Leg.OFFER,
-            http_status=status,
-        )
+        if not offered:
+            text, advice = "the server names no authentication scheme", NextStep.WINRM_OFFERS_NOTHING
+        else:
+            text, advice = f"the server offers {', '.join(offered)}, but not CredSSP", NextStep.WINRM_NOT_OFFERED
+        raise NotOfferedError(text, leg=Leg.OFFER, http_status=status, advice=advice)
 
 
 def _is_of_a_stranger(error: LoginError, *, proxied: bool) -> bool:
@@ -218,13 +212,12 @@ class ClientLogin:
             if 200 <= status < 300:
                 error = RemoteProtocolError("the server went on before the login was over, and has proved nothing")
                 raise LoginError.because(error, leg=self.leg, http_status=status)
-            raise HTTPStatusError(
-                STATUS_ADVICE.get(status, "the server gave up the login"), leg=self.leg, http_status=status
-            )
+            raise HTTPStatusError.of(status, "the server gave up the login", leg=self.leg)
+        legs = self.legs
         try:
             return self._step(self._token(status, challenges), status)
         except LoginError as error:
-            if self.legs > 1 and not self.proof_sent and _is_of_a_stranger(error, proxied=bool(proxy)):
+            if legs > 1 and not self.proof_sent and _is_of_a_stranger(error, proxied=bool(proxy)):
                 raise LoginError.of_lost_connection(error, proxy=proxy) from error.__cause__
             raise
 
@@ -236,8 +229,11 @@ class ClientLogin:
         # A server whose TLS has nothing to answer to our last flight sends a token of no bytes.
         if token or (token is not None and self.leg is Leg.TLS and self.context.tls_cipher):
             return token
-        refusal = LoginError(_UNEXPLAINED if self.proof_sent else _NO_TOKEN, leg=self.leg, http_status=status)
-        refusal.refused = self.proof_sent
+        if self.proof_sent:
+            refusal = LoginError(_UNEXPLAINED, leg=self.leg, http_status=status, advice=NextStep.REFUSED)
+            refusal.refused = True
+        else:
+            refusal = LoginError(_NO_TOKEN, leg=self.leg, http_status=status, advice=NextStep.WINRM_NO_TOKEN)
         raise refusal
 
     def _step(self, token: bytes, status: int | None) -> str:
@@ -254,18 +250,15 @@ class ClientLogin:
             self.ready = True
             return
         if status not in {401, 403}:
-            raise HTTPStatusError(
-                STATUS_ADVICE.get(status, "the server gave up the login"), leg=self.leg, http_status=status
-            )
+            raise HTTPStatusError.of(status, "the server gave up the login", leg=self.leg)
         cause = self._refusal(challenges)
         if cause is not None:
             raise DelegationRefusedError.because(cause, leg=self.leg, http_status=status) from cause
         raise DelegationRefusedError(
-            "the password and the key of the server are right, but the server did not take the login. The account may "
-            "not use this service or may not log on there with these credentials, or the server may not receive "
-            f"delegated credentials (Enable-WSManCredSSP -Role Server). {STATUS_ADVICE.get(status, '')}".rstrip(),
+            "the password and the key of the server are right, but the server did not take the login",
             leg=self.leg,
             http_status=status,
+            advice=NextStep.HTTP_403 if status == 403 else NextStep.WINRM_DELEGATION,
         )
 
     def _refusal(self, challenges: Sequence[str]) -> CredSSPError | None:

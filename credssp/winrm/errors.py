@@ -10,6 +10,7 @@ import enum
 from typing import Final
 
 from credssp.errors import CredSSPError, TLSAlertError
+from credssp.next_step import NextStep
 from credssp.status import SecurityStatus
 
 __all__ = [
@@ -57,6 +58,9 @@ class WinRMError(CredSSPError):
         advice: str | None = None,
     ) -> None:
         where = f"{leg.value} failed" if http_status is None else f"{leg.value} failed with HTTP {http_status}"
+        advice = self.default_advice if advice is None else advice
+        if advice is not None and advice not in message:
+            message = f"{message.rstrip('.')}. {advice}"
         super().__init__(f"{where}: {message}", status=status, ntstatus=ntstatus, section=section, advice=advice)
         self.leg = leg
         self.http_status = http_status
@@ -67,12 +71,19 @@ class NotOfferedError(WinRMError):
     """The server does not offer CredSSP."""
 
     default_status = SecurityStatus.SEC_E_SECPKG_NOT_FOUND
+    default_advice = NextStep.WINRM_NOT_OFFERED
 
 
 class HTTPStatusError(WinRMError):
     """An HTTP response that says neither yes nor no to the login: a proxy, a wrong URL, a server in trouble."""
 
     default_status = SecurityStatus.SEC_E_TARGET_UNKNOWN
+    default_advice = NextStep.HTTP_OTHER
+
+    @classmethod
+    def of(cls, status: int, message: str, *, leg: Leg) -> HTTPStatusError:
+        """Return the error for a status, with what to do about it."""
+        return cls(message, leg=leg, http_status=status, advice=_HTTP.get(status))
 
 
 class LoginError(WinRMError):
@@ -81,17 +92,15 @@ class LoginError(WinRMError):
     @classmethod
     def because(cls, error: CredSSPError, *, leg: Leg, http_status: int | None) -> LoginError:
         """Wrap what failed below HTTP, with its numbers and a next step."""
-        advice = error.advice
-        message = error.message if advice in error.message else f"{error.message}. {advice}"
         result = cls(
-            message,
+            error.message,
             leg=leg,
             http_status=http_status,
             status=error.status,
             ntstatus=error.ntstatus,
             section=error.section,
             alert=error.alert if isinstance(error, TLSAlertError) else "",
-            advice=advice,
+            advice=error.advice,
         )
         result.refused, result.mechanism = result.refused or error.refused, error.mechanism
         result.__cause__ = error
@@ -107,17 +116,14 @@ class LoginError(WinRMError):
         """
         cause = error.__cause__
         seen = f" ({cause.message})" if isinstance(cause, CredSSPError) else ""
-        advice = (
-            f"The requests go through the proxy {proxy}, which" if proxy else "A proxy or load balancer in between"
-        ) + (" must keep one connection to the server for each client (keep-alive). A tunnel (CONNECT) does that.")
+        way = f"; the requests go through the proxy {proxy}" if proxy else ""
         result = cls(
-            f"the server answered as if there were no legs before{seen}; a login counts for one TCP connection. "
-            f"{advice}",
+            f"the server answered as if there were no legs before{seen}; a login counts for one TCP connection{way}",
             leg=error.leg,
             http_status=error.http_status,
             status=error.status,
             alert=error.alert,
-            advice=advice,
+            advice=NextStep.WINRM_ONE_CONNECTION,
         )
         result.__cause__ = cause
         return result
@@ -129,22 +135,16 @@ class DelegationRefusedError(LoginError):
     refused = True
 
 
-_MOVED: Final = (
-    "The server redirects the request to another URL, or a proxy does (to a login page, say); a login counts for one "
-    "connection and does not follow: use the URL that the answer names in Location."
-)
-
-STATUS_ADVICE: Final = {
-    **dict.fromkeys((301, 302, 303, 307, 308), _MOVED),
-    400: "The server did not understand the request: it may not speak CredSSP at this URL, or lost its state.",
-    403: "The account may not use this service: see the server's authorisation (winrm configSDDL, RootSDDL).",
-    404: "There is no WS-Management at this URL; the path is usually /wsman.",
-    405: "There is no WS-Management at this URL; the path is usually /wsman.",
-    407: "A proxy asks for credentials of its own: configure them for the proxy, or go around it.",
-    413: "The message is larger than the server takes (MaxEnvelopeSizekb).",
-    431: "The token does not fit into the headers that the server takes: a Kerberos ticket with many groups "
-    "(MaxFieldLength and MaxRequestBytes of http.sys), or a proxy in between.",
-    502: "A proxy or load balancer could not reach the server; it must also keep one connection for each client.",
-    503: "The server or the proxy in front of it is not ready; try again later.",
+_HTTP: Final = {
+    **dict.fromkeys((301, 302, 303, 307, 308), NextStep.HTTP_MOVED),
+    400: NextStep.HTTP_400,
+    403: NextStep.HTTP_403,
+    404: NextStep.HTTP_404,
+    405: NextStep.HTTP_404,
+    407: NextStep.HTTP_407,
+    413: NextStep.HTTP_413,
+    431: NextStep.HTTP_431,
+    502: NextStep.HTTP_502,
+    503: NextStep.HTTP_503,
 }
-"""What to try about the HTTP statuses that users meet."""
+"""The next step by the HTTP statuses that users meet; `NextStep.HTTP_OTHER` for the others."""

@@ -27,6 +27,7 @@ from credssp.config import ClientConfig, Encryption, Limits, WinRMClientOptions,
 from credssp.context import ClientContext
 from credssp.credentials import LogonCredentials
 from credssp.errors import CredSSPError, LocalProtocolError
+from credssp.next_step import NextStep
 from credssp.tls.record import MAX_PLAINTEXT
 from credssp.winrm.client import ClientLogin, check_offer
 from credssp.winrm.encryption import (
@@ -241,10 +242,10 @@ class ClientSession:
         if answer.status == 401:
             self._forget(context)
             raise LoginError(
-                "the server forgot the login at once. It counts for one TCP connection: a proxy or load balancer in "
-                "between must keep one for each client",
+                "the server forgot the login at once, which counts for one TCP connection",
                 leg=Leg.MESSAGE,
                 http_status=answer.status,
+                advice=NextStep.WINRM_ONE_CONNECTION,
             )
         return context, answer.connection
 
@@ -299,8 +300,9 @@ class ClientSession:
             piece = self._wrapped.get(_digest(part.records))
             if piece is None:
                 raise LoginError(
-                    "the connection was lost, and the message was encrypted for it by the caller; send it again",
+                    "the connection was lost, and the message was encrypted for it by the caller",
                     leg=Leg.MESSAGE,
+                    advice=NextStep.WINRM_SEND_AGAIN,
                 )
             pieces.append(piece)
         return b"".join(pieces)
@@ -332,10 +334,10 @@ class ClientSession:
         often = "and the password was judged already, which shall not happen twice" if judged else "again and again"
         who = f"the proxy {answer.proxy}" if answer.proxy else "a proxy or the server"
         raise LoginError(
-            f"the TCP connection changed between the legs, {often}: does {who} close it after every response? It "
-            "must be kept (keep-alive)",
+            f"the TCP connection changed between the legs, {often}: does {who} close it after every response?",
             leg=login.leg,
             http_status=answer.status,
+            advice=NextStep.WINRM_ONE_CONNECTION,
         )
 
     def open(self, context: ClientContext, content_type: str, body: bytes) -> Plaintext:
@@ -358,10 +360,10 @@ class ClientSession:
 
 def _no_login(status: int) -> HTTPStatusError:
     return HTTPStatusError(
-        "the server asked for no login; the message was not sent to it. If another auth object is logged on over the "
-        "same connection, take a session or client for each",
+        "the server asked for no login; the message was not sent to it",
         leg=Leg.OFFER,
         http_status=status,
+        advice=NextStep.HTTP_NO_LOGIN,
     )
 
 

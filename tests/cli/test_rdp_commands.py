@@ -811,3 +811,54 @@ def test_secrets_from_where_they_may_come(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("getpass.getpass", lambda prompt: "typed")
     assert _secrets.password(None, prompt="?").reveal() == "typed"
+
+
+# What `login` suggests
+
+
+@contextmanager
+def a_server_that_answers(data: bytes) -> Iterator[str]:
+    """A server that answers the Connection Request with these bytes and waits for the client to go."""
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.recv(4096)
+            connection.sendall(data)
+            connection.recv(4096)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"rdp://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(10)
+
+
+@pytest.mark.parametrize(
+    ("confirm", "suggested"),
+    [
+        ("030000130ed00000123400021f080001000000", "Turn on network level authentication"),  # xrdp
+        ("030000130ed000001234000300080002000000", "security layer"),
+        ("0300000b06d00000123400", "Turn on network level authentication"),
+    ],
+)
+def test_a_server_without_nla_gets_advice_about_that(
+    confirm: str, suggested: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with a_server_that_answers(bytes.fromhex(confirm)) as target:
+        code, facts = login(capsys, target)
+    assert code == 3
+    assert suggested in facts["status"]["advice"]
+    with a_server_that_answers(bytes.fromhex(confirm)) as target:
+        assert main(["login", target, "-u", "LAB\\alice"]) == 3
+    shown = capsys.readouterr().err
+    assert suggested in shown
+    assert "AllowEncryptionOracle" not in shown
+
+
+def test_only_an_old_version_is_told_how_to_be_admitted(capsys: pytest.CaptureFixture[str]) -> None:
+    with RDPServer(ACCOUNTS, max_version=4, min_version=2) as old:
+        code, facts = login(capsys, url(old))
+    assert code == 4
+    assert "AllowEncryptionOracle" in facts["status"]["advice"]

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks.strangers import KINDS, few_descriptors, flood, strangers
+from benchmarks.strangers import KINDS, LINES_OF_LOGIN, Server, few_descriptors, flood, strangers
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
@@ -35,3 +35,9 @@ def test_without_descriptors_a_server_goes_on_and_writes_little(kind: str) -> No
     succeeded, tried, lines = few_descriptors(kind, count=120, seconds=1.5)
     assert succeeded == tried
     assert 0 <= lines < 50
+
+
+def test_a_login_has_as_many_lines_as_the_benchmark_subtracts(kind: str) -> None:
+    with Server(kind) as server:
+        server.log_on()
+    assert server.lines == LINES_OF_LOGIN[kind]

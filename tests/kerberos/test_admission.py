@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from impacket.krb5.ccache import CCache
 from impacket.krb5.crypto import Key, _enctype_table
 
@@ -17,7 +17,7 @@ from credssp import CCacheCredentials, CredSSPError, LocalProtocolError, Secret
 from credssp.accounts import MemoryAccounts
 from credssp.context.acceptor import create_acceptor
 from credssp.context.initiator import create_initiator
-from credssp.errors import RemoteProtocolError
+from credssp.errors import LocalRestrictionError
 from credssp.kerberos import crypto, pyspnego
 from credssp.kerberos.admission import admit, open_ticket
 from credssp.kerberos.ap import AP_REP, APRep, Checksum, EncTicketPart, Ticket, frame
@@ -305,14 +305,19 @@ def test_rc4_is_read() -> None:
             open_ticket(replace(ticket, enc_part=EncryptedData(23, bad, 2)), [key])
 
 
-@pytest.mark.parametrize("error", [ValueError("unsupported hash type md5"), UnsupportedAlgorithm("ARC4")])
-def test_rc4_where_openssl_has_none(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error", [ValueError("unsupported hash type md5"), UnsupportedAlgorithm("ARC4"), InternalError("fetch", [])]
+)
+def test_rc4_where_openssl_has_none_is_named_and_not_the_clients_fault(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def refuse(*_: object) -> bytes:
         raise error
 
     monkeypatch.setattr(crypto.hmac, "digest", refuse)
-    with pytest.raises(RemoteProtocolError, match="no RC4 or MD5 here"):
+    with pytest.raises(LocalRestrictionError, match="OpenSSL has no RC4 or MD5 on this machine") as caught:
         crypto.decrypt(23, Secret(b"r" * 16), KeyUsage.TICKET, bytes(60))
+    assert caught.value.restriction == "RC4"
 
 
 def open_plain(made: Client, key: bytes) -> bytes:

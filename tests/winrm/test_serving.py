@@ -23,8 +23,9 @@ from credssp.drivers import winrm_connections as connections  # noqa: E402
 from credssp.drivers import winrm_serving as serving  # noqa: E402
 from credssp.drivers.winrm import WinRMConnection  # noqa: E402
 from credssp.drivers.winrm_asgi import WinRMApplication, WinRMLimits, WinRMRequest, WinRMResponse  # noqa: E402
-from credssp.errors import LocalProtocolError  # noqa: E402
+from credssp.errors import LocalProtocolError, LocalRestrictionError  # noqa: E402
 from credssp.testing.soap import read_identity  # noqa: E402
+from credssp.tls.certificate import generate_certificate  # noqa: E402
 from credssp.tls.settings import ClientTLS  # noqa: E402
 from credssp.watched_file import reload_all  # noqa: E402
 from credssp.winrm import ClientLogin, Leg, format_token  # noqa: E402
@@ -470,3 +471,23 @@ def test_strangers_with_bodies_cost_little_and_a_login_goes_on() -> None:
 
 def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def test_a_certificate_of_https_that_is_too_weak_names_the_security_level(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine whose level is 3; uvicorn makes the context."""
+    path = tmp_path / "outer.pem"
+    path.touch(mode=0o600)
+    made = generate_certificate("rsa", level=2)
+    path.write_bytes(made.private_key.reveal() + made.chain)
+    app, real = servers.application(), ssl.SSLContext.load_cert_chain
+
+    def load(self: ssl.SSLContext, *args: Any, **kwargs: Any) -> None:
+        self.set_ciphers("DEFAULT@SECLEVEL=3")
+        real(self, *args, **kwargs)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", load)
+    monkeypatch.setattr(serving, "security_level", lambda: 3)
+    with pytest.raises(LocalRestrictionError, match="certificate of https is not allowed at security level 3"):
+        serving.uvicorn_server(app, certfile=path)

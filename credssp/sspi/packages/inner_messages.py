@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from credssp.errors import CredSSPError
+from credssp.next_step import NextStep
 from credssp.security_context import SecurityContext
 from credssp.sspi import buffers as b
 from credssp.sspi.buffers import SecBuffer, buffer_type_name
@@ -121,7 +122,7 @@ class InnerMessages(UserModePackage[InnerSession]):
             self._session(context).verify(data.data, token.data)
         except CredSSPError as error:
             if error.status is _S.SEC_E_INVALID_TOKEN:  # too short, or not a signature at all
-                raise SSPIError(error.message, status=_S.SEC_E_MESSAGE_ALTERED) from error
+                raise SSPIError(error.message, status=_S.SEC_E_MESSAGE_ALTERED, advice=NextStep.TLS_DAMAGED) from error
             raise
         return 0
 

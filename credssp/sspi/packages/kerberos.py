@@ -9,6 +9,7 @@ from credssp.context.initiator import create_initiator
 from credssp.kerberos.contexts import KerberosAcceptor
 from credssp.kerberos.pyspnego import kerberos_missing
 from credssp.mechanism import Mechanism
+from credssp.next_step import NextStep
 from credssp.sspi.errors import SSPIError
 from credssp.sspi.packages.identities import Logon
 from credssp.sspi.packages.inner import InnerPackage
@@ -32,7 +33,7 @@ class KerberosPackage(InnerPackage):
         """SpInitialize. Raises SSPIError: SEC_E_SECPKG_NOT_FOUND, GSS-API is not installed."""
         missing = kerberos_missing()
         if missing is not None:
-            raise SSPIError(missing, status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND)
+            raise SSPIError(missing, status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND, advice=NextStep.KERBEROS_LIBRARY)
         super().initialize(package_id, parameters, support)
 
     def initiator(self, logon: Logon, target: str) -> Mechanism:

@@ -17,6 +17,7 @@ from credssp.account import AccountStore
 from credssp.credentials import DelegatedCredentials, PasswordCredentials
 from credssp.errors import CredSSPError
 from credssp.identity import Identity
+from credssp.next_step import NextStep
 from credssp.server_authentication import ServerAuthentication
 from credssp.sspi import constants as c
 from credssp.sspi.attributes import CONTEXT_ATTRIBUTES, CREDENTIAL_ATTRIBUTES, row_of, thunks, unknown
@@ -189,7 +190,11 @@ class LsaModePackage(ABC, Generic[K, X]):
         """SpGetExtendedInformation: which attributes are answered here (ContextThunks)."""
         if information_class == "ContextThunks":
             return thunks(self.info.name)
-        raise SSPIError(f"no information of class {information_class}", status=_S.SEC_E_UNSUPPORTED_FUNCTION)
+        raise SSPIError(
+            f"no information of class {information_class}",
+            status=_S.SEC_E_UNSUPPORTED_FUNCTION,
+            advice=NextStep.SSPI_UNSUPPORTED,
+        )
 
     # Credentials
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from credssp.errors import CredSSPError
+from credssp.next_step import NextStep
 from credssp.sspi import buffers as b
 from credssp.sspi.attributes import SECPKG_ATTR_STREAM_SIZES, unknown
 from credssp.sspi.buffers import SecBuffer, buffer_type_name
@@ -99,7 +100,9 @@ class StreamSession:
     def check_open(self) -> None:
         """Raise SEC_E_CONTEXT_EXPIRED after the peer's close_notify."""
         if self.protected.peer_closed:
-            raise SSPIError("the peer has closed the stream", status=_S.SEC_E_CONTEXT_EXPIRED)
+            raise SSPIError(
+                "the peer has closed the stream", status=_S.SEC_E_CONTEXT_EXPIRED, advice=NextStep.SSPI_STREAM
+            )
 
     def take_unsent(self) -> bytes:
         """Return what TLS wants sent."""
@@ -141,7 +144,9 @@ class StreamMessages(UserModePackage[StreamSession]):
             )
         with session.lock:
             if session.send_closed:
-                raise SSPIError("the context was shut down", status=_S.SEC_E_CONTEXT_EXPIRED)
+                raise SSPIError(
+                    "the context was shut down", status=_S.SEC_E_CONTEXT_EXPIRED, advice=NextStep.SSPI_STREAM
+                )
             record = session.protected.wrap(data)  # type: ignore[arg-type]  # OpenSSL reads any memory
             if len(record) > sizes.header + len(data) + len(trailer):
                 # TLS has put a message of its own in front (a key update). It goes out as a token of the exchange.
@@ -190,7 +195,9 @@ class StreamMessages(UserModePackage[StreamSession]):
             plaintext = session.protected.unwrap(record)
         except CredSSPError as error:
             if recent is not None and error.status is _S.SEC_E_MESSAGE_ALTERED and record[-_TAIL:] in recent:
-                raise SSPIError("a record came a second time", status=_S.SEC_E_OUT_OF_SEQUENCE) from error
+                raise SSPIError(
+                    "a record came a second time", status=_S.SEC_E_OUT_OF_SEQUENCE, advice=NextStep.SSPI_ORDER
+                ) from error
             raise
         if recent is not None:
             recent.append(record[-_TAIL:])

@@ -160,7 +160,7 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
             context.restart()
         except CredSSPError as error:
             # Not possible here, or not any more: the context is as it was.
-            raise SSPIError(error.message, status=error.status, parameter="phContext") from None
+            raise SSPIError(error.message, status=error.status, parameter="phContext", advice=error.advice) from None
         return self._consume(context, data, 0)
 
     def _consume(self, context: TLSContext, data: bytes, at: int) -> LegResult:

@@ -235,7 +235,7 @@ def _measure(data: bytes) -> tuple[int, int]:
         buffer.feed(data)
         message = buffer.next_message()
     except CredSSPError as error:
-        raise SSPIError(error.message, status=error.status) from error
+        raise SSPIError(error.message, status=error.status, advice=error.advice) from error
     if message is None:
         return 0, buffer.missing
     return len(message), 0
