@@ -552,11 +552,12 @@ class ServerConfig(CommonConfig):
             certificate that is made once per process.
         mechanisms: what to accept, best first; None for Kerberos, then NTLM. Kerberos is left out where its libraries
             are not installed; with None also where neither `keytab` is given nor the default keytab has a key.
-        spn: names that a client may believe it talks to; None to accept any. With Kerberos the keys of these are taken.
+        spn: names that a client may believe it talks to; None to accept any. With Kerberos, the keys of these names are
+            taken, or else those of the computer's account.
         keytab: Kerberos keytab: a path or ``TYPE:residual``, read in every login; or watched by
             `credssp.kerberos.watched_keytab.watch_keytab`; None for the one of the process (``KRB5_KTNAME``).
-        service_principal: the Kerberos principal whose key is taken (``TERMSRV/host@REALM``); None for those that `spn`
-            names, and every one of the keytab without it.
+        service_principal: the Kerberos principal whose key is taken (``TERMSRV/host@REALM``, ``SRV$@REALM``), whatever
+            service a client asked for; None for those that fit `spn`, and every one of the keytab without it.
         accept_forwarded: keep the Kerberos tickets that a client forwards, as `Identity.forwarded`.
         accept_anonymous: let clients with an anonymous Kerberos ticket log on.
         require_pac: take Kerberos tickets only with a PAC, in which a domain says who the user is. Otherwise a ticket

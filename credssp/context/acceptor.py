@@ -48,8 +48,6 @@ def create_acceptor(
     spn = settings.spn
     names = tuple(spn) if spn is not None and not isinstance(spn, str) else spn
     services = (names,) if isinstance(names, str) else names or ()
-    if settings.service_principal is not None:
-        services = (settings.service_principal,)
 
     def make_ntlm() -> NTLMAcceptor:
         return NTLMAcceptor(
@@ -72,7 +70,8 @@ def create_acceptor(
 
     def make_kerberos() -> KerberosAcceptor:
         return KerberosAcceptor(
-            names=services,
+            names=services if settings.service_principal is None else (),
+            principal=settings.service_principal,
             keytab=keytab,
             channel_bindings=settings.demanded_bindings,
             cbt_hardening=settings.cbt_hardening or "strict",

@@ -4,7 +4,7 @@ The usual way to name a keytab is ``KRB5_KTNAME``, for the whole process. GSS-AP
 ``store={"keytab": ...}``, MIT krb5 1.11 and later, Heimdal 8) names one for a single credential. What it cannot do is
 take several services and no others, and a host-based name goes through DNS on its way to a principal.
 
-So the keytab is read once. The keys that are wanted, by the exact names of their services, are there for our own reader
+So the keytab is read once. The keys that are wanted (`credssp.kerberos.services`) are there for our own reader
 (`credssp.kerberos.admission`), and the same ones are copied into a keytab in memory for GSS-API: neither opens a ticket
 that the other cannot, whatever else is in the file and however it changes. The memory is freed with the credential.
 """
@@ -17,6 +17,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from credssp.kerberos.gss_errors import failure
+from credssp.kerberos.services import keys_for
 from credssp.kerberos.tickets import ServiceKey, read_keytab, service_key
 from credssp.status import SecurityStatus
 
@@ -40,7 +41,8 @@ class AcceptorKeys:
 
     Args:
         keytab: ``TYPE:residual`` or the path of a file; None for the default keytab.
-        names: services as ``class/host`` (in any realm) or ``class/host@REALM``; none for every key of the keytab.
+        names: services as ``class/host`` (in any realm) or ``class/host@REALM``; none for every key of the keytab. For
+            a service that the keytab does not name, the keys of the computer's account are taken.
 
     Attributes:
         keys: the keys.
@@ -58,15 +60,15 @@ class AcceptorKeys:
         self._name = fresh_name()
         self._keytab = krb5.kt_resolve(context, self._name.encode())
         self.keys: list[ServiceKey] = []
-        wanted = {name.casefold() for name in names}  # SPNs are written in any case
+        wanted = keys_for(names, [str(entry.principal) for entry in entries])
         for entry in entries:
-            principal = str(entry.principal).casefold()
-            if not wanted or principal in wanted or principal.rpartition("@")[0] in wanted:
+            if str(entry.principal) in wanted:
                 krb5.kt_add_entry(context, self._keytab, entry.principal, entry.kvno, entry.timestamp, entry.key)
                 self.keys.append(service_key(entry))
         if not self.keys:
+            wanted_names = " or ".join(sorted(names)) or "any service"
             raise failure(
-                f"the keytab has no key for {' or '.join(sorted(names)) or 'any service'}; klist -k shows what it has",
+                f"the keytab has no key for {wanted_names}, nor for the computer's account; klist -k shows what it has",
                 SecurityStatus.SEC_E_NO_KERB_KEY,
             )
 

@@ -16,7 +16,7 @@ that says who the client is.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -42,6 +42,7 @@ from credssp.kerberos.cred import EncKrbCredPart, KrbCred
 from credssp.kerberos.crypto import KeyUsage
 from credssp.kerberos.gss_errors import failure
 from credssp.kerberos.pac import LogonInfo, vouched
+from credssp.kerberos.services import is_one_of
 from credssp.kerberos.tickets import ServiceKey
 from credssp.kerberos.values import EncryptedData, EncryptionKey, Principal
 from credssp.secret import Secret
@@ -81,6 +82,7 @@ def admit(
     token: bytes,
     keys: Sequence[ServiceKey],
     *,
+    services: Collection[str] = (),
     channel_bindings: bytes | None = None,
     cbt_hardening: CbtHardening = "strict",
     accept_forwarded: bool = False,
@@ -92,6 +94,7 @@ def admit(
     Args:
         token: AP-REQ, in the framing of GSS-API or (DCE style) without.
         keys: the server's.
+        services: for which of them the ticket must be, ``class/host`` or ``class/host@REALM``; none for any.
         channel_bindings: application data of the bindings that the client must have used; None asks for none.
         cbt_hardening: ``relaxed`` admits a client that used none.
         accept_forwarded: whether the identity has the tickets that the client forwards. They are examined either way.
@@ -99,7 +102,8 @@ def admit(
         require_pac: whether the ticket must have a PAC that says who the client is.
 
     Raises:
-        AuthenticationError: no key opens the ticket, the client's name is refused, or its channel bindings are.
+        AuthenticationError: no key opens the ticket, it is for another service, the client's name is refused, or its
+            channel bindings are.
         RemoteProtocolError: something in it is not as it must be (DecodeError: does not decode).
     """
     framed, message = _unframe(token)
@@ -108,6 +112,11 @@ def admit(
         raise RemoteProtocolError("user-to-user authentication is not accepted", section="RFC 4120 5.5.1")
     sealed = Ticket.decode(request.ticket)
     ticket, key = _open_ticket(sealed, keys)
+    if services and not is_one_of(f"{sealed.service}@{sealed.realm}", services):
+        raise failure(
+            f"the client asked for another service than {' or '.join(sorted(services))} (spn)",
+            SecurityStatus.SEC_E_WRONG_PRINCIPAL,
+        )
     authenticator = Authenticator.decode(
         _open("the authenticator", request.authenticator, ticket.key, KeyUsage.AP_REQ_AUTHENTICATOR)
     )
@@ -162,7 +171,7 @@ def _open_ticket(ticket: Ticket, keys: Sequence[ServiceKey]) -> tuple[EncTicketP
     wanted = f"encryption type {sealed.etype}, kvno {'none' if sealed.kvno is None else sealed.kvno}"
     if not own:
         what, status = (
-            "the keytab has no key for the service of the client's ticket",
+            "the keytab has no key for the service of the client's ticket, and no other key opens it",
             SecurityStatus.SEC_E_WRONG_PRINCIPAL,
         )
     elif any((each.key.etype, each.kvno) == (sealed.etype, sealed.kvno) for each in own):

@@ -11,6 +11,7 @@ from credssp.finding import Finding, Severity
 from credssp.kerberos import pyspnego
 from credssp.kerberos.krb5_conf import Krb5Conf
 from credssp.kerberos.private_file import open_to_others
+from credssp.kerberos.services import is_computer, is_one_of, keys_for
 from credssp.target import Target
 
 __all__ = ["check_configuration", "check_keytab", "check_libraries", "check_spn", "check_tickets", "default_realm"]
@@ -18,6 +19,13 @@ __all__ = ["check_configuration", "check_keytab", "check_libraries", "check_spn"
 _AREA: Final = "kerberos"
 _OLD_TYPES: Final = {1: "DES", 3: "DES", 16: "3DES", 23: "RC4", 24: "RC4"}
 _FALSE: Final = ("false", "f", "no", "n", "off", "0")
+_LIKE_HOST: Final = ("HTTP",)
+"""What a domain controller takes ``host/`` for, of the services that are looked for here (sPNMappings)."""
+_ADD_SPN: Final = (
+    "Samba: net ads keytab add_update_ads {service}, since 4.21: net ads setspn add {spn} and net ads keytab create; "
+    "adcli: adcli join --service-name={service}; "
+    "Windows: setspn -S {spn} COMPUTER (setspn -Q {spn} shows who has it)"
+)
 _FORWARDABLE: Final = 1 << 1  # krb5.TicketFlags.forwardable
 
 
@@ -138,13 +146,31 @@ def check_keytab(keytab: str, target: Target | None) -> list[Finding]:
         findings.append(
             _bad(f"all its keys are {' and '.join(old)}", "export AES keys: KDCs of today do not use the old ones")
         )
-    if target is not None and f"{target.service}/{target.host}".casefold() not in (
-        name.rpartition("@")[0].casefold() for name in names
-    ):
-        findings.append(
-            _bad(f"it has no key for {target.service}/{target.host}", "clients ask for that name: add it, or its alias")
-        )
+    findings += _services(names, target)
     return findings
+
+
+def _services(names: list[str], target: Target | None) -> list[Finding]:
+    """Say whether clients of a service get tickets that these keys open."""
+    if target is None:
+        # Nothing was asked about, but it is a computer's: of the services here, a join makes no TERMSRV.
+        hosts = [name.rpartition("@")[0].partition("/")[2] for name in names if is_computer(name.rpartition("@")[0])]
+        if not any(hosts) or any(name.upper().startswith("TERMSRV/") for name in names):
+            return []
+        target = Target("TERMSRV", next(filter(None, hosts)))
+    spn = f"{target.service}/{target.host}"
+    usable = keys_for([spn], names)
+    if not usable:
+        return [_bad(f"it has no key for {spn}", "clients ask for that name: add it, or its alias")]
+    if any(is_one_of(name, [spn]) for name in usable) or target.service.upper() in _LIKE_HOST:
+        return []
+    return [
+        _note(
+            f"it has the keys of a computer that joined a domain, which open tickets for {spn} too; but a join does "
+            f"not register {target.service}, and without an SPN clients get no ticket",
+            _ADD_SPN.format(service=target.service, spn=spn),
+        )
+    ]
 
 
 def _others(what: str, location: str) -> list[Finding]:

@@ -360,7 +360,8 @@ class KerberosAcceptor(_KerberosContext):
 
     Args:
         names: the services of which the client must have asked for one (``TERMSRV/host``, ``TERMSRV/host@REALM``), or
-            none for every key in the keytab.
+            none for any; see `credssp.kerberos.services`.
+        principal: whose key is taken, whatever the client asked for; None for those that fit `names`.
         keytab: ``TYPE:residual`` or a path, or a keytab that is watched; None for the default keytab of the process
             (``KRB5_KTNAME``).
         channel_bindings: application data of the channel bindings that the client must use, or None. A client that
@@ -375,6 +376,7 @@ class KerberosAcceptor(_KerberosContext):
         self,
         *,
         names: Collection[str] = (),
+        principal: str | None = None,
         keytab: str | WatchedFile[MemoryKeytab] | None = None,
         channel_bindings: bytes | None = None,
         cbt_hardening: CbtHardening = "strict",
@@ -384,6 +386,7 @@ class KerberosAcceptor(_KerberosContext):
     ) -> None:
         super().__init__()
         self._names = tuple(names)
+        self._owners = self._names if principal is None else (principal,)
         self._keytab = keytab
         self._channel_bindings = channel_bindings
         self._cbt_hardening: CbtHardening = cbt_hardening
@@ -409,7 +412,7 @@ class KerberosAcceptor(_KerberosContext):
         else:
             location = self._keytab
         try:
-            return pyspnego.call("opening the Kerberos keytab", AcceptorKeys, location, self._names)
+            return pyspnego.call("opening the Kerberos keytab", AcceptorKeys, location, self._owners)
         except AuthenticationError as error:
             # A file that is missing, or is not a keytab: there is no key in either case.
             if error.status in (SecurityStatus.SEC_E_NO_CREDENTIALS, SecurityStatus.SEC_E_INTERNAL_ERROR):
@@ -433,6 +436,7 @@ class KerberosAcceptor(_KerberosContext):
             self._admission = admit(
                 token,
                 keys.keys,
+                services=self._names,
                 channel_bindings=self._channel_bindings,
                 cbt_hardening=self._cbt_hardening,
                 accept_forwarded=self._accept_forwarded,
@@ -440,7 +444,7 @@ class KerberosAcceptor(_KerberosContext):
                 require_pac=self._require_pac,
             )
         self._context = pyspnego.call(
-            "opening the Kerberos keytab", pyspnego.kerberos_server, self._names, self._channel_bindings, keys
+            "opening the Kerberos keytab", pyspnego.kerberos_server, self._owners, self._channel_bindings, keys
         )
 
     def _step(self, token: bytes | None) -> bytes | None:

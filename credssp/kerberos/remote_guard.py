@@ -33,8 +33,9 @@ from credssp.kerberos.remote_guard_buffers import (
     KerbTicketLogon,
     NTLMRemoteSupplementalCredential,
 )
+from credssp.kerberos.services import is_computer, keys_for
 from credssp.kerberos.tickets import service_keys, service_ticket
-from credssp.kerberos.values import EncryptedData, EncryptionKey, Principal
+from credssp.kerberos.values import EncryptedData, EncryptionKey
 from credssp.secret import Secret
 from credssp.status import NTStatus, SecurityStatus
 from credssp.target import Target
@@ -135,13 +136,12 @@ def open_remote_guard(
     missing = pyspnego.kerberos_missing()
     if missing:
         raise pyspnego.kerberos_unavailable(missing)
-    if not _is_computer(ticket.sname):
+    if not is_computer(ticket.service):
         raise _denied("the service ticket is not for the host's own service (host/...), but for another")
-    own = [
-        each
-        for each in pyspnego.call("reading the Kerberos keytab", service_keys, keytab)
-        if (each.service.casefold(), each.realm) == (ticket.service.casefold(), ticket.realm)
-    ]
+    keys = pyspnego.call("reading the Kerberos keytab", service_keys, keytab)
+    named = {f"{each.service}@{each.realm}" for each in keys}
+    chosen = keys_for([f"{ticket.service}@{ticket.realm}"], named)
+    own = [each for each in keys if f"{each.service}@{each.realm}" in chosen]
     if not own:
         raise failure("the keytab has no key for the service ticket", SecurityStatus.SEC_E_NO_KERB_KEY)
     try:
@@ -172,12 +172,6 @@ def open_remote_guard(
 
 def _denied(message: str) -> AuthenticationError:
     return failure(message, SecurityStatus.SEC_E_LOGON_DENIED, NTStatus.STATUS_LOGON_FAILURE)
-
-
-def _is_computer(service: Principal) -> bool:
-    """Whether a name is one of a computer account: ``host/srv`` in any case, or ``SRV$``."""
-    head, *rest = service.components or ("",)
-    return (len(rest) == 1 and head.casefold() == "host") or (not rest and head.endswith("$"))
 
 
 def _check_times(what: str, flags: int, start: datetime | None, end: datetime | None, now: datetime) -> None:

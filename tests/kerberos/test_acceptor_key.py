@@ -6,6 +6,7 @@ import pytest
 
 from credssp.errors import AuthenticationError
 from credssp.kerberos.acceptor_key import AcceptorKeys
+from credssp.kerberos.services import keys_for
 from credssp.status import SecurityStatus
 
 KERBEROS = "1.2.840.113554.1.2.2"
@@ -61,6 +62,24 @@ def test_demanded_services_get_their_keys_and_no_others(libraries, names, keys):
         copied = krb5.keytabs[credential.store["keytab"]]
         assert copied == [f"{key.service} {key.kvno}".encode() for key in made.keys]
         assert [key.key.value.reveal() for key in made.keys] == copied
+
+
+@pytest.mark.parametrize(
+    ("names", "services"),
+    [
+        (["TERMSRV/srv.lab.test"], {"host/SRV.lab.test", "RestrictedKrbHost/srv.lab.test", "SRV$"}),
+        (["TERMSRV/srv.lab.test@lab.test"], {"host/SRV.lab.test", "RestrictedKrbHost/srv.lab.test", "SRV$"}),
+        (["TERMSRV/srv.lab.test@OTHER.TEST"], set()),
+        (["TERMSRV/alias.lab.test"], {"SRV$"}),  # the account may have that SPN as well
+        (["HTTP/srv.lab.test"], {"HTTP/srv.lab.test"}),
+        (["HTTP/srv.lab.test", "TERMSRV/alias.lab.test"], {"HTTP/srv.lab.test", "SRV$"}),
+        (["host/srv.lab.test"], {"host/SRV.lab.test"}),
+    ],
+)
+def test_service_without_a_key_of_its_own_has_that_of_the_computers_account(names, services):
+    keytab = ["host/SRV.lab.test", "RestrictedKrbHost/srv.lab.test", "SRV$", "HTTP/srv.lab.test", "imap/srv.lab.test"]
+    found = keys_for(names, [f"{service}@LAB.TEST" for service in keytab])
+    assert found == {f"{service}@LAB.TEST" for service in services}
 
 
 def test_every_acceptor_has_its_own_selection(libraries):

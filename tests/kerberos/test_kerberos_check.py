@@ -126,12 +126,27 @@ def entry(principal, etype):
         ([entry("HTTP/srv.lab.test@LAB.TEST", 18)], None, ["ok"]),
         ([entry("HTTP/srv.lab.test@LAB.TEST", 18)], TARGET, ["ok", "bad"]),
         ([entry("TERMSRV/srv.lab.test@LAB.TEST", 23)], TARGET, ["ok", "bad"]),
+        ([entry("host/srv.lab.test@LAB.TEST", 18)], Target("HTTP", "srv.lab.test"), ["ok"]),
+        ([entry("host/other.lab.test@LAB.TEST", 18)], TARGET, ["ok", "bad"]),
         ([], None, ["bad"]),
     ],
 )
 def test_keytab(krb5, content, target, expected):
     krb5.keytab = content
     assert severities(check.check_keytab("/k", target)) == expected
+
+
+@pytest.mark.parametrize("target", [TARGET, None])
+@pytest.mark.parametrize("name", ["host/srv.lab.test", "RestrictedKrbHost/SRV.lab.test", "SRV$"])
+def test_keytab_of_a_join_lacks_termsrv_and_what_adds_it_is_said(krb5, target, name):
+    krb5.keytab = [entry(f"{name}@LAB.TEST", 18), entry("host/srv.lab.test@LAB.TEST", 18)]
+    _, note = check.check_keytab("/k", target)
+    assert note.severity is Severity.NOTE
+    assert "open tickets for TERMSRV/srv.lab.test" in note.text.replace("SRV.lab", "srv.lab")
+    for command in ("net ads keytab add_update_ads TERMSRV", "adcli join --service-name=TERMSRV", "setspn -S TERMSRV/"):
+        assert command in note.advice
+    krb5.keytab.append(entry("TERMSRV/srv.lab.test@LAB.TEST", 18))
+    assert severities(check.check_keytab("/k", target)) == ["ok"]
 
 
 def test_keytab_that_cannot_be_read(krb5):
