@@ -401,6 +401,7 @@ class Domain:
         for pid in list(_descendants(process.pid)):
             with contextlib.suppress(ProcessLookupError):  # it ended with its parent
                 os.kill(pid, signal.SIGKILL)
+        process.send_signal(signal.SIGCONT)
         process.wait(20)
 
     def start_winbindd(self) -> None:
@@ -460,6 +461,7 @@ class Domain:
         self._world.stdout.close()
         self._world = None
         for process in self._started:
+            process.send_signal(signal.SIGCONT)
             process.wait(10)
         if network:
             for pid in processes_of(network):
@@ -476,7 +478,7 @@ def _frozen(pid: int) -> Iterator[None]:
     try:
         yield
     finally:
-        for each in stopped:
+        for each in (*stopped, pid):  # nsenter stops itself when its child is stopped
             os.kill(each, signal.SIGCONT)
 
 

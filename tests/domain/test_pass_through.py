@@ -20,8 +20,9 @@ from tests.domain.service import Service, log_on, serving, status_of, user
 
 pytestmark = pytest.mark.interop
 
+# Of a user that does not exist: three wrong passwords would lock one that does.
 QUESTION = LogonQuestion(
-    domain="LAB", username="alice", workstation="", server_challenge=bytes(8), nt_response=bytes(44)
+    domain="LAB", username="nosuch", workstation="", server_challenge=bytes(8), nt_response=bytes(44)
 )
 
 
