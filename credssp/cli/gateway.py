@@ -211,6 +211,7 @@ async def _serve(
     import signal
 
     from credssp.cli import _serve_events as events
+    from credssp.drivers.rdp_service import Refused
     from credssp.errors import CredSSPError
     from credssp.gateway.service import Gateway
     from credssp.watched_file import reload_all
@@ -219,7 +220,8 @@ async def _serve(
 
     def on_event(client: Client, event: Any) -> None:
         if client.silent:
-            silent.note(event)
+            if isinstance(event, Refused):
+                silent.note(event.error)
             return
         audit, facts = _facts(client, event)
         head = {"connection": client.number, "peer": "{}:{}".format(*client.address)}

@@ -272,7 +272,7 @@ class _Connection(Login):
         def over(task: asyncio.Future[None]) -> None:
             error = None if task.cancelled() else task.exception()
             if error is not None and not isinstance(error, CredSSPError | OSError):
-                logger.error("the session of connection %d failed (%s)", client.number, fault(error))
+                logger.error("the session of connection %d failed %s", client.number, fault(error))
             session.abort()
             self._drop_server()
             self._closed = True

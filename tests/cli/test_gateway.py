@@ -86,3 +86,32 @@ def test_an_address_that_is_taken_is_named(file: str, capsys: pytest.CaptureFixt
         taken.write_text(taken.read_text().replace('"127.0.0.1:0"', f'"127.0.0.1:{listener.getsockname()[1]}"'))
         assert main(["gateway", "run", file]) == 1
     assert "Address already in use" in capsys.readouterr().err
+
+
+def test_silent_connections_and_refusals_are_told_as_by_serve(file: str) -> None:
+    import json
+    import socket
+    import subprocess
+    import sys
+    import time
+
+    import credssp
+    from credssp import rdp
+
+    command = [sys.executable, "-m", "credssp", "gateway", "run", file, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            host, _, port = json.loads(process.stdout.readline())["address"].rpartition(":")
+            socket.create_connection((host, int(port))).close()
+            bob = credssp.PasswordCredentials("bob", "secret", domain="LAB")
+            with pytest.raises(credssp.PeerRefusedError):
+                rdp.connect(host, int(port), credentials=bob)
+            time.sleep(0.3)
+        finally:
+            process.terminate()
+            events = [json.loads(line) for line in process.stdout.read().splitlines()]
+    found = {event["event"]: event for event in events}
+    assert [event["event"] for event in events if event["event"] != "silent"] == ["negotiated", "refused", "closed"]
+    assert (found["silent"]["connections"], found["silent"]["reasons"]) == (1, {"closed": 1})
+    assert (found["refused"]["user"], found["refused"]["wrong"], found["refused"]["tls"]) == ("bob", "name", "TLSv1.3")
