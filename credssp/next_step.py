@@ -42,6 +42,10 @@ class NextStep(enum.StrEnum):
     # TLS
     TLS = "Check the port, and look at the log of the other side about TLS."
     TLS_VERSION = "Enable TLS 1.2 or later on the side that lacks it; this library speaks 1.2 and 1.3 by default."
+    TLS_OLD_SERVER = (
+        "Enable TLS 1.2 on the server. Only if that cannot be done, --legacy-tls or ClientTLS(legacy=True) admits old "
+        "versions for this one host, at a risk: an attacker on the network may then read and change what is sent."
+    )
     TLS_CIPHER = (
         "Enable a cipher suite with ECDHE and AES-GCM on the other side; `credssp doctor` says what this side can do."
     )
@@ -188,5 +192,5 @@ class NextStep(enum.StrEnum):
     SSPI_INSIDE = "Look at the exception of the package in the log, and report it to its author."
 
 
-ABOUT_VERSIONS: Final = frozenset({NextStep.VERSION_OLD, NextStep.TLS_VERSION})
+ABOUT_VERSIONS: Final = frozenset({NextStep.VERSION_OLD, NextStep.TLS_VERSION, NextStep.TLS_OLD_SERVER})
 """The situations whose cause is a version: only these may name a setting that lowers security."""

@@ -302,7 +302,7 @@ SERVER_VALUES: dict[str, Any] = {
     "target": None,  # needs NTLM's own type: tests/ntlm
     "clock": lambda: 1,
     "policy": PolicySettings(delegation=DelegationPolicy.deny_all()),
-    "tls": ServerTLS(maximum="1.2", tickets=True),
+    "tls": ServerTLS(maximum="1.2", tickets=True, key_log=True),
     "protocols": Protocol.HYBRID_EX,
     "restricted_admin": False,
     "remote_guard": True,

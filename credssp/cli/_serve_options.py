@@ -32,6 +32,7 @@ __all__ = [
     "authorization",
     "certificate",
     "confine",
+    "key_log",
     "keytab",
     "limits",
     "ntlm_target",
@@ -133,6 +134,24 @@ def address(text: str) -> tuple[str, int]:
     if not colon or not port.isdecimal() or int(port) > 65535 or (":" in host and not host.startswith("[")):
         raise LocalProtocolError(f"{text!r} is not an address to listen on: use 127.0.0.1:3389 or [::1]:3389")
     return plain_zone(host.strip("[]")) or "0.0.0.0", int(port)  # noqa: S104  # ":3389" says so in so many words
+
+
+def key_log(arguments: argparse.Namespace) -> bool:
+    """Decide whether the endpoint honours SSLKEYLOGFILE; a service (``--uid``) forgets that there is such a variable.
+
+    Raises:
+        LocalProtocolError: the file cannot be written.
+    """
+    import os
+
+    from credssp.tls.key_log import VARIABLE, prepare_key_log
+
+    if arguments.uid is None:
+        prepare_key_log()  # before there are connections
+        return True
+    if os.environ.pop(VARIABLE, ""):
+        print(f"credssp serve: {VARIABLE} has no effect with --uid", file=sys.stderr)
+    return False
 
 
 def shown_address(listener: socket.socket) -> str:

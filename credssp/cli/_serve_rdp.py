@@ -76,6 +76,7 @@ def _config(arguments: argparse.Namespace) -> ServerConfig:
     from credssp.config import ServerConfig
     from credssp.rdp.negotiation import CREDSSP_PROTOCOLS, Protocol
     from credssp.tls.certificate import process_certificate
+    from credssp.tls.settings import ServerTLS
 
     protocols = {"both": CREDSSP_PROTOCOLS, "hybrid": Protocol.HYBRID, "hybrid_ex": Protocol.HYBRID_EX}
     domain = common.authority(arguments)
@@ -96,6 +97,7 @@ def _config(arguments: argparse.Namespace) -> ServerConfig:
         authorize=common.authorization(arguments, domain),
         require_pac=arguments.require_pac or None,
         limits=common.limits(arguments),
+        tls=ServerTLS(key_log=common.key_log(arguments)),
         observer=common.observer(arguments),
     )
 

@@ -72,7 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
             raise LocalProtocolError("--tls-key needs --tls-cert")
         silent = events.SilentClients(as_json=as_json)
         application = _application(arguments, silent, as_json=as_json)
-        server = serving.uvicorn_server(application, certfile=arguments.tls_cert, keyfile=arguments.tls_key)
+        server = serving.uvicorn_server(
+            application, certfile=arguments.tls_cert, keyfile=arguments.tls_key, key_log=common.key_log(arguments)
+        )
         listener = serving.listen(host, port)
     except LocalProtocolError as error:
         print(f"credssp serve: {error.message}", file=sys.stderr)
@@ -86,8 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
         facts = {"address": shown, "protocol": "winrm", "url": url}
         events.emit("listening", facts, as_json=as_json)
         for number in (signal.SIGTERM, signal.SIGINT):
-            # uvicorn stops at them, and raises them once more when it has.
-            signal.signal(number, lambda *_: None)
+            # uvicorn stops at them too once it runs, and raises them once more when it has.
+            signal.signal(number, lambda *_: setattr(server, "should_exit", True))
         with events.queued_events(as_json=as_json):
             serving.serve(server, listener)
             silent.tell()
@@ -132,7 +134,7 @@ def _application(arguments: argparse.Namespace, silent: events.SilentClients, *,
             events.emit("closed", audit.as_json() | _peer(closed.client), as_json=as_json)
 
     domain = common.authority(arguments)
-    tls = ServerTLS() if arguments.tls is None else ServerTLS(minimum=arguments.tls, maximum=arguments.tls)
+    tls = ServerTLS(minimum=arguments.tls or "1.2", maximum=arguments.tls or "1.3", key_log=common.key_log(arguments))
     return WinRMApplication(
         WSManResponder(hostname=arguments.nb_computer or socket.gethostname()),
         path=arguments.path,

@@ -37,7 +37,8 @@ def log_on(target: TargetURL, request: ClientConfig) -> LoginOutcome:
         raise LocalProtocolError("Remote Credential Guard works with rdp:// only")
     https = target.scheme == "https"
     # Over https it is the certificate of https that somebody has signed; the one inside is always self-made.
-    login = ClientLogin(request, target.host, tls=ClientTLS() if https else request.tls)
+    inside = ClientTLS(legacy=request.tls is not None and request.tls.legacy) if https else request.tls
+    login = ClientLogin(request, target.host, tls=inside)
     connection = WinRMConnection(
         target.host,
         target.port,

@@ -54,6 +54,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     check = how.add_mutually_exclusive_group()
     check.add_argument("--cacert", metavar="F", help="PEM file with the root certificates to trust")
     check.add_argument("--fingerprint", metavar="SHA256", help="expected SHA-256 fingerprint of the certificate")
+    how.add_argument(
+        "--legacy-tls",
+        action="store_true",
+        help="allow TLS 1.0, 1.1 and old ciphers for this host: attackers may then read and change what is sent",
+    )
     how.add_argument("--timeout", type=seconds, default=30.0, metavar="S", help="for the whole login (default: 30)")
     _ways.add_arguments(parser)
     parser.add_argument(
@@ -107,7 +112,7 @@ def _request(arguments: argparse.Namespace, target: TargetURL, observer: Observe
         restricted_admin=arguments.restricted_admin,
         bind_https=not arguments.no_channel_bindings,
         min_version=arguments.min_version,
-        tls=ClientTLS(cafile=arguments.cacert, fingerprint=arguments.fingerprint),
+        tls=ClientTLS(cafile=arguments.cacert, fingerprint=arguments.fingerprint, legacy=arguments.legacy_tls),
         timeouts=Timeouts(connect=arguments.timeout, leg=arguments.timeout, login=arguments.timeout),
         observer=observer,
         **_ways.Way.of(arguments).options(target),

@@ -45,7 +45,9 @@ class ClientRun(Run):
         link = self.start(setup, script.rdp)
         # Over HTTP every leg wants an answer; clients built on pyspnego take one without bytes for a refusal.
         tls = dataclasses.replace(script.tls, tickets=True) if "http" in self.target.features else script.tls
-        channel = TLSChannel(server_context(tls, certificate_of(script.key_type)), server_side=True)
+        channel = TLSChannel(
+            server_context(dataclasses.replace(tls, key_log=True), certificate_of(script.key_type)), server_side=True
+        )
         self.last = Connection(link, channel, side="server", timeout=self.target.timeout)
         return self.last
 

@@ -8,6 +8,7 @@ from credssp.config import ClientConfig, WinRMClientOptions, client_config
 from credssp.credentials import LogonCredentials, PasswordCredentials
 from credssp.errors import LocalProtocolError
 from credssp.secret import Secret
+from credssp.tls.key_log import prepare_key_log
 
 __all__ = ["LEG_BODY", "logon_config"]
 
@@ -40,4 +41,7 @@ def logon_config(
         if credentials is not None:
             raise LocalProtocolError("credentials are given twice")
         credentials = user
-    return client_config(caller, WinRMClientOptions, config, options, credentials)
+    made = client_config(caller, WinRMClientOptions, config, options, credentials)
+    if made.tls is None or made.tls.key_log:
+        prepare_key_log()  # before the HTTP library makes the file for everybody to read
+    return made

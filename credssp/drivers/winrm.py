@@ -27,7 +27,7 @@ from credssp.errors import CertificateError, CredSSPError, LimitExceededError, R
 from credssp.next_step import NextStep
 from credssp.proxy import Proxy
 from credssp.secret import private
-from credssp.tls.alerts import translate
+from credssp.tls.alerts import old_server, translate
 from credssp.tls.settings import CertificateCheck, ClientTLS, client_context
 from credssp.winrm.client import ClientLogin, check_offer
 from credssp.winrm.encryption import DEFAULT_MAX_BODY, SOAP, Plaintext, decrypt, encrypt, is_encrypted_type
@@ -180,10 +180,13 @@ class WinRMConnection:
         except OSError as error:
             if self._late:
                 raise self._failed(error) from None
-            if isinstance(error, ssl.SSLError):
-                advice = translate(error, during="TLS handshake").advice
-                raise ConnectError(f"the TLS handshake failed: {self._reason(error)}", advice=advice) from error
-            raise ConnectError(f"no connection: {self._reason(error)}") from error
+            if not isinstance(error, ssl.SSLError):
+                raise ConnectError(f"no connection: {self._reason(error)}") from error
+            by_default = self._context is not None and self._context.minimum_version == ssl.TLSVersion.TLSv1_2
+            first = b"" if by_default else None
+            advice = translate(error, during="TLS handshake", first=first).advice
+            why = old_server(error.reason or "", first) or self._reason(error)
+            raise ConnectError(f"the TLS handshake failed: {why}", advice=advice) from error
         except (ValueError, OverflowError) as error:
             raise ConnectError(f"no connection: {reason(error)}") from None
         tcp.settimeout(self._timeouts.leg)

@@ -93,7 +93,7 @@ class HTTPCredSSPAuth(AuthBase):
                 `config`, or else the Kerberos credential cache.
             password: the password.
             auth_mechanism: the option `mechanism` by the name of requests-credssp.
-            disable_tlsv1_2: taken for compatibility; TLS below 1.2 is not supported.
+            disable_tlsv1_2: taken for compatibility, without effect; see `ClientTLS.legacy`.
             minimum_version: the option `min_version` by the name of requests-credssp.
             credentials: credentials, in place of user name and password.
             config: the options; None for the defaults.
@@ -103,7 +103,11 @@ class HTTPCredSSPAuth(AuthBase):
             LocalProtocolError, TypeError: arguments that make no sense.
         """
         if disable_tlsv1_2:
-            warnings.warn("disable_tlsv1_2 has no effect: TLS below 1.2 is not supported", UserWarning, stacklevel=2)
+            warnings.warn(
+                "disable_tlsv1_2 has no effect: for a server without TLS 1.2 give tls=ClientTLS(legacy=True)",
+                UserWarning,
+                stacklevel=2,
+            )
         if auth_mechanism is not None:
             options["mechanism"] = auth_mechanism
         if minimum_version is not None:

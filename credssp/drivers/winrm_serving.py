@@ -33,6 +33,7 @@ from credssp.drivers.listening import BACKLOG, Listener, bind_one
 from credssp.drivers.winrm_asgi import WinRMApplication
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, RemoteProtocolError, TLSError
 from credssp.tls.end_point import end_point_bindings
+from credssp.tls.key_log import log_keys
 from credssp.tls.restrictions import certificate_refused, security_level
 from credssp.watched_file import WatchedFile
 from credssp.winrm.header import MAX_TOKEN_SIZE
@@ -327,6 +328,7 @@ def uvicorn_server(
     keyfile: str | PathLike[str] | None = None,
     connections: int | None = None,
     grace: int = 2,
+    key_log: bool = False,
 ) -> uvicorn.Server:
     """Return a uvicorn server for an application.
 
@@ -336,6 +338,7 @@ def uvicorn_server(
         keyfile: PEM file with its key, if that is not in `certfile`.
         connections: connections at one time; one more gets 503.
         grace: seconds for what is under way when it stops.
+        key_log: write the keys of https to the file that SSLKEYLOGFILE names: for test endpoints.
 
     Raises:
         LocalProtocolError: the certificate cannot be used.
@@ -369,11 +372,12 @@ def uvicorn_server(
         raise LocalProtocolError(f"the certificate of https cannot be used: {why}") from None
     server = _Server(config)
     if certfile is not None:
-        server.certificate = _watch(config, *((certfile,) if keyfile is None else (certfile, keyfile)))
+        paths = (certfile,) if keyfile is None else (certfile, keyfile)
+        server.certificate = _watch(config, *paths, key_log=key_log)
     return server
 
 
-def _watch(config: uvicorn.Config, *paths: str | PathLike[str]) -> WatchedFile[_Outer]:
+def _watch(config: uvicorn.Config, *paths: str | PathLike[str], key_log: bool) -> WatchedFile[_Outer]:
     def load(chain: bytes, *_: bytes) -> _Outer:
         # A new one: loading a chain and a key that do not belong together would leave the old one without a key.
         context = create_ssl_context(
@@ -385,6 +389,8 @@ def _watch(config: uvicorn.Config, *paths: str | PathLike[str]) -> WatchedFile[_
             ca_certs=None,
             ciphers=config.ssl_ciphers,
         )
+        if key_log:
+            log_keys(context)
         found = re.search(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", chain, re.DOTALL)
         leaf = b"" if found is None else ssl.PEM_cert_to_DER_cert(found[0].decode("ascii", "replace"))
         return context, end_point_bindings(leaf)
@@ -422,7 +428,7 @@ def serving(
     certfile: str | PathLike[str] | None = None,
     keyfile: str | PathLike[str] | None = None,
 ) -> Iterator[int]:
-    """Serve from another thread while the block runs; for tests.
+    """Serve from another thread while the block runs; for tests, so that SSLKEYLOGFILE is honoured.
 
     Args:
         application: the ASGI application.
@@ -434,7 +440,7 @@ def serving(
     Yields:
         The port.
     """
-    server = uvicorn_server(application, certfile=certfile, keyfile=keyfile, grace=1)
+    server = uvicorn_server(application, certfile=certfile, keyfile=keyfile, grace=1, key_log=True)
     with listen(host, port) as listener:
         thread = threading.Thread(target=serve, args=(server, listener), name="credssp winrm server", daemon=True)
         thread.start()

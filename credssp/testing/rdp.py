@@ -29,6 +29,7 @@ from credssp.identity import Identity
 from credssp.rdp.events import Negotiated
 from credssp.rdp.server import NLAServer
 from credssp.testing.delegations import PATIENCE, Delegations
+from credssp.tls.settings import ServerTLS
 
 __all__ = ["DEFAULT_ACCOUNTS", "Delegation", "RDPServer", "Refusal"]
 
@@ -146,7 +147,7 @@ class RDPServer(Delegations[Delegation, Refusal]):
         self._port = port
         self._hold = hold
         self._listen = config.on_event
-        self.config = replace(config, on_event=self._note)
+        self.config = replace(config, on_event=self._note, tls=replace(config.tls or ServerTLS(), key_log=True))
         self._open: dict[Client, Delegation | None] = {}
         self._received: dict[NLAServer, bytearray] = {}
         self._address: tuple[str, int] | None = None

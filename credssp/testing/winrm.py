@@ -26,6 +26,7 @@ from credssp.memory_file import named_file
 from credssp.testing.delegations import Delegations
 from credssp.testing.wsman import WSManResponder
 from credssp.tls.certificate import generate_certificate
+from credssp.tls.settings import ServerTLS
 from credssp.winrm.handler import Handler
 
 __all__ = ["WinRMServer"]
@@ -76,7 +77,8 @@ class WinRMServer(Delegations[Login, Login]):
         self._wanted = port
         self._port: int | None = None
         self._running = contextlib.ExitStack()
-        self._application = WinRMApplication(self._handler, config=replace(config, on_login=self._note))
+        config = replace(config, on_login=self._note, tls=replace(config.tls or ServerTLS(), key_log=True))
+        self._application = WinRMApplication(self._handler, config=config)
 
     @property
     def logins(self) -> list[Login]:

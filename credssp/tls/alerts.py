@@ -11,7 +11,7 @@ from credssp.next_step import NextStep
 from credssp.status import NTStatus, SecurityStatus
 from credssp.tls.restrictions import certificate_refused, handshake_refused
 
-__all__ = ["ALERTS", "translate"]
+__all__ = ["ALERTS", "old_server", "translate"]
 
 ALERTS: Final = {
     "close_notify": 0,
@@ -113,6 +113,26 @@ _TOO_WEAK: Final = {66: "EE_KEY_TOO_SMALL", 67: "CA_KEY_TOO_SMALL", 68: "CA_MD_T
 _NAME_MISMATCH: Final = frozenset({62, 63, 64})
 
 
+_OLD_VERSIONS: Final = {0x0300: "SSL 3.0", 0x0301: "TLS 1.0", 0x0302: "TLS 1.1"}
+_HANDSHAKE: Final = 22
+_SERVER_HELLO: Final = 2
+
+
+def old_server(reason: str, first: bytes | None) -> str:
+    """Say what a server speaks that failed the handshake by its version; an empty string where that is not the cause.
+
+    Args:
+        reason: OpenSSL's name of the error.
+        first: the first bytes of the server, as far as they are known; None where the server is not to blame.
+    """
+    if first is None or reason not in ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION"):
+        return ""
+    if len(first) > 10 and first[0] == _HANDSHAKE and first[5] == _SERVER_HELLO:
+        version = int.from_bytes(first[9:11], "big")
+        return f"the server speaks {_OLD_VERSIONS.get(version, f'version 0x{version:04X}')}, which is not allowed here"
+    return "the server speaks none of the TLS versions that are allowed here"
+
+
 def _alert_name(reason: str) -> str | None:
     match = _ALERT_REASON.match(reason)
     if match is None:
@@ -121,13 +141,14 @@ def _alert_name(reason: str) -> str | None:
     return _OPENSSL_NAMES.get(name, name)
 
 
-def translate(error: ssl.SSLError, *, during: str, level: int = 0) -> CredSSPError:
+def translate(error: ssl.SSLError, *, during: str, level: int = 0, first: bytes | None = None) -> CredSSPError:
     """Turn an error of the ssl module into ours.
 
     Args:
         error: what OpenSSL raised.
         during: what was going on, for the text, such as ``TLS handshake``.
         level: OpenSSL's security level, for a handshake.
+        first: on a client, the first bytes of the server.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         weak = certificate_refused(_TOO_WEAK.get(error.verify_code, ""), level, whose="the server's certificate")
@@ -144,16 +165,18 @@ def translate(error: ssl.SSLError, *, during: str, level: int = 0) -> CredSSPErr
         )
     reason = getattr(error, "reason", None) or ""
     alert = _alert_name(reason)
+    old = old_server(reason, first)
     if alert is not None:
         number = ALERTS.get(alert)
         status = _ALERT_STATUS.get(alert, SecurityStatus.SEC_E_ILLEGAL_MESSAGE)
         result = TLSAlertError(
-            f"the peer ended the {during} with the TLS alert {alert} ({'?' if number is None else number})",
+            f"the peer ended the {during} with the TLS alert {alert} ({'?' if number is None else number})"
+            + (f": {old}" if old else ""),
             alert=alert,
             description=number,
             reason=reason,
             status=status,
-            advice=_ADVICE.get(status),
+            advice=NextStep.TLS_OLD_SERVER if old else _ADVICE.get(status),
         )
         if alert == "access_denied":
             # How servers without errorCode say "bad credentials".
@@ -164,4 +187,5 @@ def translate(error: ssl.SSLError, *, during: str, level: int = 0) -> CredSSPErr
         return restricted
     what = reason.lower().replace("_", " ") or type(error).__name__
     status = _REASON_STATUS.get(reason, SecurityStatus.SEC_E_ILLEGAL_MESSAGE)
-    return TLSError(f"the {during} failed: {what}", reason=reason, status=status, advice=_ADVICE.get(status))
+    step = NextStep.TLS_OLD_SERVER if old else _ADVICE.get(status)
+    return TLSError(f"the {during} failed: {old or what}", reason=reason, status=status, advice=step)

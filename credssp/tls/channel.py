@@ -43,6 +43,9 @@ _PIECE: Final = 128 * 1024
 _UNDECRYPTABLE: Final = b"\x17\x03\x03\x00\x20" + bytes(32) + bytes(MAX_PLAINTEXT + 512)
 
 
+_SERVER_HELLO_SIZE: Final = 11
+"""Bytes up to the version in ServerHello: record header 5, handshake header 4, version 2."""
+
 _MAX_SILENT_RECORDS: Final = 64
 """Records of one exchange that hold no data: handshakes take some ten, and every further key update costs us an answer.
 """
@@ -84,6 +87,7 @@ class TLSChannel:
     __slots__ = (
         "_data_records",
         "_error",
+        "_first",
         "_hello",
         "_incoming",
         "_lock",
@@ -136,6 +140,8 @@ class TLSChannel:
         self._without_sessions = without_sessions
         # What came before the first bytes of ours, as long as the handshake may have to begin anew with it.
         self._hello = None if without_sessions is None else b""
+        # The beginning of the server's first record, which tells the version that it speaks.
+        self._first = None if server_side else b""
         self.handshake_complete = False
         self._protocol = ""
         self._peer_certificate: bytes | None = None
@@ -153,6 +159,8 @@ class TLSChannel:
                 self._incoming.write(data)
                 if self._hello is not None:
                     self._hello += data
+                if self._first is not None and len(self._first) < _SERVER_HELLO_SIZE:
+                    self._first += data[:_SERVER_HELLO_SIZE]
 
     def data_to_send(self) -> bytes:
         """Return, once, the ciphertext that must go to the peer."""
@@ -188,7 +196,11 @@ class TLSChannel:
         except ssl.SSLWantReadError:
             return False
         except ssl.SSLError as error:
-            raise translate(error, during="TLS handshake", level=self._tls.context.security_level) from None
+            context = self._tls.context
+            # Where 1.3 alone is allowed, a server that refuses is not old; with legacy, old ones are welcome already.
+            first = self._first if context.minimum_version == ssl.TLSVersion.TLSv1_2 else None
+            level = context.security_level
+            raise translate(error, during="TLS handshake", level=level, first=first) from None
         return True
 
     def _refuse_resumption(self) -> None:

@@ -79,7 +79,7 @@ def check_peers(context: ssl.SSLContext | None = None) -> list[Finding]:
     """
     if context is None:
         try:
-            context = client_context(ClientTLS())
+            context = client_context(ClientTLS(key_log=False))
         except LocalRestrictionError as error:
             return [Finding(_AREA, Severity.BAD, error.message, error.advice)]
     ours = {cipher["name"] for cipher in context.get_ciphers()}

@@ -6,6 +6,7 @@ import enum
 import functools
 import hashlib
 import hmac
+import logging
 import re
 import ssl
 import threading
@@ -19,6 +20,7 @@ from credssp.next_step import NextStep
 from credssp.status import SecurityStatus
 from credssp.tls.certificate import ServerCertificate
 from credssp.tls.certificate_request import watch_requests
+from credssp.tls.key_log import key_log_path, log_keys
 from credssp.tls.restrictions import base_context, certificate_refused
 from credssp.tls.trust import read_roots, stamp_of, system_signature
 
@@ -32,6 +34,8 @@ __all__ = [
     "sessionless_context",
 ]
 
+logger = logging.getLogger("credssp.tls")
+
 TLSVersionName = Literal["1.2", "1.3"]
 
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
@@ -39,6 +43,9 @@ _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 
 # Schannel takes no compression, and neither renegotiation nor resumption belongs to CredSSP ([MS-CSSP] 3.1.5 step 1).
+_LEGACY_SERVER_CONNECT: Final = 0x4
+"""ssl.OP_LEGACY_SERVER_CONNECT, which Python names since 3.12: servers without RFC 5746."""
+
 _OPTIONS: Final = ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
 
 
@@ -80,6 +87,9 @@ class ClientTLS:
             `cadata` then say what to trust and no longer turn the refusal on. See `credssp.tls.trust`.
         resumption: let sessions be resumed. Off by default: [MS-CSSP] 3.1.5 does not support it.
         watch: note a server's CertificateRequest; see `TLSChannel.certificate_request`.
+        legacy: allow TLS 1.0 and 1.1, old ciphers and short keys, for one old host. An attacker on the network may then
+            read and change what is sent, delegated credentials included; a warning says so.
+        key_log: write the keys to the file that SSLKEYLOGFILE names; see `credssp.tls.key_log`.
     """
 
     verify: bool = False
@@ -94,8 +104,12 @@ class ClientTLS:
     judge: bool = False
     resumption: bool = False
     watch: bool = False
+    legacy: bool = False
+    key_log: bool = True
 
     def __post_init__(self) -> None:
+        if self.legacy and self.minimum != "1.2":
+            raise LocalProtocolError(f"legacy allows TLS 1.0 and 1.1, which minimum={self.minimum!r} forbids")
         if self.fingerprint is not None and not _SHA256.fullmatch(_plain(self.fingerprint)):
             raise LocalProtocolError(
                 "a SHA-256 fingerprint has 64 hexadecimal digits; the thumbprint that Windows shows, with 40, is SHA-1"
@@ -137,6 +151,7 @@ class ServerTLS:
         resumption: let clients resume sessions. Off by default: [MS-CSSP] 3.1.5 does not support it.
         tickets: send session tickets although no client can resume with them, for clients that wait for an answer to
             their last flight of TLS 1.3.
+        key_log: write the keys to the file that SSLKEYLOGFILE names: for test endpoints only.
     """
 
     minimum: TLSVersionName = "1.2"
@@ -145,6 +160,7 @@ class ServerTLS:
     client_ca: str | None = None
     resumption: bool = False
     tickets: bool = False
+    key_log: bool = False
 
 
 def _base(protocol: int, settings: ClientTLS | ServerTLS) -> ssl.SSLContext:
@@ -154,12 +170,20 @@ def _base(protocol: int, settings: ClientTLS | ServerTLS) -> ssl.SSLContext:
         context.options &= ~ssl.OP_NO_TICKET
     try:
         _set_versions(context, _VERSIONS[settings.minimum], _VERSIONS[settings.maximum])
-        if settings.ciphers is not None:
-            context.set_ciphers(settings.ciphers)
+        ciphers = settings.ciphers
+        if isinstance(settings, ClientTLS) and settings.legacy:
+            # TLSv1 by its name is deprecated, with a warning about our code that a user can do nothing about.
+            context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+            context.options |= _LEGACY_SERVER_CONNECT
+            ciphers = f"{ciphers or 'ALL:!ADH:!AECDH'}:@SECLEVEL=0"
+        if ciphers is not None:
+            context.set_ciphers(ciphers)
     except KeyError as error:
         raise LocalProtocolError(f"unknown TLS version {error.args[0]!r}: 1.2 or 1.3") from None
     except (ssl.SSLError, ValueError):
         raise LocalProtocolError("OpenSSL knows none of the ciphers asked for") from None
+    if settings.key_log:
+        log_keys(context)
     return context
 
 
@@ -193,9 +217,10 @@ def client_context(settings: ClientTLS) -> ssl.SSLContext:
     """
     own = settings.client_certificate
     own_stamp = None if own is None or isinstance(own, ServerCertificate) else stamp_of(own)
+    log = key_log_path() if settings.key_log else ""
     if settings.verifies_chain:
-        return _client_context(settings, read_roots(settings.cafile), (system_signature(), own_stamp))
-    return _client_context(settings, "", own_stamp)
+        return _client_context(settings, read_roots(settings.cafile), (log, system_signature(), own_stamp))
+    return _client_context(settings, "", (log, own_stamp))
 
 
 @functools.lru_cache(maxsize=64)
@@ -224,6 +249,11 @@ def _client_context(settings: ClientTLS, roots: str, files: object) -> ssl.SSLCo
         raise LocalProtocolError(f"the TLS settings cannot be used: {reason}") from None
     if settings.watch:
         watch_requests(context)
+    if settings.legacy:
+        logger.warning(
+            "TLS 1.0 and 1.1, old ciphers and short keys are allowed (legacy): an attacker on the network may read and "
+            "change what is sent, delegated credentials included"
+        )
     return context
 
 
@@ -237,7 +267,7 @@ def server_context(settings: ServerTLS, certificate: ServerCertificate) -> ssl.S
     Raises:
         LocalProtocolError: the certificate cannot be used or a setting makes no sense.
     """
-    current = _current(settings, certificate)
+    current = _current(settings, certificate, key_log_path() if settings.key_log else "")
     with current.lock:
         if current.context is None or (current.logins >= _LOGINS and not settings.resumption):
             context = _server_base(settings)
@@ -261,7 +291,7 @@ class _Current:
 
 
 @functools.lru_cache(maxsize=64)
-def _current(settings: ServerTLS, certificate: ServerCertificate) -> _Current:  # noqa: ARG001  # they are the key
+def _current(settings: ServerTLS, certificate: ServerCertificate, log: str) -> _Current:  # noqa: ARG001  # the key
     return _Current()
 
 

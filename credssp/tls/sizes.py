@@ -9,7 +9,8 @@ suite                  before                           after
 TLS 1.3, any           header 5                         content type 1, tag 16 (8 for CCM_8)
 1.2 GCM, CCM, ARIA     header 5, explicit nonce 8       tag 16 (8 for CCM8)
 1.2 ChaCha20           header 5                         tag 16
-1.2 CBC                header 5, IV of one block        MAC, and padding of up to one block
+1.1, 1.2 CBC           header 5, IV of one block        MAC, and padding of up to one block
+1.0 CBC                header 5                         MAC, and padding of up to one block
 =====================  ===============================  ==========================================
 
 `TLSChannel.stream_sizes` compares this with the records that the session itself has produced.
@@ -66,7 +67,8 @@ class StreamSizes:
         if "NULL" in cipher:
             return cls(HEADER_SIZE, mac, 1)
         block = 8 if "CBC3" in cipher or "3DES" in cipher else 16
-        return cls(HEADER_SIZE + block, mac + block, block)
+        # TLS 1.0 continues with the last block of the record before in place of an IV.
+        return cls(HEADER_SIZE if protocol == "TLSv1" else HEADER_SIZE + block, mac + block, block)
 
     def covering(self, overhead: int) -> StreamSizes:
         """Return sizes that also cover a record that was seen with this many bytes around its plaintext."""
