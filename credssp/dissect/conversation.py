@@ -165,10 +165,12 @@ class ConversationReader:
 
     def _end_head(self, head: ProxyHead) -> None:
         self._head = None
-        self.conversation.proxies.append(head.problem or head.summary)
         if head.problem:
-            self.conversation.note(head.problem)
             self.done = True
+        if head.is_certain:
+            self.conversation.proxies.append(head.problem or head.summary)
+            if head.problem:
+                self.conversation.note(head.problem)
 
     def _look_further(self) -> None:
         """Where the beginning is missing, what there is may be the middle of a message; the next begins a segment."""

@@ -28,6 +28,7 @@ _MAX_LINE: Final = 107  # the PROXY protocol's own bound of a version 1 header
 _MAX_BODY: Final = 1 << 20
 _MAX_ROUNDS: Final = 8  # a proxy that authenticates with NTLM or Negotiate takes three
 
+_SOCKS: Final = (4, 5)
 _V2: Final = b"\r\n\r\n\0\r\nQUIT\n"
 _CONNECT: Final = b"CONNECT "
 _V1: Final = b"PROXY "
@@ -73,6 +74,10 @@ def begins_proxied(data: bytes) -> bool | None:
     return False
 
 
+class _MisfitError(_RefusedError):
+    """It looked like a head, and is something else."""
+
+
 class ProxyHead:
     """Reads one head.
 
@@ -83,9 +88,12 @@ class ProxyHead:
         size: bytes of the head, by side.
     """
 
+    _sure: bool
+
     def __init__(self, data: bytes) -> None:
         """Choose by the client's first bytes, which `begins_proxied`."""
         steps, self._title = _find(data)
+        self._sure = data[0] not in _SOCKS
         self._steps = steps()
         self._want = next(self._steps)
         self._held: dict[Sender, bytearray] = {"client": bytearray(), "server": bytearray()}
@@ -108,6 +116,10 @@ class ProxyHead:
             except StopIteration as end:
                 self.done = True
                 self.summary = f"{self._title}{end.value}"
+            except _MisfitError as error:
+                self._sure = False
+                self.size["server"] = 0
+                self.fail(str(error))
             except _RefusedError as error:
                 self.fail(str(error))
 
@@ -115,6 +127,11 @@ class ProxyHead:
         """Give up."""
         self.done = True
         self.problem = f"{self._title}: {why}"
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether this is a proxy: two or three bytes of SOCKS may be anything until the server answers to them."""
+        return self._sure or self.size["server"] > 0
 
     def rest(self, sender: Sender) -> bytes:
         """Return the bytes of a side after the head."""
@@ -198,7 +215,7 @@ def _socks4() -> Steps:
         target = _text(name[:-1])
     reply = yield "server", 8
     if reply[0] != 0:
-        raise _RefusedError("the answer is not SOCKS4")
+        raise _MisfitError("the answer is not SOCKS4")
     if reply[1] != 0x5A:
         raise _RefusedError(f"refused with code {reply[1]}")
     return f" to {target}:{_port(head[2:4])}"
@@ -209,7 +226,7 @@ def _socks5() -> Steps:
     yield "client", (yield "client", 2)[1]
     version, method = yield "server", 2
     if version != 5:
-        raise _RefusedError("the answer is not SOCKS5")
+        raise _MisfitError("the answer is not SOCKS5")
     if method == 2:
         yield "client", (yield "client", 2)[1]
         yield "client", (yield "client", 1)[0]

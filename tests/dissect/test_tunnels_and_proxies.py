@@ -236,6 +236,19 @@ def test_a_proxy_that_lets_nothing_through_is_named(said: list[Said], problem: s
     assert line.startswith(f"192.0.2.10:50000 -> 192.0.2.20:3389: {problem}")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        [("client", b"\5\1\0"), ("server", b"hello")],
+        [("client", b"\4\1\0\0\0\0\0\0"), ("server", b"\1\2\3\4\5\6\7\x08")],
+        [("client", b"\5\1\0")],
+    ],
+)
+def test_what_only_looks_like_socks_is_not_told(said: list[Said]) -> None:
+    report = take_apart(pcap(Connection().packets(said)))
+    assert (report["conversations"], report["problems"]) == ([], [])
+
+
 def test_the_password_for_a_proxy_is_not_in_the_report() -> None:
     for head in ("socks5 with a password", "connect with authentication"):
         report = take_apart(pcap(Connection().packets([*HEADS[head][0], *log_on().rdp()])))
