@@ -151,6 +151,8 @@ def _certificate(arguments: argparse.Namespace) -> CertificateCredentials:
 
     if arguments.user is None:
         raise LocalProtocolError("a certificate needs a user name: add -u USER")
+    for place in (arguments.pkinit, arguments.pkinit_anchors or ""):
+        _check_place(place)
     source = arguments.smartcard_pin
     if source is None and arguments.pkinit.startswith("PKCS11:"):
         source = "ask"
@@ -161,6 +163,29 @@ def _certificate(arguments: argparse.Namespace) -> CertificateCredentials:
         pin=None if source is None else _pin(source),
         anchors=arguments.pkinit_anchors,
     )
+
+
+def _check_place(place: str) -> None:
+    """Look at the files of an identity now: libkrb5 says of those it cannot read only that there is no certificate.
+
+    Raises:
+        LocalProtocolError: one cannot be read, or is empty.
+    """
+    from pathlib import Path
+
+    from credssp.errors import LocalProtocolError
+
+    kind, colon, names = place.partition(":")
+    if not colon or kind not in ("FILE", "PKCS12"):
+        return
+    for name in names.split(",") if kind == "FILE" else (names,):
+        try:
+            with Path(name).open("rb") as file:
+                empty = not file.read(1)
+        except OSError as error:
+            raise LocalProtocolError(f"{name} cannot be read: {error.strerror}") from None
+        if empty:
+            raise LocalProtocolError(f"{name} is empty")
 
 
 def _principal(user: str | None, domain: str) -> str | None:

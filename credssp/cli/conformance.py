@@ -229,6 +229,9 @@ def _account(arguments: argparse.Namespace) -> Account:
     if not arguments.user:
         raise LocalProtocolError("-u is missing: name an account that the peer knows")
     secret = password(arguments.password_file, arguments.password_command, prompt="password: ")
+    if not secret:
+        where = f" in {arguments.password_file}" if arguments.password_file else ""
+        raise LocalProtocolError(f"the password{where} is empty: the suite needs an account with one")
     return Account(arguments.user, secret, arguments.domain)
 
 

@@ -369,7 +369,8 @@ def uvicorn_server(
         refused = certificate_refused(why, security_level(), whose="the certificate of https")
         if refused is not None:
             raise refused from None
-        raise LocalProtocolError(f"the certificate of https cannot be used: {why}") from None
+        files = " with ".join(fspath(each) for each in (certfile, keyfile) if each is not None)
+        raise LocalProtocolError(f"the certificate of https ({files}) cannot be used: {why}") from None
     server = _Server(config)
     if certfile is not None:
         paths = (certfile,) if keyfile is None else (certfile, keyfile)

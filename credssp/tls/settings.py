@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import enum
 import functools
 import hashlib
@@ -49,8 +50,22 @@ _LEGACY_SERVER_CONNECT: Final = 0x4
 _OPTIONS: Final = ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
 
 
+# As OpenSSL, FreeRDP and OpenSSH write in front of one.
+_DIGEST: Final = re.compile("sha-?256(?: fingerprint)?[:=]", re.IGNORECASE)
+_BASE64: Final = re.compile("[A-Za-z0-9+/]{43}=?")
+
+
 def _plain(fingerprint: str) -> str:
-    return fingerprint.lower().removeprefix("sha256:").replace(":", "")
+    """Return a fingerprint in plain hexadecimal, however it was copied; whether it is one is judged later.
+
+    Windows' dialogs put an invisible mark (U+200E) in front, .NET dashes between; OpenSSH writes base64.
+    """
+    text = "".join(filter(str.isprintable, fingerprint)).strip()
+    digest = _DIGEST.match(text)
+    text = text[digest.end() :].strip() if digest else text
+    if digest and _BASE64.fullmatch(text):
+        return binascii.a2b_base64(text.rstrip("=") + "=").hex()
+    return re.sub("[ :-]", "", text).lower()
 
 
 class CertificateCheck(enum.Enum):
@@ -75,8 +90,8 @@ class ClientTLS:
         verify: check chain and host name against `cafile`, `cadata` or the system's trust store.
         cafile: PEM file with trusted roots; implies `verify`.
         cadata: the same as PEM text; implies `verify`.
-        fingerprint: SHA-256 of the server's certificate (DER): 64 hexadecimal digits, colons and the prefix ``sha256:``
-            allowed; checked on its own.
+        fingerprint: SHA-256 of the server's certificate (DER): 64 hexadecimal digits, as certmgr, FreeRDP or
+            OpenSSL show them (colons, blanks, dashes, prefix), or base64 after ``SHA256:``; checked on its own.
             LocalProtocolError if it cannot be one.
         server_hostname: name for SNI and the certificate check; by default the host part of the target name.
         minimum: lowest TLS version, ``1.2`` or ``1.3``.

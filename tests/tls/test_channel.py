@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -204,9 +207,34 @@ def test_an_expired_certificate_has_its_own_status() -> None:
     assert translate(error, during="TLS handshake").status is SecurityStatus.SEC_E_CERT_EXPIRED
 
 
-def test_a_pinned_fingerprint() -> None:
-    import hashlib
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda digest: digest.hex(),
+        lambda digest: digest.hex(":").upper(),
+        lambda digest: digest.hex("-").upper(),
+        lambda digest: "\u200e" + digest.hex(" "),
+        lambda digest: f"sha256:{digest.hex()}",
+        lambda digest: f"sha256 Fingerprint={digest.hex(':').upper()}",
+        lambda digest: f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}",
+        lambda digest: f"SHA256:{base64.b64encode(digest).decode()}",
+    ],
+)
+def test_fingerprints_are_taken_as_programs_show_them(form: Callable[[bytes], str]) -> None:
+    der = generate_certificate("p256").der
+    digest = hashlib.sha256(der).digest()
+    assert ClientTLS(fingerprint=form(digest)).check(der) is CertificateCheck.PINNED
+    with pytest.raises(CertificateError):
+        ClientTLS(fingerprint=form(digest[::-1])).check(der)
 
+
+@pytest.mark.parametrize("text", ["sha1:" + "a" * 40, "a" * 40, "SHA256:short", "z" * 64, "A" * 43, ""])
+def test_what_is_not_a_fingerprint_is_refused(text: str) -> None:
+    with pytest.raises(LocalProtocolError, match="64 hexadecimal digits"):
+        ClientTLS(fingerprint=text)
+
+
+def test_a_pinned_fingerprint() -> None:
     der = process_certificate().der
     digest = hashlib.sha256(der).hexdigest()
     colons = ":".join(digest[i : i + 2] for i in range(0, 64, 2)).upper()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from credssp.credentials import CCacheCredentials
-from credssp.errors import LocalProtocolError
+from credssp.errors import AuthenticationError, LocalProtocolError
 from credssp.exchange.account import LogonAccount
 from credssp.kerberos import crypto as crypto
 from credssp.kerberos import pyspnego
+from credssp.kerberos.gss_errors import failure
 from credssp.kerberos.tickets import ServiceKey, ServiceTicket, password_tickets, service_keys, service_ticket
 from credssp.target import Target
 
@@ -63,7 +64,12 @@ def read_service_keys(keytab: str) -> tuple[ServiceKey, ...]:
     missing = pyspnego.kerberos_missing()
     if missing:
         raise pyspnego.kerberos_unavailable(missing)
-    keys = tuple(pyspnego.call("reading the keytab", service_keys, keytab))
+    try:
+        keys = tuple(pyspnego.call("reading the keytab", service_keys, keytab))
+    except AuthenticationError as error:
+        if keytab in error.message:
+            raise
+        raise failure(f"the keytab {keytab}: {error.message}", error.status) from None
     if not keys:
-        raise LocalProtocolError("there are no keys in the keytab")
+        raise LocalProtocolError(f"there are no keys in the keytab {keytab}")
     return keys
