@@ -18,6 +18,7 @@ from credssp.private_file import check_private_file
 from credssp.rdp.negotiation import CREDSSP_PROTOCOLS, Protocol
 from credssp.secret import Secret
 from credssp.tls.settings import ClientTLS
+from credssp.tls.trust import read_roots
 
 __all__ = ["Front", "GatewaySettings", "Listen", "SessionLimits", "TargetSettings", "read_settings"]
 
@@ -348,6 +349,10 @@ def _tls(table: Table, security: str, *, local: bool) -> ClientTLS:
         raise table.error(
             "fingerprint", "or cacert is missing: a password goes to no server whose certificate is not checked"
         )
+    try:
+        read_roots(cacert)  # now, and not with the first connection
+    except CredSSPError as error:
+        raise table.error("cacert", f"cannot be used: {error.message}") from None
     try:
         return ClientTLS(fingerprint=fingerprint, cafile=cacert, server_hostname=table.optional("server_name"))
     except CredSSPError as error:

@@ -18,6 +18,8 @@ CAPTURE = str(Path(__file__).parents[2] / "fixtures" / "xfreerdp-2.11.7-capture-
 NOWHERE = "rdp://127.0.0.1:1"
 LOGIN = ["login", NOWHERE, "-u", "LAB\\alice", "--timeout", "3"]
 SERVE = ["--listen", "127.0.0.1:0", "--user", "LAB\\alice:secret"]
+FRONT = ["gateway", "front", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1"]
+BACK = ["gateway", "back", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "-u", "LAB\\alice"]
 KERBEROS = importlib.util.find_spec("krb5") is not None
 
 # @ is the file that is wrong, + one with a password. Files that are only read with Kerberos need its libraries.
@@ -42,6 +44,14 @@ READ: dict[str, list[str]] = {
     "serve winrm --cert": ["serve", "winrm", *SERVE, "--cert", "@"],
     "serve winrm --tls-cert": ["serve", "winrm", *SERVE, "--tls-cert", "@"],
     "serve winrm --tls-key": ["serve", "winrm", *SERVE, "--tls-cert", "+", "--tls-key", "@"],
+    "gateway check": ["gateway", "check", "@"],
+    "gateway run": ["gateway", "run", "@"],
+    "gateway explain": ["gateway", "explain", "@"],
+    "gateway front --cert": [*FRONT, "--fingerprint", "ab" * 32, "--users-file", "+", "--cert", "@"],
+    "gateway front --cacert": [*FRONT, "--users-file", "+", "--cacert", "@"],
+    "gateway back --cert": [*BACK, "--fingerprint", "ab" * 32, "--password-file", "+", "--cert", "@"],
+    "gateway back --cacert": [*BACK, "--password-file", "+", "--cacert", "@"],
+    "gateway back --password-file": [*BACK, "--fingerprint", "ab" * 32, "--password-file", "@"],
     "policy check --policy": ["policy", "check", "TERMSRV/srv", "--policy", "@"],
     "conformance --password-file": [
         "conformance", "server", "127.0.0.1:1", "-u", "LAB\\alice", "--password-file", "@", "--timeout", "1",
@@ -88,8 +98,9 @@ PROBLEMS: dict[str, Callable[[Path], object]] = {
 FILES = {"F", "FILE", "PEM", "LOG", "LIST", "TOML", "PATH", "CACHE", "PLACE", "IDENTITY"}
 ELSEWHERE = {
     "conformance --ccache",  # read once a login works
+    "gateway front --users-file", "gateway front --keytab",
     "serve rdp --users-file", "serve winrm --users-file", "serve winrm --key", "serve winrm --keytab",
-    "serve winrm --transcript", "serve relay", "serve gateway", "conformance --transcript",
+    "serve winrm --transcript",
 }  # fmt: skip
 """Options of the same kind as one in the table, or with a test of their own."""
 
@@ -112,7 +123,7 @@ def no_krb5_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 def _run(command: list[str], file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     password = tmp_path / "password"
-    password.write_text("secret\n")
+    password.write_text("LAB:alice:secret\n")  # a password file and an account file
     password.chmod(0o600)
     words = [word.replace("@", str(file)) if word != "LAB\\alice" else word for word in command]
     code = main([word.replace("+", str(password)) for word in words])

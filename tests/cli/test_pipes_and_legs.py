@@ -23,8 +23,12 @@ COMMAND_LINES = {
     "doctor": ["doctor", "--timeout", "1"],
     "conformance": ["conformance", "--list"],
     "policy": ["policy", "check", "TERMSRV/srv"],
+    "gateway": [
+        "gateway", "back", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "-u", "LAB\\alice", "--password-file", "+",
+        "--fingerprint", "ab" * 32,
+    ],
     "serve": ["serve", "rdp", "--listen", "127.0.0.1:0", "--user", "a:b"],
-}
+}  # fmt: skip
 
 
 def test_every_command_is_in_the_table() -> None:
@@ -32,12 +36,15 @@ def test_every_command_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("command", COMMAND_LINES)
-def test_a_closed_pipe_ends_a_command_silently(command: str) -> None:
+def test_a_closed_pipe_ends_a_command_silently(command: str, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("secret\n")
+    (tmp_path / "password").chmod(0o600)
+    words = [word.replace("+", str(tmp_path / "password")) for word in COMMAND_LINES[command]]
     reading, writing = os.pipe()
     os.close(reading)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "credssp", *COMMAND_LINES[command]],
+            [sys.executable, "-m", "credssp", *words],
             stdout=writing,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
