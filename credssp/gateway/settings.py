@@ -344,7 +344,7 @@ def _tls(table: Table, security: str, *, local: bool) -> ClientTLS:
             raise table.error("security", "rdp has no encryption: only for a Unix socket or loopback")
         if fingerprint or cacert:
             raise table.error("security", "rdp has no certificate to check")
-        return ClientTLS()
+        return ClientTLS(key_log=False)
     if fingerprint is None and cacert is None:
         raise table.error(
             "fingerprint", "or cacert is missing: a password goes to no server whose certificate is not checked"
@@ -354,6 +354,8 @@ def _tls(table: Table, security: str, *, local: bool) -> ClientTLS:
     except CredSSPError as error:
         raise table.error("cacert", f"cannot be used: {error.message}") from None
     try:
-        return ClientTLS(fingerprint=fingerprint, cafile=cacert, server_hostname=table.optional("server_name"))
+        return ClientTLS(
+            fingerprint=fingerprint, cafile=cacert, server_hostname=table.optional("server_name"), key_log=False
+        )
     except CredSSPError as error:
         raise table.error("fingerprint", f"is not one: {error.message}") from None

@@ -239,6 +239,18 @@ def test_a_bastion_logs_on_with_delegated_or_mapped_credentials(tmp_path: Path, 
     assert (info.username, info.password.reveal()) == (user, "")  # the password for the gateway goes nowhere
 
 
+@pytest.mark.parametrize("security", ["nla", "tls"])
+def test_the_gateway_writes_no_keys_of_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, security: str) -> None:
+    async def work(scene: Scene) -> None:
+        session = await nla_client(scene, tls=credssp.ClientTLS(key_log=False))
+        await session_of(session, requested=Protocol.SSL | Protocol.HYBRID | Protocol.HYBRID_EX)
+
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys.log"))
+    mechanism = 'mechanism = "ntlm"\n' if security == "nla" else ""
+    run(work, Scene(tmp_path, NLA, f'security = "{security}"\n{mechanism}{PINNED}', server=Server(security)))
+    assert not (tmp_path / "keys.log").exists()
+
+
 def test_tls_in_front_of_a_server_with_nla(tmp_path: Path) -> None:
     async def work(scene: Scene) -> None:
         await session_of(await tls_client(scene), requested=Protocol.SSL)
