@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from benchmarks.measure import Side, compare
 
 GROUPS = ("login", "bulk", "memory", "startup", "rdp", "sspi", "uniform")
-NAMED = ("soak", "endurance", "strangers")
+NAMED = ("soak", "endurance", "strangers", "domain")
 """Groups that run only where they are named."""
 
 SIDES: dict[Side, str] = {
@@ -194,6 +194,17 @@ def endurance(quick: bool) -> list[Figure]:
                 Figure(f"{name}: threads more", growth.more_threads, 0),
             ]
     return figures
+
+
+def domain(quick: bool) -> list[Figure]:
+    from benchmarks.domain import AT_ONCE, measure
+
+    found = measure(rounds=3 if quick else 9, logins=40 if quick else 200)
+    return [
+        Figure(f"{AT_ONCE} domain logins at once, CPU of the server / accounts in memory", found.cpu, 1.6),
+        Figure("a login with pass-through alone, ms more", found.added * 1000, 5.0),
+        Figure("a login with accounts in memory, ms", found.plain * 1000),
+    ]
 
 
 def strangers(quick: bool) -> list[Figure]:

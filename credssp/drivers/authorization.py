@@ -26,7 +26,7 @@ from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.rdp.x224 import ConnectionRequest
 from credssp.sid import is_sid
 
-__all__ = ["AuthorizationRequest", "Authorize", "Authorizer", "Verdict", "all_of", "allow_groups"]
+__all__ = ["AuthorizationRequest", "Authorize", "Authorizer", "Verdict", "all_of", "allow_groups", "denied"]
 
 logger = logging.getLogger("credssp.drivers")
 
@@ -82,7 +82,7 @@ class Authorizer:
         try:
             return _result(_at_once(self._call(request), "an authorize coroutine needs start_server"))
         except BaseException as error:  # noqa: BLE001  # whatever it is, it is no yes
-            return _failed(error)
+            return denied(error)
 
     def ask(self, request: AuthorizationRequest) -> EarlyUserAuthorization | Awaitable[EarlyUserAuthorization]:
         """Ask without waiting: returns the result, or what to await for it."""
@@ -93,7 +93,7 @@ class Authorizer:
                 return self._later(asyncio.get_running_loop().run_in_executor(self._threads, self._call, request))
             verdict = self._call(request)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # as above
-            return _failed(error)
+            return denied(error)
         return self._later(verdict) if inspect.isawaitable(verdict) else _result(verdict)
 
     async def _later(self, verdict: Awaitable[object]) -> EarlyUserAuthorization:
@@ -103,7 +103,7 @@ class Authorizer:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise
-            return _failed(error)
+            return denied(error)
 
 
 def _whole(authorize: Authorize) -> Callable[[AuthorizationRequest], object]:
@@ -135,7 +135,8 @@ def _result(verdict: object) -> EarlyUserAuthorization:
     return EarlyUserAuthorization.AUTHZ_ACCESS_DENIED
 
 
-def _failed(error: BaseException) -> EarlyUserAuthorization:
+def denied(error: BaseException) -> EarlyUserAuthorization:
+    """Log that what decides failed, without the text of its error, and say no."""
     logger.error("the authorize callback failed %s; the login is denied", fault(error))
     return EarlyUserAuthorization.AUTHZ_ACCESS_DENIED
 

@@ -10,6 +10,7 @@ from typing import Self, TypeAlias
 
 from credssp.authority import LogonQuestion
 from credssp.drivers.aio import AsyncSession, LoginProtocol
+from credssp.drivers.authorization import denied
 from credssp.drivers.faults import fault
 from credssp.drivers.gate import Place
 from credssp.drivers.listening import Listener, bind_all, bound_to
@@ -234,8 +235,8 @@ class Login(LoginProtocol[NLAServer]):
     async def _authorize_later(self, awaited: Awaitable[EarlyUserAuthorization]) -> None:
         try:
             result = await awaited
-        except asyncio.CancelledError:
-            result = EarlyUserAuthorization.AUTHZ_ACCESS_DENIED
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # whatever it is, it is no yes
+            result = denied(error)
         self._go_on(lambda: self._decide(result))
 
     def _go_on(self, move: Callable[[], None]) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from tests.docs.pages import DOCS, blocks, run
 
-# They need a KDC: tests/kerberos/test_docs.py.
-ELSEWHERE = {DOCS / "how-to" / name for name in ("kerberos.md", "remote-credential-guard.md")}
+# They need a KDC, or a domain: tests/kerberos/test_docs.py, tests/domain/test_docs.py.
+ELSEWHERE = {DOCS / "how-to" / name for name in ("domain-member.md", "kerberos.md", "remote-credential-guard.md")}
 PAGES = [
     page
     for page in sorted(DOCS.glob("*/*.md"))

@@ -1,83 +1,24 @@
-"""Other programs as clients of a member's servers, with users of the domain; and who of them may log on."""
+"""pywinrm and pypsrp as clients of a member's server, with users of the domain; and who of them may log on."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from credssp.rdp import AuthorizationDeniedError
-from tests.domain.lab import MEMBER, MEMBER_ADDRESS, Domain, password
+from tests.domain.lab import MEMBER_ADDRESS, Domain, password
 from tests.domain.service import Service, log_on, serving, user
-from tests.interop import x11
-from tests.peers import require_module, require_program
+from tests.peers import require_module
 
 pytestmark = pytest.mark.interop
-
-NAMES = [("alice", "LAB", "alice"), ("alice@lab.test", "", "alice"), ("Ümläut", "LAB", "Ümläut")]
-FOREIGN = ("carol.jones@corp.example", "", "carol")
-
-
-@pytest.fixture(scope="module")
-def service(domain: Domain) -> Iterator[Service]:
-    with serving(domain, "rdp", "--keytab", str(domain.keytab), "--protocols", "hybrid") as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
 def winrm(domain: Domain) -> Iterator[Service]:
     with serving(domain, "winrm", "--keytab", str(domain.keytab), "--allow-group", "LAB\\RDP Users") as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def display() -> Iterator[str]:
-    with x11.xvfb() as number:
-        yield number
-
-
-def logons(service: Service) -> list[dict[str, Any]]:
-    return [event["logon"] for event in list(service.events) if event["event"] == "delegated"]
-
-
-def xfreerdp(
-    domain: Domain, service: Service, program: str, host: str, name: tuple[str, str, str], *options: str, **env: str
-) -> dict[str, Any]:
-    """Run it, and return who logged on."""
-    before = len(logons(service))
-    command = [require_program(program), "+auth-only", f"/v:{host}:{service.port}", f"/u:{name[0]}", "/cert:ignore"]
-    command += [f"/d:{name[1]}"] if name[1] else []
-    domain.run(
-        [*command, f"/p:{password(name[2])}", "/sec:nla", *options],
-        check=False,
-        env={"LC_ALL": "C.UTF-8", "HOME": str(domain.folder), **env},
-        timeout=60,
-    )
-    service.wait("delegated", before + 1)
-    return logons(service)[before]
-
-
-@pytest.mark.parametrize("name", [*NAMES, FOREIGN])
-def test_xfreerdp_2_logs_on_with_ntlm(
-    domain: Domain, service: Service, display: str, name: tuple[str, str, str]
-) -> None:
-    logon = xfreerdp(domain, service, "xfreerdp", MEMBER_ADDRESS, name, DISPLAY=display)
-    assert (logon["domain"], logon["user"], logon["mechanism"]) == ("LAB", name[2], "ntlm")
-
-
-@pytest.mark.parametrize("name", [*NAMES, FOREIGN])
-def test_xfreerdp_3_logs_on_with_ntlm(domain: Domain, service: Service, name: tuple[str, str, str]) -> None:
-    logon = xfreerdp(domain, service, "xfreerdp3", MEMBER_ADDRESS, name, "/auth-pkg-list:ntlm,!kerberos")
-    assert (logon["domain"], logon["user"], logon["mechanism"]) == ("LAB", name[2], "ntlm")
-
-
-@pytest.mark.parametrize("name", [("alice", "LAB.TEST", "alice"), ("Ümläut", "LAB.TEST", "Ümläut")])
-def test_xfreerdp_3_logs_on_with_kerberos(domain: Domain, service: Service, name: tuple[str, str, str]) -> None:
-    logon = xfreerdp(domain, service, "xfreerdp3", MEMBER, name, "/auth-pkg-list:kerberos,!ntlm")
-    assert (logon["domain"], logon["user"], logon["mechanism"]) == ("LAB", name[2], "kerberos")
-    assert logon["sid"] == domain.attribute(name[2], "objectSid")
 
 
 def test_pywinrm_runs_a_command(domain: Domain, winrm: Service) -> None:

@@ -27,7 +27,7 @@ from tests.authorities import GROUPS, SID, Authority
 from tests.drivers import test_rdp_drivers as drivers
 from tests.drivers.test_rdp_drivers import kind, log_on_blocking, until
 from tests.sspi import pair
-from tests.sspi.test_inner_packages import inner, run
+from tests.sspi.test_inner_packages import inner, run, ts_run, tsssp
 from tests.winrm import memory
 
 __all__ = ["kind"]
@@ -370,6 +370,20 @@ def test_accept_security_context_says_what_the_authority_said(package: str) -> N
     with pytest.raises(sspi.SSPIError) as error:
         both.run() if package == sspi.CREDSSP_NAME else run(both)
     assert "STATUS_ACCOUNT_DISABLED" in str(error.value) or "disabled" in str(error.value)
+
+
+@pytest.mark.parametrize("answer", ["yes", "no"])
+def test_tsssp_asks_the_authority(answer: str) -> None:
+    edit = (lambda verdict: verdict) if answer == "yes" else refusal(NTStatus.STATUS_ACCOUNT_DISABLED)
+    authority = Authority({"alice": pair.PASSWORD}, edit)
+    both = tsssp(accounts=None, server=ServerConfig(authority=BoundedAuthority(authority)))
+    if answer == "yes":
+        ts_run(both)
+        assert both.server.query(sspi.SECPKG_ATTR_NAMES).user_name == "LAB\\alice"
+    else:
+        with pytest.raises(sspi.SSPIError, match="disabled"):
+            ts_run(both)
+    assert len(authority.asked) == 1
 
 
 def test_no_key_is_seen_in_an_error() -> None:
