@@ -8,6 +8,7 @@ import pytest
 
 from credssp.errors import LocalProtocolError
 from credssp.gateway.settings import GatewaySettings, read_settings
+from credssp.tls.certificate import process_certificate
 
 PIN = "ab" * 32
 LISTEN = 'address = "127.0.0.1:3389"\ncertificate = "gw.pem"\nusers_file = "accounts"\n'
@@ -18,6 +19,7 @@ TARGET = f'name = "office"\naddress = "192.0.2.1:3389"\nfingerprint = "{PIN}"\n'
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "secret").write_text("a password\nmore\n")
     (tmp_path / "secret").chmod(0o600)
+    (tmp_path / "ca.pem").write_bytes(process_certificate().chain)
     return tmp_path
 
 
