@@ -130,7 +130,7 @@ def test_a_redirect_of_a_leg_is_named(post: Callable[[str], int], status: int) -
     app = servers.Altered(servers.application(), moved)
     with (
         servers.running(app) as url,
-        pytest.raises(CredSSPError, match="redirects the request to another URL") as caught,
+        pytest.raises(CredSSPError, match="Use the URL that the answer names in Location") as caught,
     ):
         post(url)
     assert isinstance(caught.value, HTTPStatusError)
