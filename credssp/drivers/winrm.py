@@ -27,6 +27,7 @@ from credssp.errors import CertificateError, CredSSPError, LimitExceededError, R
 from credssp.next_step import NextStep
 from credssp.proxy import Proxy
 from credssp.secret import private
+from credssp.status import SecurityStatus
 from credssp.tls.alerts import old_server, translate
 from credssp.tls.settings import CertificateCheck, ClientTLS, client_context
 from credssp.winrm.client import ClientLogin, check_offer
@@ -295,6 +296,7 @@ class WinRMConnection:
                     "the connection ended with the answer to a leg, and a login counts for one connection",
                     leg=login.leg,
                     http_status=reply.status,
+                    status=SecurityStatus.SEC_E_CONTEXT_EXPIRED,
                     advice=NextStep.WINRM_ONE_CONNECTION,
                 )
 

@@ -33,6 +33,7 @@ from credssp.errors import (
     TLSError,
 )
 from credssp.next_step import NextStep
+from credssp.status import SecurityStatus
 from credssp.tls.end_point import end_point_bindings
 from credssp.winrm.errors import (
     DelegationRefusedError,
@@ -233,7 +234,13 @@ class ClientLogin:
             refusal = LoginError(_UNEXPLAINED, leg=self.leg, http_status=status, advice=NextStep.REFUSED)
             refusal.refused = True
         else:
-            refusal = LoginError(_NO_TOKEN, leg=self.leg, http_status=status, advice=NextStep.WINRM_NO_TOKEN)
+            refusal = LoginError(
+                _NO_TOKEN,
+                leg=self.leg,
+                http_status=status,
+                status=SecurityStatus.SEC_E_INVALID_TOKEN,
+                advice=NextStep.WINRM_NO_TOKEN,
+            )
         raise refusal
 
     def _step(self, token: bytes, status: int | None) -> str:

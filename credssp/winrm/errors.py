@@ -60,7 +60,7 @@ class WinRMError(CredSSPError):
         where = f"{leg.value} failed" if http_status is None else f"{leg.value} failed with HTTP {http_status}"
         advice = self.default_advice if advice is None else advice
         if advice is not None and advice not in message:
-            message = f"{message.rstrip('.')}. {advice}"
+            message = f"{message if message.endswith(('.', '?')) else f'{message}.'} {advice}"
         super().__init__(f"{where}: {message}", status=status, ntstatus=ntstatus, section=section, advice=advice)
         self.leg = leg
         self.http_status = http_status

@@ -28,6 +28,7 @@ from credssp.context import ClientContext
 from credssp.credentials import LogonCredentials
 from credssp.errors import CredSSPError, LocalProtocolError
 from credssp.next_step import NextStep
+from credssp.status import SecurityStatus
 from credssp.tls.record import MAX_PLAINTEXT
 from credssp.winrm.client import ClientLogin, check_offer
 from credssp.winrm.encryption import (
@@ -245,6 +246,7 @@ class ClientSession:
                 "the server forgot the login at once, which counts for one TCP connection",
                 leg=Leg.MESSAGE,
                 http_status=answer.status,
+                status=SecurityStatus.SEC_E_CONTEXT_EXPIRED,
                 advice=NextStep.WINRM_ONE_CONNECTION,
             )
         return context, answer.connection
@@ -337,6 +339,7 @@ class ClientSession:
             f"the TCP connection changed between the legs, {often}: does {who} close it after every response?",
             leg=login.leg,
             http_status=answer.status,
+            status=SecurityStatus.SEC_E_CONTEXT_EXPIRED,
             advice=NextStep.WINRM_ONE_CONNECTION,
         )
 

@@ -15,6 +15,7 @@ import pytest
 import credssp
 from credssp import rdp
 from credssp.errors import CredSSPError, PeerRefusedError
+from credssp.next_step import NextStep
 from credssp.rdp import AuthorizationRequired, LoginRefusedError, NLAServer, Protocol
 from credssp.rdp.mcs import PROVIDER_INITIATED
 from credssp.status import NTStatus
@@ -142,6 +143,32 @@ def test_an_error_code_in_pieces_is_raised_when_it_is_whole(read: Callable[[int]
 def test_a_server_without_a_session_accepted_nevertheless(read: Callable[[int], Any]) -> None:
     with a_server(no_session) as port:
         assert read(port) == (PROVIDER_INITIATED, True)
+
+
+@contextmanager
+def without_nla() -> Iterator[int]:
+    """A server that selects TLS, as xrdp does."""
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(bytes.fromhex("030000130ed00000123400021f080001000000"))
+            connection.recv(4096)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(10)
+
+
+def test_a_server_without_nla_gets_the_advice_of_that_situation(read: Callable[[int], Any]) -> None:
+    with without_nla() as port, pytest.raises(rdp.NegotiationError) as caught:
+        read(port)
+    assert caught.value.advice == NextStep.RDP_NO_NLA
+    assert not caught.value.refused
 
 
 def wait_for_the_client(connection: socket.socket, end: NLAServer) -> None:
