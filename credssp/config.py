@@ -126,6 +126,31 @@ def check_port(port: object, *, lowest: int = 1) -> int:
     return port
 
 
+def drawn(random: Callable[[int], bytes], size: int) -> bytes:
+    """Return random bytes from the option `random`.
+
+    Raises:
+        LocalProtocolError: it returned something else.
+    """
+    found: Any = random(size)
+    if not isinstance(found, bytes) or len(found) != size:
+        what = f"{len(found)} bytes" if isinstance(found, bytes) else type(found).__name__
+        raise LocalProtocolError(f"random was asked for {size} bytes and returned {what}")
+    return found
+
+
+def asked(clock: Callable[[], int]) -> int:
+    """Return the time from the option `clock`, in nanoseconds since 1970.
+
+    Raises:
+        LocalProtocolError: it returned something else.
+    """
+    found: Any = clock()
+    if not isinstance(found, int) or found < 0:
+        raise LocalProtocolError(f"clock returns nanoseconds since 1970 as an int, as time.time_ns; not {found!r}")
+    return found
+
+
 def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
     if value not in known:
         raise LocalProtocolError(f"{name} is one of {', '.join(known)}; not {value!r}")
@@ -212,6 +237,13 @@ class Timeouts:
             _check_seconds(f"timeouts: {name}", getattr(self, name))
 
 
+_WITHIN: Final = (
+    ("half_open", "connections"),
+    ("connections_per_source", "connections"),
+    ("half_open_per_source", "half_open"),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What a peer may cost. Sizes are in bytes, times in seconds.
@@ -274,7 +306,7 @@ class Limits:
         tls_handshake: time for the TLS handshake of https. (WinRM servers.)
 
     Raises:
-        LocalProtocolError: a size or count below 1, a time that is not positive.
+        LocalProtocolError: a size or count below 1, a time that is not positive, a bound beyond one that contains it.
     """
 
     max_legs: int = MAX_LEGS
@@ -316,6 +348,12 @@ class Limits:
                 _check_seconds(bound.name, value)
             elif not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise LocalProtocolError(f"{bound.name} is an integer of 1 or more, not {value!r}")
+        # Of bounds that contain one another, only one that was set is wrong: a small `connections` needs no others.
+        defaults = {each.name: each.default for each in fields(Limits)}
+        for inner, outer in _WITHIN:
+            count, most = getattr(self, inner), getattr(self, outer)
+            if count > most and count != defaults[inner]:
+                raise LocalProtocolError(f"{inner} is {count}, more than {outer}, which is {most}")
         if self.ipv4_prefix > 32 or self.ipv6_prefix > 128:
             raise LocalProtocolError("ipv4_prefix is at most 32, ipv6_prefix at most 128")
 
@@ -500,7 +538,7 @@ class ClientConfig(CommonConfig):
             if target is not None:
                 if not isinstance(target, str) or not target:
                     raise LocalProtocolError(f"{name} is the SPN of the server, such as TERMSRV/host")
-                object.__setattr__(self, name, str(Target.parse(target)))
+                object.__setattr__(self, name, str(Target.of_a_host(target)))
         check_name("workstation", self.workstation)
         _check_choice("mechanism", self.mechanism, _CHOICES)
         _check_choice("wire_form", self.wire_form, _FORMS)
@@ -669,6 +707,13 @@ class ServerConfig(CommonConfig):
         if not isinstance(self.keytab, str | os.PathLike | None) and not hasattr(self.keytab, "current"):
             raise _wrong("keytab", "a path or TYPE:residual", self.keytab)
         _check_choice("encryption", self.encryption, _ENCRYPTIONS)
+        policy: Any = self.policy
+        if policy is not None and not hasattr(policy, "decide") and not hasattr(policy, "delegation"):
+            raise _wrong("policy", "a DelegationPolicy or PolicySettings", policy)
+        if self.max_clock_skew is not None and not self.max_clock_skew >= 0:
+            raise LocalProtocolError(f"max_clock_skew is a number of seconds, 0 or more, not {self.max_clock_skew!r}")
+        if not self.path.startswith("/"):
+            raise LocalProtocolError(f"path begins with a slash, such as /wsman, not {self.path!r}")
         if self.cbt_hardening is not None:
             _check_choice("cbt_hardening", self.cbt_hardening, get_args(CbtHardening))
 

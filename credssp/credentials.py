@@ -34,9 +34,10 @@ __all__ = [
 MAX_NAME: Final = 1024
 """Characters of a user name or domain; Windows allows 104 and 255 for what can be logged on to."""
 
-_CONTROLS: Final = re.compile("[\x00-\x1f\x7f]")
+_CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
+_PASSWORD_CONTROLS: Final = re.compile("[\x00-\x1f\x7f]")
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
-_UNREADABLE: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # any of both: one look at most names
+_UNREADABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # any of both: one look at most names
 
 
 class CredentialSource(enum.Enum):
@@ -65,6 +66,8 @@ def _names(username: object, domain: object) -> tuple[str, str]:
     if not username:
         raise LocalProtocolError("username is empty")
     check_name("username", username)
+    if username.startswith("@") or username.endswith("@"):
+        raise LocalProtocolError("username has an @ with nothing before or after it: use user or user@realm")
     check_name("domain", domain)
     return username, domain
 
@@ -113,7 +116,7 @@ class PasswordCredentials:
         box = _box("password", password)
         text = box.reveal()
         # Random passwords of computer accounts hold everything but NUL; half surrogates tell them from those of people.
-        if "\0" in text or (_CONTROLS.search(text) and not _SURROGATES.search(text)):
+        if "\0" in text or (_PASSWORD_CONTROLS.search(text) and not _SURROGATES.search(text)):
             raise LocalProtocolError("the password holds a control character")
         self._fill(username, domain, box)
 

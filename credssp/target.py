@@ -20,7 +20,10 @@ from credssp.errors import LocalProtocolError
 __all__ = ["Target", "split_name"]
 
 # Control characters, lone surrogates, and what separates a realm from a name or quotes that separator.
-_FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff@\\\\]")
+_FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff@\\\\]")
+
+# DNS has no empty label, and longer ones than 63 bytes neither (RFC 1035 2.3.4).
+_NOT_A_HOST: Final = re.compile(r"\s|\.\.|^\.|[^.]{64}")
 
 # ASCII alone: str.lower() turns U+212A, the Kelvin sign, into k.
 _LOWER: Final = {ord(capital): capital.lower() for capital in string.ascii_uppercase}
@@ -61,6 +64,26 @@ class Target:
             raise LocalProtocolError(f"the host of the target name {target_name!r} is not an IP address")
         shown = f"[{host}]:{port}" if port and ":" in host else f"{host}:{port}" if port else host
         return cls(service, f"{shown}/{rest}" if rest else shown)
+
+    @classmethod
+    @functools.lru_cache(maxsize=128)
+    def of_a_host(cls, target_name: str) -> Target:
+        """Do the same for the name of a server to log on to, which has to be one that a host can have.
+
+        Raises:
+            LocalProtocolError: as `parse`; brackets that are not around an IPv6 address, a host that is not a name (a
+                space, an empty label), a port that is a number but not one of 1 to 65535.
+        """
+        target = cls.parse(target_name)
+        host, port, _ = split_name(target.name)
+        _, slash, name = target_name.strip(" ").partition("/")
+        if not _has_good_brackets(name if slash else target_name):
+            raise LocalProtocolError(f"the host of the target name {target_name!r} is not an IP address")
+        if _NOT_A_HOST.search(host):
+            raise LocalProtocolError(f"the host of the target name {target_name!r} is not a host name")
+        if port.isdecimal() and not 0 < int(port[:6]) < 65536:  # another word is an instance
+            raise LocalProtocolError(f"the port of the target name {target_name!r} is not one of 1 to 65535")
+        return target
 
     def __str__(self) -> str:
         return f"{self.service}/{self.name}"
@@ -111,6 +134,17 @@ def split_name(name: str) -> tuple[str, str, str]:
     with contextlib.suppress(ValueError):
         host = str(ipaddress.ip_address(host))
     return host, port, rest
+
+
+def _has_good_brackets(name: str) -> bool:
+    """Whether brackets, if there are some, are around an IPv6 address and nothing but a port follows."""
+    host, _, _ = name.partition("/")
+    if not set(host) & {"[", "]"}:
+        return True
+    address, closing, port = host.removeprefix("[").partition("]")
+    return (
+        bool(host.startswith("[") and closing) and ":" in address and (not port or (len(port) > 1 and port[0] == ":"))
+    )
 
 
 def _look_alike(text: str) -> str:

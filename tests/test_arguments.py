@@ -28,6 +28,7 @@ from credssp.config import Limits, Timeouts
 from credssp.credentials import CCacheCredentials
 from credssp.drivers.rdp_service import Client, Refused, ServerEvent
 from credssp.drivers.winrm import WinRMConnection
+from credssp.target import Target
 from credssp.testing import RDPServer
 from credssp.tls.settings import ClientTLS
 
@@ -282,6 +283,9 @@ def winrm(**options: Any) -> None:
         ({"min_version": 7}, "min_version 7"),
         ({"max_version": None}, "max_version None"),
         ({"limits": Timeouts()}, "limits takes credssp.config.Limits"),
+        ({"max_clock_skew": -1}, "max_clock_skew is a number of seconds, 0 or more, not -1"),
+        ({"max_clock_skew": float("nan")}, "max_clock_skew is a number of seconds, 0 or more, not nan"),
+        ({"policy": 3}, "policy takes a DelegationPolicy or PolicySettings, not a int"),
     ],
 )
 def test_servers_refuse_options_by_name(server: Callable[..., Any], options: dict[str, Any], text: str) -> None:
@@ -300,6 +304,9 @@ def test_servers_refuse_options_by_name(server: Callable[..., Any], options: dic
         ({"deadline": float("inf")}, "deadline is a positive number of seconds"),
         ({"max_legs": True}, "max_legs is an integer of 1 or more"),
         ({"leg": None}, "leg is a positive number of seconds"),
+        ({"connections": 10, "half_open": 100}, "half_open is 100, more than connections, which is 10"),
+        ({"connections": 10, "connections_per_source": 11}, "connections_per_source is 11, more than connections"),
+        ({"half_open": 10, "half_open_per_source": 11}, "half_open_per_source is 11, more than half_open"),
     ],
 )
 def test_limits_name_what_is_wrong(bounds: dict[str, Any], text: str) -> None:
@@ -378,7 +385,8 @@ def test_an_exception_inside_a_server_is_told_to_its_owner(kind: str, caplog: py
         assert done.wait(5)
     (refusal,) = told
     assert isinstance(refusal.error.__cause__, Broken)
-    assert "a login failed inside the server (Broken) in broken, test_arguments.py line 338" in caplog.text
+    line = broken.__code__.co_firstlineno + 1
+    assert f"a login failed inside the server (Broken) in broken, test_arguments.py line {line}" in caplog.text
     assert "disk" not in caplog.text
 
 
@@ -386,3 +394,75 @@ def test_an_exception_before_the_first_octet_ends_an_asyncio_login(monkeypatch: 
     monkeypatch.setattr("credssp.rdp.client.NLAClient.start", broken)
     with socket.create_server((HOST, 0)) as listener, pytest.raises(Broken):
         asyncio.run(rdp.open_connection(HOST, listener.getsockname()[1], credentials=ALICE))
+
+
+def test_a_small_limit_needs_no_other_limits() -> None:
+    assert Limits(connections=10).half_open > 10
+
+
+@pytest.mark.parametrize("server", [ServerContext, rdp.NLAServer, serve, start_server, winrm])
+def test_a_certificate_that_cannot_be_read_is_found_when_a_server_is_made(server: Callable[..., Any]) -> None:
+    with pytest.raises(LocalProtocolError, match="/nonexistent"):
+        server(accounts=MemoryAccounts({("LAB", "alice"): "secret"}), certificate="/nonexistent")
+
+
+def test_the_path_of_a_service_begins_with_a_slash() -> None:
+    with pytest.raises(LocalProtocolError, match="path begins with a slash, such as /wsman, not 'wsman'"):
+        winrm(path="wsman")
+
+
+def log_on(client_options: dict[str, Any], server_options: dict[str, Any]) -> None:
+    alice = PasswordCredentials("alice", "secret", domain="LAB")
+    accounts = MemoryAccounts({("LAB", "alice"): "secret"})
+    client = ClientContext(alice, target_name="TERMSRV/srv", mechanism="ntlm", **client_options)
+    server = ServerContext(accounts=accounts, **server_options)
+    token = b""
+    while not server.complete:
+        token = server.step(client.step(token).token).token
+
+
+@pytest.mark.parametrize("role", [0, 1], ids=["client", "server"])
+@pytest.mark.parametrize(
+    ("random", "what"), [(lambda n: b"", "0 bytes"), (lambda n: bytes(n + 1), "9 bytes"), (lambda n: "x" * n, "str")]
+)
+def test_a_source_of_random_bytes_that_returns_something_else_is_named(role: int, random: Any, what: str) -> None:
+    options: list[dict[str, Any]] = [{}, {}]
+    options[role] = {"random": random}
+    with pytest.raises(LocalProtocolError, match=f"random was asked for 8 bytes and returned {what}"):
+        log_on(*options)
+
+
+@pytest.mark.parametrize("time", ["x", 1.5, -1])
+def test_a_clock_that_returns_something_else_is_named(time: Any) -> None:
+    with pytest.raises(LocalProtocolError, match="clock returns nanoseconds since 1970 as an int"):
+        log_on({}, {"clock": lambda: time})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("TERMSRV/[::", "not an IP address"),
+        ("TERMSRV/[::1]3389", "not an IP address"),
+        ("TERMSRV/[srv]", "not an IP address"),
+        ("TERMSRV/ho st", "not a host name"),
+        ("TERMSRV/a..b", "not a host name"),
+        ("TERMSRV/" + "a" * 64, "not a host name"),
+        ("host:99999", "not one of 1 to 65535"),
+        ("TERMSRV/host:0", "not one of 1 to 65535"),
+        ("TERMSRV/a\x85b", "must not hold"),
+    ],
+)
+def test_a_target_name_that_no_host_can_have_is_refused(name: str, text: str) -> None:
+    with pytest.raises(LocalProtocolError, match=text):
+        Target.of_a_host(name)
+
+
+@pytest.mark.parametrize("name", ["TERMSRV/[::1]:3389", "TERMSRV/::1", "TERMSRV/host:65535", "MSSQLSvc/host:INSTANCE"])
+def test_a_target_name_that_a_host_can_have_is_taken(name: str) -> None:
+    assert str(Target.of_a_host(name)) == name
+
+
+@pytest.mark.parametrize("name", ["@", "alice@", "@example.test", "LAB\\@", "ali\x85ce", "ali\x9fce"])
+def test_a_user_name_that_nobody_has_is_refused(name: str) -> None:
+    with pytest.raises(LocalProtocolError, match="username"):
+        PasswordCredentials(name, "secret")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import ClassVar, NoReturn, Unpack
 
 from credssp import binding
-from credssp.config import ClientConfig, ClientOptions, client_config
+from credssp.config import ClientConfig, ClientOptions, client_config, drawn
 from credssp.credentials import LogonCredentials
 from credssp.engine.base import Engine
 from credssp.engine.events import Authenticated, CredentialsDelegated, Event
@@ -152,7 +152,7 @@ class ClientEngine(Engine):
             return
         nonce = None
         if has_hashed_binding(self._effective):
-            nonce = self._nonce = self.config.random(binding.NONCE_SIZE)
+            nonce = self._nonce = drawn(self.config.random, binding.NONCE_SIZE)
         value = binding.client_value(self._effective, self._nonce, self._public_key)
         self._own_key_auth = self.mechanism.wrap(value)
         self._last_token = answer

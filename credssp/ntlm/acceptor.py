@@ -15,7 +15,7 @@ from typing import Any
 
 from credssp.account import Account, AccountStore
 from credssp.authority import LogonAnswer, LogonAuthority, LogonQuestion, LogonRefusal
-from credssp.config import CbtHardening
+from credssp.config import CbtHardening, asked, drawn
 from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError
 from credssp.identity import Identity
 from credssp.ntlm import crypto
@@ -163,8 +163,8 @@ class NTLMAcceptor(SecurityContext):
         client_flags = Negotiate.decode(token).flags
         check_flags(client_flags, "NEGOTIATE")
         self._negotiate = token
-        self._server_challenge = self._random(8)
-        self._filetime = filetime(self._clock())
+        self._server_challenge = drawn(self._random, 8)
+        self._filetime = filetime(asked(self._clock))
         self._challenge, self._flags = build_challenge(
             client_flags,
             self._target,

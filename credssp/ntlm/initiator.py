@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from credssp.account import upper_case
+from credssp.config import asked, drawn
 from credssp.credentials import NTHashCredentials, NTLMCredentials
 from credssp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
 from credssp.next_step import NextStep
@@ -166,12 +167,12 @@ class NTLMInitiator(SecurityContext):
         timestamp = info.timestamp
         self._has_mic = timestamp is not None
         if timestamp is None:
-            timestamp = filetime(self._clock())
+            timestamp = filetime(asked(self._clock))
         temp = b"".join(
             (
                 b"\1\1\0\0\0\0\0\0",
                 timestamp.to_bytes(8, "little"),
-                self._random(8),
+                drawn(self._random, 8),
                 bytes(4),
                 self._target_info(info),
                 bytes(4),
@@ -179,7 +180,7 @@ class NTLMInitiator(SecurityContext):
         )
         key = crypto.ntowfv2(_hash_of(credentials), upper_case(credentials.username), credentials.domain)
         response, base_key = make_response(key, challenge.server_challenge, temp)
-        exported_session_key = self._random(16)
+        exported_session_key = drawn(self._random, 16)
         flags = challenge.flags & _ANSWERED
         message = encode_authenticate(
             flags=flags,

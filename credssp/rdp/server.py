@@ -25,6 +25,7 @@ from typing import Final, NoReturn, Unpack
 from credssp.authority import LogonAnswer
 from credssp.config import RDPServerOptions, ServerConfig, server_config
 from credssp.context import ServerContext, StepResult
+from credssp.context.server import loaded_once
 from credssp.credentials import RemoteGuardCredentials
 from credssp.errors import (
     CredSSPError,
@@ -51,6 +52,7 @@ from credssp.rdp.negotiation import (
     protocol_names,
 )
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
+from credssp.tls.certificate import ServerCertificate
 
 __all__ = ["NLAServer"]
 
@@ -83,7 +85,10 @@ class NLAServer(Endpoint[ServerContext]):
             LocalProtocolError, TypeError: arguments that make no sense, such as protocols without CredSSP.
         """
         super().__init__()
-        self.config = config = server_config("NLAServer", RDPServerOptions, config, options)
+        config = server_config("NLAServer", RDPServerOptions, config, options)
+        if config.certificate is not None and not isinstance(config.certificate, ServerCertificate):
+            config = loaded_once(config)  # a file that cannot be read is found before a client comes
+        self.config = config
         protocols = self._protocols = CREDSSP_PROTOCOLS if config.protocols is None else config.protocols
         if not protocols & CREDSSP_PROTOCOLS or protocols & ~CREDSSP_PROTOCOLS:
             raise LocalProtocolError("protocols are HYBRID, HYBRID_EX or both: this server authenticates everybody")
