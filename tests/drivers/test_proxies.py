@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import threading
 import time
 import traceback
@@ -240,6 +241,12 @@ def test_proxy_that_is_not_there(connect: Connect) -> None:
         port = listener.getsockname()[1]
     with pytest.raises(ConnectError, match=rf"through the proxy http://127.0.0.1:{port}: .*Connection refused"):
         connect("srv.lab.test", 3389, proxy=Proxy(scheme="http", host="127.0.0.1", port=port))
+
+
+def test_missing_library_is_told_with_what_installs_it(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "python_socks", None)
+    with pytest.raises(LocalProtocolError, match=r"pip install 'credssp\[proxy\]' \(in a clone: '\.\[proxy\]'\)"):
+        connect("srv.lab.test", 3389, proxy=Proxy(scheme="http", host="127.0.0.1"))
 
 
 def test_zone_is_not_for_a_proxy(connect: Connect) -> None:
