@@ -583,7 +583,8 @@ class ServerConfig(CommonConfig):
     Attributes:
         accounts: who may log on with NTLM, an account store such as `credssp.MemoryAccounts`; None for no accounts.
         authority: who judges NTLM responses of a domain, such as `credssp.drivers.winbind.WinbindAuthority`; asked
-            before `accounts`, which are next where its answer is not authoritative. A context stops for it
+            before `accounts`, which are next where its answer is not authoritative. Names of this machine itself
+            (``.\\bob``, ``MEMBER\\bob``) are those of `accounts` and are not asked about. A context stops for it
             (`ServerContext.question`); the servers ask in threads of their own.
         certificate: path of a PEM file with chain and key, a pair of PEM bytes (chain, key), or loaded; or watched by
             `credssp.tls.certificate.watch_certificate`, then it may change while the server runs; None for an RSA-2048

@@ -41,7 +41,8 @@ class NTLMAcceptor(SecurityContext):
     Args:
         accounts: who may log on; None for no accounts.
         authority: who judges the response before the accounts are looked at. It is not asked here: the acceptor stops
-            with a `question`, and `resume` goes on. The accounts are next where an answer is not authoritative.
+            with a `question`, and `resume` goes on. The accounts are next where an answer is not authoritative, and
+            judge alone what a client logs on to this very machine with (``.\\bob``, ``MEMBER\\bob``).
         target: the server's names; by default those of the authority, or of this host.
         spn: the SPN, or those, of which the client must name one (``TERMSRV/host``, any case). None takes any.
         channel_bindings: application data of the channel bindings that the client must use
@@ -188,7 +189,7 @@ class NTLMAcceptor(SecurityContext):
         flags = message.flags & self._flags
         response = check_authenticate(message, target=self._target, filetime=self._filetime, rules=self._rules)
         proof = _Proof(message, token, flags, response)
-        if not self._asks:
+        if not self._asks or self._target.is_own(message.domain):
             self._judge(proof)
             return
         if not self._allow_empty_password and has_empty_password(message, self._server_challenge):

@@ -8,6 +8,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
+from credssp.account import upper_case
 from credssp.errors import LocalProtocolError
 from credssp.ntlm import flags as f
 from credssp.ntlm.av_pairs import (
@@ -78,6 +79,14 @@ class NTLMTarget:
         short = host.partition(".")[0]
         nb_computer = short.upper()[:15]  # NetBIOS names have 15 characters
         return cls(nb_computer, nb_computer, host, host)
+
+    def is_own(self, domain: str) -> bool:
+        """Whether a domain that a client sent means this machine's own accounts: ``.``, or a name of the computer."""
+        return domain == "." or (domain != "" and upper_case(domain) in self._own_names)
+
+    @functools.cached_property
+    def _own_names(self) -> frozenset[str]:
+        return frozenset({upper_case(self.nb_computer), upper_case(self.dns_computer)})
 
     @functools.cached_property
     def av_pairs(self) -> tuple[tuple[int, bytes], ...]:

@@ -28,7 +28,7 @@ QUESTION = LogonQuestion(
 
 @pytest.fixture(scope="module")
 def service(domain: Domain) -> Iterator[Service]:
-    local = ("--user", "LOCAL\\bob:of the store")
+    local = ("--user", "LOCAL\\bob:of the store", "--user", "eve:of this machine")
     with serving(domain, "rdp", *local, "--limit", "answer_deadline=3", "--limit", "account_failures=50") as server:
         yield server
 
@@ -97,6 +97,7 @@ def test_whoever_is_frozen_delays_nobody_else(domain: Domain, service: Service, 
         begin = time.monotonic()
         waiting = [pool.submit(status_of, domain, service, user("LAB\\alice")) for _ in range(3)]
         log_on(domain, other, credssp.PasswordCredentials("bob", "of the store"))
+        log_on(domain, service, credssp.PasswordCredentials("eve", "of this machine", domain="MEMBER"))
         assert time.monotonic() - begin < 2.5
         assert [each.result(30) for each in waiting] == [NTStatus.STATUS_NO_LOGON_SERVERS] * 3
         assert time.monotonic() - begin < 10

@@ -138,6 +138,27 @@ def test_accounts_work_while_the_authority_cannot_be_asked(kind: str) -> None:
         assert refused(server.address, ALICE).ntstatus == NTStatus.STATUS_NO_LOGON_SERVERS
 
 
+@pytest.mark.parametrize("domain", [".", "member", "MEMBER.lab.test"])
+def test_names_of_this_machine_are_not_asked_about(kind: str, domain: str) -> None:
+    authority = Authority()
+    authority.release.clear()
+    accounts = credssp.MemoryAccounts({("", "bob"): "of the store"})
+    with running(kind, authority=authority, accounts=accounts) as server:
+        begin = time.monotonic()
+        local = credssp.PasswordCredentials("bob", "of the store", domain=domain)
+        assert log_on_blocking(server.address, local) == b"HELLO"
+        wrong = credssp.PasswordCredentials("bob", "wrong", domain=domain)
+        assert refused(server.address, wrong).ntstatus == NTStatus.STATUS_LOGON_FAILURE
+        assert time.monotonic() - begin < 5
+    assert not authority.asked
+
+
+def test_names_of_this_machine_need_accounts() -> None:
+    with running("asyncio", authority=Authority()) as server:
+        own = credssp.PasswordCredentials("alice", "secret", domain="MEMBER")
+        assert refused(server.address, own).ntstatus == NTStatus.STATUS_LOGON_FAILURE
+
+
 @pytest.mark.parametrize("answer", [ValueError("the password is hunter2"), "yes", None])
 def test_an_authority_that_fails_refuses(kind: str, caplog: pytest.LogCaptureFixture, answer: Any) -> None:
     def edit(right: Any) -> Any:
