@@ -125,7 +125,9 @@ def service_ticket(target: Target, tickets: CCacheCredentials | None, *, delegat
     token: bytes = initiator.step()
     if delegate and not initiator.actual_flags & gssapi.RequirementFlag.delegate_to_peer:
         raise failure(
-            "the ticket-granting ticket cannot be forwarded: get one with kinit -f", SecurityStatus.SEC_E_NO_CREDENTIALS
+            "the ticket-granting ticket cannot be forwarded: get one with kinit -f; for members of Protected Users and "
+            "accounts marked as sensitive, a domain issues none that can",
+            SecurityStatus.SEC_E_NO_CREDENTIALS,
         )
     wanted = APReq.decode(unframe(token)[1]).ticket
     # To its end: libkrb5's bindings close the file of a cache or keytab only there.
@@ -198,19 +200,20 @@ def password_tickets(
     Raises:
         Exception: of krb5.
     """
-    secret = password.reveal().encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+    secret = Secret(password.reveal().encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode())
     from credssp.kerberos import as_exchange  # brings ctypes, which logins without a KDC do not need
 
     library = as_exchange.library()
     if library is not None:
         with as_exchange.ASExchange(library, principal, enterprise=enterprise) as exchange:
-            return fill_cache(exchange, password=Secret(secret), workstation=workstation)
+            return fill_cache(exchange, password=secret, workstation=workstation)
     import krb5
 
     context = krb5.init_context()
     flags = krb5.PrincipalParseFlags.enterprise if enterprise else krb5.PrincipalParseFlags.none
     client = krb5.parse_name_flags(context, principal.encode(), flags)
-    return MemoryTickets(context, krb5.get_init_creds_password(context, client, _options(context), secret))
+    granted = krb5.get_init_creds_password(context, client, _options(context), secret.reveal())
+    return MemoryTickets(context, granted)
 
 
 def keytab_tickets(credentials: KeytabCredentials, *, workstation: str = "") -> MemoryTickets:

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from credssp import CCacheCredentials, ClientContext, RemoteGuardCredentials, ServerContext
+from credssp import AuthenticationError, CCacheCredentials, ClientContext, RemoteGuardCredentials, ServerContext
 from credssp.kerberos.remote_guard import open_remote_guard, remote_guard_credentials
+from credssp.status import SecurityStatus
 from tests.domain.lab import MEMBER, REALM, Domain, password
 from tests.domain.logins import CREDSSP, log_on, serving
 from tests.kerberos import exchange
@@ -66,3 +67,10 @@ def test_remote_credential_guard_opens_with_the_same_keys(domain: Domain, which:
         return f"{info.pname}@{info.prealm}"
 
     assert domain.call(redirect) == f"alice@{REALM}"
+
+
+def test_tickets_of_protected_users_are_not_forwarded_and_that_is_said(domain: Domain) -> None:
+    cache = domain.kinit("protected", password("protected"), "-f", name="guard-protected.ccache")
+    with pytest.raises(AuthenticationError, match="Protected Users") as caught:
+        domain.call(remote_guard_credentials, SPN, tickets=CCacheCredentials(cache))
+    assert caught.value.status is SecurityStatus.SEC_E_NO_CREDENTIALS

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from credssp.conformance.kerberos import KerberosClient, KerberosServer, WrapToken
-from credssp.credentials import CCacheCredentials, PasswordCredentials
+from credssp.credentials import CCacheCredentials, KeytabCredentials, PasswordCredentials
 from credssp.errors import AuthenticationError, CredSSPError, RemoteProtocolError
-from credssp.kerberos import pyspnego
+from credssp.kerberos import as_exchange, pyspnego
 from credssp.kerberos.contexts import KerberosAcceptor, KerberosInitiator
-from credssp.kerberos.tickets import ServiceTicket, password_tickets, service_keys, service_ticket
+from credssp.kerberos.tickets import ServiceTicket, keytab_tickets, password_tickets, service_keys, service_ticket
 from credssp.secret import Secret
-from credssp.status import SecurityStatus
+from credssp.status import NTStatus, SecurityStatus
 from credssp.target import Target
 from tests.kdc import REALM
 from tests.kerberos.conftest import PASSWORD, Lab
@@ -182,3 +182,13 @@ def test_tokens_that_are_none(lab: Lab, ticket: ServiceTicket) -> None:
             session.unwrap(bad)
     with pytest.raises(RemoteProtocolError, match="no MIC token"):
         session.verify(b"", good)
+
+
+def test_where_libkrb5_is_not_mits_pykrb5_gets_the_tickets(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(as_exchange, "library", lambda: None)
+    assert service_ticket(TARGET, password_tickets("alice", Secret(PASSWORD))).client == "alice"
+    keytab = lab.realm.keytab("alice.keytab", "alice")
+    assert service_ticket(TARGET, keytab_tickets(KeytabCredentials(str(keytab)))).client == "alice"
+    with pytest.raises(AuthenticationError) as caught:
+        pyspnego.call("getting a ticket", password_tickets, "alice", Secret("wrong"))
+    assert caught.value.ntstatus == NTStatus.STATUS_LOGON_FAILURE
