@@ -168,6 +168,7 @@ class _Connection(Login):
         self._credentials: PasswordCredentials | None = None
         self._user = ""
         self._counted = False
+        self._reached = False
         self._why: CredSSPError | None = None
 
     # The front
@@ -225,6 +226,7 @@ class _Connection(Login):
         self._gateway.enter(user)
         self._user, self._counted = user, True
         self._server = server = await back.connect(target, self._credentials)
+        self._reached = True
         negotiated = server.endpoint.negotiated
         if negotiated is not None:
             self._gateway.learn(target, negotiated.flags)
@@ -277,8 +279,8 @@ class _Connection(Login):
             self._drop_server()
             self._closed = True
             gateway.left(place)
-            if error is not None and not end and isinstance(error, CredSSPError) and self._front().context is None:
-                gateway.settings.refused(client, error)
+            if not self._reached:  # without NLA in front, this is what became of the client
+                gateway.settings.refused(client, error or LocalProtocolError("the gateway is shutting down"))
             gateway.settings.tell(client, self._outcome(end[0] if end else None, error, time.monotonic() - began))
 
         gateway.spawn(self._relay(session, end)).add_done_callback(over)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from credssp.errors import LocalProtocolError
@@ -52,7 +52,7 @@ class ServerRedirection:
 
     session_id: int = 0
     target: str | None = None
-    load_balance_info: bytes | None = None
+    load_balance_info: bytes | None = field(default=None, repr=False)  # may be a ticket
     username: str | None = None
     domain: str | None = None
     password: bool = False

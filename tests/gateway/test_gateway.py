@@ -261,6 +261,21 @@ def test_tls_in_front_of_a_server_with_nla(tmp_path: Path) -> None:
     assert scene.server.logged_on == ["svc"]
 
 
+def test_without_nla_in_front_a_server_that_is_down_is_a_refusal(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        await scene.server.stop()
+        session = await tls_client(scene)
+        assert await session.read() == b""
+        assert "no connection to" in str((await scene.until(Refused)).error)
+        await scene.until(Ended)
+        assert [type(event).__name__ for event in scene.events] == ["Negotiated", "Refused", "Ended"]
+        session.close()
+        await session.wait_closed()
+
+    mapped = 'as = { user = "svc", domain = "LAB", password_file = "secret" }\n'
+    run(work, Scene(tmp_path, 'security = "tls"', mapped + PINNED, server=Server("nla")))
+
+
 def test_one_port_for_both_kinds_of_clients(tmp_path: Path) -> None:
     async def work(scene: Scene) -> None:
         session = await nla_client(scene)

@@ -78,7 +78,7 @@ def test_fingerprints_are_taken_as_they_are_written(folder: Path, pin: str) -> N
 @pytest.mark.parametrize(
     ("listen", "target", "rest", "text"),
     [
-        (LISTEN + "adress = 1", TARGET, "", "listen: adress is not a key here"),
+        (LISTEN + "addr = 1", TARGET, "", "listen: addr is not a key here"),
         (LISTEN, TARGET + 'user = ["x"]', "", "target office: user is not a key|target 1: user is not a key"),
         (LISTEN, TARGET, "[limits]\nhalfopen = 3", "limits: halfopen is not a key"),
         (LISTEN, TARGET, "[limits]\nhalf_open = -3", "limits: half_open is a number"),
