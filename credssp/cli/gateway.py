@@ -58,11 +58,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     made["front"].add_argument(
         "--plain", action="store_true", help="the server has no TLS: Unix socket or loopback only"
     )
-    made["back"].add_argument("-u", "--user", metavar="USER", required=True, help="who logs on at the server")
-    made["back"].add_argument("-d", "--domain", metavar="DOMAIN", default="", help="domain of the user")
     made["back"].add_argument(
-        "--password-file", metavar="F", required=True, help="file whose first line is the password"
+        "-u", "--user", metavar="USER", help="who logs on at the server (default: the user that the client names)"
     )
+    made["back"].add_argument("-d", "--domain", metavar="DOMAIN", default="", help="domain of the user")
+    made["back"].add_argument("--password-file", metavar="F", help="with --user: file whose first line is the password")
     made["back"].add_argument(
         "--allow-from", metavar="NETWORK", action="append", default=[], help="who may connect (default: loopback only)"
     )
@@ -109,11 +109,21 @@ def _settings(arguments: argparse.Namespace) -> GatewaySettings:
                 listen[key] = value
     else:
         target["security"] = "nla"
-        target["as"] = {"user": arguments.user, "password_file": arguments.password_file}
-        if arguments.domain:
-            target["as"]["domain"] = arguments.domain
+        target |= _who(arguments)
         listen["allow_from"] = arguments.allow_from or ["127.0.0.0/8", "::1/128"]
     return parse_settings({"listen": listen, "target": [target]}, folder=Path.cwd())
+
+
+def _who(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what says who logs on at a server with NLA."""
+    from credssp.errors import LocalProtocolError
+
+    if (arguments.user is None) != (arguments.password_file is None):
+        raise LocalProtocolError("--user and --password-file go together; without both the client names the user")
+    if arguments.user is None:
+        return {"credentials": "client-info"}
+    who = {"user": arguments.user, "password_file": arguments.password_file}
+    return {"as": who | ({"domain": arguments.domain} if arguments.domain else {})}
 
 
 def _made_certificate() -> str:
@@ -258,9 +268,9 @@ def _facts(client: Client, event: Any) -> tuple[Any, dict[str, Any]]:
 
     from credssp.cli import _serve_rdp
     from credssp.drivers.audit import AuditEvent
-    from credssp.gateway.events import Connected, Ended, SessionStarted
+    from credssp.gateway.events import Connected, Ended, PickedUp, SessionStarted
 
-    names = {Connected: "connected", SessionStarted: "session", Ended: "closed"}
+    names = {Connected: "connected", PickedUp: "picked-up", SessionStarted: "session", Ended: "closed"}
     name = names.get(type(event))
     if name is None:
         return _serve_rdp._facts(client, event, reveal=False)

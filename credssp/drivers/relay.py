@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from credssp.drivers.aio import AsyncSession
-from credssp.drivers.handshake import Handshake
+from credssp.drivers.handshake import DeadlineError, Handshake
 from credssp.drivers.reading import BufferedReading
 from credssp.errors import CredSSPError
 
@@ -113,6 +113,10 @@ class _Relay:
         if not self.over.done():
             self.over.set_result((name, error))
 
+    def check_begun(self, begun: Callable[[], bool], seconds: float) -> None:
+        if not begun():
+            self.end("relay", DeadlineError(f"the client did not begin its session within {seconds:g} s"))
+
 
 async def relay(
     client: AsyncSession[Any],
@@ -122,6 +126,8 @@ async def relay(
     from_server: Callable[[bytes], bytes] | None = None,
     idle: float | None = None,
     total: float | None = None,
+    begin: float | None = None,
+    begun: Callable[[], bool] | None = None,
 ) -> RelayEnd:
     """Connect two sessions until one of them ends, then close both.
 
@@ -132,6 +138,8 @@ async def relay(
         from_server: the same for the other direction.
         idle: seconds without a byte in either direction, after which it ends; None for no limit.
         total: seconds after which it ends; None for no limit.
+        begin: seconds after which `begun` must be true; None for no limit.
+        begun: whether the session has begun, which the filters know.
 
     Returns:
         Who ended it, and how. Both connections are closed then, or will be within five seconds.
@@ -159,9 +167,13 @@ async def relay(
             owner.end(half.name, None)
         if not half.transport.is_closing():
             half.transport.resume_reading()
+    loop = asyncio.get_running_loop()
+    timer = None if begin is None or begun is None else loop.call_later(begin, owner.check_begun, begun, begin)
     try:
         first, error, was_idle = await _until_over(owner, idle, total)
     finally:
+        if timer is not None:
+            timer.cancel()
         await _close(front, back)
     return RelayEnd(first, error, front.octets, back.octets, was_idle)
 

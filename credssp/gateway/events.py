@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from credssp.drivers.rdp_service import Closed
 
-__all__ = ["Connected", "Ended", "SessionStarted"]
+__all__ = ["Connected", "Ended", "PickedUp", "SessionStarted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,27 @@ class Connected:
         protocol: what it speaks.
         certificate: what is known about its certificate: ``pinned`` or ``trusted``; empty without TLS.
         user: who is logged on there, as ``DOMAIN\\user``; empty if no user is.
+        came_from: id of the connection that the credentials were picked up on; empty for others.
     """
 
     target: str
     address: str
     protocol: str
     certificate: str
+    user: str
+    came_from: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PickedUp:
+    """A client without NLA has named user and password; it is sent back to the gateway with a ticket.
+
+    Attributes:
+        target: name of the target that it is meant for.
+        user: the user, as ``DOMAIN\\user``.
+    """
+
+    target: str
     user: str
 
 
@@ -54,7 +69,7 @@ class Ended(Closed):
     Attributes:
         target: name of the target.
         by: who ended it: ``client``, ``server`` or ``relay``.
-        why: what failed, ``idle`` or ``total``; empty where a peer closed.
+        why: what failed, ``idle``, ``total`` or ``redirected``; empty where a peer closed.
         sent: bytes from the client to the server.
         received: bytes from the server to the client.
         seconds: how long it lasted.

@@ -2,8 +2,12 @@
 
 One connection: the client's Connection Request says what it wants and how to route it; NLA says who it is; the target
 is chosen and logged on to; only then does the client hear that it may come in, so that a refusal there is one here
-(AUTHZ_ACCESS_DENIED with HYBRID_EX). Without NLA in front the token alone chooses. Credentials are dropped when the
-Client Info PDU has gone through.
+(AUTHZ_ACCESS_DENIED with HYBRID_EX). Without NLA in front the token alone chooses. Credentials are dropped once the
+relay begins, which writes them into the Client Info PDU, if that is where they go.
+
+A client without NLA whose own password a server with NLA needs (``credentials = "client-info"``) makes two connections:
+on the first it names its password and is sent back with a ticket (`credssp.gateway.pickup`), on the second the ticket
+stands for the password.
 """
 
 from __future__ import annotations
@@ -20,15 +24,17 @@ from credssp.config import ServerConfig
 from credssp.credentials import PasswordCredentials
 from credssp.drivers.aio import AsyncSession
 from credssp.drivers.faults import fault
-from credssp.drivers.gate import Place
+from credssp.drivers.gate import Place, host_and_port
 from credssp.drivers.rdp_asyncio import AsyncServer, Login
 from credssp.drivers.rdp_service import Client, Closed, ServerSettings
 from credssp.drivers.relay import RelayEnd, relay
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError
 from credssp.gateway import back
-from credssp.gateway.events import Connected, Ended, SessionStarted
+from credssp.gateway.events import Connected, Ended, PickedUp, SessionStarted
+from credssp.gateway.pickup import pick_up, send_back
 from credssp.gateway.rules import NoRuleError, candidates, choose, user_name
 from credssp.gateway.settings import Front, GatewaySettings, TargetSettings
+from credssp.gateway.tickets import LIFETIME, Ticket, Tickets
 from credssp.kerberos.watched_keytab import watch_keytab
 from credssp.mechanism_name import MechanismName
 from credssp.rdp.early_user_authorization import AuthorizationDeniedError, EarlyUserAuthorization
@@ -84,6 +90,7 @@ class Gateway(AsyncServer):
 
     Attributes:
         current: the configuration of new connections; `reload` replaces it.
+        tickets: credentials that were picked up, until their clients are back.
     """
 
     def __init__(self, settings: GatewaySettings, *, on_event: OnGatewayEvent | None = None) -> None:
@@ -98,6 +105,7 @@ class Gateway(AsyncServer):
         """
         super().__init__(_Settings(server_config_of(settings, on_event)), None)
         self.current = settings
+        self.tickets = Tickets()
         self._sessions: Counter[str] = Counter()
         self._flags: dict[str, ResponseFlags] = {}
 
@@ -122,6 +130,11 @@ class Gateway(AsyncServer):
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds if self._sessions else 0)
         await self.close()
+
+    async def close(self) -> None:
+        """Stop listening, close all connections, and let go of credentials that were picked up."""
+        await super().close()
+        self.tickets.clear()
 
     def flags(self, token: str) -> ResponseFlags:
         """Return RDP_NEG_RSP.flags: what every server that this token may lead to has said, as far as it is known."""
@@ -166,6 +179,8 @@ class _Connection(Login):
         self._target: TargetSettings | None = None
         self._server: AsyncSession[Any] | None = None
         self._credentials: PasswordCredentials | None = None
+        self._ticket: Ticket | None = None
+        self._redirected = False
         self._user = ""
         self._counted = False
         self._reached = False
@@ -184,6 +199,8 @@ class _Connection(Login):
     def _select(self, event: ConnectionRequested) -> Sequence[object]:
         if not self._settings.listen.allows(self.client.address[0]):
             raise NoRuleError("the client's address is not in allow_from")
+        if self._settings.listen.security == "tls":
+            self._ticket = self._gateway.tickets.redeem(event.token, self.client.address[0])
         allowed = Front[self._settings.listen.security]
         request = event.request.negotiation
         asked = RequestFlags.NONE if request is None else request.flags
@@ -192,12 +209,16 @@ class _Connection(Login):
             raise LocalProtocolError("the client wants Restricted Admin mode, which cannot be relayed")
         if common and asked & RequestFlags.REDIRECTED_AUTHENTICATION_MODE_REQUIRED:
             raise LocalProtocolError("the client wants Remote Credential Guard, which cannot be relayed")
-        return self._front().select(allowed, flags=self._gateway.flags(event.token))
+        return self._front().select(allowed, flags=self._gateway.flags(self._token))
 
     def _front(self) -> FrontServer:
         front: Any = self.endpoint
         assert isinstance(front, FrontServer)  # noqa: S101  # of _Settings.endpoint
         return front
+
+    @property
+    def _front_is_nla(self) -> bool:
+        return self._front().selected_protocol is not Protocol.SSL
 
     def _authorize(self, event: AuthorizationRequired) -> None:
         self.wait()
@@ -215,9 +236,15 @@ class _Connection(Login):
             return EarlyUserAuthorization.AUTHZ_ACCESS_DENIED
         return EarlyUserAuthorization.AUTHZ_SUCCESS
 
+    @property
+    def _token(self) -> str:
+        """What the client gave to route by, before it was given a ticket."""
+        if self._ticket is not None:
+            return self._ticket.token
+        return "" if self._requested is None else self._requested.token
+
     def _choose(self, user: str | None, groups: Sequence[str] = ()) -> TargetSettings:
-        token = "" if self._requested is None else self._requested.token
-        self._target = choose(self._settings.targets, user=user, groups=groups, token=token)
+        self._target = choose(self._settings.targets, user=user, groups=groups, token=self._token)
         return self._target
 
     async def _connect(self, user: str) -> None:
@@ -240,6 +267,7 @@ class _Connection(Login):
                 protocol_names(server.endpoint.selected_protocol),
                 "" if target.security == "rdp" else check.value,
                 "" if self._credentials is None else _name(self._credentials),
+                "" if self._ticket is None else self._ticket.connection,
             )
         )
 
@@ -253,7 +281,7 @@ class _Connection(Login):
         super()._refused(error)
 
     def _drop_server(self) -> None:
-        server, self._server, self._credentials = self._server, None, None
+        server, self._server, self._credentials, self._ticket = self._server, None, None, None
         if server is not None:
             server.abort()
         if self._counted:
@@ -266,7 +294,8 @@ class _Connection(Login):
         return True
 
     def _logged_on(self, session: AsyncSession[Any]) -> None:
-        self._gateway.settings.gate.opened(self._place)
+        if self._front_is_nla:  # nothing is known about others before they begin a session
+            self._gateway.settings.gate.opened(self._place)
         began = time.monotonic()
         end: list[RelayEnd] = []
         client, place, gateway = self.client, self._place, self._gateway
@@ -288,7 +317,7 @@ class _Connection(Login):
     def _outcome(self, end: RelayEnd | None, error: BaseException | None, seconds: float) -> Closed:
         target = "" if self._target is None else self._target.name
         if end is None:
-            why = "" if error is None else str(error)
+            why = str(error) if error is not None else "redirected" if self._redirected else ""
             return Ended(target, "relay", why, 0, 0, round(seconds, 3))
         why = "" if end.error is None else str(end.error)
         if end.first == "relay" and not why:
@@ -296,16 +325,23 @@ class _Connection(Login):
         return Ended(target, end.first, why, end.sent, end.received, round(seconds, 3))
 
     async def _relay(self, session: AsyncSession[Any], end: list[RelayEnd]) -> None:
-        front = self._front()
-        front_is_nla = front.selected_protocol is not Protocol.SSL
-        if not front_is_nla:  # nobody has said who they are: the token alone chooses
-            self._credentials = back.credentials_for(self._choose(None), None, None)
+        if self._requested is None:
+            raise LocalProtocolError("there is no Connection Request")
+        if not self._front_is_nla:  # nobody has said who they are: the token alone chooses
+            chosen = self._choose(None)
+            if chosen.credentials == "client-info" and self._ticket is None:
+                await self._pick_up(session, chosen, self._requested.requested)
+                return
+            picked_up = None if self._ticket is None else self._ticket.credentials
+            self._credentials = back.credentials_for(chosen, None, picked_up)
+            del picked_up
             await self._connect("")
+            self._ticket = None
         server, target = self._server, self._target
-        if server is None or target is None or self._requested is None:
+        if server is None or target is None:
             raise LocalProtocolError("there is no server to relay to")
-        change = back.info_for(target, self._credentials, front_is_nla=front_is_nla)
-        front.forget_credentials()
+        change = back.info_for(target, self._credentials, front_is_nla=self._front_is_nla)
+        self._front().forget_credentials()
         self._credentials = None
         way = FromClient(server.endpoint.selected_protocol, rewrite=change, deny_channels=target.deny_channels)
         del change
@@ -316,6 +352,7 @@ class _Connection(Login):
             out = way.feed(data)
             if not told and way.free:
                 told = True
+                self._gateway.settings.gate.opened(self._place)
                 initial = way.initial
                 if initial is not None:
                     self._tell(
@@ -335,8 +372,27 @@ class _Connection(Login):
                 from_server=FromServer(self._requested.requested).feed,
                 idle=limits.idle or None,
                 total=limits.total or None,
+                begin=self._gateway.settings.config.limits.timeouts.login,
+                begun=lambda: way.free,
             )
         )
+
+    async def _pick_up(self, session: AsyncSession[Any], target: TargetSettings, requested: Protocol) -> None:
+        """Hear from a client which user it wants to be, and send it back with a ticket."""
+        gateway, host = self._gateway, self.client.address[0]
+        start, credentials = await pick_up(session, requested, timeouts=gateway.settings.config.limits.timeouts)
+        ticket = gateway.tickets.issue(host, credentials, token=self._token, connection=self.client.id)
+        asyncio.get_running_loop().call_later(LIFETIME, gateway.tickets.expire)
+        self._tell(PickedUp(target.name, _name(credentials)))
+        del credentials
+        self._redirected = True
+        await send_back(session, start, ticket=ticket, host=self._local_host())
+
+    def _local_host(self) -> str:
+        """Return the address that the client is connected to."""
+        transport = self._transport
+        name = None if transport is None else transport.get_extra_info("sockname")
+        return host_and_port(name)[0].removeprefix("::ffff:")
 
 
 def _name(credentials: PasswordCredentials) -> str:

@@ -24,7 +24,7 @@ __all__ = ["Front", "GatewaySettings", "Listen", "SessionLimits", "TargetSetting
 
 FrontSecurity: TypeAlias = Literal["nla", "tls", "nla+tls"]
 BackSecurity: TypeAlias = Literal["nla", "tls", "rdp"]
-CredentialMode: TypeAlias = Literal["delegated", "mapped", "none"]
+CredentialMode: TypeAlias = Literal["delegated", "mapped", "client-info", "none"]
 
 Front: Final[dict[str, Protocol]] = {
     "nla": CREDSSP_PROTOCOLS,
@@ -328,6 +328,10 @@ def _check_credentials(
         raise table.error("credentials", "mapped needs as = {...}, and as is for mapped alone")
     if mode == "delegated" and listen.security != "nla":
         raise table.error("credentials", "delegated needs NLA in front; without it no client delegates")
+    if mode == "client-info" and (listen.security != "tls" or security != "nla"):
+        raise table.error(
+            "credentials", 'client-info is for a server with NLA and security = "tls" in [listen]; elsewhere use none'
+        )
     if mode == "none" and security == "nla":
         raise table.error("credentials", "none cannot log on to a server with NLA")
     if mode == "mapped" and listen.security != "nla" and not listen.allow_from and not listen.is_local:

@@ -53,9 +53,9 @@ _INITIAL: Final = "[MS-RDPBCGR] 2.2.1.3"
 _RESPONSE: Final = "[MS-RDPBCGR] 2.2.1.4"
 _DOMAIN: Final = "ITU-T T.125 11"
 
-_T124: Final = bytes.fromhex("000500147c0001")  # Key of ConnectData: object, itu-t recommendation t 124 version 1
+T124: Final = bytes.fromhex("000500147c0001")  # Key of ConnectData: object, itu-t recommendation t 124 version 1
 _CREATE_REQUEST: Final = bytes.fromhex("00080010 0001c000") + b"Duca"  # T.124 8.7, as every client writes it
-_H221_SERVER: Final = bytes.fromhex("0001c000") + b"McDn"  # result success, one user data of an H.221 key
+H221_SERVER: Final = bytes.fromhex("0001c000") + b"McDn"  # result success, one user data of an H.221 key
 
 _MAX_BLOCKS: Final = 32
 _MAX_CHANNELS: Final = 31  # [MS-RDPBCGR] 2.2.1.3.4
@@ -154,7 +154,7 @@ class ConnectInitial:
             initial.ber(b"\x30", name)
         user_data = initial.ber(b"\x04", "userData")
         initial.finish("Connect-Initial")
-        user_data.expect(_T124, "t124Identifier")
+        user_data.expect(T124, "t124Identifier")
         connect = user_data.part(user_data.per_length("connectPDU"), "connectPDU")
         user_data.finish("userData")
         connect.expect(_CREATE_REQUEST, "conferenceCreateRequest")
@@ -232,12 +232,12 @@ class ConnectResponse:
         response.ber(b"\x30", "domainParameters")
         user_data = response.ber(b"\x04", "userData")
         response.finish("Connect-Response")
-        user_data.expect(_T124, "t124Identifier")
+        user_data.expect(T124, "t124Identifier")
         user_data.per_length("connectPDU")  # servers, Windows among them, write a constant here
         user_data.expect(b"\x14", "conferenceCreateResponse")
         user_data.take(2, "nodeID")
         user_data.take(user_data.take(1, "tag.length")[0], "tag")
-        user_data.expect(_H221_SERVER, "h221NonStandard")
+        user_data.expect(H221_SERVER, "h221NonStandard")
         blocks = _read_blocks(user_data)
         if _Block.SC_CORE not in blocks:
             raise user_data.error("there is no SC_CORE", "serverCoreData")

@@ -33,6 +33,7 @@ from credssp.rdp.preconnection import PreconnectionPDU
 from credssp.rdp.redirection import ServerRedirection, is_redirection
 from credssp.rdp.relayed import FromClient, FromServer
 from credssp.rdp.server import NLAServer
+from credssp.rdp.session_start import SessionStart
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
 from credssp.secret import Secret
 from credssp.sid import is_sid
@@ -89,6 +90,9 @@ def _rdp_session(data: bytes) -> None:
         with contextlib.suppress(CredSSPError):
             way.feed(data)
             way.feed(data[-100:])
+    start = SessionStart(Protocol.SSL)
+    with contextlib.suppress(CredSSPError):
+        start.feed(data)
     with contextlib.suppress(CredSSPError):
         size = PreconnectionPDU.size_of(data)
         PreconnectionPDU.decode(data[:size])

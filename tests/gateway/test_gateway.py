@@ -17,12 +17,14 @@ from credssp.drivers.handshake import Timeouts
 from credssp.drivers.rdp import log_on
 from credssp.drivers.rdp_service import Refused
 from credssp.errors import CredSSPError, PeerClosedError
-from credssp.gateway.events import Connected, Ended, SessionStarted
+from credssp.gateway.events import Connected, Ended, PickedUp, SessionStarted
 from credssp.gateway.service import Gateway
 from credssp.gateway.settings import read_settings
+from credssp.gateway.tickets import TicketError
 from credssp.rdp import AuthorizationDeniedError, Protocol
 from credssp.rdp.client_info import ClientInfo
 from credssp.rdp.front import ConnectionRequested, FrontServer
+from credssp.rdp.redirection import ServerRedirection, is_redirection
 from credssp.rdp.session_pdus import ConnectInitial, ConnectResponse, FrameBuffer
 from credssp.rdp.transport import TransportClient
 from credssp.status import NTStatus
@@ -452,3 +454,132 @@ def test_targets_are_replaced_for_new_connections(tmp_path: Path) -> None:
             scene.gateway.reload(read_settings(file))
 
     run(work, Scene(tmp_path, NLA, PINNED + 'mechanism = "ntlm"', server=Server("nla")))
+
+
+# Pickup: user and password of a client without NLA
+
+PICKUP = PINNED + 'mechanism = "ntlm"\ncredentials = "client-info"\n'
+
+
+def info_of(password: str = "gateway password") -> bytes:
+    return pdus.client_info(("LAB", "alice", password, "", ""))
+
+
+async def tls_session(scene: Scene, **options: Any) -> Any:
+    client = TransportClient(host=HOST, protocol=Protocol.SSL, config=ClientConfig(**options))
+    return await log_on(client, HOST, scene.port, timeouts=TIMEOUTS, in_thread=False)
+
+
+async def sent_back(scene: Scene, info: bytes, **options: Any) -> ServerRedirection:
+    """Name a user and be sent back."""
+    session = await tls_session(scene, **options)
+    session.write(pdus.connect_initial() + pdus.ERECT_DOMAIN + pdus.ATTACH_USER + info)
+    frames = FrameBuffer()
+    while True:
+        data = await session.read()
+        assert data, "the gateway closed the connection"
+        frames.feed(data)
+        while (frame := frames.next_frame()) is not None:
+            if is_redirection(frame):
+                session.close()
+                await session.wait_closed()
+                return ServerRedirection.decode(frame)
+
+
+@pytest.mark.parametrize("way", ["routing token", "cookie"])
+def test_a_clients_own_password_reaches_a_server_with_nla(tmp_path: Path, way: str) -> None:
+    async def work(scene: Scene) -> None:
+        assert scene.gateway is not None
+        where = await sent_back(scene, info_of(), routing_token=b"office")
+        assert (where.target, where.domain) == (HOST, "")
+        assert where.username is not None
+        assert where.load_balance_info == f"Cookie: msts={where.username}\r\n".encode()
+        options: Any = {"cookie": where.username}
+        if way == "routing token":
+            options = {"routing_token": where.load_balance_info.rstrip()}
+        await session_of(await tls_session(scene, **options), requested=Protocol.SSL)
+        assert len(scene.gateway.tickets) == 0
+        while len(scene.of(Ended)) < 2:
+            await asyncio.sleep(0.01)
+
+    scene = Scene(tmp_path, 'security = "tls"', PICKUP + 'tokens = ["office"]', server=Server("nla"))
+    run(work, scene)
+    assert scene.server.logged_on == ["alice"]
+    info = scene.server.info
+    assert info is not None
+    assert (info.username, info.password.reveal()) == ("alice", "")
+    assert scene.of(PickedUp) == [PickedUp("office", "LAB\\alice")]
+    (connected,) = scene.of(Connected)
+    assert connected.user == "LAB\\alice"
+    assert connected.came_from
+    first, second = scene.of(Ended)
+    assert (first.by, first.why) == ("relay", "redirected")
+    assert second.by == "client"
+
+
+def test_a_spent_ticket_is_refused(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        where = await sent_back(scene, info_of("wrong"))
+        session = await tls_session(scene, cookie=where.username)
+        session.write(UP)
+        assert await session.read() == b""
+        session.close()
+        refused = await scene.until(Refused)
+        assert refused.error.ntstatus == NTStatus.STATUS_LOGON_FAILURE
+        with pytest.raises(PeerClosedError):
+            await tls_session(scene, cookie=where.username)
+        assert isinstance(scene.of(Refused)[1].error, TicketError)
+
+    run(work, Scene(tmp_path, 'security = "tls"', PICKUP, server=Server("nla")))
+
+
+def test_a_ticket_that_was_not_given_is_refused(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        with pytest.raises(PeerClosedError):
+            await tls_session(scene, routing_token=b"Cookie: msts=pickup." + b"0" * 32)
+        assert isinstance((await scene.until(Refused)).error, TicketError)
+        assert not scene.of(Connected)
+
+    run(work, Scene(tmp_path, 'security = "tls"', PICKUP, server=Server("nla")))
+
+
+@pytest.mark.parametrize(
+    ("sent", "text"),
+    [
+        (pdus.connect_initial() + pdus.ATTACH_USER + info_of(""), "named no user or no password"),
+        (
+            pdus.connect_initial() + pdus.ATTACH_USER + pdus.client_info(flags=0x4013B),
+            "PIN of a smart card",
+        ),
+        (b"GET / HTTP/1.1\r\n", "expected a TPKT frame"),
+        (pdus.connect_initial() + pdus.client_info(), "before it attached"),
+        (b"", "Client Info PDU"),
+    ],
+    ids=["password", "card", "http", "order", "silence"],
+)
+def test_who_does_not_name_a_user_is_refused(tmp_path: Path, sent: bytes, text: str) -> None:
+    async def work(scene: Scene) -> None:
+        session = await tls_client(scene)
+        if sent:
+            session.write(sent)
+        while await session.read():
+            pass
+        session.close()
+        assert text in str((await scene.until(Refused)).error)
+        assert not scene.of(Connected)
+
+    limits = "[limits]\nleg = 0.3"
+    run(work, Scene(tmp_path, 'security = "tls"', PICKUP, server=Server("nla"), limits=limits))
+
+
+@pytest.mark.parametrize("front", ["tls", "nla"])
+def test_a_client_that_begins_no_session_is_disconnected(tmp_path: Path, front: str) -> None:
+    async def work(scene: Scene) -> None:
+        session = await (tls_client(scene) if front == "tls" else nla_client(scene))
+        assert await session.read() == b""
+        session.close()
+        assert "did not begin its session within 0.5 s" in (await scene.until(Ended)).why
+
+    mapped = PINNED + 'mechanism = "ntlm"\nas = { user = "svc", domain = "LAB", password_file = "secret" }\n'
+    listen = 'security = "tls"' if front == "tls" else NLA
+    run(work, Scene(tmp_path, listen, mapped, server=Server("nla"), limits="[limits]\ndeadline = 0.5\nleg = 0.4"))

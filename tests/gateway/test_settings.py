@@ -134,6 +134,8 @@ AS = 'as = { user = "svc", password_file = "secret" }\n'
         (TLS, TARGET + AS + 'users = ["LAB\\\\alice"]', 'users is "\\*" only'),
         (TLS, TARGET + AS, "makes everybody who reaches the port this user"),
         (TLS, TARGET + 'credentials = "delegated"', "delegated needs NLA in front"),
+        (LISTEN, TARGET + 'credentials = "client-info"', "client-info is for a server with NLA and"),
+        (TLS, TARGET + 'credentials = "client-info"\nsecurity = "tls"', "client-info is for a server with NLA and"),
     ],
 )
 def test_a_front_without_nla_has_narrower_rules(folder: Path, listen: str, target: str, text: str) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -178,17 +178,56 @@ def test_a_tool_without_nla_reaches_a_server_that_demands_it(
     secret.chmod(0o600)
     port, fingerprint = server
     command = ["back", "--listen", "127.0.0.1:0", "--to", f"127.0.0.1:{port}", "-u", "alice", "-d", "LABDOM"]
-    with gateway(*command, "--password-file", str(secret), "--fingerprint", fingerprint) as running:
-        if program == "rdesktop":
-            shell = f"(echo yes; sleep 20) | {require_program('rdesktop')} -u x -p y {running.address}"
-            peer = x11.running(["sh", "-c", shell], environment={"DISPLAY": display})
-        else:
-            peer = client(program, display, running.address, "/u:x", "/p:y", "/sec:tls")
-        with peer:
-            assert running.next("negotiated")["protocol"] == "SSL"
-            connected = running.next("connected")
-            assert (connected["protocol"], connected["as"]) == ("HYBRID", "LABDOM\\alice")
-            running.next("session")
+    command += ["--password-file", str(secret), "--fingerprint", fingerprint]
+    with gateway(*command) as running, tls_client(program, display, running.address, "D", "x", "y"):
+        assert running.next("negotiated")["protocol"] == "SSL"
+        connected = running.next("connected")
+        assert (connected["protocol"], connected["as"]) == ("HYBRID", "LABDOM\\alice")
+        running.next("session")
+
+
+@pytest.mark.parametrize("program", [*CLIENTS, pytest.param("rdesktop", id="rdesktop")])
+def test_a_clients_own_password_reaches_a_server_that_demands_nla(
+    server: tuple[int, str], display: str, program: str
+) -> None:
+    port, fingerprint = server
+    command = ["back", "--listen", "127.0.0.1:0", "--to", f"127.0.0.1:{port}", "--fingerprint", fingerprint]
+    with (
+        gateway(*command) as running,
+        tls_client(program, display, running.address, "LABDOM", "alice", freerdp.PASSWORD),
+    ):
+        picked_up = running.next("picked-up")
+        assert picked_up["user"] == "LABDOM\\alice"
+        first = running.next("closed")
+        assert (first["why"], first["id"]) == ("redirected", picked_up["id"])
+        connected = running.next("connected")
+        assert (connected["protocol"], connected["as"]) == ("HYBRID", "LABDOM\\alice")
+        assert connected["came_from"] == first["id"]
+        running.next("session")
+
+
+def test_a_wrong_password_that_was_picked_up_is_refused_by_the_server(server: tuple[int, str], display: str) -> None:
+    port, fingerprint = server
+    command = ["back", "--listen", "127.0.0.1:0", "--to", f"127.0.0.1:{port}", "--fingerprint", fingerprint]
+    with gateway(*command) as running, tls_client("xfreerdp", display, running.address, "LABDOM", "alice", "wrong"):
+        running.next("picked-up")
+        running.next("closed")
+        running.next("refused")  # FreeRDP 2's server closes the connection, and says no more
+        closed = running.next("closed")
+        assert (closed["by"], closed["sent"]) == ("relay", 0)
+
+
+@contextmanager
+def tls_client(program: str, display: str, address: str, domain: str, user: str, password: str) -> Iterator[None]:
+    """Run a client without NLA for as long as the block takes."""
+    running: AbstractContextManager[object]
+    if program == "rdesktop":
+        peer = f"{require_program('rdesktop')} -d {domain} -u {user} -p {password} {address}"
+        running = x11.running(["sh", "-c", f"(echo yes; sleep 20) | {peer}"], environment={"DISPLAY": display})
+    else:
+        running = client(program, display, address, f"/u:{user}", f"/d:{domain}", f"/p:{password}", "/sec:tls")
+    with running:
+        yield
 
 
 @pytest.fixture
