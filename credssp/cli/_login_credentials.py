@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from credssp.credentials import CertificateCredentials, DelegatedCredentials, LogonCredentials
     from credssp.secret import Secret
 
-__all__ = ["PIN_VARIABLE", "add_arguments", "delegated", "logon", "who"]
+__all__ = ["PIN_VARIABLE", "add_arguments", "check_files", "delegated", "logon", "who"]
 
 PIN_VARIABLE: Final = "CREDSSP_PIN"
 
@@ -151,8 +151,6 @@ def _certificate(arguments: argparse.Namespace) -> CertificateCredentials:
 
     if arguments.user is None:
         raise LocalProtocolError("a certificate needs a user name: add -u USER")
-    for place in (arguments.pkinit, arguments.pkinit_anchors or ""):
-        _check_place(place)
     source = arguments.smartcard_pin
     if source is None and arguments.pkinit.startswith("PKCS11:"):
         source = "ask"
@@ -165,12 +163,18 @@ def _certificate(arguments: argparse.Namespace) -> CertificateCredentials:
     )
 
 
-def _check_place(place: str) -> None:
-    """Look at the files of an identity now: libkrb5 says of those it cannot read only that there is no certificate.
+def check_files(arguments: argparse.Namespace) -> None:
+    """Look at the files of --pkinit now: libkrb5 says of those it cannot read only that there is no certificate.
 
     Raises:
         LocalProtocolError: one cannot be read, or is empty.
     """
+    for place in (arguments.pkinit, arguments.pkinit_anchors):
+        if place is not None:
+            _check_place(place)
+
+
+def _check_place(place: str) -> None:
     from pathlib import Path
 
     from credssp.errors import LocalProtocolError

@@ -101,6 +101,7 @@ def _request(arguments: argparse.Namespace, target: TargetURL, observer: Observe
     from credssp.tls.settings import ClientTLS
 
     credentials = _login_credentials.logon(arguments)
+    _login_credentials.check_files(arguments)
     delegated = _login_credentials.delegated(arguments, target, credentials)
     return ClientConfig(
         credentials=credentials,
