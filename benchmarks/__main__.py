@@ -199,11 +199,12 @@ def endurance(quick: bool) -> list[Figure]:
 def domain(quick: bool) -> list[Figure]:
     from benchmarks.domain import AT_ONCE, measure
 
-    found = measure(rounds=3 if quick else 9, logins=40 if quick else 200)
+    found = measure(rounds=3 if quick else 9, logins=150 if quick else 500)
     return [
         Figure(f"{AT_ONCE} domain logins at once, CPU of the server / accounts in memory", found.cpu, 1.6),
         Figure("a login with pass-through alone, ms more", found.added * 1000, 5.0),
         Figure("a login with accounts in memory, ms", found.plain * 1000),
+        Figure("a question to winbindd alone, ms", found.question * 1000),
     ]
 
 

@@ -12,7 +12,10 @@ from tests.domain.lab import MEMBER_ADDRESS, Domain, password
 from tests.domain.service import Service, log_on, serving, user
 from tests.peers import require_module
 
-pytestmark = pytest.mark.interop
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # pywinrm leaves its sessions behind
+]
 
 
 @pytest.fixture(scope="module")

@@ -20,15 +20,19 @@ from credssp.authority import NO_LOGON_SERVERS, LogonQuestion, LogonRefusal, Log
 from credssp.config import Limits, ServerConfig
 from credssp.drivers.answers import BoundedAuthority
 from credssp.drivers.rdp_service import Delegated, Refused
+from credssp.drivers.winrm_asgi import Login
 from credssp.errors import CredSSPError, LocalProtocolError, PeerRefusedError
 from credssp.secret import Secret
 from credssp.status import NTStatus
+from credssp.winrm import LoginError
 from tests.authorities import GROUPS, SID, Authority
 from tests.drivers import test_rdp_drivers as drivers
 from tests.drivers.test_rdp_drivers import kind, log_on_blocking, until
 from tests.sspi import pair
 from tests.sspi.test_inner_packages import inner, run, ts_run, tsssp
 from tests.winrm import memory
+from tests.winrm.servers import application
+from tests.winrm.test_asgi import Client
 
 __all__ = ["kind"]
 
@@ -374,6 +378,40 @@ def test_a_winrm_connection_stops_with_the_question() -> None:
 def sspi_pair(package: str, authority: Authority) -> Any:
     machine: dict[str, Any] = {"accounts": None, "server": ServerConfig(authority=BoundedAuthority(authority))}
     return pair.make(authority=pair.lsa(**machine)) if package == sspi.CREDSSP_NAME else inner(package, **machine)
+
+
+def test_winrm_logins_that_wait_for_an_answer_delay_no_others() -> None:
+    """More of them than there are threads for logins."""
+    authority = Authority()
+    authority.release.clear()
+    seen: list[Login] = []
+    app = application(
+        authority=authority,
+        accounts=credssp.MemoryAccounts({("", "bob"): "of the store"}),
+        answer_deadline=2.0,
+        answers=2,
+        on_login=seen.append,
+    )
+
+    async def test() -> None:
+        asking = [
+            asyncio.ensure_future(Client(app).log_on(memory.login(credentials=ALICE, mechanism="ntlm")))
+            for _ in range(24)
+        ]
+        while len(authority.asked) < 2:
+            await asyncio.sleep(0.01)
+        local = credssp.PasswordCredentials("bob", "of the store", domain="MEMBER")
+        begin = time.monotonic()
+        await Client(app).log_on(memory.login(credentials=local, mechanism="ntlm"))
+        assert time.monotonic() - begin < 1.5
+        assert not any(each.done() for each in asking)
+        ended = await asyncio.gather(*asking, return_exceptions=True)
+        assert {type(each) for each in ended} == {LoginError}
+
+    asyncio.run(test())
+    authority.release.set()
+    assert [login.identity.username for login in seen if login.error is None and login.identity] == ["bob"]
+    assert {login.error.ntstatus for login in seen if login.error is not None} == {NTStatus.STATUS_NO_LOGON_SERVERS}
 
 
 @pytest.mark.parametrize("package", [sspi.CREDSSP_NAME, sspi.NTLMSP_NAME, sspi.NEGOSSP_NAME])
