@@ -29,7 +29,7 @@ COMMANDS = {
     "login": "try a login, up to the authorization result",
     "probe": "find out what servers offer, without credentials",
     "serve": "run a test endpoint that tells what was delegated",
-    "gateway": "NLA in front of RDP servers that have none, and for clients that have none",
+    "gateway": "relay RDP with NLA on the side that has none",
     "demo": "log on to an embedded server over loopback and show every leg",
     "status": "explain a SECURITY_STATUS or NTSTATUS",
     "decode": "take a TSRequest, TSCredentials, SPNEGO or NTLM token apart",

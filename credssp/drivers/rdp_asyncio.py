@@ -25,7 +25,7 @@ from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.rdp.events import AnswerRequired, AuthorizationRequired, Completed, Negotiated
 from credssp.rdp.server import NLAServer
 
-__all__ = ["AsyncServer", "AsyncSessionHandler", "Login"]
+__all__ = ["AsyncServer", "AsyncSessionHandler", "RDPLogin"]
 
 AsyncSessionHandler: TypeAlias = Callable[[AsyncSession[NLAServer]], Awaitable[None]]
 
@@ -73,9 +73,9 @@ class AsyncServer:
             login.end(PeerClosedError("the connection was lost before anything was read from it"))
             raise
 
-    def make_login(self, place: Place) -> Login:
+    def make_login(self, place: Place) -> RDPLogin:
         """Make our side of a connection."""
-        return Login(self, place)
+        return RDPLogin(self, place)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -151,7 +151,7 @@ class AsyncServer:
             logger.error("the handler of connection %d failed %s", client.number, fault(error))
 
 
-class Login(LoginProtocol[NLAServer]):
+class RDPLogin(LoginProtocol[NLAServer]):
     """One connection until its login is over."""
 
     def __init__(self, server: AsyncServer, place: Place) -> None:

@@ -25,7 +25,7 @@ from credssp.credentials import PasswordCredentials
 from credssp.drivers.aio import AsyncSession
 from credssp.drivers.faults import fault
 from credssp.drivers.gate import Place, host_and_port
-from credssp.drivers.rdp_asyncio import AsyncServer, Login
+from credssp.drivers.rdp_asyncio import AsyncServer, RDPLogin
 from credssp.drivers.rdp_service import Client, Closed, ServerSettings
 from credssp.drivers.relay import RelayEnd, relay
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError
@@ -34,7 +34,7 @@ from credssp.gateway.events import Connected, Ended, PickedUp, SessionStarted
 from credssp.gateway.pickup import pick_up, send_back
 from credssp.gateway.rules import NoRuleError, candidates, choose, user_name
 from credssp.gateway.settings import Front, GatewaySettings, TargetSettings
-from credssp.gateway.tickets import LIFETIME, Ticket, Tickets
+from credssp.gateway.tickets import LIFETIME, PickupTicket, Tickets
 from credssp.kerberos.watched_keytab import watch_keytab
 from credssp.mechanism_name import MechanismName
 from credssp.rdp.early_user_authorization import AuthorizationDeniedError, EarlyUserAuthorization
@@ -109,7 +109,7 @@ class Gateway(AsyncServer):
         self._sessions: Counter[str] = Counter()
         self._flags: dict[str, ResponseFlags] = {}
 
-    def make_login(self, place: Place) -> Login:
+    def make_login(self, place: Place) -> RDPLogin:
         """Make our side of a connection."""
         return _Connection(self, place)
 
@@ -168,7 +168,7 @@ def _fits_token(target: TargetSettings, token: str) -> bool:
     return candidates([target], user=None, token=token)[0].token
 
 
-class _Connection(Login):
+class _Connection(RDPLogin):
     """One client, until its session is relayed."""
 
     def __init__(self, gateway: Gateway, place: Place) -> None:
@@ -179,7 +179,7 @@ class _Connection(Login):
         self._target: TargetSettings | None = None
         self._server: AsyncSession[Any] | None = None
         self._credentials: PasswordCredentials | None = None
-        self._ticket: Ticket | None = None
+        self._ticket: PickupTicket | None = None
         self._redirected = False
         self._user = ""
         self._counted = False
@@ -308,7 +308,7 @@ class _Connection(Login):
             self._drop_server()
             self._closed = True
             gateway.left(place)
-            if not self._reached:  # without NLA in front, this is what became of the client
+            if not (self._reached or self._redirected):  # without NLA in front, this is what became of the client
                 gateway.settings.refused(client, error or LocalProtocolError("the gateway is shutting down"))
             gateway.settings.tell(client, self._outcome(end[0] if end else None, error, time.monotonic() - began))
 

@@ -14,7 +14,7 @@ from credssp.config import Limits
 from credssp.credentials import PasswordCredentials
 from credssp.errors import CredSSPError, LocalProtocolError
 from credssp.gateway.table import Table
-from credssp.private_file import check_private_file
+from credssp.private_file import check_private_file, open_to_others
 from credssp.rdp.negotiation import CREDSSP_PROTOCOLS, Protocol
 from credssp.secret import Secret
 from credssp.tls.settings import ClientTLS
@@ -158,7 +158,8 @@ def read_settings(path: str | os.PathLike[str]) -> GatewaySettings:
         LocalProtocolError: it cannot be read, holds what is unknown, or what is not safe; the text names file and key.
     """
     try:
-        check_private_file("gateway configuration", path)
+        if open_to_others(path) == "written":
+            raise LocalProtocolError(f"{os.fspath(path)} can be written by every user of this machine")
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise LocalProtocolError(f"{os.fspath(path)} cannot be read: {error.strerror}") from None

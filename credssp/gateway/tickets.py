@@ -17,7 +17,7 @@ from credssp.credentials import PasswordCredentials
 from credssp.errors import CredSSPError, LimitExceededError
 from credssp.status import NTStatus, SecurityStatus
 
-__all__ = ["LIFETIME", "Ticket", "TicketError", "Tickets"]
+__all__ = ["LIFETIME", "PickupTicket", "TicketError", "Tickets"]
 
 LIFETIME: Final = 30.0
 """Seconds that a client has to come back; it does so at once."""
@@ -38,7 +38,7 @@ class TicketError(CredSSPError):
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class PickupTicket:
     """What a ticket stands for.
 
     Attributes:
@@ -65,7 +65,7 @@ class Tickets:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._held: dict[str, Ticket] = {}
+        self._held: dict[str, PickupTicket] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -82,10 +82,10 @@ class Tickets:
         if sum(ticket.address == address for ticket in self._held.values()) >= _MAX_PER_ADDRESS:
             raise LimitExceededError(f"{_MAX_PER_ADDRESS} clients of this address are on their way back already")
         name = _PREFIX + secrets.token_hex(_BYTES)
-        self._held[name] = Ticket(address, credentials, token, connection, self._clock() + LIFETIME)
+        self._held[name] = PickupTicket(address, credentials, token, connection, self._clock() + LIFETIME)
         return name
 
-    def redeem(self, token: str, address: str) -> Ticket | None:
+    def redeem(self, token: str, address: str) -> PickupTicket | None:
         """Return what a token stands for, once; None if it is not a ticket.
 
         Args:

@@ -15,7 +15,7 @@ from typing import Final
 
 from credssp.credentials import PasswordCredentials
 from credssp.errors import LocalProtocolError
-from credssp.rdp.reading import Reader, per_length
+from credssp.rdp.reading import FrameReader, per_length
 from credssp.rdp.session_pdus import DomainPDU, data_frame
 from credssp.rdp.tpkt import HEADER_SIZE
 from credssp.secret import Secret, private
@@ -86,7 +86,7 @@ class ClientInfo:
         Raises:
             DecodeError: it is something else, encrypted (standard RDP security), or a string does not fit.
         """
-        reader = Reader(frame, _SECTION, position=_PDU)
+        reader = FrameReader(frame, _SECTION, position=_PDU)
         head = reader.take(6, "mcsSDrq")
         if head[0] >> 2 != DomainPDU.SEND_DATA_REQUEST:
             raise reader.error("not an MCS SendDataRequest", "mcsSDrq")
@@ -141,7 +141,7 @@ class ClientInfo:
         return data_frame(self._head + per_length(len(body)) + body)
 
 
-def _string(reader: Reader, size: int, name: str, *, wide: bool) -> Secret[str]:
+def _string(reader: FrameReader, size: int, name: str, *, wide: bool) -> Secret[str]:
     """Read a string and the terminator that its size does not count."""
     if size > _MAX_STRING:
         raise reader.error(f"{size} bytes; at most {_MAX_STRING} are read", f"cb{name}")

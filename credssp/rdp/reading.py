@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from credssp.errors import DecodeError
 
-__all__ = ["Reader", "per_length"]
+__all__ = ["FrameReader", "per_length"]
 
 
-class Reader:
+class FrameReader:
     """Reads one frame from front to back.
 
     Args:
@@ -57,7 +57,7 @@ class Reader:
             self.position = start
             raise self.error(f"{found.hex()} where {wanted.hex()} is due", field)
 
-    def ber(self, tag: bytes, field: str) -> Reader:
+    def ber(self, tag: bytes, field: str) -> FrameReader:
         """Read a BER tag and length (ITU-T X.690 8.1), and return a reader of the contents; goes on after them."""
         self.expect(tag, f"{field}.tag")
         size = self.take(1, f"{field}.length")[0]
@@ -77,11 +77,11 @@ class Reader:
             raise self.error("a fragmented length", field)
         return (first & 0x3F) << 8 | self.take(1, field)[0]
 
-    def part(self, size: int, field: str) -> Reader:
+    def part(self, size: int, field: str) -> FrameReader:
         """Return a reader of the next bytes, and go on after them."""
         if size > self.left:
             raise self.error(f"{size} bytes announced, {self.left} are left", field)
-        part = Reader(self._data, self._section, position=self.position, end=self.position + size)
+        part = FrameReader(self._data, self._section, position=self.position, end=self.position + size)
         self.position += size
         return part
 

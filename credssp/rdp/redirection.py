@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from credssp.errors import LocalProtocolError
-from credssp.rdp.reading import Reader
+from credssp.rdp.reading import FrameReader
 from credssp.rdp.session_pdus import DomainPDU, send_data_indication
 from credssp.rdp.tpkt import HEADER_SIZE
 
@@ -133,8 +133,8 @@ def is_redirection(frame: bytes) -> bool:
     return len(head) == 4 and int.from_bytes(head[2:], "little") & _PDU_TYPE_MASK == _PDUTYPE_SERVER_REDIR_PKT
 
 
-def _indication(frame: bytes) -> Reader:
-    reader = Reader(frame, _SECTION, position=HEADER_SIZE + 3)
+def _indication(frame: bytes) -> FrameReader:
+    reader = FrameReader(frame, _SECTION, position=HEADER_SIZE + 3)
     if reader.take(6, "mcsSDin")[0] >> 2 != DomainPDU.SEND_DATA_INDICATION:
         raise reader.error("not an MCS SendDataIndication", "mcsSDin")
     body = reader.part(reader.per_length("mcsSDin.length"), "mcsSDin.userData")

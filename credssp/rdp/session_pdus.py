@@ -27,7 +27,7 @@ from typing import Final
 
 from credssp.errors import DecodeError, LimitExceededError, RemoteProtocolError
 from credssp.rdp.negotiation import Protocol
-from credssp.rdp.reading import Reader
+from credssp.rdp.reading import FrameReader
 from credssp.rdp.tpkt import HEADER_SIZE
 
 __all__ = [
@@ -260,13 +260,13 @@ class ConnectResponse:
         return bytes(out)
 
 
-def _data(frame: bytes, section: str) -> Reader:
-    reader = Reader(frame, section, position=HEADER_SIZE)
+def _data(frame: bytes, section: str) -> FrameReader:
+    reader = FrameReader(frame, section, position=HEADER_SIZE)
     reader.expect(X224_DATA, "x224Data")
     return reader
 
 
-def _read_blocks(reader: Reader) -> dict[int, tuple[int, int]]:
+def _read_blocks(reader: FrameReader) -> dict[int, tuple[int, int]]:
     """Read the settings; returns where each block begins, header included, and ends."""
     size = reader.per_length("userData")
     blocks = reader.part(size, "userData")
@@ -291,7 +291,7 @@ def _channels(frame: bytes, blocks: dict[int, tuple[int, int]]) -> list[tuple[in
     if _Block.CS_NET not in blocks:
         return []
     start, end = blocks[_Block.CS_NET]
-    reader = Reader(frame, "[MS-RDPBCGR] 2.2.1.3.4", position=start + 4, end=end)
+    reader = FrameReader(frame, "[MS-RDPBCGR] 2.2.1.3.4", position=start + 4, end=end)
     count = reader.number(4, "channelCount")
     if count > _MAX_CHANNELS:
         raise reader.error(f"{count} channels; at most {_MAX_CHANNELS} are allowed", "channelCount")

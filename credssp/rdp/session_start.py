@@ -22,7 +22,7 @@ from typing import Final
 from credssp.errors import LocalProtocolError, RemoteProtocolError
 from credssp.rdp.client_info import ClientInfo, is_client_info
 from credssp.rdp.negotiation import Protocol
-from credssp.rdp.reading import Reader, per_length
+from credssp.rdp.reading import FrameReader, per_length
 from credssp.rdp.redirection import ServerRedirection
 from credssp.rdp.session_pdus import (
     H221_SERVER,
@@ -152,7 +152,7 @@ class SessionStart:
         raise RemoteProtocolError(f"the client sent {pdu.name}, which is not due", section=_SECTION)
 
     def _join(self, frame: bytes, channels: int) -> bytes:
-        reader = Reader(frame, "ITU-T T.125 11.21", position=HEADER_SIZE + 4)
+        reader = FrameReader(frame, "ITU-T T.125 11.21", position=HEADER_SIZE + 4)
         initiator = int.from_bytes(reader.take(2, "initiator"), "big")
         if initiator != USER - _BASE:
             raise reader.error(f"user {initiator + _BASE}, which is not the client's", "initiator")

@@ -111,7 +111,7 @@ def test_winrm_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CREDSSP_PASSWORD", password)
     with serving(command) as (address, events):
         assert main(["login", f"http://{address}", "-u", user]) == 0
-    assert [event["event"] for event in events] == ["listening", "delegated"]
+    assert [event["event"] for event in events] == ["listening", "delegated", "closed"]
 
 
 def test_winrm_service_over_https_is_started_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
