@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -44,11 +45,25 @@ def domain(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
         yield made
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give all tests of the domain to one worker, with ``--dist loadgroup``; else each worker makes a domain."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests of the domain more time: the first of them waits for it."""
     for item in items:
         if "domain" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.timeout(300), append=False)  # the first of them waits for the domain
-            if config.pluginmanager.hasplugin("xdist"):
-                item.add_marker(pytest.mark.xdist_group("domain"))
+            item.add_marker(pytest.mark.timeout(300), append=False)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give whole files to a worker, and all of tests/domain to one, since each worker would make a domain of its own.
+
+    ``--dist loadgroup`` is for that, and does not work with pytest 9.2 and xdist 3.8.
+    """
+    if config.getvalue("dist") != "load":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneDomain(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "tests/domain" if nodeid.startswith("tests/domain/") else nodeid.partition("::")[0]
+
+    return OneDomain(config, log)
