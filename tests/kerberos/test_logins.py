@@ -242,3 +242,14 @@ def test_every_version_of_credssp_runs_over_kerberos(lab: Lab, version: int) -> 
 def test_no_ticket_is_left_behind_in_a_cache_of_the_environment(lab: Lab) -> None:
     assert_logged_on(ClientContext(ALICE, target_name=TARGET, mechanism="kerberos"), server_of(lab))
     assert not (lab.realm.folder / "nobody.ccache").exists()
+
+
+@pytest.mark.parametrize("credentials", [ALICE, None], ids=["password", "tickets"])
+def test_client_knows_whose_ticket_it_used_once_the_login_is_over(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, credentials: PasswordCredentials | None
+) -> None:
+    monkeypatch.setenv("KRB5CCNAME", lab.ccache)
+    client = ClientContext(credentials, target_name=TARGET, mechanism="kerberos")
+    assert client.client_name == ""
+    assert_logged_on(client, server_of(lab))
+    assert client.client_name == f"alice@{REALM}"
