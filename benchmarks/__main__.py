@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from benchmarks.measure import Side, compare
 
 GROUPS = ("login", "bulk", "memory", "startup", "rdp", "sspi", "uniform")
-NAMED = ("soak", "endurance", "strangers", "domain")
+NAMED = ("soak", "endurance", "strangers", "domain", "relay")
 """Groups that run only where they are named."""
 
 SIDES: dict[Side, str] = {
@@ -192,8 +192,45 @@ def endurance(quick: bool) -> list[Figure]:
                 Figure(f"{name}: KiB more than when warm", growth.more_kib, max(2048, growth.rss_kib * 0.05)),
                 Figure(f"{name}: descriptors more", growth.more_descriptors, 2),
                 Figure(f"{name}: threads more", growth.more_threads, 0),
+                Figure(f"{name}: credentials more", growth.more_credentials, 0),
             ]
     return figures
+
+
+def relay(quick: bool) -> list[Figure]:
+    from benchmarks.endurance import measure as endure
+    from benchmarks.relay import measure, measure_login
+
+    found, missing = measure(mebibytes=64 if quick else 200, rounds=3 if quick else 7, sessions=200)
+    ours = found.pop("credssp gateway")
+    figures = [
+        Figure("relay: CPU seconds per GiB", ours.cpu),
+        Figure("relay: MiB per second", ours.rate),
+        Figure("relay: KiB per idle session", ours.memory, 60),
+        Figure("relay: CPU per GiB, 200 sessions at once / one", ours.many / ours.cpu, 1.5),
+    ]
+    # socat is the bound; where it is missing, what asyncio does is one.
+    bound = "asyncio" if "socat" in missing else "socat"
+    for name, other in found.items():
+        figures += [
+            Figure(f"relay: CPU per GiB / {name}", ours.cpu / other.cpu, 1.0 if name == bound else None),
+            Figure(f"relay: CPU per GiB, 200 sessions / {name}", ours.many / other.many),
+            Figure(f"relay: MiB per second / {name}", ours.rate / other.rate),
+            Figure(f"relay: memory of an idle session / {name}", ours.memory / other.memory),
+        ]
+    for name in missing:
+        print(f"relay: {name} is not installed and was not compared", file=sys.stderr)
+    direct, through = measure_login(rounds=20 if quick else 60)
+    figures.append(Figure("relay: ms that a login through the gateway takes longer", (through - direct) * 1000, 8))
+    count = 500 if quick else 10_000
+    growth = endure("relay", "1.3", logins=count)
+    return [
+        *figures,
+        Figure(f"{count} relayed sessions: KiB more than when warm", growth.more_kib, max(2048, growth.rss_kib * 0.05)),
+        Figure(f"{count} relayed sessions: descriptors more", growth.more_descriptors, 2),
+        Figure(f"{count} relayed sessions: threads more", growth.more_threads, 0),
+        Figure(f"{count} relayed sessions: credentials more", growth.more_credentials, 0),
+    ]
 
 
 def domain(quick: bool) -> list[Figure]:

@@ -1,6 +1,8 @@
-"""Logins one after the other, in a process of their own: memory, descriptors and threads must stay as they were.
+"""Logins one after the other, in a process of their own: memory, descriptors, threads and credentials must stay
+as they were.
 
-Both sides in memory, where every tenth login has a wrong password; or an RDP client and server over loopback.
+Both sides in memory, where every tenth login has a wrong password; an RDP client and server over loopback; or an RDP
+client, a gateway and a server.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,10 +28,11 @@ class Growth:
     more_kib: int
     more_descriptors: int
     more_threads: int
+    more_credentials: int
 
 
 def measure(way: str, tls: str, *, logins: int) -> Growth:
-    """Run `logins` logins (``memory`` or ``sockets``) over TLS 1.2 or 1.3."""
+    """Run `logins` logins (``memory``, ``sockets``, or ``relay``: sessions through a gateway) over TLS 1.2 or 1.3."""
     command = [sys.executable, "-m", "benchmarks.endurance", way, tls, str(logins)]
     output = subprocess.run(command, capture_output=True, check=True, text=True, timeout=3600).stdout
     return Growth(**json.loads(output))
@@ -82,16 +86,33 @@ def _sockets(tls: str) -> Callable[[int], None]:
     return log_on
 
 
+def _relay(tls: str) -> Callable[[int], None]:  # noqa: ARG001  # that of the defaults
+    from benchmarks.relay import endurance
+
+    return endurance()
+
+
+def _credentials() -> int:
+    """Return how many delegated credentials are alive, in reference cycles too."""
+    import gc
+
+    from credssp import PasswordCredentials
+
+    return sum(isinstance(each, PasswordCredentials) for each in gc.get_objects())
+
+
 def _child(way: str, tls: str, logins: int) -> Growth:
-    log_on = {"memory": _memory, "sockets": _sockets}[way](tls)
+    log_on = {"memory": _memory, "sockets": _sockets, "relay": _relay}[way](tls)
     warm = max(50, int(logins * WARM))
     for number in range(warm):
         log_on(number)
-    before = _held()
+    before, credentials = _held(), _credentials()
     for number in range(warm, logins):
         log_on(number)
+    time.sleep(1)  # the server's side of the last one
     after = _held()
-    return Growth(before[0], after[0] - before[0], after[1] - before[1], after[2] - before[2])
+    more = _credentials() - credentials
+    return Growth(before[0], after[0] - before[0], after[1] - before[1], after[2] - before[2], more)
 
 
 if __name__ == "__main__":

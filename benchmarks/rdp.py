@@ -60,7 +60,7 @@ class Server:
         sockets = bind(HOST, 0, workers)
         self.port: int = sockets[0].getsockname()[1]
         self._clocks: list[int] = []
-        self._pids: list[int] = []
+        self.pids: list[int] = []
         for sock in sockets:
             reading, writing = os.pipe()
             pid = os.fork()
@@ -72,20 +72,20 @@ class Server:
                 _child(serve, sock, writing)
             os.close(writing)
             self._clocks.append(reading)
-            self._pids.append(pid)
+            self.pids.append(pid)
         for sock in sockets:
             sock.close()
 
     def cpu(self) -> float:
         """CPU seconds of all processes so far."""
         total = 0.0
-        for pid, clock in zip(self._pids, self._clocks, strict=True):
+        for pid, clock in zip(self.pids, self._clocks, strict=True):
             os.kill(pid, signal.SIGUSR1)
             total += float(os.read(clock, 64))
         return total
 
     def stop(self) -> None:
-        for pid, clock in zip(self._pids, self._clocks, strict=True):
+        for pid, clock in zip(self.pids, self._clocks, strict=True):
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             os.close(clock)

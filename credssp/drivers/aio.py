@@ -252,8 +252,7 @@ class _Pump(BufferedReading):
         self._endpoint = endpoint
         self._transport = transport
         self._reader = reader
-        self.writable = asyncio.Event()
-        self.writable.set()
+        self.full: asyncio.Event | None = None  # while the peer does not take what was written
         self.closed = asyncio.get_running_loop().create_future()
         self.fed = 0
 
@@ -297,15 +296,18 @@ class _Pump(BufferedReading):
             self.end()
             if self._reader.exception() is None:
                 self._reader.set_exception(exc)
-        self.writable.set()
+        self.resume_writing()
         if not self.closed.done():
             self.closed.set_result(None)
 
     def pause_writing(self) -> None:
-        self.writable.clear()
+        if self.full is None:
+            self.full = asyncio.Event()
 
     def resume_writing(self) -> None:
-        self.writable.set()
+        full, self.full = self.full, None
+        if full is not None:
+            full.set()
 
 
 class AsyncSession(Generic[H]):
@@ -366,7 +368,8 @@ class AsyncSession(Generic[H]):
 
     async def drain(self) -> None:
         """Wait until the peer has taken enough of what was written."""
-        await self._pump.writable.wait()
+        while self._pump.full is not None:
+            await self._pump.full.wait()
 
     async def detach(self) -> tuple[H, asyncio.Transport, bytes, bool]:
         """Give the connection away; nothing else may be done with the session after that.

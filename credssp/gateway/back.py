@@ -21,6 +21,7 @@ from credssp.rdp.client import NLAClient
 from credssp.rdp.client_info import ClientInfo
 from credssp.rdp.negotiation import Protocol
 from credssp.rdp.transport import TransportClient
+from credssp.tls.settings import ClientTLS
 
 __all__ = ["connect", "credentials_for", "info_for", "look"]
 
@@ -83,8 +84,7 @@ async def connect(target: TargetSettings, credentials: PasswordCredentials | Non
         )
         client = NLAClient(host=host, config=config)
         return await log_on(client, target.host, target.port, timeouts=TIMEOUTS, in_thread=may_block(client), sock=sock)
-    config = ClientConfig(tls=target.tls, timeouts=TIMEOUTS)
-    transport = TransportClient(host=host, protocol=_PROTOCOLS[target.security], config=config)
+    transport = TransportClient(host=host, protocol=_PROTOCOLS[target.security], config=_plain(target.tls))
     return await log_on(transport, target.host, target.port, timeouts=TIMEOUTS, in_thread=False, sock=sock)
 
 
@@ -96,12 +96,17 @@ async def look(target: TargetSettings) -> str:
         CredSSPError: it speaks something else, or its certificate is not the right one.
     """
     protocol = Protocol.HYBRID if target.security == "nla" else _PROTOCOLS[target.security]
-    config = ClientConfig(tls=target.tls, timeouts=TIMEOUTS)
-    client = TransportClient(host=_host(target), protocol=protocol, config=config)
+    client = TransportClient(host=_host(target), protocol=protocol, config=_plain(target.tls))
     sock = await _unix(target.path) if target.path else None
     session = await log_on(client, target.host, target.port, timeouts=TIMEOUTS, in_thread=False, sock=sock)
     session.abort()
     return client.fingerprint
+
+
+@functools.lru_cache(256)
+def _plain(tls: ClientTLS) -> ClientConfig:
+    """Return the options of a connection without a login; those to one target share them."""
+    return ClientConfig(tls=tls, timeouts=TIMEOUTS)
 
 
 def _host(target: TargetSettings) -> str:

@@ -82,7 +82,7 @@ class _Settings(ServerSettings):
 
     def endpoint(self) -> Any:
         """Return our side of a new connection."""
-        return FrontServer(config=self.guard.guarded(self.config))
+        return FrontServer(config=self._guarded)
 
 
 class Gateway(AsyncServer):
@@ -353,7 +353,7 @@ class _Connection(RDPLogin):
             if not told and way.free:
                 told = True
                 self._gateway.settings.gate.opened(self._place)
-                initial = way.initial
+                initial, way.initial = way.initial, None
                 if initial is not None:
                     self._tell(
                         SessionStarted(

@@ -18,12 +18,13 @@ refuses closes, or sends an errorCode or an alert. So the login is complete befo
 
 from __future__ import annotations
 
+import weakref
 from typing import Final, Unpack
 
 from credssp.config import ClientConfig, RDPClientOptions, client_config
 from credssp.context import ClientContext
 from credssp.credentials import LogonCredentials, NTHashCredentials, PasswordCredentials, RemoteGuardCredentials
-from credssp.engine.events import Direction
+from credssp.engine.events import Direction, Observer
 from credssp.errors import CredSSPError, LocalProtocolError, PeerClosedError, TLSAlertError
 from credssp.next_step import NextStep
 from credssp.rdp.early_user_authorization import SIZE, AuthorizationDeniedError, EarlyUserAuthorization
@@ -154,7 +155,7 @@ class NLAClient(Endpoint[ClientContext]):
             config=config,
             target_name=config.target_name or f"TERMSRV/{host}",
             carrier="stream",
-            observer=self._observe,
+            observer=_weakly(weakref.WeakMethod(self._observe)),
         )
 
     @property
@@ -391,3 +392,14 @@ class NLAClient(Endpoint[ClientContext]):
         advice = NextStep.REFUSED_CREDENTIALS if self._delegated else NextStep.REFUSED
         ntstatus = None if self._delegated else error.ntstatus
         return LoginRefusedError(f"the server refused the login: it {how} {why}", ntstatus=ntstatus, advice=advice)
+
+
+def _weakly(observe: weakref.WeakMethod[Observer]) -> Observer:
+    """Return an observer that does not keep its owner, which has credentials, alive in a cycle."""
+
+    def call(direction: Direction, message: TSRequest, data: bytes) -> None:
+        observer = observe()
+        if observer is not None:
+            observer(direction, message, data)
+
+    return call

@@ -148,10 +148,10 @@ class FrontServer:
                 wanted = FailureCode.SSL_REQUIRED_BY_SERVER if protocol else FailureCode.SSL_NOT_ALLOWED_BY_SERVER
             self.refuse(wanted)
         config = self.config
-        if flags is not None:
-            config = replace(config, response_flags=flags)
         if common & CREDSSP_PROTOCOLS:
-            self.end = NLAServer(config=replace(config, protocols=common & CREDSSP_PROTOCOLS, direct=False))
+            flags = config.response_flags if flags is None else flags
+            protocols = common & CREDSSP_PROTOCOLS
+            self.end = NLAServer(config=replace(config, protocols=protocols, response_flags=flags, direct=False))
             early = frame(self._tpdu) + self._early
         else:
             self.end = TransportServer(

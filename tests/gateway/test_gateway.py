@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -515,6 +516,7 @@ def test_a_clients_own_password_reaches_a_server_with_nla(tmp_path: Path, way: s
     first, second = scene.of(Ended)
     assert (first.by, first.why) == ("relay", "redirected")
     assert second.by == "client"
+    assert not scene.of(Refused)
 
 
 def test_a_spent_ticket_is_refused(tmp_path: Path) -> None:
@@ -583,3 +585,49 @@ def test_a_client_that_begins_no_session_is_disconnected(tmp_path: Path, front: 
     mapped = PINNED + 'mechanism = "ntlm"\nas = { user = "svc", domain = "LAB", password_file = "secret" }\n'
     listen = 'security = "tls"' if front == "tls" else NLA
     run(work, Scene(tmp_path, listen, mapped, server=Server("nla"), limits="[limits]\ndeadline = 0.5\nleg = 0.4"))
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /proc/self/fd")
+@pytest.mark.parametrize("front", ["tls", "nla", "pickup"])
+def test_sessions_leave_no_credential_descriptor_or_count(tmp_path: Path, front: str) -> None:
+    def alive() -> int:
+        """Credentials in memory, without help of the garbage collector."""
+        return sum(isinstance(each, PasswordCredentials) for each in gc.get_objects())
+
+    async def one(scene: Scene, number: int) -> None:
+        scene.server.initial = scene.server.info = None
+        options: dict[str, Any] = {}
+        if front == "pickup":
+            options["cookie"] = (await sent_back(scene, info_of())).username
+        session = await (nla_client(scene) if front == "nla" else tls_session(scene, **options))
+        session.write(UP)
+        await session.readexactly(len(pdus.connect_response()))
+        session.close()
+        await session.wait_closed()
+        ended = number * 2 if front == "pickup" else number
+        while len(scene.of(Ended)) < ended:
+            await asyncio.sleep(0.01)
+        scene.events[:] = [each for each in scene.events if isinstance(each, Ended)]
+
+    async def work(scene: Scene) -> None:
+        for number in range(1, 4):
+            await one(scene, number)
+        gc.collect()
+        gc.disable()
+        try:
+            before = alive(), _descriptors()
+            for number in range(4, 12):
+                await one(scene, number)
+            assert (alive(), _descriptors()) == before
+        finally:
+            gc.enable()
+        assert scene.gateway is not None
+        assert (scene.gateway._sessions, len(scene.gateway.tickets), scene.gateway._tasks) == ({}, 0, set())
+
+    mapped = PINNED + 'mechanism = "ntlm"\nas = { user = "svc", domain = "LAB", password_file = "secret" }\n'
+    target = {"tls": mapped, "nla": PINNED + 'mechanism = "ntlm"\n', "pickup": PICKUP}[front]
+    run(work, Scene(tmp_path, NLA if front == "nla" else 'security = "tls"', target, server=Server("nla")))
