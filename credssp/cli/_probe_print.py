@@ -44,12 +44,16 @@ def print_text(facts: dict[str, Any]) -> None:
             shown["refuses"] = ", ".join(f"{name} ({answer})" for name, answer in refused.items())
     if facts.get("tls"):
         shown["TLS"] = ", ".join(f"{version} {cipher}" for version, cipher in facts["tls"].items())
+    elif error := facts.get("tls_error"):
+        shown["TLS"] = f"none: {error}"
     if certificate := facts.get("certificate"):
         shown["certificate"] = f"{certificate['subject']}, {certificate['key_type']}"
         shown["  valid"] = f"{certificate['not_before']} to {certificate['not_after']}"
         shown["  SHA-256"] = certificate["sha256"]
     if credssp := facts.get("credssp"):
         shown["CredSSP"] = f"version {credssp['version']}; {', '.join(credssp['mechanisms']) or 'no mechanism'}"
+    elif error := facts.get("credssp_error"):
+        shown["CredSSP"] = f"none: {error}"
     for name, value in (facts.get("ntlm") or {}).items():
         shown[f"NTLM {name}"] = value
     print_facts(facts["target"], shown)
@@ -80,7 +84,7 @@ class CSVPrinter:
             ntlm.get("MsvAvNbDomainName", ""),
             ntlm.get("MsvAvDnsComputerName", ""),
             ntlm.get("Version", ""),
-            (facts.get("error") or {}).get("text", ""),
+            (facts.get("error") or {}).get("text") or facts.get("tls_error") or facts.get("credssp_error") or "",
         )
         self._writer.writerow([_harmless(str(cell)) for cell in row])
         sys.stdout.flush()

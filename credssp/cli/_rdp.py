@@ -132,8 +132,10 @@ def probe_facts(target: TargetURL, report: ProbeReport) -> dict[str, Any]:
         "error": None if report.error is None else status_facts(report.error),
         "protocols": report.protocols,
         "tls": report.tls,
+        "tls_error": report.tls_error,
         "certificate": None if report.certificate is None else certificate_facts(report.certificate),
         "credssp": credssp,
+        "credssp_error": report.credssp_error,
         "ntlm": report.ntlm or None,
         "seconds": round(report.seconds, 3),
     }

@@ -13,6 +13,7 @@ from credssp.protocol_version import HIGHEST_VERSION
 from credssp.spnego import OID
 from credssp.spnego.tokens import NegState, NegTokenInit, NegTokenResp
 from credssp.status import describe
+from credssp.tls.channel import TLSChannel
 from credssp.tls.settings import ClientTLS
 from credssp.wire.ts_request import TSRequest
 
@@ -32,6 +33,7 @@ class ProbeReport:
         error: why nothing (more) was found out, or None.
         protocols: by name: ``accepted``, the name of the failure code, or what else came.
         tls: version to cipher suite, of the versions that the server takes.
+        tls_error: why no version was taken, where none was: what the last attempt came to.
         certificate: the server's leaf certificate, DER.
         credssp_version: the version that the server says it has.
         credssp_error: what CredSSP came to, where it failed.
@@ -45,12 +47,24 @@ class ProbeReport:
     error: CredSSPError | None = None
     protocols: dict[str, str] = field(default_factory=dict)
     tls: dict[str, str] = field(default_factory=dict)
+    tls_error: str | None = None
     certificate: bytes | None = None
     credssp_version: int | None = None
     credssp_error: str | None = None
     mechanisms: list[str] = field(default_factory=list)
     ntlm: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+
+    def add_tls(self, channel: TLSChannel) -> None:
+        """Take a handshake that went well."""
+        self.tls[channel.protocol] = channel.cipher
+        self.certificate = channel.peer_certificate
+        self.tls_error = None
+
+    def add_tls_failure(self, error: CredSSPError) -> None:
+        """Take a handshake that did not: the server does not take this version, or no TLS at all."""
+        if not self.tls:
+            self.tls_error = error.message
 
     def add_answer(self, mechanism: str, answer: TSRequest) -> None:
         """Take what the server answered to a first token of this mechanism.

@@ -93,10 +93,10 @@ def probe(report: ProbeReport, *, cookie: str | None = None, routing_token: byte
         _, rest = yield from _negotiate(ask, tls[0])
         try:
             channel = yield from _start_tls(report.host, version, rest)
-        except RemoteProtocolError:
-            continue  # this version is not taken
-        report.tls[channel.protocol] = channel.cipher
-        report.certificate = channel.peer_certificate
+        except RemoteProtocolError as error:
+            report.add_tls_failure(error)
+        else:
+            report.add_tls(channel)
     if not (tls[0] & CREDSSP_PROTOCOLS and report.tls):
         return
     for name, request in first_requests().items():

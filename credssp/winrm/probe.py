@@ -93,10 +93,10 @@ def probe(report: WinRMReport) -> ProbePosts[None]:
             channel, _ = yield from _handshake(version)
         except LimitExceededError:
             raise
-        except RemoteProtocolError:
-            continue  # this version is not taken
-        report.tls[channel.protocol] = channel.cipher
-        report.certificate = channel.peer_certificate
+        except RemoteProtocolError as error:
+            report.add_tls_failure(error)
+        else:
+            report.add_tls(channel)
     if not report.tls:
         return
     for name, request in first_requests().items():

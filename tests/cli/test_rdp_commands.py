@@ -699,6 +699,17 @@ def test_servers_without_credssp(capsys: pytest.CaptureFixture[str]) -> None:
     with answering(rdp.ConnectionConfirm(rdp.NegotiationResponse(Protocol.HYBRID)).encode()) as no_tls:
         code, (facts,) = probe(capsys, no_tls)
     assert (code, facts["tls"]) == (1, {})
+    assert "TLS" in facts["tls_error"]
+
+
+def test_probe_says_why_nothing_follows_a_protocol_that_is_accepted(capsys: pytest.CaptureFixture[str]) -> None:
+    confirm = rdp.ConnectionConfirm(rdp.NegotiationResponse(Protocol.HYBRID)).encode()
+    with answering(confirm) as no_tls:
+        assert main(["probe", no_tls]) == 1
+        assert "TLS      none: " in capsys.readouterr().out
+        assert main(["probe", "--csv", no_tls]) == 1
+    _, row = csv.reader(io.StringIO(capsys.readouterr().out))
+    assert "TLS" in row[-1]
 
 
 @pytest.mark.parametrize(

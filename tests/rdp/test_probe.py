@@ -74,7 +74,14 @@ def test_everything_is_found_out_however_the_answers_are_cut(piece: int) -> None
 def test_a_tls_version_that_is_refused_is_left_out() -> None:
     report, _ = run(lambda: our_server(tls=credssp.ServerTLS(maximum="1.2")))
     assert list(report.tls) == ["TLSv1.2"]
+    assert report.tls_error is None
     assert report.credssp_version == 6
+
+
+def test_a_server_that_closes_in_place_of_tls_is_quoted() -> None:
+    confirm = ConnectionConfirm(NegotiationResponse(Protocol.HYBRID)).encode()
+    report, _ = run(lambda: lambda data: confirm if data[:1] == b"\x03" else b"")
+    assert report.tls_error == "the server closed the connection"
 
 
 def test_a_server_that_breaks_tls_is_sent_an_alert() -> None:
@@ -82,6 +89,8 @@ def test_a_server_that_breaks_tls_is_sent_an_alert() -> None:
     nonsense = b"\x16\x03\x03\0\4\x63\0\0\0"  # a handshake message of a type that does not exist
     report, legs = run(lambda: lambda data: confirm if data[:1] == b"\x03" else nonsense)
     assert report.tls == {}
+    assert report.tls_error is not None
+    assert "TLS handshake" in report.tls_error
     assert [leg.data[:1] for leg in legs if not leg.awaited] == [b"\x15", b"\x15"]
 
 

@@ -66,6 +66,14 @@ def test_everything_is_found_out() -> None:
 def test_a_tls_version_that_is_refused_is_left_out() -> None:
     report, _ = run(lambda: our_server(tls=ServerTLS(minimum="1.3")))
     assert list(report.tls) == ["TLSv1.3"]
+    assert report.tls_error is None
+
+
+def test_a_server_without_tls_inside_is_quoted() -> None:
+    answers = iter([reply(401, "CredSSP")])
+    report, _ = run(lambda: lambda _: next(answers, reply(401)))
+    assert report.tls == {}
+    assert report.tls_error == "the server answered HTTP 401 where a leg was due"
 
 
 def test_a_server_without_credssp_is_asked_once() -> None:
