@@ -153,6 +153,10 @@ class NextStep(enum.StrEnum):
     )
     HTTP_400 = "Check the URL: the server may not speak CredSSP there, or it lost the state of this connection."
     HTTP_403 = "Let the account use the service: see its authorisation (winrm configSDDL, RootSDDL)."
+    HTTP_403_EARLY = (
+        "Check the URL, and what is in between: the request was forbidden before it named a user, by an address filter "
+        "or a proxy, say."
+    )
     HTTP_404 = "Check the path, which is usually /wsman: there is no WS-Management at this URL."
     HTTP_407 = "Configure the proxy's own credentials for it, or go around it."
     HTTP_413 = "Send smaller messages, or let the server take larger ones (MaxEnvelopeSizekb)."
@@ -160,6 +164,7 @@ class NextStep(enum.StrEnum):
         "Use an account in fewer groups, whose Kerberos ticket is smaller, or let the server take larger headers "
         "(MaxFieldLength and MaxRequestBytes of http.sys); a proxy in between may have limits too."
     )
+    HTTP_500 = "Look at the server's log: it failed before it named what it takes."
     HTTP_502 = "Check whether the proxy reaches the server; it must also keep one connection for each client."
     HTTP_503 = "Try again later: the server, or the proxy in front of it, is not ready."
     HTTP_OTHER = "Check the URL and its port: WinRM answers at /wsman, on 5985 (http) and 5986 (https)."

@@ -226,6 +226,7 @@ class TestHTTP:
             (("alice", b"secret"), "password is a str"),
             (("", "secret"), "username is empty"),
             ((None, "secret"), "password needs a username"),
+            ((b"LAB\\alice", "secret"), "username is a str, not bytes"),
             ((ALICE, "secret"), "password needs a username"),
             ((("alice", "secret"),), "credentials takes PasswordCredentials"),
         ],

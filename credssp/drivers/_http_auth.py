@@ -35,6 +35,8 @@ def logon_config(
         if password is None:
             raise LocalProtocolError("password is missing: a user name needs one")
         credentials = PasswordCredentials(user, password)
+    elif isinstance(user, bytes | bytearray):
+        raise LocalProtocolError(f"username is a str, not {type(user).__name__}")
     elif password is not None:
         raise LocalProtocolError("password needs a username")
     elif user is not None:

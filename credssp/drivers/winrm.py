@@ -166,6 +166,7 @@ class WinRMConnection:
             CertificateError: the certificate of https did not pass.
         """
         self.close()
+        host, port = self._address
         try:
             tcp = self._reach()
             # TLS takes the socket over; a second descriptor can still end the connection, whatever it waits for.
@@ -182,14 +183,14 @@ class WinRMConnection:
             if self._late:
                 raise self._failed(error) from None
             if not isinstance(error, ssl.SSLError):
-                raise ConnectError(f"no connection: {self._reason(error)}") from error
+                raise ConnectError(f"no connection to {host} port {port}: {self._reason(error)}") from error
             by_default = self._context is not None and self._context.minimum_version == ssl.TLSVersion.TLSv1_2
             first = b"" if by_default else None
             advice = translate(error, during="TLS handshake", first=first).advice
             why = old_server(error.reason or "", first) or self._reason(error)
             raise ConnectError(f"the TLS handshake failed: {why}", advice=advice) from error
         except (ValueError, OverflowError) as error:
-            raise ConnectError(f"no connection: {reason(error)}") from None
+            raise ConnectError(f"no connection to {host} port {port}: {reason(error)}") from None
         tcp.settimeout(self._timeouts.leg)
         self._http.sock = tcp
         if self._https is not None:

@@ -255,7 +255,7 @@ def _check_challenge(token: bytes) -> tuple[Challenge, AvPairs]:
     if missing or info is None:
         names = ", ".join(f.flag_names(missing)) or "TARGET_INFO"
         raise RemoteProtocolError(
-            f"CHALLENGE does not offer {names}, which CredSSP needs: an old server, or somebody weakens the login",
+            f"CHALLENGE does not offer {names}, which CredSSP needs: an old server, or an attacker weakens the login",
             status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION,
             section="[MS-NLMP] 2.2.2.5",
             advice=NextStep.NTLM_SERVER,
@@ -267,7 +267,7 @@ def _check_challenge(token: bytes) -> tuple[Challenge, AvPairs]:
         raise RemoteProtocolError("CHALLENGE: an AvId occurs twice in TargetInfo", section="[MS-NLMP] 2.2.2.1")
     if not ids & {AV_NB_COMPUTER_NAME, AV_NB_DOMAIN_NAME}:
         raise AuthenticationError(
-            "CHALLENGE names neither the server nor its domain, so integrity cannot be had",
+            "CHALLENGE names neither the server nor its domain, so the login cannot be protected by a MIC",
             section="[MS-NLMP] 3.1.5.1.2",
             advice=NextStep.NTLM_SERVER,
         )

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from credssp.config import Limits
-from credssp.errors import DecodeError, LimitExceededError, PeerClosedError, RemoteProtocolError
+from credssp.errors import DecodeError, LimitExceededError, LocalProtocolError, PeerClosedError, RemoteProtocolError
 from credssp.tls.record import HEADER_SIZE, MAX_PLAINTEXT, measure_record
 from credssp.tls.sizes import StreamSizes
 
@@ -179,8 +179,10 @@ def encrypt(context: Protector, data: bytes, content_type: str = SOAP) -> Encryp
         content_type: its type.
 
     Raises:
-        LocalProtocolError: the context cannot encrypt (any more).
+        LocalProtocolError: the context cannot encrypt (any more), or `content_type` is not printable ASCII.
     """
+    if not (content_type.isascii() and content_type.isprintable()):
+        raise LocalProtocolError(f"content_type: expected printable ASCII, not {content_type!r}")
     out = bytearray()
     for start in range(0, len(data), MAX_PLAINTEXT) or (0,):
         chunk = data[start : start + MAX_PLAINTEXT]

@@ -83,7 +83,8 @@ class HTTPStatusError(WinRMError):
     @classmethod
     def of(cls, status: int, message: str, *, leg: Leg) -> HTTPStatusError:
         """Return the error for a status, with what to do about it."""
-        return cls(message, leg=leg, http_status=status, advice=_HTTP.get(status))
+        known = _HTTP | _HTTP_OFFER if leg is Leg.OFFER else _HTTP
+        return cls(message, leg=leg, http_status=status, advice=known.get(status))
 
 
 class LoginError(WinRMError):
@@ -146,5 +147,13 @@ _HTTP: Final = {
     431: NextStep.HTTP_431,
     502: NextStep.HTTP_502,
     503: NextStep.HTTP_503,
+    504: NextStep.HTTP_502,
 }
 """The next step by the HTTP statuses that users meet; `NextStep.HTTP_OTHER` for the others."""
+
+_HTTP_OFFER: Final = {
+    **dict.fromkeys((413, 431), NextStep.HTTP_OTHER),
+    403: NextStep.HTTP_403_EARLY,
+    500: NextStep.HTTP_500,
+}
+"""Those of the first request, which has no body, no token and names no user."""

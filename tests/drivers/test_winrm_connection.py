@@ -88,3 +88,11 @@ def test_http_where_https_was_expected_is_named() -> None:
     expected = pytest.raises(ConnectError, match="the TLS handshake failed: wrong version number")
     with server(talk) as port, WinRMConnection("127.0.0.1", port, https=ClientTLS()) as connection, expected:
         connection.connect()
+
+
+def test_a_dead_port_is_named_with_its_host() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    expected = pytest.raises(ConnectError, match=f"no connection to 127.0.0.1 port {port}: ")
+    with WinRMConnection("127.0.0.1", port) as connection, expected:
+        connection.connect()

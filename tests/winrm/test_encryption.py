@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from credssp import ClientTLS
-from credssp.errors import CredSSPError, DecodeError, LimitExceededError, PeerClosedError, RemoteProtocolError, TLSError
+from credssp.errors import (
+    CredSSPError,
+    DecodeError,
+    LimitExceededError,
+    LocalProtocolError,
+    PeerClosedError,
+    RemoteProtocolError,
+    TLSError,
+)
 from credssp.winrm.encryption import (
     ENCRYPTED,
     SOAP,
@@ -54,6 +62,12 @@ class FakeContext:
 
 def body_of(*records: bytes, length: int, trailer: int = 16) -> bytes:
     return FIRST % length + trailer.to_bytes(4, "little") + b"".join(records) + END
+
+
+@pytest.mark.parametrize("content_type", ["text/plain; charset=\u00fctf", "text/plain\r\nX: y"])
+def test_a_content_type_that_no_header_can_hold_is_refused_by_name(content_type: str) -> None:
+    with pytest.raises(LocalProtocolError, match="content_type: expected printable ASCII"):
+        encrypt(FakeContext(), b"hello", content_type)
 
 
 def test_the_vector_of_the_specification() -> None:
