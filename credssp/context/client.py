@@ -97,6 +97,7 @@ class ClientContext(Context):
         self.server_authentication = ServerAuthentication.NONE
         self.skipped: tuple[SkippedCandidate, ...] = ()
         self._initiator: Mechanism | None = None
+        self._client_name = ""
 
     def _start(self) -> ClientEngine:
         certificate = self._channel.server_certificate
@@ -140,11 +141,17 @@ class ClientContext(Context):
         if isinstance(event, Authenticated):
             self.server_authentication = event.server_authentication
 
+    def forget_credentials(self) -> None:
+        """Let go of what the login was made with; its owner may call this once it is complete, or has failed."""
+        self.config = replace(self.config, credentials=None, delegated_credentials=None)
+        self._client_name = self.client_name
+        self._initiator = None
+
     @property
     def client_name(self) -> str:
         """Whose Kerberos tickets were used, by the KDC: ``alice@EXAMPLE.TEST`` for ``LAB\\alice``. Else empty."""
         initiator = self._initiator
-        return initiator.client_name if isinstance(initiator, SecurityContext) else ""
+        return initiator.client_name if isinstance(initiator, SecurityContext) else self._client_name
 
     @property
     def server_certificate(self) -> bytes | None:

@@ -83,7 +83,10 @@ async def connect(target: TargetSettings, credentials: PasswordCredentials | Non
             target_name=f"TERMSRV/{host}",
         )
         client = NLAClient(host=host, config=config)
-        return await log_on(client, target.host, target.port, timeouts=TIMEOUTS, in_thread=may_block(client), sock=sock)
+        in_thread = may_block(client)
+        session = await log_on(client, target.host, target.port, timeouts=TIMEOUTS, in_thread=in_thread, sock=sock)
+        client.forget_credentials()
+        return session
     transport = TransportClient(host=host, protocol=_PROTOCOLS[target.security], config=_plain(target.tls))
     return await log_on(transport, target.host, target.port, timeouts=TIMEOUTS, in_thread=False, sock=sock)
 

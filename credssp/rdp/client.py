@@ -19,6 +19,7 @@ refuses closes, or sends an errorCode or an alert. So the login is complete befo
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from typing import Final, Unpack
 
 from credssp.config import ClientConfig, RDPClientOptions, client_config
@@ -157,6 +158,14 @@ class NLAClient(Endpoint[ClientContext]):
             carrier="stream",
             observer=_weakly(weakref.WeakMethod(self._observe)),
         )
+
+    def forget_credentials(self) -> None:
+        """Let go of what the login was made with.
+
+        A relay calls this once it is logged on, since it keeps the stream for hours. `delegated` is false from then on.
+        """
+        self.config = replace(self.config, credentials=None, delegated_credentials=None)
+        self._context.forget_credentials()
 
     @property
     def context(self) -> ClientContext:

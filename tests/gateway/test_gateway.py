@@ -631,3 +631,26 @@ def test_sessions_leave_no_credential_descriptor_or_count(tmp_path: Path, front:
     mapped = PINNED + 'mechanism = "ntlm"\nas = { user = "svc", domain = "LAB", password_file = "secret" }\n'
     target = {"tls": mapped, "nla": PINNED + 'mechanism = "ntlm"\n', "pickup": PICKUP}[front]
     run(work, Scene(tmp_path, NLA if front == "nla" else 'security = "tls"', target, server=Server("nla")))
+
+
+@pytest.mark.parametrize("mechanism", ["ntlm", "negotiate"])
+def test_a_session_holds_no_credentials(tmp_path: Path, mechanism: str) -> None:
+    bob = PasswordCredentials("alice", "gateway password", domain="LAB")
+
+    def passwords() -> int:
+        found = [each for each in gc.get_objects() if isinstance(each, PasswordCredentials) and not each.is_empty]
+        return sum(each is not bob for each in found)
+
+    async def work(scene: Scene) -> None:
+        before = passwords()
+        session = await nla_client(scene, bob)
+        session.write(UP)
+        await session.readexactly(len(pdus.connect_response()))
+        await scene.until(SessionStarted)
+        scene.events.clear()
+        scene.server.info = None
+        assert passwords() - before == 1  # what the server behind the gateway was delegated
+        session.close()
+        await session.wait_closed()
+
+    run(work, Scene(tmp_path, NLA, PINNED + f'mechanism = "{mechanism}"\n', server=Server("nla")))
