@@ -327,7 +327,7 @@ def test_arguments_are_those_of_requests_credssp() -> None:
 
 
 def test_old_tls_is_not_spoken() -> None:
-    with pytest.warns(UserWarning, match="TLS below 1.2"):
+    with pytest.warns(UserWarning, match="for a server without TLS 1.2 give tls=ClientTLS"):
         HTTPCredSSPAuth(USER, "x", disable_tlsv1_2=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
