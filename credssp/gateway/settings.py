@@ -363,4 +363,4 @@ def _tls(table: Table, security: str, *, local: bool) -> ClientTLS:
             fingerprint=fingerprint, cafile=cacert, server_hostname=table.optional("server_name"), key_log=False
         )
     except CredSSPError as error:
-        raise table.error("fingerprint", f"is not one: {error.message}") from None
+        raise table.error("fingerprint", f"is not valid: {error.message}") from None

@@ -67,14 +67,14 @@ class Table:
         """Return a list of texts."""
         value = self._values.get(key, default)
         if not isinstance(value, list | tuple) or not all(isinstance(each, str) and each for each in value):
-            raise self.error(key, "is a list of texts")
+            raise self.error(key, f"is a list of texts, not {value!r}")
         return tuple(value)
 
     def flag(self, key: str) -> bool:
         """Return true or false; false where the key is missing."""
         value = self._values.get(key, False)
         if not isinstance(value, bool):
-            raise self.error(key, "is true or false")
+            raise self.error(key, f"is true or false, not {value!r}")
         return value
 
     def path(self, key: str) -> str | None:
@@ -91,7 +91,7 @@ class Table:
         value = self._values.get(key, default)
         kind = (int, float) if isinstance(default, float) else int
         if isinstance(value, bool) or not isinstance(value, kind) or value < 0:
-            raise self.error(key, "is a number that is not negative")
+            raise self.error(key, f"is a number that is not negative, not {value!r}")
         return value
 
     @property

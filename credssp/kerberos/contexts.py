@@ -184,7 +184,7 @@ class KerberosInitiator(_KerberosContext):
             credentials = self._get_tickets(credentials)
         bindings = self._channel_bindings
         context = pyspnego.call(
-            _TICKET,
+            self._ticket(),
             pyspnego.kerberos_client,
             credentials,
             principal,
@@ -201,9 +201,9 @@ class KerberosInitiator(_KerberosContext):
     def _get_tickets(self, credentials: KerberosCredentials | None) -> CCacheCredentials | None:
         """Have the KDC turn credentials into tickets, for this login alone; those of a cache are used as they are."""
         if credentials is None or isinstance(credentials, CCacheCredentials):
-            pyspnego.call(_TICKET, tickets.check_cache, credentials)
+            pyspnego.call(self._ticket(), tickets.check_cache, credentials)
             if credentials is not None and credentials.principal is not None:
-                return pyspnego.call(_TICKET, tickets.in_spelling_of_cache, credentials)
+                return pyspnego.call(self._ticket(), tickets.in_spelling_of_cache, credentials)
             return credentials
         workstation = self._workstation
         if isinstance(credentials, KeytabCredentials):
@@ -218,12 +218,25 @@ class KerberosInitiator(_KerberosContext):
 
                 get = functools.partial(pkinit.certificate_tickets, name, credentials)
             get = functools.partial(get, enterprise=client.enterprise, workstation=workstation)
-        self._tickets = pyspnego.call(_TICKET, get)
+        self._tickets = pyspnego.call(self._ticket(), get)
         return self._tickets
+
+    def _ticket(self) -> str:
+        """Say what is under way, with the file and the name that it needs."""
+        match self._credentials:
+            case CCacheCredentials(ccache, principal):
+                source = f"the credential cache {ccache}"
+            case KeytabCredentials(keytab, principal):
+                source = f"the keytab {keytab}"
+            case None:
+                source, principal = "the default credential cache", None
+            case _:
+                return _TICKET
+        return f"{_TICKET} with {source}{f' as {principal}' if principal else ''}"
 
     def _doing(self, token: bytes | None) -> str:
         if token is None:
-            return _TICKET
+            return self._ticket()
         try:
             kind = unframe(token)[0]
         except DecodeError:

@@ -125,6 +125,20 @@ def test_nothing_to_log_on_with(lab: Lab, credentials: Callable[[Lab], LogonCred
     assert failure_of(credentials(lab)).status.name == status
 
 
+@pytest.mark.parametrize(
+    ("credentials", "named"),
+    [
+        (CCacheCredentials("FILE:/nonexistent/cache"), "with the credential cache FILE:/nonexistent/cache: "),
+        (CCacheCredentials("FILE:/nonexistent/cache", "bob@X"), "the credential cache FILE:/nonexistent/cache as bob@X"),
+        (KeytabCredentials("/nonexistent/keytab"), "with the keytab /nonexistent/keytab"),
+        (None, "with the default credential cache"),
+    ],
+)
+@pytest.mark.usefixtures("lab")
+def test_the_file_that_failed_is_named(credentials: LogonCredentials | None, named: str) -> None:
+    assert named in str(failure_of(credentials))
+
+
 def test_fallback_to_ntlm_says_why(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KRB5_CONFIG", str(lab.realm.configure("dead.conf", port=free_port())))
     initiator = create_initiator(ALICE, target_name=TARGET)
