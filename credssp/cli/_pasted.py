@@ -205,7 +205,10 @@ def _dump(text: str) -> Pasted | None:
     if not found or len(found) * 2 < len(lines) or not any(each.rest.strip() for each in found):
         return None
     readings: list[tuple[int, int, int, list[tuple[bytes, int]]]] = []
+    colons = all(each.colon for each in found)
     for base in _BASES:
+        if base == 8 and colons:
+            continue  # od writes none
         try:
             parts = list(_split([int(each.offset, base) for each in found], found))
         except ValueError:
@@ -213,6 +216,8 @@ def _dump(text: str) -> Pasted | None:
         # With the wrong base, characters may pass for bytes: what shows its own bytes is right.
         readings.append((sum(confirmed for _, confirmed in parts), -len(readings), base, parts))
     if not readings:
+        if colons and len(found) > 1:
+            raise ValueError("the offsets of the dump do not follow one another: a line is missing or damaged")
         return None
     _, _, base, parts = max(readings)
     if len(parts) != 1:

@@ -77,6 +77,12 @@ def test_two_dumps_in_one_text_are_refused_by_number() -> None:
         read_pasted(_rows(DUMPS["dump of xxd"]) * 2)
 
 
+def test_a_dump_that_lacks_a_line_is_not_read_with_octal_offsets() -> None:
+    lines = _rows(DUMPS["dump of xxd"]).splitlines()
+    with pytest.raises(ValueError, match="a line is missing or damaged"):
+        read_pasted("\n".join([lines[0], *lines[2:]]))
+
+
 @pytest.mark.parametrize(
     ("text", "form"),
     [

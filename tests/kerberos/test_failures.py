@@ -129,7 +129,7 @@ def test_nothing_to_log_on_with(lab: Lab, credentials: Callable[[Lab], LogonCred
     ("credentials", "named"),
     [
         (CCacheCredentials("FILE:/nonexistent/cache"), "with the credential cache FILE:/nonexistent/cache: "),
-        (CCacheCredentials("FILE:/nonexistent/cache", "bob@X"), "the credential cache FILE:/nonexistent/cache as bob@X"),
+        (CCacheCredentials("FILE:/nonexistent/cache", "bob@X"), "FILE:/nonexistent/cache as bob@X"),
         (KeytabCredentials("/nonexistent/keytab"), "with the keytab /nonexistent/keytab"),
         (None, "with the default credential cache"),
     ],
