@@ -66,7 +66,7 @@ class Server:
             self._closers.append(server.close)
             return
         loop = asyncio.get_running_loop()
-        listener = await loop.create_server(lambda: _Plain(self._talk), HOST, 0)
+        listener = await loop.create_server(lambda: _Plain(self._serve), HOST, 0)
         self.port = listener.sockets[0].getsockname()[1]
         self._closers.append(listener.close)
 
@@ -75,6 +75,12 @@ class Server:
             result = close()
             if asyncio.iscoroutine(result):
                 await result
+
+    async def _serve(self, session: aio.AsyncSession[Any]) -> None:
+        try:
+            await self._talk(session)
+        finally:
+            session.close()
 
     async def _talk(self, session: aio.AsyncSession[Any]) -> None:
         context = getattr(session.endpoint, "context", None)
