@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import weakref
 from pathlib import Path
 
 import pytest
 
+from credssp import watched_file
 from credssp.accounts import FileAccounts
 from credssp.errors import LocalProtocolError
 from credssp.tls.certificate import generate_certificate, load_certificate, watch_certificate
@@ -21,6 +23,12 @@ def replace(path: Path, text: str) -> None:
     new = path.with_suffix(".new")
     new.write_text(text)
     new.replace(path)
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other tests of this process watched has no part in these."""
+    monkeypatch.setattr(watched_file, "_all", weakref.WeakSet())
 
 
 @pytest.fixture

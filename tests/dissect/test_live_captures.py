@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from credssp.dissect.tls.keylog import Secrets
 from credssp.exchange.opening import LogonSecrets
 from credssp.secret import Secret
 from credssp.testing import RDPServer
-from credssp.tls.settings import ServerTLS, server_context
+from credssp.tls.settings import ServerTLS
 from tests.dissect.logins import DOMAIN, PASSWORD, USER, certificate
 from tests.interop import x11
 from tests.peers import require_program
@@ -45,18 +44,18 @@ def recorded(port: int, path: Path) -> Iterator[None]:
 
 @pytest.mark.parametrize("tls", ["1.2", "1.3"])
 @pytest.mark.parametrize("password", [PASSWORD, "wrong"])
-def test_xfreerdp_on_our_server(tmp_path: Path, display: str, tls: Any, password: str) -> None:
+def test_xfreerdp_on_our_server(
+    tmp_path: Path, display: str, tls: Any, password: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program = require_program("xfreerdp")
     settings = ServerTLS(minimum=tls, maximum=tls)
     file, log = tmp_path / "login.pcap", tmp_path / "keys.log"
-    context = server_context(settings, certificate())
-    context.keylog_filename = str(log)
+    monkeypatch.setenv("SSLKEYLOGFILE", str(log))
     with RDPServer({(DOMAIN, USER): PASSWORD}, certificate=certificate(), tls=settings) as server:
         with recorded(server.port, file):
             command = [program, "+auth-only", f"/v:127.0.0.1:{server.port}", f"/u:{USER}", f"/d:{DOMAIN}"]
             x11.run([*command, f"/p:{password}", "/cert:ignore", "/sec:nla"], environment={"DISPLAY": display})
         port = server.port
-    context.keylog_filename = os.devnull
     secrets = Secrets()
     secrets.add_log(log.read_bytes().splitlines())
     report = dissect(file, tls=secrets, logon=LogonSecrets((Secret(PASSWORD),)))

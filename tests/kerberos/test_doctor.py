@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from credssp.cli import main
+from credssp.testing import RDPServer
 from tests.kdc import REALM, free_port
 from tests.kerberos.conftest import PASSWORD, Lab
 
@@ -12,7 +13,9 @@ pytestmark = pytest.mark.interop
 
 
 def test_realm_that_works(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor", "rdp://localhost", "--ccache", lab.ccache, "--keytab", str(lab.keytab)]) == 0
+    with RDPServer(keytab=str(lab.keytab)) as server:
+        url = f"rdp://localhost:{server.port}"
+        assert main(["doctor", url, "--ccache", lab.ccache, "--keytab", str(lab.keytab)]) == 0
     output = capsys.readouterr().out
     for text in (
         "gssapi and krb5 are installed",
