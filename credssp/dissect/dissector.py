@@ -16,7 +16,7 @@ from credssp.dissect.packet import Segment, find_ip, find_segment
 from credssp.dissect.report import FORMAT, conversation_tree, not_opened_tree
 from credssp.dissect.tls.keylog import Secrets
 from credssp.dissect.transcript import is_transcript, read_fixture, read_transcript
-from credssp.dissect.tunnel import MAX_DEPTH, find_tunnel, ip_under_labels
+from credssp.dissect.tunnel import MAX_DEPTH, find_tunnel, ip_under_labels, protocol_name
 from credssp.exchange.account import LogonAccount
 from credssp.exchange.fixture import MAX_SIZE
 from credssp.exchange.opening import LogonSecrets
@@ -26,6 +26,8 @@ __all__ = ["MAX_CONVERSATIONS", "MAX_NOT_OPENED", "Found", "Trees", "dissect", "
 MAX_CONVERSATIONS: Final = 10_000
 """Conversations of one report."""
 
+_MAX_KINDS: Final = 5
+"""Protocols that are named where a capture has no TCP."""
 _CONVERT: Final = "editcap -F pcapng FILE NEW converts it"
 _UNPACK: Final = "unpack it first"
 _OTHER_FORMATS: Final = (
@@ -169,7 +171,8 @@ def _read_capture(capture: Capture, secrets: Secrets) -> Found:
     feed = connections.feed
     fragments = foreign = cut = 0
     tunnels: Counter[str] = Counter()
-    link_type = 0
+    others: Counter[str] = Counter()
+    link_type = segments = 0
     for time, link_type, data in capture:
         if capture.secrets:
             _add_secrets(capture, secrets)
@@ -183,11 +186,12 @@ def _read_capture(capture: Capture, secrets: Secrets) -> Found:
                 continue
             tunnels["MPLS"] += 1
         try:
-            segment = find_segment(data, start) or _in_tunnel(data, start, tunnels)
+            segment = find_segment(data, start) or _in_tunnel(data, start, tunnels, others)
         except ValueError:
             fragments += 1
             continue
         if segment is not None:
+            segments += 1
             cut += segment.lost > 0
             feed(segment, time)
     _add_secrets(capture, secrets)
@@ -199,6 +203,9 @@ def _read_capture(capture: Capture, secrets: Secrets) -> Found:
         found.note(f"{fragments} fragments of IP packets were ignored")
     if tunnels:
         found.note("in tunnels: " + ", ".join(f"{count} packets in {name}" for name, count in tunnels.items()))
+    if others and not segments:
+        kinds = ", ".join(f"{count} packets of {name}" for name, count in others.most_common(_MAX_KINDS))
+        found.note(f"no packet contains TCP, which logins use: {kinds}")
     if foreign and foreign == found.packets:
         found.note(f"no packet contains IP, or the link layer is not supported (LINKTYPE {link_type})")
     if cut:
@@ -209,11 +216,19 @@ def _read_capture(capture: Capture, secrets: Secrets) -> Found:
     return found
 
 
-def _in_tunnel(data: bytes, start: int, tunnels: Counter[str]) -> Segment | None:
-    """Return the TCP segment that a packet carries inside a tunnel, and count it. Raises ValueError: a fragment."""
+def _in_tunnel(data: bytes, start: int, tunnels: Counter[str], others: Counter[str]) -> Segment | None:
+    """Return the TCP segment that a packet carries inside a tunnel, and count it. Raises ValueError: a fragment.
+
+    Args:
+        data: a packet without TCP.
+        start: where its IP header begins.
+        tunnels: counts the tunnels, by name.
+        others: counts what is neither a tunnel nor TCP.
+    """
     for _ in range(MAX_DEPTH):
         tunnel = find_tunnel(data, start)
         if tunnel is None:
+            others[protocol_name(data, start)] += 1
             return None
         if tunnel.link_type < 0:
             tunnels[f"{tunnel.name} (not opened)"] += 1
@@ -222,9 +237,11 @@ def _in_tunnel(data: bytes, start: int, tunnels: Counter[str]) -> Segment | None
         data = data[tunnel.at :]
         start = find_ip(tunnel.link_type, data)
         if start < 0:
+            others[f"{tunnel.name} without IP"] += 1
             return None
         if (segment := find_segment(data, start)) is not None:
             return segment
+    tunnels[f"more than {MAX_DEPTH} tunnels in one another (not opened)"] += 1
     return None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
-__all__ = ["MAX_DEPTH", "Tunnel", "find_tunnel", "ip_under_labels"]
+__all__ = ["MAX_DEPTH", "Tunnel", "find_tunnel", "ip_under_labels", "protocol_name"]
 
 MAX_DEPTH: Final = 4
 """Tunnels in one another; a mirror of a tunnel has two."""
@@ -26,6 +26,15 @@ _ERSPAN: Final = {0x88BE: 8, 0x22EB: 12}  # header of type II, and of type III w
 _VXLAN_PORTS: Final = frozenset((4789, 8472))
 _GENEVE_PORT: Final = 6081
 _MAX_LABELS: Final = 8
+_NAMES: Final = {
+    1: "ICMP",
+    2: "IGMP",
+    6: "TCP, cut off",
+    47: "GRE, cut off",
+    50: "ESP (IPsec)",
+    51: "AH (IPsec)",
+    58: "ICMPv6",
+}
 _MPLS: Final = (b"\x88\x47", b"\x88\x48")
 
 
@@ -73,6 +82,14 @@ def find_tunnel(data: bytes, start: int) -> Tunnel | None:
             (kind,) = _U16.unpack_from(data, at + 10)
             return _inside("Geneve", kind, at + 16 + 4 * (data[at + 8] & 0x3F))
     return None
+
+
+def protocol_name(data: bytes, start: int) -> str:
+    """Say what an IP packet carries: the protocol, and of UDP the port that it goes to."""
+    protocol, at = _payload(data, start)
+    if protocol == _UDP and len(data) >= at + 4:
+        return f"UDP to port {_U16.unpack_from(data, at + 2)[0]}"
+    return _NAMES.get(protocol, "no protocol" if protocol < 0 else f"protocol {protocol}")
 
 
 def _payload(data: bytes, start: int) -> tuple[int, int]:

@@ -102,6 +102,29 @@ def test_a_tunnel_of_something_else_is_named_and_not_opened() -> None:
     assert report["problems"] == ["in tunnels: 3 packets in GRE (not opened)"]
 
 
+@pytest.mark.parametrize(
+    ("packet", "named"),
+    [
+        (outer(50, bytes(80)), "ESP (IPsec)"),
+        (outer(17, udp(2152, bytes(80))), "UDP to port 2152"),
+        (outer(47, b"\0\0"), "GRE, cut off"),
+        (outer(17, udp(4789, b"\x08" + bytes(7))), "VXLAN without IP"),
+        (outer(4, ip_of(outer(50, bytes(8)))), "ESP (IPsec)"),
+    ],
+)
+def test_a_capture_without_tcp_says_what_is_in_it(packet: bytes, named: str) -> None:
+    problems = take_apart(pcap([packet] * 2))["problems"]
+    assert problems[-1] == f"no packet contains TCP, which logins use: 2 packets of {named}"
+
+
+def test_too_many_tunnels_are_given_up_and_named() -> None:
+    packet = ip_of(outer(6, bytes(20)))
+    for _ in range(5):
+        packet = ip_of(outer(4, packet))
+    problems = take_apart(pcap([outer(4, packet)]))["problems"]
+    assert "more than 4 tunnels in one another (not opened)" in problems[0]
+
+
 @given(st.binary(max_size=120), st.sampled_from([4, 17, 41, 47]))
 def test_any_bytes_in_a_tunnel_are_taken(data: bytes, protocol: int) -> None:
     payload = udp(4789, data) if protocol == 17 else data
