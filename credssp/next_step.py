@@ -158,7 +158,7 @@ class NextStep(enum.StrEnum):
         "or a proxy, say."
     )
     HTTP_404 = "Check the path, which is usually /wsman: there is no WS-Management at this URL."
-    HTTP_407 = "Configure the proxy's own credentials for it, or go around it."
+    HTTP_407 = "Put the proxy's user name and password into its URL (http://USER:PASSWORD@HOST:PORT), or go around it."
     HTTP_413 = "Send smaller messages, or let the server take larger ones (MaxEnvelopeSizekb)."
     HTTP_431 = (
         "Use an account in fewer groups, whose Kerberos ticket is smaller, or let the server take larger headers "

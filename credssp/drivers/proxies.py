@@ -148,7 +148,9 @@ def open_tunnel(host: str, port: int, *, timeouts: Timeouts, proxy: Proxy) -> so
     try:
         tunnel.connect(host, port)
     except ProxyError as error:
-        raise _failed(proxy, _refusal(proxy, host, port, error.error_code)) from None
+        login = proxy.scheme == "http" and error.error_code == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+        advice = NextStep.HTTP_407 if login else NextStep.PROXY
+        raise _failed(proxy, _refusal(proxy, host, port, error.error_code), advice) from None
     except TimeoutError:
         raise _failed(proxy, f"it did not connect to {host} port {port} within {timeouts.connect:g} s") from None
     except socket.gaierror as error:  # socks5: we look the name up
@@ -213,11 +215,8 @@ class _Bounded(socket.socket):
         self.settimeout(left)
 
 
-def _failed(proxy: Proxy, why: str) -> ConnectError:
-    return ConnectError(
-        f"no connection through the proxy {proxy}: {why}",
-        advice=NextStep.PROXY,
-    )
+def _failed(proxy: Proxy, why: str, advice: NextStep = NextStep.PROXY) -> ConnectError:
+    return ConnectError(f"no connection through the proxy {proxy}: {why}", advice=advice)
 
 
 def _refusal(proxy: Proxy, host: str, port: int, code: int | None) -> str:

@@ -17,6 +17,7 @@ pytest.importorskip("python_socks")
 
 from credssp import LocalProtocolError, PasswordCredentials, Timeouts, rdp
 from credssp.drivers.handshake import ConnectError
+from credssp.next_step import NextStep
 from credssp.proxy import Proxy
 from credssp.testing import RDPServer
 from tests.drivers import proxies
@@ -230,6 +231,12 @@ def test_wrong_password_for_an_http_proxy(connect: Connect) -> None:
 
 def test_missing_password_for_an_http_proxy(connect: Connect) -> None:
     assert "wants a user name and a password (HTTP 407)" in refused(connect, proxies.http(("u", "p")), "http", "")
+
+
+def test_a_proxy_that_wants_a_login_has_that_as_next_step(connect: Connect) -> None:
+    with proxies.running(proxies.http(("u", "p"))) as proxy, pytest.raises(ConnectError) as caught:
+        connect("srv.lab.test", 3389, proxy=through(proxy, "http", ""))
+    assert caught.value.advice == NextStep.HTTP_407
 
 
 def test_wrong_password_for_a_socks_proxy(connect: Connect) -> None:
