@@ -39,6 +39,7 @@ from credssp.drivers._http_auth import LEG_BODY, logon_config
 from credssp.errors import LimitExceededError
 from credssp.secret import Secret, private_methods
 from credssp.winrm.encryption import is_encrypted_body, is_encrypted_type
+from credssp.winrm.errors import HTTPStatusError, WinRMError
 from credssp.winrm.session import ClientSession, Incoming, Outgoing, encrypts
 
 __all__ = ["CredSSPAuth"]
@@ -139,6 +140,8 @@ class _Exchange:
         self._connection: Hashable | None = None
         self._certificate: bytes | None = None
         self._proxy = ""
+        self._sent: httpx.Request | None = None
+        self._direct = False  # whether there was an answer to what we sent, and not to a redirect of it
         self._cookies = httpx.Cookies()
         self._written = [pair for pair in request.headers.get("Cookie", "").split("; ") if pair]
 
@@ -178,8 +181,17 @@ class _Exchange:
             response.headers.get("Content-Type", ""),
             self._proxy,
         )
+        followed = response.request is not self._sent  # `history` has the legs before, too
+        moved = self._direct and followed
+        self._direct = self._direct or not followed
         try:
             return self._made(self._flow.send(incoming))
+        except WinRMError as error:
+            if not moved:
+                raise
+            # httpx followed, and the answer is one to a leg that another URL does not know.
+            status = response.history[-1].status_code
+            raise HTTPStatusError.of(status, "the server gave up the login", leg=error.leg) from error
         except StopIteration as end:
             context: ClientContext | None = end.value
         if body is not None and context is not None and self._is_encrypted(response):
@@ -213,9 +225,10 @@ class _Exchange:
             headers["Content-Type"] = outgoing.content_type
         if outgoing.authorization is not None:
             headers["Authorization"] = outgoing.authorization
-        return httpx.Request(
+        self._sent = httpx.Request(
             original.method, original.url, headers=headers, content=outgoing.body, extensions=original.extensions
         )
+        return self._sent
 
 
 def _origin(url: httpx.URL) -> Origin:

@@ -135,3 +135,20 @@ def test_a_redirect_of_a_leg_is_named(post: Callable[[str], int], status: int) -
         post(url)
     assert isinstance(caught.value, HTTPStatusError)
     assert caught.value.http_status == status
+
+
+@pytest.mark.parametrize("leg", [3, 5])
+def test_a_redirect_of_a_leg_that_httpx_follows_is_named(leg: int) -> None:
+    def moved(count: int, headers: dict[str, str], answer: dict[str, Any]) -> None:
+        if count == leg:
+            answer["status"] = 302
+            answer["headers"] = [(b"location", b"/login"), (b"content-length", b"0")]
+
+    with (
+        servers.running(servers.Altered(servers.application(), moved)) as url,
+        httpx.Client(trust_env=False, auth=CredSSPAuth(ALICE), follow_redirects=True) as client,
+        pytest.raises(HTTPStatusError, match="Use the URL that the answer names in Location") as caught,
+    ):
+        client.post(url, content=b"x")
+    assert caught.value.http_status == 302
+    assert not caught.value.refused
