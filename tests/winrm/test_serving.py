@@ -491,3 +491,29 @@ def test_a_certificate_of_https_that_is_too_weak_names_the_security_level(
     monkeypatch.setattr(serving, "security_level", lambda: 3)
     with pytest.raises(LocalRestrictionError, match="certificate of https is not allowed at security level 3"):
         serving.uvicorn_server(app, certfile=path)
+
+
+GOOD_HEAD = b"POST /wsman HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize(
+    ("head", "bad"),
+    [
+        (GOOD_HEAD, False),
+        (GOOD_HEAD.replace(b"x\r\n", b"x\n"), True),
+        (GOOD_HEAD.replace(b"x\r\n", b"x\r"), True),
+        (GOOD_HEAD.replace(b"x\r\n", b"x\r\n y\r\n"), True),
+        (GOOD_HEAD.replace(b"x\r\n", b"x\r\n\ty\r\n"), True),
+        (b"\n" + GOOD_HEAD, True),
+        (GOOD_HEAD.replace(b"x\r\n", b"x\r\r\n"), True),
+        (GOOD_HEAD.replace(b"x\r\n", b"x\r\n\n"), True),
+    ],
+)
+def test_bad_lines_are_seen_wherever_the_head_is_split(head: bytes, bad: bool, step: int) -> None:
+    held, checked, found = bytearray(), 0, False
+    for at in range(0, len(head), step):
+        held += head[at : at + step]
+        found = found or serving._has_bad_line(held, max(0, checked - 2), len(held))
+        checked = len(held)
+    assert found is bad
