@@ -217,7 +217,7 @@ def test_one_packet_of_megabytes_takes_linear_time(start: bytes, repeated: bytes
         return time.process_time() - began
 
     short, long = seconds(1 << 18), seconds(1 << 21)
-    assert long < 10  # 2 s, and three times as much where coverage is measured
+    assert long < 30  # 2 to 5 s, and twice as much where coverage is measured
     assert long < 16 * short  # linear is 8, quadratic 64
 
 

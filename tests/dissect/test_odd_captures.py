@@ -362,11 +362,19 @@ def test_captures_that_lost_half_of_a_connection_are_read_in_time() -> None:
     login = log_on()
     bulk: list[Said] = [("server", b"\x17\x03\x03\x05\0" + bytes(0x500))] * 2000
     packets = list(Connection(mss=100).packets(login.rdp()[:4] + bulk))
-    capture = pcap(packets[:6] + packets[6::2])
-    start = time.process_time()
-    take_apart(capture)
-    # 0.3 s; it took 2.5 s when the nearest segment was searched among all that wait.
-    assert time.process_time() - start < 1.5
+    whole, half = _cpu(pcap(packets)), _cpu(pcap(packets[:6] + packets[6::2]))
+    # 1.7 times as long; 8 times when the nearest segment was searched among all that wait.
+    assert half < 4 * whole
+
+
+def _cpu(capture: bytes) -> float:
+    """Return the processor time that a capture takes, the better of two."""
+    found = []
+    for _ in range(2):
+        start = time.process_time()
+        take_apart(capture)
+        found.append(time.process_time() - start)
+    return min(found)
 
 
 def test_junk_behind_missing_octets_is_read_in_time() -> None:
