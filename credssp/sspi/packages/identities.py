@@ -236,10 +236,11 @@ def accounts_for(own: AccountStore | None, support: LsaSupport) -> AccountStore 
     """Return who may log on: the accounts of the credential, or else of the machine.
 
     Raises:
-        SSPIError: SEC_E_NO_AUTHENTICATING_AUTHORITY, there are none and Kerberos is not there either.
+        SSPIError: SEC_E_NO_AUTHENTICATING_AUTHORITY, there are none, nor an authority, nor Kerberos.
     """
-    accounts = support.machine.accounts if own is None else own
-    if accounts is None and kerberos_missing() is not None:
+    machine = support.machine
+    accounts = machine.accounts if own is None else own
+    if accounts is None and machine.server.authority is None and kerberos_missing() is not None:
         raise SSPIError(
             "no accounts to check the logon against: give accounts to the credential or to credssp.sspi.configure",
             status=_S.SEC_E_NO_AUTHENTICATING_AUTHORITY,
