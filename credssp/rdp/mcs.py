@@ -11,6 +11,7 @@ import struct
 from typing import Final
 
 from credssp.rdp.negotiation import Protocol
+from credssp.rdp.reading import per_length
 
 __all__ = ["PROVIDER_INITIATED", "USER_REQUESTED", "connect_initial"]
 
@@ -48,8 +49,8 @@ def connect_initial(selected: Protocol, *, name: str = "") -> bytes:
         name: clientName; its first 15 characters are sent.
     """
     data = _core_data(selected, name) + struct.pack("<HHII", 0xC002, 12, 0, 0)  # encryption is that of TLS
-    create = _CREATE + _per_length(len(data)) + data
-    user_data = _T124 + _per_length(len(create)) + create
+    create = _CREATE + per_length(len(data)) + data
+    user_data = _T124 + per_length(len(create)) + create
     body = _DOMAIN + b"\x04\x82" + len(user_data).to_bytes(2, "big") + user_data
     mcs = b"\x7f\x65\x82" + len(body).to_bytes(2, "big") + body
     return b"\x03\x00" + (4 + len(_DATA) + len(mcs)).to_bytes(2, "big") + _DATA + mcs
@@ -64,7 +65,3 @@ def _core_data(selected: Protocol, name: str) -> bytes:
     rest = bytes(64) + b"\0\0" + struct.pack("<I", selected)
     core = fields + client + keyboard + colours + rest
     return struct.pack("<HH", 0xC001, 4 + len(core)) + core
-
-
-def _per_length(length: int) -> bytes:
-    return (0x8000 | length).to_bytes(2, "big")

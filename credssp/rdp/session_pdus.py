@@ -27,7 +27,7 @@ from typing import Final
 
 from credssp.errors import DecodeError, LimitExceededError, RemoteProtocolError
 from credssp.rdp.negotiation import Protocol
-from credssp.rdp.reading import FrameReader
+from credssp.rdp.reading import FrameReader, per_length
 from credssp.rdp.tpkt import HEADER_SIZE
 
 __all__ = [
@@ -357,4 +357,4 @@ def data_frame(pdu: bytes) -> bytes:
 def send_data_indication(data: bytes, *, initiator: int, channel: int) -> bytes:
     """Write an MCS SendDataIndication as a frame (ITU-T T.125 11.33); `initiator` and `channel` are MCS ids."""
     head = struct.pack(">BHHB", DomainPDU.SEND_DATA_INDICATION << 2, initiator - 1001, channel, 0x70)
-    return data_frame(head + (0x8000 | len(data)).to_bytes(2, "big") + data)
+    return data_frame(head + per_length(len(data)) + data)
