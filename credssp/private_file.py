@@ -14,14 +14,47 @@ import os
 import stat
 import sys
 from os import PathLike
+from pathlib import Path
 from typing import Final, Literal
 
 from credssp.errors import LocalProtocolError
+from credssp.secret import Secret
 
-__all__ = ["FILES", "check_private_file", "open_to_others", "warn_once"]
+__all__ = ["FILES", "check_private_file", "decoded_line", "first_line", "open_to_others", "warn_once"]
 
 FILES: Final = "credssp.files"
 """Name of the logger."""
+
+_MAX_LINE: Final = 64 * 1024
+
+
+def first_line(what: str, path: str | PathLike[str]) -> Secret[str]:
+    """Return the first line of a file that holds a secret, without its end.
+
+    Args:
+        what: what it is, for people: ``password file``.
+        path: the file.
+
+    Raises:
+        LocalProtocolError: others can write it, it cannot be read, or it is not UTF-8.
+    """
+    check_private_file(what, path)
+    try:
+        with Path(path).open("rb") as stream:
+            secret = decoded_line(Secret(stream.readline(_MAX_LINE)))
+    except OSError as error:
+        raise LocalProtocolError(f"the {what} {os.fspath(path)} cannot be read: {error.strerror}") from None
+    if secret is None:
+        raise LocalProtocolError(f"the {what} {os.fspath(path)} is not UTF-8 text")
+    return secret
+
+
+def decoded_line(line: Secret[bytes]) -> Secret[str] | None:
+    """Return a line of UTF-8 text without its end and without a byte order mark; None for anything else."""
+    try:
+        return Secret(line.reveal().decode("utf-8-sig").rstrip("\r\n"))
+    except UnicodeDecodeError:
+        return None
 
 
 def check_private_file(what: str, path: str | PathLike[str]) -> None:

@@ -10,11 +10,11 @@ import os
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 from typing import Final
 
+from credssp import private_file
 from credssp.errors import LocalProtocolError
-from credssp.private_file import check_private_file
+from credssp.private_file import decoded_line
 from credssp.secret import Secret
 
 __all__ = ["PASSWORD_VARIABLE", "ask", "first_line", "given_line", "output_of", "password"]
@@ -60,19 +60,14 @@ def first_line(file: str) -> Secret[str]:
     Raises:
         LocalProtocolError: it cannot be read, or is not UTF-8.
     """
+    if file != "-":
+        return private_file.first_line("file with the secret", file)
     try:
-        if file == "-":
-            data = sys.stdin.buffer.readline(_MAX_FILE)
-        else:
-            check_private_file("file with the secret", file)
-            with Path(file).open("rb") as stream:
-                data = stream.readline(_MAX_FILE)
+        secret = decoded_line(Secret(sys.stdin.buffer.readline(_MAX_FILE)))
     except OSError as error:
-        raise LocalProtocolError(f"the file with the secret {file} cannot be read: {error.strerror}") from None
-    secret = _decoded(data)
-    del data  # the error below would show it
+        raise LocalProtocolError(f"standard input cannot be read: {error.strerror}") from None
     if secret is None:
-        raise LocalProtocolError(f"the file with the secret {file} is not UTF-8 text")
+        raise LocalProtocolError("the secret on standard input is not UTF-8 text")
     return secret
 
 
@@ -112,12 +107,11 @@ def output_of(command: str) -> Secret[str]:
         raise LocalProtocolError("the password command is empty")
     try:
         with subprocess.Popen(words, stdout=subprocess.PIPE) as process:  # noqa: S603  # the user's own command
-            data = process.stdout.read(_MAX_FILE) if process.stdout else b""
+            data = Secret(process.stdout.read(_MAX_FILE) if process.stdout else b"")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise LocalProtocolError(f"the password command {words[0]} cannot be run: {reason}") from None
-    secret = _decoded(data.partition(b"\n")[0])
-    del data
+    secret = decoded_line(Secret(data.reveal().partition(b"\n")[0]))
     if process.returncode:
         how = (
             f"failed with exit code {process.returncode}"
@@ -128,10 +122,3 @@ def output_of(command: str) -> Secret[str]:
     if not secret:
         raise LocalProtocolError(f"the password command {words[0]} printed no line of UTF-8 text")
     return secret
-
-
-def _decoded(line: bytes) -> Secret[str] | None:
-    try:
-        return Secret(line.decode("utf-8-sig").rstrip("\r\n"))
-    except UnicodeDecodeError:
-        return None

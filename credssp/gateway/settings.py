@@ -13,12 +13,11 @@ from typing import Any, Final, Literal, TypeAlias
 from credssp.config import Limits
 from credssp.credentials import PasswordCredentials
 from credssp.errors import CredSSPError, LocalProtocolError
-from credssp.gateway.table import Table
-from credssp.private_file import check_private_file, open_to_others
+from credssp.private_file import first_line, open_to_others
 from credssp.rdp.negotiation import CREDSSP_PROTOCOLS, Protocol
-from credssp.secret import Secret
 from credssp.tls.settings import ClientTLS
 from credssp.tls.trust import read_roots
+from credssp.toml_table import Table
 
 __all__ = ["Front", "GatewaySettings", "Listen", "SessionLimits", "TargetSettings", "read_settings"]
 
@@ -34,8 +33,6 @@ Front: Final[dict[str, Protocol]] = {
 """What each `security` of the front accepts."""
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-_MAX_SECRET: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,22 +301,12 @@ def _mapped(table: Table) -> PasswordCredentials | None:
     if file is None:
         raise entry.error("password_file", "is missing")
     try:
-        check_private_file("password file", file)
-        with Path(file).open("rb") as stream:
-            line = Secret(stream.readline(_MAX_SECRET))
-    except OSError as error:
-        raise entry.error("password_file", f"{file} cannot be read: {error.strerror}") from None
-    password = _decoded(line)
+        password = first_line("password file", file)
+    except LocalProtocolError as error:
+        raise entry.error("password_file", f"cannot be used: {error.message}") from None
     if not password:
         raise entry.error("password_file", f"{file} holds no line of UTF-8 text")
     return PasswordCredentials(entry.text("user"), password, domain=entry.optional("domain") or "")
-
-
-def _decoded(line: Secret[bytes]) -> Secret[str] | None:
-    try:
-        return Secret(line.reveal().decode("utf-8-sig").rstrip("\r\n"))
-    except UnicodeDecodeError:
-        return None
 
 
 def _check_credentials(

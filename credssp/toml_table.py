@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Final, TypeAlias, get_args
 
 from credssp.errors import LocalProtocolError
 
-__all__ = ["Table"]
+__all__ = ["Lines", "Table", "sections"]
+
+Lines: TypeAlias = Sequence[tuple[int, str]]
+"""Lines of a file with their numbers, from 1."""
+
+_HEADER: Final = re.compile(r"\s*\[\[?\s*([\w.-]+)\s*\]\]?\s*(?:#.*)?")
+
+
+def sections(text: str) -> list[tuple[str, Lines]]:
+    """Return the names of the tables of a file in order, each with its lines; the part before the first has no name.
+
+    The standard library does not tell where a key is. The result is for messages: a header inside a text of several
+    lines is taken for one.
+    """
+    found: list[tuple[str, list[tuple[int, str]]]] = [("", [])]
+    for number, line in enumerate(text.splitlines(), 1):
+        header = _HEADER.fullmatch(line)
+        if header:
+            found.append((header[1], []))
+        found[-1][1].append((number, line))
+    return list(found)
 
 
 class Table:
@@ -19,25 +40,36 @@ class Table:
         values: what the file holds there.
         name: of the table, for errors.
         folder: what paths are relative to.
+        lines: where it is in the file, so that errors name the line.
     """
 
-    def __init__(self, values: object, name: str, folder: Path) -> None:
+    def __init__(self, values: object, name: str, folder: Path, lines: Lines = ()) -> None:
         if not isinstance(values, Mapping):
             raise LocalProtocolError(f"{name} is not a table")
         self._values: Mapping[str, Any] = values
         self.name = name
         self._folder = folder
+        self._lines = lines
 
     def check(self, known: Collection[str]) -> None:
         """Refuse keys that are not known."""
         unknown = sorted(set(self._values) - set(known))
         if unknown:
             place = f"{self.name}: " if self.name else ""
-            raise LocalProtocolError(f"{place}{unknown[0]} is not a key here; the keys are {', '.join(sorted(known))}")
+            keys = ", ".join(sorted(known))
+            raise LocalProtocolError(
+                f"{place}{unknown[0]} is not a key here; the keys are {keys}{self._at(unknown[0])}"
+            )
 
     def error(self, key: str, what: str) -> LocalProtocolError:
-        """Make an error that names table and key."""
-        return LocalProtocolError(f"{self.name}: {key} {what}")
+        """Make an error that names table and key, and the line if it is known."""
+        return LocalProtocolError(f"{self.name}: {key} {what}{self._at(key)}")
+
+    def _at(self, key: str) -> str:
+        place = re.compile(rf"""(?:^|[{{,\s])["']?{re.escape(key)}["']?\s*=""")
+        number = next((number for number, line in self._lines if place.search(line)), 0)
+        number = number or next((number for number, _ in self._lines), 0)
+        return f" (line {number})" if number else ""
 
     def __contains__(self, key: str) -> bool:
         return key in self._values
@@ -84,7 +116,9 @@ class Table:
 
     def table(self, key: str) -> Table | None:
         """Return a table inside, or None."""
-        return Table(self._values[key], f"{self.name}: {key}", self._folder) if key in self._values else None
+        if key not in self._values:
+            return None
+        return Table(self._values[key], f"{self.name}: {key}", self._folder, self._lines)
 
     def number(self, key: str, default: Any) -> Any:
         """Return a number that is not negative, of the type of the default."""
