@@ -12,6 +12,7 @@ comes out as `SSPIError`; the rule that decides about the context is:
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar, overload
@@ -20,7 +21,7 @@ from credssp.secret import private_methods
 from credssp.sspi import constants as c
 from credssp.sspi.attributes import SECPKG_ATTR_THUNK_ALL, Attribute
 from credssp.sspi.buffers import ContextBuffer, SecBuffer, SecBufferDesc, buffers_of
-from credssp.sspi.errors import SSPIError, bad_handle, bad_token, normalise, refuse, unsupported
+from credssp.sspi.errors import SSPIError, bad_handle, bad_token, check_done, normalise, refuse, unsupported
 from credssp.sspi.handles import CredHandle, CtxtHandle, HandleTable
 from credssp.sspi.legs import check_request, finish_leg, run_leg, target_of
 from credssp.sspi.records import (
@@ -32,9 +33,10 @@ from credssp.sspi.records import (
     CredentialRecord,
     DecryptResult,
     call_package,
+    call_status,
 )
 from credssp.sspi.registry import LoadedPackage, Registry
-from credssp.sspi.support import DllFunctions, LsaSupport, Machine, SharedMemory
+from credssp.sspi.support import Callbacks, DllFunctions, LsaSupport, Machine, SharedMemory
 from credssp.sspi.tables import LegResult, SecPkgInfo
 from credssp.status import SecurityStatus
 
@@ -49,6 +51,8 @@ T = TypeVar("T")
 class LocalSecurityAuthority:
     """One LSA with its packages, credentials and contexts; `credssp.sspi` works on one for the whole process.
 
+    Packages are shut down (SpShutdown) when the process ends, or when the LSA is not used any more.
+
     Attributes:
         machine: what it knows about the machine it runs on.
         registry: its packages.
@@ -59,8 +63,10 @@ class LocalSecurityAuthority:
     def __init__(self, machine: Machine | None = None) -> None:
         self.machine = Machine() if machine is None else machine
         self.memory = SharedMemory()
-        self.support = LsaSupport(self.machine, self.memory)
-        self.registry = Registry(self.support, DllFunctions(self.memory))
+        callbacks = Callbacks()
+        self.support = LsaSupport(self.machine, self.memory, callbacks)
+        self.registry = Registry(self.support, DllFunctions(self.memory, callbacks))
+        weakref.finalize(self, self.registry.shut_down)
         self._user_contexts = itertools.count(1)
         self._credentials: HandleTable[CredentialRecord] = HandleTable(CredHandle)
         self._contexts: HandleTable[ContextRecord] = HandleTable(CtxtHandle)
@@ -190,7 +196,7 @@ class LocalSecurityAuthority:
         self._credentials.remove(credential, "phCredential")
         free = record.package.table.free_credentials_handle
         if free is not None:
-            call_package(free, record.credential)
+            call_status(free, record.credential)
         return _S.SEC_E_OK
 
     # Exchanges
@@ -346,7 +352,7 @@ class LocalSecurityAuthority:
         packed = leg.context_data or bytearray()
         try:
             number = next(self._user_contexts)
-            record.package.user_entry("init_user_mode_context")(number, packed)
+            check_done(record.package.user_entry("init_user_mode_context")(number, packed))
             record.user = number
         except Exception as error:  # noqa: BLE001 - a package's code
             record.state, record.failure = DEAD, normalise(error)
@@ -393,7 +399,7 @@ class LocalSecurityAuthority:
     @staticmethod
     def _exclusive(record: ContextRecord, function: Callable[..., object], *args: object) -> SecurityStatus:
         with record.turns.exchange:
-            call_package(function, *args)
+            call_status(function, *args)
         return _S.SEC_E_OK
 
     def delete_security_context(self, context: CtxtHandle) -> SecurityStatus:
@@ -482,8 +488,7 @@ class LocalSecurityAuthority:
         Raises:
             SSPIError: SEC_E_BUFFER_TOO_SMALL, SEC_E_CONTEXT_EXPIRED, SEC_E_INVALID_TOKEN, SEC_E_QOP_NOT_SUPPORTED, ...
         """
-        status = self._message(context, "seal_message", "encrypt", message, message_seq_no, qop)
-        return status if isinstance(status, SecurityStatus) else _S.SEC_E_OK
+        return self._protect(context, "seal_message", message, message_seq_no, qop)
 
     def decrypt_message(self, context: CtxtHandle, message: SecBufferDesc, message_seq_no: int) -> DecryptResult:
         """DecryptMessage: decrypt in place.
@@ -496,7 +501,7 @@ class LocalSecurityAuthority:
             SSPIError: SEC_E_MESSAGE_ALTERED, SEC_E_OUT_OF_SEQUENCE, SEC_E_CONTEXT_EXPIRED, SEC_E_INVALID_TOKEN, ...
         """
         status, qop = self._message(context, "unseal_message", "decrypt", message, message_seq_no)
-        return DecryptResult(status, qop)
+        return DecryptResult(call_status(lambda: status), qop)
 
     def make_signature(
         self, context: CtxtHandle, qop: int, message: SecBufferDesc, message_seq_no: int
@@ -506,8 +511,7 @@ class LocalSecurityAuthority:
         Raises:
             SSPIError: SEC_E_UNSUPPORTED_FUNCTION for stream packages; SEC_E_BUFFER_TOO_SMALL, SEC_E_INVALID_TOKEN.
         """
-        self._message(context, "make_signature", "encrypt", message, message_seq_no, qop)
-        return _S.SEC_E_OK
+        return self._protect(context, "make_signature", message, message_seq_no, qop)
 
     def verify_signature(self, context: CtxtHandle, message: SecBufferDesc, message_seq_no: int) -> int:
         """VerifySignature: check the signature in TOKEN over DATA; returns pfQOP.
@@ -517,6 +521,12 @@ class LocalSecurityAuthority:
         """
         qop = self._message(context, "verify_signature", "decrypt", message, message_seq_no)
         return qop if isinstance(qop, int) else 0
+
+    def _protect(
+        self, context: CtxtHandle, member: str, message: SecBufferDesc, sequence: int, qop: int
+    ) -> SecurityStatus:
+        status = self._message(context, member, "encrypt", message, sequence, qop)
+        return call_status(lambda: status)
 
     def _message(
         self, context: CtxtHandle, member: str, turn: str, message: SecBufferDesc, sequence: int, *qop: int
@@ -575,7 +585,7 @@ class LocalSecurityAuthority:
         take = found.user_entry("import_context")
         record = ContextRecord(found)
         record.user = next(self._user_contexts)
-        call_package(take, record.user, bytes(packed_context))
+        call_status(take, record.user, bytes(packed_context))
         record.state = COMPLETE
         self._contexts.add(context, record, found.id)
         return _S.SEC_E_OK

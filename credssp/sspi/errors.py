@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from credssp.errors import CredSSPError
 from credssp.next_step import NextStep
-from credssp.status import SecurityStatus
+from credssp.status import SecurityStatus, describe, security_status_from_ntstatus
 
-__all__ = ["SSPIError", "bad_auth_data", "bad_handle", "bad_token", "normalise", "refuse", "unsupported"]
+__all__ = [
+    "SSPIError",
+    "bad_auth_data",
+    "bad_handle",
+    "bad_token",
+    "check_done",
+    "check_status",
+    "normalise",
+    "refuse",
+    "unsupported",
+]
 
 
 class SSPIError(CredSSPError):
@@ -58,6 +68,55 @@ def unsupported(parameter: str, message: str) -> SSPIError:
     """Make the error for what a package or a context does not do."""
     status = SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION
     return SSPIError(message, status=status, parameter=parameter, advice=NextStep.SSPI_UNSUPPORTED)
+
+
+def _status(value: int) -> SecurityStatus | None:
+    """Return the SECURITY_STATUS of a number that a package returned; None if it says nothing of a failure or of SSPI.
+
+    Packages of Windows return an NTSTATUS. A failure among them becomes what SSPI reports for it.
+    """
+    code = value & 0xFFFFFFFF  # negative, where it came from a signed number
+    try:
+        return SecurityStatus(code)
+    except ValueError:
+        return security_status_from_ntstatus(code) if code >> 31 else None
+
+
+def check_status(value: object) -> SecurityStatus:
+    """Return the status that a leg of a package returned, if it is not a failure: SEC_E_OK for 0 and STATUS_SUCCESS.
+
+    SEC_E_INCOMPLETE_MESSAGE passes: it is an answer, after which the context is as it was.
+
+    Raises:
+        SSPIError: it is a failure; `.ntstatus` holds it where it is an NTSTATUS.
+        TypeError: the value is not a status.
+    """
+    status = _status(value) if isinstance(value, int) and not isinstance(value, bool) else None
+    if status is None:
+        raise TypeError(f"a {type(value).__name__} that is not a status")
+    if not status >> 31 or status is SecurityStatus.SEC_E_INCOMPLETE_MESSAGE:
+        return status
+    code = int(value) & 0xFFFFFFFF  # type: ignore[call-overload]  # numbers alone come here
+    info = describe(code)
+    raise SSPIError(
+        f"the security package answered {info.summary}",
+        status=status,
+        ntstatus=None if code == status else code,
+        advice=info.advice,
+    )
+
+
+def check_done(value: object) -> SecurityStatus:
+    """Return the status that another function of a package returned, if it is not a failure.
+
+    Most return None. A number that is neither a SECURITY_STATUS nor a failure counts as success (NT_SUCCESS).
+
+    Raises:
+        SSPIError: it is a failure.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and _status(value) is not None:
+        return check_status(value)
+    return SecurityStatus.SEC_E_OK
 
 
 def normalise(error: Exception) -> SSPIError:

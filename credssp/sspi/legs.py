@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from credssp.sspi import buffers as b
 from credssp.sspi import constants as c
 from credssp.sspi.buffers import ContextBuffer, SecBuffer, SecBufferDesc, buffers_of
-from credssp.sspi.errors import bad_token, normalise, refuse, unsupported
+from credssp.sspi.errors import SSPIError, bad_token, check_status, normalise, refuse, unsupported
 from credssp.sspi.records import COMPLETE, DEAD, HALF_BUILT, ContextRecord, ContextResult
 from credssp.sspi.tables import LegResult
 from credssp.status import SecurityStatus
@@ -82,6 +82,7 @@ def run_leg(
         leg = call()
         if not isinstance(leg, LegResult):
             raise TypeError("a leg returns a LegResult")
+        _settle(leg)
     except Exception as error:  # noqa: BLE001 - whatever a package raises becomes a status
         failure = normalise(error)
         if failure.parameter is None:
@@ -93,6 +94,19 @@ def run_leg(
                 target.buffer.size = 0
         raise failure from failure.__cause__
     return leg
+
+
+def _settle(leg: LegResult) -> None:
+    """Give a leg the SECURITY_STATUS of what it returned, STATUS_SUCCESS or 0 included.
+
+    Raises:
+        SSPIError: it is a failure; `.token` is the leg's.
+    """
+    try:
+        leg.status = check_status(leg.status)
+    except SSPIError as failure:
+        failure.token = leg.token
+        raise
 
 
 def finish_leg(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from credssp.sspi.errors import SSPIError, bad_handle, normalise
+from credssp.sspi.errors import SSPIError, bad_handle, check_done, normalise
 from credssp.sspi.handles import Turns
 from credssp.sspi.registry import LoadedPackage
 from credssp.sspi.tables import LegResult
@@ -22,6 +22,7 @@ __all__ = [
     "CredentialRecord",
     "DecryptResult",
     "call_package",
+    "call_status",
 ]
 
 _S = SecurityStatus
@@ -121,3 +122,15 @@ def call_package(function: Callable[..., Any], *args: object) -> Any:
     except Exception as error:  # noqa: BLE001 - whatever a package raises becomes a status
         failure = normalise(error)
         raise failure from failure.__cause__
+
+
+def call_status(function: Callable[..., object], *args: object) -> SecurityStatus:
+    """Call a function of a package that returns a status and nothing else.
+
+    Returns:
+        SEC_E_OK, or another status that is not a failure.
+
+    Raises:
+        SSPIError: it raised, or returned a failure: a SECURITY_STATUS or an NTSTATUS.
+    """
+    return call_package(lambda: check_done(function(*args)))  # type: ignore[no-any-return]

@@ -24,10 +24,10 @@ from typing import Final, NamedTuple
 
 from credssp.next_step import NextStep
 from credssp.sspi import constants as c
-from credssp.sspi.errors import SSPIError, normalise, refuse, unsupported
+from credssp.sspi.dll import SecurityDll
+from credssp.sspi.errors import SSPIError, check_done, normalise, refuse, unsupported
 from credssp.sspi.support import DllFunctions, LsaSupport
 from credssp.sspi.tables import (
-    INTERFACE_VERSION,
     PackageModule,
     Parameters,
     SecpkgFunctionTable,
@@ -82,20 +82,18 @@ class LoadedPackage:
         id: its number, second half of every handle.
         info: what SpGetInfo said.
         table: the LSA-mode half.
-        module: what offered it.
+        dll: the module that offered it.
         index: its place among the module's packages.
         shipped: whether it comes with this library; such a one cannot be removed.
-        functions: what the user-mode half gets.
         user_mode: the user-mode half, once started.
     """
 
     id: int
     info: SecPkgInfo
     table: SecpkgFunctionTable
-    module: PackageModule
+    dll: SecurityDll
     index: int
     shipped: bool
-    functions: DllFunctions
     user_mode: SecpkgUserFunctionTable | None = None
 
     def entry(self, member: str) -> Callable[..., object]:
@@ -113,18 +111,7 @@ class LoadedPackage:
             SSPIError: SEC_E_UNSUPPORTED_FUNCTION, the package has none.
         """
         if self.user_mode is None:
-            start = getattr(self.module, "sp_user_mode_initialize", None)
-            tables = () if start is None else start(INTERFACE_VERSION)[1]
-            if self.index >= len(tables):
-                raise SSPIError(
-                    f"package {self.info.name} has no user-mode half",
-                    status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION,
-                    advice=NextStep.SSPI_UNSUPPORTED,
-                )
-            found: SecpkgUserFunctionTable = tables[self.index]
-            if found.instance_init is not None:
-                found.instance_init(INTERFACE_VERSION, self.functions)
-            self.user_mode = found
+            self.user_mode = self.dll.user_table(self.index, self.info.name)
         return self.user_mode
 
     def user_entry(self, member: str) -> Callable[..., object]:
@@ -158,10 +145,12 @@ class Registry:
         self._problems: list[PackageProblem] = []
         self._support = support
         self._functions = functions
+        functions.locate = self.locate
         self._lock = threading.RLock()
         self._loaded: dict[str, LoadedPackage] = {}
         self._failed: dict[str, SSPIError] = {}
         self._next_id = 1
+        self._down = False
 
     @functools.cached_property
     def _announced(self) -> dict[str, Announced]:
@@ -193,7 +182,7 @@ class Registry:
         """Call a package where it may fail without consequences: that is reported, and stops nothing."""
         if function is not None:
             try:
-                function(*args)
+                check_done(function(*args))
             except Exception as error:  # noqa: BLE001 - foreign code
                 self._report(package.info.name, what, type(error).__name__)
 
@@ -211,9 +200,33 @@ class Registry:
         if package is not None:
             return package
         with self._lock:
+            self._check_up()
             if key not in self._loaded:
                 self._load(key, name)
             return self._loaded[key]
+
+    def locate(self, package_id: int) -> SecPkgInfo | None:
+        """Return what the package with a number says about itself, None if there is none (LocatePackageById)."""
+        with self._lock:
+            return next((package.info for package in self._loaded.values() if package.id == package_id), None)
+
+    def shut_down(self) -> None:
+        """Call SpShutdown of every package, in the reverse order of their start; no package can be used afterwards."""
+        with self._lock:
+            packages, self._loaded, self._down = self._by_id(), {}, True
+        for package in reversed(packages):
+            self.notify(package, "SpShutdown", package.table.shutdown)
+
+    def _by_id(self) -> list[LoadedPackage]:
+        return sorted(self._loaded.values(), key=lambda package: package.id)
+
+    def _check_up(self) -> None:
+        if self._down:
+            raise SSPIError(
+                "the packages were shut down: this process ends",
+                status=SecurityStatus.SEC_E_SHUTDOWN_IN_PROGRESS,
+                advice=NextStep.SSPI_PACKAGE,
+            )
 
     def _load(self, key: str, name: str) -> None:
         failure = self._failed.get(key)
@@ -246,29 +259,38 @@ class Registry:
 
     def _register(self, module: PackageModule, *, shipped: bool) -> list[LoadedPackage]:
         """Start the packages of a module (ssp_architecture: SpLsaModeInitialize, SpInitialize, SpGetInfo)."""
-        _, tables = module.sp_lsa_mode_initialize(INTERFACE_VERSION)
-        started = []
-        for index, table in enumerate(tables):
-            if table.get_info is None:
-                raise SSPIError(
-                    "the package has no SpGetInfo",
-                    status=SecurityStatus.SEC_E_CANNOT_INSTALL,
-                    advice=NextStep.SSPI_PACKAGE,
-                )
-            if table.initialize is not None:
-                table.initialize(self._next_id, _PARAMETERS, self._support)
-            package = LoadedPackage(self._next_id, table.get_info(), table, module, index, shipped, self._functions)
-            if package.info.name.casefold() in self._loaded:
-                raise SSPIError(
-                    f"there is a package {package.info.name} already",
-                    status=SecurityStatus.SEC_E_CANNOT_INSTALL,
-                    advice=NextStep.SSPI_PACKAGE,
-                )
-            self._next_id += 1
-            started.append(package)
+        dll = SecurityDll(module, self._functions)
+        started: list[LoadedPackage] = []
+        try:
+            for index, table in enumerate(dll.lsa_tables()):
+                started.append(self._start(dll, index, table, shipped=shipped))
+        except Exception:
+            for package in started:
+                self.notify(package, "SpShutdown", package.table.shutdown)
+            raise
         for package in started:
             self._loaded[package.info.name.casefold()] = package
         return started
+
+    def _start(self, dll: SecurityDll, index: int, table: SecpkgFunctionTable, *, shipped: bool) -> LoadedPackage:
+        if table.get_info is None:
+            raise SSPIError(
+                "the package has no SpGetInfo",
+                status=SecurityStatus.SEC_E_CANNOT_INSTALL,
+                advice=NextStep.SSPI_PACKAGE,
+            )
+        number, self._next_id = self._next_id, self._next_id + 1
+        if table.initialize is not None:
+            check_done(table.initialize(number, _PARAMETERS, self._support))
+        package = LoadedPackage(number, table.get_info(), table, dll, index, shipped)
+        if package.info.name.casefold() in self._loaded:
+            self.notify(package, "SpShutdown", table.shutdown)
+            raise SSPIError(
+                f"there is a package {package.info.name} already",
+                status=SecurityStatus.SEC_E_CANNOT_INSTALL,
+                advice=NextStep.SSPI_PACKAGE,
+            )
+        return package
 
     def add(self, location: object) -> list[LoadedPackage]:
         """Load the packages of a module at run time (AddSecurityPackage).
@@ -281,6 +303,7 @@ class Registry:
                 name is taken, or it fails to start.
         """
         with self._lock:
+            self._check_up()
             module = location
             if isinstance(location, str):
                 try:
@@ -318,11 +341,12 @@ class Registry:
     def all(self) -> list[LoadedPackage]:
         """Load everything that is announced; what cannot be loaded is left out."""
         with self._lock:
+            self._check_up()
             for key, announced in list(self._announced.items()):
                 if key not in self._loaded and key not in self._failed:
                     with contextlib.suppress(SSPIError):  # it was reported
                         self._load(key, announced.name)
-            return sorted(self._loaded.values(), key=lambda package: package.id)
+            return self._by_id()
 
 
 def _importer(location: str) -> Source:

@@ -367,7 +367,7 @@ def test_missing_user_mode_entry_is_unsupported_function(recorder: Recorder, ent
 def test_package_without_user_mode_half_cannot_map(recorder: Recorder) -> None:
     authority = lsa()
     (package,) = authority.registry.add(recorder)
-    package.module = object()
+    package.dll.module = object()  # type: ignore[assignment]
     client, server = side(authority, client=True), side(authority, client=False)
     _, output = call(client)
     _, output = call(server, output[0].data)
