@@ -59,6 +59,8 @@ class Server:
         process_certificate()  # one for all
         sockets = bind(HOST, 0, workers)
         self.port: int = sockets[0].getsockname()[1]
+        for sock in sockets:  # accepted ones have what a listening one has; asyncio forgets it where it is given one
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._clocks: list[int] = []
         self.pids: list[int] = []
         for sock in sockets:

@@ -371,6 +371,7 @@ def endurance() -> Callable[[int], None]:
 
     loop = asyncio.new_event_loop()
     sockets = [socket.create_server((HOST, 0)) for _ in range(2)]
+    sockets[0].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as in `benchmarks.rdp.Server`
     desktop, gateway = (sock.getsockname()[1] for sock in sockets)
     work = _serve_desktop(sockets[0]), _serve_gateway(sockets[1], port=desktop, nla=True)
     tasks = [loop.create_task(each) for each in work]

@@ -18,7 +18,7 @@ from credssp.drivers.blocking import reason
 from credssp.drivers.gate import NO_PLACE, Gate, Place, host_and_port
 from credssp.errors import CredSSPError, LimitExceededError, PeerClosedError
 
-__all__ = ["BACKLOG", "BATCH", "Complaint", "Listener", "bind_all", "bind_one", "bound_to"]
+__all__ = ["BACKLOG", "BATCH", "Complaint", "Listener", "bind_all", "bind_one", "bound_to", "send_at_once"]
 
 logger = logging.getLogger("credssp.drivers")
 
@@ -71,6 +71,15 @@ def bound_to(listener: socket.socket) -> tuple[str, int]:
     if len(rest) == 2 and rest[1]:
         host = f"{host}%{socket.if_indextoname(rest[1])}"
     return host, port
+
+
+def send_at_once(connection: socket.socket) -> None:
+    """Let a small message not wait for the acknowledgement of the one before, which takes 40 ms (Nagle's algorithm).
+
+    asyncio does so by itself only for sockets that name their protocol, and accepted ones do not.
+    """
+    if connection.family in (socket.AF_INET, socket.AF_INET6):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 async def bind_all(host: str | None, port: int, *, reuse_port: bool) -> list[socket.socket]:

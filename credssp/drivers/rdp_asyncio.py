@@ -13,7 +13,7 @@ from credssp.drivers.aio import AsyncSession, LoginProtocol
 from credssp.drivers.authorization import denied
 from credssp.drivers.faults import fault
 from credssp.drivers.gate import Place
-from credssp.drivers.listening import Listener, bind_all, bound_to
+from credssp.drivers.listening import Listener, bind_all, bound_to, send_at_once
 from credssp.drivers.rdp_service import (
     Client,
     Closed,
@@ -68,6 +68,7 @@ class AsyncServer:
     async def _connect(self, connection: socket.socket, place: Place) -> None:
         login = self.make_login(place)
         try:
+            send_at_once(connection)
             await asyncio.get_running_loop().connect_accepted_socket(lambda: login, connection)
         except BaseException:
             login.end(PeerClosedError("the connection was lost before anything was read from it"))

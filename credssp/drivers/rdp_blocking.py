@@ -19,7 +19,7 @@ from credssp.drivers.blocking import Session, log_on, reason
 from credssp.drivers.faults import fault
 from credssp.drivers.gate import NO_PLACE, Place, host_and_port
 from credssp.drivers.handshake import NOT_LISTENING, ConnectError
-from credssp.drivers.listening import BATCH, Complaint, bind_one, bound_to
+from credssp.drivers.listening import BATCH, Complaint, bind_one, bound_to, send_at_once
 from credssp.drivers.rdp_service import (
     Client,
     Closed,
@@ -104,7 +104,7 @@ class BlockingServer:
                 continue
             place.drop = functools.partial(self._drop, selector, place)
             connection.setblocking(False)  # as above
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            send_at_once(connection)
             self._waiting[place] = connection, time.monotonic()
             if not place.hold:
                 selector.register(connection, selectors.EVENT_READ, place)

@@ -29,7 +29,7 @@ except ModuleNotFoundError as error:
 from credssp.config import Limits, check_port
 from credssp.drivers.gate import Gate, Place
 from credssp.drivers.handshake import DeadlineError
-from credssp.drivers.listening import BACKLOG, Listener, bind_one
+from credssp.drivers.listening import BACKLOG, Listener, bind_one, send_at_once
 from credssp.drivers.winrm_asgi import WinRMApplication
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, RemoteProtocolError, TLSError
 from credssp.tls.end_point import end_point_bindings
@@ -297,7 +297,7 @@ class _Server(uvicorn.Server):
 
         protocol.connection_lost = left
         try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            send_at_once(connection)
             transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection)
         except BaseException:
             self._lost(inner, place, inner.why)

@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import credssp
 from credssp import rdp
+from credssp.drivers import aio, blocking
 from credssp.drivers.handshake import ConnectError, DeadlineError, Timeouts
 from credssp.drivers.rdp_service import Closed, Delegated, Refused, ServerLimits
 from credssp.errors import (
@@ -273,6 +275,40 @@ def test_octets_glued_to_the_last_message_are_read_first(kind: str) -> None:
             client.receive(connection.recv(65536))
         connection.settimeout(10)
         assert client.unwrap(connection.recv(65536)) == b"EARLY"
+
+
+def test_small_messages_do_not_wait_for_acknowledgements_of_those_before(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both ends send at once: TCP_NODELAY, which accepted sockets do not get from asyncio."""
+    told: list[bool] = []
+    at_end = aio.AsyncSession.close if kind == "asyncio" else blocking.Session.close
+
+    def close(session: Any) -> None:
+        connection = session._transport.get_extra_info("socket") if kind == "asyncio" else session._socket
+        told.append(bool(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
+        at_end(session)
+
+    owner = aio.AsyncSession if kind == "asyncio" else blocking.Session
+    monkeypatch.setattr(owner, "close", close)
+    with running(kind) as server:
+        assert log_on_asyncio(server.address) == b"HELLO" if kind == "asyncio" else log_on_blocking(server.address)
+        until(lambda: len(told) >= 2)
+    assert set(told) == {True}
+
+
+def test_a_server_on_a_unix_domain_socket(tmp_path: Path) -> None:
+    path = str(tmp_path / "rdp.sock")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+    with running("asyncio", sock=listener), socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(path)
+        connection.settimeout(10)
+        client = rdp.NLAClient(ALICE, host="localhost", mechanism="ntlm")
+        with blocking.log_on(connection, client, timeouts=Timeouts(connect=5, leg=5, login=10)) as session:
+            session.sendall(b"hello")
+            assert session.recv_exactly(5) == b"HELLO"
 
 
 def test_large_data_goes_through(kind: str, log_on: Log) -> None:
@@ -768,16 +804,12 @@ class Deaf:
 
 
 def test_sending_takes_no_longer_than_a_leg() -> None:
-    from credssp.drivers import blocking
-
     one, two = socket.socketpair()
     with one, two, pytest.raises(DeadlineError, match="nothing for 0.3 s"):
         blocking.log_on(one, Deaf(), timeouts=QUICK)  # type: ignore[type-var]
 
 
 def test_sending_to_somebody_who_is_gone() -> None:
-    from credssp.drivers import blocking
-
     one, two = socket.socketpair()
     two.close()
     with one, pytest.raises(PeerClosedError, match="gone"):
