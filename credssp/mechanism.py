@@ -8,11 +8,13 @@ with SPNEGO and NTLM a context can wrap (`Mechanism.can_wrap`) before the last m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from credssp.authority import LogonAnswer, LogonQuestion
 from credssp.identity import Identity
 from credssp.mechanism_name import MechanismName, WireForm
+from credssp.message_parts import MessagePart, OpenedMessage, SealedMessage
 from credssp.server_authentication import ServerAuthentication
 
 __all__ = ["MAX_LEGS", "Mechanism", "SpnegoMechanism"]
@@ -96,6 +98,12 @@ class SpnegoMechanism(Mechanism, Protocol):
 
     def verify(self, data: bytes, signature: bytes) -> None:
         """Check the peer's signature over `data` (GSS_VerifyMIC). Raises RemoteProtocolError."""
+
+    def wrap_parts(self, parts: Sequence[MessagePart], *, encrypt: bool = True) -> SealedMessage:
+        """Protect a message that has several parts, some of which are signed alone (GSS_WrapEx)."""
+
+    def unwrap_parts(self, signature: bytes, parts: Sequence[MessagePart], padding: bytes = b"") -> OpenedMessage:
+        """Open one of the peer (GSS_UnwrapEx). Raises RemoteProtocolError."""
 
     def make_mech_list_mic(self, mech_types: bytes) -> bytes:
         """Sign the DER of MechTypeList as the initiator sent it."""

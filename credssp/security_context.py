@@ -8,7 +8,7 @@ path; other operations run through `SecurityContext._run`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ParamSpec, TypeVar
 
 from credssp.authority import LogonAnswer, LogonQuestion
@@ -16,8 +16,10 @@ from credssp.errors import LocalProtocolError
 from credssp.identity import Identity
 from credssp.mechanism import SpnegoMechanism
 from credssp.mechanism_name import MechanismName, WireForm
+from credssp.message_parts import MessagePart, OpenedMessage, SealedMessage, cut
 from credssp.secret import forget_locals
 from credssp.server_authentication import ServerAuthentication
+from credssp.status import SecurityStatus
 
 __all__ = ["OuterContext", "SecurityContext"]
 
@@ -97,6 +99,28 @@ class SecurityContext(ABC):
             self._fail()
             forget_locals(error)
             raise
+
+    def wrap_parts(self, parts: Sequence[MessagePart], *, encrypt: bool = True) -> SealedMessage:
+        """Protect a message that has several parts.
+
+        Args:
+            parts: the message.
+            encrypt: False signs the parts that would be encrypted, too, and leaves them as they are.
+
+        Raises:
+            LocalProtocolError: before `can_wrap`, or the mechanism cannot do this.
+        """
+        self._check_can_wrap()
+        return self._run(self._wrap_parts, parts, encrypt)
+
+    def unwrap_parts(self, signature: bytes, parts: Sequence[MessagePart], padding: bytes = b"") -> OpenedMessage:
+        """Open what the peer's `wrap_parts` or `wrap` made; look at `OpenedMessage.encrypted`.
+
+        Raises:
+            RemoteProtocolError: it does not verify.
+        """
+        self._check_can_wrap()
+        return self._run(self._unwrap_parts, signature, parts, padding)
 
     def sign(self, data: bytes) -> bytes:
         """Return a signature over `data`, which stays readable (GSS_GetMIC, RFC 2743 2.3.1; SSPI's MakeSignature)."""
@@ -178,6 +202,23 @@ class SecurityContext(ABC):
     @abstractmethod
     def _unwrap(self, data: bytes) -> bytes: ...
 
+    def _wrap_parts(self, parts: Sequence[MessagePart], encrypt: bool) -> SealedMessage:
+        if not encrypt or not all(part.sealed for part in parts):
+            raise LocalProtocolError(
+                "this mechanism encrypts the whole of a message", status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION
+            )
+        sealed = self._wrap(b"".join(part.data for part in parts))
+        head = len(sealed) - sum(len(part.data) for part in parts)
+        return SealedMessage(sealed[:head], cut(sealed[head:], parts))
+
+    def _unwrap_parts(self, signature: bytes, parts: Sequence[MessagePart], padding: bytes) -> OpenedMessage:
+        if not all(part.sealed for part in parts):
+            raise LocalProtocolError(
+                "this mechanism encrypts the whole of a message", status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION
+            )
+        plain = self._unwrap(b"".join((signature, *(part.data for part in parts), padding)))
+        return OpenedMessage(cut(plain, parts), True)
+
     def _sign(self, data: bytes) -> bytes:  # noqa: ARG002 - for mechanisms that can
         raise LocalProtocolError("this mechanism does not sign")
 
@@ -214,3 +255,9 @@ class OuterContext(SecurityContext):
 
     def _unwrap(self, data: bytes) -> bytes:
         return self._chosen().unwrap(data)
+
+    def _wrap_parts(self, parts: Sequence[MessagePart], encrypt: bool) -> SealedMessage:
+        return self._chosen().wrap_parts(parts, encrypt=encrypt)
+
+    def _unwrap_parts(self, signature: bytes, parts: Sequence[MessagePart], padding: bytes) -> OpenedMessage:
+        return self._chosen().unwrap_parts(signature, parts, padding)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from credssp.config import CbtHardening
@@ -28,6 +28,7 @@ from credssp.kerberos.acceptor_key import AcceptorKeys
 from credssp.kerberos.admission import Admission, admit, admit_last_leg
 from credssp.kerberos.ap import KRB_ERROR, unframe
 from credssp.kerberos.gss_errors import failure
+from credssp.message_parts import MessagePart, OpenedMessage, SealedMessage, cut
 from credssp.next_step import NextStep
 from credssp.security_context import SecurityContext
 from credssp.server_authentication import ServerAuthentication
@@ -134,6 +135,21 @@ class _KerberosContext(SecurityContext):
             sealed = pyspnego.call("wrapping with Kerberos", context.wrap_winrm, data)
             return sealed.header + sealed.data
         return pyspnego.call("wrapping with Kerberos", context.wrap, data).data
+
+    def _wrap_parts(self, parts: Sequence[MessagePart], encrypt: bool) -> SealedMessage:
+        context = self._established()
+        if not context.iov_available():
+            return super()._wrap_parts(parts, encrypt)
+        return pyspnego.call("wrapping with Kerberos", pyspnego.wrap_parts, context, parts, encrypt=encrypt)
+
+    def _unwrap_parts(self, signature: bytes, parts: Sequence[MessagePart], padding: bytes) -> OpenedMessage:
+        context = self._established()
+        if context.iov_available() and not all(part.sealed for part in parts):
+            return pyspnego.call(gss_errors.UNWRAP, pyspnego.unwrap_parts, context, signature, parts, padding)
+        # Taken as one token, since header and trailer of a peer may be turned in another way than ours.
+        token = b"".join((signature, *(part.data for part in parts), padding))
+        result = pyspnego.call(gss_errors.UNWRAP, context.unwrap, token)
+        return OpenedMessage(cut(result.data, parts), result.encrypted)
 
     def _unwrap(self, data: bytes) -> bytes:
         result = pyspnego.call(gss_errors.UNWRAP, self._established().unwrap, data)

@@ -19,22 +19,34 @@ import importlib.util
 import logging
 import sys
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from credssp.credentials import CCacheCredentials, KerberosCredentials, KeytabCredentials, PasswordCredentials
 from credssp.errors import AuthenticationError, CredSSPError
 from credssp.kerberos import acceptor_key, gss_errors
 from credssp.kerberos.gss_errors import failure
+from credssp.message_parts import MessagePart, OpenedMessage, SealedMessage
 from credssp.next_step import NextStep
 from credssp.status import SecurityStatus
 
 if TYPE_CHECKING:
     import gssapi
     import spnego
+    from spnego._context import IOV
     from spnego.channel_bindings import GssChannelBindings
 
-__all__ = ["ask_for", "call", "client_name", "kerberos_client", "kerberos_missing", "kerberos_server", "kerberos_step"]
+__all__ = [
+    "ask_for",
+    "call",
+    "client_name",
+    "kerberos_client",
+    "kerberos_missing",
+    "kerberos_server",
+    "kerberos_step",
+    "unwrap_parts",
+    "wrap_parts",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -208,6 +220,34 @@ def kerberos_step(context: spnego.ContextProxy, token: bytes | None) -> bytes | 
     except AttributeError:
         bool(context.complete)  # raises what was kept
         raise
+
+
+def wrap_parts(context: spnego.ContextProxy, parts: Sequence[MessagePart], *, encrypt: bool) -> SealedMessage:
+    """Protect a message in parts (gss_wrap_iov)."""
+    from spnego.iov import BufferType
+
+    buffers: list[IOV] = [BufferType.header, *_buffers(parts), BufferType.padding]
+    header, *contents, padding = (buffer.data or b"" for buffer in context.wrap_iov(buffers, encrypt=encrypt).buffers)
+    return SealedMessage(header, tuple(contents), padding)
+
+
+def unwrap_parts(
+    context: spnego.ContextProxy, signature: bytes, parts: Sequence[MessagePart], padding: bytes
+) -> OpenedMessage:
+    """Open a message in parts (gss_unwrap_iov)."""
+    from spnego.iov import BufferType
+
+    buffers: list[IOV] = [(BufferType.header, signature), *_buffers(parts)]
+    if padding:
+        buffers.append((BufferType.padding, padding))
+    result = context.unwrap_iov(buffers)
+    return OpenedMessage(tuple(buffer.data or b"" for buffer in result.buffers[1 : 1 + len(parts)]), result.encrypted)
+
+
+def _buffers(parts: Sequence[MessagePart]) -> list[IOV]:
+    from spnego.iov import BufferType
+
+    return [(BufferType.data if part.sealed else BufferType.sign_only, part.data) for part in parts]
 
 
 def _bindings(application_data: bytes | None) -> GssChannelBindings | None:

@@ -18,6 +18,7 @@ from credssp.authority import LogonAnswer, LogonAuthority, LogonQuestion, LogonR
 from credssp.config import CbtHardening, asked, drawn
 from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError
 from credssp.identity import Identity
+from credssp.message_parts import MessagePart, OpenedMessage, SealedMessage
 from credssp.ntlm import crypto
 from credssp.ntlm.av_pairs import filetime
 from credssp.ntlm.challenge import NTLMTarget, build_challenge
@@ -159,6 +160,12 @@ class NTLMAcceptor(SecurityContext):
 
     def _unwrap(self, data: bytes) -> bytes:
         return self._session.unwrap(data)
+
+    def _wrap_parts(self, parts: Sequence[MessagePart], encrypt: bool) -> SealedMessage:
+        return self._session.wrap_parts(parts, encrypt=encrypt)
+
+    def _unwrap_parts(self, signature: bytes, parts: Sequence[MessagePart], padding: bytes) -> OpenedMessage:
+        return self._session.unwrap_parts(signature, parts, padding)
 
     def _accept_negotiate(self, token: bytes) -> bytes:
         client_flags = Negotiate.decode(token).flags

@@ -33,6 +33,7 @@ __all__ = [
     "rc4",
     "rc4_stream",
     "upper_forms",
+    "xor",
 ]
 
 # [MS-NLMP] 3.4.5.2, 3.4.5.3: the NUL at the end counts.
@@ -121,7 +122,7 @@ def own_rc4(key: bytes) -> Callable[[bytes], bytes]:
             state[i] = b = state[j]
             state[j] = a
             stream[position] = state[a + b & 255]
-        return _xor(data, bytes(stream))
+        return xor(data, bytes(stream))
 
     return update
 
@@ -150,16 +151,21 @@ class KeyStream:
             return self._update(data)
         size = min(len(ahead), len(data))
         self._ahead = ahead[size:]
-        return _xor(data[:size], ahead[:size]) + self._update(data[size:])
+        return xor(data[:size], ahead[:size]) + self._update(data[size:])
 
     def peek(self, data: bytes) -> bytes:
         """Encrypt or decrypt without going on."""
         if len(self._ahead) < len(data):
             self._ahead += self._update(bytes(len(data) - len(self._ahead)))
-        return _xor(data, self._ahead[: len(data)])
+        return xor(data, self._ahead[: len(data)])
+
+    def put_back(self, stream: bytes) -> None:
+        """Give key stream back that was used last and turned out not to be due."""
+        self._ahead = stream + self._ahead
 
 
-def _xor(left: bytes, right: bytes) -> bytes:
+def xor(left: bytes, right: bytes) -> bytes:
+    """Return the bits of two strings of one length that differ."""
     return (int.from_bytes(left, "big") ^ int.from_bytes(right, "big")).to_bytes(len(left), "big")
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from credssp.account import upper_case
 from credssp.config import asked, drawn
 from credssp.credentials import NTHashCredentials, NTLMCredentials
 from credssp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
+from credssp.message_parts import MessagePart, OpenedMessage, SealedMessage
 from credssp.next_step import NextStep
 from credssp.nt_hash import nt_hash
 from credssp.ntlm import crypto
@@ -226,6 +227,14 @@ class NTLMInitiator(SecurityContext):
         plain = self._established().unwrap(data)
         self.server_authentication = ServerAuthentication.NTLM
         return plain
+
+    def _wrap_parts(self, parts: Sequence[MessagePart], encrypt: bool) -> SealedMessage:
+        return self._established().wrap_parts(parts, encrypt=encrypt)
+
+    def _unwrap_parts(self, signature: bytes, parts: Sequence[MessagePart], padding: bytes) -> OpenedMessage:
+        opened = self._established().unwrap_parts(signature, parts, padding)
+        self.server_authentication = ServerAuthentication.NTLM
+        return opened
 
     def _fail(self) -> None:
         super()._fail()

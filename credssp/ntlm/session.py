@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hmac
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from credssp.errors import DecodeError, LocalProtocolError, RemoteProtocolError
+from credssp.message_parts import MessagePart, OpenedMessage, SealedMessage
 from credssp.ntlm import crypto
 from credssp.status import SecurityStatus
 
@@ -42,11 +43,18 @@ class _Direction:
 
     def signature(self, data: bytes, seal: Callable[[bytes], bytes]) -> bytes:
         """Return the signature over `data` at this sequence number and count it ([MS-NLMP] 3.4.4.2)."""
-        number = _U32.pack(self.sequence)
-        checksum = crypto.hmac_md5(self._signing_key, number + data)[:8]
+        number = self.sequence
         self.used = True
-        self.sequence = (self.sequence + 1) & 0xFFFFFFFF
-        return _VERSION + seal(checksum) + number
+        self.sequence = (number + 1) & 0xFFFFFFFF
+        return self.at(number, data, seal)
+
+    def at(self, number: int, data: bytes, seal: Callable[[bytes], bytes]) -> bytes:
+        """Return the signature over `data` at a sequence number."""
+        return _VERSION + seal(self.checksum(data, number)) + _U32.pack(number)
+
+    def checksum(self, data: bytes, number: int) -> bytes:
+        """Return what a signature holds before it is encrypted, 8 bytes."""
+        return crypto.hmac_md5(self._signing_key, _U32.pack(number) + data)[:8]
 
     def mech_list_signature(self, data: bytes) -> bytes:
         """Return the mechListMIC, which leaves the RC4 state where it was while the number goes on.
@@ -110,6 +118,44 @@ class NTLMSession:
         plain = direction.stream(data[SIGNATURE_SIZE:])
         self._compare(direction.signature(plain, direction.stream), signature)
         return plain
+
+    def wrap_parts(self, parts: Sequence[MessagePart], *, encrypt: bool = True) -> SealedMessage:
+        """Protect a message in parts: the signature covers all of them (GSS_WrapEx, [MS-NLMP] 3.4.6).
+
+        With `encrypt` False the result is what `get_mic` makes, beside the parts as they are.
+        """
+        self._check_alive()
+        direction = self._outgoing
+        contents = tuple(direction.stream(part.data) if part.sealed and encrypt else part.data for part in parts)
+        return SealedMessage(direction.signature(b"".join(part.data for part in parts), direction.stream), contents)
+
+    def unwrap_parts(self, signature: bytes, parts: Sequence[MessagePart], padding: bytes = b"") -> OpenedMessage:  # noqa: ARG002 - a stream cipher has none
+        """Open what the peer's `wrap_parts` made (GSS_UnwrapEx, [MS-NLMP] 3.4.7).
+
+        A message does not tell whether it is encrypted, so one that does not verify as such is tried as one that is
+        signed alone. Only who has the keys can make either.
+
+        Raises:
+            DecodeError, RemoteProtocolError: as `unwrap`.
+        """
+        received = self._open(signature, exact=True)
+        direction = self._incoming
+        number = direction.sequence
+        opened = tuple(direction.stream(part.data) if part.sealed else part.data for part in parts)
+        expected = direction.signature(b"".join(opened), direction.stream)
+        if hmac.compare_digest(expected, received):
+            return OpenedMessage(opened, True)
+        plain = tuple(part.data for part in parts)
+        # The key stream that was used, of which eight bytes were due, if the message is signed alone.
+        used = crypto.xor(
+            b"".join(part.data for part in parts if part.sealed),
+            b"".join(text for text, part in zip(opened, parts, strict=True) if part.sealed),
+        )
+        used += crypto.xor(expected[4:12], direction.checksum(b"".join(opened), number))
+        signed = direction.at(number, b"".join(plain), lambda checksum: crypto.xor(checksum, used[:8]))
+        self._compare(signed, received)
+        direction.stream.put_back(used[8:])
+        return OpenedMessage(plain, False)
 
     def get_mic(self, data: bytes) -> bytes:
         """Return the signature over `data` (GSS_GetMIC)."""

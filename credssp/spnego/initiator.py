@@ -31,6 +31,7 @@ from credssp.errors import (
 )
 from credssp.mechanism import MAX_LEGS, SpnegoMechanism
 from credssp.mechanism_name import MechanismName
+from credssp.message_parts import MessagePart, OpenedMessage
 from credssp.next_step import NextStep
 from credssp.security_context import OuterContext, SecurityContext
 from credssp.spnego.candidate import Candidate, SkippedCandidate
@@ -278,10 +279,21 @@ class SpnegoInitiator(OuterContext):
             self.finish()
         return super().unwrap(data)
 
+    def unwrap_parts(self, signature: bytes, parts: Sequence[MessagePart], padding: bytes = b"") -> OpenedMessage:
+        """Open a message in parts; before `complete` this is `finish` first."""
+        if self.can_wrap and not self.complete:
+            self.finish()
+        return super().unwrap_parts(signature, parts, padding)
+
     def _unwrap(self, data: bytes) -> bytes:
         plain = super()._unwrap(data)
         self.server_authentication = self._chosen().server_authentication
         return plain
+
+    def _unwrap_parts(self, signature: bytes, parts: Sequence[MessagePart], padding: bytes) -> OpenedMessage:
+        opened = super()._unwrap_parts(signature, parts, padding)
+        self.server_authentication = self._chosen().server_authentication
+        return opened
 
     def __repr__(self) -> str:
         return f"SpnegoInitiator({self.name or 'not started'}, complete={self.complete}, failed={self._failed})"

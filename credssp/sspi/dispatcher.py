@@ -483,7 +483,9 @@ class LocalSecurityAuthority:
         """EncryptMessage: encrypt in place.
 
         Stream packages: STREAM_HEADER, DATA, STREAM_TRAILER, EMPTY, sized by SECPKG_ATTR_STREAM_SIZES; send the first
-        three with their new counts. Others: TOKEN of cbSecurityTrailer bytes and DATA.
+        three with their new counts. Others, in any order: TOKEN of cbSecurityTrailer bytes, any number of DATA, and
+        PADDING of cbBlockSize bytes, which Kerberos with an old cipher needs; send all with their new counts. DATA with
+        SECBUFFER_READONLY_WITH_CHECKSUM is signed and not encrypted. With SECQOP_WRAP_NO_ENCRYPT all of it is.
 
         Raises:
             SSPIError: SEC_E_BUFFER_TOO_SMALL, SEC_E_CONTEXT_EXPIRED, SEC_E_INVALID_TOKEN, SEC_E_QOP_NOT_SUPPORTED, ...
@@ -495,7 +497,8 @@ class LocalSecurityAuthority:
 
         Stream packages: DATA with all that was received and three EMPTY; they become STREAM_HEADER, DATA,
         STREAM_TRAILER and, if something is left, EXTRA. With SEC_E_INCOMPLETE_MESSAGE the second is MISSING and nothing
-        has changed. Others: TOKEN and DATA.
+        has changed. Others: TOKEN, DATA and PADDING as EncryptMessage made them; or STREAM with all of these in one
+        piece and one DATA, which becomes a view of the plaintext in the STREAM's memory.
 
         Raises:
             SSPIError: SEC_E_MESSAGE_ALTERED, SEC_E_OUT_OF_SEQUENCE, SEC_E_CONTEXT_EXPIRED, SEC_E_INVALID_TOKEN, ...

@@ -1,16 +1,21 @@
-"""The user-mode half of Negotiate, NTLM and Kerberos: TOKEN and DATA, sealed or signed."""
+"""The user-mode half of Negotiate, NTLM and Kerberos: messages, sealed or signed; see `inner_buffers` for theirs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from credssp.errors import CredSSPError
+from credssp.message_parts import MessagePart, OpenedMessage, SealedMessage
 from credssp.next_step import NextStep
+from credssp.ntlm.session import SIGNATURE_SIZE
 from credssp.security_context import SecurityContext
 from credssp.sspi import buffers as b
-from credssp.sspi.buffers import SecBuffer, buffer_type_name
-from credssp.sspi.errors import SSPIError, bad_token, refuse
+from credssp.sspi import constants as c
+from credssp.sspi.buffers import SecBuffer
+from credssp.sspi.errors import SSPIError, refuse
+from credssp.sspi.packages.inner_buffers import sort_buffers
 from credssp.sspi.packages.user_mode import UserModePackage
 from credssp.sspi.structures import SecPkgContext_Sizes
 from credssp.sspi.tables import SecPkgInfo
@@ -21,25 +26,41 @@ __all__ = ["InnerMessages", "InnerSession"]
 _S = SecurityStatus
 
 
+class WrapParts(Protocol):
+    """`SecurityContext.wrap_parts`."""
+
+    def __call__(self, parts: Sequence[MessagePart], *, encrypt: bool = True) -> SealedMessage:
+        """Protect a message."""
+
+
+class UnwrapParts(Protocol):
+    """`SecurityContext.unwrap_parts`."""
+
+    def __call__(self, signature: bytes, parts: Sequence[MessagePart], padding: bytes = b"") -> OpenedMessage:
+        """Open a message."""
+
+
 @dataclass(slots=True, eq=False, repr=False, kw_only=True)
 class InnerSession:
     """What protects the messages of a context: functions of a mechanism, or of NTLM's session.
 
     Attributes:
         message_sizes: what SECPKG_ATTR_SIZES says.
-        wrap: returns signature and ciphertext.
-        unwrap: returns the plaintext.
+        wrap_parts: protects a message, as `SecurityContext.wrap_parts`.
+        unwrap_parts: opens one, as `SecurityContext.unwrap_parts`.
         sign: returns a signature.
         verify: checks a signature.
+        signs_readonly: whether DATA with SECBUFFER_READONLY is signed.
         packed: what a packed context holds; empty if it cannot be packed.
         used: whether messages were protected.
     """
 
     message_sizes: SecPkgContext_Sizes
-    wrap: Callable[[bytes], bytes]
-    unwrap: Callable[[bytes], bytes]
+    wrap_parts: WrapParts
+    unwrap_parts: UnwrapParts
     sign: Callable[[bytes], bytes]
     verify: Callable[[bytes, bytes], None]
+    signs_readonly: bool
     packed: bytes = b""
     used: bool = False
 
@@ -65,30 +86,39 @@ class InnerMessages(UserModePackage[InnerSession]):
             raise self.not_ours()
         return InnerSession(
             message_sizes=self.sizes,
-            wrap=mechanism.wrap,
-            unwrap=mechanism.unwrap,
+            wrap_parts=mechanism.wrap_parts,
+            unwrap_parts=mechanism.unwrap_parts,
             sign=mechanism.sign,
             verify=mechanism.verify,
+            signs_readonly=mechanism.name == "ntlm",
         )
-
-    def _session(self, context: int) -> InnerSession:
-        """Return a session that is about to be used."""
-        session = self.contexts[context]
-        session.used = True
-        return session
 
     def seal_message(self, context: int, qop: int, buffers: Sequence[SecBuffer], sequence: int) -> SecurityStatus:  # noqa: ARG002
         """SpSealMessage: the signature goes into TOKEN, the ciphertext over DATA. The mechanism counts by itself."""
-        token, data = _pair(buffers, qop)
-        room = self._room(token, self.sizes.security_trailer, "cbSecurityTrailer")
-        content = data.writable("DATA")
-        sealed = self._session(context).wrap(bytes(content))
-        head = len(sealed) - len(content)
-        if head > len(room):
-            raise SSPIError(f"a trailer of {head} bytes does not fit", status=_S.SEC_E_ENCRYPT_FAILURE)
-        room[:head] = sealed[:head]
-        content[:] = sealed[head:]
-        token.size = head
+        if qop not in (0, c.SECQOP_WRAP_NO_ENCRYPT):
+            raise refuse("fQOP", "0 or SECQOP_WRAP_NO_ENCRYPT", _S.SEC_E_QOP_NOT_SUPPORTED)
+        session = self.contexts[context]
+        message = sort_buffers(buffers, signs_readonly=session.signs_readonly, writes=not qop)
+        room = self._room(message.token, self.sizes.security_trailer, "cbSecurityTrailer")
+        padding = message.padding
+        end = memoryview(b"") if padding is None else padding.writable("PADDING")
+        session.used = True
+        sealed = session.wrap_parts(message.parts, encrypt=not qop)
+        head, filler = sealed.signature, sealed.padding
+        if len(head) > len(room):
+            raise SSPIError(f"a trailer of {len(head)} bytes does not fit", status=_S.SEC_E_ENCRYPT_FAILURE)
+        if len(filler) > len(end):
+            raise SSPIError(
+                f"the encryption type of this context pads: give a PADDING of {len(filler)} bytes, not {len(end)}",
+                status=_S.SEC_E_BUFFER_TOO_SMALL,
+            )
+        room[: len(head)] = head
+        message.token.size = len(head)
+        if not qop:
+            message.replace(sealed.parts)
+        if padding is not None:
+            end[: len(filler)] = filler
+            padding.size = len(filler)
         return _S.SEC_E_OK
 
     def unseal_message(
@@ -97,29 +127,47 @@ class InnerMessages(UserModePackage[InnerSession]):
         buffers: Sequence[SecBuffer],
         sequence: int,  # noqa: ARG002
     ) -> tuple[SecurityStatus, int]:
-        """SpUnsealMessage."""
-        token, data = _pair(buffers, 0)
-        content = data.writable("DATA")
-        plain = self._session(context).unwrap(token.data + bytes(content))
-        content[: len(plain)] = plain
-        data.size = len(plain)
-        return _S.SEC_E_OK, 0
+        """SpUnsealMessage; pfQOP says SECQOP_WRAP_NO_ENCRYPT where the message was signed alone."""
+        session = self.contexts[context]
+        message = sort_buffers(buffers, signs_readonly=session.signs_readonly, writes=True, stream=True)
+        session.used = True
+        if message.stream:
+            whole = message.token.writable("STREAM")
+            # Where the token ends is the mechanism's business: NTLM's has this size, Kerberos takes both as one.
+            opened = session.unwrap_parts(bytes(whole[:SIGNATURE_SIZE]), [MessagePart(bytes(whole[SIGNATURE_SIZE:]))])
+            (plain,) = opened.parts
+            place = whole[len(whole) - len(plain) :]
+            place[:] = plain
+            message.data[0].fill(b.SECBUFFER_DATA, place)
+        else:
+            filler = b"" if message.padding is None else message.padding.octets("PADDING")
+            opened = session.unwrap_parts(message.token.octets("TOKEN"), message.parts, filler)
+            message.replace(opened.parts)
+        return _S.SEC_E_OK, 0 if opened.encrypted else c.SECQOP_WRAP_NO_ENCRYPT
 
     def make_signature(self, context: int, qop: int, buffers: Sequence[SecBuffer], sequence: int) -> None:  # noqa: ARG002
         """SpMakeSignature."""
-        token, data = _pair(buffers, qop)
-        room = self._room(token, self.sizes.max_signature, "cbMaxSignature")
-        signature = self._session(context).sign(data.data)
+        if qop:
+            raise refuse("fQOP", "0: there is one kind of signature", _S.SEC_E_QOP_NOT_SUPPORTED)
+        session = self.contexts[context]
+        message = sort_buffers(buffers, signs_readonly=session.signs_readonly, writes=False)
+        room = self._room(message.token, self.sizes.max_signature, "cbMaxSignature")
+        session.used = True
+        signature = session.sign(message.message)
         if len(signature) > len(room):
             raise SSPIError(f"a signature of {len(signature)} bytes does not fit", status=_S.SEC_E_BUFFER_TOO_SMALL)
         room[: len(signature)] = signature
-        token.size = len(signature)
+        message.token.size = len(signature)
+        if message.padding is not None:
+            message.padding.size = 0
 
     def verify_signature(self, context: int, buffers: Sequence[SecBuffer], sequence: int) -> int:  # noqa: ARG002
         """SpVerifySignature."""
-        token, data = _pair(buffers, 0)
+        session = self.contexts[context]
+        message = sort_buffers(buffers, signs_readonly=session.signs_readonly, writes=False)
+        session.used = True
         try:
-            self._session(context).verify(data.data, token.data)
+            session.verify(message.message, message.token.octets("TOKEN"))
         except CredSSPError as error:
             if error.status is _S.SEC_E_INVALID_TOKEN:  # too short, or not a signature at all
                 raise SSPIError(error.message, status=_S.SEC_E_MESSAGE_ALTERED, advice=NextStep.TLS_DAMAGED) from error
@@ -132,20 +180,3 @@ class InnerMessages(UserModePackage[InnerSession]):
         if len(room) < needed:
             raise refuse("pMessage", f"TOKEN has {len(room)} bytes, {name} is {needed}", _S.SEC_E_BUFFER_TOO_SMALL)
         return room
-
-
-def _pair(buffers: Sequence[SecBuffer], qop: int) -> tuple[SecBuffer, SecBuffer]:
-    """Return TOKEN and DATA, in any order; others must be EMPTY or PADDING."""
-    if qop:
-        raise refuse("fQOP", "0: messages are encrypted and signed", _S.SEC_E_QOP_NOT_SUPPORTED)
-    found: dict[int, SecBuffer] = {}
-    for number, buffer in enumerate(buffers):
-        kind = buffer.kind
-        if kind in (b.SECBUFFER_EMPTY, b.SECBUFFER_PADDING):
-            continue
-        if kind in found or kind not in (b.SECBUFFER_TOKEN, b.SECBUFFER_DATA):
-            raise bad_token(f"pMessage[{number}]", f"one TOKEN and one DATA belong here, not {buffer_type_name(kind)}")
-        found[kind] = buffer
-    if len(found) != 2:
-        raise bad_token("pMessage", "one TOKEN and one DATA are needed")
-    return found[b.SECBUFFER_TOKEN], found[b.SECBUFFER_DATA]

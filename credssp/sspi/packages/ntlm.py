@@ -70,10 +70,11 @@ class NTLMInnerMessages(InnerMessages):
         session = NTLMSession(data[1:], role="initiator" if data[:1] == _INITIATOR else "acceptor")
         return InnerSession(
             message_sizes=self.sizes,
-            wrap=session.wrap,
-            unwrap=session.unwrap,
+            wrap_parts=session.wrap_parts,
+            unwrap_parts=session.unwrap_parts,
             sign=session.get_mic,
             verify=session.verify_mic,
+            signs_readonly=True,
             packed=_PACKED + data,
         )
 
