@@ -1,7 +1,7 @@
 """A message in several parts, of which some are signed without being encrypted (GSS_WrapEx, [MS-NLMP] 3.4.6; RFC 6542).
 
-Protocols such as DCE/RPC sign a header that everybody may read together with a body that nobody may. The signature
-covers all parts as one message, in their order, and does not show where they meet.
+Protocols such as DCE/RPC sign a readable header together with an encrypted body. The signature covers all parts as one
+message, in their order, and does not show where they meet.
 """
 
 from __future__ import annotations
