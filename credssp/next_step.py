@@ -25,6 +25,7 @@ class NextStep(enum.StrEnum):
     CALL = "Correct the call, option or file that the text names."
     PROTOCOL = "Check that host and port are the right ones; --transcript and `credssp dissect` show the messages."
     LIMIT = "Check that the service on that port is the right one: it sends more than a login needs."
+    MEMORY = "Free memory on this machine, or raise the limit of this process, and log on again."
     CLOSED = "Look at the log of the other side, which closed the connection without giving a reason."
     RESTRICTION = "Run `credssp doctor`, which says what this machine does not allow and which setting that is."
     KERBEROS = "Run `credssp doctor`, which looks at tickets, clocks, names and libraries of Kerberos."

@@ -72,14 +72,14 @@ class Target:
 
         Raises:
             LocalProtocolError: as `parse`; brackets that are not around an IPv6 address, a host that is not a name (a
-                space, an empty label), a port that is a number but not one of 1 to 65535.
+                space, an empty label, more than DNS can hold), a port that is a number but not one of 1 to 65535.
         """
         target = cls.parse(target_name)
         host, port, _ = split_name(target.name)
         _, slash, name = target_name.strip(" ").partition("/")
         if not _has_good_brackets(name if slash else target_name):
             raise LocalProtocolError(f"the host of the target name {target_name!r} is not an IP address")
-        if _NOT_A_HOST.search(host):
+        if _NOT_A_HOST.search(host) or not _fits_dns(host):
             raise LocalProtocolError(f"the host of the target name {target_name!r} is not a host name")
         if port.isdecimal() and not 0 < int(port[:6]) < 65536:  # another word is an instance
             raise LocalProtocolError(f"the port of the target name {target_name!r} is not one of 1 to 65535")
@@ -134,6 +134,14 @@ def split_name(name: str) -> tuple[str, str, str]:
     with contextlib.suppress(ValueError):
         host = str(ipaddress.ip_address(host))
     return host, port, rest
+
+
+def _fits_dns(host: str) -> bool:
+    """Whether a host's name can be asked for in DNS: IDNA has a form for it, of at most 253 bytes (RFC 1035 2.3.4)."""
+    try:
+        return len(host.encode("idna")) <= 253
+    except UnicodeError:
+        return False
 
 
 def _has_good_brackets(name: str) -> bool:

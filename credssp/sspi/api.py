@@ -4,8 +4,9 @@ Names and order of the parameters are those of Windows, in snake_case. What C re
 comes back in a small result; handles and buffers are objects that the caller makes and a call fills in, as in C.
 
 **How a call fails.** A status with bit 31 set is raised as `SSPIError`, with `.status`, and `.parameter` where an
-argument is to blame: then nothing has changed, and the call may be repeated with a better one. SEC_E_INCOMPLETE_MESSAGE
-is not a failure in practice and is returned. If an exchange fails, pOutput may hold a token for the peer all the same
+argument is to blame: then nothing has changed, and the call may be repeated with a better one. After
+SEC_E_INSUFFICIENT_MEMORY for a token that did not fit, the call is repeated for it too. SEC_E_INCOMPLETE_MESSAGE is
+not a failure in practice and is returned. If an exchange fails, pOutput may hold a token for the peer all the same
 (EXTENDED_ERROR): send it, then delete the context.
 """
 

@@ -212,7 +212,7 @@ class LocalSecurityAuthority:
         input: SecBufferDesc | None,  # noqa: A002 - the parameter's name is pInput
         reserved2: int,
         new_context: CtxtHandle | None,
-        output: SecBufferDesc,
+        output: SecBufferDesc | None,
     ) -> ContextResult:
         """InitializeSecurityContext: the client's side of an exchange, one leg per call.
 
@@ -232,7 +232,8 @@ class LocalSecurityAuthority:
                 on the first call.
             reserved2: Reserved2, 0.
             new_context: phNewContext: filled in on the first call; later the same handle, or None.
-            output: pOutput: a TOKEN buffer, with memory of the caller, or with ISC_REQ_ALLOCATE_MEMORY without.
+            output: pOutput: a TOKEN buffer, with memory of the caller, or with ISC_REQ_ALLOCATE_MEMORY without. None
+                where no token is expected; should there be one, the call is repeated for it as with a small buffer.
 
         Returns:
             The status and the attributes. With SEC_E_OK a token may still have to be sent.
@@ -261,7 +262,7 @@ class LocalSecurityAuthority:
         context_req: int,
         target_data_rep: int,
         new_context: CtxtHandle | None,
-        output: SecBufferDesc,
+        output: SecBufferDesc | None,
     ) -> ContextResult:
         """AcceptSecurityContext: the server's side of an exchange, one leg per call.
 
@@ -290,7 +291,7 @@ class LocalSecurityAuthority:
         member: str,
         handles: tuple[CredHandle | None, CtxtHandle | None, CtxtHandle | None],
         request: tuple[int, int],
-        descs: tuple[SecBufferDesc | None, SecBufferDesc],
+        descs: tuple[SecBufferDesc | None, SecBufferDesc | None],
         arguments: Callable[[object, object, list[SecBuffer]], tuple[object, ...]],
     ) -> ContextResult:
         """Make a call of either role.
@@ -355,8 +356,11 @@ class LocalSecurityAuthority:
             check_done(record.package.user_entry("init_user_mode_context")(number, packed))
             record.user = number
         except Exception as error:  # noqa: BLE001 - a package's code
-            record.state, record.failure = DEAD, normalise(error)
-            raise record.failure from None
+            failure = normalise(error)
+            # Whatever the half says of its arguments, the program's are not to blame: the exchange was over.
+            failure.parameter = None
+            record.state, record.failure = DEAD, failure
+            raise failure from None
         finally:
             packed[:] = bytes(len(packed))
 

@@ -141,7 +141,7 @@ def normalise(error: Exception) -> SSPIError:
         return result
     if isinstance(error, MemoryError):
         status = SecurityStatus.SEC_E_INSUFFICIENT_MEMORY
-        return SSPIError("there is not enough memory", status=status, advice=NextStep.ANY)
+        return SSPIError("there is not enough memory", status=status, advice=NextStep.MEMORY)
     return SSPIError(
         f"the security package failed with {type(error).__name__}",
         status=SecurityStatus.SEC_E_INTERNAL_ERROR,

@@ -41,6 +41,11 @@ class SecHandle:
         """Whether it is not the invalid one (SecIsValidHandle); says nothing about being freed."""
         return self.lower != INVALID or self.upper != INVALID
 
+    @property
+    def has_numbers(self) -> bool:
+        """Whether it holds two numbers; a program may have put anything in."""
+        return isinstance(self.lower, int) and isinstance(self.upper, int)
+
     def invalidate(self) -> None:
         """Make it the invalid one (SecInvalidateHandle)."""
         self.lower = self.upper = INVALID
@@ -54,9 +59,10 @@ class SecHandle:
         return hash((self.lower, self.upper))
 
     def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}({self.lower:#x}, {self.upper:#x})" if self.is_valid else f"{type(self).__name__}()"
-        )
+        name = type(self).__name__
+        if not self.has_numbers:
+            return f"{name}(?)"
+        return f"{name}({self.lower:#x}, {self.upper:#x})" if self.is_valid else f"{name}()"
 
 
 class CredHandle(SecHandle):
@@ -91,7 +97,7 @@ class HandleTable(Generic[T]):
 
     def get(self, handle: object, parameter: str) -> T:
         """Return what a handle stands for. Raises SSPIError: SEC_E_INVALID_HANDLE."""
-        if isinstance(handle, self._kind):
+        if isinstance(handle, self._kind) and handle.has_numbers:
             found = self._items.get(handle.lower)
             if found is not None and found[0] == handle.upper:
                 return found[1]
@@ -103,7 +109,7 @@ class HandleTable(Generic[T]):
         Raises:
             SSPIError: SEC_E_INVALID_HANDLE, it never stood for anything.
         """
-        if isinstance(handle, self._kind):
+        if isinstance(handle, self._kind) and handle.has_numbers:
             with self._lock:
                 found = self._items.get(handle.lower)
                 if found is not None and found[0] == handle.upper:
@@ -126,6 +132,8 @@ class HandleTable(Generic[T]):
         what = self._kind.__name__
         if not isinstance(handle, self._kind):
             problem = f"a {what} belongs here, not a {type(handle).__name__}"
+        elif not handle.has_numbers:
+            problem = f"this {what} holds something other than two numbers"
         elif not handle.is_valid:
             problem = f"this {what} was never filled in, or was invalidated"
         elif self._first <= handle.lower < self._next:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from credssp.next_step import NextStep
 from credssp.sspi import buffers as b
 from credssp.sspi import constants as c
 from credssp.sspi.buffers import ContextBuffer, SecBuffer, SecBufferDesc, buffers_of
@@ -32,19 +33,28 @@ class OutputToken(NamedTuple):
     """Where the token of a leg goes.
 
     Attributes:
-        buffer: the TOKEN of pOutput.
+        buffer: the TOKEN of pOutput; None where pOutput is NULL.
         memory: the caller's memory; None where the package allocates.
     """
 
-    buffer: SecBuffer
+    buffer: SecBuffer | None
     memory: memoryview | None
 
     def has_room(self, token: bytes) -> bool:
         """Whether a token fits."""
+        if self.buffer is None:
+            return not token
         return self.memory is None or len(token) <= len(self.memory)
+
+    def ask_for(self, size: int) -> None:
+        """Say in cbBuffer how many bytes are needed."""
+        if self.buffer is not None:
+            self.buffer.size = size
 
     def deliver(self, token: bytes) -> None:
         """Put a token that fits into the memory, or allocate some for it."""
+        if self.buffer is None:
+            return
         if self.memory is None:
             self.buffer.buffer = ContextBuffer(token) if token else None
         else:
@@ -53,7 +63,9 @@ class OutputToken(NamedTuple):
 
 
 def target_of(output: object, allocate: bool) -> OutputToken:
-    """Return the TOKEN buffer of pOutput, which must be writable unless the package allocates."""
+    """Return the TOKEN buffer of pOutput, which must be writable unless the package allocates; none if it is NULL."""
+    if output is None:
+        return OutputToken(None, None)
     for number, buffer in enumerate(buffers_of(output, "pOutput")):
         if buffer.kind == b.SECBUFFER_TOKEN:
             return OutputToken(buffer, None if allocate else buffer.writable(f"pOutput[{number}]"))
@@ -91,7 +103,7 @@ def run_leg(
             if target.has_room(failure.token):
                 target.deliver(failure.token)
             else:
-                target.buffer.size = 0
+                target.ask_for(0)
         raise failure from failure.__cause__
     return leg
 
@@ -113,27 +125,30 @@ def finish_leg(
     record: ContextRecord,
     leg: LegResult,
     inputs: list[SecBuffer],
-    output: SecBufferDesc,
+    output: SecBufferDesc | None,
     target: OutputToken,
 ) -> ContextResult:
     """Hand out the token, EXTRA and MISSING, and note how far the context is.
 
     Raises:
-        SSPIError: SEC_E_INSUFFICIENT_MEMORY, the TOKEN buffer is too small; its size says what is needed.
+        SSPIError: SEC_E_INSUFFICIENT_MEMORY, the TOKEN buffer is too small; its size says what is needed. No parameter
+            is to blame, since the input has been consumed; but the context goes on.
     """
     if not target.has_room(leg.token):
         record.undelivered = (_given(inputs), leg)
-        room, target.buffer.size = target.buffer.size, len(leg.token)
-        raise refuse(
-            "pOutput",
-            f"the TOKEN buffer has {room} bytes, {len(leg.token)} are needed: repeat the call",
-            _S.SEC_E_INSUFFICIENT_MEMORY,
+        room = 0 if target.memory is None else len(target.memory)
+        target.ask_for(len(leg.token))
+        raise SSPIError(
+            f"the TOKEN buffer of pOutput has {room} bytes, {len(leg.token)} are needed: repeat the call with the "
+            "context",
+            status=_S.SEC_E_INSUFFICIENT_MEMORY,
+            advice=NextStep.SSPI_ARGUMENT,
         )
     target.deliver(leg.token)
     if leg.missing or leg.extra:
         # The EMPTY buffer of pInput, and that of pOutput where there is one.
         kind, number = (b.SECBUFFER_MISSING, leg.missing) if leg.missing else (b.SECBUFFER_EXTRA, leg.extra)
-        for buffers in (inputs, output.buffers):
+        for buffers in (inputs, [] if output is None else output.buffers):
             empty = next((buffer for buffer in buffers if buffer.buffer_type == b.SECBUFFER_EMPTY), None)
             if empty is not None:
                 empty.fill(kind, None, number)

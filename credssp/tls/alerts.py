@@ -9,7 +9,7 @@ from typing import Final
 from credssp.errors import CertificateError, CredSSPError, TLSAlertError, TLSError
 from credssp.next_step import NextStep
 from credssp.status import NTStatus, SecurityStatus
-from credssp.tls.restrictions import certificate_refused, handshake_refused
+from credssp.tls.restrictions import certificate_refused, check_memory, handshake_refused
 
 __all__ = ["ALERTS", "old_server", "translate"]
 
@@ -149,7 +149,11 @@ def translate(error: ssl.SSLError, *, during: str, level: int = 0, first: bytes 
         during: what was going on, for the text, such as ``TLS handshake``.
         level: OpenSSL's security level, for a handshake.
         first: on a client, the first bytes of the server.
+
+    Raises:
+        TLSError: SEC_E_INSUFFICIENT_MEMORY, OpenSSL got no memory.
     """
+    check_memory(error, during=during)
     if isinstance(error, ssl.SSLCertVerificationError):
         weak = certificate_refused(_TOO_WEAK.get(error.verify_code, ""), level, whose="the server's certificate")
         if weak is not None:

@@ -17,7 +17,7 @@ from credssp.errors import LocalProtocolError
 from credssp.memory_file import named_file
 from credssp.private_file import check_private_file
 from credssp.secret import Secret, private_methods
-from credssp.tls.restrictions import certificate_refused, rsa_bits, security_level
+from credssp.tls.restrictions import certificate_refused, check_memory, rsa_bits, security_level
 from credssp.watched_file import WatchedFile
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class ServerCertificate:
                 # The password callback keeps OpenSSL from asking the terminal for one.
                 context.load_cert_chain(path, password=_no_password)
             except (ssl.SSLError, ValueError, OSError) as error:
+                check_memory(error, during="TLS setup")
                 reason = getattr(error, "reason", None) or type(error).__name__
                 refused = certificate_refused(reason, context.security_level, whose="the server certificate")
                 if refused is not None:

@@ -31,6 +31,7 @@ from credssp.status import SecurityStatus
 from credssp.tls.alerts import translate
 from credssp.tls.certificate_request import CertificateRequest, is_settled, take_request
 from credssp.tls.record import MAX_PLAINTEXT, RecordTracker
+from credssp.tls.restrictions import check_memory
 from credssp.tls.sizes import StreamSizes
 
 __all__ = ["TLSChannel", "TLSSession"]
@@ -133,6 +134,7 @@ class TLSChannel:
                 session=session.session if session is not None and session.context is context else None,
             )
         except (TypeError, ValueError, ssl.SSLError) as error:
+            check_memory(error, during="TLS setup")
             # UnicodeError is a ValueError; a NUL in the name is a TypeError.
             raise LocalProtocolError(
                 f"TLS cannot be set up for the host name of the target ({type(error).__name__})"
@@ -152,11 +154,18 @@ class TLSChannel:
         self._data_records = 0
 
     def receive(self, data: bytes) -> None:
-        """Queue ciphertext from the peer and note where its records end."""
+        """Queue ciphertext from the peer and note where its records end.
+
+        Raises:
+            TLSError: SEC_E_INSUFFICIENT_MEMORY, there is no memory for it.
+        """
         if data:
             with self._lock:
                 self.records.feed(data)
-                self._incoming.write(data)
+                try:
+                    self._incoming.write(data)
+                except ssl.SSLError as error:
+                    raise translate(error, during="TLS session") from None
                 if self._hello is not None:
                     self._hello += data
                 if self._first is not None and len(self._first) < _SERVER_HELLO_SIZE:

@@ -12,9 +12,19 @@ import functools
 import ssl
 from typing import Final
 
-from credssp.errors import LocalRestrictionError
+from credssp.errors import LocalRestrictionError, TLSError
+from credssp.next_step import NextStep
+from credssp.status import SecurityStatus
 
-__all__ = ["RSA_BITS", "base_context", "certificate_refused", "handshake_refused", "rsa_bits", "security_level"]
+__all__ = [
+    "RSA_BITS",
+    "base_context",
+    "certificate_refused",
+    "check_memory",
+    "handshake_refused",
+    "rsa_bits",
+    "security_level",
+]
 
 RSA_BITS: Final = {0: 0, 1: 1024, 2: 2048, 3: 3072, 4: 7680, 5: 15360}
 """The smallest RSA key of each security level (SSL_CTX_set_security_level(3))."""
@@ -42,6 +52,24 @@ _HANDSHAKE: Final = {
 _ADVICE: Final = "See CipherString, MinProtocol and MaxProtocol in openssl.cnf; credssp doctor shows what is in force."
 
 
+def check_memory(error: BaseException, *, during: str) -> None:
+    """Raise TLSError (SEC_E_INSUFFICIENT_MEMORY) if OpenSSL failed since it got no memory.
+
+    Python has no name for that reason; the text is OpenSSL's (ERR_R_MALLOC_FAILURE).
+
+    Args:
+        error: what the ssl module raised.
+        during: what was going on, for the text, such as ``TLS handshake``.
+    """
+    if isinstance(error, ssl.SSLError) and "malloc failure" in str(error).lower().replace("_", " "):
+        raise TLSError(
+            f"the {during} failed: OpenSSL got no memory",
+            reason="MALLOC_FAILURE",
+            status=SecurityStatus.SEC_E_INSUFFICIENT_MEMORY,
+            advice=NextStep.MEMORY,
+        ) from None
+
+
 def base_context(protocol: int) -> ssl.SSLContext:
     """Return a context as the system wants it.
 
@@ -51,6 +79,7 @@ def base_context(protocol: int) -> ssl.SSLContext:
     try:
         return ssl.SSLContext(protocol)
     except ssl.SSLError as error:
+        check_memory(error, during="TLS setup")
         raise LocalRestrictionError(
             f"OpenSSL cannot be used as it is set up on this machine: {_words(error.reason)}",
             restriction=error.reason or "OpenSSL",

@@ -22,7 +22,7 @@ from credssp.status import SecurityStatus
 from credssp.tls.certificate import ServerCertificate
 from credssp.tls.certificate_request import watch_requests
 from credssp.tls.key_log import key_log_path, log_keys
-from credssp.tls.restrictions import base_context, certificate_refused
+from credssp.tls.restrictions import base_context, certificate_refused, check_memory
 from credssp.tls.trust import read_roots, stamp_of, system_signature
 
 __all__ = [
@@ -195,7 +195,8 @@ def _base(protocol: int, settings: ClientTLS | ServerTLS) -> ssl.SSLContext:
             context.set_ciphers(ciphers)
     except KeyError as error:
         raise LocalProtocolError(f"unknown TLS version {error.args[0]!r}: 1.2 or 1.3") from None
-    except (ssl.SSLError, ValueError):
+    except (ssl.SSLError, ValueError) as error:
+        check_memory(error, during="TLS setup")
         raise LocalProtocolError("OpenSSL knows none of the ciphers asked for") from None
     if settings.key_log:
         log_keys(context)
@@ -255,6 +256,7 @@ def _client_context(settings: ClientTLS, roots: str, files: object) -> ssl.SSLCo
         elif settings.client_certificate is not None:
             context.load_cert_chain(settings.client_certificate)
     except (ssl.SSLError, OSError) as error:
+        check_memory(error, during="TLS setup")
         refused = certificate_refused(
             getattr(error, "reason", None) or "", context.security_level, whose="the client certificate"
         )
@@ -332,7 +334,8 @@ def _server_base(settings: ServerTLS) -> ssl.SSLContext:
     if settings.client_ca is not None:
         try:
             context.load_verify_locations(cadata=settings.client_ca)
-        except (ssl.SSLError, ValueError):
+        except (ssl.SSLError, ValueError) as error:
+            check_memory(error, during="TLS setup")
             raise LocalProtocolError("client_ca holds no certificates in PEM") from None
         context.verify_mode = ssl.CERT_REQUIRED
     return context

@@ -85,7 +85,7 @@ def isc(**args: Any) -> sspi.ContextResult:
         ({"input": SecBufferDesc(["buffer"])}, S.SEC_E_INVALID_TOKEN, "pInput[0]"),  # type: ignore[list-item]
         ({"new_context": None}, S.SEC_E_INVALID_HANDLE, "phNewContext"),
         ({"new_context": CredHandle()}, S.SEC_E_INVALID_HANDLE, "phNewContext"),
-        ({"output": None}, S.SEC_E_INVALID_TOKEN, "pOutput"),
+        ({"output": b"octets"}, S.SEC_E_INVALID_TOKEN, "pOutput"),
         ({"output": SecBufferDesc()}, S.SEC_E_INVALID_TOKEN, "pOutput"),
         ({"output": SecBufferDesc([SecBuffer(sspi.SECBUFFER_DATA)])}, S.SEC_E_INVALID_TOKEN, "pOutput"),
     ],

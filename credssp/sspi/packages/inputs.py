@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from credssp.errors import LocalProtocolError
 from credssp.sspi import buffers as b
 from credssp.sspi.buffers import SecBuffer, buffer_type_name
 from credssp.sspi.constants import flag_names
 from credssp.sspi.errors import bad_token, refuse, unsupported
 from credssp.status import SecurityStatus
+from credssp.target import Target
 
 __all__ = ["check_flags", "check_target", "split_params", "token_and_empty", "token_only"]
 
@@ -30,7 +32,7 @@ def check_flags(context_req: int, allowed: int, *, need_one_of: int = 0, family:
 
 
 def check_target(target: str | None) -> None:
-    """Refuse a target name that names no server. Raises SSPIError: SEC_E_TARGET_UNKNOWN."""
+    """Refuse a target name that cannot be a server's. Raises SSPIError: SEC_E_TARGET_UNKNOWN."""
     if target is None:
         return
     service, slash, host = target.partition("/")
@@ -38,6 +40,10 @@ def check_target(target: str | None) -> None:
         raise refuse(
             "pszTargetName", f"{target!r} names no server: TERMSRV/host, or a host's name", _S.SEC_E_TARGET_UNKNOWN
         )
+    try:
+        Target.of_a_host(target)
+    except LocalProtocolError as error:
+        raise refuse("pszTargetName", error.message, _S.SEC_E_TARGET_UNKNOWN) from None
 
 
 def split_params(inputs: Sequence[SecBuffer], *, wanted: bool) -> tuple[list[SecBuffer], bytes | None]:

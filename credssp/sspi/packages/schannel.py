@@ -8,6 +8,7 @@ from credssp.sspi import constants as c
 from credssp.sspi.auth_data import SchannelCred
 from credssp.sspi.errors import bad_auth_data, bad_token, refuse
 from credssp.sspi.packages.identities import Logon
+from credssp.sspi.packages.inputs import check_target
 from credssp.sspi.packages.lsa_mode import Opening, lsa_mode_entry
 from credssp.sspi.packages.stream_messages import StreamMessages
 from credssp.sspi.packages.tls_context import TLSPackageCredential
@@ -57,6 +58,7 @@ class SchannelPackage(TLSPackage[TLSPackageCredential]):
     def make_client(self, opening: Opening[TLSPackageCredential]) -> TLSClient:
         """Return the inner context of a client. MUTUAL_AUTH is the certificate that verifies."""
         tls, target, request = opening.credential.tls, opening.target, opening.request
+        check_target(target or None)
         manual = request & c.ISC_REQ_MANUAL_CRED_VALIDATION or tls.manual
         verify = not manual or bool(request & c.ISC_REQ_MUTUAL_AUTH)
         return TLSClient(target or "", tls.client(verify=verify), opening.credential.session_for(target))

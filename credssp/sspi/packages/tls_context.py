@@ -128,7 +128,8 @@ class TLSContext(LsaContext):
     def expiry(self) -> int:
         """When the context ends: with the server's certificate, seen by the client."""
         certificate = self.inner.server_certificate if self.client else None
-        return _expiry(certificate) if certificate else NO_EXPIRY
+        # The time zone may have changed since the last certificate was asked for the same.
+        return timestamp(_end_of(certificate)) if certificate else NO_EXPIRY
 
     @property
     def connection(self) -> SecPkgContext_ConnectionInfo:
@@ -174,5 +175,6 @@ class TLSContext(LsaContext):
 
 
 @functools.lru_cache(maxsize=256)
-def _expiry(certificate: bytes) -> int:
-    return timestamp(expiry_of(certificate))
+def _end_of(certificate: bytes) -> float | None:
+    """Return when a certificate ends, in seconds since 1970."""
+    return expiry_of(certificate)

@@ -58,7 +58,8 @@ class TLSCredential:
                 roots_of(None, cred.root_store)
         except CredSSPError as error:
             failure = normalise(error)
-            failure.status = SecurityStatus.SEC_E_UNKNOWN_CREDENTIALS
+            if failure.status is not SecurityStatus.SEC_E_INSUFFICIENT_MEMORY:
+                failure.status = SecurityStatus.SEC_E_UNKNOWN_CREDENTIALS
             raise failure from None
 
     @property
