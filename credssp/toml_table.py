@@ -128,6 +128,16 @@ class Table:
             raise self.error(key, f"is a number that is not negative, not {value!r}")
         return value
 
+    def numbers(self, key: str) -> tuple[int, ...] | None:
+        """Return a list of whole numbers that are not negative, or None."""
+        value = self._values.get(key)
+        if value is None:
+            return None
+        whole = isinstance(value, list) and all(isinstance(each, int) and not isinstance(each, bool) for each in value)
+        if not whole or any(each < 0 for each in value):
+            raise self.error(key, f"is a list of whole numbers that are not negative, not {value!r}")
+        return tuple(value)
+
     @property
     def keys(self) -> Collection[str]:
         """The keys that are given."""

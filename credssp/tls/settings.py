@@ -131,6 +131,11 @@ class ClientTLS:
             )
 
     @property
+    def pinned(self) -> str | None:
+        """The fingerprint as 64 hexadecimal digits in lower case, however it was written."""
+        return None if self.fingerprint is None else _plain(self.fingerprint)
+
+    @property
     def verifies_chain(self) -> bool:
         """Whether the certificate must chain to a trusted root and name the host, else the handshake fails."""
         return not self.judge and (self.verify or self.cafile is not None or self.cadata is not None)
