@@ -114,7 +114,7 @@ def test_a_relative_keytab_and_pin_file_belong_to_the_folder_of_the_configuratio
         ('colour = "red"\n', "colour is not a key here; the keys are agent, credential (line 1)"),
         ("[agent]\n\nport = 1\n", "agent: port is not a key here; the keys are audit, socket (line 3)"),
         ("credential = 1\n", "write [[credential]]"),
-        (f"[[credential]]\n{ADMIN}pasword = 1\n", "pasword is not a key here"),
+        (f"[[credential]]\n{ADMIN}passwords = 1\n", "passwords is not a key here"),
         (f"[[credential]]\n{ADMIN}[[credential]]\n{ADMIN}", "two credentials have the name prod-admin"),
         ("[[credential]]\n", "credential 1: name is missing (line 1)"),
         (f"[[credential]]\n{ADMIN}[[credential]]\n", "credential 2: name is missing (line 6)"),
