@@ -88,7 +88,7 @@ class Server:
     def descriptors(self) -> int:
         return sum(1 for _ in Path(f"/proc/{self._process.pid}/fd").iterdir())
 
-    def log_on(self, *, timeout: float = 10.0) -> float:
+    def log_on(self, *, timeout: float = 60.0) -> float:
         """Log on once; returns the seconds that it took, or raises."""
         begin = time.monotonic()
         timeouts = Timeouts(connect=timeout, leg=timeout, login=timeout)

@@ -297,7 +297,7 @@ def test_no_server_and_no_answer(capsys: pytest.CaptureFixture[str]) -> None:
         code, facts = login(capsys, target, "--timeout", "0.3")
         assert code == 3
         assert "0.3 s" in facts["status"]["text"] or "0.2" in facts["status"]["text"]
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 15
     assert login(capsys, target)[0] == 3
 
 
@@ -511,7 +511,7 @@ def test_accounts_and_certificate_are_read_again_at_sighup(capsys: pytest.Captur
         users.write_text(f"LAB:alice:{PASSWORD}\n")
         chain.write_bytes(new.private_key.reveal() + new.chain)
         process.send_signal(signal.SIGHUP)
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         for _ in range(6):  # both workers
             while login(capsys, f"rdp://{address}", *pin)[0] != 0:
                 assert time.monotonic() < end
@@ -550,7 +550,7 @@ def test_a_worker_that_dies_is_replaced(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def _wait_for_workers(pid: int, others_than: list[int]) -> list[int]:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while len(children := _children(pid)) < 2 or children == others_than:
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -747,7 +747,7 @@ def serve_here(capsys: pytest.CaptureFixture[str], *options: str, visit: Any) ->
     outcomes: list[Any] = []
 
     def go() -> None:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -839,7 +839,7 @@ def a_server_that_answers(data: bytes) -> Iterator[str]:
             connection.recv(4096)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(10)
+        listener.settimeout(30)
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield f"rdp://127.0.0.1:{listener.getsockname()[1]}"

@@ -196,7 +196,7 @@ def listening() -> Iterator[tuple[int, list[rdp.ConnectionRequest]]]:
                 except OSError:
                     return
                 with connection:
-                    connection.settimeout(10)
+                    connection.settimeout(30)
                     tpdu = TPKTBuffer().feed(connection.recv(4096))
                     if tpdu is None:
                         return
@@ -205,7 +205,7 @@ def listening() -> Iterator[tuple[int, list[rdp.ConnectionRequest]]]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield listener.getsockname()[1], seen
-        socket.create_connection(listener.getsockname(), timeout=5).close()
+        socket.create_connection(listener.getsockname(), timeout=30).close()
         thread.join(10)
 
 

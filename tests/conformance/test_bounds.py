@@ -98,7 +98,7 @@ def judged(behave: Behaviour, scheme: str) -> Report:
             report = check_server(RdpServerTarget("127.0.0.1", port, TEST_ACCOUNT, timeout=0.5))
         else:
             report = check_server(HttpServerTarget(f"{scheme}://127.0.0.1:{port}/wsman", TEST_ACCOUNT, timeout=0.5))
-        assert time.monotonic() - begin < 4
+        assert time.monotonic() - begin < 20  # a wait for each rule would be a minute
     return report
 
 
@@ -188,8 +188,8 @@ def program(text: str) -> str:
 def test_a_program_that_ends_at_once_is_not_waited_for() -> None:
     text = "import sys; print('no display, and the password is hunter2', file=sys.stderr); sys.exit(7)"
     begin = time.monotonic()
-    report = check_client(CommandTarget(program(text), Account("alice", "hunter2")))
-    assert time.monotonic() - begin < 8
+    report = check_client(CommandTarget(program(text), Account("alice", "hunter2"), start_timeout=100))
+    assert time.monotonic() - begin < 50
     assert "ended with exit code 7 before it connected: no display, and the password is ********" in report.trouble
 
 
@@ -204,7 +204,7 @@ def test_the_command_line_is_in_no_repr() -> None:
 
 def gone(pid: int) -> bool:
     """Whether a process has ended, or ends within the next seconds."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while time.monotonic() < end:
         state = Path(f"/proc/{pid}/stat")
         if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":

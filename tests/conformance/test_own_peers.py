@@ -80,7 +80,7 @@ class ThreadedClient:
 
     def start(self, setup: Setup, front: RdpAnswer) -> Link:
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            listener.settimeout(5)
+            listener.settimeout(30)
             thread = threading.Thread(target=self._log_on, args=(listener.getsockname()[1],), daemon=True)
             thread.start()
             link = SocketLink(listener.accept()[0])

@@ -438,7 +438,7 @@ class Domain:
         def connect() -> bool:
             try:
                 for port in _PORTS:
-                    socket.create_connection((DC, port), timeout=5).close()
+                    socket.create_connection((DC, port), timeout=30).close()
             except OSError:
                 return False
             return True

@@ -116,7 +116,7 @@ class _Relay(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         size = self.rfile.read(4)
-        with socket.create_connection((DC, 88), timeout=10) as kdc, kdc.makefile("rb") as answers:
+        with socket.create_connection((DC, 88), timeout=30) as kdc, kdc.makefile("rb") as answers:
             kdc.sendall(size + self.rfile.read(int.from_bytes(size, "big")))
             size = answers.read(4)
             self.wfile.write(size + answers.read(int.from_bytes(size, "big")))

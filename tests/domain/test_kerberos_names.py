@@ -63,16 +63,16 @@ def test_local_account_of_the_server_is_no_matter_for_the_kdc(domain: Domain, se
 
 
 def test_no_dns_server_is_asked_for_a_netbios_name(domain: Domain, server: Server) -> None:
-    """With one that does not answer, libkrb5 takes 20 s to find that LAB is not a realm."""
+    """With one that does not answer, libkrb5 waits for 20 s, here for minutes, to find that LAB is not a realm."""
     conf = domain.folder / "silent-dns.conf"
     text = domain.krb5_conf.read_text().replace("dns_lookup_kdc = false", "dns_lookup_kdc = true")
     conf.write_text(text)
     resolver = domain.folder / "silent-resolv.conf"
-    resolver.write_text("nameserver 127.0.0.99\n")
+    resolver.write_text("nameserver 127.0.0.99\noptions timeout:30 attempts:2\n")
     script = f'mount --bind {resolver} /etc/resolv.conf && exec "$@"'
     own_mounts = ("unshare", "-m", "sh", "-c", script, "sh")
     report = run_login(
         domain, server.url, rf"{DOMAIN}\alice", password("alice"), env={"KRB5_CONFIG": str(conf)}, before=own_mounts
     )
     assert (report["accepted"], report["mechanism"]) == (True, "kerberos"), report
-    assert report["seconds"] < 15
+    assert report["seconds"] < 25

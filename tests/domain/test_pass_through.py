@@ -29,7 +29,7 @@ QUESTION = LogonQuestion(
 @pytest.fixture(scope="module")
 def service(domain: Domain) -> Iterator[Service]:
     local = ("--user", "LOCAL\\bob:of the store", "--user", "eve:of this machine")
-    with serving(domain, "rdp", *local, "--limit", "answer_deadline=3", "--limit", "account_failures=50") as server:
+    with serving(domain, "rdp", *local, "--limit", "answer_deadline=8", "--limit", "account_failures=50") as server:
         yield server
 
 
@@ -94,13 +94,11 @@ def test_whoever_is_frozen_delays_nobody_else(domain: Domain, service: Service, 
     accounts = ("--user", "bob:of the store")
     frozen = domain.frozen_controller if who == "controller" else domain.frozen_winbindd
     with serving(domain, "rdp", *accounts, winbind=False) as other, ThreadPoolExecutor(4) as pool, frozen():
-        begin = time.monotonic()
         waiting = [pool.submit(status_of, domain, service, user("LAB\\alice")) for _ in range(3)]
         log_on(domain, other, credssp.PasswordCredentials("bob", "of the store"))
         log_on(domain, service, credssp.PasswordCredentials("eve", "of this machine", domain="MEMBER"))
-        assert time.monotonic() - begin < 2.5
-        assert [each.result(30) for each in waiting] == [NTStatus.STATUS_NO_LOGON_SERVERS] * 3
-        assert time.monotonic() - begin < 10
+        assert not any(each.done() for each in waiting)
+        assert [each.result(60) for each in waiting] == [NTStatus.STATUS_NO_LOGON_SERVERS] * 3
     end = time.monotonic() + 60
     while status_of(domain, service, user("LAB\\alice")):  # winbindd notices that its controller is back
         assert time.monotonic() < end

@@ -56,7 +56,7 @@ def running(serve: Serve) -> Iterator[Running]:
         finally:
             over.set()
             with contextlib.suppress(OSError):
-                socket.create_connection(listener.getsockname(), timeout=5).close()
+                socket.create_connection(listener.getsockname(), timeout=30).close()
             for each in (thread, *threads):
                 each.join(10)
 
@@ -102,7 +102,7 @@ def http(login: tuple[str, str] | None = None, *, pieces: bool = False) -> Serve
             return
         host, _, port = target.rpartition(":")
         proxy.asked.append((host, int(port)))
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=10) as upstream:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=30) as upstream:
             answer = b"HTTP/1.1 200 Connection established\r\nVia: tests\r\n\r\n"
             for piece in (answer[i : i + 1] for i in range(len(answer))) if pieces else (answer,):
                 connection.sendall(piece)
@@ -144,7 +144,7 @@ def socks5(login: tuple[str, str] | None = None, *, names: dict[str, str] | None
             )
         port = int.from_bytes(_exactly(connection, 2), "big")
         proxy.asked.append((host, port))
-        with socket.create_connection(((names or {}).get(host, host), port), timeout=10) as upstream:
+        with socket.create_connection(((names or {}).get(host, host), port), timeout=30) as upstream:
             connection.sendall(b"\5\0\0\1\x7f\0\0\1\0\1")
             relay(connection, upstream)
 

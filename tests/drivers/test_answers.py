@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -148,12 +147,10 @@ def test_names_of_this_machine_are_not_asked_about(kind: str, domain: str) -> No
     authority.release.clear()
     accounts = credssp.MemoryAccounts({("", "bob"): "of the store"})
     with running(kind, authority=authority, accounts=accounts) as server:
-        begin = time.monotonic()
         local = credssp.PasswordCredentials("bob", "of the store", domain=domain)
         assert log_on_blocking(server.address, local) == b"HELLO"
         wrong = credssp.PasswordCredentials("bob", "wrong", domain=domain)
         assert refused(server.address, wrong).ntstatus == NTStatus.STATUS_LOGON_FAILURE
-        assert time.monotonic() - begin < 5
     assert not authority.asked
 
 
@@ -255,23 +252,30 @@ def test_an_answer_that_does_not_come_delays_nobody_else(kind: str) -> None:
     authority = Authority()
     authority.release.clear()
     accounts = credssp.MemoryAccounts({("LOCAL", "bob"): "of the store"})
-    options: dict[str, Any] = {"answer_deadline": 1.0, "answers": 1, "waiting_answers": 1}
+    options: dict[str, Any] = {"answer_deadline": 100, "leg": 100, "deadline": 100, "answers": 1, "waiting_answers": 1}
     with (
         running(kind, authority=authority, **options) as asked,
         running(kind, accounts=accounts, **options) as other,
         ThreadPoolExecutor(4) as pool,
     ):
-        begin = time.monotonic()
-        waiting = [pool.submit(refused, asked.address) for _ in range(2)]
+        waiting = [pool.submit(log_on_blocking, asked.address, ALICE) for _ in range(2)]
         until(lambda: authority.asked)
         assert log_on_blocking(other.address, BOB) == b"HELLO"
         until(lambda: asked.half_open() == 2)
-        full = refused(asked.address)
-        took = time.monotonic() - begin
-        assert full.ntstatus == NTStatus.STATUS_NO_LOGON_SERVERS
-        assert took < 1.0
-        assert {each.result(10).ntstatus for each in waiting} == {NTStatus.STATUS_NO_LOGON_SERVERS}
-        assert time.monotonic() - begin < 5
+        assert refused(asked.address).ntstatus == NTStatus.STATUS_NO_LOGON_SERVERS
+        assert not any(each.done() for each in waiting)
+        authority.release.set()
+        assert {each.result(60) for each in waiting} == {b"HELLO"}
+
+
+def test_an_answer_that_does_not_come_is_a_refusal_after_its_deadline(kind: str) -> None:
+    authority = Authority()
+    authority.release.clear()
+    options: dict[str, Any] = {"answer_deadline": 0.5, "leg": 100, "deadline": 100, "answers": 1, "waiting_answers": 1}
+    with running(kind, authority=authority, **options) as asked, ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(refused, asked.address) for _ in range(2)]
+        assert {each.result(60).ntstatus for each in waiting} == {NTStatus.STATUS_NO_LOGON_SERVERS}
+        assert not authority.release.is_set()
         authority.release.set()
         until(lambda: len(authority.asked) >= 1)
         assert log_on_blocking(asked.address, ALICE) == b"HELLO"
@@ -284,14 +288,13 @@ def bounded(authority: Any, **limits: Any) -> BoundedAuthority:
 def test_a_full_line_is_answered_at_once() -> None:
     authority = Authority()
     authority.release.clear()
-    asking = bounded(authority, answers=1, waiting_answers=2, answer_deadline=20.0)
+    asking = bounded(authority, answers=1, waiting_answers=2, answer_deadline=100.0)
     with ThreadPoolExecutor(3) as pool:
         waiting = [pool.submit(asking.verify, QUESTION) for _ in range(3)]
         until(lambda: asking._asked == 3)
-        begin = time.monotonic()
         assert asking.verify(QUESTION) is NO_LOGON_SERVERS
         assert asyncio.run(asking.verify_async(QUESTION)) is NO_LOGON_SERVERS
-        assert time.monotonic() - begin < 1
+        assert not any(each.done() for each in waiting)
         authority.release.set()
         assert [each.result(10).ntstatus for each in waiting] == [NTStatus.STATUS_WRONG_PASSWORD] * 3
 
@@ -388,7 +391,8 @@ def test_winrm_logins_that_wait_for_an_answer_delay_no_others() -> None:
     app = application(
         authority=authority,
         accounts=credssp.MemoryAccounts({("", "bob"): "of the store"}),
-        answer_deadline=2.0,
+        answer_deadline=8.0,
+        deadline=100.0,
         answers=2,
         on_login=seen.append,
     )
@@ -401,9 +405,7 @@ def test_winrm_logins_that_wait_for_an_answer_delay_no_others() -> None:
         while len(authority.asked) < 2:
             await asyncio.sleep(0.01)
         local = credssp.PasswordCredentials("bob", "of the store", domain="MEMBER")
-        begin = time.monotonic()
         await Client(app).log_on(memory.login(credentials=local, mechanism="ntlm"))
-        assert time.monotonic() - begin < 1.5
         assert not any(each.done() for each in asking)
         ended = await asyncio.gather(*asking, return_exceptions=True)
         assert {type(each) for each in ended} == {LoginError}

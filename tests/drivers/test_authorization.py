@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -138,18 +137,17 @@ def test_a_function_that_blocks_delays_nobody_on_asyncio() -> None:
         def __call__(self, what: AuthorizationRequest) -> bool:
             if what.peer is not None and not entered.is_set():
                 entered.set()
-                assert release.wait(20)
+                assert release.wait(60)
             return True
 
     with running("asyncio", authorize=Slow()) as server:
         first = threading.Thread(target=log_on_blocking, args=(server.address,))
         first.start()
-        assert entered.wait(10)
-        begin = time.monotonic()
+        assert entered.wait(30)
         assert log_on_blocking(server.address) == b"HELLO"
-        assert time.monotonic() - begin < 5
+        assert first.is_alive()
         release.set()
-        first.join(10)
+        first.join(30)
         assert not first.is_alive()
 
 

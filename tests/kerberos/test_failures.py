@@ -384,7 +384,7 @@ def test_asyncio_stays_responsive_while_the_kdc_is_silent(lab: Lab, monkeypatch:
                     port,
                     credentials=ALICE,
                     mechanism="kerberos",
-                    timeouts=Timeouts(login=1.0, leg=1.0),
+                    timeouts=Timeouts(login=5.0, leg=5.0),
                 )
             )
             while not login.done():
@@ -398,5 +398,5 @@ def test_asyncio_stays_responsive_while_the_kdc_is_silent(lab: Lab, monkeypatch:
     with SilentKDC() as silent:
         monkeypatch.setenv("KRB5_CONFIG", str(lab.realm.configure("silent.conf", port=silent.port)))
         worst, whole = asyncio.run(scenario())
-    assert worst < 0.5
-    assert 0.9 < whole < 5
+    assert worst < 2.5
+    assert 4.9 < whole < 30

@@ -47,7 +47,7 @@ class _Proxy(http.server.BaseHTTPRequestHandler):
     def do_CONNECT(self) -> None:
         self.seen.append(f"{self.command} {self.path}")
         host, _, port = self.path.rpartition(":")
-        with socket.create_connection((host, int(port)), timeout=10) as upstream:
+        with socket.create_connection((host, int(port)), timeout=30) as upstream:
             self.send_response(200)
             self.end_headers()
             ends = [self.connection, upstream]
@@ -101,13 +101,13 @@ def scripted(*responses: bytes) -> Iterator[tuple[str, list[bytes]]]:
     requests: list[bytes] = []
     left = list(responses)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(10)
+        listener.settimeout(30)
 
         def serve() -> None:
             with contextlib.suppress(OSError):
                 while left:
                     with listener.accept()[0] as connection:
-                        connection.settimeout(10)
+                        connection.settimeout(30)
                         while left and (request := _request(connection)):
                             requests.append(request)
                             connection.sendall(left.pop(0))

@@ -59,7 +59,7 @@ def answer(connection: socket.socket) -> tuple[int, list[str]]:
 
 def walk(connection: socket.socket, side: ClientLogin, whole: int, part: str) -> None:
     """Go so far in a login."""
-    connection.settimeout(10)
+    connection.settimeout(30)
     header: str | None = side.start()
     for _ in range(whole):
         assert header is not None
@@ -170,7 +170,7 @@ def test_silent_connections_and_those_without_a_place_are_told() -> None:
             socket.create_connection(("127.0.0.1", port)).close()
             until(lambda: told.closed() == 1)
         until(lambda: told.closed() == 2)
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as silent:
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as silent:
             assert silent.recv(1) == b""
         until(lambda: told.closed() == 3)
     outcomes = {reason_of(each.error) if each.error else "": each.silent for each in told.outcomes()}
@@ -182,7 +182,7 @@ def test_tls_of_https_that_does_not_work_out_is_told(tmp_path: Path) -> None:
     app = servers.application(**told.options, tls_handshake=0.5)
     with serving(app, certfile=servers.outer_certificate(tmp_path)) as port:
         for data in (b"POST / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"\x15\x03\x01\x00\x02\x02\x28"):
-            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
                 connection.sendall(data)
                 with contextlib.suppress(OSError):
                     while connection.recv(100):
@@ -319,7 +319,7 @@ def test_a_failed_login_says_what_was_negotiated() -> None:
 def endpoint() -> Iterator[tuple[WinRMServer, socket.socket]]:
     with (
         WinRMServer({("LAB", "alice"): servers.PASSWORD}) as server,
-        socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection,
+        socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection,
     ):
         yield server, connection
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +9,7 @@ from hypothesis import strategies as st
 from credssp.errors import DecodeError, LimitExceededError
 from credssp.wire.framing import TSRequestBuffer
 from credssp.wire.ts_request import TSRequest
+from tests.growth import Work, assert_linear
 
 MESSAGES = [
     TSRequest(6).encode(),
@@ -177,16 +176,16 @@ def test_memoryview_and_bytearray_are_fed_too() -> None:
 
 
 def test_64_kib_octet_by_octet_takes_linear_time() -> None:
-    def seconds(size: int) -> float:
+    def feed(size: int) -> Work:
         message = TSRequest(6, auth_info=bytes(size)).encode()
         buffer = TSRequestBuffer(1 << 20)
-        begin = time.perf_counter()
-        for octet in message:
-            buffer.feed(bytes((octet,)))
-            _ = buffer.missing
-        spent = time.perf_counter() - begin
-        assert buffer.next_message() == message
-        return spent
 
-    # Quadratic would be 16 times as long; the bound leaves room for a busy machine.
-    assert min(seconds(65000) for _ in range(3)) < 12 * max(min(seconds(16250) for _ in range(3)), 0.001)
+        def work() -> None:
+            for octet in message:
+                buffer.feed(bytes((octet,)))
+                _ = buffer.missing
+            assert buffer.next_message() == message
+
+        return work
+
+    assert_linear(feed, 65_000)
