@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from credssp.credentials import DelegatedCredentials, LogonCredentials
@@ -90,7 +90,7 @@ class CertificateRule:
     """
 
     fingerprint: str | None = None
-    roots: tuple[bytes, ...] | None = None
+    roots: tuple[bytes, ...] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

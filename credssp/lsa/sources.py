@@ -30,9 +30,9 @@ __all__ = [
     "Given",
     "Keytab",
     "PasswordFile",
-    "Place",
     "SmartCard",
     "Source",
+    "SpentSource",
     "SystemdCredential",
 ]
 
@@ -217,7 +217,7 @@ class SmartCard:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SpentSource:
     """What is left of a source once it was read: what `list` shows.
 
     Attributes:

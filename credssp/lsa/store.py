@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from credssp.credentials import LogonCredentials
@@ -23,7 +23,7 @@ from credssp.lsa.caller import Caller
 from credssp.lsa.confirmation import Confirm, Question
 from credssp.lsa.opened import AgentRefusedError, CertificateRule, DelegateRule, OpenedCredential, Reason
 from credssp.lsa.settings import CredentialSettings
-from credssp.lsa.sources import Place
+from credssp.lsa.sources import SpentSource
 from credssp.mechanism_name import MechanismName
 from credssp.policy.spn import target_parts
 from credssp.secret import Secret, private_methods
@@ -82,8 +82,8 @@ class _Entry:
 class _Lock:
     """A pass phrase, as what it is compared by."""
 
-    salt: bytes
-    digest: bytes
+    salt: bytes = field(repr=False)
+    digest: bytes = field(repr=False)
 
     @classmethod
     def of(cls, phrase: Secret[str]) -> _Lock:
@@ -288,7 +288,7 @@ class CredentialStore:
         except LocalProtocolError as error:
             raise LocalProtocolError(f"credential {settings.name}: {error.message}") from None
         # What is kept for `list` has no secret in it: it outlives the lifetime.
-        settings = dataclasses.replace(settings, source=Place(settings.source.kind, settings.source.place))
+        settings = dataclasses.replace(settings, source=SpentSource(settings.source.kind, settings.source.place))
         ends = None if settings.lifetime is None else self._clock() + settings.lifetime
         return _Entry(settings, settings.uids or frozenset({self._owner}), origin, credentials, ends)
 

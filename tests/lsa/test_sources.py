@@ -10,7 +10,7 @@ import pytest
 
 from credssp.credentials import CCacheCredentials, CertificateCredentials, KeytabCredentials, PasswordCredentials
 from credssp.errors import LocalProtocolError
-from credssp.lsa.sources import CCache, Given, Keytab, PasswordFile, Place, SmartCard, Source, SystemdCredential
+from credssp.lsa.sources import CCache, Given, Keytab, PasswordFile, SmartCard, Source, SpentSource, SystemdCredential
 from credssp.secret import Secret
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the agent needs Unix-domain sockets")
@@ -102,4 +102,4 @@ def test_no_source_shows_its_secret() -> None:
 
 def test_what_is_left_of_a_source_loads_nothing() -> None:
     with pytest.raises(LocalProtocolError, match="was read already"):
-        Place("password", "").load("alice")
+        SpentSource("password", "").load("alice")
