@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -79,8 +80,8 @@ class Table:
         value = self._values.get(key, default)
         if value is None:
             raise self.error(key, "is missing")
-        if not isinstance(value, str) or not value:
-            raise self.error(key, "is a text that is not empty")
+        if not isinstance(value, str) or not value or "\0" in value:
+            raise self.error(key, "is a text that is not empty, without null characters")
         return value
 
     def optional(self, key: str) -> str | None:
@@ -124,7 +125,7 @@ class Table:
         """Return a number that is not negative, of the type of the default."""
         value = self._values.get(key, default)
         kind = (int, float) if isinstance(default, float) else int
-        if isinstance(value, bool) or not isinstance(value, kind) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, kind) or not 0 <= value < math.inf:
             raise self.error(key, f"is a number that is not negative, not {value!r}")
         return value
 

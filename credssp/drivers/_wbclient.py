@@ -156,6 +156,20 @@ def load() -> Any:
             c.POINTER(Sid),
             c.POINTER(c.c_int),
         ]
+        library.wbcCtxLookupSid.argtypes = [
+            c.c_void_p,
+            c.POINTER(Sid),
+            c.POINTER(c.c_void_p),
+            c.POINTER(c.c_void_p),
+            c.POINTER(c.c_int),
+        ]
+        library.wbcCtxLookupUserSids.argtypes = [
+            c.c_void_p,
+            c.POINTER(Sid),
+            c.c_bool,
+            c.POINTER(c.c_uint32),
+            c.POINTER(c.POINTER(Sid)),
+        ]
     except (OSError, AttributeError):
         raise LocalProtocolError(
             "libwbclient of Samba 4.8 or later is needed, and cannot be loaded; its package is libwbclient0 in Debian, "

@@ -8,6 +8,8 @@ refusing the new one would leave a service to those who connect and wait.) From 
 chance, more often the fuller it is, as with OpenSSH's MaxStartups. A source of connections that has more than its share
 takes the places of its own.
 
+Clients of a Unix-domain socket have no address, so there is no share of a source, and no source that waits.
+
 Failed logins make the next ones of the same address wait, longer every time, and lock the account for a while
 (`credssp.drivers.guard`).
 
@@ -197,8 +199,9 @@ class Gate:
         why, victim = "", None
         with self._lock:
             source = self._sources.get(key) or _Source(key)
-            if len(source.half_open) >= self.limits.half_open_per_source or (
-                source.total >= self.limits.connections_per_source
+            if key and (
+                len(source.half_open) >= self.limits.half_open_per_source
+                or source.total >= self.limits.connections_per_source
             ):
                 why, victim = "too many connections from one address", self._of(source)
                 if victim is None:
@@ -284,7 +287,8 @@ class Gate:
         if error.ntstatus not in _FAILURES:
             return
         with self._lock:
-            self._addresses.failed(self.source(host))
+            if host:
+                self._addresses.failed(self.source(host))
             for name in names:
                 # While it is locked, failures do not count: somebody who goes on guessing must not keep it locked.
                 if not self._accounts.wait(name):

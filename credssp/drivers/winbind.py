@@ -18,6 +18,7 @@ from __future__ import annotations
 import ctypes as c
 import os
 import threading
+from dataclasses import dataclass
 from typing import Any, Final
 
 from credssp.authority import NO_LOGON_SERVERS, LogonAnswer, LogonQuestion, LogonRefusal, LogonVerdict
@@ -28,7 +29,7 @@ from credssp.secret import Secret, private
 from credssp.sid import grants
 from credssp.status import NTStatus, describe
 
-__all__ = ["WinbindAuthority", "may_ask"]
+__all__ = ["DomainUser", "WinbindAuthority", "may_ask"]
 
 _CONTROL: Final = 0x20 | 0x800
 """MSV1_0_ALLOW_SERVER_TRUST_ACCOUNT and MSV1_0_ALLOW_WORKSTATION_TRUST_ACCOUNT ([MS-NRPC] 2.2.1.4.15): machines log on
@@ -42,6 +43,9 @@ _MAX_SIDS: Final = 4096
 
 _SID_TYPES: Final = frozenset({2, 4, 5})
 """WBC_SID_NAME_DOM_GRP, ALIAS and WKN_GRP: what can be a member's group."""
+
+_SID_USER: Final = 1
+"""WBC_SID_NAME_USER."""
 
 _PRIVILEGED: Final = "the privileged pipe of winbindd is for root and the group winbindd_priv"
 
@@ -57,6 +61,23 @@ def may_ask(*groups: int) -> bool:
         return grp.getgrnam(_GROUP).gr_gid in groups
     except KeyError:
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class DomainUser:
+    """A user as the domain knows it.
+
+    Attributes:
+        domain: NetBIOS name of the user's domain.
+        username: the account's name (sAMAccountName).
+        sid: its SID.
+        groups: the SIDs of its groups, of groups in groups too, sorted.
+    """
+
+    domain: str
+    username: str
+    sid: str
+    groups: tuple[str, ...]
 
 
 class _Context:
@@ -208,19 +229,58 @@ class WinbindAuthority:
         Raises:
             LocalProtocolError: winbindd knows no such group.
         """
-        domain, backslash, group = name.rpartition("\\")
-        sid, kind = wbc.Sid(), c.c_int()
-        try:
-            names = _bytes(domain if backslash else self.domain), _bytes(group)
-        except ValueError:
-            raise LocalProtocolError(f"{name!r} is not a name of a group") from None
-        context = _Context()
-        code = context.library.wbcCtxLookupName(context.pointer, *names, c.byref(sid), c.byref(kind))
-        if code:
-            raise LocalProtocolError(f"winbindd does not find the group {name!r} ({_error(context, code)})")
-        if kind.value not in _SID_TYPES:
+        sid, kind = self._look_up(_Context(), name, "group")
+        if kind not in _SID_TYPES:
             raise LocalProtocolError(f"{name!r} is not a group")
         return str(sid)
+
+    def find_user(self, name: str) -> DomainUser:
+        r"""Return what the domain knows of a user, without a login.
+
+        Args:
+            name: ``LAB\alice``, ``alice@lab.test``, or without a domain for the one that was joined.
+
+        Raises:
+            LocalProtocolError: winbindd knows no such user, or does not find its groups.
+        """
+        context = _Context()
+        sid, kind = self._look_up(context, name, "user")
+        if kind != _SID_USER:
+            raise LocalProtocolError(f"{name!r} is not a user")
+        texts, count, found = (c.c_void_p(), c.c_void_p()), c.c_uint32(), c.POINTER(wbc.Sid)()
+        try:
+            code = context.library.wbcCtxLookupSid(context.pointer, sid, *map(c.byref, texts), c.byref(c.c_int()))
+            if not code:
+                code = context.library.wbcCtxLookupUserSids(context.pointer, sid, False, c.byref(count), c.byref(found))
+            if code:
+                raise LocalProtocolError(f"winbindd does not find the groups of {name!r} ({_error(context, code)})")
+            if count.value > _MAX_SIDS:
+                raise LocalProtocolError(f"winbindd tells {count.value} SIDs of {name!r}")
+            domain, username = (_text(c.cast(text, c.c_char_p).value) for text in texts)
+            sids = {str(found[number]) for number in range(count.value)}
+        finally:
+            for memory in (*texts, found):
+                if memory:
+                    context.library.wbcFreeMemory(memory)
+        own = str(sid)
+        return DomainUser(
+            domain, username, own, tuple(sorted(each for each in sids if each != own and grants(each, 0)))
+        )
+
+    def _look_up(self, context: _Context, name: str, what: str) -> tuple[wbc.Sid, int]:
+        """Return the SID of a name, and its kind. Raises LocalProtocolError."""
+        domain, backslash, account = name.rpartition("\\")
+        if not backslash and "@" not in account:
+            domain = self.domain
+        sid, kind = wbc.Sid(), c.c_int()
+        try:
+            names = _bytes(domain), _bytes(account)
+        except ValueError:
+            raise LocalProtocolError(f"{name!r} is not a name of a {what}") from None
+        code = context.library.wbcCtxLookupName(context.pointer, *names, c.byref(sid), c.byref(kind))
+        if code:
+            raise LocalProtocolError(f"winbindd does not find the {what} {name!r} ({_error(context, code)})")
+        return sid, kind.value
 
     def __repr__(self) -> str:
         return f"WinbindAuthority({self.domain!r})"

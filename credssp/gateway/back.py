@@ -15,7 +15,7 @@ from credssp.drivers.blocking import reason
 from credssp.drivers.handshake import ConnectError
 from credssp.drivers.rdp import log_on, may_block
 from credssp.errors import LocalProtocolError
-from credssp.gateway.settings import TargetSettings
+from credssp.gateway.target import TargetSettings
 from credssp.identity import Identity
 from credssp.rdp.client import NLAClient
 from credssp.rdp.client_info import ClientInfo

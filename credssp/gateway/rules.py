@@ -8,13 +8,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from credssp.errors import CredSSPError
-from credssp.gateway.settings import TargetSettings
+from credssp.gateway.target import GROUP, TargetSettings
 from credssp.identity import Identity
 from credssp.status import NTStatus, SecurityStatus
 
 __all__ = ["Choice", "NoRuleError", "candidates", "choose", "user_name"]
-
-_GROUP = "group:"
 
 
 class NoRuleError(CredSSPError):
@@ -30,13 +28,18 @@ class Choice:
 
     Attributes:
         target: the target.
-        user: whether the user fits.
+        by: the first of its `users` that fits, or an empty string.
         token: whether the token fits.
     """
 
     target: TargetSettings
-    user: bool
+    by: str
     token: bool
+
+    @property
+    def user(self) -> bool:
+        """Whether the user fits."""
+        return bool(self.by)
 
     @property
     def fits(self) -> bool:
@@ -61,7 +64,7 @@ def candidates(
         token: what the client gave to route by.
     """
     return [
-        Choice(target, _is_user(target.users, user, groups), not target.tokens or _matches(target.tokens, token))
+        Choice(target, _fitting(target, user, groups), not target.tokens or _matches(target.tokens, token))
         for target in targets
     ]
 
@@ -76,14 +79,20 @@ def choose(
     raise NoRuleError("no target is meant for this user and this token")
 
 
-def _is_user(patterns: Sequence[str], user: str | None, groups: Collection[str]) -> bool:
+def _fitting(target: TargetSettings, user: str | None, groups: Collection[str]) -> str:
+    """Return the first pattern that a user fits, or an empty string."""
     held = {sid.casefold() for sid in groups}
-    names = [pattern for pattern in patterns if not pattern.startswith(_GROUP)]
-    if any(pattern.removeprefix(_GROUP).casefold() in held for pattern in patterns if pattern.startswith(_GROUP)):
-        return True
-    if user is None:
-        return "*" in names
-    return _matches(names, user)
+    for pattern in target.users:
+        if pattern.startswith(GROUP):
+            group = pattern.removeprefix(GROUP)
+            fits = target.group_sids.get(group, group).casefold() in held
+        elif user is None:  # no user logged on
+            fits = pattern == "*"
+        else:
+            fits = _matches((pattern,), user)
+        if fits:
+            return pattern
+    return ""
 
 
 def _matches(patterns: Sequence[str], text: str) -> bool:

@@ -17,6 +17,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from credssp.accounts.file import FileAccounts
@@ -28,12 +29,16 @@ from credssp.drivers.gate import Place, host_and_port
 from credssp.drivers.rdp_asyncio import AsyncServer, RDPLogin
 from credssp.drivers.rdp_service import Client, Closed, ServerSettings
 from credssp.drivers.relay import RelayEnd, relay
+from credssp.drivers.winbind import WinbindAuthority
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError
 from credssp.gateway import back
 from credssp.gateway.events import Connected, Ended, PickedUp, SessionStarted
+from credssp.gateway.groups import with_group_sids
+from credssp.gateway.listen import Front
 from credssp.gateway.pickup import pick_up, send_back
 from credssp.gateway.rules import NoRuleError, candidates, choose, user_name
-from credssp.gateway.settings import Front, GatewaySettings, TargetSettings
+from credssp.gateway.settings import GatewaySettings
+from credssp.gateway.target import TargetSettings
 from credssp.gateway.tickets import LIFETIME, PickupTicket, Tickets
 from credssp.kerberos.watched_keytab import watch_keytab
 from credssp.mechanism_name import MechanismName
@@ -54,16 +59,20 @@ _RELAYED_FLAGS: Final = ResponseFlags.EXTENDED_CLIENT_DATA_SUPPORTED | ResponseF
 """What a server may offer its clients through a relay; the other flags are about the login."""
 
 
-def server_config_of(settings: GatewaySettings, on_event: OnGatewayEvent | None = None) -> ServerConfig:
-    """Return what the front needs. Raises LocalProtocolError for files that cannot be used."""
+def server_config_of(settings: GatewaySettings) -> ServerConfig:
+    """Return what the front needs.
+
+    Raises:
+        LocalProtocolError: a file cannot be used, or there is no domain to ask.
+    """
     listen = settings.listen
     return ServerConfig(
+        authority=WinbindAuthority() if listen.winbind else None,
         accounts=None if listen.users_file is None else FileAccounts(listen.users_file, watch=True),
         keytab=None if listen.keytab is None else watch_keytab(listen.keytab),
         mechanisms=_mechanisms(settings),
         certificate=watch_certificate(listen.certificate, listen.key),
         limits=settings.limits,
-        on_event=on_event,
         direct=False,
     )
 
@@ -72,7 +81,7 @@ def _mechanisms(settings: GatewaySettings) -> list[MechanismName]:
     names: list[MechanismName] = []
     if settings.listen.keytab is not None:
         names.append("kerberos")
-    if settings.listen.users_file is not None or not names:
+    if settings.listen.users_file is not None or settings.listen.winbind or not names:
         names.append("ntlm")
     return names
 
@@ -93,18 +102,28 @@ class Gateway(AsyncServer):
         tickets: credentials that were picked up, until their clients are back.
     """
 
-    def __init__(self, settings: GatewaySettings, *, on_event: OnGatewayEvent | None = None) -> None:
-        """Prepare; `start` begins to listen.
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        *,
+        config: ServerConfig | None = None,
+        on_event: OnGatewayEvent | None = None,
+    ) -> None:
+        """Prepare; `start` begins to listen. Blocks while a domain is asked for the groups of the rules.
 
         Args:
             settings: the configuration.
+            config: what `server_config_of` has made of it, for several gateways with one configuration, or None.
             on_event: told the events of each connection.
 
         Raises:
-            LocalProtocolError: a file cannot be used.
+            LocalProtocolError: a file cannot be used, or a group is not known.
         """
-        super().__init__(_Settings(server_config_of(settings, on_event)), None)
-        self.current = settings
+        config = server_config_of(settings) if config is None else config
+        super().__init__(_Settings(replace(config, on_event=on_event)), None)
+        self._find_group: Callable[[str], str] | None = getattr(config.authority, "group_sid", None)
+        self._reloading = asyncio.Lock()
+        self.current = with_group_sids(settings, self._find_group)
         self.tickets = Tickets()
         self._sessions: Counter[str] = Counter()
         self._flags: dict[str, ResponseFlags] = {}
@@ -113,15 +132,16 @@ class Gateway(AsyncServer):
         """Make our side of a connection."""
         return _Connection(self, place)
 
-    def reload(self, settings: GatewaySettings) -> None:
+    async def reload(self, settings: GatewaySettings) -> None:
         """Use another configuration for new connections; where it listens and who may log on stays.
 
         Raises:
-            LocalProtocolError: it differs in what only a restart can change.
+            LocalProtocolError: it differs in what only a restart can change, or a group is not known.
         """
         if settings.listen != self.current.listen or settings.limits != self.current.limits:
             raise LocalProtocolError("[listen] and the limits before the login change with a restart only")
-        self.current = settings
+        async with self._reloading:
+            self.current = await asyncio.to_thread(with_group_sids, settings, self._find_group)
 
     async def drain(self, seconds: float) -> None:
         """Accept no more clients, give sessions so long to end, and close."""

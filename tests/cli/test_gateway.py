@@ -69,7 +69,7 @@ def test_check_names_a_target_that_does_not_answer(file: str, capsys: pytest.Cap
                 "--fingerprint",
                 PIN,
             ],
-            "password_file /none cannot be read",
+            "target server: as: the password file /none cannot be read",
         ),
     ],
 )

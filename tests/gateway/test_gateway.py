@@ -143,7 +143,11 @@ class Scene:
         )
         for path in self.folder.iterdir():
             path.chmod(0o600)
-        self.gateway = Gateway(read_settings(file), on_event=lambda client, event: self.events.append(event))
+        try:
+            self.gateway = Gateway(read_settings(file), on_event=lambda client, event: self.events.append(event))
+        except BaseException:
+            await self.server.stop()
+            raise
         await self.gateway.start(HOST, 0, sock=None)
         return self
 
@@ -453,12 +457,12 @@ def test_targets_are_replaced_for_new_connections(tmp_path: Path) -> None:
         assert scene.gateway is not None
         file = tmp_path / "gateway.toml"
         file.write_text(file.read_text() + 'users = ["LAB\\\\bob"]\n')
-        scene.gateway.reload(read_settings(file))
+        await scene.gateway.reload(read_settings(file))
         with pytest.raises(AuthorizationDeniedError):
             await nla_client(scene)
         file.write_text(file.read_text().replace('"accounts"', '"others"'))
         with pytest.raises(credssp.LocalProtocolError, match="with a restart only"):
-            scene.gateway.reload(read_settings(file))
+            await scene.gateway.reload(read_settings(file))
 
     run(work, Scene(tmp_path, NLA, PINNED + 'mechanism = "ntlm"', server=Server("nla")))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from credssp.gateway.rules import NoRuleError, candidates, choose
-from credssp.gateway.settings import TargetSettings
+from credssp.gateway.target import TargetSettings
 
 
 def target(name: str, users: tuple[str, ...] = ("*",), tokens: tuple[str, ...] = ()) -> TargetSettings:
@@ -54,3 +54,14 @@ def test_nothing_fits(user: str | None, groups: tuple[str, ...], token: str) -> 
 
 def test_a_target_for_named_users_is_for_nobody_without_a_login() -> None:
     assert [choice.user for choice in candidates(TARGETS, user=None)] == [False, False, False, True]
+
+
+def test_a_group_by_name_is_compared_by_its_sid() -> None:
+    named = TargetSettings(
+        "office", "192.0.2.1", 3389, "", ("group:LAB\\Staff",), group_sids={"LAB\\Staff": "S-1-5-21-1-2-3-1116"}
+    )
+    (choice,) = candidates([named], user="LAB\\alice", groups=("S-1-5-21-1-2-3-1116",))
+    assert (choice.fits, choice.by) == (True, "group:LAB\\Staff")
+    for groups in ((), ("LAB\\Staff",), ("S-1-5-21-1-2-3-11160",)):
+        (choice,) = candidates([named], user="LAB\\alice", groups=groups)
+        assert (choice.fits, choice.by) == (False, "")

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from credssp.errors import LocalProtocolError
+from credssp.gateway.groups import with_group_sids
 from credssp.gateway.settings import GatewaySettings, read_settings
 from credssp.tls.certificate import process_certificate
 
 PIN = "ab" * 32
 LISTEN = 'address = "127.0.0.1:3389"\ncertificate = "gw.pem"\nusers_file = "accounts"\n'
+WINBIND = 'address = "127.0.0.1:3389"\ncertificate = "gw.pem"\nwinbind = true\n'
 TARGET = f'name = "office"\naddress = "192.0.2.1:3389"\nfingerprint = "{PIN}"\n'
 
 
@@ -87,10 +89,30 @@ def test_fingerprints_are_taken_as_they_are_written(folder: Path, pin: str) -> N
         ('certificate = "x"', TARGET, "", "listen: address is missing"),
         ('address = "3389"\ncertificate = "x"\nusers_file = "a"', TARGET, "", "address is HOST:PORT"),
         ('address = ":3389"\nusers_file = "a"', TARGET, "", "listen: certificate is missing"),
-        ('address = ":3389"\ncertificate = "x"', TARGET, "", "users_file or keytab is missing: no user could log on"),
+        (
+            'address = ":3389"\ncertificate = "x"',
+            TARGET,
+            "",
+            "users_file or keytab or winbind is missing: no user could log on",
+        ),
         (LISTEN + 'security = "rdp"', TARGET, "", "security is one of nla, tls, nla.tls, not 'rdp'"),
         (LISTEN + 'security = "tls"', TARGET, "", "tls authenticates no user"),
         (LISTEN + 'allow_from = ["here"]', TARGET, "", "allow_from has networks such as"),
+        (LISTEN + 'path = "/run/x"', TARGET, "", "path is not a key here"),
+        (LISTEN + 'socket_mode = "0660"', TARGET, "", "socket_mode is for a Unix socket"),
+        (LISTEN + "winbind = 1", TARGET, "", "winbind is true or false"),
+        (LISTEN + 'security = "tls"\nwinbind = true', TARGET, "", "tls authenticates no user"),
+        (LISTEN + "workers = 0", TARGET, "", "workers is a number of 1 or more"),
+        (LISTEN + "workers = 1000", TARGET, "", "workers is at most 256"),
+        (LISTEN + "workers = 2", TARGET, "[limits]\nsessions_per_user = 1", "workers is 1 with sessions_per_user"),
+        (LISTEN, TARGET + 'users = ["group:LAB\\\\Staff"]', "", "is a name, which only winbind = true"),
+        (LISTEN, TARGET + 'users = ["group:S-1-5-x"]', "", "has group:DOMAIN.NAME or group:SID"),
+        (WINBIND, TARGET + 'users = ["group:LAB\\\\S*"]', "", "no wildcards there, not group:LAB.S"),
+        (WINBIND, TARGET + 'users = ["group:"]', "", "has group:DOMAIN.NAME or group:SID"),
+        (LISTEN, TARGET, "[limits]\nidle = nan", "limits: idle is a number"),
+        (LISTEN, TARGET, "[limits]\ntotal = inf", "limits: total is a number"),
+        (LISTEN, TARGET.replace("192.0.2.1:3389", "unix:/" + "x" * 107), "", "has at most 107 bytes"),
+        (LISTEN, TARGET.replace("office", "off\\u0000ice"), "", "name is a text that is not empty, without null"),
         (
             LISTEN,
             TARGET.replace("fingerprint", "#"),
@@ -141,6 +163,54 @@ AS = 'as = { user = "svc", password_file = "secret" }\n'
 def test_a_front_without_nla_has_narrower_rules(folder: Path, listen: str, target: str, text: str) -> None:
     with pytest.raises(LocalProtocolError, match=text):
         read(folder, listen, target)
+
+
+UNIX = 'address = "unix:/run/gateway"\ncertificate = "gw.pem"\n'
+
+
+@pytest.mark.parametrize(
+    ("listen", "target", "text"),
+    [
+        (UNIX.replace("unix:/", "unix:"), TARGET, "address is unix: with a whole path"),
+        (UNIX + 'users_file = "a"\nallow_from = ["::/0"]', TARGET, "allow_from does not go with a Unix socket"),
+        (UNIX + 'users_file = "a"\nsocket_mode = "rw"', TARGET, "socket_mode is text such as"),
+        (UNIX + 'security = "tls"', TARGET + 'credentials = "client-info"', "a Unix socket has none"),
+        (
+            TLS + "workers = 2",
+            TARGET + 'credentials = "client-info"',
+            "workers is 1 with client-info .target office.: the client's second connection",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused(folder: Path, listen: str, target: str, text: str) -> None:
+    with pytest.raises(LocalProtocolError, match=text):
+        read(folder, listen, target)
+
+
+def test_a_unix_socket_is_for_this_machine_alone(folder: Path) -> None:
+    listen = read(folder, UNIX + 'security = "tls"\nsocket_mode = "0660"\nworkers = 2', TARGET + AS).listen
+    assert (listen.path, listen.socket_mode, listen.is_local, listen.workers) == ("/run/gateway", 0o660, True, 2)
+    assert listen.allows("")
+
+
+def test_groups_have_names_where_a_domain_is_asked(folder: Path) -> None:
+    target = TARGET + 'users = ["LAB\\\\alice", "group:LAB\\\\Staff", "group:S-1-5-32-555"]'
+    settings = read(folder, WINBIND, target)
+    asked: list[str] = []
+
+    def find(name: str) -> str:
+        asked.append(name)
+        if name == "LAB\\Staff":
+            return "S-1-5-21-1-2-3-1116"
+        raise LocalProtocolError(f"winbindd does not find the group {name!r}")
+
+    assert with_group_sids(settings, find).targets[0].group_sids == {"LAB\\Staff": "S-1-5-21-1-2-3-1116"}
+    assert asked == ["LAB\\Staff"]
+    settings = read(folder, WINBIND, target.replace("Staff", "Nobody"))
+    with pytest.raises(LocalProtocolError, match="target office: users: winbindd does not find the group"):
+        with_group_sids(settings, find)
+    with pytest.raises(LocalProtocolError, match="no domain is asked"):
+        with_group_sids(settings, None)
 
 
 def test_fixed_credentials_are_for_those_who_are_allowed(folder: Path) -> None:
