@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from credssp.config import ClientConfig, Limits, ServerConfig, Timeouts
     from credssp.context import ClientContext, ServerContext, StepResult
     from credssp.credentials import (
+        AgentCredentials,
         CCacheCredentials,
         CertificateCredentials,
         DelegatedCredentials,
@@ -59,8 +60,8 @@ _MODULES = {
     "credssp.config": "ClientConfig Limits ServerConfig Timeouts",
     "credssp.context": "ClientContext ServerContext StepResult",
     "credssp.credentials": (
-        "CCacheCredentials CertificateCredentials DelegatedCredentials KeytabCredentials LogonCredentials "
-        "NTHashCredentials PasswordCredentials RemoteGuardCredentials SmartCardCredentials"
+        "AgentCredentials CCacheCredentials CertificateCredentials DelegatedCredentials KeytabCredentials "
+        "LogonCredentials NTHashCredentials PasswordCredentials RemoteGuardCredentials SmartCardCredentials"
     ),
     "credssp.drivers.handshake": "ConnectError DeadlineError",
     "credssp.errors": (
@@ -81,6 +82,7 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names.sp
 __all__ = [
     "Account",
     "AccountStore",
+    "AgentCredentials",
     "AuthenticationError",
     "BindingError",
     "CCacheCredentials",

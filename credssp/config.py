@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, get_args
 
 from credssp.credentials import (
+    AgentCredentials,
     CertificateCredentials,
     CredentialSource,
     DelegatedCredentials,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from credssp.drivers.authorization import Authorize
     from credssp.drivers.rdp_service import OnEvent
     from credssp.drivers.winrm_asgi import CloseObserver, LoginObserver
+    from credssp.engine.driven import OpenEngine
     from credssp.engine.events import Observer
     from credssp.ntlm.challenge import NTLMTarget
     from credssp.policy import DelegationPolicy, PolicySettings
@@ -167,7 +169,9 @@ def _wrong(name: str, wanted: str, value: object) -> LocalProtocolError:
 
 
 # What is called, by its annotation; and what may be several things, and is checked where it is used or below.
-_CALLED: Final = ("Callable", "Observer", "Authorize", "OnEvent", "Lockout", "LoginObserver", "CloseObserver")
+_CALLED: Final = (
+    *("Callable", "Observer", "Authorize", "OnEvent", "Lockout", "LoginObserver", "CloseObserver", "OpenEngine"),
+)
 _CHECKED_APART: Final = frozenset(
     (
         *(
@@ -454,6 +458,8 @@ class ClientConfig(CommonConfig):
             `RemoteGuardCredentials`, an RDP client asks for Remote Credential Guard.
         policy: who may be given the credentials; None for exactly this target, whatever authenticated it.
         source: where the credentials come from, for the policy.
+        agent: runs the exchange where `credentials` are `AgentCredentials`: a `credssp.lsa.remote.Agent`; None for the
+            one that the drivers make. Its rules count in addition to those here.
         workstation: name of this machine that NTLM tells the server, and Kerberos the KDC: an account may be allowed on
             some machines alone. Empty for none.
         mutual_auth: fail unless the server is authenticated by its certificate or by Kerberos.
@@ -496,6 +502,7 @@ class ClientConfig(CommonConfig):
     delegated_credentials: DelegatedCredentials | None = None
     policy: DelegationPolicy | PolicySettings | None = None
     source: CredentialSource = CredentialSource.FRESH
+    agent: OpenEngine | None = field(default=None, repr=False)
     workstation: str = ""
     mutual_auth: bool = False
     tls: ClientTLS | None = None
@@ -533,6 +540,8 @@ class ClientConfig(CommonConfig):
             raise _wrong(
                 "delegated_credentials", "PasswordCredentials or another kind that can be delegated", delegated
             )
+        if delegated is not None and isinstance(credentials, AgentCredentials):
+            raise LocalProtocolError("delegated_credentials: what the server is given is the agent's decision")
         for name in ("target_name", "policy_target"):
             target = getattr(self, name)
             if target is not None:
@@ -571,7 +580,9 @@ class ClientConfig(CommonConfig):
 
     @property
     def delegates(self) -> bool:
-        """Whether `delegation` holds anything."""
+        """Whether `delegation` holds anything; for `AgentCredentials`, whether the agent may give anything."""
+        if isinstance(self.credentials, AgentCredentials):
+            return self.delegate and not self.restricted_admin
         delegation = self.delegation
         return not (isinstance(delegation, PasswordCredentials) and delegation.is_empty)
 
@@ -788,6 +799,7 @@ class ClientOptions(_Options, total=False):
     delegate: bool
     delegated_credentials: DelegatedCredentials | None
     source: CredentialSource
+    agent: OpenEngine | None
     workstation: str
     mutual_auth: bool
     tls: ClientTLS | None

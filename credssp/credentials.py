@@ -12,10 +12,12 @@ from typing import Final, TypeAlias
 
 from credssp.errors import LocalProtocolError
 from credssp.secret import Secret, private_methods
+from credssp.status import SecurityStatus
 from credssp.wire.ts_credentials import TSCredentials, TSCspDataDetail, TSPasswordCreds, TSSmartCardCreds
 from credssp.wire.ts_remote_guard import TSRemoteGuardCreds, TSRemoteGuardPackageCred
 
 __all__ = [
+    "AgentCredentials",
     "CCacheCredentials",
     "CertificateCredentials",
     "CredentialSource",
@@ -380,13 +382,47 @@ def _check_place(name: str, place: object, kinds: tuple[str, ...]) -> None:
     check_name(name, place)
 
 
+@dataclass(frozen=True, slots=True)
+class AgentCredentials:
+    """A credential of an agent (`credssp agent`), by its name: the agent logs on, and the secret never comes here.
+
+    The drivers of RDP and WinRM open it; a context without a driver takes `credssp.lsa.remote.Agent` as its option
+    `agent`.
+
+    Attributes:
+        name: its name in the agent.
+        socket: path of the agent's socket; empty for ``CREDSSP_AGENT_SOCK``, or else the one in ``XDG_RUNTIME_DIR``.
+    """
+
+    name: str
+    socket: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise LocalProtocolError("a credential of an agent is named by a str that is not empty")
+        check_name("name of the credential", self.name)
+        if not isinstance(self.socket, str):
+            raise LocalProtocolError(f"socket is a path, a str, not a {type(self.socket).__name__}")
+        check_name("socket", self.socket)
+
+
+def needs_a_driver() -> LocalProtocolError:
+    """Return what a context raises that is given `AgentCredentials` and cannot reach an agent."""
+    return LocalProtocolError(
+        "AgentCredentials are opened by a driver: credssp.rdp.connect or open_connection, HTTPCredSSPAuth for "
+        "requests, CredSSPAuth for httpx, or SSPI by the name in pszPrincipal. A context of your own needs the option "
+        "agent=credssp.lsa.remote.Agent()",
+        status=SecurityStatus.SEC_E_NO_CREDENTIALS,
+    )
+
+
 NTLMCredentials: TypeAlias = PasswordCredentials | NTHashCredentials
 """What NTLM can authenticate with."""
 
 KerberosCredentials: TypeAlias = PasswordCredentials | CCacheCredentials | KeytabCredentials | CertificateCredentials
 """What Kerberos can authenticate with."""
 
-LogonCredentials: TypeAlias = NTLMCredentials | KerberosCredentials
+LogonCredentials: TypeAlias = NTLMCredentials | KerberosCredentials | AgentCredentials
 """What the inner mechanism can authenticate with."""
 
 DelegatedCredentials: TypeAlias = PasswordCredentials | SmartCardCredentials | RemoteGuardCredentials

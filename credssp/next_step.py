@@ -40,6 +40,8 @@ class NextStep(enum.StrEnum):
     PROXY = "Check the proxy's URL, and whether it may connect to this host and port: many allow port 443 only."
     KDC = "Check the KDCs in [realms] of krb5.conf or in DNS, and that port 88 is open for TCP."
 
+    AGENT = "Start an agent (`credssp agent run`) or give its socket in CREDSSP_AGENT_SOCK; its log says why it ended."
+
     # TLS
     TLS = "Check the port, and look at the log of the other side about TLS."
     TLS_VERSION = "Enable TLS 1.2 or later on the side that lacks it; this library speaks 1.2 and 1.3 by default."

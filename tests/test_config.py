@@ -21,6 +21,7 @@ from credssp.context import ClientContext, ServerContext
 from credssp.credentials import CredentialSource, NTHashCredentials, SmartCardCredentials
 from credssp.engine import ClientEngine, ServerEngine
 from credssp.errors import LocalProtocolError
+from credssp.lsa.remote import Agent
 from credssp.policy import DelegationPolicy
 from credssp.proxy import Proxy
 from credssp.rdp import Approach, NLAClient, NLAServer, Protocol, ResponseFlags
@@ -264,6 +265,7 @@ CLIENT_VALUES: dict[str, Any] = {
     "delegated_credentials": CARD,
     "policy": PolicySettings(),
     "source": CredentialSource.SAVED,
+    "agent": Agent(),
     "workstation": "PC1",
     "mutual_auth": True,
     "tls": ClientTLS(maximum="1.2"),

@@ -299,10 +299,12 @@ def _pin(source: str) -> Secret[str]:
 
 def who(credentials: LogonCredentials | None) -> str:
     """Return who logs on, for people."""
-    from credssp.credentials import CCacheCredentials, KeytabCredentials
+    from credssp.credentials import AgentCredentials, CCacheCredentials, KeytabCredentials
 
     if credentials is None:
         return "tickets of the default cache"
+    if isinstance(credentials, AgentCredentials):
+        return f"{credentials.name} of the agent"
     if isinstance(credentials, CCacheCredentials):
         return f"{credentials.principal or 'tickets'} of {credentials.ccache}"
     if isinstance(credentials, KeytabCredentials):

@@ -9,9 +9,10 @@ from credssp.binding import subject_public_key
 from credssp.config import Carrier, ClientConfig, ContextOptions, client_config
 from credssp.context.exchange import Context
 from credssp.context.initiator import create_initiator
-from credssp.credentials import LogonCredentials
+from credssp.credentials import AgentCredentials, LogonCredentials, needs_a_driver
 from credssp.engine.client import ClientEngine
-from credssp.engine.events import Authenticated, Event
+from credssp.engine.driven import DrivenEngine, OpenEngine, RemoteEngine
+from credssp.engine.events import Authenticated, CredentialsDelegated, Event
 from credssp.errors import (
     AuthenticationError,
     CredSSPError,
@@ -53,6 +54,7 @@ class ClientContext(Context):
         target_name: the SPN of the server, such as ``TERMSRV/host``; empty if none was given.
         certificate_check: what became of the server's certificate.
         server_authentication: what proved the server's identity; final when complete.
+        delegated: whether the server was given credentials, and not an empty set; final when complete.
         skipped: mechanisms that were not used although the configuration allows them, and why
             (`credssp.spnego.SkippedCandidate`). What a KDC says of a user or service that it does not know is not
             authenticated; texts of refusals repeat it.
@@ -79,6 +81,8 @@ class ClientContext(Context):
         config = client_config("ClientContext", ContextOptions, config, options, credentials)
         self.config = config = _with_full_names(config)
         self.target_name = config.target_name or ""
+        if config.agent is None and isinstance(config.credentials, AgentCredentials):
+            raise needs_a_driver()
         # Looked at now, so that what makes no sense shows here and not in the middle of a login.
         delegation_policy(config)
         lowest_version(config)
@@ -96,10 +100,12 @@ class ClientContext(Context):
         self.certificate_check = CertificateCheck.NOT_CHECKED
         self.server_authentication = ServerAuthentication.NONE
         self.skipped: tuple[SkippedCandidate, ...] = ()
+        self.delegated = False
         self._initiator: Mechanism | None = None
+        self._remote: RemoteEngine | None = None
         self._client_name = ""
 
-    def _start(self) -> ClientEngine:
+    def _start(self) -> DrivenEngine:
         certificate = self._channel.server_certificate
         self.certificate_check = self._tls.check(certificate)
         if (
@@ -113,6 +119,8 @@ class ClientContext(Context):
             if self.certificate_check is CertificateCheck.NOT_CHECKED
             else ServerAuthentication.CERTIFICATE
         )
+        if self.config.agent is not None and isinstance(self.config.credentials, AgentCredentials):
+            return self._start_elsewhere(self.config.agent, by_tls)
         initiator = create_initiator(config=self.config, transport_authentication=by_tls)
         engine = ClientEngine(
             initiator,
@@ -128,6 +136,19 @@ class ClientContext(Context):
                 self.skipped = initiator.skipped
         return engine
 
+    def _start_elsewhere(self, agent: OpenEngine, by_tls: ServerAuthentication) -> DrivenEngine:
+        engine = self._remote = agent(self.config, self._channel.peer_chain, by_tls)
+        try:
+            self._handle(engine.initiate())
+        finally:
+            self.skipped = tuple(engine.skipped)
+        return engine
+
+    def _end(self, error: CredSSPError) -> None:
+        super()._end(error)
+        if self._remote is not None:
+            self._remote.close()
+
     def _fail(self, error: CredSSPError) -> None:
         if isinstance(error, TLSAlertError) and error.refused and self.version is None and self.mechanism != "kerberos":
             # access_denied before any proof is not about a password.
@@ -140,16 +161,20 @@ class ClientContext(Context):
     def _note(self, event: Event) -> None:
         if isinstance(event, Authenticated):
             self.server_authentication = event.server_authentication
+        elif isinstance(event, CredentialsDelegated):
+            self.delegated = not event.empty
 
     def forget_credentials(self) -> None:
         """Let go of what the login was made with; its owner may call this once it is complete, or has failed."""
         self.config = replace(self.config, credentials=None, delegated_credentials=None)
         self._client_name = self.client_name
-        self._initiator = None
+        self._initiator = self._remote = None
 
     @property
     def client_name(self) -> str:
         """Whose Kerberos tickets were used, by the KDC: ``alice@EXAMPLE.TEST`` for ``LAB\\alice``. Else empty."""
+        if self._remote is not None:
+            return self._remote.client_name
         initiator = self._initiator
         return initiator.client_name if isinstance(initiator, SecurityContext) else self._client_name
 
@@ -202,7 +227,8 @@ def _with_full_names(config: ClientConfig) -> ClientConfig:
     if not target.is_short:
         return config
     if domain is None:
-        if config.mechanism == "ntlm" or kerberos_obstacle(config.credentials, target) is not None:
+        elsewhere = isinstance(config.credentials, AgentCredentials)
+        if config.mechanism == "ntlm" or not (elsewhere or kerberos_obstacle(config.credentials, target) is None):
             return config
         domain = krb5_conf.load().libdefaults.get("qualify_shortname", "")
     return replace(

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from credssp._quick_init import quick_init
 from credssp.context.tls_facts import TLSFacts
-from credssp.engine.base import Engine
+from credssp.engine.driven import DrivenEngine
 from credssp.engine.events import Event, Send
 from credssp.errors import CredSSPError, LocalProtocolError, PeerClosedError, PeerRefusedError, TLSError
 from credssp.secret import forget_locals
@@ -58,7 +58,7 @@ class Context(TLSFacts, ABC):
     def __init__(self, channel: TLSChannel) -> None:
         self._channel = channel
         self._turn = threading.Lock()  # held by the thread that moves the exchange on
-        self._engine: Engine | None = None
+        self._engine: DrivenEngine | None = None
         self._failure: LocalProtocolError | None = None
         self._shut_down = False
         self._flights_alone = False
@@ -160,7 +160,7 @@ class Context(TLSFacts, ABC):
             raise PeerClosedError("the peer closed the TLS channel in the middle of the exchange")
         return self._result()
 
-    def _take(self, engine: Engine, operation: Callable[[T], list[Event]], argument: T) -> None:
+    def _take(self, engine: DrivenEngine, operation: Callable[[T], list[Event]], argument: T) -> None:
         try:
             self._handle(operation(argument))
         finally:
@@ -232,7 +232,7 @@ class Context(TLSFacts, ABC):
         return channel.abort()
 
     @abstractmethod
-    def _start(self) -> Engine:
+    def _start(self) -> DrivenEngine:
         """Make the engine; the TLS handshake is done."""
 
     @abstractmethod

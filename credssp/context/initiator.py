@@ -18,10 +18,17 @@ user whose domain is not a realm (`credssp.kerberos.contexts.realm_obstacle`; ``
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 from typing import Final, Unpack
 
 from credssp.config import ClientConfig, ClientOptions, client_config
-from credssp.credentials import LogonCredentials, NTHashCredentials, PasswordCredentials
+from credssp.credentials import (
+    AgentCredentials,
+    LogonCredentials,
+    NTHashCredentials,
+    PasswordCredentials,
+    needs_a_driver,
+)
 from credssp.errors import LocalProtocolError
 from credssp.kerberos.contexts import KerberosInitiator, kerberos_obstacle, realm_obstacle
 from credssp.mechanism import Mechanism
@@ -46,6 +53,7 @@ def create_initiator(
     *,
     config: ClientConfig | None = None,
     transport_authentication: ServerAuthentication | None = None,
+    allowed: Collection[MechanismName] = ("kerberos", "ntlm"),
     **options: Unpack[ClientOptions],
 ) -> Mechanism:
     """Make the inner authentication of a client.
@@ -57,6 +65,7 @@ def create_initiator(
             defaults.
         transport_authentication: what TLS proved about the server, or None where that is not known yet. NTLM is not
             offered where the policy would refuse what it proves in addition.
+        allowed: what SPNEGO may offer of the two, for ``auto`` and ``negotiate``.
         options: fields of `credssp.ClientConfig`, in place of those of `config`.
 
     Raises:
@@ -64,6 +73,8 @@ def create_initiator(
         LocalProtocolError: arguments that make no sense.
     """
     config = client_config("create_initiator", ClientOptions, config, options, credentials)
+    if isinstance(config.credentials, AgentCredentials):
+        raise needs_a_driver()
     credentials, mechanism, channel_bindings = config.credentials, config.mechanism, config.channel_bindings
     target = Target.parse(config.target_name or _UNSPECIFIED)
     make_kerberos = functools.partial(
@@ -103,12 +114,16 @@ def create_initiator(
         return make_ntlm()
     skipped: list[SkippedCandidate] = []
     candidates: list[Candidate] = []
-    if refusal is None:
+    if "ntlm" not in allowed:
+        pass
+    elif refusal is None:
         candidates.append(Candidate("ntlm", OID.NTLM, make_ntlm))
     else:
         skipped.append(SkippedCandidate("ntlm", refusal))
     obstacle = kerberos_obstacle(credentials, target) or realm_obstacle(credentials)
-    if obstacle is None:
+    if "kerberos" not in allowed:
+        pass
+    elif obstacle is None:
         candidates.insert(0, kerberos)
     else:
         skipped.append(SkippedCandidate("kerberos", obstacle))

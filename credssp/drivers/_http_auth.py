@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from credssp.config import ClientConfig, WinRMClientOptions, client_config
 from credssp.credentials import LogonCredentials, PasswordCredentials
+from credssp.drivers.agent import with_agent
 from credssp.errors import LocalProtocolError
 from credssp.secret import Secret
 from credssp.tls.key_log import prepare_key_log
@@ -43,7 +44,7 @@ def logon_config(
         if credentials is not None:
             raise LocalProtocolError("credentials are given twice")
         credentials = user
-    made = client_config(caller, WinRMClientOptions, config, options, credentials)
+    made = with_agent(client_config(caller, WinRMClientOptions, config, options, credentials))
     if made.tls is None or made.tls.key_log:
         prepare_key_log()  # before the HTTP library makes the file for everybody to read
     return made

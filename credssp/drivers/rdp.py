@@ -20,6 +20,7 @@ from credssp.config import (
 )
 from credssp.credentials import LogonCredentials
 from credssp.drivers import aio, blocking
+from credssp.drivers.agent import uses_agent, with_agent
 from credssp.drivers.handshake import NOT_LISTENING, ConnectError, Handshake
 from credssp.drivers.proxies import as_stream, reach, reach_async
 from credssp.drivers.rdp_asyncio import AsyncServer, AsyncSessionHandler
@@ -72,7 +73,7 @@ def connect(
         DeadlineError: the server took too long.
         CredSSPError: everything else.
     """
-    config = client_config("connect", RDPConnectOptions, config, options, credentials)
+    config = with_agent(client_config("connect", RDPConnectOptions, config, options, credentials))
     check_port(port)
     endpoint = NLAClient(host=host, config=config)
     if sock is None:
@@ -102,7 +103,7 @@ async def open_connection(
     **options: Unpack[RDPConnectOptions],
 ) -> aio.AsyncSession[NLAClient]:
     """Log on over asyncio; arguments, result and errors as `connect`."""
-    config = client_config("open_connection", RDPConnectOptions, config, options, credentials)
+    config = with_agent(client_config("open_connection", RDPConnectOptions, config, options, credentials))
     check_port(port)
     endpoint = NLAClient(host=host, config=config)
     if sock is not None:
@@ -171,8 +172,10 @@ def _retrieve(result: asyncio.Future[aio.AsyncSession[H]]) -> None:
 
 
 def may_block(endpoint: NLAClient) -> bool:
-    """Whether a leg may ask a KDC, and so has to run in a thread."""
+    """Whether a leg may ask a KDC or an agent, and so has to run in a thread."""
     config = endpoint.context.config
+    if uses_agent(config):
+        return True
     if config.mechanism == "ntlm":
         return False
     return kerberos_obstacle(config.credentials, Target.parse(endpoint.context.target_name)) is None

@@ -23,6 +23,7 @@ from typing import Any, Unpack, cast
 
 try:
     import anyio
+    import anyio.to_thread
     import httpx
     from anyio.lowlevel import RunVar
 except ModuleNotFoundError as error:
@@ -36,6 +37,7 @@ from credssp.config import ClientConfig, WinRMClientOptions
 from credssp.context import ClientContext
 from credssp.credentials import LogonCredentials
 from credssp.drivers._http_auth import LEG_BODY, logon_config
+from credssp.drivers.agent import uses_agent
 from credssp.errors import LimitExceededError
 from credssp.secret import Secret, private_methods
 from credssp.winrm.encryption import is_encrypted_body, is_encrypted_type
@@ -109,6 +111,7 @@ class CredSSPAuth(httpx.Auth):
         except LookupError:
             lock, sessions = anyio.Lock(), {}
             self._of_loop.set((lock, sessions))
+        waits = uses_agent(self.config)
         async with lock:
             with contextlib.closing(self._exchange(sessions, request)) as exchange:
                 outgoing = exchange.begin()
@@ -116,7 +119,10 @@ class CredSSPAuth(httpx.Auth):
                     response = yield outgoing
                     limit = exchange.limit(response)
                     body = None if limit is None else await _ajoined(response, limit)
-                    outgoing = exchange.answer(response, body)
+                    if waits:
+                        outgoing = await anyio.to_thread.run_sync(exchange.answer, response, body)
+                    else:
+                        outgoing = exchange.answer(response, body)
 
     def _exchange(self, sessions: dict[Origin, ClientSession], request: httpx.Request) -> _Exchange:
         url = request.url

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from credssp.config import CbtHardening
 from credssp.credentials import (
+    AgentCredentials,
     CCacheCredentials,
     CertificateCredentials,
     KerberosCredentials,
@@ -288,6 +289,8 @@ def _usable(credentials: LogonCredentials | None, target: Target) -> KerberosCre
     missing = pyspnego.kerberos_missing()
     if missing:
         raise pyspnego.kerberos_unavailable(missing)
+    if isinstance(credentials, AgentCredentials):
+        raise failure("the credentials are an agent's, which logs on itself", SecurityStatus.SEC_E_NO_CREDENTIALS)
     if isinstance(credentials, NTHashCredentials):
         raise failure(
             "an NT hash logs on with NTLM only; Kerberos needs the password",

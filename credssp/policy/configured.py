@@ -6,7 +6,7 @@ import functools
 from typing import Final
 
 from credssp.config import ClientConfig, ServerConfig
-from credssp.credentials import PasswordCredentials, RemoteGuardCredentials
+from credssp.credentials import RemoteGuardCredentials
 from credssp.errors import LocalProtocolError
 from credssp.policy.decision import PolicyDecision, require_server_authentication
 from credssp.policy.delegation import DelegationPolicy
@@ -46,10 +46,10 @@ def delegation_policy(config: ClientConfig) -> DelegationPolicy:
 
 def delegation_mode(config: ClientConfig) -> DelegationMode:
     """Return what kind of credentials a client delegates."""
-    delegated = config.delegation
-    if isinstance(delegated, PasswordCredentials) and delegated.is_empty:
+    if not config.delegates:
         return DelegationMode.NO_DELEGATION
-    return DelegationMode.REMOTE_GUARD if isinstance(delegated, RemoteGuardCredentials) else DelegationMode.PLAIN
+    guarded = isinstance(config.delegation, RemoteGuardCredentials)
+    return DelegationMode.REMOTE_GUARD if guarded else DelegationMode.PLAIN
 
 
 def decide(config: ClientConfig, server: ServerAuthentication) -> PolicyDecision:

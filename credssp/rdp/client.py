@@ -180,7 +180,7 @@ class NLAClient(Endpoint[ClientContext]):
     @property
     def delegated(self) -> bool:
         """Whether credentials were sent; False before, and where it was an empty set."""
-        return self._delegated and self.config.delegates
+        return self._delegated and self.config.delegates and self._context.delegated
 
     @property
     def accepted(self) -> bool | None:

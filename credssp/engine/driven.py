@@ -1,0 +1,59 @@
+"""What a context needs of an engine, wherever the engine runs: here, or in an agent's process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
+
+from credssp.config import ClientConfig
+from credssp.engine.events import Event
+from credssp.server_authentication import ServerAuthentication
+from credssp.spnego import SkippedCandidate
+
+__all__ = ["DrivenEngine", "NamedMechanism", "OpenEngine", "RemoteEngine"]
+
+
+class NamedMechanism(Protocol):
+    """What a context asks an engine's mechanism."""
+
+    @property
+    def name(self) -> str:
+        """``ntlm``, ``kerberos``, or empty as long as it is not known."""
+
+
+class DrivenEngine(Protocol):
+    """An exchange above TLS; see `credssp.engine.base.Engine`."""
+
+    complete: bool
+    version: int | None
+    peer_version: int | None
+    unused_data: bytes
+
+    @property
+    def mechanism(self) -> NamedMechanism:
+        """The inner authentication."""
+
+    @property
+    def missing(self) -> int:
+        """Bytes still needed for a message that has begun."""
+
+    def receive(self, data: bytes) -> list[Event]:
+        """Take plaintext of the peer. Raises CredSSPError."""
+
+
+class RemoteEngine(DrivenEngine, Protocol):
+    """A client's exchange that another process runs, which has the credentials."""
+
+    skipped: Sequence[SkippedCandidate]
+    client_name: str
+
+    def initiate(self) -> list[Event]:
+        """Return the first message. Raises CredSSPError."""
+
+    def close(self) -> None:
+        """Let go of the other process; at the end of an exchange that is not complete."""
+
+
+OpenEngine: TypeAlias = Callable[[ClientConfig, tuple[bytes, ...], ServerAuthentication], RemoteEngine]
+"""Begins an exchange elsewhere: for these options, a server with these certificates (DER, leaf first), and what TLS
+proved about it. May wait for the other process."""

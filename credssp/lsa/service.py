@@ -1,0 +1,375 @@
+"""The agent's side of the boundary: a task for each connection, and the contexts that are open on it.
+
+Everything is bounded: connections in all and of one user, contexts of one connection, the size of a message, the time
+that one may take once it has begun, and the time of a whole login. A connection on which nothing is open may stay as
+long as there is room. What may wait (the store, a KDC) runs in threads, so that no program waits for another one's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import secrets
+import socket
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar
+
+from credssp.errors import CredSSPError, DecodeError, LimitExceededError, LocalProtocolError, PolicyError
+from credssp.lsa.caller import Caller
+from credssp.lsa.faults import failed
+from credssp.lsa.framing import HEADER, frame, size_of
+from credssp.lsa.login import AgentLogin
+from credssp.lsa.messages import MAX_SIZE, VERSION, AgentMessage, Close, Done, Hello, Open, Token, Welcome, decode
+from credssp.lsa.opened import AgentRefusedError, OpenedCredential, Reason
+from credssp.lsa.record import LoginRecord, Outcome
+from credssp.secret import forget_locals
+from credssp.status import SecurityStatus
+
+__all__ = ["AgentLimits", "AgentService", "CredentialOpener"]
+
+logger = logging.getLogger("credssp.lsa")
+
+T = TypeVar("T")
+
+_ENDED: Final = 256
+"""Numbers of contexts that are over, to tell them from numbers that never were."""
+
+_READ_LIMIT: Final = 16 * 1024
+"""Bytes that asyncio reads ahead from one connection: twice this."""
+
+
+class CredentialOpener(Protocol):
+    """What the service needs of a store (`credssp.lsa.store.CredentialStore`)."""
+
+    def open(self, name: str, *, caller: Caller, target: str, mechanism: str) -> OpenedCredential:
+        """Open a credential for one login; may wait for a person. Raises AgentRefusedError; called in a thread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentLimits:
+    """What programs may cost the agent. Times are in seconds.
+
+    Attributes:
+        connections: in all; one more closes one of the same user on which nothing is open, the longest idle first.
+        connections_per_uid: of one user.
+        contexts: logins under way on one connection.
+        message: time for the rest of a message that has begun, and for the program to take an answer.
+        greeting: time until the first message.
+        login: time of a whole login; one may wait for a person, a KDC and a slow server.
+        threads: steps that run at one time; others wait for their turn.
+
+    Raises:
+        LocalProtocolError: one of them is not positive.
+    """
+
+    connections: int = 4096
+    connections_per_uid: int = 2048
+    contexts: int = 64
+    message: float = 10.0
+    greeting: float = 10.0
+    login: float = 120.0
+    threads: int = 32
+
+    def __post_init__(self) -> None:
+        for name in ("connections", "connections_per_uid", "contexts", "message", "greeting", "login", "threads"):
+            if not getattr(self, name) > 0:
+                raise LocalProtocolError(f"{name} is a positive number")
+
+
+class AgentService:
+    """Serves the connections that a listener hands in.
+
+    Threads: that of the event loop only.
+
+    Attributes:
+        limits: what programs may cost.
+    """
+
+    def __init__(
+        self, store: CredentialOpener, *, audit: Callable[[LoginRecord], None], limits: AgentLimits | None = None
+    ) -> None:
+        """Prepare.
+
+        Args:
+            store: opens credentials; called in threads, several at a time.
+            audit: is told of every login when it is over, and of every one that was refused.
+            limits: None for the defaults.
+        """
+        self.limits = AgentLimits() if limits is None else limits
+        self._store = store
+        self._audit = audit
+        self._pool = ThreadPoolExecutor(self.limits.threads, thread_name_prefix="credssp-agent")
+        self._connections: dict[_Connection, asyncio.Task[None]] = {}
+        self._by_uid: Counter[int] = Counter()
+
+    @property
+    def connections(self) -> int:
+        """How many programs are connected."""
+        return len(self._connections)
+
+    async def serve(self, sock: socket.socket, caller: Caller) -> None:
+        """Serve one program until it goes away; what it has open ends with it.
+
+        Args:
+            sock: its connection, accepted; closed at the end.
+            caller: who it is, by the kernel.
+        """
+        if not self._admit(caller):
+            logger.warning("a connection of user %d was refused: there are too many", caller.uid)
+            sock.close()
+            return
+        try:
+            reader, writer = await asyncio.open_unix_connection(sock=sock, limit=_READ_LIMIT)
+        except OSError:
+            sock.close()
+            return
+        connection = _Connection(self, reader, writer, caller)
+        task = asyncio.current_task()
+        if task is None:  # pragma: no cover  # a coroutine runs in one
+            raise LocalProtocolError("serve() runs in a task")
+        self._connections[connection] = task
+        self._by_uid[caller.uid] += 1
+        try:
+            await connection.run()
+        finally:
+            del self._connections[connection]
+            self._by_uid[caller.uid] -= 1
+            connection.end()
+
+    def _admit(self, caller: Caller) -> bool:
+        limits = self.limits
+        if len(self._connections) < limits.connections and self._by_uid[caller.uid] < limits.connections_per_uid:
+            return True
+        idle = [each for each in self._connections if each.caller.uid == caller.uid and each.idle]
+        if not idle:
+            return False
+        min(idle, key=lambda each: each.since).drop()
+        return True
+
+    async def close(self) -> None:
+        """End all connections."""
+        tasks = list(self._connections.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def run_in_thread(self, function: Callable[[], T]) -> T:
+        """Run what may wait."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+    def open(self, request: Open, caller: Caller) -> OpenedCredential:
+        """Ask the store."""
+        return self._store.open(request.credential, caller=caller, target=request.target, mechanism=request.mechanism)
+
+    def tell(self, record: LoginRecord) -> None:
+        """Tell the audit; what fails there ends no login."""
+        try:
+            self._audit(record)
+        except Exception as error:  # noqa: BLE001  # a full disk, say
+            logger.error("the audit failed: %s", type(error).__name__)
+
+
+class _Connection:
+    """One program.
+
+    Attributes:
+        caller: who it is.
+        since: when it said something last.
+    """
+
+    def __init__(
+        self, service: AgentService, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: Caller
+    ) -> None:
+        self.caller = caller
+        self.since = time.monotonic()
+        self._service = service
+        self._reader = reader
+        self._writer = writer
+        self._busy = False
+        self._logins: dict[int, AgentLogin] = {}
+        self._over: deque[int] = deque(maxlen=_ENDED)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is open on it."""
+        return not self._logins and not self._busy
+
+    def drop(self) -> None:
+        """Close it; its task sees an end."""
+        self._writer.transport.abort()
+
+    async def run(self) -> None:
+        """Serve until the program goes away."""
+        limits = self._service.limits
+        try:
+            async with asyncio.timeout(limits.greeting):
+                hello = await self._read(await self._reader.readexactly(1))
+            if not isinstance(hello, Hello):
+                raise DecodeError("the first message is not Hello", field="AgentMessage")
+            if not hello.version:
+                raise DecodeError("version 0 does not exist", field="Hello.version")
+            await self._write(Welcome(min(hello.version, VERSION), MAX_SIZE))
+            while True:
+                message = await self._next()
+                self._busy = True
+                answer = await self._answer(message)
+                self._busy = False
+                await self._write(answer)
+        except (DecodeError, LimitExceededError) as error:
+            with contextlib.suppress(OSError, TimeoutError):
+                await self._write(failed(error))
+        except (OSError, EOFError, TimeoutError):
+            pass  # it went away, or is too slow
+
+    async def _next(self) -> AgentMessage:
+        """Wait for the next message, and meanwhile end the logins whose time is over."""
+        while True:
+            first = min((login.started for login in self._logins.values()), default=math.inf)
+            left = first + self._service.limits.login - time.monotonic()
+            try:
+                async with asyncio.timeout(None if left == math.inf else max(left, 0.0)):
+                    begun = await self._reader.readexactly(1)
+            except TimeoutError:
+                self._expire()
+            else:
+                return await self._read(begun)
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        for number, login in list(self._logins.items()):
+            if now >= login.started + self._service.limits.login:
+                self._finish(number, login, "abandoned", SecurityStatus.SEC_E_CONTEXT_EXPIRED, "deadline")
+
+    async def _read(self, header: bytes) -> AgentMessage:
+        """Read the rest of a message, whose first byte is here."""
+        async with asyncio.timeout(self._service.limits.message):
+            header += await self._reader.readexactly(HEADER - 1)
+            data = await self._reader.readexactly(size_of(header))
+        self.since = time.monotonic()
+        return decode(data)
+
+    async def _write(self, message: AgentMessage) -> None:
+        self._writer.write(frame(message.encode()))
+        async with asyncio.timeout(self._service.limits.message):
+            await self._writer.drain()
+
+    async def _answer(self, message: AgentMessage) -> AgentMessage:
+        if isinstance(message, Open):
+            return await self._begin(message)
+        if isinstance(message, Token):
+            return await self._continue(message)
+        if isinstance(message, Close):
+            try:
+                login = self._find(message.context)
+            except AgentRefusedError as error:
+                return failed(error)
+            self._finish(message.context, login, "abandoned", SecurityStatus.SEC_E_UNFINISHED_CONTEXT_DELETED, "closed")
+            return Done()
+        raise DecodeError(f"{type(message).__name__} is not for the agent, or not now", field="AgentMessage")
+
+    async def _begin(self, request: Open) -> AgentMessage:
+        began = time.monotonic()
+        login: AgentLogin | None = None
+        try:
+            if len(self._logins) >= self._service.limits.contexts:
+                raise AgentRefusedError(Reason.LIMIT, "too many logins are under way on one connection")
+            opened = await self._service.run_in_thread(lambda: self._service.open(request, self.caller))
+            login = AgentLogin(request, opened)
+            number = secrets.randbits(63) + 1
+            step = await self._service.run_in_thread(lambda: login.begin(number))
+        except Exception as error:  # noqa: BLE001  # a bug, or a library's: it ends this login, and no other
+            known = _known(error)
+            self._record(request.credential, request.target, request.package, login, began, *_outcome(known))
+            return failed(known)
+        except BaseException:
+            self._record(request.credential, request.target, request.package, login, began, *_GONE)
+            raise
+        self._logins[number] = login
+        return step
+
+    async def _continue(self, token: Token) -> AgentMessage:
+        number = token.context
+        try:
+            login = self._find(number)
+        except AgentRefusedError as error:
+            return failed(error)
+        try:
+            step = await self._service.run_in_thread(lambda: login.receive(number, token.leg, token.data))
+        except Exception as error:  # noqa: BLE001  # as above
+            known = _known(error)
+            self._finish(number, login, *_outcome(known))
+            return failed(known, context=number)
+        if login.complete:
+            self._finish(number, login, "success", SecurityStatus.SEC_E_OK, "")
+        return step
+
+    def _find(self, number: int) -> AgentLogin:
+        login = self._logins.get(number)
+        if login is not None:
+            return login
+        if number in self._over:
+            raise AgentRefusedError(Reason.REPLAY, "this context is over")
+        raise AgentRefusedError(Reason.HANDLE, "no context of this connection has this number")
+
+    def _finish(self, number: int, login: AgentLogin, outcome: Outcome, status: int, reason: str) -> None:
+        if self._logins.pop(number, None) is not None:
+            self._over.append(number)
+            self._record(login.credential, login.target, login.package, login, login.started, outcome, status, reason)
+
+    def _record(
+        self,
+        credential: str,
+        target: str,
+        package: str,
+        login: AgentLogin | None,
+        began: float,
+        outcome: Outcome,
+        status: int,
+        reason: str,
+    ) -> None:
+        self._service.tell(
+            LoginRecord(
+                caller=self.caller,
+                credential=credential,
+                target=target,
+                package=package,
+                mechanism="" if login is None else login.mechanism,
+                outcome=outcome,
+                status=status,
+                reason=reason,
+                delegated=login is not None and login.delegated,
+                proof_sent=login is not None and login.proof_sent,
+                seconds=time.monotonic() - began,
+            )
+        )
+
+    def end(self) -> None:
+        """End what is open, and the connection."""
+        for number, login in list(self._logins.items()):
+            self._finish(number, login, *_GONE)
+        self._writer.close()
+
+
+_GONE: Final[tuple[Outcome, int, str]] = ("abandoned", SecurityStatus.SEC_E_UNFINISHED_CONTEXT_DELETED, "disconnected")
+
+
+def _known(error: Exception) -> CredSSPError:
+    """Return an error that may cross: another library's may hold what it was given."""
+    forget_locals(error)
+    if isinstance(error, CredSSPError):
+        return error
+    logger.error("a login failed within the agent: %s", type(error).__name__)
+    return CredSSPError(f"the login failed within the agent: {type(error).__name__}")
+
+
+def _outcome(error: CredSSPError) -> tuple[Outcome, int, str]:
+    if isinstance(error, AgentRefusedError):
+        return "refused", error.status, error.reason.value
+    return ("refused" if isinstance(error, PolicyError) else "failed"), error.status, type(error).__name__
