@@ -28,8 +28,8 @@ class LoginRecord:
         status: SEC_E_OK, or why it did not succeed.
         reason: the rule that refused it (`credssp.lsa.opened.Reason`), or the name of the error; empty for a success.
         delegated: whether the server was given credentials.
-        proof_sent: whether what the program got may hold a proof of the password: with NTLM, one to guess at.
         seconds: how long it took.
+        proof_sent: whether what the program got may hold a proof of the password: with NTLM, one to guess at.
     """
 
     caller: Caller
@@ -41,5 +41,5 @@ class LoginRecord:
     status: SecurityStatus | int
     reason: str
     delegated: bool
-    proof_sent: bool
     seconds: float
+    proof_sent: bool = False
