@@ -109,7 +109,7 @@ class ClientContext(Context):
         certificate = self._channel.server_certificate
         self.certificate_check = self._tls.check(certificate)
         if (
-            self._tls.judge
+            (self._tls.judge or not self._tls.verify_name)
             and self.certificate_check is CertificateCheck.NOT_CHECKED
             and self.certificate_trust.trusted
         ):

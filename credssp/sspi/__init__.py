@@ -34,6 +34,7 @@ from credssp.sspi.registry import ENTRY_POINT_GROUP as ENTRY_POINT_GROUP
 from credssp.sspi.registry import PackageProblem as PackageProblem
 from credssp.sspi.structures import *  # noqa: F403
 from credssp.sspi.support import Machine as Machine
+from credssp.sspi.support import SecpkgPrimaryCred as SecpkgPrimaryCred
 from credssp.sspi.tables import INTERFACE_VERSION as INTERFACE_VERSION
 from credssp.sspi.tables import LegResult as LegResult
 from credssp.sspi.tables import SecpkgFunctionTable as SecpkgFunctionTable

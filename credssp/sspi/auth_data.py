@@ -108,8 +108,8 @@ class SchannelCred:
         ciphers: palgSupportedAlgs: an OpenSSL cipher string for TLS 1.2, or None.
         session_lifespan: dwSessionLifespan, milliseconds that TLS sessions are kept for resumption. 0, the default,
             keeps none (Windows: ten hours), since [MS-CSSP] 3.1.5 does not support resumption.
-        flags: dwFlags, ``SCH_CRED_...`` bits. SCH_CRED_MANUAL_CRED_VALIDATION counts for the Schannel package, CREDSSP
-            has a context flag for it.
+        flags: dwFlags, ``SCH_CRED_...`` bits; docs/reference/sspi.md says which are done and which refused.
+            SCH_CRED_MANUAL_CRED_VALIDATION is the same as ISC_REQ_MANUAL_CRED_VALIDATION in every call.
     """
 
     version: int = 4

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
+from credssp.sspi.auth_data import SecWinntAuthIdentity
 from credssp.sspi.errors import bad_token
 
 __all__ = [
@@ -111,16 +112,25 @@ class SecBuffer:
         buffer_type: BufferType, one of the ``SECBUFFER_...`` numbers, with attribute bits.
         buffer: pvBuffer, the memory, or None. What a call writes into must be a `bytearray` or a writable `memoryview`.
         size: cbBuffer, how many bytes of it count; for MISSING and EXTRA a number without memory.
+        identity: for PKG_PARAMS, a SEC_WINNT_AUTH_IDENTITY, given in the place of memory.
     """
 
-    __slots__ = ("buffer", "buffer_type", "size")
+    __slots__ = ("buffer", "buffer_type", "identity", "size")
 
     def __init__(
-        self, buffer_type: int = SECBUFFER_EMPTY, buffer: Memory | None = None, size: int | None = None
+        self,
+        buffer_type: int = SECBUFFER_EMPTY,
+        buffer: Memory | SecWinntAuthIdentity | None = None,
+        size: int | None = None,
     ) -> None:
         self.buffer_type = buffer_type
-        self.buffer = buffer
-        self.size = (0 if buffer is None else len(buffer)) if size is None else size
+        self.identity: SecWinntAuthIdentity | None = None
+        self.buffer: Memory | None = None
+        if isinstance(buffer, SecWinntAuthIdentity):
+            self.identity = buffer
+        else:
+            self.buffer = buffer
+        self.size = (0 if self.buffer is None else len(self.buffer)) if size is None else size
 
     @property
     def kind(self) -> int:

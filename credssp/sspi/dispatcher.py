@@ -36,7 +36,15 @@ from credssp.sspi.records import (
     call_status,
 )
 from credssp.sspi.registry import LoadedPackage, Registry
-from credssp.sspi.support import Callbacks, DllFunctions, LsaSupport, Machine, SharedMemory
+from credssp.sspi.support import (
+    DEFAULT_LOGON_ID,
+    Callbacks,
+    DllFunctions,
+    LsaSupport,
+    Machine,
+    SecpkgPrimaryCred,
+    SharedMemory,
+)
 from credssp.sspi.tables import LegResult, SecPkgInfo
 from credssp.status import SecurityStatus
 
@@ -117,9 +125,29 @@ class LocalSecurityAuthority:
         return _S.SEC_E_OK
 
     def accept_credentials(
-        self, logon_type: int, account_name: str, primary: object, supplemental: object = None
+        self,
+        logon_type: int,
+        account_name: str,
+        primary: object,
+        supplemental: object = None,
+        *,
+        logon_id: int | None = None,
     ) -> None:
-        """Tell every package that a user logged on (SpAcceptCredentials)."""
+        """Tell every package that a user logged on (SpAcceptCredentials): these are the session's default credentials.
+
+        Args:
+            logon_type: SECURITY_LOGON_TYPE, such as 2 for an interactive logon.
+            account_name: the user's name.
+            primary: what the user logged on with, such as a `credssp.PasswordCredentials`.
+            supplemental: what other packages got at the logon.
+            logon_id: LUID of the session (`create_logon_session`); None for that of this process.
+
+        Raises:
+            SSPIError: SEC_E_NOT_OWNER, there is no such session.
+        """
+        session = self.support.check_logon_session(logon_id)
+        if session != DEFAULT_LOGON_ID:
+            primary = SecpkgPrimaryCred(session, primary)
         for package in self.registry.all():
             self.registry.notify(
                 package,
@@ -127,6 +155,27 @@ class LocalSecurityAuthority:
                 package.table.accept_credentials,
                 (logon_type, account_name, primary, supplemental),
             )
+
+    def create_logon_session(self) -> int:
+        """Return the LUID of a new logon session, for pvLogonId of `acquire_credentials_handle`.
+
+        Windows makes one for each user that logs on. A program that works for several users does it here, and tells
+        with `accept_credentials` what each of them logged on with.
+        """
+        return self.support.create_logon_session()
+
+    def delete_logon_session(self, logon_id: int) -> None:
+        """End a logon session: its default credentials are forgotten (LsaApLogonTerminated). Credentials live on.
+
+        Raises:
+            SSPIError: SEC_E_NOT_OWNER, there is no such session, or it is that of this process.
+        """
+        session = self.support.check_logon_session(logon_id)
+        if session == DEFAULT_LOGON_ID:
+            raise refuse("pvLogonId", "the session of this process does not end before it", _S.SEC_E_NOT_OWNER)
+        self.support.delete_logon_session(session)
+        for package in self.registry.loaded():
+            self.registry.notify(package, "LsaApLogonTerminated", package.table.logon_terminated, (session,))
 
     # Credentials
 
@@ -148,7 +197,8 @@ class LocalSecurityAuthority:
             package: pszPackage, in any case.
             credential_use: fCredentialUse: SECPKG_CRED_INBOUND for a server, SECPKG_CRED_OUTBOUND for a client, or
                 both.
-            logon_id: pvLogonId: LUID of a logon session, None for this process's own.
+            logon_id: pvLogonId: LUID of a logon session (`create_logon_session`), whose default credentials are meant;
+                None for this process's own.
             auth_data: pAuthData: `CredsspCred` or `CredsspCredEx` for CREDSSP and TSSSP, `SchannelCred` for Schannel,
                 `SecWinntAuthIdentity` for the others; None for the default credentials.
             get_key_fn: pGetKeyFn, reserved, None.

@@ -3,19 +3,26 @@
 Pointers in a packed buffer are offsets from its start. Three layouts:
 
 * KERB_INTERACTIVE_LOGON, a password, and KERB_CERTIFICATE_LOGON, a smart card's PIN: SECPKG_ATTR_CREDS_2;
-* SEC_WINNT_AUTH_IDENTITY_EX2, which is one block by itself: SECPKG_ATTR_CREDS and SECBUFFER_PKG_PARAMS.
+* SEC_WINNT_AUTH_IDENTITY_EX2, which is one block by itself: SECPKG_ATTR_CREDS and SECBUFFER_PKG_PARAMS. Its password is
+  in a block of its own, SEC_WINNT_AUTH_PACKED_CREDENTIALS: a header that names the kind of secret by a GUID, then the
+  secret. Offsets in it count from its own start.
 """
 
 from __future__ import annotations
 
 import struct
+import uuid
+from types import MappingProxyType
 from typing import Final
 
 from credssp.credentials import PasswordCredentials, SmartCardCredentials
+from credssp.next_step import NextStep
 from credssp.secret import Secret
-from credssp.sspi.errors import bad_token
+from credssp.sspi.errors import SSPIError, bad_token
+from credssp.status import SecurityStatus
 
 __all__ = [
+    "SEC_WINNT_AUTH_DATA_TYPE_PASSWORD",
     "KerbCertificateLogon",
     "KerbInteractiveLogon",
     "pack_auth_identity_ex2",
@@ -35,6 +42,20 @@ _CSP: Final = struct.Struct("<IIQIIIIII")  # KERB_SMARTCARD_CSP_INFO up to bBuff
 _EX2: Final = struct.Struct("<IH2xIIH2xIH2xIH2xIIH2x")
 _EX2_VERSION: Final = 0x201
 _UNICODE: Final = 2
+_ENCRYPTED: Final = 0x10 | 0x20 | 0x40 | 0x80
+"""SEC_WINNT_AUTH_IDENTITY_FLAGS_..._ENCRYPTED and _PROTECTED: only the Windows that encrypted it can read it."""
+_PACKED: Final = struct.Struct("<HH16sIH2x")  # SEC_WINNT_AUTH_PACKED_CREDENTIALS up to the secret
+_LARGEST: Final = 0xFFFF
+"""Lengths of the structure are 16-bit numbers of bytes."""
+
+SEC_WINNT_AUTH_DATA_TYPE_PASSWORD: Final = uuid.UUID("28bfc32f-10f6-4738-98d1-1ac061df716a")
+_KINDS: Final = MappingProxyType(
+    {
+        uuid.UUID("235f69ad-73fb-4dbc-8203-0629e739339b"): "a certificate",
+        uuid.UUID("68fd9879-079c-4dfe-8281-578aadc1c100"): "a smart card",
+        uuid.UUID("d587aae8-f78f-4455-a112-c934beee7ce1"): "a keytab",
+    }
+)
 
 
 def _utf16(text: str | None) -> bytes:
@@ -128,9 +149,23 @@ def unpack_logon(data: bytes | bytearray) -> PasswordCredentials | SmartCardCred
 
 
 def pack_auth_identity_ex2(credentials: PasswordCredentials, package_list: str = "") -> bytearray:
-    """Return a SEC_WINNT_AUTH_IDENTITY_EX2."""
-    parts = [_utf16(credentials.username), _utf16(credentials.domain), _utf16(credentials.password.reveal())]
+    """Return a SEC_WINNT_AUTH_IDENTITY_EX2.
+
+    Raises:
+        SSPIError: SEC_E_CANNOT_PACK, a string is longer than the structure can hold.
+    """
+    secret = _utf16(credentials.password.reveal())
+    parts = [_utf16(credentials.username), _utf16(credentials.domain)]
     packages = _utf16(package_list)
+    if max(map(len, [*parts, packages])) > _LARGEST or _PACKED.size + len(secret) > _LARGEST:
+        raise SSPIError(
+            "a SEC_WINNT_AUTH_IDENTITY_EX2 holds strings of up to 64 KiB",
+            status=SecurityStatus.SEC_E_CANNOT_PACK,
+            advice=NextStep.SSPI_ARGUMENT,
+        )
+    kind = SEC_WINNT_AUTH_DATA_TYPE_PASSWORD.bytes_le
+    size = _PACKED.size
+    parts.append(_PACKED.pack(size, size + len(secret), kind, size, len(secret)) + secret)
     fields: list[int] = []
     at = _EX2.size
     for part in parts:
@@ -154,8 +189,27 @@ def unpack_auth_identity_ex2(data: bytes | bytearray) -> tuple[PasswordCredentia
         raise _bad("the buffer is too short for a SEC_WINNT_AUTH_IDENTITY_EX2") from None
     if version != _EX2_VERSION or total > len(data):
         raise _bad("this is not a SEC_WINNT_AUTH_IDENTITY_EX2")
-    user, user_size, domain, domain_size, password, password_size, _, packages, packages_size = fields
+    user, user_size, domain, domain_size, packed, packed_size, flags, packages, packages_size = fields
+    if flags & _ENCRYPTED:
+        raise _bad("the SEC_WINNT_AUTH_IDENTITY_EX2 is encrypted")
+    if packed + packed_size > len(data):
+        raise _bad("the packed credentials lie outside of the buffer")
+    secret = _unpack_password(data[packed : packed + packed_size]) if packed_size else ""
     credentials = PasswordCredentials.received(
-        _text(data, user, user_size), Secret(_text(data, password, password_size)), _text(data, domain, domain_size)
+        _text(data, user, user_size), Secret(secret), _text(data, domain, domain_size)
     )
     return credentials, _text(data, packages, packages_size)
+
+
+def _unpack_password(data: bytes) -> str:
+    """Return the password in a SEC_WINNT_AUTH_PACKED_CREDENTIALS."""
+    try:
+        header, size, kind, offset, length = _PACKED.unpack_from(data)
+    except struct.error:
+        raise _bad("the buffer is too short for a SEC_WINNT_AUTH_PACKED_CREDENTIALS") from None
+    if header < _PACKED.size or not header <= size <= len(data) or offset < header:
+        raise _bad("this is not a SEC_WINNT_AUTH_PACKED_CREDENTIALS")
+    guid = uuid.UUID(bytes_le=kind)
+    if guid != SEC_WINNT_AUTH_DATA_TYPE_PASSWORD:
+        raise _bad(f"the SEC_WINNT_AUTH_PACKED_CREDENTIALS hold {_KINDS.get(guid, f'{{{guid}}}')}, not a password")
+    return _text(data[:size], offset, length)

@@ -338,6 +338,11 @@ class Registry:
             self.notify(package, "SpShutdown", package.table.shutdown)
             return package
 
+    def loaded(self) -> list[LoadedPackage]:
+        """Return the packages that are in use."""
+        with self._lock:
+            return self._by_id()
+
     def all(self) -> list[LoadedPackage]:
         """Load everything that is announced; what cannot be loaded is left out."""
         with self._lock:

@@ -7,6 +7,7 @@ share an object between the halves. SECPKG_DLL_FUNCTIONS has four, and all are h
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import threading
 from collections.abc import Callable
@@ -24,10 +25,31 @@ if TYPE_CHECKING:
     from credssp.sspi.buffers import SecBuffer
     from credssp.sspi.tables import SecPkgInfo
 
-__all__ = ["DEFAULT_LOGON_ID", "Callbacks", "DllFunctions", "LsaSupport", "Machine", "SharedMemory"]
+__all__ = [
+    "DEFAULT_LOGON_ID",
+    "Callbacks",
+    "DllFunctions",
+    "LsaSupport",
+    "Machine",
+    "SecpkgPrimaryCred",
+    "SharedMemory",
+]
 
 DEFAULT_LOGON_ID = 0x3E7
 """LUID of the session that this process runs in."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecpkgPrimaryCred:
+    """SECPKG_PRIMARY_CRED: what a user logged on with, and where.
+
+    Attributes:
+        logon_id: LogonId, the LUID of the session.
+        credentials: such as a `credssp.PasswordCredentials`.
+    """
+
+    logon_id: int
+    credentials: object
 
 
 @dataclass(slots=True)
@@ -173,13 +195,13 @@ class LsaSupport:
         self._memory = memory
         self._callbacks = callbacks
         self._sessions = {DEFAULT_LOGON_ID}
-        self._next_session = 0x10000
+        self._numbers = itertools.count(0x10001)
 
     def create_logon_session(self) -> int:
         """CreateLogonSession: return the LUID of a new session."""
-        self._next_session += 1
-        self._sessions.add(self._next_session)
-        return self._next_session
+        number = next(self._numbers)
+        self._sessions.add(number)
+        return number
 
     def delete_logon_session(self, logon_id: int) -> None:
         """DeleteLogonSession."""

@@ -110,7 +110,9 @@ class SecpkgFunctionTable:
         initialize: SpInitialize(package_id, parameters, support): once, when the package is loaded.
         shutdown: SpShutdown(): once, when it is unloaded.
         get_info: SpGetInfo() -> SecPkgInfo.
-        accept_credentials: SpAcceptCredentials(logon_type, account_name, primary, supplemental): a user logged on.
+        logon_terminated: LsaApLogonTerminated(logon_id): a logon session ended.
+        accept_credentials: SpAcceptCredentials(logon_type, account_name, primary, supplemental): a user logged on. In
+            another session than that of the process `primary` is a `credssp.sspi.SecpkgPrimaryCred`.
         acquire_credentials_handle: SpAcquireCredentialsHandle(principal, use_flags, logon_id, auth_data, get_key_fn,
             get_key_argument) -> (credential, expiry).
         query_credentials_attributes: SpQueryCredentialsAttributes(credential, attribute) -> object.
@@ -130,7 +132,7 @@ class SecpkgFunctionTable:
     initialize_package: Unused = None
     logon_user: Unused = None
     call_package: Unused = None
-    logon_terminated: Unused = None
+    logon_terminated: Callable[[int], None] | None = None
     call_package_untrusted: Unused = None
     call_package_passthrough: Unused = None
     logon_user_ex: Unused = None

@@ -88,6 +88,8 @@ class ClientTLS:
 
     Attributes:
         verify: check chain and host name against `cafile`, `cadata` or the system's trust store.
+        verify_name: with `verify`, whether the certificate must name the host too. Without it any server that has a
+            certificate of a trusted authority can answer for the host; pubKeyAuth binds the login to its key alone.
         cafile: PEM file with trusted roots; implies `verify`.
         cadata: the same as PEM text; implies `verify`.
         fingerprint: SHA-256 of the server's certificate (DER): 64 hexadecimal digits, as certmgr, FreeRDP or
@@ -108,6 +110,7 @@ class ClientTLS:
     """
 
     verify: bool = False
+    verify_name: bool = True
     cafile: str | PathLike[str] | None = None
     cadata: str | None = None
     fingerprint: str | None = None
@@ -156,7 +159,7 @@ class ClientTLS:
                     advice=NextStep.CERTIFICATE_PIN,
                 )
             return CertificateCheck.PINNED
-        return CertificateCheck.TRUSTED if self.verifies_chain else CertificateCheck.NOT_CHECKED
+        return CertificateCheck.TRUSTED if self.verifies_chain and self.verify_name else CertificateCheck.NOT_CHECKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +252,7 @@ def _client_context(settings: ClientTLS, roots: str, files: object) -> ssl.SSLCo
     context = _base(ssl.PROTOCOL_TLS_CLIENT, settings)
     try:
         if settings.verifies_chain:
+            context.check_hostname = settings.verify_name
             if settings.cafile is None and settings.cadata is None:
                 context.load_default_certs(ssl.Purpose.SERVER_AUTH)
             else:

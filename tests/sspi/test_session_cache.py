@@ -13,6 +13,7 @@ from credssp.sspi.packages.session_cache import SessionCache
 from tests.sspi.pair import (
     ASC,
     CONTINUE,
+    IDENTITY,
     INCOMPLETE,
     ISC,
     OK,
@@ -161,7 +162,7 @@ def cached(cache: SessionCache) -> bool:
 def test_credential_of_another_logon_session_is_a_credential_of_its_own() -> None:
     authority = lsa()
     session = authority.support.create_logon_session()
-    assert credential(authority, sspi.CredsspCred(), logon_id=session).is_valid
+    assert credential(authority, sspi.CredsspCred(spnego_cred=IDENTITY), logon_id=session).is_valid
     authority.support.delete_logon_session(session)
     for bad in (session, 5, "x"):
         with pytest.raises(SSPIError) as caught:

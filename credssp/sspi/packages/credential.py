@@ -37,7 +37,7 @@ class CredSSPLogon(LogonPackage[CredSSPCredential, X]):
         data = from_auth_data(auth_data)
         return CredSSPCredential(
             use=use & c.SECPKG_CRED_BOTH,
-            logon=self.sessions.choose(data.logon, principal, use),
+            logon=self.sessions.choose(data.logon, principal, use=use, logon_id=logon_id),
             accounts=data.accounts,
             tls=TLSCredential(data.schannel, use=use),
             logon_id=logon_id,

@@ -88,7 +88,7 @@ class CredSSPPackage(TLSPackage[CredSSPCredential], CredSSPLogon[TLSContext]):
             policy=WINDOWS_POLICY if policy is None else policy,
             source=logon.source,
             mutual_auth=bool(request & c.ISC_REQ_MUTUAL_AUTH),
-            tls=credential.tls.client(verify=not request & c.ISC_REQ_MANUAL_CRED_VALIDATION),
+            tls=credential.tls.client(verify=not (request & c.ISC_REQ_MANUAL_CRED_VALIDATION or credential.tls.manual)),
             tls_session=credential.session_for(target),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -30,8 +31,9 @@ from credssp.sspi.auth_data import (
     SecWinntAuthIdentity,
 )
 from credssp.sspi.errors import SSPIError, bad_auth_data, normalise, refuse, unsupported
+from credssp.sspi.packages.inputs import Supplied
 from credssp.sspi.packed import unpack_auth_identity_ex2
-from credssp.sspi.support import LsaSupport
+from credssp.sspi.support import DEFAULT_LOGON_ID, LsaSupport, SecpkgPrimaryCred
 from credssp.status import SecurityStatus
 
 __all__ = ["Logon", "LogonSessions", "accounts_for", "from_auth_data", "from_identity", "from_supplied"]
@@ -86,33 +88,49 @@ class Logon:
 
 
 class LogonSessions:
-    """The credentials of logons, as SpAcceptCredentials announced them: the default credentials, by user name."""
+    """The credentials of logons, as SpAcceptCredentials announced them: the default credentials of their sessions."""
 
     def __init__(self) -> None:
-        self._by_name: dict[str, Logon] = {}
-        self._last: Logon | None = None
+        self._sessions: dict[int, dict[str, Logon]] = {}
+        self._lock = threading.Lock()
 
     def accept(self, account_name: str, primary: object) -> None:
-        """Remember a logon."""
+        """Remember a logon, in the session that SECPKG_PRIMARY_CRED names, or else that of this process."""
+        session = DEFAULT_LOGON_ID
+        if isinstance(primary, SecpkgPrimaryCred):
+            session, primary = primary.logon_id, primary.credentials
         if isinstance(primary, PasswordCredentials | NTHashCredentials):
-            self._last = Logon(credentials=primary)
-            self._by_name[account_name.casefold()] = self._last
+            with self._lock:
+                users = self._sessions.setdefault(session, {})
+                users.pop(account_name.casefold(), None)  # the last one is last
+                users[account_name.casefold()] = Logon(credentials=primary)
 
-    def find(self, principal: str | None) -> Logon:
-        """Return the logon of a user, or (None) the last one; without any that of the Kerberos cache.
+    def forget(self, logon_id: int) -> None:
+        """Forget the logons of a session that has ended."""
+        with self._lock:
+            self._sessions.pop(logon_id, None)
+
+    def find(self, principal: str | None, logon_id: int) -> Logon:
+        """Return the logon of a user in a session, or (None) the last one.
+
+        In the session of this process it is that of the Kerberos cache, if there is no other.
 
         Raises:
-            SSPIError: SEC_E_UNKNOWN_CREDENTIALS, no user of that name logged on.
+            SSPIError: SEC_E_UNKNOWN_CREDENTIALS, no user of that name logged on; SEC_E_NO_CREDENTIALS, no one did.
         """
+        with self._lock:
+            users = dict(self._sessions.get(logon_id, {}))
         if principal is None:
-            return Logon() if self._last is None else self._last
-        found = self._by_name.get(principal.casefold())
+            if not users and logon_id != DEFAULT_LOGON_ID:
+                raise refuse("pvLogonId", "no one has logged on in this session", _S.SEC_E_NO_CREDENTIALS)
+            return list(users.values())[-1] if users else Logon()
+        found = users.get(principal.casefold())
         if found is None:
             raise refuse("pszPrincipal", "no user of that name has logged on here", _S.SEC_E_UNKNOWN_CREDENTIALS)
         return found
 
-    def choose(self, logon: Logon | None, principal: str | None, use: int) -> Logon:
-        """Return the logon of pAuthData, or the default one; the principal must fit.
+    def choose(self, logon: Logon | None, principal: str | None, *, use: int, logon_id: int) -> Logon:
+        """Return the logon of pAuthData, or the default one of the session; the principal must fit.
 
         Raises:
             SSPIError: SEC_E_NO_CREDENTIALS, SEC_E_UNKNOWN_CREDENTIALS.
@@ -124,7 +142,9 @@ class LogonSessions:
                     "SECPKG_CRED_AUTOLOGON_RESTRICTED: the default credentials are not to be used",
                     _S.SEC_E_NO_CREDENTIALS,
                 )
-            return self.find(principal)
+            if not use & c.SECPKG_CRED_OUTBOUND and principal is None:
+                return Logon()  # a server logs no one on
+            return self.find(principal, logon_id)
         own = logon.user_name.casefold()
         if principal is not None and principal.casefold() not in (own, own.rpartition("\\")[2]):
             raise refuse("pszPrincipal", "not the user of pAuthData", _S.SEC_E_UNKNOWN_CREDENTIALS)
@@ -162,12 +182,18 @@ def _mechanism(package_list: str) -> MechanismChoice:
     return mechanism
 
 
-def from_supplied(packed: bytes | None) -> Logon:
+def from_supplied(packed: Supplied | None) -> Logon:
     """Return the logon in a SECBUFFER_PKG_PARAMS (ISC_REQ_USE_SUPPLIED_CREDS).
 
     Raises:
-        SSPIError: SEC_E_NO_CREDENTIALS, there is none; SEC_E_INVALID_TOKEN, it does not decode.
+        SSPIError: SEC_E_NO_CREDENTIALS, there is none; SEC_E_INVALID_TOKEN, it does not decode;
+            SEC_E_UNKNOWN_CREDENTIALS, the identity makes no sense.
     """
+    if isinstance(packed, SecWinntAuthIdentity):
+        try:
+            return from_identity(packed, CredentialSource.FRESH) or Logon()
+        except SSPIError as error:
+            raise refuse("pInput", error.message, error.status) from None
     if packed is None:
         raise refuse("pInput", "ISC_REQ_USE_SUPPLIED_CREDS without a SECBUFFER_PKG_PARAMS", _S.SEC_E_NO_CREDENTIALS)
     credentials, package_list = unpack_auth_identity_ex2(packed)

@@ -92,12 +92,13 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
         """Return what the user-mode half needs."""
         return self.support.share(context.mechanism)
 
-    def make_credential(self, principal: str | None, use: int, logon_id: int, auth_data: object) -> Credential:  # noqa: ARG002
+    def make_credential(self, principal: str | None, use: int, logon_id: int, auth_data: object) -> Credential:
         """Return a credential: pAuthData is a SEC_WINNT_AUTH_IDENTITY."""
         if auth_data is not None and not isinstance(auth_data, SecWinntAuthIdentity):
             raise bad_auth_data(f"a SecWinntAuthIdentity, not a {type(auth_data).__name__}")
         logon = from_identity(auth_data, CredentialSource.FRESH)
-        return Credential(use=use & c.SECPKG_CRED_BOTH, logon=self.sessions.choose(logon, principal, use))
+        chosen = self.sessions.choose(logon, principal, use=use, logon_id=logon_id)
+        return Credential(use=use & c.SECPKG_CRED_BOTH, logon=chosen)
 
     def check_first(self, inputs: Sequence[SecBuffer]) -> None:
         """Refuse what is not a token; a token is ignored, since the client speaks first."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from credssp.errors import LocalProtocolError
 from credssp.sspi import buffers as b
+from credssp.sspi.auth_data import SecWinntAuthIdentity
 from credssp.sspi.buffers import SecBuffer, buffer_type_name
 from credssp.sspi.constants import flag_names
 from credssp.sspi.errors import bad_token, refuse, unsupported
@@ -46,7 +48,11 @@ def check_target(target: str | None) -> None:
         raise refuse("pszTargetName", error.message, _S.SEC_E_TARGET_UNKNOWN) from None
 
 
-def split_params(inputs: Sequence[SecBuffer], *, wanted: bool) -> tuple[list[SecBuffer], bytes | None]:
+Supplied: TypeAlias = bytes | SecWinntAuthIdentity
+"""What SECBUFFER_PKG_PARAMS holds: a SEC_WINNT_AUTH_IDENTITY_EX2, or the identity as an object."""
+
+
+def split_params(inputs: Sequence[SecBuffer], *, wanted: bool) -> tuple[list[SecBuffer], Supplied | None]:
     """Take the SECBUFFER_PKG_PARAMS out of the inputs.
 
     Args:
@@ -65,7 +71,7 @@ def split_params(inputs: Sequence[SecBuffer], *, wanted: bool) -> tuple[list[Sec
             "more than one SECBUFFER_PKG_PARAMS" if wanted else "SECBUFFER_PKG_PARAMS needs ISC_REQ_USE_SUPPLIED_CREDS"
         )
         raise bad_token("pInput", what)
-    return rest, params[0].octets("pInput")
+    return rest, params[0].identity or params[0].octets("pInput")
 
 
 def token_and_empty(inputs: Sequence[SecBuffer]) -> bytes:

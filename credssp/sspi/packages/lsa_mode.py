@@ -24,7 +24,7 @@ from credssp.sspi.attributes import CONTEXT_ATTRIBUTES, CREDENTIAL_ATTRIBUTES, r
 from credssp.sspi.buffers import SecBuffer
 from credssp.sspi.errors import SSPIError, bad_handle, bad_token, normalise, refuse
 from credssp.sspi.packages.identities import Logon, LogonSessions, from_supplied
-from credssp.sspi.packages.inputs import check_flags, split_params, token_and_empty
+from credssp.sspi.packages.inputs import Supplied, check_flags, split_params, token_and_empty
 from credssp.sspi.support import LsaSupport
 from credssp.sspi.tables import (
     INTERFACE_VERSION,
@@ -280,7 +280,7 @@ class LsaModePackage(ABC, Generic[K, X]):
         if inputs and token_and_empty(inputs):
             raise bad_token("pInput", "the client speaks first: no TOKEN yet")
 
-    def logon(self, credential: K, context_req: int, supplied: bytes | None) -> Logon:
+    def logon(self, credential: K, context_req: int, supplied: Supplied | None) -> Logon:
         """Return as whom a client logs on."""
         return from_supplied(supplied) if context_req & c.ISC_REQ_USE_SUPPLIED_CREDS else credential.logon
 
@@ -319,6 +319,10 @@ class LogonPackage(LsaModePackage[K, X]):
     def accept_credentials(self, logon_type: int, account_name: str, primary: Any, supplemental: Any) -> None:  # noqa: ARG002
         """SpAcceptCredentials."""
         self.sessions.accept(account_name, primary)
+
+    def logon_terminated(self, logon_id: int) -> None:
+        """LsaApLogonTerminated."""
+        self.sessions.forget(logon_id)
 
 
 def lsa_mode_entry(

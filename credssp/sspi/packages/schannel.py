@@ -8,7 +8,7 @@ from credssp.sspi import constants as c
 from credssp.sspi.auth_data import SchannelCred
 from credssp.sspi.errors import bad_auth_data, bad_token, refuse
 from credssp.sspi.packages.identities import Logon
-from credssp.sspi.packages.inputs import check_target
+from credssp.sspi.packages.inputs import Supplied, check_target
 from credssp.sspi.packages.lsa_mode import Opening, lsa_mode_entry
 from credssp.sspi.packages.stream_messages import StreamMessages
 from credssp.sspi.packages.tls_context import TLSPackageCredential
@@ -49,7 +49,7 @@ class SchannelPackage(TLSPackage[TLSPackageCredential]):
         tls = TLSCredential(auth_data, use=use)
         return TLSPackageCredential(use=use & c.SECPKG_CRED_BOTH, tls=tls, logon_id=logon_id)
 
-    def logon(self, credential: TLSPackageCredential, context_req: int, supplied: bytes | None) -> Logon:  # noqa: ARG002
+    def logon(self, credential: TLSPackageCredential, context_req: int, supplied: Supplied | None) -> Logon:  # noqa: ARG002
         """Return the empty logon: TLS has no users."""
         if supplied is not None:
             raise bad_token("pInput", "Schannel takes no SECBUFFER_PKG_PARAMS")

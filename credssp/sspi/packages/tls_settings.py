@@ -9,6 +9,7 @@ from credssp.errors import CredSSPError
 from credssp.sspi import constants as c
 from credssp.sspi.auth_data import SchannelCred
 from credssp.sspi.errors import bad_auth_data, normalise, unsupported
+from credssp.sspi.packages.schannel_flags import check_schannel_flags
 from credssp.status import SecurityStatus
 from credssp.tls.certificate import ServerCertificate, load_certificate, process_certificate
 from credssp.tls.settings import ClientTLS, ServerTLS, client_context, server_context
@@ -19,6 +20,8 @@ __all__ = ["TLSCredential"]
 _CLIENT: Final = (c.SP_PROT_TLS1_2_CLIENT, c.SP_PROT_TLS1_3_CLIENT)
 _SERVER: Final = (c.SP_PROT_TLS1_2_SERVER, c.SP_PROT_TLS1_3_SERVER)
 _KNOWN: Final = sum(_CLIENT) + sum(_SERVER)
+_NO_WEAK: Final = ":!ADH:!AECDH:!eNULL:!EXPORT:!LOW:!DES:!3DES:!RC4:!MD5"
+"""What SCH_USE_STRONG_CRYPTO takes out of a choice of ciphers."""
 
 
 class TLSCredential:
@@ -39,7 +42,8 @@ class TLSCredential:
         if len(cred.certificates) > 1:
             raise bad_auth_data("one certificate at most")
         self._cred = cred
-        self.lifespan = cred.session_lifespan / 1000
+        check_schannel_flags(cred.flags, has_roots=cred.root_store is not None)
+        self.lifespan = 0 if cred.flags & c.SCH_CRED_DISABLE_RECONNECTS else cred.session_lifespan / 1000
         self.manual = bool(cred.flags & c.SCH_CRED_MANUAL_CRED_VALIDATION)
         self.certificate: ServerCertificate | None = None
         self._clients: dict[bool, ClientTLS] = {}
@@ -72,6 +76,12 @@ class TLSCredential:
         """Whom to trust (DER); None for the system's store."""
         return roots_of(None, self._cred.root_store)
 
+    @property
+    def _ciphers(self) -> str | None:
+        """The ciphers for TLS 1.2. Without a choice of the program they are OpenSSL's, which has no weak ones."""
+        ciphers = self._cred.ciphers
+        return ciphers + _NO_WEAK if ciphers and self._cred.flags & c.SCH_USE_STRONG_CRYPTO else ciphers
+
     def _versions(self, bits: tuple[int, int]) -> tuple[Literal["1.2", "1.3"], Literal["1.2", "1.3"]]:
         enabled = self._cred.enabled_protocols
         if enabled & ~_KNOWN or (enabled and not enabled & sum(bits)):
@@ -89,11 +99,12 @@ class TLSCredential:
             minimum, maximum = self._versions(_CLIENT)
             self._clients[verify] = ClientTLS(
                 verify=verify,
+                verify_name=not self._cred.flags & c.SCH_CRED_NO_SERVERNAME_CHECK,
                 judge=not verify,
                 cadata=self._cred.root_store,
                 minimum=minimum,
                 maximum=maximum,
-                ciphers=self._cred.ciphers,
+                ciphers=self._ciphers,
                 client_certificate=self.certificate,
                 resumption=self.lifespan > 0,
                 watch=self.certificate is None,
@@ -112,7 +123,7 @@ class TLSCredential:
             self._servers[demand_certificate] = ServerTLS(
                 minimum=minimum,
                 maximum=maximum,
-                ciphers=self._cred.ciphers,
+                ciphers=self._ciphers,
                 client_ca=self._cred.root_store if demand_certificate else None,
                 resumption=self.lifespan > 0,
             )
