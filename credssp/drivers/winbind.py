@@ -234,6 +234,17 @@ class WinbindAuthority:
             raise LocalProtocolError(f"{name!r} is not a group")
         return str(sid)
 
+    def user_sid(self, name: str) -> str:
+        r"""Return the SID of a user.
+
+        Args:
+            name: ``LAB\\alice``, ``alice@lab.test``, or without a domain for the one that was joined.
+
+        Raises:
+            LocalProtocolError: winbindd knows no such user.
+        """
+        return str(self._user_sid(_Context(), name))
+
     def find_user(self, name: str) -> DomainUser:
         r"""Return what the domain knows of a user, without a login.
 
@@ -244,9 +255,7 @@ class WinbindAuthority:
             LocalProtocolError: winbindd knows no such user, or does not find its groups.
         """
         context = _Context()
-        sid, kind = self._look_up(context, name, "user")
-        if kind != _SID_USER:
-            raise LocalProtocolError(f"{name!r} is not a user")
+        sid = self._user_sid(context, name)
         texts, count, found = (c.c_void_p(), c.c_void_p()), c.c_uint32(), c.POINTER(wbc.Sid)()
         try:
             code = context.library.wbcCtxLookupSid(context.pointer, sid, *map(c.byref, texts), c.byref(c.c_int()))
@@ -267,17 +276,27 @@ class WinbindAuthority:
             domain, username, own, tuple(sorted(each for each in sids if each != own and grants(each, 0)))
         )
 
+    def _user_sid(self, context: _Context, name: str) -> wbc.Sid:
+        sid, kind = self._look_up(context, name, "user")
+        if kind != _SID_USER:
+            raise LocalProtocolError(f"{name!r} is not a user")
+        return sid
+
     def _look_up(self, context: _Context, name: str, what: str) -> tuple[wbc.Sid, int]:
         """Return the SID of a name, and its kind. Raises LocalProtocolError."""
         domain, backslash, account = name.rpartition("\\")
-        if not backslash and "@" not in account:
-            domain = self.domain
-        sid, kind = wbc.Sid(), c.c_int()
-        try:
-            names = _bytes(domain), _bytes(account)
-        except ValueError:
-            raise LocalProtocolError(f"{name!r} is not a name of a {what}") from None
-        code = context.library.wbcCtxLookupName(context.pointer, *names, c.byref(sid), c.byref(kind))
+        # winbindd looks the suffix of a UPN up among the domains, and does not find one that is no domain; the domain
+        # controller does.
+        domains = [domain] if backslash else ["", self.domain] if "@" in account else [self.domain]
+        sid, kind, code = wbc.Sid(), c.c_int(), 0
+        for each in domains:
+            try:
+                names = _bytes(each), _bytes(account)
+            except ValueError:
+                raise LocalProtocolError(f"{name!r} is not a name of a {what}") from None
+            code = context.library.wbcCtxLookupName(context.pointer, *names, c.byref(sid), c.byref(kind))
+            if not code:
+                break
         if code:
             raise LocalProtocolError(f"winbindd does not find the {what} {name!r} ({_error(context, code)})")
         return sid, kind.value

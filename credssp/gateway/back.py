@@ -23,7 +23,7 @@ from credssp.rdp.negotiation import Protocol
 from credssp.rdp.transport import TransportClient
 from credssp.tls.settings import ClientTLS
 
-__all__ = ["connect", "credentials_for", "info_for", "look"]
+__all__ = ["are_of", "connect", "credentials_for", "info_for", "look"]
 
 TIMEOUTS: Final = Timeouts(connect=5.0, leg=10.0, login=20.0)
 """Less than clients wait for the gateway."""
@@ -33,13 +33,11 @@ Rewrite: TypeAlias = Callable[[ClientInfo], ClientInfo | None]
 _PROTOCOLS: Final = {"tls": Protocol.SSL, "rdp": Protocol.RDP}
 
 
-def credentials_for(
-    target: TargetSettings, identity: Identity | None, delegated: DelegatedCredentials | None
-) -> PasswordCredentials | None:
+def credentials_for(target: TargetSettings, delegated: DelegatedCredentials | None) -> PasswordCredentials | None:
     """Return what the user is logged on with at the server, or None for nothing.
 
     Raises:
-        LocalProtocolError: what was delegated cannot be passed on, or is another user's.
+        LocalProtocolError: what was delegated cannot be passed on.
     """
     if target.credentials == "mapped":
         return target.mapped
@@ -49,8 +47,6 @@ def credentials_for(
         raise LocalProtocolError(f"{_kind(delegated)} cannot be passed on: the server needs a password")
     if delegated.is_empty:
         raise LocalProtocolError("the client delegated nothing (Restricted Admin), and the server needs a password")
-    if not target.other_user and identity is not None and not _same(identity, delegated):
-        raise LocalProtocolError("another user was delegated than the one who logged on")
     return delegated
 
 
@@ -59,10 +55,27 @@ def _kind(delegated: DelegatedCredentials | None) -> str:
     return names.get(type(delegated).__name__, "what was delegated")
 
 
-def _same(identity: Identity, delegated: PasswordCredentials) -> bool:
-    """Whether a delegated user name is that of the login; the domain may be written in several ways, or be left out."""
-    user = delegated.username.rpartition("\\")[2]
-    return user.partition("@")[0].casefold() == identity.username.partition("@")[0].casefold()
+def are_of(identity: Identity, delegated: PasswordCredentials) -> bool:
+    r"""Whether delegated credentials are those of the user who logged on.
+
+    A client delegates the name that it has sent for the login, or the one that the authority knows; the domain may be
+    left out, or be the NetBIOS name of one that is known by its DNS name, whose first label that is. OTHER\alice is not
+    LAB\alice: it is the latter that the rules let in.
+    """
+    domain, user = _parts(delegated.domain, delegated.username)
+    known = (
+        _parts(identity.domain, identity.username),
+        _parts(identity.sent_domain, identity.sent_username),
+        _parts(identity.domain, identity.sent_username),
+    )
+    return any(user == name and domain in ("", place, place.partition(".")[0]) for place, name in known)
+
+
+def _parts(domain: str, user: str) -> tuple[str, str]:
+    r"""Return domain and user of a name, which may be ``DOMAIN\user`` or ``user@domain``, without case."""
+    before, _, user = user.rpartition("\\")
+    user, _, after = user.partition("@")
+    return (before or domain or after).casefold(), user.casefold()
 
 
 async def connect(target: TargetSettings, credentials: PasswordCredentials | None) -> AsyncSession[Any]:

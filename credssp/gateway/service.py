@@ -13,10 +13,12 @@ stands for the password.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
 
@@ -40,6 +42,7 @@ from credssp.gateway.rules import NoRuleError, candidates, choose, user_name
 from credssp.gateway.settings import GatewaySettings
 from credssp.gateway.target import TargetSettings
 from credssp.gateway.tickets import LIFETIME, PickupTicket, Tickets
+from credssp.identity import Identity
 from credssp.kerberos.watched_keytab import watch_keytab
 from credssp.mechanism_name import MechanismName
 from credssp.rdp.early_user_authorization import AuthorizationDeniedError, EarlyUserAuthorization
@@ -57,6 +60,10 @@ logger = logging.getLogger("credssp.gateway")
 
 _RELAYED_FLAGS: Final = ResponseFlags.EXTENDED_CLIENT_DATA_SUPPORTED | ResponseFlags.DYNVC_GFX_PROTOCOL_SUPPORTED
 """What a server may offer its clients through a relay; the other flags are about the login."""
+
+
+_QUESTIONS: Final = 2
+"""Names that winbindd is asked about at one time, in threads of their own: it may take its time."""
 
 
 def server_config_of(settings: GatewaySettings) -> ServerConfig:
@@ -122,6 +129,8 @@ class Gateway(AsyncServer):
         config = server_config_of(settings) if config is None else config
         super().__init__(_Settings(replace(config, on_event=on_event)), None)
         self._find_group: Callable[[str], str] | None = getattr(config.authority, "group_sid", None)
+        self._find_user: Callable[[str], str] | None = getattr(config.authority, "user_sid", None)
+        self._names = ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="credssp names")
         self._reloading = asyncio.Lock()
         self.current = with_group_sids(settings, self._find_group)
         self.tickets = Tickets()
@@ -141,7 +150,9 @@ class Gateway(AsyncServer):
         if settings.listen != self.current.listen or settings.limits != self.current.limits:
             raise LocalProtocolError("[listen] and the limits before the login change with a restart only")
         async with self._reloading:
-            self.current = await asyncio.to_thread(with_group_sids, settings, self._find_group)
+            self.current = await asyncio.get_running_loop().run_in_executor(
+                self._names, with_group_sids, settings, self._find_group
+            )
 
     async def drain(self, seconds: float) -> None:
         """Accept no more clients, give sessions so long to end, and close."""
@@ -155,6 +166,23 @@ class Gateway(AsyncServer):
         """Stop listening, close all connections, and let go of credentials that were picked up."""
         await super().close()
         self.tickets.clear()
+        self._names.shutdown(wait=False, cancel_futures=True)
+
+    async def check_user(self, identity: Identity, credentials: PasswordCredentials) -> None:
+        """Check that delegated credentials name the user who logged on; the domain is asked for other names of it.
+
+        Raises:
+            LocalProtocolError: they are another user's.
+        """
+        if back.are_of(identity, credentials):
+            return
+        if self._find_user is not None and identity.sid:
+            with contextlib.suppress(LocalProtocolError, TimeoutError):
+                async with asyncio.timeout(self.settings.config.limits.answer_deadline):
+                    asked = asyncio.get_running_loop().run_in_executor(self._names, self._find_user, _name(credentials))
+                    if await asked == identity.sid:
+                        return
+        raise LocalProtocolError("another user was delegated than the one who logged on")
 
     def flags(self, token: str) -> ResponseFlags:
         """Return RDP_NEG_RSP.flags: what every server that this token may lead to has said, as far as it is known."""
@@ -249,7 +277,9 @@ class _Connection(RDPLogin):
         try:
             user = user_name(event.identity)
             target = self._choose(user, getattr(event.identity, "groups", ()))
-            self._credentials = back.credentials_for(target, event.identity, event.credentials)
+            self._credentials = back.credentials_for(target, event.credentials)
+            if target.credentials == "delegated" and not target.other_user and self._credentials is not None:
+                await self._gateway.check_user(event.identity, self._credentials)
             await self._connect(user)
         except CredSSPError as error:
             self._why = error
@@ -353,7 +383,7 @@ class _Connection(RDPLogin):
                 await self._pick_up(session, chosen, self._requested.requested)
                 return
             picked_up = None if self._ticket is None else self._ticket.credentials
-            self._credentials = back.credentials_for(chosen, None, picked_up)
+            self._credentials = back.credentials_for(chosen, picked_up)
             del picked_up
             await self._connect("")
             self._ticket = None

@@ -16,7 +16,7 @@ from credssp import rdp
 from credssp.errors import PeerRefusedError
 from tests.domain.lab import MEMBER, MEMBER_ADDRESS, Domain, password
 
-__all__ = ["Service", "log_on", "serving", "status_of", "user"]
+__all__ = ["Service", "log_on", "running", "serving", "status_of", "user"]
 
 
 @dataclass
@@ -45,9 +45,15 @@ class Service:
 @contextmanager
 def serving(domain: Domain, protocol: str, *options: str, winbind: bool = True, **popen: Any) -> Iterator[Service]:
     """Run a server while the block runs."""
-    command = [sys.executable, "-m", "credssp", "serve", protocol, "--json", "--listen", "127.0.0.10:0"]
-    command += ["--winbind"] if winbind else []
-    process = domain.popen([*command, *options], stdout=-1, **popen)
+    command = ["serve", protocol, "--listen", "127.0.0.10:0", *(["--winbind"] if winbind else []), *options]
+    with running(domain, *command, **popen) as service:
+        yield service
+
+
+@contextmanager
+def running(domain: Domain, *command: str, **popen: Any) -> Iterator[Service]:
+    """Run a command that listens while the block runs, with its events as JSON."""
+    process = domain.popen([sys.executable, "-m", "credssp", *command, "--json"], stdout=-1, **popen)
     assert process.stdout is not None
     try:
         listening = json.loads(process.stdout.readline() or "null")
