@@ -27,6 +27,7 @@ from credssp.status import SecurityStatus
 __all__ = [
     "accept_security_context",
     "acquire_credentials_handle",
+    "add_credentials",
     "add_security_package",
     "apply_control_token",
     "complete_auth_token",
@@ -39,6 +40,7 @@ __all__ = [
     "export_security_context",
     "free_context_buffer",
     "free_credentials_handle",
+    "impersonate_security_context",
     "import_security_context",
     "initialize_security_context",
     "local_security_authority",
@@ -46,8 +48,11 @@ __all__ = [
     "package_problems",
     "query_context_attributes",
     "query_credentials_attributes",
+    "query_security_context_token",
     "query_security_package_info",
+    "revert_security_context",
     "set_context_attributes",
+    "set_credentials_attributes",
     "verify_signature",
 ]
 
@@ -117,6 +122,8 @@ query_security_package_info: Final = _LSA.query_security_package_info
 add_security_package: Final = _LSA.add_security_package
 delete_security_package: Final = _LSA.delete_security_package
 acquire_credentials_handle: Final = _LSA.acquire_credentials_handle
+add_credentials: Final = _LSA.add_credentials
+set_credentials_attributes: Final = _LSA.set_credentials_attributes
 query_credentials_attributes: Final = _LSA.query_credentials_attributes
 free_credentials_handle: Final = _LSA.free_credentials_handle
 initialize_security_context: Final = _LSA.initialize_security_context
@@ -124,6 +131,9 @@ accept_security_context: Final = _LSA.accept_security_context
 complete_auth_token: Final = _LSA.complete_auth_token
 apply_control_token: Final = _LSA.apply_control_token
 delete_security_context: Final = _LSA.delete_security_context
+query_security_context_token: Final = _LSA.query_security_context_token
+impersonate_security_context: Final = _LSA.impersonate_security_context
+revert_security_context: Final = _LSA.revert_security_context
 query_context_attributes: Final = _LSA.query_context_attributes
 set_context_attributes: Final = _LSA.set_context_attributes
 encrypt_message: Final = _LSA.encrypt_message

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from credssp.credentials import DelegatedCredentials, PasswordCredentials, RemoteGuardCredentials
 from credssp.server_authentication import ServerAuthentication
+from credssp.sspi import answers
 from credssp.sspi import constants as c
 from credssp.sspi.buffers import ContextBuffer
 from credssp.sspi.errors import SSPIError, refuse, unsupported
@@ -30,6 +31,7 @@ from credssp.sspi.structures import (
     SecPkgContext_PackageInfo,
     SecPkgContext_SessionKey,
     SecPkgContext_Sizes,
+    SecPkgCredentials_KdcProxySettings,
     SecPkgCredentials_Names,
 )
 from credssp.sspi.timestamps import timestamp
@@ -146,11 +148,13 @@ _EVERY: Final = (*_TLS, c.TS_SSP_NAME, *_INNER)
 ALL: Final[Packages[LsaContext]] = Packages(_EVERY)
 TLS: Final[Packages[TLSContext]] = Packages(_TLS)
 INNER: Final[Packages[InnerContext]] = Packages(_INNER)
+KEYED: Final[Packages[InnerContext | TLSContext]] = Packages((c.SCHANNEL_NAME, *_INNER))
 LOGON: Final[Packages[LsaContext]] = Packages((c.CREDSSP_NAME, c.TS_SSP_NAME, *_INNER))
 DELEGATION: Final[Packages[LsaContext]] = Packages((c.CREDSSP_NAME, c.TS_SSP_NAME))
 MESSAGES: Final[Packages[MessageFacts]] = Packages(_EVERY)
 STREAM: Final[Packages[StreamSession]] = Packages(_TLS)
 CREDENTIALS: Final[Packages[Credential]] = Packages(_EVERY)
+WITH_KERBEROS: Final[Packages[Credential]] = Packages((c.NEGOSSP_NAME, c.MICROSOFT_KERBEROS_NAME))
 CERTIFICATES: Final[Packages[TLSPackageCredential]] = Packages(_TLS)
 
 CREDSSP_SERVER_AUTH_NEGOTIATE: Final = 1
@@ -162,14 +166,14 @@ SECPKG_ATTR_NAMES: Final = Attribute(1, LOGON, lambda x: SecPkgContext_Names(x.u
 SECPKG_ATTR_LIFESPAN: Final = Attribute(
     2, ALL, lambda x: SecPkgContext_Lifespan(timestamp(x.opening.started), x.expiry)
 )
-SECPKG_ATTR_DCE_INFO: Final = 3
+SECPKG_ATTR_DCE_INFO: Final = Attribute(3, INNER, answers.dce_info)
 SECPKG_ATTR_STREAM_SIZES: Final = Attribute(4, STREAM, lambda x: x.stream_sizes, user_mode=_TLS)
-SECPKG_ATTR_KEY_INFO: Final = 5
-SECPKG_ATTR_AUTHORITY: Final = 6
+SECPKG_ATTR_KEY_INFO: Final = Attribute(5, KEYED, lambda x: x.key_info)
+SECPKG_ATTR_AUTHORITY: Final = Attribute(6, INNER, answers.authority)
 SECPKG_ATTR_SESSION_KEY: Final = Attribute(9, INNER, lambda x: SecPkgContext_SessionKey(ContextBuffer(x.session_key)))
-SECPKG_ATTR_PACKAGE_INFO: Final = Attribute(10, ALL, lambda x: SecPkgContext_PackageInfo(x.opening.info), early=True)
-SECPKG_ATTR_NEGOTIATION_INFO: Final = 12
-SECPKG_ATTR_NATIVE_NAMES: Final = 13
+SECPKG_ATTR_PACKAGE_INFO: Final = Attribute(10, ALL, lambda x: SecPkgContext_PackageInfo(x.package_info), early=True)
+SECPKG_ATTR_NEGOTIATION_INFO: Final = Attribute(12, INNER, answers.negotiation_info, early=True)
+SECPKG_ATTR_NATIVE_NAMES: Final = Attribute(13, INNER, answers.native_names)
 SECPKG_ATTR_FLAGS: Final = Attribute(14, ALL, lambda x: SecPkgContext_Flags(x.granted))
 SECPKG_ATTR_TARGET_INFORMATION: Final = 17
 SECPKG_ATTR_ACCESS_TOKEN: Final = 18
@@ -201,7 +205,7 @@ SECPKG_ATTR_THUNK_ALL: Final = 0x10000
 
 SECPKG_CRED_ATTR_NAMES: Final = Attribute(1, CREDENTIALS, lambda x: SecPkgCredentials_Names(x.user_name))
 SECPKG_CRED_ATTR_SSI_PROVIDER: Final = 2
-SECPKG_CRED_ATTR_KDC_PROXY_SETTINGS: Final = 3
+SECPKG_CRED_ATTR_KDC_PROXY_SETTINGS: Final = Attribute(3, WITH_KERBEROS, lambda _: SecPkgCredentials_KdcProxySettings())
 SECPKG_CRED_ATTR_CERT: Final = Attribute(4, CERTIFICATES, lambda x: x.certificate)
 
 

@@ -53,21 +53,23 @@ class SecWinntAuthIdentity:
     """SEC_WINNT_AUTH_IDENTITY(_EX): user, domain and password.
 
     Attributes:
-        user: User; ``DOMAIN\\user`` is split, a UPN stays whole.
+        user: User; ``DOMAIN\\user`` is split, a UPN stays whole. None for the default credentials, which
+            package_list may restrict.
         domain: Domain.
         password: Password; a plain `str` is boxed. An NT hash (`bytes`, 16 bytes) logs on but cannot be delegated.
         package_list: PackageList: ``ntlm`` or ``kerberos`` for that mechanism alone, ``!ntlm`` and ``!kerberos`` for
-            the other one; empty to negotiate.
+            the other one, several separated by commas; empty to negotiate. With ``ntlm`` alone the Negotiate package
+            sends NTLM without SPNEGO.
     """
 
-    user: str
+    user: str | None
     domain: str
     password: Secret[str] | Secret[bytes]
     package_list: str
 
     def __init__(
         self,
-        user: str,
+        user: str | None,
         domain: str = "",
         password: str | bytes | Secret[str] | Secret[bytes] = "",
         package_list: str = "",
@@ -85,7 +87,7 @@ class SecWinntAuthIdentity:
         """
         secret = self.password.reveal()
         if isinstance(secret, bytes):
-            return NTHashCredentials(self.user, secret, domain=self.domain)
+            return NTHashCredentials(self.user or "", secret, domain=self.domain)
         if not self.user:  # nobody may be meant to log on; the context says so
             return PasswordCredentials.received("", Secret(secret), self.domain)
         return PasswordCredentials(self.user, secret, domain=self.domain)

@@ -184,7 +184,9 @@ class SecBuffer:
             SSPIError: SEC_E_INVALID_TOKEN, as `view`, or the memory is read-only.
         """
         view = self.view(parameter)
-        if view.readonly and self.buffer is not None:
+        if self.buffer is None:
+            return memoryview(bytearray())  # writing nothing to it is allowed
+        if view.readonly:
             raise bad_token(parameter, "pvBuffer is read-only: use a bytearray")
         return view
 

@@ -15,7 +15,7 @@ import itertools
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar, overload
+from typing import Any, NoReturn, TypeVar, overload
 
 from credssp.secret import private_methods
 from credssp.sspi import constants as c
@@ -53,6 +53,11 @@ __all__ = ["LocalSecurityAuthority"]
 _S = SecurityStatus
 
 T = TypeVar("T")
+
+
+def _no_token(function: str, instead: str) -> SSPIError:
+    """Return the error of a call that needs an access token."""
+    return unsupported("phContext", f"{function}: there are no access tokens off Windows; {instead}")
 
 
 @private_methods()
@@ -208,6 +213,18 @@ class LocalSecurityAuthority:
         Raises:
             SSPIError: SEC_E_SECPKG_NOT_FOUND, SEC_E_UNKNOWN_CREDENTIALS, SEC_E_NO_CREDENTIALS, SEC_E_NOT_OWNER, ...
         """
+        found = self._checked(principal, package, credential_use, get_key_fn, get_key_argument)
+        if not isinstance(credential, CredHandle):
+            raise bad_handle("phCredential", "a CredHandle to fill in is needed")
+        acquire = found.entry("acquire_credentials_handle")
+        made, expiry = call_package(acquire, principal, credential_use, logon_id, auth_data, None, None)
+        self._credentials.add(credential, CredentialRecord(found, made), found.id)
+        return AcquireResult(_S.SEC_E_OK, expiry)
+
+    def _checked(
+        self, principal: object, package: str, credential_use: object, get_key_fn: object, get_key_argument: object
+    ) -> LoadedPackage:
+        """Return the package that a credential is asked of, if the arguments make sense."""
         found = self.registry.find(package)
         if principal is not None and not isinstance(principal, str):
             raise refuse("pszPrincipal", "a name is a str, or None", _S.SEC_E_UNKNOWN_CREDENTIALS)
@@ -215,12 +232,7 @@ class LocalSecurityAuthority:
             raise unsupported("fCredentialUse", "SECPKG_CRED_INBOUND, SECPKG_CRED_OUTBOUND or SECPKG_CRED_BOTH")
         if get_key_fn is not None or get_key_argument is not None:
             raise refuse("pGetKeyFn", "reserved, must be None", _S.SEC_E_INVALID_PARAMETER)
-        if not isinstance(credential, CredHandle):
-            raise bad_handle("phCredential", "a CredHandle to fill in is needed")
-        acquire = found.entry("acquire_credentials_handle")
-        made, expiry = call_package(acquire, principal, credential_use, logon_id, auth_data, None, None)
-        self._credentials.add(credential, CredentialRecord(found, made), found.id)
-        return AcquireResult(_S.SEC_E_OK, expiry)
+        return found
 
     @overload
     def query_credentials_attributes(self, credential: CredHandle, attribute: Attribute[T]) -> T: ...
@@ -235,6 +247,59 @@ class LocalSecurityAuthority:
         record = self._credentials.get(credential, "phCredential")
         query = record.package.entry("query_credentials_attributes")
         return call_package(query, record.credential, attribute)
+
+    def set_credentials_attributes(self, credential: CredHandle, attribute: int, value: object) -> SecurityStatus:
+        """SetCredentialsAttributes: SECPKG_CRED_ATTR_KDC_PROXY_SETTINGS.
+
+        Args:
+            credential: phCredential.
+            attribute: ulAttribute.
+            value: pBuffer, the structure of the attribute.
+
+        Raises:
+            SSPIError: SEC_E_INVALID_HANDLE; SEC_E_UNSUPPORTED_FUNCTION, also for a value that cannot be honoured.
+        """
+        record = self._credentials.get(credential, "phCredential")
+        apply = record.package.entry("set_credentials_attributes")
+        call_package(apply, record.credential, attribute, value)
+        return _S.SEC_E_OK
+
+    def add_credentials(
+        self,
+        credential: CredHandle,
+        principal: str | None,
+        package: str,
+        credential_use: int,
+        auth_data: object,
+        get_key_fn: None = None,
+        get_key_argument: None = None,
+    ) -> AcquireResult:
+        """AddCredentials: let a credential that has been acquired stand for one more: of the other role, or of a user.
+
+        Contexts that exist keep what they began with.
+
+        Args:
+            credential: hCredentials.
+            principal: pszPrincipal, as for `acquire_credentials_handle`.
+            package: pszPackage, the one that the credential was acquired from.
+            credential_use: fCredentialUse.
+            auth_data: pAuthData.
+            get_key_fn: pGetKeyFn, reserved, None.
+            get_key_argument: pvGetKeyArgument, reserved, None.
+
+        Raises:
+            SSPIError: SEC_E_UNSUPPORTED_FUNCTION, the package does not add credentials; SEC_E_INVALID_HANDLE, and as
+                `acquire_credentials_handle`.
+        """
+        record = self._credentials.get(credential, "hCredentials")
+        found = self._checked(principal, package, credential_use, get_key_fn, get_key_argument)
+        if found is not record.package:
+            raise refuse(
+                "pszPackage", f"the credential belongs to {record.package.info.name}", _S.SEC_E_SECPKG_NOT_FOUND
+            )
+        add = record.package.entry("add_credentials")
+        expiry = call_package(add, record.credential, principal, package, credential_use, auth_data, None, None)
+        return AcquireResult(_S.SEC_E_OK, expiry)
 
     def free_credentials_handle(self, credential: CredHandle) -> SecurityStatus:
         """FreeCredentialsHandle: contexts that were made with it live on.
@@ -484,6 +549,45 @@ class LocalSecurityAuthority:
             self.registry.notify(package, "deleting a context", delete, (record.user,))
         if record.context is not None:
             self.registry.notify(package, "deleting a context", package.table.delete_context, (record.context,))
+
+    # Access tokens, which only Windows has
+
+    def query_security_context_token(self, context: CtxtHandle) -> object:
+        """QuerySecurityContextToken: return the access token of a client, from a package that knows of one.
+
+        Raises:
+            SSPIError: SEC_E_UNSUPPORTED_FUNCTION for the packages that come with this library, since there are no
+                access tokens off Windows; SEC_E_INVALID_HANDLE for a context that is not complete.
+        """
+        record = self._complete(context)
+        if record.user is not None:
+            ask = record.package.user_table().get_context_token
+            if ask is not None:
+                return call_package(ask, record.user)
+        raise _no_token("QuerySecurityContextToken", "SECPKG_ATTR_NAMES says who logged on")
+
+    def impersonate_security_context(self, context: CtxtHandle) -> NoReturn:
+        """ImpersonateSecurityContext: act as the client; refused, since there are no access tokens off Windows.
+
+        Raises:
+            SSPIError: SEC_E_UNSUPPORTED_FUNCTION, with what to do instead; SEC_E_INVALID_HANDLE for a context that is
+                not complete.
+        """
+        self._complete(context)
+        raise _no_token(
+            "ImpersonateSecurityContext",
+            "ask for SECPKG_ATTR_NAMES and switch to that user (os.setresuid, in a process of its own), or log on as "
+            "the user with the delegated credentials (SECPKG_ATTR_CREDS)",
+        )
+
+    def revert_security_context(self, context: CtxtHandle) -> NoReturn:
+        """RevertSecurityContext: stop acting as the client; refused, since nothing here begins to.
+
+        Raises:
+            SSPIError: as `impersonate_security_context`.
+        """
+        self._complete(context)
+        raise _no_token("RevertSecurityContext", "there is nothing to revert: omit the call")
 
     # Attributes
 

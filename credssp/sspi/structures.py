@@ -11,16 +11,22 @@ from credssp.tls.trust import TrustError, TrustInfo
 __all__ = [
     "CERT_TRUST_STATUS",
     "CertContext",
+    "SecPkgContext_Authority",
     "SecPkgContext_ClientCreds",
     "SecPkgContext_ConnectionInfo",
+    "SecPkgContext_DceInfo",
     "SecPkgContext_Flags",
     "SecPkgContext_IssuerListInfoEx",
+    "SecPkgContext_KeyInfo",
     "SecPkgContext_Lifespan",
     "SecPkgContext_Names",
+    "SecPkgContext_NativeNames",
+    "SecPkgContext_NegotiationInfo",
     "SecPkgContext_PackageInfo",
     "SecPkgContext_SessionKey",
     "SecPkgContext_Sizes",
     "SecPkgContext_StreamSizes",
+    "SecPkgCredentials_KdcProxySettings",
     "SecPkgCredentials_Names",
 ]
 
@@ -81,6 +87,90 @@ class SecPkgContext_Names:  # noqa: N801
     """
 
     user_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecPkgContext_NativeNames:  # noqa: N801
+    """SECPKG_ATTR_NATIVE_NAMES: both ends, as the mechanism names them.
+
+    Attributes:
+        client_name: sClientName, such as ``alice@LAB.TEST``.
+        server_name: sServerName, such as ``HTTP/srv.lab.test``.
+    """
+
+    client_name: str
+    server_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecPkgContext_Authority:  # noqa: N801
+    """SECPKG_ATTR_AUTHORITY.
+
+    Attributes:
+        authority_name: sAuthorityName, who vouches for the client: its domain or Kerberos realm.
+    """
+
+    authority_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecPkgContext_DceInfo:  # noqa: N801
+    """SECPKG_ATTR_DCE_INFO.
+
+    Attributes:
+        authz_svc: AuthzSvc, RPC_C_AUTHZ_NAME (1): the client is known by its name.
+        pac: pPac, that name.
+    """
+
+    authz_svc: int
+    pac: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecPkgContext_KeyInfo:  # noqa: N801
+    """SECPKG_ATTR_KEY_INFO: what protects messages.
+
+    Attributes:
+        signature_algorithm_name: sSignatureAlgorithmName.
+        encrypt_algorithm_name: sEncryptAlgorithmName.
+        key_size: KeySize, bits.
+        signature_algorithm: SignatureAlgorithm, an ALG_ID; 0 where there is none.
+        encrypt_algorithm: EncryptAlgorithm, an ALG_ID; 0 where there is none.
+    """
+
+    signature_algorithm_name: str
+    encrypt_algorithm_name: str
+    key_size: int
+    signature_algorithm: int
+    encrypt_algorithm: int
+
+
+@dataclass(frozen=True, slots=True)
+class SecPkgContext_NegotiationInfo:  # noqa: N801
+    """SECPKG_ATTR_NEGOTIATION_INFO.
+
+    Attributes:
+        package_info: PackageInfo, the package that Negotiate chose; Negotiate itself where it has not chosen yet.
+        negotiation_state: NegotiationState, ``SECPKG_NEGOTIATION_...``.
+    """
+
+    package_info: SecPkgInfo
+    negotiation_state: int
+
+
+@dataclass(frozen=True, slots=True)
+class SecPkgCredentials_KdcProxySettings:  # noqa: N801
+    """SECPKG_CRED_ATTR_KDC_PROXY_SETTINGS.
+
+    Attributes:
+        proxy_server: ProxyServer, ``host:port:path``; empty for none.
+        flags: Flags, KDC_PROXY_SETTINGS_FLAGS_FORCEPROXY (1) or 0.
+        version: Version, 1.
+    """
+
+    proxy_server: str = ""
+    flags: int = 0
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,9 @@ class SecpkgFunctionTable:
         acquire_credentials_handle: SpAcquireCredentialsHandle(principal, use_flags, logon_id, auth_data, get_key_fn,
             get_key_argument) -> (credential, expiry).
         query_credentials_attributes: SpQueryCredentialsAttributes(credential, attribute) -> object.
+        add_credentials: SpAddCredentials(credential, principal, package, use, auth_data, get_key_fn, get_key_argument)
+            -> expiry.
+        set_credentials_attributes: SpSetCredentialsAttributes(credential, attribute, value).
         free_credentials_handle: SpFreeCredentialsHandle(credential).
         init_lsa_mode_context: SpInitLsaModeContext(credential, context, target_name, context_req, data_rep, inputs)
             -> LegResult.
@@ -154,10 +157,10 @@ class SecpkgFunctionTable:
     get_user_info: Unused = None
     get_extended_information: Callable[[str], object] | None = None
     query_context_attributes: Callable[[Any, int], object] | None = None
-    add_credentials: Unused = None
+    add_credentials: Callable[[Any, str | None, str, int, Any, Any, Any], int] | None = None
     set_extended_information: Unused = None
     set_context_attributes: Callable[[Any, int, object], None] | None = None
-    set_credentials_attributes: Unused = None
+    set_credentials_attributes: Callable[[Any, int, object], None] | None = None
     change_account_password: Unused = None
     query_meta_data: Unused = None
     exchange_meta_data: Unused = None
@@ -187,7 +190,8 @@ class SecpkgUserFunctionTable:
         verify_signature: SpVerifySignature(context, buffers, sequence) -> qop.
         seal_message: SpSealMessage(context, qop, buffers, sequence) -> status; EncryptMessage.
         unseal_message: SpUnsealMessage(context, buffers, sequence) -> (status, qop); DecryptMessage.
-        get_context_token: SpGetContextToken; not called, there are no access tokens off Windows.
+        get_context_token: SpGetContextToken(context) -> object: QuerySecurityContextToken, for packages that know of a
+            token; those that come with this library have none.
         query_context_attributes: SpQueryContextAttributes(context, attribute) -> object.
         complete_auth_token: SpCompleteAuthToken(context, buffers).
         delete_user_mode_context: SpDeleteUserModeContext(context).
@@ -204,7 +208,7 @@ class SecpkgUserFunctionTable:
     verify_signature: Callable[[int, Sequence[SecBuffer], int], int] | None = None
     seal_message: Callable[[int, int, Sequence[SecBuffer], int], SecurityStatus] | None = None
     unseal_message: Callable[[int, Sequence[SecBuffer], int], tuple[SecurityStatus, int]] | None = None
-    get_context_token: Unused = None
+    get_context_token: Callable[[int], object] | None = None
     query_context_attributes: Callable[[int, int], object] | None = None
     complete_auth_token: Callable[[int, Sequence[SecBuffer]], None] | None = None
     delete_user_mode_context: Callable[[int], None] | None = None

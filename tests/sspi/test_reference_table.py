@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 PAGE = (HERE.parents[1] / "docs" / "reference" / "sspi.md").read_text(encoding="utf-8")
 TESTS = {
     name
-    for path in (*HERE.glob("test_*.py"), *HERE.parent.glob("kerberos/test_sspi*.py"))
+    for path in (*HERE.rglob("test_*.py"), *HERE.parent.glob("kerberos/test_sspi*.py"))
     for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
 }
 

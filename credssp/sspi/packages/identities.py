@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from credssp.account import AccountStore
 from credssp.credentials import (
@@ -52,14 +52,40 @@ _WITH_IDENTITY: Final = frozenset(
 _WITH_SCHANNEL: Final = frozenset(
     {_T.CREDSSP_SCHANNEL_CREDS, _T.CREDSSP_SUBMIT_BUFFER_BOTH, _T.CREDSSP_SUBMIT_BUFFER_BOTH_OLD}
 )
-_MECHANISMS: Final[dict[str, MechanismChoice]] = {
-    "": "auto",
-    "negotiate": "negotiate",
-    "ntlm": "ntlm",
-    "!kerberos": "ntlm",
-    "kerberos": "kerberos",
-    "!ntlm": "kerberos",
-}
+_PACKAGES: Final = frozenset({"ntlm", "kerberos"})
+
+
+class PackageList(NamedTuple):
+    """What the PackageList of an identity comes to.
+
+    Attributes:
+        mechanism: the inner authentication.
+        bare: whether it names NTLM and nothing else: then Negotiate uses NTLM without SPNEGO, as on Windows.
+        unusable: the list, if it leaves nothing that is here; else empty.
+    """
+
+    mechanism: MechanismChoice
+    bare: bool = False
+    unusable: str = ""
+
+
+def package_list(text: str) -> PackageList:
+    """Read a PackageList: names separated by commas; ``!`` forbids a package, any other name allows it alone.
+
+    Colons separate as well (sspilib writes them). Names of packages that are not here allow nothing.
+    """
+    words = [word for part in text.casefold().replace(":", ",").split(",") if (word := part.strip())]
+    allowed = {word for word in words if not word.startswith("!")}
+    forbidden = {word[1:].strip() for word in words if word.startswith("!")}
+    left = (_PACKAGES if not allowed or "negotiate" in allowed else _PACKAGES & allowed) - forbidden
+    if not left:
+        return PackageList("auto", unusable=text)
+    if left == _PACKAGES:
+        return PackageList("negotiate" if "negotiate" in allowed else "auto")
+    return PackageList("ntlm", bare=allowed == {"ntlm"}) if "ntlm" in left else PackageList("kerberos")
+
+
+_ANY: Final = PackageList("auto")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +97,16 @@ class Logon:
         delegated: to delegate in their place, or None.
         mechanism: the inner authentication.
         source: where the credentials come from, for the policy.
+        chosen: what PackageList says.
+        default: whether the credentials are still to be looked up, since the identity names no user.
     """
 
     credentials: LogonCredentials | None = None
     delegated: DelegatedCredentials | None = None
     mechanism: MechanismChoice = "auto"
     source: CredentialSource = CredentialSource.DEFAULT
+    chosen: PackageList = _ANY
+    default: bool = False
 
     @property
     def user_name(self) -> str:
@@ -135,7 +165,7 @@ class LogonSessions:
         Raises:
             SSPIError: SEC_E_NO_CREDENTIALS, SEC_E_UNKNOWN_CREDENTIALS.
         """
-        if logon is None:
+        if logon is None or logon.default:
             if use & c.SECPKG_CRED_OUTBOUND and use & c.SECPKG_CRED_AUTOLOGON_RESTRICTED:
                 raise refuse(
                     "pAuthData",
@@ -144,7 +174,8 @@ class LogonSessions:
                 )
             if not use & c.SECPKG_CRED_OUTBOUND and principal is None:
                 return Logon()  # a server logs no one on
-            return self.find(principal, logon_id)
+            found = self.find(principal, logon_id)
+            return found if logon is None else replace(found, mechanism=logon.mechanism, chosen=logon.chosen)
         own = logon.user_name.casefold()
         if principal is not None and principal.casefold() not in (own, own.rpartition("\\")[2]):
             raise refuse("pszPrincipal", "not the user of pAuthData", _S.SEC_E_UNKNOWN_CREDENTIALS)
@@ -168,18 +199,24 @@ def from_identity(identity: Identity | None, source: CredentialSource) -> Logon 
         raise bad_auth_data(
             f"a SecWinntAuthIdentity, SmartCardCredentials or Kerberos tickets, not a {type(identity).__name__}"
         )
+    chosen = package_list(identity.package_list)
+    if identity.user is None:
+        return Logon(mechanism=chosen.mechanism, source=source, chosen=chosen, default=True)
     try:
         credentials = identity.credentials()
     except CredSSPError as error:
         raise bad_auth_data(normalise(error).message) from None
-    return Logon(credentials=credentials, mechanism=_mechanism(identity.package_list), source=source)
+    return Logon(credentials=credentials, mechanism=chosen.mechanism, source=source, chosen=chosen)
 
 
-def _mechanism(package_list: str) -> MechanismChoice:
-    mechanism = _MECHANISMS.get(package_list.casefold().strip())
-    if mechanism is None:
-        raise bad_auth_data(f"PackageList {package_list!r}: ntlm, kerberos or negotiate")
-    return mechanism
+def check_packages(logon: Logon | None) -> None:
+    """Refuse an identity whose PackageList leaves nothing.
+
+    Raises:
+        SSPIError: SEC_E_UNKNOWN_CREDENTIALS.
+    """
+    if logon is not None and logon.chosen.unusable:
+        raise bad_auth_data(f"PackageList {logon.chosen.unusable!r} leaves neither ntlm nor kerberos")
 
 
 def from_supplied(packed: Supplied | None) -> Logon:
@@ -191,13 +228,20 @@ def from_supplied(packed: Supplied | None) -> Logon:
     """
     if isinstance(packed, SecWinntAuthIdentity):
         try:
-            return from_identity(packed, CredentialSource.FRESH) or Logon()
+            given = from_identity(packed, CredentialSource.FRESH)
+            check_packages(given)
         except SSPIError as error:
             raise refuse("pInput", error.message, error.status) from None
+        if given is None or given.default:
+            raise refuse("pInput", "the identity in SECBUFFER_PKG_PARAMS names no user", _S.SEC_E_NO_CREDENTIALS)
+        return given
     if packed is None:
         raise refuse("pInput", "ISC_REQ_USE_SUPPLIED_CREDS without a SECBUFFER_PKG_PARAMS", _S.SEC_E_NO_CREDENTIALS)
-    credentials, package_list = unpack_auth_identity_ex2(packed)
-    return Logon(credentials=credentials, mechanism=_mechanism(package_list), source=CredentialSource.FRESH)
+    credentials, packages = unpack_auth_identity_ex2(packed)
+    chosen = package_list(packages)
+    logon = Logon(credentials=credentials, mechanism=chosen.mechanism, source=CredentialSource.FRESH, chosen=chosen)
+    check_packages(logon)
+    return logon
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,8 +280,10 @@ def from_auth_data(data: Any) -> AuthData:
         wanted = SecWinntAuthIdentity if kind is _T.CREDSSP_PASSWORD_CREDS else SmartCardCredentials
         if identity is not None and not isinstance(identity, wanted):
             raise bad_auth_data(f"pSpnegoCred is not a {wanted.__name__}")
+    logon = from_identity(identity, data.source)
+    check_packages(logon)
     return AuthData(
-        logon=from_identity(identity, data.source),
+        logon=logon,
         schannel=data.schannel_cred if kind in _WITH_SCHANNEL else None,
         accounts=data.accounts,
     )

@@ -16,18 +16,22 @@ from credssp.mechanism import Mechanism
 from credssp.policy import CredentialSource
 from credssp.server_authentication import ServerAuthentication
 from credssp.sspi import constants as c
-from credssp.sspi.auth_data import SecWinntAuthIdentity
+from credssp.sspi.auth_data import Identity
 from credssp.sspi.buffers import SecBuffer
-from credssp.sspi.errors import bad_auth_data
+from credssp.sspi.errors import bad_auth_data, refuse
 from credssp.sspi.packages.identities import Logon, accounts_for, from_identity
+from credssp.sspi.packages.inner_info import PACKAGE_INFO
 from credssp.sspi.packages.inputs import check_target, token_only
 from credssp.sspi.packages.lsa_mode import Credential, LogonPackage, LsaContext, Opening
-from credssp.sspi.tables import LegResult
+from credssp.sspi.structures import SecPkgContext_KeyInfo
+from credssp.sspi.tables import NO_EXPIRY, LegResult, SecPkgInfo
 from credssp.status import SecurityStatus
 
 __all__ = ["InnerContext", "InnerPackage"]
 
 _S = SecurityStatus
+
+_CALG_RC4: Final = 0x6801
 
 _FLAGS: Final = (
     c.ISC_REQ_MUTUAL_AUTH
@@ -69,9 +73,22 @@ class InnerContext(LsaContext):
         return granted
 
     @property
+    def package_info(self) -> SecPkgInfo:
+        """The package at work: that which Negotiate chose, as on Windows, once the exchange is over."""
+        return PACKAGE_INFO[self.mechanism_name] if self.complete else self.opening.info
+
+    @property
     def session_key(self) -> bytes:
         """The session key."""
         return self.mechanism.session_key
+
+    @property
+    def key_info(self) -> SecPkgContext_KeyInfo:
+        """What protects the messages; GSS-API does not tell which encryption type Kerberos uses."""
+        bits = 8 * len(self.session_key)
+        if self.mechanism_name == "ntlm":
+            return SecPkgContext_KeyInfo("HMAC-MD5", "RC4", bits, 0, _CALG_RC4)
+        return SecPkgContext_KeyInfo("Kerberos", "Kerberos", bits, 0, 0)
 
 
 class InnerPackage(LogonPackage[Credential, InnerContext]):
@@ -93,12 +110,29 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
         return self.support.share(context.mechanism)
 
     def make_credential(self, principal: str | None, use: int, logon_id: int, auth_data: object) -> Credential:
-        """Return a credential: pAuthData is a SEC_WINNT_AUTH_IDENTITY."""
-        if auth_data is not None and not isinstance(auth_data, SecWinntAuthIdentity):
+        """Return a credential: pAuthData is a SEC_WINNT_AUTH_IDENTITY, or Kerberos tickets or keys."""
+        if auth_data is not None and not isinstance(auth_data, Identity):
             raise bad_auth_data(f"a SecWinntAuthIdentity, not a {type(auth_data).__name__}")
         logon = from_identity(auth_data, CredentialSource.FRESH)
         chosen = self.sessions.choose(logon, principal, use=use, logon_id=logon_id)
         return Credential(use=use & c.SECPKG_CRED_BOTH, logon=chosen)
+
+    def add_credentials(
+        self,
+        credential: Credential,
+        principal: str | None,
+        package: str,  # noqa: ARG002 - the dispatcher lets this one pass only
+        use: int,
+        auth_data: object,
+        get_key_fn: None,  # noqa: ARG002
+        get_key_argument: None,  # noqa: ARG002
+    ) -> int:
+        """SpAddCredentials: the role is added; a user takes the place of the one before."""
+        added = self.make_credential(principal, use, self.support.check_logon_session(None), auth_data)
+        if added.use & c.SECPKG_CRED_OUTBOUND:
+            credential.logon = added.logon
+        credential.use |= added.use
+        return NO_EXPIRY
 
     def check_first(self, inputs: Sequence[SecBuffer]) -> None:
         """Refuse what is not a token; a token is ignored, since the client speaks first."""
@@ -107,6 +141,12 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
     def start_client(self, opening: Opening[Credential]) -> LegResult:
         """Make a context and the first token."""
         check_target(opening.target)
+        if opening.logon.chosen.unusable:
+            raise refuse(
+                "phCredential",
+                f"its PackageList {opening.logon.chosen.unusable!r} leaves neither ntlm nor kerberos",
+                _S.SEC_E_NO_CREDENTIALS,
+            )
         mechanism = self.initiator(opening.logon, opening.target or "host/unspecified")
         return self._step(InnerContext(opening, mechanism), None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from credssp.errors import CredSSPError
 from credssp.message_parts import MessagePart, OpenedMessage, SealedMessage
@@ -16,14 +16,19 @@ from credssp.sspi import constants as c
 from credssp.sspi.buffers import SecBuffer
 from credssp.sspi.errors import SSPIError, refuse
 from credssp.sspi.packages.inner_buffers import sort_buffers
+from credssp.sspi.packages.inner_info import NTLM
 from credssp.sspi.packages.user_mode import UserModePackage
 from credssp.sspi.structures import SecPkgContext_Sizes
 from credssp.sspi.tables import SecPkgInfo
 from credssp.status import SecurityStatus
 
-__all__ = ["InnerMessages", "InnerSession"]
+__all__ = ["NTLM_SIZES", "InnerMessages", "InnerSession"]
 
 _S = SecurityStatus
+
+# No padding: RC4 is a stream cipher.
+NTLM_SIZES: Final = SecPkgContext_Sizes(NTLM.max_token, SIGNATURE_SIZE, 0, SIGNATURE_SIZE)
+"""Sizes of messages with NTLM."""
 
 
 class WrapParts(Protocol):
@@ -73,6 +78,8 @@ class InnerMessages(UserModePackage[InnerSession]):
         signature: bytes of a signature (cbMaxSignature).
         trailer: bytes that sealing adds (cbSecurityTrailer).
         block: what messages are padded to (cbBlockSize).
+
+    Where Negotiate chose NTLM, the sizes are those of NTLM, as on Windows.
     """
 
     def __init__(self, info: SecPkgInfo, *, signature: int, trailer: int, block: int) -> None:
@@ -85,7 +92,7 @@ class InnerMessages(UserModePackage[InnerSession]):
         if not isinstance(mechanism, SecurityContext):
             raise self.not_ours()
         return InnerSession(
-            message_sizes=self.sizes,
+            message_sizes=NTLM_SIZES if mechanism.name == "ntlm" else self.sizes,
             wrap_parts=mechanism.wrap_parts,
             unwrap_parts=mechanism.unwrap_parts,
             sign=mechanism.sign,
@@ -99,7 +106,7 @@ class InnerMessages(UserModePackage[InnerSession]):
             raise refuse("fQOP", "0 or SECQOP_WRAP_NO_ENCRYPT", _S.SEC_E_QOP_NOT_SUPPORTED)
         session = self.contexts[context]
         message = sort_buffers(buffers, signs_readonly=session.signs_readonly, writes=not qop)
-        room = self._room(message.token, self.sizes.security_trailer, "cbSecurityTrailer")
+        room = self._room(message.token, session.message_sizes.security_trailer, "cbSecurityTrailer")
         padding = message.padding
         end = memoryview(b"") if padding is None else padding.writable("PADDING")
         session.used = True
@@ -151,7 +158,7 @@ class InnerMessages(UserModePackage[InnerSession]):
             raise refuse("fQOP", "0: there is one kind of signature", _S.SEC_E_QOP_NOT_SUPPORTED)
         session = self.contexts[context]
         message = sort_buffers(buffers, signs_readonly=session.signs_readonly, writes=False)
-        room = self._room(message.token, self.sizes.max_signature, "cbMaxSignature")
+        room = self._room(message.token, session.message_sizes.max_signature, "cbMaxSignature")
         session.used = True
         signature = session.sign(message.message)
         if len(signature) > len(room):

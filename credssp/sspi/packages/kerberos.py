@@ -14,6 +14,7 @@ from credssp.sspi.errors import SSPIError
 from credssp.sspi.packages.identities import Logon
 from credssp.sspi.packages.inner import InnerPackage
 from credssp.sspi.packages.inner_info import KERBEROS
+from credssp.sspi.packages.kdc_proxy import KdcProxySettings
 from credssp.sspi.packages.lsa_mode import lsa_mode_entry
 from credssp.sspi.packages.negotiate import kerberos_sized
 from credssp.sspi.packages.user_mode import user_mode_entry
@@ -24,7 +25,7 @@ from credssp.status import SecurityStatus
 __all__ = ["sp_lsa_mode_initialize", "sp_user_mode_initialize"]
 
 
-class KerberosPackage(InnerPackage):
+class KerberosPackage(KdcProxySettings, InnerPackage):
     """The LSA-mode half."""
 
     info: ClassVar[SecPkgInfo] = KERBEROS

@@ -126,6 +126,11 @@ class LsaContext(ABC):
         return f"{who.domain}\\{who.username}" if who.domain else who.username
 
     @property
+    def package_info(self) -> SecPkgInfo:
+        """The package that the context belongs to."""
+        return self.opening.info
+
+    @property
     def delegated(self) -> DelegatedCredentials | None:
         """What the client delegated, if it is something, and if ASC_REQ_DELEGATE asked for it."""
         received = self.received

@@ -9,10 +9,13 @@ from credssp.context.acceptor import create_acceptor
 from credssp.context.initiator import create_initiator
 from credssp.mechanism import Mechanism
 from credssp.mechanism_name import MechanismChoice
+from credssp.ntlm.initiator import NTLMInitiator
+from credssp.spnego import OID, Candidate, SpnegoInitiator
 from credssp.sspi.packages.identities import Logon
 from credssp.sspi.packages.inner import InnerPackage
 from credssp.sspi.packages.inner_info import NEGOTIATE
 from credssp.sspi.packages.inner_messages import InnerMessages
+from credssp.sspi.packages.kdc_proxy import KdcProxySettings
 from credssp.sspi.packages.lsa_mode import lsa_mode_entry
 from credssp.sspi.packages.user_mode import user_mode_entry
 from credssp.sspi.tables import SecPkgInfo
@@ -25,17 +28,20 @@ _KERBEROS_TRAILER: Final = 96
 """Room for the header of GSS_Wrap: 60 bytes with AES (RFC 4121 4.2.6.2, RFC 3962)."""
 
 
-class NegotiatePackage(InnerPackage):
+class NegotiatePackage(KdcProxySettings, InnerPackage):
     """The LSA-mode half."""
 
     info: ClassVar[SecPkgInfo] = NEGOTIATE
 
     def initiator(self, logon: Logon, target: str) -> Mechanism:
-        """Return the mechanism of a client; a credential for Kerberos alone offers nothing else."""
-        choice: MechanismChoice = "kerberos" if logon.mechanism == "kerberos" else "negotiate"
-        return create_initiator(
+        """Return the mechanism of a client; a credential for one mechanism alone offers nothing else."""
+        choice: MechanismChoice = "negotiate" if logon.mechanism == "auto" else logon.mechanism
+        mechanism = create_initiator(
             logon.credentials, config=self.support.machine.client, target_name=target, mechanism=choice
         )
+        if isinstance(mechanism, NTLMInitiator) and not logon.chosen.bare:
+            return SpnegoInitiator([Candidate("ntlm", OID.NTLM, lambda: mechanism)])
+        return mechanism
 
     def acceptor(self, accounts: AccountStore | None) -> Mechanism:
         """Return the mechanism of a server, which also takes NTLM and Kerberos without SPNEGO, as Windows does."""
@@ -43,7 +49,7 @@ class NegotiatePackage(InnerPackage):
 
 
 def kerberos_sized(info: SecPkgInfo) -> InnerMessages:
-    """Return a user-mode half with the sizes of Kerberos, the larger mechanism, as Windows does for Negotiate."""
+    """Return a user-mode half with the sizes of Kerberos."""
     return InnerMessages(info, signature=_KERBEROS_SIGNATURE, trailer=_KERBEROS_TRAILER, block=1)
 
 

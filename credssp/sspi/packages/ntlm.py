@@ -8,13 +8,13 @@ from credssp.account import AccountStore
 from credssp.context.initiator import create_initiator
 from credssp.mechanism import Mechanism
 from credssp.ntlm.acceptor import NTLMAcceptor
-from credssp.ntlm.session import SIGNATURE_SIZE, NTLMSession
+from credssp.ntlm.session import NTLMSession
 from credssp.sspi import constants as c
 from credssp.sspi.errors import bad_token, unsupported
 from credssp.sspi.packages.identities import Logon
 from credssp.sspi.packages.inner import InnerContext, InnerPackage
 from credssp.sspi.packages.inner_info import NTLM
-from credssp.sspi.packages.inner_messages import InnerMessages, InnerSession
+from credssp.sspi.packages.inner_messages import NTLM_SIZES, InnerMessages, InnerSession
 from credssp.sspi.packages.lsa_mode import lsa_mode_entry
 from credssp.sspi.packages.user_mode import user_mode_entry
 from credssp.sspi.tables import SecPkgInfo
@@ -98,8 +98,9 @@ class NTLMInnerMessages(InnerMessages):
 
 
 def _messages() -> NTLMInnerMessages:
-    # No padding: RC4 is a stream cipher.
-    return NTLMInnerMessages(NTLM, signature=SIGNATURE_SIZE, trailer=SIGNATURE_SIZE, block=0)
+    return NTLMInnerMessages(
+        NTLM, signature=NTLM_SIZES.max_signature, trailer=NTLM_SIZES.security_trailer, block=NTLM_SIZES.block_size
+    )
 
 
 sp_lsa_mode_initialize = lsa_mode_entry(NTLMPackage)

@@ -19,6 +19,7 @@ from credssp.sspi.structures import (
     CertContext,
     SecPkgContext_ConnectionInfo,
     SecPkgContext_IssuerListInfoEx,
+    SecPkgContext_KeyInfo,
 )
 from credssp.sspi.tables import NO_EXPIRY
 from credssp.sspi.timestamps import timestamp
@@ -136,6 +137,12 @@ class TLSContext(LsaContext):
         """What TLS negotiated."""
         inner = self.inner
         return connection_info(inner.tls_version, inner.tls_cipher, inner.tls_bits, client=self.client)
+
+    @property
+    def key_info(self) -> SecPkgContext_KeyInfo:
+        """What protects the messages."""
+        made = self.connection
+        return SecPkgContext_KeyInfo(made.suite, made.suite, made.cipher_strength, made.hash, made.cipher)
 
     @property
     def peer_certificate(self) -> bytes | None:
