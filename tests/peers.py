@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import pytest
 
-__all__ = ["missing", "require", "require_module", "require_npm_package", "require_program"]
+__all__ = ["missing", "peers_folder", "require", "require_module", "require_npm_package", "require_program"]
 
 OS_RELEASE = Path("/etc/os-release")
 WITHOUT_PACKAGE = {"13": ("xfreerdp", "freerdp-shadow-cli", "winpr-hash")}
@@ -52,13 +52,15 @@ def require(name: str) -> str | ModuleType:
         return require_program(name)
 
 
-def require_npm_package(name: str, version: str) -> Path:
-    """Return the folder of an npm package; skip or fail if it is not installed in this version.
-
-    They are in the folder CREDSSP_PEERS, by default ``credssp-peers`` in the user's cache; `.ci/run` installs them.
-    """
+def peers_folder() -> Path:
+    """Return the folder CREDSSP_PEERS, by default ``credssp-peers`` in the user's cache; `.ci/run` fills it."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    peers = Path(os.environ.get("CREDSSP_PEERS") or Path(cache, "credssp-peers"))
+    return Path(os.environ.get("CREDSSP_PEERS") or Path(cache, "credssp-peers"))
+
+
+def require_npm_package(name: str, version: str) -> Path:
+    """Return the folder of an npm package; skip or fail if it is not installed in this version."""
+    peers = peers_folder()
     folder = peers / "node_modules" / name
     try:
         found = json.loads((folder / "package.json").read_text(encoding="utf-8"))["version"]

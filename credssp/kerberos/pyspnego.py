@@ -118,6 +118,17 @@ def call(doing: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwa
     raise problem
 
 
+def _way() -> spnego.NegotiateOptions:
+    """Return what pyspnego is to use: SSPI on Windows, elsewhere GSS-API.
+
+    It would choose so by itself, unless a program gave it an SSPI off Windows (`credssp.sspi.compat`), which asks here.
+    """
+    import spnego
+
+    options = spnego.NegotiateOptions
+    return options.use_sspi if sys.platform == "win32" else options.use_gssapi
+
+
 def kerberos_client(
     credentials: KerberosCredentials | None, principal: str, *, service: str, host: str, application_data: bytes | None
 ) -> spnego.ContextProxy:
@@ -152,6 +163,7 @@ def kerberos_client(
         service=service,
         channel_bindings=_bindings(application_data),
         protocol="kerberos",
+        options=_way(),
     )
 
 
@@ -200,11 +212,13 @@ def kerberos_server(
             credentials=spnego.CredentialCache(f"{service}@{host}" if names else None),
             channel_bindings=_bindings(application_data),
             protocol="kerberos",
+            options=_way(),
         )
     return spnego.server(
         credentials=spnego.CredentialCache(),
         channel_bindings=_bindings(application_data),
         protocol="kerberos",
+        options=_way(),
         _gssapi_credential=keys.credential(),
     )
 
