@@ -15,6 +15,7 @@ from credssp.engine.driven import DrivenEngine, OpenEngine, RemoteEngine
 from credssp.engine.events import Authenticated, CredentialsDelegated, Event
 from credssp.errors import (
     AuthenticationError,
+    CertificateError,
     CredSSPError,
     LocalProtocolError,
     PeerClosedError,
@@ -30,12 +31,13 @@ from credssp.policy.configured import delegation_policy, lowest_version
 from credssp.security_context import SecurityContext
 from credssp.server_authentication import ServerAuthentication
 from credssp.spnego import SkippedCandidate, SpnegoInitiator
+from credssp.status import SecurityStatus
 from credssp.target import Target
 from credssp.tls.certificate import ServerCertificate
 from credssp.tls.certificate_request import CertificateRequest
 from credssp.tls.channel import TLSChannel, TLSSession
 from credssp.tls.settings import CertificateCheck, ClientTLS, client_context
-from credssp.tls.trust import CertificateTrust, judge, roots_of
+from credssp.tls.trust import CertificateTrust, TrustError, judge, roots_of
 
 __all__ = ["Carrier", "ClientContext"]
 
@@ -79,15 +81,9 @@ class ClientContext(Context):
             LocalProtocolError, TypeError: arguments that make no sense.
         """
         config = client_config("ClientContext", ContextOptions, config, options, credentials)
-        self.config = config = _with_full_names(config)
+        self.config = config = _checked(config)
         self.target_name = config.target_name or ""
-        if config.agent is None and isinstance(config.credentials, AgentCredentials):
-            raise needs_a_driver()
-        # Looked at now, so that what makes no sense shows here and not in the middle of a login.
-        delegation_policy(config)
-        lowest_version(config)
-        self._tls = config.tls or _TLS
-        self._host = self._tls.server_hostname or (Target.parse(self.target_name).host if self.target_name else "")
+        self._tls, self._host = _tls_of(config)
         super().__init__(
             TLSChannel(
                 client_context(self._tls),
@@ -104,6 +100,28 @@ class ClientContext(Context):
         self._initiator: Mechanism | None = None
         self._remote: RemoteEngine | None = None
         self._client_name = ""
+
+    def restart(self, config: ClientConfig | None = None) -> None:
+        """Begin another exchange in the same TLS channel (`Context.restart`).
+
+        Args:
+            config: other options than before, such as `credentials` and `target_name`. The connection stays: of `tls`
+                only what is checked counts, and the server's certificate must pass that now, for the new target.
+
+        Raises:
+            LocalProtocolError, TypeError: as `Context.restart`, and for options that make no sense.
+            CertificateError: the certificate does not pass. Nothing has changed then.
+        """
+        if config is None:
+            super().restart()
+            return
+        config = _checked(config)
+        tls, host = _tls_of(config)
+        if tls.verifies_chain and (tls, host) != (self._tls, self._host):
+            _check_again(judge(self._channel.peer_chain, host, roots_of(tls.cafile, tls.cadata)), tls)
+        super().restart()
+        self.config, self.target_name = config, config.target_name or ""
+        self._tls, self._host = tls, host
 
     def _start(self) -> DrivenEngine:
         certificate = self._channel.server_certificate
@@ -216,6 +234,36 @@ class ClientContext(Context):
     def tls_session(self) -> TLSSession | None:
         """The TLS session for `tls_session` of a later context, if `ClientTLS.resumption` is set; complete only."""
         return self._channel.session if self.complete and self._tls.resumption else None
+
+
+def _checked(config: ClientConfig) -> ClientConfig:
+    """Return the options with full names. What makes no sense shows here and not in the middle of a login."""
+    config = _with_full_names(config)
+    if config.agent is None and isinstance(config.credentials, AgentCredentials):
+        raise needs_a_driver()
+    delegation_policy(config)
+    lowest_version(config)
+    return config
+
+
+def _tls_of(config: ClientConfig) -> tuple[ClientTLS, str]:
+    """Return the TLS settings, and the host that the server's certificate should name; empty for none."""
+    tls = config.tls or _TLS
+    return tls, tls.server_hostname or (Target.parse(config.target_name).host if config.target_name else "")
+
+
+def _check_again(trust: CertificateTrust, tls: ClientTLS) -> None:
+    """Refuse a certificate that TLS did not check, or checked for another host."""
+    if trust.errors & TrustError.IS_NOT_TIME_VALID:
+        problem, status, advice = "has expired", SecurityStatus.SEC_E_CERT_EXPIRED, NextStep.CERTIFICATE_TIME
+    elif trust.errors:
+        problem, status, advice = "is not trusted", SecurityStatus.SEC_E_UNTRUSTED_ROOT, NextStep.CERTIFICATE_ROOT
+    elif tls.verify_name and not trust.name_matches:
+        problem = "names another host than the new target's"
+        status, advice = SecurityStatus.SEC_E_WRONG_PRINCIPAL, NextStep.CERTIFICATE_NAME
+    else:
+        return
+    raise CertificateError(f"the server's certificate {problem}", status=status, advice=advice)
 
 
 def _with_full_names(config: ClientConfig) -> ClientConfig:

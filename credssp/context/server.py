@@ -80,9 +80,15 @@ class ServerContext(Context):
             config=self.config,
         )
 
-    def restart(self) -> None:
-        """Begin another exchange in the same TLS channel (`Context.restart`); the identity is unknown again."""
+    def restart(self, config: ServerConfig | None = None) -> None:
+        """Begin another exchange in the same TLS channel (`Context.restart`); the identity is unknown again.
+
+        Args:
+            config: other options than before, such as `accounts`. `certificate` and `tls` stay what they are.
+        """
         super().restart()
+        if config is not None:
+            self.config = config
         self.identity = self.delegated_credentials = None
 
     def _start(self) -> ServerEngine:

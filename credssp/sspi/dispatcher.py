@@ -332,11 +332,13 @@ class LocalSecurityAuthority:
         """InitializeSecurityContext: the client's side of an exchange, one leg per call.
 
         Args:
-            credential: phCredential, an outbound one.
+            credential: phCredential, an outbound one; later the same, or None. Another one in the middle of an exchange
+                is SEC_E_WRONG_CREDENTIAL_HANDLE, but after SEC_I_INCOMPLETE_CREDENTIALS.
             context: phContext: None on the first call, then the handle that it filled in. On a context that is complete
-                a call with an empty or no input begins a re-authentication.
+                a call with an empty or no input begins a re-authentication, with the credential, the target and the
+                flags of this call; None for credential or target means the one before.
             target_name: pszTargetName: SPN of the server (CREDSSP: ``TERMSRV/host``), for the policy, for TLS, and for
-                the session cache. Looked at on the first call.
+                the session cache. Looked at on the first call of an exchange.
             context_req: fContextReq, ``ISC_REQ_...`` flags; see docs/reference/sspi.md for what each of them does.
             reserved1: Reserved1, 0.
             target_data_rep: TargetDataRep: SECURITY_NATIVE_DREP or SECURITY_NETWORK_DREP, which TLS does not tell
@@ -419,7 +421,8 @@ class LocalSecurityAuthority:
             arguments: puts the member's arguments together from the package's credential, its context and the inputs.
         """
         credential, context, new_context = handles
-        made, record, unfilled = self._parties(credential, context, new_context)
+        held, record, unfilled = self._parties(credential, context, new_context)
+        record.check_role(member)
         check_request(*request)
         # ISC_REQ_ALLOCATE_MEMORY and ASC_REQ_ALLOCATE_MEMORY are the same bit.
         allocate = bool(request[0] & c.ISC_REQ_ALLOCATE_MEMORY)
@@ -427,9 +430,15 @@ class LocalSecurityAuthority:
         given, output = descs
         inputs = [] if given is None else buffers_of(given, "pInput")
         with record.turns.exchange:
+            if held is not None:
+                record.take_credential(held)
             target = target_of(output, allocate)
+            made = None if held is None else held.credential
             call = partial(function, *arguments(made, record.context, inputs))
             leg = run_leg(record, call, inputs, target)
+            record.member = member
+            if held is not None and leg.status is not _S.SEC_E_INCOMPLETE_MESSAGE:
+                record.credential = held
             if unfilled is not None:
                 if leg.status is not _S.SEC_E_INCOMPLETE_MESSAGE or leg.context is not None:
                     record.context = leg.context
@@ -444,24 +453,17 @@ class LocalSecurityAuthority:
 
     def _parties(
         self, credential: CredHandle | None, context: CtxtHandle | None, new_context: CtxtHandle | None
-    ) -> tuple[object, ContextRecord, CtxtHandle | None]:
-        """Return the package's credential, the record of the context, and on a first call the handle to fill in."""
+    ) -> tuple[CredentialRecord | None, ContextRecord, CtxtHandle | None]:
+        """Return the record of the credential, that of the context, and on a first call the handle to fill in."""
         if new_context is not None and not isinstance(new_context, CtxtHandle):
             raise bad_handle("phNewContext", "a CtxtHandle to fill in, or None")
         if context is None:
             if new_context is None:
                 raise bad_handle("phNewContext", "the first call needs one to fill in")
             held = self._credentials.get(credential, "phCredential")
-            return held.credential, ContextRecord(held.package), new_context
+            return held, ContextRecord(held.package, held), new_context
         record = self._alive(context)
-        if credential is None:
-            return None, record, None
-        held = self._credentials.get(credential, "phCredential")
-        if held.package is not record.package:
-            raise bad_handle(
-                "phCredential", f"a credential of {held.package.info.name} with a context of {record.package.info.name}"
-            )
-        return held.credential, record, None
+        return None if credential is None else self._credentials.get(credential, "phCredential"), record, None
 
     def _map(self, record: ContextRecord, leg: LegResult) -> None:
         """MappedContext: hand the context's data to the user-mode half, once, and wipe it; the program never knows."""

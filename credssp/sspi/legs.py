@@ -152,6 +152,8 @@ def finish_leg(
             empty = next((buffer for buffer in buffers if buffer.buffer_type == b.SECBUFFER_EMPTY), None)
             if empty is not None:
                 empty.fill(kind, None, number)
+    if leg.status is not _S.SEC_E_INCOMPLETE_MESSAGE:
+        record.asked = leg.status is _S.SEC_I_INCOMPLETE_CREDENTIALS
     if leg.status is _S.SEC_E_OK:
         record.state = COMPLETE
     elif leg.status is not _S.SEC_E_INCOMPLETE_MESSAGE:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from credssp.sspi.errors import SSPIError, bad_handle, check_done, normalise
+from credssp.sspi.errors import SSPIError, bad_handle, check_done, normalise, refuse
 from credssp.sspi.handles import Turns
 from credssp.sspi.registry import LoadedPackage
 from credssp.sspi.tables import LegResult
@@ -88,10 +88,28 @@ class CredentialRecord:
 class ContextRecord:
     """A context as the dispatcher sees it."""
 
-    __slots__ = ("completing", "context", "failure", "package", "state", "turns", "undelivered", "user")
+    __slots__ = (
+        "asked",
+        "completing",
+        "context",
+        "credential",
+        "failure",
+        "member",
+        "package",
+        "state",
+        "turns",
+        "undelivered",
+        "user",
+    )
 
-    def __init__(self, package: LoadedPackage) -> None:
+    def __init__(self, package: LoadedPackage, credential: CredentialRecord | None = None) -> None:
         self.package = package
+        # The member of the package's table that makes its legs, which says the role; None for an imported context.
+        self.member: str | None = None
+        # That of the exchange under way, or of the last one; None for an imported context.
+        self.credential = credential
+        # Whether the last leg asked for another one (SEC_I_INCOMPLETE_CREDENTIALS).
+        self.asked = False
         self.context: object = None
         self.state = HALF_BUILT
         self.failure: SSPIError | None = None
@@ -101,6 +119,31 @@ class ContextRecord:
         self.user: int | None = None
         # Whether CompleteAuthToken is all that is missing (SEC_I_COMPLETE_NEEDED).
         self.completing = False
+
+    def check_role(self, member: str) -> None:
+        """Raise SEC_E_INVALID_HANDLE if it is a context of the other role."""
+        if self.member not in (None, member):
+            raise bad_handle("phContext", "this context belongs to the other role")
+
+    def take_credential(self, given: CredentialRecord) -> None:
+        """Take the credential of a call: that of the exchange, or another one where a new exchange begins with it.
+
+        Raises:
+            SSPIError: SEC_E_INVALID_HANDLE, it is one of another package; SEC_E_WRONG_CREDENTIAL_HANDLE, the exchange
+                began with another one.
+        """
+        if given is self.credential:
+            return
+        if given.package is not self.package:
+            raise bad_handle(
+                "phCredential", f"a credential of {given.package.info.name} with a context of {self.package.info.name}"
+            )
+        if not self.asked and (self.state is not COMPLETE or self.undelivered is not None):
+            raise refuse(
+                "phCredential",
+                "another one than before; it may change after SEC_I_INCOMPLETE_CREDENTIALS, or to authenticate again",
+                _S.SEC_E_WRONG_CREDENTIAL_HANDLE,
+            )
 
     def check_alive(self) -> None:
         """Raise SEC_E_INVALID_HANDLE if the context has failed."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
+from credssp.config import ClientConfig, ServerConfig
 from credssp.context import ClientContext, ServerContext
 from credssp.sspi import constants as c
 from credssp.sspi.errors import refuse
@@ -65,8 +67,12 @@ class CredSSPPackage(TLSPackage[CredSSPCredential], CredSSPLogon[TLSContext]):
     asc_flags: ClassVar[int] = TLSPackage.asc_flags | c.ASC_REQ_DELEGATE
     context: ClassVar[type[TLSContext]] = CredSSPContext
 
-    def make_client(self, opening: Opening[CredSSPCredential]) -> ClientContext:
-        """Return the inner context of a client."""
+    def _client(self, opening: Opening[CredSSPCredential]) -> ClientConfig:
+        """Return the options of a client.
+
+        Raises:
+            SSPIError: SEC_E_TARGET_UNKNOWN, SEC_E_DELEGATION_POLICY.
+        """
         credential, logon, target, request = opening.credential, opening.logon, opening.target, opening.request
         check_target(target)
         delegate = bool(request & c.ISC_REQ_DELEGATE)
@@ -78,9 +84,9 @@ class CredSSPPackage(TLSPackage[CredSSPCredential], CredSSPLogon[TLSContext]):
             )
         machine = self.support.machine
         policy = machine.policy or machine.client.policy
-        return ClientContext(
-            logon.credentials,
-            config=machine.client,
+        return replace(
+            machine.client,
+            credentials=logon.credentials,
             target_name=target,
             mechanism=logon.mechanism,
             delegate=delegate,
@@ -92,6 +98,30 @@ class CredSSPPackage(TLSPackage[CredSSPCredential], CredSSPLogon[TLSContext]):
             tls_session=credential.session_for(target),
         )
 
+    def _server(self, opening: Opening[CredSSPCredential]) -> ServerConfig:
+        """Return the options of a server."""
+        credential = opening.credential
+        return replace(
+            self.support.machine.serving(accounts_for(credential.accounts, self.support)),
+            certificate=credential.tls.server_certificate,
+            tls=credential.tls.server(demand_certificate=bool(opening.request & c.ASC_REQ_MUTUAL_AUTH)),
+        )
+
+    def make_client(self, opening: Opening[CredSSPCredential]) -> ClientContext:
+        """Return the inner context of a client."""
+        return ClientContext(config=self._client(opening))
+
+    def make_server(self, opening: Opening[CredSSPCredential]) -> ServerContext:
+        """Return the inner context of a server."""
+        return ServerContext(config=self._server(opening))
+
+    def restart(self, inner: ClientContext | ServerContext, opening: Opening[CredSSPCredential]) -> None:
+        """Log on again with the credential, the target and the flags of this call."""
+        if isinstance(inner, ClientContext):
+            inner.restart(self._client(opening))
+        else:
+            inner.restart(self._server(opening))
+
     def answer(self, context: TLSContext) -> bytes:
         """Ask the machine's logon authority."""
         question = context.inner.question
@@ -99,15 +129,6 @@ class CredSSPPackage(TLSPackage[CredSSPCredential], CredSSPLogon[TLSContext]):
             return b""
         token: bytes = context.inner.answer(self.support.machine.judge(question)).token
         return token
-
-    def make_server(self, opening: Opening[CredSSPCredential]) -> ServerContext:
-        """Return the inner context of a server."""
-        credential = opening.credential
-        return ServerContext(
-            config=self.support.machine.serving(accounts_for(credential.accounts, self.support)),
-            certificate=credential.tls.server_certificate,
-            tls=credential.tls.server(demand_certificate=bool(opening.request & c.ASC_REQ_MUTUAL_AUTH)),
-        )
 
 
 sp_lsa_mode_initialize = lsa_mode_entry(CredSSPPackage)

@@ -243,16 +243,22 @@ class LsaModePackage(ABC, Generic[K, X]):
         supplied = None
         if self.isc_flags & c.ISC_REQ_USE_SUPPLIED_CREDS:
             inputs, supplied = split_params(inputs, wanted=bool(context_req & c.ISC_REQ_USE_SUPPLIED_CREDS))
-        if context is not None:
-            return self._continue(context, credential, inputs, client=True)
-        if not credential.use & c.SECPKG_CRED_OUTBOUND:
-            raise refuse("phCredential", "made for inbound use", _S.SEC_E_NO_CREDENTIALS)
-        self.check_first(inputs)
-        logon = self.logon(credential, context_req, supplied)
-        opening = Opening(
-            info=self.info, client=True, credential=credential, logon=logon, target=target_name, request=context_req
-        )
-        return self.start_client(opening)
+        if context is None:
+            self._check_use(credential, c.SECPKG_CRED_OUTBOUND)
+            self.check_first(inputs)
+            logon = self.logon(credential, context_req, supplied)
+            return self.start_client(self._opening(credential, logon, target_name, context_req, client=True))
+        before = context.opening
+
+        def again() -> Opening[K]:
+            own: Any = credential or before.credential
+            self._check_use(own, c.SECPKG_CRED_OUTBOUND)
+            # The identity of an earlier SECBUFFER_PKG_PARAMS counts until another one comes.
+            same = own is before.credential and supplied is None
+            logon = before.logon if same else self.logon(own, context_req, supplied)
+            return self._opening(own, logon, target_name or before.target, context_req, client=True)
+
+        return self._continue(context, credential, inputs, again)
 
     def accept_lsa_mode_context(
         self,
@@ -264,20 +270,33 @@ class LsaModePackage(ABC, Generic[K, X]):
     ) -> LegResult:
         """SpAcceptLsaModeContext."""
         check_flags(context_req, self.asc_flags, need_one_of=self.asc_kinds, family="ASC_REQ")
-        if context is not None:
-            return self._continue(context, credential, inputs, client=False)
-        if not credential.use & c.SECPKG_CRED_INBOUND:
-            raise refuse("phCredential", "made for outbound use", _S.SEC_E_NO_CREDENTIALS)
-        opening = Opening(
-            info=self.info, client=False, credential=credential, logon=credential.logon, request=context_req
-        )
-        return self.start_server(opening, inputs)
+        before: Any = None if context is None else context.opening.credential
 
-    def _continue(self, context: X, credential: K | None, inputs: Sequence[SecBuffer], *, client: bool) -> LegResult:
-        if context.client is not client:
-            raise bad_handle("phContext", "this context belongs to the other role")
+        def opening() -> Opening[K]:
+            own = credential or before
+            self._check_use(own, c.SECPKG_CRED_INBOUND)
+            return self._opening(own, own.logon, None, context_req, client=False)
+
+        if context is None:
+            return self.start_server(opening(), inputs)
+        return self._continue(context, credential, inputs, opening)
+
+    @staticmethod
+    def _check_use(credential: K, use: int) -> None:
+        if not credential.use & use:
+            made_for = "inbound" if use & c.SECPKG_CRED_OUTBOUND else "outbound"
+            raise refuse("phCredential", f"made for {made_for} use", _S.SEC_E_NO_CREDENTIALS)
+
+    def _opening(self, credential: K, logon: Logon, target: str | None, request: int, *, client: bool) -> Opening[K]:
+        return Opening(
+            info=self.info, client=client, credential=credential, logon=logon, target=target, request=request
+        )
+
+    def _continue(
+        self, context: X, credential: K | None, inputs: Sequence[SecBuffer], again: Callable[[], Opening[K]]
+    ) -> LegResult:
         if context.complete:
-            return self.after_end(context, inputs)
+            return self.after_end(context, inputs, again)
         return self.go_on(context, credential, inputs)
 
     def check_first(self, inputs: Sequence[SecBuffer]) -> None:
@@ -301,8 +320,14 @@ class LsaModePackage(ABC, Generic[K, X]):
     def go_on(self, context: X, credential: K | None, inputs: Sequence[SecBuffer]) -> LegResult:
         """Answer a further token."""
 
-    def after_end(self, context: X, inputs: Sequence[SecBuffer]) -> LegResult:  # noqa: ARG002
-        """Continue a context that is complete."""
+    def after_end(self, context: X, inputs: Sequence[SecBuffer], again: Callable[[], Opening[K]]) -> LegResult:  # noqa: ARG002
+        """Continue a context that is complete.
+
+        Args:
+            context: the context.
+            inputs: the buffers of pInput.
+            again: returns how another exchange begins, with the credential, the target and the flags of this call.
+        """
         raise refuse("phContext", "the exchange on this context is over", _S.SEC_E_OUT_OF_SEQUENCE)
 
     def query_context_attributes(self, context: X, attribute: int) -> object:

@@ -69,6 +69,10 @@ class SchannelPackage(TLSPackage[TLSPackageCredential]):
         demand = bool(opening.request & c.ASC_REQ_MUTUAL_AUTH)
         return TLSServer(tls.server(demand_certificate=demand), tls.server_certificate)
 
+    def restart(self, inner: TLSClient | TLSServer, opening: Opening[TLSPackageCredential]) -> None:  # noqa: ARG002
+        """Raise: TLS has no second exchange."""
+        inner.restart()
+
 
 sp_lsa_mode_initialize = lsa_mode_entry(SchannelPackage)
 sp_user_mode_initialize = user_mode_entry(lambda: StreamMessages(INFO))

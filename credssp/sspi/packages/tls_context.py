@@ -173,9 +173,10 @@ class TLSContext(LsaContext):
     def note_end(self) -> None:
         """Note what a complete exchange came to; TLS alone knows nothing."""
 
-    def restart(self) -> None:
-        """Begin another exchange on the context."""
-        self.inner.restart()
+    def restart(self, opening: Opening[TLSPackageCredential]) -> None:
+        """Note that another exchange begins on the context."""
+        self.opening = opening
+        self.credential = opening.credential
         self.reauthentication = True
         self.silent = self.client
         self._before_end = 0

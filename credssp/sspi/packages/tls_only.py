@@ -66,7 +66,7 @@ class _TLSOnly(TLSFacts):
         return self._channel.close() if self.complete else b""
 
     def restart(self) -> None:
-        """Raise: renegotiation is not done, TLS 1.3 has none."""
+        """Raise LocalProtocolError: renegotiation is not done, TLS 1.3 has none."""
         raise LocalProtocolError("TLS renegotiation is not supported", status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION)
 
 

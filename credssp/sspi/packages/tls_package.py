@@ -13,10 +13,10 @@ and a credential with a certificate, or the old one to go on without.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final, TypeVar
 
-from credssp.errors import CredSSPError
+from credssp.errors import CertificateError, CredSSPError
 from credssp.sspi import constants as c
 from credssp.sspi.buffers import SECBUFFER_TOKEN, SecBuffer
 from credssp.sspi.errors import SSPIError, bad_handle, bad_token, refuse, unsupported
@@ -88,6 +88,14 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
     def make_server(self, opening: Opening[K]) -> Any:
         """Return the inner context of a server."""
 
+    @abstractmethod
+    def restart(self, inner: Any, opening: Opening[K]) -> None:
+        """Begin another exchange of an inner context that is complete.
+
+        Raises:
+            CredSSPError: not possible here, or not any more; nothing has changed.
+        """
+
     def free_credentials_handle(self, credential: K) -> None:
         """SpFreeCredentialsHandle: contexts made from it live on, its TLS sessions do not."""
         credential.resumable.clear()
@@ -113,15 +121,9 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
         data = token_and_empty(inputs)
         if context.held is not None:
             return self._consume(context, *self._take_up(context, context.held, credential, data))
-        if credential is not None and credential is not context.credential:
-            raise refuse(
-                "phCredential",
-                "another one than before; it may change after SEC_I_INCOMPLETE_CREDENTIALS only",
-                _S.SEC_E_WRONG_CREDENTIAL_HANDLE,
-            )
         return self._consume(context, data, 0)
 
-    def after_end(self, context: TLSContext, inputs: Sequence[SecBuffer]) -> LegResult:
+    def after_end(self, context: TLSContext, inputs: Sequence[SecBuffer], again: Callable[[], Opening[K]]) -> LegResult:
         """Return close_notify after SCHANNEL_SHUTDOWN, or what TLS has to send, or begin another exchange."""
         closing = context.closing
         if closing is not None:
@@ -131,7 +133,7 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
                 return self._result(context, context.inner.shutdown(), 0)
         if context.session is not None and context.session.unsent:
             return self._result(context, context.session.take_unsent(), 0)
-        return self._reauthenticate(context, inputs)
+        return self._reauthenticate(context, inputs, again)
 
     @staticmethod
     def _take_up(context: TLSContext, held: tuple[bytes, int], credential: K | None, data: bytes) -> tuple[bytes, int]:
@@ -147,7 +149,9 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
             context.credential = credential
         return (data or before), at
 
-    def _reauthenticate(self, context: TLSContext, inputs: Sequence[SecBuffer]) -> LegResult:
+    def _reauthenticate(
+        self, context: TLSContext, inputs: Sequence[SecBuffer], again: Callable[[], Opening[K]]
+    ) -> LegResult:
         """Begin another exchange on a context that is complete."""
         data = token_and_empty(inputs) if inputs else b""
         if context.client and data:
@@ -156,11 +160,14 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
             missing = _missing(data)
             if missing:
                 return LegResult(status=_S.SEC_E_INCOMPLETE_MESSAGE, context=context, missing=missing)
+        opening = again()
         try:
-            context.restart()
+            self.restart(context.inner, opening)
         except CredSSPError as error:
             # Not possible here, or not any more: the context is as it was.
-            raise SSPIError(error.message, status=error.status, parameter="phContext", advice=error.advice) from None
+            what = "pszTargetName" if isinstance(error, CertificateError) else "phContext"
+            raise SSPIError(error.message, status=error.status, parameter=what, advice=error.advice) from None
+        context.restart(opening)
         return self._consume(context, data, 0)
 
     def _consume(self, context: TLSContext, data: bytes, at: int) -> LegResult:
