@@ -141,7 +141,14 @@ def _alert_name(reason: str) -> str | None:
     return _OPENSSL_NAMES.get(name, name)
 
 
-def translate(error: ssl.SSLError, *, during: str, level: int = 0, first: bytes | None = None) -> CredSSPError:
+def translate(
+    error: ssl.SSLError,
+    *,
+    during: str,
+    level: int = 0,
+    first: bytes | None = None,
+    whose: str = "the server's certificate",
+) -> CredSSPError:
     """Turn an error of the ssl module into ours.
 
     Args:
@@ -149,13 +156,14 @@ def translate(error: ssl.SSLError, *, during: str, level: int = 0, first: bytes 
         during: what was going on, for the text, such as ``TLS handshake``.
         level: OpenSSL's security level, for a handshake.
         first: on a client, the first bytes of the server.
+        whose: which certificate is the peer's, for the text.
 
     Raises:
         TLSError: SEC_E_INSUFFICIENT_MEMORY, OpenSSL got no memory.
     """
     check_memory(error, during=during)
     if isinstance(error, ssl.SSLCertVerificationError):
-        weak = certificate_refused(_TOO_WEAK.get(error.verify_code, ""), level, whose="the server's certificate")
+        weak = certificate_refused(_TOO_WEAK.get(error.verify_code, ""), level, whose=whose)
         if weak is not None:
             return weak
         if error.verify_code in _NAME_MISMATCH:
@@ -164,9 +172,7 @@ def translate(error: ssl.SSLError, *, during: str, level: int = 0, first: bytes 
             status, advice = SecurityStatus.SEC_E_CERT_EXPIRED, NextStep.CERTIFICATE_TIME
         else:
             status, advice = SecurityStatus.SEC_E_UNTRUSTED_ROOT, NextStep.CERTIFICATE_ROOT
-        return CertificateError(
-            f"the server's certificate was refused: {error.verify_message}", status=status, advice=advice
-        )
+        return CertificateError(f"{whose} was refused: {error.verify_message}", status=status, advice=advice)
     reason = getattr(error, "reason", None) or ""
     alert = _alert_name(reason)
     old = old_server(reason, first)

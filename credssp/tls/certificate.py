@@ -17,6 +17,7 @@ from credssp.errors import LocalProtocolError
 from credssp.memory_file import named_file
 from credssp.private_file import check_private_file
 from credssp.secret import Secret, private_methods
+from credssp.tls.parsing import UnreadableCertificateError, reading
 from credssp.tls.restrictions import certificate_refused, check_memory, rsa_bits, security_level
 from credssp.watched_file import WatchedFile
 
@@ -59,6 +60,11 @@ class ServerCertificate:
         """The leaf certificate in DER."""
         return _leaf_der(self.chain)
 
+    @property
+    def authorities(self) -> tuple[bytes, ...]:
+        """The names of those who issued the leaf and the other certificates of the chain, DER."""
+        return _authorities(self.chain)
+
     def load_into(self, context: ssl.SSLContext) -> None:
         """Give chain and key to an SSLContext.
 
@@ -98,6 +104,17 @@ def _leaf_der(chain: bytes) -> bytes:
         return binascii.a2b_base64(b"".join(chain[start + len(begin) : stop].split()), strict_mode=True)
     except ValueError:
         raise LocalProtocolError("the server certificate is not PEM: bad base64") from None
+
+
+@functools.lru_cache(maxsize=32)
+def _authorities(chain: bytes) -> tuple[bytes, ...]:
+    from cryptography import x509
+
+    try:
+        with reading():
+            return tuple(certificate.issuer.public_bytes() for certificate in x509.load_pem_x509_certificates(chain))
+    except UnreadableCertificateError:
+        return ()
 
 
 def load_certificate(

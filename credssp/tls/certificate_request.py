@@ -12,6 +12,7 @@ Schannel answers such a wish with SEC_I_INCOMPLETE_CREDENTIALS and lets the call
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable
 from typing import Final
 
 from credssp.tls.record import HEADER_SIZE, measure_record
@@ -44,6 +45,10 @@ class CertificateRequest:
 
     def __init__(self, issuers: tuple[bytes, ...]) -> None:
         self.issuers = issuers
+
+    def takes(self, authorities: Iterable[bytes]) -> bool:
+        """Whether the server takes a certificate, by the names of the authorities of its chain (DER)."""
+        return not self.issuers or not set(authorities).isdisjoint(self.issuers)
 
     @classmethod
     def parse(cls, body: bytes, *, tls13: bool) -> CertificateRequest:

@@ -209,7 +209,8 @@ class TLSChannel:
             # Where 1.3 alone is allowed, a server that refuses is not old; with legacy, old ones are welcome already.
             first = self._first if context.minimum_version == ssl.TLSVersion.TLSv1_2 else None
             level = context.security_level
-            raise translate(error, during="TLS handshake", level=level, first=first) from None
+            whose = "the client's certificate" if self._first is None else "the server's certificate"
+            raise translate(error, during="TLS handshake", level=level, first=first, whose=whose) from None
         return True
 
     def _refuse_resumption(self) -> None:

@@ -19,6 +19,7 @@ from typing import Final, Literal
 from credssp.errors import CertificateError, LocalProtocolError, LocalRestrictionError
 from credssp.next_step import NextStep
 from credssp.status import SecurityStatus
+from credssp.tls.authorities import name_authorities
 from credssp.tls.certificate import ServerCertificate
 from credssp.tls.certificate_request import watch_requests
 from credssp.tls.key_log import key_log_path, log_keys
@@ -170,7 +171,8 @@ class ServerTLS:
         minimum: lowest TLS version, ``1.2`` or ``1.3``.
         maximum: highest TLS version.
         ciphers: OpenSSL cipher string for TLS 1.2, or None for OpenSSL's default.
-        client_ca: demand a client certificate that chains to these roots (PEM text); None asks for none.
+        client_ca: demand a client certificate that chains to these roots (PEM text), which clients are told by name;
+            None asks for none.
         resumption: let clients resume sessions. Off by default: [MS-CSSP] 3.1.5 does not support it.
         tickets: send session tickets although no client can resume with them, for clients that wait for an answer to
             their last flight of TLS 1.3.
@@ -347,4 +349,5 @@ def _server_base(settings: ServerTLS) -> ssl.SSLContext:
             check_memory(error, during="TLS setup")
             raise LocalProtocolError("client_ca holds no certificates in PEM") from None
         context.verify_mode = ssl.CERT_REQUIRED
+        name_authorities(context)
     return context

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 from typing import Any
 
 import pytest
@@ -14,9 +15,10 @@ from credssp.context.acceptor import create_acceptor
 from credssp.engine.events import CredentialsReceived, Send
 from credssp.engine.server import ServerEngine
 from credssp.sspi import SecurityStatus, SSPIError
+from credssp.tls import authorities
 from credssp.tls.certificate_request import CertificateRequest, find_in_clear
 from tests.peers import require_module
-from tests.sspi.certificates import client_leaf, root, server_leaf
+from tests.sspi.certificates import Authority, client_leaf, root, server_leaf
 from tests.sspi.pair import ACCOUNTS, ASC, CONTINUE, ISC, OK, Side, client_credential, lsa, make
 
 S = SecurityStatus
@@ -24,6 +26,7 @@ ASK = ASC | sspi.ASC_REQ_MUTUAL_AUTH
 TLS12 = sspi.SP_PROT_TLS1_2_CLIENT
 TLS13 = sspi.SP_PROT_TLS1_3_CLIENT
 both_versions = pytest.mark.parametrize("version", [TLS12, TLS13], ids=["1.2", "1.3"])
+NAMED = (root().certificate.subject.public_bytes(),)
 SERVER = {"root_store": root().pem, "certificates": (server_leaf(),)}
 
 
@@ -40,7 +43,7 @@ def asked(version: int) -> Any:
 def test_same_context_goes_on_with_a_new_credential(version: int) -> None:
     both = asked(version)
     context = sspi.CtxtHandle(both.client.context.lower, both.client.context.upper)
-    assert both.client.query(sspi.SECPKG_ATTR_ISSUER_LIST_EX) == sspi.SecPkgContext_IssuerListInfoEx(())
+    assert both.client.query(sspi.SECPKG_ATTR_ISSUER_LIST_EX).issuers == NAMED
     both.client.credential = client_credential(both.client.authority, certificates=(client_leaf(),))
     both.run(both.client.leg(b""))  # `rest` still holds the same input
     assert both.client.context == context
@@ -49,6 +52,65 @@ def test_same_context_goes_on_with_a_new_credential(version: int) -> None:
     assert both.client.query(sspi.SECPKG_ATTR_LOCAL_CERT_CONTEXT).cert_encoded == client_leaf().der
     assert both.server.attributes & sspi.ASC_RET_MUTUAL_AUTH
     assert both.server.decrypt(both.client.encrypt(b"data")) == b"data"
+
+
+@both_versions
+def test_certificate_of_an_authority_that_the_server_does_not_trust_is_incomplete_credentials(version: int) -> None:
+    stranger = Authority("Another Root").issue("client.lab.test", server=False)
+    both = make(asc=ASK, server=SERVER, client={"enabled_protocols": version, "certificates": (stranger,)})
+    reply = both.server.leg(both.client.leg())
+    assert both.client.leg(reply) == b""
+    assert both.client.status is S.SEC_I_INCOMPLETE_CREDENTIALS
+    assert both.client.query(sspi.SECPKG_ATTR_ISSUER_LIST_EX).issuers == NAMED
+    both.client.credential = client_credential(both.client.authority, certificates=(client_leaf(),))
+    both.run(both.client.leg(b""))
+    assert both.server.query(sspi.SECPKG_ATTR_REMOTE_CERT_CONTEXT).cert_encoded == client_leaf().der
+
+
+@both_versions
+def test_every_new_credential_that_does_not_fit_is_incomplete_and_the_same_again_goes_on(version: int) -> None:
+    both = asked(version)
+    stranger = Authority("Another Root").issue("client.lab.test", server=False)
+    both.client.credential = client_credential(both.client.authority, certificates=(stranger,))
+    assert both.client.leg(b"") == b""
+    assert both.client.status is S.SEC_I_INCOMPLETE_CREDENTIALS
+    token = both.client.leg(b"")  # the caller insists
+    assert both.client.status is CONTINUE
+    with pytest.raises(SSPIError, match="the client's certificate was refused") as caught:
+        both.server.leg(token)
+    assert caught.value.status is S.SEC_E_UNTRUSTED_ROOT
+
+
+@both_versions
+def test_certificate_of_an_authority_below_a_named_one_fits_with_its_chain(version: int) -> None:
+    middle = Authority("Middle", root())
+    leaf = middle.issue("client.lab.test", server=False)
+    both = make(asc=ASK, server=SERVER, client={"enabled_protocols": version, "certificates": (leaf,)}).run()
+    assert S.SEC_I_INCOMPLETE_CREDENTIALS not in [status for status, _ in both.client.log]
+    assert both.client.query(sspi.SECPKG_ATTR_ISSUER_LIST_EX).issuers == NAMED
+
+
+@both_versions
+def test_server_that_cannot_name_its_authorities_takes_any(version: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on another Python than CPython: the list is empty, and every certificate is offered."""
+    authorities._library.cache_clear()
+    monkeypatch.setattr(authorities, "_KNOWN", ((3, 1), (3, 2)))
+    try:
+        assert not authorities.can_name_authorities()
+        pem = Authority("Unnamed").pem + root().pem  # no SSLContext was made for these yet
+        server = {**SERVER, "root_store": pem}
+        both = make(asc=ASK, server=server, client={"enabled_protocols": version, "certificates": (client_leaf(),)})
+        both.run()
+        assert both.client.query(sspi.SECPKG_ATTR_ISSUER_LIST_EX).issuers == ()
+    finally:
+        authorities._library.cache_clear()
+
+
+def test_list_that_is_too_long_is_not_sent() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    assert authorities.name_authorities(context), "none to name"
+    context.load_verify_locations(cadata="".join(Authority(f"{number:060d}").pem for number in range(150)))
+    assert not authorities.name_authorities(context)
 
 
 @both_versions

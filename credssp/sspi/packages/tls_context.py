@@ -96,7 +96,7 @@ class TLSContext(LsaContext):
 
     def __post_init__(self) -> None:
         self.credential = self.opening.credential
-        self.asked = not self.client or self.credential.tls.certificate is not None
+        self.asked = not self.client
         self.silent = self.client
 
     @property

@@ -5,9 +5,10 @@ wants it otherwise: what belongs to the application must stay with the caller (S
 not whole must change nothing (SEC_E_INCOMPLETE_MESSAGE, SECBUFFER_MISSING). So whole records are given to the inner
 context one by one, until it is complete or there is no further whole one.
 
-A server's wish for a client certificate is seen before its flight is finished (`credssp.tls.certificate_request`); the
-leg ends with SEC_I_INCOMPLETE_CREDENTIALS there. The caller repeats the call with **the same input**, as with Schannel,
-and a credential with a certificate, or the old one to go on without.
+A server's wish for a client certificate is seen before its flight is finished (`credssp.tls.certificate_request`). If
+the credential has none, or one of an authority that the server does not name, the leg ends there, with
+SEC_I_INCOMPLETE_CREDENTIALS. The caller repeats the call with **the same input**, as with Schannel, and another
+credential, or with the old one to go on as it is.
 """
 
 from __future__ import annotations
@@ -147,6 +148,8 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
                 raise refuse("phCredential", "this one has no certificate either", _S.SEC_E_NO_CREDENTIALS)
             context.inner.use_client_certificate(certificate)
             context.credential = credential
+            # Another one that does not fit is another occasion to ask.
+            context.asked = context.issuers is None or context.issuers.takes(certificate.authorities)
         return (data or before), at
 
     def _reauthenticate(
@@ -184,7 +187,7 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
                 return LegResult(status=_S.SEC_E_INCOMPLETE_MESSAGE, context=context, missing=_missing(data))
             context.held = None
             while end > at:
-                if not context.asked and not inner.handshake_complete and self._is_asked(context, data, at):
+                if not context.asked and not inner.handshake_complete and self._must_ask(context, data, at):
                     context.held = data, at
                     return LegResult(
                         status=_S.SEC_I_INCOMPLETE_CREDENTIALS,
@@ -228,14 +231,16 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
         return end
 
     @staticmethod
-    def _is_asked(context: TLSContext, data: bytes, at: int) -> bool:
-        """Whether the server wants a certificate of a client that has none; then it will not be asked again."""
+    def _must_ask(context: TLSContext, data: bytes, at: int) -> bool:
+        """Whether the server wants a certificate that the client does not have; then it will not be asked again."""
         inner = context.inner
-        context.issuers = inner.certificate_request()
-        if context.issuers is None and data[at] == _HANDSHAKE:
-            context.issuers = find_in_clear(data[at:])
-        context.asked = context.issuers is not None
-        return context.asked
+        wish = context.issuers or inner.certificate_request()
+        if wish is None and data[at] == _HANDSHAKE:
+            wish = find_in_clear(data[at:])
+        context.issuers = wish
+        context.asked = wish is not None
+        certificate = context.credential.tls.certificate
+        return wish is not None and (certificate is None or not wish.takes(certificate.authorities))
 
     def _result(self, context: TLSContext, token: bytes, extra: int) -> LegResult:
         inner = context.inner

@@ -90,7 +90,7 @@ class TLSCredential:
         return ("1.2" if two else "1.3"), ("1.3" if three else "1.2")
 
     def client(self, *, verify: bool) -> ClientTLS:
-        """Return the settings of a client, which notes a server's wish for a certificate if it has none.
+        """Return the settings of a client, which notes a server's wish for a certificate.
 
         Args:
             verify: fail the handshake if the certificate does not verify; otherwise it is judged only.
@@ -107,7 +107,7 @@ class TLSCredential:
                 ciphers=self._ciphers,
                 client_certificate=self.certificate,
                 resumption=self.lifespan > 0,
-                watch=self.certificate is None,
+                watch=True,
             )
         return self._clients[verify]
 
