@@ -40,6 +40,7 @@ class Identity:
             KRB-CRED whose encrypted part is readable (encryption type 0), which other tools import; or None.
         ntlm_mic: whether the client's AUTHENTICATE had a MIC, which was verified; None without NTLM.
         mech_list_mic: whether the client sent a mechListMIC, which was verified; None without SPNEGO.
+        channel_bindings: whether the client sent channel bindings. They are those of the server where it knows its own.
     """
 
     username: str
@@ -56,3 +57,4 @@ class Identity:
     forwarded: Secret[bytes] | None = None
     ntlm_mic: bool | None = None
     mech_list_mic: bool | None = None
+    channel_bindings: bool = False

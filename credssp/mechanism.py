@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from credssp.authority import LogonAnswer, LogonQuestion
+from credssp.channel_bindings import BindingDemand, ChannelBindings
 from credssp.identity import Identity
 from credssp.mechanism_name import MechanismName, WireForm
 from credssp.message_parts import MessagePart, OpenedMessage, SealedMessage
@@ -54,6 +55,9 @@ class Mechanism(Protocol):
     @property
     def identity(self) -> Identity | None:
         """Who logged on (acceptor), or None: on the initiator and before the logon succeeded."""
+
+    def bind(self, bindings: ChannelBindings | None, *, demand: BindingDemand = "match") -> None:
+        """Use channel bindings, before the token that proves them; see `credssp.security_context`."""
 
     @property
     def session_key(self) -> bytes:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import ParamSpec, TypeVar
 
 from credssp.authority import LogonAnswer, LogonQuestion
+from credssp.channel_bindings import BindingDemand, ChannelBindings
 from credssp.errors import LocalProtocolError
 from credssp.identity import Identity
 from credssp.mechanism import SpnegoMechanism
@@ -60,6 +61,18 @@ class SecurityContext(ABC):
     @abstractmethod
     def session_key(self) -> bytes:
         """The session key. Raises LocalProtocolError before there is one."""
+
+    def bind(self, bindings: ChannelBindings | None, *, demand: BindingDemand = "match") -> None:  # noqa: ARG002
+        """Use channel bindings, before the token is made (or taken) that proves them.
+
+        Args:
+            bindings: those of the channel around this login; None for an acceptor that knows none.
+            demand: what an acceptor demands; for an initiator without effect.
+
+        Raises:
+            LocalProtocolError: it is too late, or the mechanism takes none. The context is as it was.
+        """
+        raise LocalProtocolError("this mechanism takes no channel bindings")
 
     def step(self, token: bytes | None) -> bytes | None:
         """Take the peer's token (None for an initiator's first call) and return the one to send, if any.
@@ -232,6 +245,21 @@ class OuterContext(SecurityContext):
     def __init__(self) -> None:
         super().__init__()
         self._mechanism: SpnegoMechanism | None = None
+        self._binding: tuple[ChannelBindings | None, BindingDemand] | None = None
+
+    def bind(self, bindings: ChannelBindings | None, *, demand: BindingDemand = "match") -> None:
+        """Use channel bindings in the mechanism that is chosen, or will be; see `SecurityContext.bind`."""
+        if self._mechanism is not None:
+            self._mechanism.bind(bindings, demand=demand)
+        self._binding = bindings, demand
+
+    def _make(self, make: Callable[[], SpnegoMechanism]) -> SpnegoMechanism:
+        """Make a mechanism, with the channel bindings of this context."""
+        mechanism = make()
+        if self._binding is not None:
+            bindings, demand = self._binding
+            mechanism.bind(bindings, demand=demand)
+        return mechanism
 
     def _chosen(self) -> SpnegoMechanism:
         if self._mechanism is None:

@@ -39,6 +39,11 @@ class TLSFacts:
         return self._channel.session_reused
 
     @property
+    def tls_unique(self) -> bytes | None:
+        """The first Finished message of the handshake (RFC 5929 section 3); None before it, and in TLS 1.3."""
+        return self._channel.unique
+
+    @property
     def tls_version(self) -> str:
         """``TLSv1.2`` or ``TLSv1.3``; empty before the handshake."""
         return self._channel.protocol

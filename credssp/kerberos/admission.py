@@ -16,13 +16,14 @@ that says who the client is.
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from credssp.account import upper_case
 from credssp.authority import is_plain_name
-from credssp.config import CbtHardening
+from credssp.channel_bindings import BindingDemand, ChannelBindings
 from credssp.errors import AuthenticationError, CredSSPError, DecodeError, RemoteProtocolError
 from credssp.identity import Identity
 from credssp.kerberos import crypto
@@ -83,8 +84,8 @@ def admit(
     keys: Sequence[ServiceKey],
     *,
     services: Collection[str] = (),
-    channel_bindings: bytes | None = None,
-    cbt_hardening: CbtHardening = "strict",
+    channel_bindings: ChannelBindings | None = None,
+    demand: BindingDemand = "match",
     accept_forwarded: bool = False,
     accept_anonymous: bool = False,
     require_pac: bool = False,
@@ -95,8 +96,8 @@ def admit(
         token: AP-REQ, in the framing of GSS-API or (DCE style) without.
         keys: the server's.
         services: for which of them the ticket must be, ``class/host`` or ``class/host@REALM``; none for any.
-        channel_bindings: application data of the bindings that the client must have used; None asks for none.
-        cbt_hardening: ``relaxed`` admits a client that used none.
+        channel_bindings: the bindings of this channel; None where they are not known, and not compared.
+        demand: what the client must have sent.
         accept_forwarded: whether the identity has the tickets that the client forwards. They are examined either way.
         accept_anonymous: whether clients may be anonymous (RFC 8062).
         require_pac: whether the ticket must have a PAC that says who the client is.
@@ -128,13 +129,17 @@ def admit(
     dce_style = bool(flags & _DCE_STYLE)
     if dce_style is framed:
         raise RemoteProtocolError("an AP-REQ is framed unless it is of DCE style", section="[MS-KILE] 3.4.5.1")
-    if channel_bindings is not None and (cbt_hardening == "strict" or any(bindings)):
-        _check_bindings(bindings, channel_bindings)
+    _check_bindings(bindings, channel_bindings, demand)
     forwarded = None
     if delegation is not None:
         keys_of_cred = [ticket.key] if authenticator.subkey is None else [ticket.key, authenticator.subkey]
         forwarded = _open_forwarded(delegation, keys_of_cred, ticket)
-    identity = replace(identity, target_name=sealed.service, forwarded=forwarded if accept_forwarded else None)
+    identity = replace(
+        identity,
+        target_name=sealed.service,
+        forwarded=forwarded if accept_forwarded else None,
+        channel_bindings=any(bindings),
+    )
     return Admission(identity, ticket.key, dce_style)
 
 
@@ -312,13 +317,17 @@ def _take_apart(checksum: bytes) -> tuple[int, bytes, bytes | None]:
     return flags, checksum[4:_FLAGS_AT], delegation
 
 
-def _check_bindings(received: bytes, application_data: bytes) -> None:
-    # Without addresses (RFC 4121 4.1.1.2): type and length of both are zero.
-    hashed = bytes(16) + len(application_data).to_bytes(4, "little") + application_data
-    if received == hashlib.md5(hashed, usedforsecurity=False).digest():
-        return
-    what = "are not those of this TLS channel" if any(received) else "are missing"
-    raise failure(f"the client's channel bindings {what}", SecurityStatus.SEC_E_BAD_BINDINGS)
+def _check_bindings(received: bytes, own: ChannelBindings | None, demand: BindingDemand) -> None:
+    """Judge what a client sent, 16 bytes of zeros for none (RFC 4121 4.1.1.2)."""
+    bound = any(received)
+    if own is None:
+        wrong = demand == "sent" and not bound
+    else:
+        matches = hmac.compare_digest(received, hashlib.md5(own.encoded, usedforsecurity=False).digest())
+        wrong = not matches and (bound or demand != "match_if_sent")
+    if wrong:
+        what = "are not those of this TLS channel" if bound else "are missing"
+        raise failure(f"the client's channel bindings {what}", SecurityStatus.SEC_E_BAD_BINDINGS)
 
 
 def _open_forwarded(message: bytes, keys: Sequence[EncryptionKey], ticket: EncTicketPart) -> Secret[bytes]:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from credssp.channel_bindings import BindingDemand, ChannelBindings
 from credssp.config import CbtHardening
 from credssp.credentials import (
     AgentCredentials,
@@ -189,8 +190,14 @@ class KerberosInitiator(_KerberosContext):
         self._dns_canonicalize = dns_canonicalize
         self._credentials = credentials
         self._target = target
-        self._channel_bindings = channel_bindings
+        self._bindings = ChannelBindings.of(channel_bindings)
         self._tickets: tickets.MemoryTickets | None = None
+
+    def bind(self, bindings: ChannelBindings | None, *, demand: BindingDemand = "match") -> None:  # noqa: ARG002
+        """Send these channel bindings in AP-REQ."""
+        if self._context is not None or self._failed:
+            raise LocalProtocolError("AP-REQ is made: it is too late for channel bindings")
+        self._bindings = bindings
 
     def _open(self) -> spnego.ContextProxy:
         credentials = _usable(self._credentials, self._target)
@@ -199,7 +206,7 @@ class KerberosInitiator(_KerberosContext):
             principal = _client(credentials).principal
         if sys.platform != "win32":  # SSPI has a cache of its own for each logon
             credentials = self._get_tickets(credentials)
-        bindings = self._channel_bindings
+        bindings = self._bindings
         context = pyspnego.call(
             self._ticket(),
             pyspnego.kerberos_client,
@@ -207,7 +214,7 @@ class KerberosInitiator(_KerberosContext):
             principal,
             service=self._target.service,
             host=self._target.host,
-            application_data=bindings,
+            bindings=bindings,
         )
         if sys.platform != "win32" and not self._dns_canonicalize:  # SSPI takes names as they are
             pyspnego.call(
@@ -420,12 +427,18 @@ class KerberosAcceptor(_KerberosContext):
         self._names = tuple(names)
         self._owners = self._names if principal is None else (principal,)
         self._keytab = keytab
-        self._channel_bindings = channel_bindings
-        self._cbt_hardening: CbtHardening = cbt_hardening
+        self._bindings = ChannelBindings.of(channel_bindings)
+        self._demand: BindingDemand = "match_if_sent" if cbt_hardening == "relaxed" else "match"
         self._accept_forwarded = accept_forwarded
         self._accept_anonymous = accept_anonymous
         self._require_pac = require_pac
         self._admission: Admission | None = None
+
+    def bind(self, bindings: ChannelBindings | None, *, demand: BindingDemand = "match") -> None:
+        """Demand these channel bindings of AP-REQ."""
+        if self._context is not None or self._failed:
+            raise LocalProtocolError("AP-REQ was taken: it is too late for channel bindings")
+        self._bindings, self._demand = bindings, demand
 
     def _read_keys(self) -> AcceptorKeys | None:
         """Read the keytab; None on Windows, which keeps its keys to itself."""
@@ -469,14 +482,14 @@ class KerberosAcceptor(_KerberosContext):
                 token,
                 keys.keys,
                 services=self._names,
-                channel_bindings=self._channel_bindings,
-                cbt_hardening=self._cbt_hardening,
+                channel_bindings=self._bindings,
+                demand=self._demand,
                 accept_forwarded=self._accept_forwarded,
                 accept_anonymous=self._accept_anonymous,
                 require_pac=self._require_pac,
             )
         self._context = pyspnego.call(
-            "opening the Kerberos keytab", pyspnego.kerberos_server, self._owners, self._channel_bindings, keys
+            "opening the Kerberos keytab", pyspnego.kerberos_server, self._owners, self._bindings, keys
         )
 
     def _step(self, token: bytes | None) -> bytes | None:

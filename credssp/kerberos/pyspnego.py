@@ -20,8 +20,9 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
+from credssp.channel_bindings import ChannelBindings
 from credssp.credentials import CCacheCredentials, KerberosCredentials, KeytabCredentials, PasswordCredentials
 from credssp.errors import AuthenticationError, CredSSPError
 from credssp.kerberos import acceptor_key, gss_errors
@@ -130,7 +131,12 @@ def _way() -> spnego.NegotiateOptions:
 
 
 def kerberos_client(
-    credentials: KerberosCredentials | None, principal: str, *, service: str, host: str, application_data: bytes | None
+    credentials: KerberosCredentials | None,
+    principal: str,
+    *,
+    service: str,
+    host: str,
+    bindings: ChannelBindings | None,
 ) -> spnego.ContextProxy:
     """Make a Kerberos initiator. May ask a KDC, so it may block.
 
@@ -139,7 +145,7 @@ def kerberos_client(
         principal: whose password it is; ignored for the other kinds, which name theirs.
         service: the service class of the target.
         host: the host of the target.
-        application_data: for channel bindings.
+        bindings: channel bindings, or None.
     """
     import spnego
 
@@ -161,20 +167,20 @@ def kerberos_client(
         credential,
         hostname=host,
         service=service,
-        channel_bindings=_bindings(application_data),
+        channel_bindings=_bindings(bindings),
         protocol="kerberos",
         options=_way(),
     )
 
 
-def ask_for(context: Any, name: gssapi.Name, application_data: bytes | None) -> None:
+def ask_for(context: Any, name: gssapi.Name, bindings: ChannelBindings | None) -> None:
     """Let a context of `kerberos_client` ask for a ticket for this principal.
 
     pyspnego makes a name that libkrb5 looks up in DNS. The GSS-API context that it makes in its first step is made here
     instead: private names, held by tests/kerberos/test_pyspnego_contract.py.
     """
     import gssapi
-    from gssapi.raw import ChannelBindings
+    from gssapi.raw import ChannelBindings as GssBindings
 
     context._context = gssapi.SecurityContext(
         name=name,
@@ -182,7 +188,15 @@ def ask_for(context: Any, name: gssapi.Name, application_data: bytes | None) -> 
         mech=context._mech,
         usage="initiate",
         flags=context._context_req,
-        channel_bindings=None if application_data is None else ChannelBindings(0, b"", 0, b"", application_data),
+        channel_bindings=None
+        if bindings is None
+        else GssBindings(
+            bindings.initiator_type,
+            bindings.initiator,
+            bindings.acceptor_type,
+            bindings.acceptor,
+            bindings.application_data,
+        ),
     )
 
 
@@ -196,7 +210,7 @@ def client_name(context: Any) -> str:
 
 
 def kerberos_server(
-    names: Collection[str], application_data: bytes | None, keys: acceptor_key.AcceptorKeys | None
+    names: Collection[str], bindings: ChannelBindings | None, keys: acceptor_key.AcceptorKeys | None
 ) -> spnego.ContextProxy:
     """Make a Kerberos acceptor with these keys; on Windows with those of the account that runs the server.
 
@@ -210,13 +224,13 @@ def kerberos_server(
         service, _, host = next(iter(names), "").partition("/")
         return spnego.server(
             credentials=spnego.CredentialCache(f"{service}@{host}" if names else None),
-            channel_bindings=_bindings(application_data),
+            channel_bindings=_bindings(bindings),
             protocol="kerberos",
             options=_way(),
         )
     return spnego.server(
         credentials=spnego.CredentialCache(),
-        channel_bindings=_bindings(application_data),
+        channel_bindings=_bindings(bindings),
         protocol="kerberos",
         options=_way(),
         _gssapi_credential=keys.credential(),
@@ -264,12 +278,20 @@ def _buffers(parts: Sequence[MessagePart]) -> list[IOV]:
     return [(BufferType.data if part.sealed else BufferType.sign_only, part.data) for part in parts]
 
 
-def _bindings(application_data: bytes | None) -> GssChannelBindings | None:
-    if application_data is None:
+def _bindings(bindings: ChannelBindings | None) -> GssChannelBindings | None:
+    if bindings is None:
         return None
-    from spnego.channel_bindings import GssChannelBindings
+    from spnego.channel_bindings import AddressType, GssChannelBindings
 
-    return GssChannelBindings(application_data=application_data)
+    made = GssChannelBindings(
+        initiator_address=bindings.initiator or None,
+        acceptor_address=bindings.acceptor or None,
+        application_data=bindings.application_data,
+    )
+    # Numbers that pyspnego has no name for are of use all the same.
+    made.initiator_addrtype = cast(AddressType, bindings.initiator_type)
+    made.acceptor_addrtype = cast(AddressType, bindings.acceptor_type)
+    return made
 
 
 def _translate(doing: str, error: Exception) -> CredSSPError:

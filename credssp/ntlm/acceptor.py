@@ -15,6 +15,7 @@ from typing import Any
 
 from credssp.account import Account, AccountStore
 from credssp.authority import LogonAnswer, LogonAuthority, LogonQuestion, LogonRefusal
+from credssp.channel_bindings import BindingDemand, ChannelBindings
 from credssp.config import CbtHardening, asked, drawn
 from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError
 from credssp.identity import Identity
@@ -24,7 +25,7 @@ from credssp.ntlm.av_pairs import filetime
 from credssp.ntlm.challenge import NTLMTarget, build_challenge
 from credssp.ntlm.messages import VERSION, Authenticate, Negotiate, NTLMv2Response, Version
 from credssp.ntlm.proof import claim_of, has_empty_password, logon_failure, prove, verify_mic
-from credssp.ntlm.rules import Rules, check_authenticate, check_bindings, check_flags
+from credssp.ntlm.rules import Rules, check_authenticate, check_bindings, check_flags, has_bindings
 from credssp.ntlm.session import NTLMSession
 from credssp.ntlm.verdict import check_verdict, refusal, what_was_wrong
 from credssp.security_context import SecurityContext
@@ -92,10 +93,10 @@ class NTLMAcceptor(SecurityContext):
             target = NTLMTarget.of_this_host() if authority is None else authority.target
         self._target = target
         self._reveal_lockout = reveal_lockout
+        self._bindings = ChannelBindings.of(channel_bindings)
+        self._demand: BindingDemand = "match_if_sent" if cbt_hardening == "relaxed" else "match"
         self._rules = Rules(
             spn=spn,
-            channel_bindings=channel_bindings,
-            cbt_hardening=cbt_hardening,
             require_mic=require_mic,
             tell_lockout=tell_lockout,
             max_clock_skew=max_clock_skew,
@@ -132,6 +133,12 @@ class NTLMAcceptor(SecurityContext):
         """Check the client's signature over it; see `NTLMSession.verify_mech_list_mic`."""
         self._check_can_wrap()
         self._run(lambda: self._session.verify_mech_list_mic(mech_types, mic))
+
+    def bind(self, bindings: ChannelBindings | None, *, demand: BindingDemand = "match") -> None:
+        """Demand these channel bindings of AUTHENTICATE."""
+        if self.complete or self._failed or self.question is not None:
+            raise LocalProtocolError("AUTHENTICATE was taken: it is too late for channel bindings")
+        self._bindings, self._demand = bindings, demand
 
     def _step(self, token: bytes | None) -> bytes | None:
         """Take NEGOTIATE and return CHALLENGE; take AUTHENTICATE and return None.
@@ -280,7 +287,7 @@ class NTLMAcceptor(SecurityContext):
         if message.mic is not None:
             verify_mic(exported_session_key, self._negotiate, self._challenge, proof.token, message.mic_offset)
             self._mic_received = True
-        check_bindings(proof.response, self._rules)
+        check_bindings(proof.response, self._bindings, self._demand)
         if identity.account is not None:
             _check_status(identity.account, message)
         self._session = NTLMSession(exported_session_key, proof.flags, role="acceptor")
@@ -297,6 +304,7 @@ class NTLMAcceptor(SecurityContext):
             sent_domain=message.domain,
             workstation=message.workstation,
             target_name=proof.response.target_info.target_name,
+            channel_bindings=has_bindings(proof.response),
             ntlm_mic=message.mic is not None,  # verified before this is told to anyone
             **facts,
         )

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from credssp.account import upper_case
+from credssp.channel_bindings import ChannelBindings
 from credssp.errors import LocalRestrictionError
 
 __all__ = [
@@ -207,5 +208,4 @@ def channel_bindings_hash(application_data: bytes) -> bytes:
     Args:
         application_data: ``tls-server-end-point:`` and the hash of the certificate, say (RFC 5929 section 4).
     """
-    header = bytes(16) + len(application_data).to_bytes(4, "little")
-    return md5(header + application_data).digest()
+    return md5(ChannelBindings(application_data).encoded).digest()

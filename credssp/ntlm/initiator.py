@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from credssp.account import upper_case
+from credssp.channel_bindings import BindingDemand, ChannelBindings
 from credssp.config import asked, drawn
 from credssp.credentials import NTHashCredentials, NTLMCredentials
 from credssp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
@@ -109,7 +110,7 @@ class NTLMInitiator(SecurityContext):
         ):
             if len(name) > _LONGEST_NAME:
                 raise LocalProtocolError(f"the {what} has more than {_LONGEST_NAME} characters")
-        self._channel_bindings = channel_bindings
+        self._bindings = ChannelBindings.of(channel_bindings)
         self._workstation = workstation
         self._version = version.encode()
         self._clock = clock
@@ -137,6 +138,12 @@ class NTLMInitiator(SecurityContext):
         """Check the server's signature over it; see `NTLMSession.verify_mech_list_mic`."""
         self._run(self._established().verify_mech_list_mic, mech_types, mic)
         self.server_authentication = ServerAuthentication.NTLM
+
+    def bind(self, bindings: ChannelBindings | None, *, demand: BindingDemand = "match") -> None:  # noqa: ARG002
+        """Send these channel bindings in AUTHENTICATE."""
+        if self._credentials is None:
+            raise LocalProtocolError("AUTHENTICATE is made: it is too late for channel bindings")
+        self._bindings = bindings
 
     def _established(self) -> NTLMSession:
         if self._session is None:
@@ -203,8 +210,8 @@ class NTLMInitiator(SecurityContext):
         own = {
             AV_FLAGS: info.flags.to_bytes(4, "little"),
             AV_CHANNEL_BINDINGS: _NO_BINDINGS
-            if self._channel_bindings is None
-            else crypto.channel_bindings_hash(self._channel_bindings),
+            if self._bindings is None
+            else crypto.md5(self._bindings.encoded).digest(),
             AV_TARGET_NAME: self._target_name.encode("utf-16-le", "surrogatepass"),
         }
         if self._has_mic:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from credssp.config import CbtHardening
+from credssp.channel_bindings import BindingDemand, ChannelBindings
 from credssp.errors import AuthenticationError, DecodeError, LocalProtocolError, RemoteProtocolError
 from credssp.next_step import NextStep
 from credssp.ntlm import flags as f
@@ -23,12 +23,12 @@ from credssp.ntlm.av_pairs import (
     AvPairs,
 )
 from credssp.ntlm.challenge import NTLMTarget
-from credssp.ntlm.crypto import channel_bindings_hash
+from credssp.ntlm.crypto import md5
 from credssp.ntlm.messages import Authenticate, NTLMv2Response
 from credssp.ntlm.session import SESSION_FLAGS
 from credssp.status import NTStatus, SecurityStatus
 
-__all__ = ["Rules", "check_authenticate", "check_bindings", "check_flags"]
+__all__ = ["Rules", "check_authenticate", "check_bindings", "check_flags", "has_bindings"]
 
 REQUIRED_FLAGS: Final = SESSION_FLAGS | f.NTLMSSP_NEGOTIATE_UNICODE
 
@@ -41,16 +41,12 @@ class Rules:
 
     Attributes:
         spns: SPNs of which the client must name one, in lower case, or None to take any.
-        channel_bindings: the hash the client must send, or None to take any.
-        cbt_hardening: whether a client may send none.
         require_mic: whether AUTHENTICATE must carry a MIC.
         tell_lockout: whether a client that knows the password of a locked account learns that it is locked.
         max_clock_skew: greatest age in 100 ns of the client's timestamp, either way, or None to take any.
     """
 
     spns: frozenset[str] | None
-    channel_bindings: bytes | None
-    cbt_hardening: CbtHardening
     require_mic: bool
     tell_lockout: bool
     max_clock_skew: int | None
@@ -59,8 +55,6 @@ class Rules:
         self,
         *,
         spn: str | Iterable[str] | None = None,
-        channel_bindings: bytes | None = None,
-        cbt_hardening: CbtHardening = "strict",
         require_mic: bool = True,
         tell_lockout: bool = False,
         max_clock_skew: float | None = None,
@@ -72,8 +66,6 @@ class Rules:
                 raise LocalProtocolError("spn: give at least one name, or None to take any")
         set_ = object.__setattr__
         set_(self, "spns", spns)
-        set_(self, "channel_bindings", None if channel_bindings is None else channel_bindings_hash(channel_bindings))
-        set_(self, "cbt_hardening", cbt_hardening)
         set_(self, "require_mic", require_mic)
         set_(self, "tell_lockout", tell_lockout)
         set_(self, "max_clock_skew", None if max_clock_skew is None else int(max_clock_skew * 10_000_000))
@@ -143,20 +135,31 @@ def check_authenticate(message: Authenticate, *, target: NTLMTarget, filetime: i
     return response
 
 
-def check_bindings(response: NTLMv2Response, rules: Rules) -> None:
+def has_bindings(response: NTLMv2Response) -> bool:
+    """Whether the client sent channel bindings; zeros say that it has none."""
+    return any(response.target_info.get(AV_CHANNEL_BINDINGS) or b"")
+
+
+def check_bindings(response: NTLMv2Response, own: ChannelBindings | None, demand: BindingDemand) -> None:
     """Refuse a client that was authenticated over another TLS channel than this.
+
+    Args:
+        response: with MsvAvChannelBindings.
+        own: the bindings of this channel; None where they are not known, and not compared.
+        demand: whether the client must have sent any.
 
     Raises:
         AuthenticationError: SEC_E_BAD_BINDINGS.
     """
-    if rules.channel_bindings is None:
-        return
-    sent = response.target_info.get(AV_CHANNEL_BINDINGS) or b""
-    if rules.cbt_hardening == "relaxed" and not any(sent):
-        return
-    if not hmac.compare_digest(sent, rules.channel_bindings):
+    sent, bound = response.target_info.get(AV_CHANNEL_BINDINGS) or b"", has_bindings(response)
+    if own is None:
+        wrong = demand == "sent" and not bound
+    else:
+        wrong = not hmac.compare_digest(sent, md5(own.encoded).digest()) and (bound or demand != "match_if_sent")
+    if wrong:
+        what = "are not those of this TLS channel" if bound else "are missing"
         raise AuthenticationError(
-            "the client's channel bindings are not those of this TLS channel",
+            f"the client's channel bindings {what}",
             status=SecurityStatus.SEC_E_BAD_BINDINGS,
             ntstatus=NTStatus.STATUS_BAD_BINDINGS,
             section=_SECTION,

@@ -107,7 +107,7 @@ class SpnegoAcceptor(OuterContext):
             if candidate.name == name and name in self._bare:
                 obstacle = candidate.obstacle()
                 if obstacle is None:
-                    return candidate.make()
+                    return self._make(candidate.make)
                 why = obstacle.message
         raise AuthenticationError(
             f"the client speaks {name} without SPNEGO: {why}",
@@ -119,7 +119,7 @@ class SpnegoAcceptor(OuterContext):
         # negHints of a client that sends NegTokenInit2 is ignored ([MS-SPNG] 3.2.5).
         candidate, oid = self._choose(init.mech_types)
         self._mech_types = init.mech_types_der
-        mechanism = self._mechanism = candidate.make()
+        mechanism = self._mechanism = self._make(candidate.make)
         self.name = candidate.name
         self._first_choice = mechanism_of(init.mech_types[0]) == candidate.name
         if not self._first_choice:

@@ -112,7 +112,7 @@ class SpnegoInitiator(OuterContext):
         while candidates:
             candidate = candidates[0]
             try:
-                mechanism = candidate.make()
+                mechanism = self._make(candidate.make)
                 token = mechanism.step(None)
                 break
             except CredSSPError as error:
@@ -204,7 +204,7 @@ class SpnegoInitiator(OuterContext):
             raise RemoteProtocolError("the server answers a mechanism that has not started", section=_REPLY)
         # The optimistic token was for nobody; from here on only the MIC proves that nobody changed our list.
         self._mic_required = True
-        self._mechanism = chosen.make()
+        self._mechanism = self._make(chosen.make)
         self.name = chosen.name
         return self._mechanism.step(None)
 

@@ -17,10 +17,13 @@ packages are in `credssp.sspi.packages`, and docs/explanation/security-packages.
 
 from __future__ import annotations
 
+from credssp.channel_bindings import ChannelBindings as ChannelBindings
 from credssp.sspi.api import *  # noqa: F403
 from credssp.sspi.attributes import *  # noqa: F403
 from credssp.sspi.auth_data import *  # noqa: F403
 from credssp.sspi.buffers import *  # noqa: F403
+from credssp.sspi.channel_bindings import pack_channel_bindings as pack_channel_bindings
+from credssp.sspi.channel_bindings import unpack_channel_bindings as unpack_channel_bindings
 from credssp.sspi.constants import *  # noqa: F403
 from credssp.sspi.dispatcher import LocalSecurityAuthority as LocalSecurityAuthority
 from credssp.sspi.errors import SSPIError as SSPIError

@@ -12,6 +12,7 @@ __all__ = [
     "CERT_TRUST_STATUS",
     "CertContext",
     "SecPkgContext_Authority",
+    "SecPkgContext_Bindings",
     "SecPkgContext_ClientCreds",
     "SecPkgContext_ConnectionInfo",
     "SecPkgContext_DceInfo",
@@ -235,6 +236,22 @@ class SecPkgContext_ClientCreds:  # noqa: N801
     def auth_buffer_len(self) -> int:
         """AuthBufferLen."""
         return len(self.auth_buffer)
+
+
+@dataclass(frozen=True, slots=True)
+class SecPkgContext_Bindings:  # noqa: N801
+    """SECPKG_ATTR_UNIQUE_BINDINGS and SECPKG_ATTR_ENDPOINT_BINDINGS; give the memory back with `free_context_buffer`.
+
+    Attributes:
+        bindings: Bindings, a SEC_CHANNEL_BINDINGS: the contents of a SECBUFFER_CHANNEL_BINDINGS for another package.
+    """
+
+    bindings: ContextBuffer
+
+    @property
+    def bindings_length(self) -> int:
+        """BindingsLength."""
+        return len(self.bindings)
 
 
 @dataclass(frozen=True, slots=True)

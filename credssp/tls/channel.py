@@ -394,6 +394,14 @@ class TLSChannel:
         return self._protocol
 
     @property
+    def unique(self) -> bytes | None:
+        """The first Finished message, ``tls-unique`` (RFC 5929 section 3); None before it, and in TLS 1.3."""
+        if not self.handshake_complete or self._protocol == "TLSv1.3":
+            return None
+        with self._lock:
+            return self._tls.get_channel_binding("tls-unique")
+
+    @property
     def cipher(self) -> str:
         """The negotiated cipher suite as OpenSSL names it; empty before the handshake."""
         cipher = self._cipher()

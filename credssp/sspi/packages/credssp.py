@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from credssp.config import ClientConfig, ServerConfig
+from credssp.channel_bindings import ChannelBindings
+from credssp.config import CbtHardening, ClientConfig, ServerConfig
 from credssp.context import ClientContext, ServerContext
 from credssp.sspi import constants as c
-from credssp.sspi.errors import refuse
+from credssp.sspi.errors import bad_token, refuse, unsupported
 from credssp.sspi.packages.credential import WINDOWS_POLICY, CredSSPCredential, CredSSPLogon
 from credssp.sspi.packages.identities import accounts_for
 from credssp.sspi.packages.inputs import check_target
-from credssp.sspi.packages.lsa_mode import Opening, lsa_mode_entry
+from credssp.sspi.packages.lsa_mode import EITHER_BINDINGS, Opening, demand_of, lsa_mode_entry
 from credssp.sspi.packages.stream_messages import StreamMessages
 from credssp.sspi.packages.tls_context import TLSContext
 from credssp.sspi.packages.tls_package import TLSPackage
@@ -64,7 +65,7 @@ class CredSSPPackage(TLSPackage[CredSSPCredential], CredSSPLogon[TLSContext]):
     info: ClassVar[SecPkgInfo] = INFO
     isc_flags: ClassVar[int] = TLSPackage.isc_flags | c.ISC_REQ_DELEGATE
     # The page calls ASC_REQ_DELEGATE allowed in one place and unsupported in another; Windows' own test server sets it.
-    asc_flags: ClassVar[int] = TLSPackage.asc_flags | c.ASC_REQ_DELEGATE
+    asc_flags: ClassVar[int] = TLSPackage.asc_flags | c.ASC_REQ_DELEGATE | EITHER_BINDINGS
     context: ClassVar[type[TLSContext]] = CredSSPContext
 
     def _client(self, opening: Opening[CredSSPCredential]) -> ClientConfig:
@@ -84,8 +85,11 @@ class CredSSPPackage(TLSPackage[CredSSPCredential], CredSSPLogon[TLSContext]):
             )
         machine = self.support.machine
         policy = machine.policy or machine.client.policy
+        client = machine.client
+        if opening.bindings is not None:
+            client = replace(client, channel_bindings=_application_data(opening.bindings))
         return replace(
-            machine.client,
+            client,
             credentials=logon.credentials,
             target_name=target,
             mechanism=logon.mechanism,
@@ -100,9 +104,16 @@ class CredSSPPackage(TLSPackage[CredSSPCredential], CredSSPLogon[TLSContext]):
 
     def _server(self, opening: Opening[CredSSPCredential]) -> ServerConfig:
         """Return the options of a server."""
-        credential = opening.credential
+        credential, bindings = opening.credential, opening.bindings
+        config = self.support.machine.serving(accounts_for(credential.accounts, self.support))
+        demand = demand_of(opening.request, bindings)
+        if demand == "sent":
+            raise unsupported("fContextReq", "PROXY_BINDINGS needs a SECBUFFER_CHANNEL_BINDINGS in CREDSSP")
+        if bindings is not None:
+            hardening: CbtHardening = "relaxed" if demand == "match_if_sent" else "strict"
+            config = replace(config, channel_bindings=_application_data(bindings), cbt_hardening=hardening)
         return replace(
-            self.support.machine.serving(accounts_for(credential.accounts, self.support)),
+            config,
             certificate=credential.tls.server_certificate,
             tls=credential.tls.server(demand_certificate=bool(opening.request & c.ASC_REQ_MUTUAL_AUTH)),
         )
@@ -129,6 +140,12 @@ class CredSSPPackage(TLSPackage[CredSSPCredential], CredSSPLogon[TLSContext]):
             return b""
         token: bytes = context.inner.answer(self.support.machine.judge(question)).token
         return token
+
+
+def _application_data(bindings: ChannelBindings) -> bytes:
+    if ChannelBindings(bindings.application_data) != bindings:
+        raise bad_token("pInput", "CREDSSP takes channel bindings without addresses, as Schannel makes them")
+    return bindings.application_data
 
 
 sp_lsa_mode_initialize = lsa_mode_entry(CredSSPPackage)

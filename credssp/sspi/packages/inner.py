@@ -12,17 +12,26 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from credssp.account import AccountStore
+from credssp.channel_bindings import ChannelBindings
+from credssp.errors import CredSSPError
 from credssp.mechanism import Mechanism
 from credssp.policy import CredentialSource
 from credssp.server_authentication import ServerAuthentication
 from credssp.sspi import constants as c
 from credssp.sspi.auth_data import Identity
 from credssp.sspi.buffers import SecBuffer
-from credssp.sspi.errors import bad_auth_data, refuse
+from credssp.sspi.errors import bad_auth_data, bad_token, refuse
 from credssp.sspi.packages.identities import Logon, accounts_for, from_identity
 from credssp.sspi.packages.inner_info import PACKAGE_INFO
 from credssp.sspi.packages.inputs import check_target, token_only
-from credssp.sspi.packages.lsa_mode import Credential, LogonPackage, LsaContext, Opening
+from credssp.sspi.packages.lsa_mode import (
+    EITHER_BINDINGS,
+    Credential,
+    LogonPackage,
+    LsaContext,
+    Opening,
+    demand_of,
+)
 from credssp.sspi.structures import SecPkgContext_KeyInfo
 from credssp.sspi.tables import NO_EXPIRY, LegResult, SecPkgInfo
 from credssp.status import SecurityStatus
@@ -66,11 +75,23 @@ class InnerContext(LsaContext):
         """What was asked for, and what every session has; MUTUAL_AUTH if the mechanism did it."""
         if not self.complete:
             return self.request & c.ISC_REQ_ALLOCATE_MEMORY
-        granted = (self.request & ~c.ISC_REQ_MUTUAL_AUTH) | _ALWAYS
+        granted = (self.request & ~(c.ISC_REQ_MUTUAL_AUTH | EITHER_BINDINGS)) | _ALWAYS | self.without_bindings
         granted |= c.ISC_RET_INTEGRITY if self.client else c.ASC_RET_INTEGRITY
         if self.server_authentication & ServerAuthentication.KERBEROS:
             granted |= self.request & c.ISC_REQ_MUTUAL_AUTH
         return granted
+
+    def bind_late(self, bindings: ChannelBindings) -> None:
+        """Use channel bindings that come before the token that proves them."""
+        try:
+            self.mechanism.bind(bindings, demand=demand_of(self.request, bindings))
+        except CredSSPError as error:
+            raise bad_token("pInput", error.message) from None
+
+    def begin(self) -> None:
+        """Use the channel bindings of the first call, if it gave any or a server demands them."""
+        if self.bindings is not None or self.demand == "sent":
+            self.mechanism.bind(self.bindings, demand=self.demand)
 
     @property
     def package_info(self) -> SecPkgInfo:
@@ -95,7 +116,7 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
     """SECPKG_FUNCTION_TABLE of such a package."""
 
     isc_flags: ClassVar[int] = _FLAGS | c.ISC_REQ_INTEGRITY | c.ISC_REQ_EXTENDED_ERROR
-    asc_flags: ClassVar[int] = _FLAGS | c.ASC_REQ_INTEGRITY | c.ASC_REQ_EXTENDED_ERROR
+    asc_flags: ClassVar[int] = _FLAGS | c.ASC_REQ_INTEGRITY | c.ASC_REQ_EXTENDED_ERROR | EITHER_BINDINGS
 
     @abstractmethod
     def initiator(self, logon: Logon, target: str) -> Mechanism:
@@ -148,14 +169,14 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
                 _S.SEC_E_NO_CREDENTIALS,
             )
         mechanism = self.initiator(opening.logon, opening.target or "host/unspecified")
-        return self._step(InnerContext(opening, mechanism), None)
+        return self._begin(InnerContext(opening, mechanism), None)
 
     def start_server(self, opening: Opening[Credential], inputs: Sequence[SecBuffer]) -> LegResult:
         """Make a context and answer the first token."""
         token = token_only(inputs)
         accounts = accounts_for(opening.credential.accounts, self.support)
         mechanism = self.acceptor(accounts)
-        return self._step(InnerContext(opening, mechanism), token)
+        return self._begin(InnerContext(opening, mechanism), token)
 
     def go_on(
         self,
@@ -165,6 +186,10 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
     ) -> LegResult:
         """Answer a further token."""
         return self._step(context, token_only(inputs))
+
+    def _begin(self, context: InnerContext, token: bytes | None) -> LegResult:
+        context.begin()
+        return self._step(context, token)
 
     def _step(self, context: InnerContext, token: bytes | None) -> LegResult:
         mechanism = context.mechanism

@@ -11,9 +11,10 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from credssp.account import AccountStore
+from credssp.channel_bindings import BindingDemand, ChannelBindings
 from credssp.credentials import DelegatedCredentials, PasswordCredentials
 from credssp.errors import CredSSPError
 from credssp.identity import Identity
@@ -22,7 +23,8 @@ from credssp.server_authentication import ServerAuthentication
 from credssp.sspi import constants as c
 from credssp.sspi.attributes import CONTEXT_ATTRIBUTES, CREDENTIAL_ATTRIBUTES, row_of, thunks, unknown
 from credssp.sspi.buffers import SecBuffer
-from credssp.sspi.errors import SSPIError, bad_handle, bad_token, normalise, refuse
+from credssp.sspi.channel_bindings import take_bindings
+from credssp.sspi.errors import SSPIError, bad_handle, bad_token, normalise, refuse, unsupported
 from credssp.sspi.packages.identities import Logon, LogonSessions, from_supplied
 from credssp.sspi.packages.inputs import Supplied, check_flags, split_params, token_and_empty
 from credssp.sspi.support import LsaSupport
@@ -37,9 +39,29 @@ from credssp.sspi.tables import (
 )
 from credssp.status import SecurityStatus
 
-__all__ = ["Credential", "LogonPackage", "LsaContext", "LsaModePackage", "Opening", "lsa_mode_entry"]
+__all__ = [
+    "EITHER_BINDINGS",
+    "Credential",
+    "LogonPackage",
+    "LsaContext",
+    "LsaModePackage",
+    "Opening",
+    "demand_of",
+    "lsa_mode_entry",
+]
 
 _S = SecurityStatus
+
+
+def demand_of(context_req: int, bindings: ChannelBindings | None) -> BindingDemand:
+    """Return what fContextReq of a server demands of the client's channel bindings."""
+    if context_req & c.ASC_REQ_PROXY_BINDINGS and bindings is None:
+        return "sent"
+    return "match_if_sent" if context_req & c.ASC_REQ_ALLOW_MISSING_BINDINGS else "match"
+
+
+EITHER_BINDINGS: Final = c.ASC_REQ_PROXY_BINDINGS | c.ASC_REQ_ALLOW_MISSING_BINDINGS
+"""Both flags of a server about channel bindings; in pfContextAttr they mean that the client sent none."""
 
 
 @dataclass(slots=True, eq=False, repr=False, kw_only=True)
@@ -77,6 +99,7 @@ class Opening(Generic[K_co]):
         logon: as whom a client logs on.
         target: pszTargetName.
         request: fContextReq.
+        bindings: those of the channel around this exchange, if the first call gave any.
         started: seconds since 1970.
     """
 
@@ -86,6 +109,7 @@ class Opening(Generic[K_co]):
     logon: Logon
     target: str | None = None
     request: int
+    bindings: ChannelBindings | None = None
     started: float = field(default_factory=time.time)
 
 
@@ -106,6 +130,7 @@ class LsaContext(ABC):
     mechanism_name: str = field(init=False, default="")
     server_authentication: ServerAuthentication = field(init=False, default=ServerAuthentication.NONE)
     received: DelegatedCredentials | None = field(init=False, default=None)
+    _later_bindings: ChannelBindings | None = field(init=False, default=None)
 
     @property
     def client(self) -> bool:
@@ -152,6 +177,40 @@ class LsaContext(ABC):
     def expiry(self) -> int:
         """When the context ends, a TimeStamp."""
         return NO_EXPIRY
+
+    @property
+    def bindings(self) -> ChannelBindings | None:
+        """The channel bindings that calls gave so far."""
+        return self.opening.bindings or self._later_bindings
+
+    @property
+    def demand(self) -> BindingDemand:
+        """What a server demands of the client's channel bindings."""
+        return demand_of(self.request, self.bindings)
+
+    @property
+    def without_bindings(self) -> int:
+        """ASC_RET_MISSING_BINDINGS where a server allowed that the client sends none, and it sent none."""
+        if self.client or self.identity is None or self.identity.channel_bindings:
+            return 0
+        return self.request & c.ASC_REQ_ALLOW_MISSING_BINDINGS
+
+    def bind(self, bindings: ChannelBindings) -> None:
+        """Take the channel bindings of a later call: most programs repeat those of the first, some give them here.
+
+        Raises:
+            SSPIError: SEC_E_INVALID_TOKEN, they differ from those before, or it is too late.
+        """
+        if bindings == self.bindings:
+            return
+        if self.bindings is not None:
+            raise bad_token("pInput", "these are not the channel bindings of the calls before")
+        self.bind_late(bindings)
+        self._later_bindings = bindings
+
+    def bind_late(self, bindings: ChannelBindings) -> None:  # noqa: ARG002 - for packages that can
+        """Use channel bindings that the first call did not have."""
+        raise bad_token("pInput", "channel bindings belong into the first call")
 
     def failure(self, error: CredSSPError, token: bytes = b"") -> SSPIError:
         """Return how a leg fails; without EXTENDED_ERROR the peer is not told what went wrong."""
@@ -240,6 +299,8 @@ class LsaModePackage(ABC, Generic[K, X]):
     ) -> LegResult:
         """SpInitLsaModeContext."""
         check_flags(context_req, self.isc_flags, need_one_of=self.isc_kinds)
+        inputs, bindings = take_bindings(inputs)
+        self.check_bindings(bindings)
         supplied = None
         if self.isc_flags & c.ISC_REQ_USE_SUPPLIED_CREDS:
             inputs, supplied = split_params(inputs, wanted=bool(context_req & c.ISC_REQ_USE_SUPPLIED_CREDS))
@@ -247,7 +308,7 @@ class LsaModePackage(ABC, Generic[K, X]):
             self._check_use(credential, c.SECPKG_CRED_OUTBOUND)
             self.check_first(inputs)
             logon = self.logon(credential, context_req, supplied)
-            return self.start_client(self._opening(credential, logon, target_name, context_req, client=True))
+            return self.start_client(self._opening(credential, logon, target_name, context_req, bindings, client=True))
         before = context.opening
 
         def again() -> Opening[K]:
@@ -256,9 +317,10 @@ class LsaModePackage(ABC, Generic[K, X]):
             # The identity of an earlier SECBUFFER_PKG_PARAMS counts until another one comes.
             same = own is before.credential and supplied is None
             logon = before.logon if same else self.logon(own, context_req, supplied)
-            return self._opening(own, logon, target_name or before.target, context_req, client=True)
+            target = target_name or before.target
+            return self._opening(own, logon, target, context_req, bindings or context.bindings, client=True)
 
-        return self._continue(context, credential, inputs, again)
+        return self._continue(context, credential, inputs, bindings, again)
 
     def accept_lsa_mode_context(
         self,
@@ -270,16 +332,21 @@ class LsaModePackage(ABC, Generic[K, X]):
     ) -> LegResult:
         """SpAcceptLsaModeContext."""
         check_flags(context_req, self.asc_flags, need_one_of=self.asc_kinds, family="ASC_REQ")
+        if context_req & EITHER_BINDINGS == EITHER_BINDINGS:
+            raise unsupported("fContextReq", "PROXY_BINDINGS and ALLOW_MISSING_BINDINGS exclude each other")
+        inputs, bindings = take_bindings(inputs)
+        self.check_bindings(bindings)
         before: Any = None if context is None else context.opening.credential
+        earlier = None if context is None else context.bindings
 
         def opening() -> Opening[K]:
             own = credential or before
             self._check_use(own, c.SECPKG_CRED_INBOUND)
-            return self._opening(own, own.logon, None, context_req, client=False)
+            return self._opening(own, own.logon, None, context_req, bindings or earlier, client=False)
 
         if context is None:
             return self.start_server(opening(), inputs)
-        return self._continue(context, credential, inputs, opening)
+        return self._continue(context, credential, inputs, bindings, opening)
 
     @staticmethod
     def _check_use(credential: K, use: int) -> None:
@@ -287,21 +354,46 @@ class LsaModePackage(ABC, Generic[K, X]):
             made_for = "inbound" if use & c.SECPKG_CRED_OUTBOUND else "outbound"
             raise refuse("phCredential", f"made for {made_for} use", _S.SEC_E_NO_CREDENTIALS)
 
-    def _opening(self, credential: K, logon: Logon, target: str | None, request: int, *, client: bool) -> Opening[K]:
+    def _opening(
+        self,
+        credential: K,
+        logon: Logon,
+        target: str | None,
+        request: int,
+        bindings: ChannelBindings | None,
+        *,
+        client: bool,
+    ) -> Opening[K]:
         return Opening(
-            info=self.info, client=client, credential=credential, logon=logon, target=target, request=request
+            info=self.info,
+            client=client,
+            credential=credential,
+            logon=logon,
+            target=target,
+            request=request,
+            bindings=bindings,
         )
 
     def _continue(
-        self, context: X, credential: K | None, inputs: Sequence[SecBuffer], again: Callable[[], Opening[K]]
+        self,
+        context: X,
+        credential: K | None,
+        inputs: Sequence[SecBuffer],
+        bindings: ChannelBindings | None,
+        again: Callable[[], Opening[K]],
     ) -> LegResult:
         if context.complete:
             return self.after_end(context, inputs, again)
+        if bindings is not None:
+            context.bind(bindings)
         return self.go_on(context, credential, inputs)
+
+    def check_bindings(self, bindings: ChannelBindings | None) -> None:
+        """Refuse channel bindings where a package has no use for them."""
 
     def check_first(self, inputs: Sequence[SecBuffer]) -> None:
         """Refuse what does not belong into the first call of a client."""
-        if inputs and token_and_empty(inputs):
+        if any(buffer.buffer_type for buffer in inputs) and token_and_empty(inputs):  # not EMPTY alone
             raise bad_token("pInput", "the client speaks first: no TOKEN yet")
 
     def logon(self, credential: K, context_req: int, supplied: Supplied | None) -> Logon:

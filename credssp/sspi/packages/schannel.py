@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from credssp.channel_bindings import ChannelBindings
 from credssp.sspi import constants as c
 from credssp.sspi.auth_data import SchannelCred
 from credssp.sspi.errors import bad_auth_data, bad_token, refuse
@@ -54,6 +55,13 @@ class SchannelPackage(TLSPackage[TLSPackageCredential]):
         if supplied is not None:
             raise bad_token("pInput", "Schannel takes no SECBUFFER_PKG_PARAMS")
         return credential.logon
+
+    def check_bindings(self, bindings: ChannelBindings | None) -> None:
+        """Refuse channel bindings: TLS makes them, and takes none."""
+        if bindings is not None:
+            raise bad_token(
+                "pInput", "Schannel takes no SECBUFFER_CHANNEL_BINDINGS; SECPKG_ATTR_ENDPOINT_BINDINGS makes some"
+            )
 
     def make_client(self, opening: Opening[TLSPackageCredential]) -> TLSClient:
         """Return the inner context of a client. MUTUAL_AUTH is the certificate that verifies."""

@@ -6,17 +6,20 @@ import functools
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from credssp.channel_bindings import ChannelBindings
 from credssp.sspi import constants as c
 from credssp.sspi.attributes import SECPKG_CRED_ATTR_CERT, unknown
+from credssp.sspi.channel_bindings import pack_channel_bindings
 from credssp.sspi.errors import unsupported
 from credssp.sspi.packages.connection_info import connection_info
-from credssp.sspi.packages.lsa_mode import Credential, LsaContext, Opening
+from credssp.sspi.packages.lsa_mode import EITHER_BINDINGS, Credential, LsaContext, Opening
 from credssp.sspi.packages.session_cache import SessionCache
 from credssp.sspi.packages.stream_messages import StreamSession
 from credssp.sspi.packages.tls_settings import TLSCredential
 from credssp.sspi.structures import (
     CERT_TRUST_STATUS,
     CertContext,
+    SecPkgContext_Bindings,
     SecPkgContext_ConnectionInfo,
     SecPkgContext_IssuerListInfoEx,
     SecPkgContext_KeyInfo,
@@ -25,6 +28,7 @@ from credssp.sspi.tables import NO_EXPIRY
 from credssp.sspi.timestamps import timestamp
 from credssp.tls.certificate_request import CertificateRequest
 from credssp.tls.channel import TLSSession
+from credssp.tls.end_point import end_point_bindings
 from credssp.tls.trust import expiry_of
 
 __all__ = ["TLSContext", "TLSPackageCredential"]
@@ -110,13 +114,15 @@ class TLSContext(LsaContext):
         granted = self._before_end
         if not granted:
             granted = self.request & ~_EARNED & ~c.ISC_REQ_USE_SUPPLIED_CREDS
-            if self.client:
+            if not self.client:
+                granted &= ~EITHER_BINDINGS
+            else:
                 if self.opening.logon is not self.opening.credential.logon:  # it came in SECBUFFER_PKG_PARAMS
                     granted |= c.ISC_RET_USED_SUPPLIED_CREDS
                 if self.reauthentication:
                     granted |= c.ISC_RET_REAUTHENTICATION
             self._before_end = granted
-        return granted | self.request & self.earned if self.inner.complete else granted
+        return granted | self.request & self.earned | self.without_bindings if self.inner.complete else granted
 
     @property
     def earned(self) -> int:
@@ -149,6 +155,23 @@ class TLSContext(LsaContext):
         """The peer's certificate in DER."""
         found: bytes | None = self.inner.server_certificate if self.client else self.inner.client_certificate
         return found
+
+    @property
+    def end_point_bindings(self) -> SecPkgContext_Bindings:
+        """Bindings to the server's certificate. Raises SSPIError (SEC_E_UNSUPPORTED_FUNCTION): RFC 5929 has none."""
+        certificate = self.peer_certificate if self.client else self.own_certificate
+        data = None if certificate is None else end_point_bindings(certificate)
+        if data is None:
+            raise unsupported("ulAttribute", "RFC 5929 has no tls-server-end-point for this certificate's signature")
+        return SecPkgContext_Bindings(pack_channel_bindings(ChannelBindings(data)))
+
+    @property
+    def unique_bindings(self) -> SecPkgContext_Bindings:
+        """Bindings to this connection. Raises SSPIError (SEC_E_UNSUPPORTED_FUNCTION): TLS 1.3 has none."""
+        data = self.inner.tls_unique
+        if data is None:
+            raise unsupported("ulAttribute", "TLS 1.3 has no tls-unique: use SECPKG_ATTR_ENDPOINT_BINDINGS")
+        return SecPkgContext_Bindings(pack_channel_bindings(ChannelBindings(b"tls-unique:" + data)))
 
     @property
     def own_certificate(self) -> bytes | None:

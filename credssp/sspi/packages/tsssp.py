@@ -27,7 +27,7 @@ from credssp.sspi.errors import SSPIError, bad_token
 from credssp.sspi.packages.credential import WINDOWS_POLICY, CredSSPCredential, CredSSPLogon
 from credssp.sspi.packages.identities import accounts_for
 from credssp.sspi.packages.inputs import check_target, token_and_empty
-from credssp.sspi.packages.lsa_mode import LsaContext, Opening, lsa_mode_entry
+from credssp.sspi.packages.lsa_mode import EITHER_BINDINGS, LsaContext, Opening, demand_of, lsa_mode_entry
 from credssp.sspi.packages.tls_package import STREAM_ASC, STREAM_ISC
 from credssp.sspi.structures import SecPkgContext_Sizes
 from credssp.sspi.tables import LegResult, SecPkgInfo
@@ -70,10 +70,12 @@ class _Context(LsaContext):
     def granted(self) -> int:
         """What was asked for, and of the things that must be earned what was."""
         granted = self.request & ~_EARNED
+        if not self.client:
+            granted &= ~EITHER_BINDINGS
         if not self.complete:
             return granted
         if not self.client:
-            return granted | (c.ASC_RET_DELEGATE if self.delegated is not None else 0)
+            return granted | self.without_bindings | (c.ASC_RET_DELEGATE if self.delegated is not None else 0)
         if self.server_authentication.is_strong:
             granted |= self.request & c.ISC_RET_MUTUAL_AUTH
         return granted | c.ISC_RET_DELEGATE
@@ -110,7 +112,7 @@ class TSSSPPackage(CredSSPLogon[_Context]):
 
     info: ClassVar[SecPkgInfo] = INFO
     isc_flags: ClassVar[int] = STREAM_ISC | c.ISC_REQ_DELEGATE
-    asc_flags: ClassVar[int] = STREAM_ASC & ~c.ASC_REQ_MUTUAL_AUTH | c.ASC_REQ_DELEGATE
+    asc_flags: ClassVar[int] = STREAM_ASC & ~c.ASC_REQ_MUTUAL_AUTH | c.ASC_REQ_DELEGATE | EITHER_BINDINGS
 
     def start_client(self, opening: Opening[CredSSPCredential]) -> LegResult:
         """Make a context and the first TSRequest."""
@@ -128,7 +130,10 @@ class TSSSPPackage(CredSSPLogon[_Context]):
             source=logon.source,
             mutual_auth=bool(context_req & c.ISC_REQ_MUTUAL_AUTH),
         )
-        engine = ClientEngine(create_initiator(config=config), public_key=b"", config=config)
+        initiator = create_initiator(config=config)
+        if opening.bindings is not None:
+            initiator.bind(opening.bindings)
+        engine = ClientEngine(initiator, public_key=b"", config=config)
         return self._leg(_Client(opening, engine), engine.initiate, 0)
 
     def start_server(self, opening: Opening[CredSSPCredential], inputs: Sequence[SecBuffer]) -> LegResult:
@@ -139,8 +144,12 @@ class TSSSPPackage(CredSSPLogon[_Context]):
             return LegResult(status=_S.SEC_E_INCOMPLETE_MESSAGE, missing=missing)
         credential = opening.credential
         config = self.support.machine.serving(accounts_for(credential.accounts, self.support))
+        acceptor = create_acceptor(config=config)
+        demand = demand_of(opening.request, opening.bindings)
+        if opening.bindings is not None or demand == "sent":
+            acceptor.bind(opening.bindings, demand=demand)
         engine = ServerEngine(
-            create_acceptor(config=config),
+            acceptor,
             public_key=_key(credential.tls.server_certificate.der if certificate is None else certificate),
             config=config,
         )
