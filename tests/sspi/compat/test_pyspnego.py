@@ -136,5 +136,5 @@ def test_kerberos_of_this_library_stays_with_gss_api(sspi_proxy: Any, monkeypatc
     made: list[str] = []
     monkeypatch.setattr("spnego._gss.GSSAPIProxy.__init__", lambda *_, **__: made.append("GSS-API"))
     pyspnego.kerberos_server({"HTTP/srv.lab.test"}, None, None)
-    pyspnego.kerberos_client(None, "", service="HTTP", host="srv.lab.test", application_data=None)
+    pyspnego.kerberos_client(None, "", service="HTTP", host="srv.lab.test", bindings=None)
     assert made == ["GSS-API"] * 2

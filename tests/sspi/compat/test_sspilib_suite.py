@@ -21,10 +21,7 @@ REPR = "a repr here shows no password, no key and no contents of a buffer"
 PRINCIPAL = "a pszPrincipal who has not logged on is refused at once, not when its credentials are needed"
 KDC_PROXY = "libkrb5 takes KDC proxies from krb5.conf alone: a setting that cannot be followed is refused"
 
-BINDINGS = "SECBUFFER_CHANNEL_BINDINGS is not read yet"
-
 EXPECTED_FAILURES = {
-    "raw.test_security_context.test_sec_exchange_with_channel_binding": BINDINGS,
     "raw.test_credential.test_get_cred_with_explicit_credentials[username_only]": REPR,
     "raw.test_credential.test_get_cred_with_explicit_credentials[username_domain_upn]": REPR,
     "raw.test_credential.test_get_cred_with_explicit_credentials[username_domain_netbios]": REPR,
