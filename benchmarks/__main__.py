@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from benchmarks.measure import Side, compare
 
 GROUPS = ("login", "bulk", "memory", "startup", "rdp", "sspi", "uniform")
-NAMED = ("soak", "endurance", "strangers", "domain", "relay")
+NAMED = ("soak", "endurance", "strangers", "domain", "relay", "agent")
 """Groups that run only where they are named."""
 
 SIDES: dict[Side, str] = {
@@ -230,6 +230,18 @@ def relay(quick: bool) -> list[Figure]:
         Figure(f"{count} relayed sessions: descriptors more", growth.more_descriptors, 2),
         Figure(f"{count} relayed sessions: threads more", growth.more_threads, 0),
         Figure(f"{count} relayed sessions: credentials more", growth.more_credentials, 0),
+    ]
+
+
+def agent(quick: bool) -> list[Figure]:
+    from benchmarks.agent import PROGRAMS, measure
+
+    direct, through, rate, failed = measure(logins=100 if quick else 400, each=4 if quick else 20)
+    return [
+        Figure("agent: ms that a login through the agent takes longer", (through - direct) * 1000, 3.0),
+        Figure("agent: ms of a direct login", direct * 1000),
+        Figure(f"agent: logins per second of {PROGRAMS} programs at once", rate),
+        Figure(f"agent: programs of {PROGRAMS} at once that failed", failed, 0),
     ]
 
 

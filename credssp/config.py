@@ -476,6 +476,8 @@ class ClientConfig(CommonConfig):
         cookie: RDP: IDENTIFIER of the cookie; None for the user name, cut as Windows does; empty for none.
         routing_token: RDP: a load balancer's token in place of the cookie.
         correlation_id: RDP: 16 bytes under which the connection shows in the server's log.
+        outer_certificate: certificate (DER) of the outer TLS channel that `channel_bindings` come from: an agent makes
+            them itself, and accepts it in place of the one inside. WinRM clients set it. (Contexts.)
         bind_https: WinRM: prove to the server which certificate its https has (``tls-server-end-point`` of RFC 5929),
             unless `channel_bindings` are given. False where https ends at a proxy that has another one.
         encryption: WinRM: ``auto`` encrypts messages over http, ``always``, or ``never``. A body that the caller has
@@ -515,6 +517,7 @@ class ClientConfig(CommonConfig):
     cookie: str | None = None
     routing_token: bytes | None = field(default=None, repr=False)
     correlation_id: bytes | None = field(default=None, repr=False)
+    outer_certificate: bytes | None = field(default=None, repr=False)
     bind_https: bool = True
     encryption: Encryption = "auto"
     service: str = "HTTP"
@@ -810,6 +813,7 @@ class ContextOptions(ClientOptions, total=False):
     """Keywords of `credssp.ClientContext`."""
 
     carrier: Carrier
+    outer_certificate: bytes | None
 
 
 class RDPClientOptions(ClientOptions, total=False):

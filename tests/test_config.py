@@ -266,6 +266,7 @@ CLIENT_VALUES: dict[str, Any] = {
     "policy": PolicySettings(),
     "source": CredentialSource.SAVED,
     "agent": Agent(),
+    "outer_certificate": b"DER",
     "workstation": "PC1",
     "mutual_auth": True,
     "tls": ClientTLS(maximum="1.2"),

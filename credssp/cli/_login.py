@@ -16,6 +16,7 @@ from credssp.errors import (
     PolicyError,
     VersionError,
 )
+from credssp.lsa.opened import AgentRefusedError
 from credssp.status import NTStatus, SecurityStatus, describe
 
 __all__ = ["LoginOutcome", "certificate_of", "context_facts", "exit_code", "key_type", "refused_by", "status_facts"]
@@ -29,7 +30,7 @@ _LOCAL = {SecurityStatus.SEC_E_NO_CREDENTIALS: USAGE, SecurityStatus.SEC_E_SECPK
 _BY_CARD = (NTStatus.STATUS_SMARTCARD_WRONG_PIN, NTStatus.STATUS_SMARTCARD_CARD_BLOCKED)
 
 # What fails one of our own checks: nothing was delegated, or not to be trusted with more.
-_OURS = (BindingError, CertificateError, PolicyError, VersionError)
+_OURS = (AgentRefusedError, BindingError, CertificateError, PolicyError, VersionError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
     from credssp.cli._targets import TargetURL
-    from credssp.credentials import CertificateCredentials, DelegatedCredentials, LogonCredentials
+    from credssp.credentials import AgentCredentials, CertificateCredentials, DelegatedCredentials, LogonCredentials
     from credssp.secret import Secret
 
 __all__ = ["PIN_VARIABLE", "add_arguments", "check_files", "delegated", "logon", "who"]
@@ -47,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--empty-password", action="store_true", help="log on with an empty password, on purpose")
     who.add_argument("--hash", metavar="NT", help="NT hash instead of a password (others see it in the process list)")
     who.add_argument("--hash-file", metavar="F", help="file whose first line is the NT hash; - for standard input")
+    who.add_argument(
+        "--agent",
+        metavar="NAME",
+        help="credential of the agent, which logs on: no secret comes here",
+    )
     who.add_argument("--ccache", metavar="CACHE", help="Kerberos tickets: TYPE:residual, or a file")
     who.add_argument("--keytab", metavar="F", help="keytab with the key of the user")
     who.add_argument(
@@ -103,12 +108,15 @@ def logon(arguments: argparse.Namespace) -> LogonCredentials | None:
     user, domain = arguments.user, arguments.domain
     ways = [
         arguments.hash, arguments.hash_file, arguments.ccache, arguments.keytab, arguments.password_file,
-        arguments.password_command, arguments.pkinit,
+        arguments.password_command, arguments.pkinit, arguments.agent,
     ]  # fmt: skip
     if sum(way is not None for way in ways) > 1:
         raise LocalProtocolError(
-            "give only one of --password-file, --password-command, --hash, --hash-file, --ccache, --keytab and --pkinit"
+            "give only one of --password-file, --password-command, --hash, --hash-file, --ccache, --keytab, --pkinit "
+            "and --agent"
         )
+    if arguments.agent is not None:
+        return _of_agent(arguments)
     if arguments.pkinit is not None:
         return _certificate(arguments)
     if arguments.pkinit_anchors is not None:
@@ -141,8 +149,23 @@ def logon(arguments: argparse.Namespace) -> LogonCredentials | None:
     if arguments.mechanism in ("kerberos", "negotiate") or arguments.remote_guard:
         return None
     raise LocalProtocolError(
-        "no user was given: use -u USER, --ccache, --keytab, or --mechanism kerberos (default credential cache)"
+        "no user was given: use -u USER, --agent, --ccache, --keytab, or --mechanism kerberos (default cache)"
     )
+
+
+def _of_agent(arguments: argparse.Namespace) -> AgentCredentials:
+    from credssp.credentials import AgentCredentials
+    from credssp.errors import LocalProtocolError
+
+    for option in ("user", "delegate_user", "smartcard_pin"):
+        if getattr(arguments, option) is not None:
+            raise LocalProtocolError(
+                f"--{option.replace('_', '-')} does not go with --agent: who logs on, and what is delegated, is the "
+                "agent's decision"
+            )
+    if arguments.remote_guard:
+        raise LocalProtocolError("--remote-guard does not go with --agent")
+    return AgentCredentials(arguments.agent)
 
 
 def _certificate(arguments: argparse.Namespace) -> CertificateCredentials:

@@ -13,6 +13,7 @@ from credssp.cli._targets import TargetURL
 from credssp.config import ClientConfig
 from credssp.context.probing import ProbeReport
 from credssp.drivers import blocking
+from credssp.drivers.agent import with_agent
 from credssp.drivers.handshake import ConnectError, Timeouts
 from credssp.drivers.proxies import reach
 from credssp.drivers.rdp_probe import probe as probe_server
@@ -34,7 +35,7 @@ _REACTION = 0.2
 
 def log_on(target: TargetURL, request: ClientConfig) -> LoginOutcome:
     """Log on and close. Raises LocalProtocolError for a request that makes no sense."""
-    client = NLAClient(host=target.host, config=request)
+    client = NLAClient(host=target.host, config=with_agent(request))
     begin = time.monotonic()
     error: CredSSPError | None = None
     answer = None

@@ -14,6 +14,7 @@ from credssp.cli._rdp import certificate_facts, probe_facts
 from credssp.cli._targets import TargetURL
 from credssp.config import ClientConfig
 from credssp.credentials import RemoteGuardCredentials
+from credssp.drivers.agent import with_agent
 from credssp.drivers.winrm import WinRMConnection
 from credssp.drivers.winrm_probe import probe as probe_server
 from credssp.errors import CredSSPError, LocalProtocolError
@@ -38,7 +39,7 @@ def log_on(target: TargetURL, request: ClientConfig) -> LoginOutcome:
     https = target.scheme == "https"
     # Over https it is the certificate of https that somebody has signed; the one inside is always self-made.
     inside = ClientTLS(legacy=request.tls is not None and request.tls.legacy) if https else request.tls
-    login = ClientLogin(request, target.host, tls=inside)
+    login = ClientLogin(with_agent(request), target.host, tls=inside)
     connection = WinRMConnection(
         target.host,
         target.port,
@@ -69,7 +70,7 @@ def log_on(target: TargetURL, request: ClientConfig) -> LoginOutcome:
         }
     return LoginOutcome(
         error,
-        context_facts(login.context) | {"delegated": login.ready and request.delegates, "winrm": facts},
+        context_facts(login.context) | {"delegated": login.ready and login.context.delegated, "winrm": facts},
         seconds,
         certificate=certificate_of(login.context),
     )

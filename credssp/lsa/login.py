@@ -4,7 +4,8 @@ The rules that no program can change:
 
 * The login is bound to the key of the certificate that was judged, and to no other.
 * NTLM sends a response only to a server whose certificate the credential trusts, by its fingerprint or by its chain,
-  and which is that of the target. Kerberos needs no certificate: its ticket opens for the target alone.
+  and which is that of the target. With WinRM over https that may be the certificate of https, to which channel bindings
+  tie the response. Kerberos needs no certificate: its ticket opens for the target alone.
 * What the server is given is the credential's rule; a program may ask for less.
 * A Kerberos login does not follow a server to NTLM.
 """
@@ -40,6 +41,7 @@ from credssp.policy.configured import lowest_version
 from credssp.server_authentication import ServerAuthentication
 from credssp.spnego import SkippedCandidate, SpnegoInitiator
 from credssp.target import Target
+from credssp.tls.end_point import end_point_bindings
 from credssp.tls.settings import ClientTLS
 from credssp.tls.trust import CertificateTrust, TrustError, judge
 
@@ -144,9 +146,13 @@ class AgentLogin:
         request, opened = self._request, self._opened
         target = Target.parse(request.target)
         verdict = judged(request.chain, target.host, opened.certificate)
+        bindings = end_point_bindings(request.outer[0]) if request.outer else None
+        if bindings is not None and not verdict.trusted:
+            # NTLM's response is bound to this one as well, by channel bindings that are made here.
+            verdict = judged(request.outer, target.host, opened.certificate)
         by_tls = ServerAuthentication.CERTIFICATE if verdict.trusted else ServerAuthentication.NONE
         mechanism, allowed = self._mechanisms(verdict)
-        config = self._config(target, mechanism)
+        config = self._config(target, mechanism, bindings or request.channel_bindings or None)
         try:
             initiator = create_initiator(config=config, transport_authentication=by_tls, allowed=allowed)
             engine = ClientEngine(
@@ -187,7 +193,7 @@ class AgentLogin:
             return "negotiate", allowed
         return ("auto" if "kerberos" in allowed else "ntlm"), allowed
 
-    def _config(self, target: Target, mechanism: MechanismChoice) -> ClientConfig:
+    def _config(self, target: Target, mechanism: MechanismChoice, bindings: bytes | None) -> ClientConfig:
         request, opened = self._request, self._opened
         if request.policy_target and Target.parse(request.policy_target).host != target.host:
             raise LocalProtocolError("policy_target names another host than the target")
@@ -205,7 +211,7 @@ class AgentLogin:
             short_name_domain="",
             max_version=request.highest_version,
             workstation=request.workstation,
-            channel_bindings=request.channel_bindings or None,
+            channel_bindings=bindings,
             delegate=delegated is not None,
             delegated_credentials=delegated,
             policy=opened.policy,

@@ -68,17 +68,19 @@ class AgentMessage:
 
     Attributes:
         kind: the first byte.
-        layout: how each field is written.
+        names: of the fields, in their order.
+        layout: how each of them is written.
     """
 
     __slots__ = ()
     kind: ClassVar[int]
+    names: ClassVar[tuple[str, ...]]
     layout: ClassVar[tuple[Field[Any], ...]]
 
     def encode(self) -> bytes:
         """Return kind and fields. Raises LocalProtocolError for a value that does not fit."""
         parts = [bytes((self.kind,))]
-        for each, how in zip(_names(type(self)), self.layout, strict=True):
+        for each, how in zip(self.names, self.layout, strict=True):
             parts.append(how.write(getattr(self, each), each))
         return b"".join(parts)
 
@@ -87,7 +89,7 @@ class AgentMessage:
         """Decode the fields that follow the kind. Raises DecodeError."""
         reader = FieldReader(data, name=cls.__name__)
         reader.take(1, "kind")
-        values = {each: how.read(reader, each) for each, how in zip(_names(cls), cls.layout, strict=True)}
+        values = {each: how.read(reader, each) for each, how in zip(cls.names, cls.layout, strict=True)}
         reader.end()
         message = cls(**values)
         message.check(reader)
@@ -97,13 +99,10 @@ class AgentMessage:
         """Raise DecodeError where fields do not fit together."""
 
 
-def _names(cls: type[AgentMessage]) -> tuple[str, ...]:
-    return tuple(each.name for each in fields(cast(Any, cls)))
-
-
 def _message(kind: int, *layout: Field[Any]) -> Any:
     def declare(cls: M) -> M:
         cls.kind, cls.layout = kind, layout
+        cls.names = tuple(each.name for each in fields(cast(Any, cls)))
         _KINDS[kind] = cls
         return cls
 
@@ -140,7 +139,7 @@ _PACKAGES: Final = ("CREDSSP", "TSSSP")
 _CHOICES: Final = get_args(MechanismChoice)
 
 
-@_message(2, _NAME, _WORD, _NAME, _NAME, _WORD, _WORD, _FLAG, _SMALL, _SMALL, _NAME, BlobField(1024), _CHAIN)
+@_message(2, _NAME, _WORD, _NAME, _NAME, _WORD, _WORD, _FLAG, _SMALL, _SMALL, _NAME, BlobField(1024), _CHAIN, _CHAIN)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Open(AgentMessage):
     """Begin a login.
@@ -158,6 +157,7 @@ class Open(AgentMessage):
         workstation: what NTLM and Kerberos call this machine; empty for nothing.
         channel_bindings: application data of the channel bindings of an outer TLS channel; empty for none.
         chain: the server's certificates (DER), leaf first. The login is bound to the key of the first.
+        outer: those of an outer TLS channel (https), whose channel bindings the agent makes itself; empty for none.
     """
 
     credential: str
@@ -172,6 +172,7 @@ class Open(AgentMessage):
     workstation: str = ""
     channel_bindings: bytes = field(default=b"", repr=False)
     chain: tuple[bytes, ...] = field(default=(), repr=False)
+    outer: tuple[bytes, ...] = field(default=(), repr=False)
 
     def check(self, reader: FieldReader) -> None:
         """Raise DecodeError for a word that is none of those above."""

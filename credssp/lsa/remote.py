@@ -110,6 +110,7 @@ class AgentEngine:
             workstation=config.workstation,
             channel_bindings=config.channel_bindings or b"",
             chain=chain,
+            outer=() if config.outer_certificate is None else (config.outer_certificate,),
         )
         self.mechanism = AgentMechanism()
         self.peer_version: int | None = None

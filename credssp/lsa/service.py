@@ -25,7 +25,19 @@ from credssp.lsa.caller import Caller
 from credssp.lsa.faults import failed
 from credssp.lsa.framing import HEADER, frame, size_of
 from credssp.lsa.login import AgentLogin
-from credssp.lsa.messages import MAX_SIZE, VERSION, AgentMessage, Close, Done, Hello, Open, Token, Welcome, decode
+from credssp.lsa.messages import (
+    MAX_SIZE,
+    VERSION,
+    AgentMessage,
+    Close,
+    Done,
+    Hello,
+    Open,
+    Progress,
+    Token,
+    Welcome,
+    decode,
+)
 from credssp.lsa.opened import AgentRefusedError, OpenedCredential, Reason
 from credssp.lsa.record import LoginRecord, Outcome
 from credssp.secret import forget_locals
@@ -193,6 +205,7 @@ class _Connection:
         self._reader = reader
         self._writer = writer
         self._busy = False
+        self._welcome = b""
         self._logins: dict[int, AgentLogin] = {}
         self._over: deque[int] = deque(maxlen=_ENDED)
 
@@ -215,7 +228,7 @@ class _Connection:
                 raise DecodeError("the first message is not Hello", field="AgentMessage")
             if not hello.version:
                 raise DecodeError("version 0 does not exist", field="Hello.version")
-            await self._write(Welcome(min(hello.version, VERSION), MAX_SIZE))
+            self._welcome = frame(Welcome(min(hello.version, VERSION), MAX_SIZE).encode())
             while True:
                 message = await self._next()
                 self._busy = True
@@ -234,9 +247,13 @@ class _Connection:
             first = min((login.started for login in self._logins.values()), default=math.inf)
             left = first + self._service.limits.login - time.monotonic()
             try:
-                async with asyncio.timeout(None if left == math.inf else max(left, 0.0)):
+                # Programs send their first request with the greeting: both are answered with one write then.
+                limit = 0.0 if self._welcome else None if left == math.inf else max(left, 0.0)
+                async with asyncio.timeout(limit):
                     begun = await self._reader.readexactly(1)
             except TimeoutError:
+                if self._welcome:
+                    await self._flush(b"")
                 self._expire()
             else:
                 return await self._read(begun)
@@ -256,7 +273,11 @@ class _Connection:
         return decode(data)
 
     async def _write(self, message: AgentMessage) -> None:
-        self._writer.write(frame(message.encode()))
+        await self._flush(frame(message.encode()))
+
+    async def _flush(self, data: bytes) -> None:
+        welcome, self._welcome = self._welcome, b""
+        self._writer.write(welcome + data)
         async with asyncio.timeout(self._service.limits.message):
             await self._writer.drain()
 
@@ -280,10 +301,14 @@ class _Connection:
         try:
             if len(self._logins) >= self._service.limits.contexts:
                 raise AgentRefusedError(Reason.LIMIT, "too many logins are under way on one connection")
-            opened = await self._service.run_in_thread(lambda: self._service.open(request, self.caller))
-            login = AgentLogin(request, opened)
             number = secrets.randbits(63) + 1
-            step = await self._service.run_in_thread(lambda: login.begin(number))
+
+            def start() -> Progress:
+                nonlocal login
+                login = AgentLogin(request, self._service.open(request, self.caller))
+                return login.begin(number)
+
+            step = await self._service.run_in_thread(start)
         except Exception as error:  # noqa: BLE001  # a bug, or a library's: it ends this login, and no other
             known = _known(error)
             self._record(request.credential, request.target, request.package, login, began, *_outcome(known))
@@ -291,7 +316,8 @@ class _Connection:
         except BaseException:
             self._record(request.credential, request.target, request.package, login, began, *_GONE)
             raise
-        self._logins[number] = login
+        if login is not None:
+            self._logins[number] = login
         return step
 
     async def _continue(self, token: Token) -> AgentMessage:
@@ -301,7 +327,8 @@ class _Connection:
         except AgentRefusedError as error:
             return failed(error)
         try:
-            step = await self._service.run_in_thread(lambda: login.receive(number, token.leg, token.data))
+            # Not in a thread: tickets are there since the first message, and nothing else is waited for.
+            step = login.receive(number, token.leg, token.data)
         except Exception as error:  # noqa: BLE001  # as above
             known = _known(error)
             self._finish(number, login, *_outcome(known))

@@ -132,13 +132,13 @@ class ClientLogin:
         if not name:
             raise LocalProtocolError("host is the host of the URL")
         self._name = name
-        self.context = self._make(config.channel_bindings)
+        self.context = self._make(config.channel_bindings, config.outer_certificate)
         self.leg = Leg.TLS
         self.ready = False
         self.legs = 0
         self.proof_sent = False
 
-    def _make(self, channel_bindings: bytes | None) -> ClientContext:
+    def _make(self, channel_bindings: bytes | None, outer: bytes | None) -> ClientContext:
         config = self.config
         return ClientContext(
             config=config,
@@ -147,6 +147,7 @@ class ClientLogin:
             carrier="tokens",
             observer=self._observe,
             channel_bindings=channel_bindings,
+            outer_certificate=outer,
         )
 
     def bind(self, certificate: bytes | None) -> None:
@@ -163,7 +164,7 @@ class ClientLogin:
         if certificate is not None and self.config.bind_https and self.config.channel_bindings is None:
             bindings = end_point_bindings(certificate)
             if bindings is not None:
-                self.context = self._make(bindings)
+                self.context = self._make(bindings, certificate)
 
     def _observe(self, direction: Direction, message: TSRequest, data: bytes) -> None:
         if direction is Direction.SENT:

@@ -12,6 +12,7 @@ import pytest
 from credssp.cli import _login_credentials as options
 from credssp.cli._targets import parse_target
 from credssp.credentials import (
+    AgentCredentials,
     CCacheCredentials,
     CertificateCredentials,
     KeytabCredentials,
@@ -57,6 +58,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
             CertificateCredentials("a", "PKCS11:module_name=m", domain="LAB", pin="typed", anchors="FILE:ca"),
             "LAB\\a",
         ),
+        (["--agent", "prod"], AgentCredentials("prod"), "prod of the agent"),
         (["--mechanism", "kerberos"], None, "tickets of the default cache"),
         (["--remote-guard"], None, "tickets of the default cache"),
     ],
@@ -80,6 +82,11 @@ def test_hash_in_a_file(tmp_path: Path) -> None:
         (["--hash", HASH], "a hash needs a user name"),
         (["--keytab", "k", "--hash", HASH], "give only one of"),
         (["--ccache", ""], "TYPE:residual"),
+        (["--agent", "prod", "-u", "alice"], "--user does not go with --agent"),
+        (["--agent", "prod", "--delegate-user", "bob"], "--delegate-user does not go with --agent"),
+        (["--agent", "prod", "--keytab", "k"], "give only one of"),
+        (["--agent", "prod", "--remote-guard"], "--remote-guard does not go with --agent"),
+        (["--agent", ""], "named by a str that is not empty"),
     ],
 )
 def test_nobody_to_log_on(words: list[str], text: str) -> None:

@@ -22,7 +22,16 @@ from credssp.lsa.record import LoginRecord
 from credssp.lsa.service import AgentLimits, AgentService
 from credssp.tls.certificate import ServerCertificate, load_certificate
 
-__all__ = ["PASSWORD", "RunningAgent", "Store", "fingerprint", "opened", "running_agent", "server_certificate"]
+__all__ = [
+    "ACCOUNTS",
+    "PASSWORD",
+    "RunningAgent",
+    "Store",
+    "fingerprint",
+    "opened",
+    "running_agent",
+    "server_certificate",
+]
 
 PASSWORD = "Tr0ub4dor&3 through the agent"
 ACCOUNTS = credssp.MemoryAccounts({("LAB", "alice"): PASSWORD})
