@@ -175,7 +175,7 @@ class Open(AgentMessage):
     outer: tuple[bytes, ...] = field(default=(), repr=False)
 
     def check(self, reader: FieldReader) -> None:
-        """Raise DecodeError for a word that is none of those above."""
+        """Raise DecodeError for a word that is not one of those above."""
         if self.package not in _PACKAGES:
             raise reader.error("package", "not CREDSSP or TSSSP")
         if self.mechanism not in _CHOICES:
@@ -195,7 +195,7 @@ class Token(AgentMessage):
 
     Attributes:
         context: number of the context.
-        leg: number of the message, from 1 on.
+        leg: number of the message; the first is 1.
         data: one TSRequest.
     """
 
