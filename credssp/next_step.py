@@ -149,6 +149,11 @@ class NextStep(enum.StrEnum):
         "Set the server to TLS; one on the same machine may also use no encryption at all (xrdp: crypt_level=none)."
     )
 
+    RDP_REDIRECTED = (
+        "Let the gateway have a target for the server that the client is sent to, with a token, and connect there; or "
+        "take the server out of its session broker's farm."
+    )
+
     # WinRM
     HTTP_MOVED = (
         "Use the URL that the answer names in Location: a login counts for one connection and does not follow. A proxy "

@@ -6,11 +6,12 @@ direction             before the stream is free                  then
 client to server      Connect Initial, rewritten; Erect Domain,  every byte as it comes, after the Client Info PDU
                       Attach User and Channel Join requests;
                       the Client Info PDU, rewritten
-server to client      Connect Response, rewritten                every byte as it comes, after the Connect Response
+server to client      Connect Response, rewritten                every frame, but for redirections
 ===================== ========================================== ==================================================
 
 Anything else before the Client Info PDU ends the session: it has no place there ([MS-RDPBCGR] 1.3.1.1), and would pass
-unread.
+unread. A redirection by the server would lead past the relay at any time, so it ends the session
+(`credssp.rdp.redirection_watch`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from credssp.errors import RemoteProtocolError
 from credssp.next_step import NextStep
 from credssp.rdp.client_info import ClientInfo, is_client_info
 from credssp.rdp.negotiation import Protocol
+from credssp.rdp.redirection_watch import RedirectionWatch
 from credssp.rdp.session_pdus import ConnectInitial, ConnectResponse, DomainPDU, FrameBuffer, data_frame, domain_pdu
 
 __all__ = ["FromClient", "FromServer", "StandardSecurityError"]
@@ -125,23 +127,30 @@ class FromServer:
         """
         self.response: ConnectResponse | None = None
         self._requested = requested
-        self._frames: FrameBuffer | None = FrameBuffer()
+        self._frames = FrameBuffer()
+        self._watch: RedirectionWatch | None = None
+
+    @property
+    def free(self) -> bool:
+        """Whether every byte passes unread: never, since the server may redirect the client at any time."""
+        return False
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes of the server and return those for the client.
 
         Raises:
             StandardSecurityError: the session would be encrypted with RC4.
-            RemoteProtocolError: it did not begin with a Connect Response, or with one that does not decode.
+            RedirectedError: the server redirects the client.
+            RemoteProtocolError: it did not begin with a Connect Response, or with one that does not decode; or what
+                followed is not a frame.
         """
+        if self._watch is not None:
+            return self._watch.feed(data)
         frames = self._frames
-        if frames is None:
-            return data
         frames.feed(data)
         frame = frames.next_frame()
         if frame is None:
             return b""
-        self._frames = None
         response = self.response = ConnectResponse.decode(frame)
         if response.encryption_method or response.encryption_level:
             raise StandardSecurityError(
@@ -149,4 +158,5 @@ class FromServer:
                 f"{response.encryption_method}, encryptionLevel {response.encryption_level})",
                 section="[MS-RDPBCGR] 2.2.1.4.3",
             )
-        return response.rewritten(self._requested) + frames.take_rest()
+        self._watch = RedirectionWatch(response.io_channel)
+        return response.rewritten(self._requested) + self._watch.feed(frames.take_rest())

@@ -67,6 +67,7 @@ class _Block(enum.IntEnum):
     CS_MULTITRANSPORT = 0xC00A
     SC_CORE = 0x0C01
     SC_SECURITY = 0x0C02
+    SC_NET = 0x0C03
     SC_MULTITRANSPORT = 0x0C08
 
 
@@ -204,12 +205,14 @@ class ConnectResponse:
         requested_protocols: clientRequestedProtocols, or None where it is missing.
         encryption_method: encryptionMethods; 0 for none of standard RDP security's.
         encryption_level: encryptionLevel; 0 for none.
+        io_channel: MCSChannelId of the I/O channel, or None without SC_NET.
     """
 
     frame: bytes = field(repr=False)
     requested_protocols: int | None
     encryption_method: int
     encryption_level: int
+    io_channel: int | None
     _blocks: dict[int, tuple[int, int]] = field(repr=False)
 
     @classmethod
@@ -249,7 +252,13 @@ class ConnectResponse:
             if end - start < 12:  # header, encryptionMethod, encryptionLevel
                 raise user_data.error("SC_SECURITY is too short", "serverSecurityData")
             method, level = struct.unpack_from("<II", frame, start + 4)
-        return cls(frame, requested, method, level, blocks)
+        channel = None
+        if _Block.SC_NET in blocks:
+            start, end = blocks[_Block.SC_NET]
+            if end - start < 8:  # header, MCSChannelId, channelCount
+                raise user_data.error("SC_NET is too short", "serverNetworkData")
+            channel = struct.unpack_from("<H", frame, start + 4)[0]
+        return cls(frame, requested, method, level, channel, blocks)
 
     def rewritten(self, requested: Protocol) -> bytes:
         """Return the frame for the client, with the protocols that it requested: it closes if they differ."""

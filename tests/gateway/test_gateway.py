@@ -47,8 +47,11 @@ class Server:
         logged_on: who logged on by NLA.
     """
 
-    def __init__(self, security: str, *, response: bytes | None = None) -> None:
+    def __init__(
+        self, security: str, *, response: bytes | None = None, desktop: bytes = pdus.fast_path(b"desktop")
+    ) -> None:
         self._security = security
+        self._desktop = desktop
         self._response = pdus.connect_response() if response is None else response
         self._closers: list[Callable[[], Any]] = []
         self.port = 0
@@ -98,9 +101,9 @@ class Server:
                     session.write(self._response)
                 elif len(frame) > 20:
                     self.info = ClientInfo.decode(frame)
-                    session.write(b"desktop")
+                    session.write(self._desktop)
         while data := await session.read():
-            session.write(data.upper())
+            session.write(pdus.fast_path(data.upper()))
         session.close()
 
 
@@ -179,9 +182,9 @@ async def session_of(session: aio.AsyncSession[Any], *, requested: int) -> None:
     session.write(UP)
     response = await session.readexactly(len(pdus.connect_response()))
     assert ConnectResponse.decode(response).requested_protocols == requested
-    assert await session.readexactly(7) == b"desktop"
+    assert await session.readexactly(9) == pdus.fast_path(b"desktop")
     session.write(b"hello")
-    assert await session.readexactly(5) == b"HELLO"
+    assert await session.readexactly(7) == pdus.fast_path(b"HELLO")
     session.close()
     await session.wait_closed()
 
@@ -394,6 +397,28 @@ def test_standard_security_behind_ends_the_session_with_the_reason(tmp_path: Pat
 
     response = pdus.connect_response(pdus.sc_core() + pdus.sc_security(2, 3))
     run(work, Scene(tmp_path, NLA, 'security = "rdp"', server=Server("rdp", response=response)))
+
+
+@pytest.mark.parametrize("credentials", ["", 'as = { user = "svc", domain = "LAB", password_file = "secret" }'])
+def test_a_redirection_by_the_server_ends_the_session_unseen(tmp_path: Path, credentials: str) -> None:
+    async def work(scene: Scene) -> None:
+        session = await nla_client(scene)
+        session.write(pdus.connect_initial())
+        await session.readexactly(len(pdus.connect_response()))
+        session.write(UP[len(pdus.connect_initial()) :])
+        received = b""
+        while data := await session.read():
+            received += data
+        assert b"1\x009\x002\x00" not in received  # the address, in UTF-16
+        ended = await scene.until(Ended)
+        assert ended.by == "server"
+        assert "the server redirects the client to '192.0.2.5', past the relay" in ended.why
+        session.close()
+        await session.wait_closed()
+
+    elsewhere = ServerRedirection(target="192.0.2.5", username="alice").encode(initiator=1002, channel=1003)
+    server = Server("nla", desktop=pdus.fast_path(b"desktop") + elsewhere)
+    run(work, Scene(tmp_path, NLA, PINNED + f'mechanism = "ntlm"\n{credentials}', server=server))
 
 
 def test_clients_from_elsewhere_are_refused(tmp_path: Path) -> None:

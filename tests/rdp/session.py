@@ -100,3 +100,19 @@ def client_info(
 ERECT_DOMAIN = data_frame(bytes.fromhex("0401000100"))
 ATTACH_USER = data_frame(b"\x28")
 CHANNEL_JOIN = data_frame(bytes.fromhex("38000603eb"))
+
+
+def fast_path(contents: bytes) -> bytes:
+    """A server's fast-path frame, with the short form of the length where it is enough."""
+    size = len(contents) + 2
+    return bytes([0, size]) + contents if size < 0x80 else b"\0" + (0x8001 + size).to_bytes(2, "big") + contents
+
+
+def share(kind: int, contents: bytes = b"", *, total: int | None = None) -> bytes:
+    """A PDU with a share control header."""
+    return struct.pack("<HHH", 6 + len(contents) if total is None else total, kind, 1002) + contents
+
+
+def indication(data: bytes, *, channel: int = 1003) -> bytes:
+    """An MCS SendDataIndication as a frame."""
+    return data_frame(struct.pack(">BHHB", 26 << 2, 1, channel, 0x70) + per(len(data)) + data)
