@@ -21,12 +21,14 @@ from credssp.channel_bindings import ChannelBindings as ChannelBindings
 from credssp.sspi.api import *  # noqa: F403
 from credssp.sspi.attributes import *  # noqa: F403
 from credssp.sspi.auth_data import *  # noqa: F403
+from credssp.sspi.auth_identity import *  # noqa: F403
 from credssp.sspi.buffers import *  # noqa: F403
 from credssp.sspi.channel_bindings import pack_channel_bindings as pack_channel_bindings
 from credssp.sspi.channel_bindings import unpack_channel_bindings as unpack_channel_bindings
 from credssp.sspi.constants import *  # noqa: F403
 from credssp.sspi.dispatcher import LocalSecurityAuthority as LocalSecurityAuthority
 from credssp.sspi.errors import SSPIError as SSPIError
+from credssp.sspi.function_table import *  # noqa: F403
 from credssp.sspi.handles import CredHandle as CredHandle
 from credssp.sspi.handles import CtxtHandle as CtxtHandle
 from credssp.sspi.handles import SecHandle as SecHandle
@@ -35,6 +37,7 @@ from credssp.sspi.records import ContextResult as ContextResult
 from credssp.sspi.records import DecryptResult as DecryptResult
 from credssp.sspi.registry import ENTRY_POINT_GROUP as ENTRY_POINT_GROUP
 from credssp.sspi.registry import PackageProblem as PackageProblem
+from credssp.sspi.statuses import *  # noqa: F403
 from credssp.sspi.structures import *  # noqa: F403
 from credssp.sspi.support import Machine as Machine
 from credssp.sspi.support import SecpkgPrimaryCred as SecpkgPrimaryCred

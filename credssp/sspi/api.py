@@ -12,11 +12,13 @@ not a failure in practice and is returned. If an exchange fails, pOutput may hol
 
 from __future__ import annotations
 
-from typing import Final
+import dataclasses
+from typing import Any, Final, cast
 
 from credssp.account import AccountStore
 from credssp.config import ClientConfig, ClientOptions, ServerConfig, ServerOptions, client_config, server_config
 from credssp.policy import DelegationPolicy, PolicySettings
+from credssp.sspi import structures
 from credssp.sspi.buffers import ContextBuffer
 from credssp.sspi.dispatcher import LocalSecurityAuthority
 from credssp.sspi.errors import bad_handle
@@ -57,6 +59,9 @@ __all__ = [
 ]
 
 _LSA: Final = LocalSecurityAuthority()
+
+# What QueryContextAttributes, QueryCredentialsAttributes and QuerySecurityPackageInfo return.
+_STRUCTURES: Final = frozenset({SecPkgInfo, *(getattr(structures, name) for name in structures.__all__)})
 
 
 def local_security_authority() -> LocalSecurityAuthority:
@@ -100,19 +105,27 @@ def free_context_buffer(buffer: object) -> SecurityStatus:
     """FreeContextBuffer: give memory back that a package allocated; it is wiped.
 
     Args:
-        buffer: a `ContextBuffer` (from ISC_REQ_ALLOCATE_MEMORY or an attribute), or the tuple of
-            `enumerate_security_packages`.
+        buffer: whatever a call returned: a `ContextBuffer` (from ISC_REQ_ALLOCATE_MEMORY, an attribute,
+            `export_security_context` or `sspi_marshal_auth_identity`), the structure of an attribute, whose memory is
+            wiped, a `SecPkgInfo` or the tuple of `enumerate_security_packages`, which hold nothing to wipe.
 
     Raises:
-        SSPIError: SEC_E_INVALID_HANDLE, it is neither, or was given back before.
+        SSPIError: SEC_E_INVALID_HANDLE, no call returns such a thing, or it was given back before.
     """
-    if isinstance(buffer, ContextBuffer) and not buffer.freed:
-        buffer.free()
-        return SecurityStatus.SEC_E_OK
-    if isinstance(buffer, tuple) and all(isinstance(item, SecPkgInfo) for item in buffer):
-        return SecurityStatus.SEC_E_OK
-    what = "it was given back before" if isinstance(buffer, ContextBuffer) else "no package allocated this"
-    raise bad_handle("pvContextBuffer", what)
+    if isinstance(buffer, ContextBuffer):
+        memory = [buffer]
+    elif type(buffer) in _STRUCTURES:
+        fields = [getattr(buffer, field.name) for field in dataclasses.fields(cast("Any", buffer))]
+        memory = [field for field in fields if isinstance(field, ContextBuffer)]
+    elif isinstance(buffer, tuple) and all(isinstance(item, SecPkgInfo) for item in buffer):
+        memory = []
+    else:
+        raise bad_handle("pvContextBuffer", "no package allocated this")
+    if any(item.freed for item in memory):
+        raise bad_handle("pvContextBuffer", "it was given back before")
+    for item in memory:
+        item.free()
+    return SecurityStatus.SEC_E_OK
 
 
 # The other functions are the methods of the LSA of this process.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from credssp.account import AccountStore
 from credssp.credentials import (
@@ -19,6 +19,9 @@ from credssp.credentials import (
 )
 from credssp.policy import CredentialSource
 from credssp.secret import Secret
+from credssp.sspi.errors import bad_auth_data, refuse
+from credssp.sspi.packed import pack_auth_identity_ex2, unpack_auth_identity_ex2
+from credssp.status import SecurityStatus
 from credssp.tls.certificate import ServerCertificate
 
 __all__ = [
@@ -26,6 +29,7 @@ __all__ = [
     "CredsspCredEx",
     "CredsspSubmitType",
     "Identity",
+    "OpaqueIdentity",
     "SchannelCred",
     "SecWinntAuthIdentity",
 ]
@@ -93,6 +97,65 @@ class SecWinntAuthIdentity:
         return PasswordCredentials(self.user, secret, domain=self.domain)
 
 
+class OpaqueIdentity:
+    """PSEC_WINNT_AUTH_IDENTITY_OPAQUE: an identity as one block of memory, which can be wiped.
+
+    The functions of `credssp.sspi.auth_identity` make it and take it apart.
+
+    Args:
+        packed: a SEC_WINNT_AUTH_IDENTITY_EX2.
+
+    Attributes:
+        wiped: whether it stands for no one any more.
+    """
+
+    __slots__ = ("_memory", "wiped")
+
+    def __init__(self, packed: bytes | bytearray) -> None:
+        self._memory = bytearray(packed)
+        self.wiped = False
+
+    @classmethod
+    def of(cls, identity: SecWinntAuthIdentity) -> OpaqueIdentity:
+        """Return the same identity as one block.
+
+        Raises:
+            SSPIError: SEC_E_CANNOT_PACK, a string is too long, or there is an NT hash for a password.
+        """
+        secret = identity.password.reveal()
+        if not isinstance(secret, str):
+            raise refuse("AuthIdentity", "an NT hash cannot be packed", SecurityStatus.SEC_E_CANNOT_PACK)
+        credentials = PasswordCredentials.received(identity.user or "", Secret(secret), identity.domain)
+        return cls(pack_auth_identity_ex2(credentials, identity.package_list))
+
+    def octets(self) -> bytes:
+        """Return a copy of the block."""
+        return bytes(self._memory)
+
+    def wipe(self) -> None:
+        """Fill the block with zeros."""
+        self._memory[:] = bytes(len(self._memory))
+        self.wiped = True
+
+    def identity(self) -> SecWinntAuthIdentity:
+        """Return the identity; one without a user, a domain and a password stands for the default credentials.
+
+        Raises:
+            SSPIError: SEC_E_UNKNOWN_CREDENTIALS, it was wiped.
+        """
+        if self.wiped:
+            raise bad_auth_data("this identity was wiped")
+        credentials, packages = unpack_auth_identity_ex2(self._memory)
+        user = credentials.username if credentials.username or credentials.domain or credentials.password else None
+        return SecWinntAuthIdentity(user, credentials.domain, credentials.password, packages)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}{', wiped' if self.wiped else ''}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an identity is handed on with sspi_marshal_auth_identity")
+
+
 Certificate: TypeAlias = str | PathLike[str] | tuple[bytes, bytes] | ServerCertificate
 
 
@@ -124,7 +187,12 @@ class SchannelCred:
 
 
 Identity: TypeAlias = (
-    SecWinntAuthIdentity | SmartCardCredentials | CertificateCredentials | CCacheCredentials | KeytabCredentials
+    SecWinntAuthIdentity
+    | OpaqueIdentity
+    | SmartCardCredentials
+    | CertificateCredentials
+    | CCacheCredentials
+    | KeytabCredentials
 )
 
 

@@ -27,6 +27,7 @@ from credssp.sspi.auth_data import (
     CredsspCredEx,
     CredsspSubmitType,
     Identity,
+    OpaqueIdentity,
     SchannelCred,
     SecWinntAuthIdentity,
 )
@@ -190,6 +191,8 @@ def from_identity(identity: Identity | None, source: CredentialSource) -> Logon 
     """
     if identity is None:
         return None
+    if isinstance(identity, OpaqueIdentity):
+        identity = identity.identity()
     if isinstance(identity, SmartCardCredentials):
         # The card logs on through Kerberos (PKINIT), whose tickets are in this user's cache; the PIN goes over.
         return Logon(delegated=identity, mechanism="kerberos", source=source)
