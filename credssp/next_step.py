@@ -95,6 +95,9 @@ class NextStep(enum.StrEnum):
     # Kerberos before a server is asked
     KERBEROS_LIBRARY = "Install what is missing: pip install 'credssp[kerberos]' (in a clone: '.[kerberos]')."
     KERBEROS_NAME = "Use the full host name of the server: Kerberos knows services by name."
+    KERBEROS_SPN = (
+        "Check which account has the SPN (setspn -Q), and that the server runs as it; else it is another server."
+    )
     KERBEROS_KEYTAB = "Compare the keytab (klist -ke) with the service the client asked for, and export it anew."
     KERBEROS_CLIENT = "Look at what the client sends: a ticket of a named user, for this service."
     KERBEROS_USER = "Give user name and password of an account of the realm, as NAME@REALM, or run kinit."

@@ -186,7 +186,9 @@ class SecurityContext(ABC):
     def _out_of_turn(self) -> LocalProtocolError:
         """Make the error for a call that comes too late, or too early."""
         if self._failed:
-            return LocalProtocolError("this security context failed before; make a new one")
+            return LocalProtocolError(
+                "this security context failed before; make a new one", status=SecurityStatus.SEC_E_INVALID_HANDLE
+            )
         if self.complete:
             self._fail()
             return LocalProtocolError("the security context is complete, no token is due")

@@ -28,7 +28,7 @@ from credssp.identity import Identity
 from credssp.kerberos import gss_errors, krb5_conf, pyspnego, tickets
 from credssp.kerberos.acceptor_key import AcceptorKeys
 from credssp.kerberos.admission import Admission, admit, admit_last_leg
-from credssp.kerberos.ap import KRB_ERROR, unframe
+from credssp.kerberos.ap import AP_REP, KRB_ERROR, unframe
 from credssp.kerberos.gss_errors import failure
 from credssp.message_parts import MessagePart, OpenedMessage, SealedMessage, cut
 from credssp.next_step import NextStep
@@ -50,6 +50,7 @@ _REQUIRED: Final = {0x02: "mutual authentication", 0x10: "confidentiality", 0x20
 
 
 _TICKET: Final = "getting a Kerberos ticket"
+_DOING: Final = {KRB_ERROR: gss_errors.KRB_ERROR, AP_REP: gss_errors.PROOF}
 
 
 class _KerberosContext(SecurityContext):
@@ -265,7 +266,7 @@ class KerberosInitiator(_KerberosContext):
             kind = unframe(token)[0]
         except DecodeError:
             return gss_errors.TOKEN
-        return gss_errors.KRB_ERROR if kind == KRB_ERROR else gss_errors.TOKEN
+        return _DOING.get(kind, gss_errors.TOKEN)
 
     def _establish(self, context: spnego.ContextProxy) -> None:
         super()._establish(context)

@@ -21,7 +21,7 @@ from credssp.kerberos.kdc_error import read_reason
 from credssp.next_step import NextStep
 from credssp.status import NTStatus, SecurityStatus, describe
 
-__all__ = ["KRB_ERROR", "TOKEN", "UNWRAP", "VERIFY", "failure", "translate"]
+__all__ = ["KRB_ERROR", "PROOF", "TOKEN", "UNWRAP", "VERIFY", "failure", "translate"]
 
 _S = SecurityStatus
 _N = NTStatus
@@ -149,6 +149,11 @@ def _reason(offset: int, e_data: bytes) -> NTStatus | None:
     return reason.ntstatus
 
 
+def _is_out_of_order(major: object) -> bool:
+    """Whether GSS-API opened a message and found nothing wrong but its place among the others."""
+    return isinstance(major, int) and not major & _GSS_ERROR and bool(major & _GSS_ORDER)
+
+
 def _offset(code: int) -> int:
     return (code - _KRB5_BASE) & 0xFFFFFFFF  # gssapi shows the minor code as unsigned
 
@@ -176,13 +181,21 @@ _SPNEGO: Final[dict[str, SecurityStatus]] = {
 
 TOKEN: Final = "taking a Kerberos token"
 """What a peer's token is about, as `translate` takes it: nothing of it is the fault of a file here."""
+PROOF: Final = "checking the server's proof of its key"
+"""The same for a server's AP-REP (RFC 4120 3.2.5)."""
 KRB_ERROR: Final = "the server answers with KRB-ERROR, which is not authenticated, and claims"
 """The same for a server's KRB-ERROR (RFC 4120 5.9.1)."""
 UNWRAP: Final = "unwrapping with Kerberos"
 VERIFY: Final = "verifying with Kerberos"
 
 _MESSAGES: Final = (UNWRAP, VERIFY)
-_READING: Final = (TOKEN,)
+_NO_PROOF: Final = (31, 41, 46)
+"""KRB_AP_ERR_BAD_INTEGRITY, MODIFIED and MUT_FAIL: the AP-REP was not made with the key that the client knows."""
+_GSS_ERROR: Final = 0xFFFF0000
+"""Calling and routine errors of a major status (RFC 2744 3.9.1)."""
+_GSS_ORDER: Final = 0x1E
+"""GSS_S_DUPLICATE_TOKEN, OLD_TOKEN, UNSEQ_TOKEN, GAP_TOKEN."""
+_READING: Final = (TOKEN, PROOF)
 _UNDECODABLE: Final = (
     ValueError,
     LookupError,
@@ -224,6 +237,12 @@ def translate(doing: str, error: Exception) -> CredSSPError:
     # SpnegoError wraps gssapi's error; pyspnego lets krb5's through as it is.
     native = (error.base_error if isinstance(error, SpnegoError) else error) or error
     code = getattr(native, "min_code", None) or getattr(native, "err_code", None)
+    if doing in _MESSAGES and _is_out_of_order(getattr(native, "maj_code", 0)):
+        return RemoteProtocolError(
+            f"{doing}: the message came twice, or another one should have come before it",
+            status=_S.SEC_E_OUT_OF_SEQUENCE,
+            advice=NextStep.SSPI_ORDER,
+        )
     if doing in _MESSAGES:
         return RemoteProtocolError(f"{doing}: the message was altered, or is not of this session", status=_ALTERED)
     text = _text(native) if isinstance(code, int) else ""
@@ -233,10 +252,16 @@ def translate(doing: str, error: Exception) -> CredSSPError:
         claim = failure(f"{doing}: {text or 'no reason'}", status, advice=_CLAIM)
         claim.refused = True
         return claim
-    if isinstance(code, int) and not (doing == TOKEN and 0 < code < _ERRNO):
+    if doing == PROOF and isinstance(code, int) and _offset(code) in _NO_PROOF:
+        return failure(
+            f"{doing}: {text}; the server does not have the key of the service that was asked for",
+            _S.SEC_E_WRONG_PRINCIPAL,
+            advice=NextStep.KERBEROS_SPN,
+        )
+    if isinstance(code, int) and not (doing in _READING and 0 < code < _ERRNO):
         meaning = _meaning(code)
         if meaning is not None:
-            judged = doing != TOKEN and _offset(code) in _JUDGED
+            judged = doing not in _READING and _offset(code) in _JUDGED
             reason = _reason(_offset(code), getattr(native, "e_data", b"")) if judged else None
             if reason is not None:
                 return failure(
