@@ -23,8 +23,8 @@ _DREPS: Final = (c.SECURITY_NATIVE_DREP, c.SECURITY_NETWORK_DREP)
 
 def check_request(context_req: object, target_data_rep: object) -> None:
     """Refuse flags that are not a number, and a representation that does not exist."""
-    if not isinstance(context_req, int) or context_req < 0:
-        raise unsupported("fContextReq", "flags are a number")
+    if not isinstance(context_req, int) or not 0 <= context_req < 1 << 64:
+        raise unsupported("fContextReq", "flags are a number of 64 bits")
     if target_data_rep not in _DREPS:
         raise refuse("TargetDataRep", "SECURITY_NATIVE_DREP or SECURITY_NETWORK_DREP", _S.SEC_E_INVALID_PARAMETER)
 

@@ -115,8 +115,8 @@ class InnerContext(LsaContext):
 class InnerPackage(LogonPackage[Credential, InnerContext]):
     """SECPKG_FUNCTION_TABLE of such a package."""
 
-    isc_flags: ClassVar[int] = _FLAGS | c.ISC_REQ_INTEGRITY | c.ISC_REQ_EXTENDED_ERROR
-    asc_flags: ClassVar[int] = _FLAGS | c.ASC_REQ_INTEGRITY | c.ASC_REQ_EXTENDED_ERROR | EITHER_BINDINGS
+    isc_flags: ClassVar[int] = _FLAGS | c.ISC_REQ_INTEGRITY
+    asc_flags: ClassVar[int] = _FLAGS | c.ASC_REQ_INTEGRITY | EITHER_BINDINGS
 
     @abstractmethod
     def initiator(self, logon: Logon, target: str) -> Mechanism:
@@ -187,15 +187,23 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
         """Answer a further token."""
         return self._step(context, token_only(inputs))
 
+    def refusal(self, context: InnerContext) -> bytes:  # noqa: ARG002 - for packages that have one
+        """Return the token that tells the peer of a failure (EXTENDED_ERROR); empty where there is none."""
+        return b""
+
     def _begin(self, context: InnerContext, token: bytes | None) -> LegResult:
         context.begin()
         return self._step(context, token)
 
     def _step(self, context: InnerContext, token: bytes | None) -> LegResult:
         mechanism = context.mechanism
-        reply = mechanism.step(token) or b""
-        if mechanism.question is not None:
-            reply = mechanism.resume(self.support.machine.judge(mechanism.question)) or b""
+        try:
+            reply = mechanism.step(token) or b""
+            if mechanism.question is not None:
+                reply = mechanism.resume(self.support.machine.judge(mechanism.question)) or b""
+        except CredSSPError as error:
+            failure = context.failure(error, self.refusal(context))
+            raise failure from failure.__cause__
         complete = mechanism.complete
         context.identity, context.mechanism_name = mechanism.identity, mechanism.name
         context.server_authentication = mechanism.server_authentication

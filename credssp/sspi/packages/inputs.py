@@ -14,23 +14,31 @@ from credssp.sspi.errors import bad_token, refuse, unsupported
 from credssp.status import SecurityStatus
 from credssp.target import Target
 
-__all__ = ["check_flags", "check_target", "split_params", "token_and_empty", "token_only"]
+__all__ = ["check_target", "split_params", "take_flags", "token_and_empty", "token_only"]
 
 _S = SecurityStatus
 
 
-def check_flags(context_req: int, allowed: int, *, need_one_of: int = 0, family: str = "ISC_REQ") -> None:
-    """Refuse flags that a package does not know, and the lack of those it cannot do without.
+def take_flags(context_req: int, taken: int, *, refused: int = 0, need_one_of: int = 0, family: str = "ISC_REQ") -> int:
+    """Return the flags of fContextReq that a package takes; the others are left out of pfContextAttr, as on Windows.
+
+    Args:
+        context_req: fContextReq.
+        taken: what the package takes.
+        refused: what no call may have.
+        need_one_of: what the package cannot do without.
+        family: for errors.
 
     Raises:
         SSPIError: SEC_E_UNSUPPORTED_FUNCTION.
     """
-    unknown = context_req & ~allowed
-    if unknown:
-        raise unsupported("fContextReq", f"not supported here: {flag_names(unknown, family)}")
+    wrong = context_req & refused
+    if wrong:
+        raise unsupported("fContextReq", f"not supported: {flag_names(wrong, family)}")
     if need_one_of and not context_req & need_one_of:
         names = flag_names(need_one_of, family).replace("|", " or ")
         raise unsupported("fContextReq", f"{names} is needed")
+    return context_req & taken
 
 
 def check_target(target: str | None) -> None:

@@ -26,7 +26,7 @@ from credssp.sspi.buffers import SecBuffer
 from credssp.sspi.channel_bindings import take_bindings
 from credssp.sspi.errors import SSPIError, bad_handle, bad_token, normalise, refuse, unsupported
 from credssp.sspi.packages.identities import Logon, LogonSessions, from_supplied
-from credssp.sspi.packages.inputs import Supplied, check_flags, split_params, token_and_empty
+from credssp.sspi.packages.inputs import Supplied, split_params, take_flags, token_and_empty
 from credssp.sspi.support import LsaSupport
 from credssp.sspi.tables import (
     INTERFACE_VERSION,
@@ -59,6 +59,9 @@ def demand_of(context_req: int, bindings: ChannelBindings | None) -> BindingDema
         return "sent"
     return "match_if_sent" if context_req & c.ASC_REQ_ALLOW_MISSING_BINDINGS else "match"
 
+
+_ISC_REFUSED: Final = c.ISC_REQ_PROMPT_FOR_CREDS
+"""What Windows refuses: there is nothing to ask the user with."""
 
 EITHER_BINDINGS: Final = c.ASC_REQ_PROXY_BINDINGS | c.ASC_REQ_ALLOW_MISSING_BINDINGS
 """Both flags of a server about channel bindings; in pfContextAttr they mean that the client sent none."""
@@ -228,8 +231,8 @@ class LsaModePackage(ABC, Generic[K, X]):
 
     Attributes:
         info: what SpGetInfo says.
-        isc_flags: which ISC_REQ_... it takes.
-        asc_flags: which ASC_REQ_... it takes.
+        isc_flags: which ISC_REQ_... it takes; others are left out of pfContextAttr.
+        asc_flags: which ASC_REQ_... it takes, likewise.
         isc_kinds: of which of them a client needs one; 0 for none.
         asc_kinds: the same for a server.
         support: what the LSA offers, from SpInitialize on.
@@ -298,7 +301,7 @@ class LsaModePackage(ABC, Generic[K, X]):
         inputs: Sequence[SecBuffer],
     ) -> LegResult:
         """SpInitLsaModeContext."""
-        check_flags(context_req, self.isc_flags, need_one_of=self.isc_kinds)
+        context_req = take_flags(context_req, self.isc_flags, refused=_ISC_REFUSED, need_one_of=self.isc_kinds)
         inputs, bindings = take_bindings(inputs)
         self.check_bindings(bindings)
         supplied = None
@@ -331,7 +334,7 @@ class LsaModePackage(ABC, Generic[K, X]):
         data_rep: int,  # noqa: ARG002
     ) -> LegResult:
         """SpAcceptLsaModeContext."""
-        check_flags(context_req, self.asc_flags, need_one_of=self.asc_kinds, family="ASC_REQ")
+        context_req = take_flags(context_req, self.asc_flags, need_one_of=self.asc_kinds, family="ASC_REQ")
         if context_req & EITHER_BINDINGS == EITHER_BINDINGS:
             raise unsupported("fContextReq", "PROXY_BINDINGS and ALLOW_MISSING_BINDINGS exclude each other")
         inputs, bindings = take_bindings(inputs)

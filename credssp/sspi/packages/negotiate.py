@@ -11,8 +11,10 @@ from credssp.mechanism import Mechanism
 from credssp.mechanism_name import MechanismChoice
 from credssp.ntlm.initiator import NTLMInitiator
 from credssp.spnego import OID, Candidate, SpnegoInitiator
+from credssp.spnego.tokens import NegState, NegTokenResp
+from credssp.sspi import constants as c
 from credssp.sspi.packages.identities import Logon
-from credssp.sspi.packages.inner import InnerPackage
+from credssp.sspi.packages.inner import InnerContext, InnerPackage
 from credssp.sspi.packages.inner_info import NEGOTIATE
 from credssp.sspi.packages.inner_messages import InnerMessages
 from credssp.sspi.packages.kdc_proxy import KdcProxySettings
@@ -32,6 +34,14 @@ class NegotiatePackage(KdcProxySettings, InnerPackage):
     """The LSA-mode half."""
 
     info: ClassVar[SecPkgInfo] = NEGOTIATE
+
+    asc_flags: ClassVar[int] = InnerPackage.asc_flags | c.ASC_REQ_EXTENDED_ERROR
+
+    def refusal(self, context: InnerContext) -> bytes:
+        """Return NegTokenResp with negState reject, of a server (RFC 4178 4.2.2)."""
+        if context.client or context.mechanism.wire_form != "spnego":
+            return b""
+        return NegTokenResp(NegState.REJECT).encode()
 
     def initiator(self, logon: Logon, target: str) -> Mechanism:
         """Return the mechanism of a client; a credential for one mechanism alone offers nothing else."""
