@@ -30,6 +30,7 @@ COMMANDS = {
     "probe": "find out what servers offer, without credentials",
     "serve": "run a test endpoint that tells what was delegated",
     "gateway": "relay RDP with NLA on the side that has none",
+    "agent": "log on for programs that never see the secret",
     "demo": "log on to an embedded server over loopback and show every leg",
     "status": "explain a SECURITY_STATUS or NTSTATUS",
     "decode": "take a TSRequest, TSCredentials, SPNEGO or NTLM token apart",
@@ -88,6 +89,8 @@ def _run(arguments: list[str]) -> int:
     # No option in front of the sub-command takes a value, so that its name is the first word.
     name = next((word for word in arguments if not word.startswith("-")), "")
     module = _load(name) if name in COMMANDS else None
+    if name == "agent" and module is not None:
+        arguments = module.rewritten(arguments)
     parsed = _parser(name, module).parse_args(arguments)
     if module is None:  # pragma: no cover  # parse_args has complained about the name
         return 2

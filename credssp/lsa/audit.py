@@ -17,11 +17,14 @@ from typing import Any, Final, TypeAlias
 
 from credssp.drivers.audit import AuditEvent
 from credssp.drivers.audit import Reason as Word
-from credssp.lsa.opened import Reason
+from credssp.errors import CredSSPError
+from credssp.lsa.caller import Caller
+from credssp.lsa.messages import AgentMessage
+from credssp.lsa.opened import AgentRefusedError, Reason
 from credssp.lsa.record import LoginRecord
 from credssp.status import SecurityStatus, describe
 
-__all__ = ["Event", "FileSink", "JournalSink", "Sink", "event_of", "line_of"]
+__all__ = ["Event", "FileSink", "JournalSink", "Sink", "change_event", "event_of", "line_of"]
 
 logger = logging.getLogger("credssp.agent")
 
@@ -45,6 +48,13 @@ _REASONS: Final[dict[str, Word]] = {
     "TLSError": "tls",
     "TLSAlertError": "tls",
     "LocalProtocolError": "internal",
+}
+_ACTIONS: Final = {
+    "AddCredential": "add",
+    "RemoveCredential": "remove",
+    "ListCredentials": "list",
+    "LockAgent": "lock",
+    "UnlockAgent": "unlock",
 }
 _LIMITS: Final = (Reason.LIMIT.value,)
 _MISUSE: Final = (Reason.HANDLE.value, Reason.REPLAY.value)
@@ -78,6 +88,7 @@ def event_of(record: LoginRecord, *, user: str = "") -> Event:
         "rule": record.reason,
         "status": {"code": status.code, "hex": f"0x{status.code:08X}", "name": status.name},
         "delegated": record.delegated,
+        "proof_sent": record.proof_sent,
         "seconds": round(record.seconds, 3),
     }
 
@@ -93,6 +104,43 @@ def _word(record: LoginRecord) -> Word:
     if record.status == SecurityStatus.SEC_E_LOGON_DENIED:
         return "logon_failure"
     return _REASONS.get(record.reason, "protocol")
+
+
+def change_event(request: AgentMessage, caller: Caller, error: CredSSPError | None) -> Event | None:
+    """Return the event of a change that a program asked for, or None: a list changes nothing.
+
+    Args:
+        request: what it asked for (`credssp.lsa.management`).
+        caller: the program.
+        error: why it was not done; None where it was.
+    """
+    action = _ACTIONS.get(type(request).__name__, "unknown")
+    if action == "list" and error is None:
+        return None
+    head = AuditEvent(
+        event="agent-change",
+        outcome="success" if error is None else "failure",
+        reason="" if error is None else "policy" if isinstance(error, AgentRefusedError) else "protocol",
+    )
+    return head.as_json() | {
+        "uid": caller.uid,
+        "pid": caller.pid,
+        "executable": caller.executable,
+        "credential": _named(request),
+        "action": action,
+        "rule": error.reason.value if isinstance(error, AgentRefusedError) else "",
+    }
+
+
+def _named(request: AgentMessage) -> str:
+    """Return the name of the credential that a request is about."""
+    name = getattr(request, "name", "")
+    if not name and hasattr(request, "settings"):
+        try:
+            name = json.loads(request.settings).get("name", "")
+        except (ValueError, AttributeError, RecursionError):
+            name = ""
+    return name if isinstance(name, str) else ""
 
 
 def line_of(event: Event) -> str:

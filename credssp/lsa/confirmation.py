@@ -30,6 +30,9 @@ DEADLINE: Final = 60.0
 
 _MAX_ANSWER: Final = 16
 
+_WAITING: Final = 8
+"""Questions at one time: each holds one of the agent's threads, which the logins of other programs need."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -79,7 +82,7 @@ def _user_name(uid: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Askpass:
-    """Asks by a program, one question at a time. Threads: may be shared.
+    """Asks by a program, one question at a time; a few may wait, and more are answered with no. Threads: may be shared.
 
     Attributes:
         program: the program.
@@ -90,6 +93,9 @@ class Askpass:
     program: str
     environ: Mapping[str, str] = field(repr=False)
     deadline: float = DEADLINE
+    _places: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(_WAITING), init=False, repr=False, compare=False
+    )
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     @classmethod
@@ -108,12 +114,17 @@ class Askpass:
     def __call__(self, question: Question) -> bool:
         """Ask. Returns False for every answer but a yes, and for none."""
         ends = time.monotonic() + self.deadline
-        if not self._turn.acquire(timeout=self.deadline):
+        if not self._places.acquire(blocking=False):
             return False
         try:
-            return self._ask(str(question), ends)
+            if not self._turn.acquire(timeout=self.deadline):
+                return False
+            try:
+                return self._ask(str(question), ends)
+            finally:
+                self._turn.release()
         finally:
-            self._turn.release()
+            self._places.release()
 
     def _ask(self, text: str, ends: float) -> bool:
         try:

@@ -42,6 +42,7 @@ __all__ = [
     "Token",
     "Welcome",
     "decode",
+    "message",
 ]
 
 VERSION: Final = 1
@@ -99,7 +100,9 @@ class AgentMessage:
         """Raise DecodeError where fields do not fit together."""
 
 
-def _message(kind: int, *layout: Field[Any]) -> Any:
+def message(kind: int, *layout: Field[Any]) -> Any:
+    """Decorate a class of messages with its kind and its fields, so that `decode` knows it."""
+
     def declare(cls: M) -> M:
         cls.kind, cls.layout = kind, layout
         cls.names = tuple(each.name for each in fields(cast(Any, cls)))
@@ -109,7 +112,7 @@ def _message(kind: int, *layout: Field[Any]) -> Any:
     return declare
 
 
-@_message(1, NumberField(2))
+@message(1, NumberField(2))
 @dataclass(frozen=True, slots=True)
 class Hello(AgentMessage):
     """The program's first message.
@@ -121,7 +124,7 @@ class Hello(AgentMessage):
     version: int = VERSION
 
 
-@_message(129, NumberField(2), NumberField(4))
+@message(129, NumberField(2), NumberField(4))
 @dataclass(frozen=True, slots=True)
 class Welcome(AgentMessage):
     """The agent's answer.
@@ -139,7 +142,7 @@ _PACKAGES: Final = ("CREDSSP", "TSSSP")
 _CHOICES: Final = get_args(MechanismChoice)
 
 
-@_message(2, _NAME, _WORD, _NAME, _NAME, _WORD, _WORD, _FLAG, _SMALL, _SMALL, _NAME, BlobField(1024), _CHAIN, _CHAIN)
+@message(2, _NAME, _WORD, _NAME, _NAME, _WORD, _WORD, _FLAG, _SMALL, _SMALL, _NAME, BlobField(1024), _CHAIN, _CHAIN)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Open(AgentMessage):
     """Begin a login.
@@ -188,7 +191,7 @@ class Open(AgentMessage):
             raise reader.error("chain", "no certificate")
 
 
-@_message(3, _HANDLE, NumberField(4), _TS_REQUEST)
+@message(3, _HANDLE, NumberField(4), _TS_REQUEST)
 @dataclass(frozen=True, slots=True)
 class Token(AgentMessage):
     """A message of the server.
@@ -204,7 +207,7 @@ class Token(AgentMessage):
     data: bytes = field(repr=False)
 
 
-@_message(4, _HANDLE, _CHAIN)
+@message(4, _HANDLE, _CHAIN)
 @dataclass(frozen=True, slots=True)
 class Bind(AgentMessage):
     """The server's certificates, which the program learns after the first token with TSSSP.
@@ -218,7 +221,7 @@ class Bind(AgentMessage):
     chain: tuple[bytes, ...] = field(repr=False)
 
 
-@_message(5, _HANDLE)
+@message(5, _HANDLE)
 @dataclass(frozen=True, slots=True)
 class Close(AgentMessage):
     """End a context.
@@ -230,13 +233,13 @@ class Close(AgentMessage):
     context: int
 
 
-@_message(132)
+@message(132)
 @dataclass(frozen=True, slots=True)
 class Done(AgentMessage):
     """The agent has done what it was asked for."""
 
 
-@_message(131, _HANDLE, _WORD, _PROSE, NumberField(4), _FLAG, NumberField(4), _NAME, _PROSE, _FLAG, BlobsField(8, 4096))
+@message(131, _HANDLE, _WORD, _PROSE, NumberField(4), _FLAG, NumberField(4), _NAME, _PROSE, _FLAG, BlobsField(8, 4096))
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed(AgentMessage):
     """An error; `credssp.lsa.faults` turns errors into these and back.
@@ -266,7 +269,7 @@ class Failed(AgentMessage):
     details: tuple[bytes, ...] = field(default=(), repr=False)
 
 
-@_message(
+@message(
     130,
     _HANDLE,
     NumberField(4),

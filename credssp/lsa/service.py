@@ -18,7 +18,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from credssp.errors import CredSSPError, DecodeError, LimitExceededError, LocalProtocolError, PolicyError
 from credssp.lsa.caller import Caller
@@ -43,11 +43,14 @@ from credssp.lsa.record import LoginRecord, Outcome
 from credssp.secret import forget_locals
 from credssp.status import SecurityStatus
 
-__all__ = ["AgentLimits", "AgentService", "CredentialOpener"]
+__all__ = ["AgentLimits", "AgentService", "CredentialOpener", "Manager"]
 
 logger = logging.getLogger("credssp.lsa")
 
 T = TypeVar("T")
+
+Manager: TypeAlias = Callable[[AgentMessage, Caller], AgentMessage]
+"""Answers a message that is not about a login. Raises CredSSPError."""
 
 _ENDED: Final = 256
 """Numbers of contexts that are over, to tell them from numbers that never were."""
@@ -104,18 +107,26 @@ class AgentService:
     """
 
     def __init__(
-        self, store: CredentialOpener, *, audit: Callable[[LoginRecord], None], limits: AgentLimits | None = None
+        self,
+        store: CredentialOpener,
+        *,
+        audit: Callable[[LoginRecord], None],
+        manage: Manager | None = None,
+        limits: AgentLimits | None = None,
     ) -> None:
         """Prepare.
 
         Args:
             store: opens credentials; called in threads, several at a time.
             audit: is told of every login when it is over, and of every one that was refused.
+            manage: answers every other message, such as those of `credssp.lsa.management`; called in a thread. None for
+                an agent that is not managed.
             limits: None for the defaults.
         """
         self.limits = AgentLimits() if limits is None else limits
         self._store = store
         self._audit = audit
+        self._manage = manage
         self._pool = ThreadPoolExecutor(self.limits.threads, thread_name_prefix="credssp-agent")
         self._connections: dict[_Connection, asyncio.Task[None]] = {}
         self._by_uid: Counter[int] = Counter()
@@ -179,6 +190,12 @@ class AgentService:
     def open(self, request: Open, caller: Caller) -> OpenedCredential:
         """Ask the store."""
         return self._store.open(request.credential, caller=caller, target=request.target, mechanism=request.mechanism)
+
+    def manage(self, request: AgentMessage, caller: Caller) -> AgentMessage:
+        """Let somebody else answer. Raises CredSSPError."""
+        if self._manage is None:
+            raise DecodeError(f"{type(request).__name__} is not for the agent, or not now", field="AgentMessage")
+        return self._manage(request, caller)
 
     def tell(self, record: LoginRecord) -> None:
         """Tell the audit; what fails there ends no login."""
@@ -293,7 +310,12 @@ class _Connection:
                 return failed(error)
             self._finish(message.context, login, "abandoned", SecurityStatus.SEC_E_UNFINISHED_CONTEXT_DELETED, "closed")
             return Done()
-        raise DecodeError(f"{type(message).__name__} is not for the agent, or not now", field="AgentMessage")
+        try:
+            return await self._service.run_in_thread(lambda: self._service.manage(message, self.caller))
+        except DecodeError:
+            raise
+        except Exception as error:  # noqa: BLE001  # as in `_begin`
+            return failed(_known(error))
 
     async def _begin(self, request: Open) -> AgentMessage:
         began = time.monotonic()

@@ -41,8 +41,10 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION: Final = re.compile(r"(?:\d{1,9}[smhdw])+")
 _MAX_DURATION: Final = 10 * 365 * 86400
 _MAX_UID: Final = 0xFFFFFFFE  # -1 means "no change" to setuid(2)
+_MAX_UIDS: Final = 1000
 _MAX_FILE: Final = 1 << 20
-_MAX_TARGETS: Final = 1000
+_MAX_TARGETS: Final = 100
+_MAX_TARGET: Final = 300  # characters: a host has 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +98,12 @@ class AgentSettings:
     Attributes:
         credentials: the credentials.
         socket: where to listen; None for the default.
-        audit: where the events go: ``stdout``, ``journal``, or a file.
+        audit: where the events go: ``stdout``, ``stderr``, ``journal``, or a file; None for the default.
     """
 
     credentials: tuple[CredentialSettings, ...] = ()
     socket: str | None = None
-    audit: str = "stdout"
+    audit: str | None = None
 
     @property
     def other_users(self) -> frozenset[int]:
@@ -161,9 +163,9 @@ def parse_settings(text: str, *, folder: Path) -> AgentSettings:
             raise LocalProtocolError(f"two credentials have the name {name}")
     own = Table(values.get("agent", {}), "agent", folder, dict(places).get("agent", ()))
     own.check({"socket", "audit"})
-    audit = own.text("audit", "stdout")
-    if audit not in ("stdout", "journal"):
-        audit = os.fspath(folder / audit)
+    audit = own.optional("audit")
+    if audit not in (None, "stdout", "stderr", "journal"):
+        audit = own.path("audit")
     return AgentSettings(found, own.path("socket"), audit)
 
 
@@ -334,6 +336,8 @@ def _targets(table: Table) -> tuple[SPNPattern, ...]:
         raise table.error("targets", 'is missing or empty: name servers as in "TERMSRV/*.lab.test"; "*" is all of them')
     if len(texts) > _MAX_TARGETS:
         raise table.error("targets", f"has more than {_MAX_TARGETS} patterns")
+    if any(len(text) > _MAX_TARGET for text in texts):
+        raise table.error("targets", f"has a pattern of more than {_MAX_TARGET} characters")
     try:
         return tuple(SPNPattern(text) for text in texts)
     except LocalProtocolError as error:
@@ -346,6 +350,8 @@ def _uids(table: Table) -> frozenset[int] | None:
         return None
     if not numbers:
         raise table.error("uids", "is empty: no program could use the credential")
+    if len(numbers) > _MAX_UIDS:
+        raise table.error("uids", f"has more than {_MAX_UIDS} users")
     if max(numbers) > _MAX_UID:
         raise table.error("uids", f"has numbers of users, not {max(numbers)}")
     return frozenset(numbers)

@@ -36,6 +36,7 @@ def record(**changes: Any) -> LoginRecord:
         "status": SecurityStatus.SEC_E_OK,
         "reason": "",
         "delegated": True,
+        "proof_sent": True,
         "seconds": 0.01234,
     }
     return LoginRecord(**values | changes)
@@ -49,7 +50,7 @@ def test_a_login_says_who_did_what_with_which_program() -> None:
     assert (event["domain"], event["user"], event["mechanism"]) == ("LAB", "alice", "kerberos")
     assert (event["uid"], event["pid"], event["executable"]) == (1000, 4711, "/usr/bin/ansible-playbook")
     assert (event["credential"], event["target"], event["package"]) == ("prod-admin", "TERMSRV/srv.lab.test", "CREDSSP")
-    assert (event["delegated"], event["seconds"]) == (True, 0.012)
+    assert (event["delegated"], event["proof_sent"], event["seconds"]) == (True, True, 0.012)
     assert event["status"] == {"code": 0, "hex": "0x00000000", "name": "SEC_E_OK"}
 
 

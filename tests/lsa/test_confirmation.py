@@ -103,3 +103,23 @@ def test_our_own_variable_comes_before_that_of_ssh() -> None:
     assert Askpass.from_environment({"SSH_ASKPASS": "/ssh", "CREDSSP_ASKPASS": ""}).program == "/ssh"
     with pytest.raises(LocalProtocolError, match="set CREDSSP_ASKPASS or SSH_ASKPASS"):
         Askpass.from_environment({})
+
+
+def test_a_flood_of_questions_is_answered_with_no(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "go")
+    asked = Askpass(program(tmp_path, f"read line < {tmp_path}/go"), os.environ)
+    waiting = [threading.Thread(target=asked, args=(QUESTION,)) for _ in range(8)]
+    for thread in waiting:
+        thread.start()
+    writer = os.open(tmp_path / "go", os.O_RDWR)  # so that no reader finds an end
+    try:
+        while asked._places._value:
+            pass
+        assert not asked(QUESTION)
+    finally:
+        for thread in waiting:
+            os.write(writer, b"\n")
+            thread.join(0)
+        for thread in waiting:
+            thread.join(60)
+        os.close(writer)

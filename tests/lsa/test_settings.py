@@ -44,7 +44,7 @@ def entry(folder: Path, text: str) -> Any:
 
 def test_the_defaults(folder: Path) -> None:
     settings = read(folder, f"[[credential]]\n{ADMIN}")
-    assert (settings.socket, settings.audit, settings.other_users) == (None, "stdout", frozenset())
+    assert (settings.socket, settings.audit, settings.other_users) == (None, None, frozenset())
     (admin,) = settings.credentials
     assert (admin.name, admin.user) == ("prod-admin", "LAB\\alice")
     assert admin.source == PasswordFile(str(folder / "secret"))
@@ -125,6 +125,9 @@ def test_a_relative_keytab_and_pin_file_belong_to_the_folder_of_the_configuratio
         (f"[[credential]]\n{ADMIN}".replace("user", "#"), "user is missing"),
         (f"[[credential]]\n{ADMIN}uids = []\n", "uids is empty"),
         (f'[[credential]]\n{ADMIN}uids = ["alice"]\n', "uids is a list of whole numbers"),
+        (f"[[credential]]\n{ADMIN}uids = [{'1, ' * 1001}]\n", "uids has more than 1000 users"),
+        (f"[[credential]]\n{ADMIN}".replace("TERMSRV/*.lab.test", "a" * 301), "more than 300 characters"),
+        (f"[[credential]]\n{ADMIN}".replace('"TERMSRV/*.lab.test"', '"a", ' * 101), "more than 100 patterns"),
         (f"[[credential]]\n{ADMIN}uids = [true]\n", "uids is a list of whole numbers"),
         (f"[[credential]]\n{ADMIN}uids = [-1]\n", "uids is a list of whole numbers"),
         (f"[[credential]]\n{ADMIN}uids = [4294967295]\n", "uids has numbers of users"),
