@@ -29,6 +29,7 @@ from credssp.mechanism_name import MechanismChoice
 from credssp.wire.tolerant import MAX_MESSAGE_SIZE
 
 __all__ = [
+    "KINDS",
     "MAX_SIZE",
     "VERSION",
     "AgentMessage",
@@ -61,7 +62,7 @@ _TS_REQUEST: Final = BlobField(MAX_MESSAGE_SIZE)
 _CHAIN: Final = BlobsField(10, 32 * 1024)  # as many as are judged (credssp.tls.trust)
 
 M = TypeVar("M", bound="type[AgentMessage]")
-_KINDS: Final[dict[int, type[AgentMessage]]] = {}
+KINDS: Final[dict[int, type[AgentMessage]]] = {}
 
 
 class AgentMessage:
@@ -106,7 +107,7 @@ def message(kind: int, *layout: Field[Any]) -> Any:
     def declare(cls: M) -> M:
         cls.kind, cls.layout = kind, layout
         cls.names = tuple(each.name for each in fields(cast(Any, cls)))
-        _KINDS[kind] = cls
+        KINDS[kind] = cls
         return cls
 
     return declare
@@ -325,7 +326,7 @@ def decode(data: bytes) -> AgentMessage:
     """
     if not data:
         raise DecodeError("no bytes", field="AgentMessage")
-    kind = _KINDS.get(data[0])
+    kind = KINDS.get(data[0])
     if kind is None:
         raise DecodeError(f"kind {data[0]} is not known", field="AgentMessage")
     return kind.read(data)

@@ -23,6 +23,10 @@ from credssp.kerberos.pac import read_logon_info, vouched
 from credssp.kerberos.session import KerberosSession
 from credssp.kerberos.values import EncryptionKey
 from credssp.kerberos.view import kerberos_fields
+from credssp.lsa import messages as agent_messages
+from credssp.lsa.faults import raised, unpack_skipped
+from credssp.lsa.login import AgentLogin
+from credssp.lsa.opened import CertificateRule, OpenedCredential
 from credssp.ntlm.acceptor import NTLMAcceptor
 from credssp.ntlm.challenge import NTLMTarget
 from credssp.ntlm.messages import decode_message
@@ -192,6 +196,31 @@ def _wrap_token(data: bytes) -> None:
         session.verify(b"list", data)
 
 
+_OPENED = OpenedCredential(
+    name="fuzzer",
+    credentials=credssp.PasswordCredentials("alice", "secret", domain="LAB"),
+    mechanisms=("ntlm",),
+    certificate=CertificateRule(fingerprint="00" * 32),
+)
+
+
+def _agent(data: bytes) -> None:
+    """What a program sends the agent, and an agent a program; no login begins without the pinned certificate."""
+    try:
+        message = agent_messages.decode(data)
+    except CredSSPError:
+        return
+    assert message.encode() == data
+    with contextlib.suppress(CredSSPError):
+        if isinstance(message, agent_messages.Failed):
+            assert isinstance(raised(message), CredSSPError)
+        elif isinstance(message, agent_messages.Progress):
+            unpack_skipped(message.skipped)
+        elif isinstance(message, agent_messages.Open):
+            AgentLogin(message, _OPENED).begin(1)
+            raise AssertionError("a login began")
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "tsrequest": _each(TSRequest.decode),
     "credentials": _each(TSCredentials.decode, TSPasswordCreds.decode, TSSmartCardCreds.decode),
@@ -223,4 +252,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "pasted": _pasted,
     "keytab": _each(read_keytab_file),
     "wrap": _wrap_token,
+    "agent": _agent,
 }
