@@ -64,7 +64,8 @@ def raw(agent: RunningAgent, data: bytes = b"") -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(60)
     connection.connect(agent.path)
-    connection.sendall(data)
+    with contextlib.suppress(ConnectionError):  # the agent was faster with its refusal
+        connection.sendall(data)
     return connection
 
 
