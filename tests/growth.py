@@ -22,6 +22,8 @@ LINEAR = 8.0
 ROUNDS = 5
 # Less than this is noise: work whose larger size ends so soon is fast enough, whatever its growth.
 FLOOR = 0.0005
+# Seconds that nothing linear takes here: what takes so long is not measured again.
+ENOUGH = 10.0
 
 
 def growth(prepare: Callable[[int], Work], size: int) -> float:
@@ -37,7 +39,7 @@ def growth(prepare: Callable[[int], Work], size: int) -> float:
         small.append(seconds(prepare(size // FACTOR)))
         large.append(seconds(prepare(size)))
         ratio = min(large) / max(min(small), FLOOR)
-        if number and ratio < LINEAR:
+        if (number and ratio < LINEAR) or large[-1] > ENOUGH:
             break
     return ratio
 
