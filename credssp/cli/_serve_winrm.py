@@ -13,6 +13,7 @@ from credssp.cli._arguments import count, seconds
 
 if TYPE_CHECKING:
     from credssp.drivers.winrm_asgi import WinRMApplication
+    from credssp.testing.wsman import WSManResponder
 
 __all__ = ["configure", "run"]
 
@@ -21,8 +22,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = (
         "Events: listening, delegated, refused, closed, silent. Stop it with SIGTERM or Ctrl-C. The shell knows "
-        "hostname, whoami and echo and starts no process. --cert is the certificate inside CredSSP; --tls-cert is that "
-        "of https."
+        "hostname, whoami, echo and --answers, and starts no process. --cert is the certificate inside CredSSP; "
+        "--tls-cert is that of https."
     )
     common.add_account_arguments(parser, port=5985)
     parser.add_argument("--tls-cert", metavar="F", help="serve https: PEM file with the certificate chain")
@@ -46,6 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=("success", "denied"),
         default="success",
         help="result of every login (default: success)",
+    )
+    parser.add_argument(
+        "--answers", metavar="F", help="TOML file with what the shell answers to commands; [[answer]] and [faults]"
     )
     parser.add_argument("--path", default="/wsman", help="path of the service (default: /wsman)")
     parser.add_argument(
@@ -97,11 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _application(arguments: argparse.Namespace, silent: events.SilentClients, *, as_json: bool) -> WinRMApplication:
-    import socket
-
     from credssp.drivers.audit import AuditEvent
     from credssp.drivers.winrm_asgi import ConnectionClosed, Login, WinRMApplication
-    from credssp.testing.wsman import WSManResponder
     from credssp.tls.settings import ServerTLS
 
     def on_login(login: Login) -> None:
@@ -136,7 +137,7 @@ def _application(arguments: argparse.Namespace, silent: events.SilentClients, *,
     domain = common.authority(arguments)
     tls = ServerTLS(minimum=arguments.tls or "1.2", maximum=arguments.tls or "1.3", key_log=common.key_log(arguments))
     return WinRMApplication(
-        WSManResponder(hostname=arguments.nb_computer or socket.gethostname()),
+        _responder(arguments).respond,
         path=arguments.path,
         cbt_hardening=arguments.channel_bindings,
         allow_proxies=arguments.allow_proxies,
@@ -158,6 +159,19 @@ def _application(arguments: argparse.Namespace, silent: events.SilentClients, *,
         tls=tls,
         observer=common.observer(arguments),
     )
+
+
+def _responder(arguments: argparse.Namespace) -> WSManResponder:
+    import socket
+
+    from credssp.testing.wsman import WSManResponder
+
+    hostname = arguments.nb_computer or socket.gethostname()
+    if arguments.answers is None:
+        return WSManResponder(hostname=hostname)
+    from credssp.testing.answers_file import read_answers
+
+    return WSManResponder(hostname=hostname, commands=read_answers(arguments.answers))
 
 
 def _peer(client: tuple[str, int] | None) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
@@ -55,6 +56,11 @@ _ANONYMOUS: Final = f"{NS['a']}/role/anonymous"
 _MAX_TEXT: Final = 2048
 # Not str.isdigit, which takes digits that int() does not, such as a superscript two.
 _NUMBER: Final = re.compile("[0-9]{1,9}")
+_DURATION: Final = re.compile(
+    r"P(?:([0-9]{1,5})D)?(?:T(?:([0-9]{1,6})H)?(?:([0-9]{1,8})M)?(?:([0-9]{1,9}(?:\.[0-9]{1,9})?)S)?)?"
+)
+# DSP0226 section 14: those for which the service is to blame.
+_OF_THE_SERVICE: Final = ("w:TimedOut", "w:InternalError")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,8 @@ class Envelope:
         selectors: its SelectorSet.
         max_size: MaxEnvelopeSize of the answer, or None.
         body: the Body element.
+        timeout: seconds of its OperationTimeout, or None.
+        options: its OptionSet.
     """
 
     action: str
@@ -76,6 +84,8 @@ class Envelope:
     selectors: dict[str, str]
     max_size: int | None
     body: ElementTree.Element
+    timeout: float | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, path: str) -> ElementTree.Element | None:
         """Return an element below the body, by the prefixes of `NS`."""
@@ -133,7 +143,20 @@ def parse_envelope(data: bytes) -> Envelope:
         },
         max_size=int(size) if _NUMBER.fullmatch(size) else None,
         body=body,
+        timeout=_seconds(header("w:OperationTimeout")),
+        options={
+            option.get("Name", ""): (option.text or "").strip()
+            for option in root.findall("s:Header/w:OptionSet/w:Option", NS)
+        },
     )
+
+
+def _seconds(duration: str) -> float | None:
+    """Read a duration of days, hours, minutes and seconds (XML Schema part 2, 3.2.6); None for anything else."""
+    found = _DURATION.fullmatch(duration)
+    if found is None or duration.endswith(("P", "T")):
+        return None
+    return sum(float(found[n + 1] or 0) * unit for n, unit in enumerate((86400, 3600, 60, 1)))
 
 
 def _parse(data: bytes) -> tuple[ElementTree.Element, ElementTree.Element]:
@@ -200,10 +223,11 @@ def render(request: Envelope | None, action: str, body: str, *, message_id: str 
 def render_fault(request: Envelope | None, fault: Fault, *, message_id: str = "") -> bytes:
     """Return the envelope of a fault, with a WSManFault for those who look for its number."""
     reason = escape(str(fault))
+    blamed = "Receiver" if fault.subcode in _OF_THE_SERVICE else "Sender"
     return render(
         request,
         f"{NS['w']}/fault",
-        f"<s:Fault><s:Code><s:Value>s:Sender</s:Value><s:Subcode><s:Value>{fault.subcode}</s:Value></s:Subcode>"
+        f"<s:Fault><s:Code><s:Value>s:{blamed}</s:Value><s:Subcode><s:Value>{fault.subcode}</s:Value></s:Subcode>"
         f'</s:Code><s:Reason><s:Text xml:lang="en-US">{reason}</s:Text></s:Reason><s:Detail>'
         f'<f:WSManFault Code="{fault.code}" Machine="localhost"><f:Message>{reason}</f:Message></f:WSManFault>'
         "</s:Detail></s:Fault>",

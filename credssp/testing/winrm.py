@@ -6,6 +6,7 @@
         my_client.connect(server.url, user="LAB\\\\alice", password="secret")
         server.assert_delegated(username="alice", domain="LAB", password="secret")
 
+With ``commands=`` the shell answers what the client under test runs (`credssp.testing.answers`); no process is started.
 `credssp.pytest_plugin` makes fixtures of it. It listens on loopback only.
 """
 
@@ -23,6 +24,7 @@ from credssp.drivers.winrm_asgi import Login, WinRMApplication
 from credssp.drivers.winrm_serving import serving
 from credssp.errors import LocalProtocolError
 from credssp.memory_file import named_file
+from credssp.testing.answers import Answers, CommandCall, Commands
 from credssp.testing.delegations import Delegations
 from credssp.testing.wsman import WSManResponder
 from credssp.tls.certificate import generate_certificate
@@ -47,6 +49,8 @@ class WinRMServer(Delegations[Login, Login]):
         /,
         *,
         handler: Handler | None = None,
+        commands: Commands | Answers | None = None,
+        hostname: str = "localhost",
         https: bool = False,
         port: int = 0,
         config: ServerConfig | None = None,
@@ -57,6 +61,8 @@ class WinRMServer(Delegations[Login, Login]):
         Args:
             who: accounts, as `credssp.MemoryAccounts` takes them; or `accounts` among the options.
             handler: answers messages; by default `credssp.testing.wsman.WSManResponder`, with a shell.
+            commands: what the shell answers to commands, as `credssp.testing.answers.answers_of` takes it.
+            hostname: the name that the shell has for this server.
             https: serve https, with a certificate made for it; http otherwise.
             port: TCP port on 127.0.0.1; 0 for any that is free.
             config: as for `WinRMApplication`.
@@ -71,8 +77,10 @@ class WinRMServer(Delegations[Login, Login]):
         super().__init__()
         self._listen = config.on_login
         self.certificate: Path | None = None
-        self.responder = WSManResponder()
-        self._handler = handler or self.responder
+        if handler is not None and commands is not None:
+            raise LocalProtocolError("WinRMServer: handler and commands exclude each other")
+        self.responder = WSManResponder(hostname=hostname, commands=() if commands is None else commands)
+        self._handler = handler or self.responder.respond
         self._https = https
         self._wanted = port
         self._port: int | None = None
@@ -92,7 +100,17 @@ class WinRMServer(Delegations[Login, Login]):
         if self._listen is not None:
             self._listen(login)
 
+    @property
+    def calls(self) -> list[CommandCall]:
+        """The commands that the shell answered, in their order."""
+        return self.responder.calls
+
     # Running
+
+    def clear(self) -> None:
+        """Forget what happened."""
+        super().clear()
+        self.responder.calls.clear()
 
     def start(self) -> Self:
         """Start it; returns when it listens. Raises what keeps it from listening."""

@@ -6,6 +6,7 @@ import pytest
 
 from tests.docs.pages import blocks
 from tests.docs.test_examples import text_of
+from tests.peers import require_module
 
 pytest_plugins = ["pytester"]
 
@@ -35,6 +36,12 @@ def test_rdp_client(pytester: pytest.Pytester) -> None:
     short, complete = (block.text for block in blocks(text_of("how-to/rdp-test-a-client.md"), "py"))
     modules = {"test_short": f"import my_client\n\n{short}", "test_complete": complete, "my_client": MY_CLIENT}
     passes(pytester, modules, tests=4)
+
+
+def test_winrm_client(pytester: pytest.Pytester) -> None:
+    require_module("winrm")
+    (module,) = blocks(text_of("how-to/winrm-test-a-client.md"), "py")
+    passes(pytester, {"test_winrm_client": module.text}, tests=1)
 
 
 def test_double_hop(pytester: pytest.Pytester) -> None:

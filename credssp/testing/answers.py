@@ -1,0 +1,284 @@
+"""What a WinRM double answers to commands: patterns and texts, or functions. No process is ever started.
+
+::
+
+    commands = {"Get-Service*": "Running  WinRM\\r\\n", "=whoami": lambda call: call.delegated_user}
+    with WinRMServer(accounts, commands=commands) as server: ...
+
+`credssp.testing.answers_file` reads the same from a TOML file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from credssp.credentials import DelegatedCredentials, PasswordCredentials
+from credssp.errors import LocalProtocolError
+from credssp.identity import Identity
+from credssp.testing.command_lines import script_of
+from credssp.testing.faults import fault_named
+from credssp.testing.patterns import Pattern
+
+__all__ = ["Answer", "AnswerFunction", "Answers", "CommandCall", "CommandOutput", "Commands", "answers_of"]
+
+_FIELD: Final = re.compile(r"\{(user|domain|delegated_user|delegated_domain|host|stdin|command|script|module|[0-9])\}")
+_END_OF_MANIFEST: Final = "\n\0\0\0\0\n"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandOutput:
+    """What a command printed.
+
+    Attributes:
+        stdout: standard output; text is encoded in the code page of the shell.
+        stderr: standard error, likewise.
+        exit_code: 0 for success; up to 0xFFFFFFFF.
+    """
+
+    stdout: bytes | str = field(default=b"", repr=False)
+    stderr: bytes | str = field(default=b"", repr=False)
+    exit_code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CommandCall:
+    """A command that a client started.
+
+    Attributes:
+        command: the command line: the command and its arguments, with a space between them. It may hold secrets.
+        stdin: what the client sent to its standard input. It may hold secrets, too.
+        identity: who logged on.
+        credentials: what was delegated.
+        host: the name of the server.
+        codepage: the code page of the shell, such as 65001 for UTF-8.
+        directory: the working directory that the client chose; empty for none.
+        environment: the variables that the client set.
+        script: what PowerShell is to run, decoded if it is encoded; empty where another program is started.
+    """
+
+    command: str = field(repr=False)
+    stdin: str = field(repr=False)
+    identity: Identity
+    credentials: DelegatedCredentials
+    host: str = "localhost"
+    codepage: int = 65001
+    directory: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    script: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "script", script_of(self.command))
+
+    @property
+    def user(self) -> str:
+        """The name of who logged on, without the domain."""
+        return self.identity.username
+
+    @property
+    def delegated_user(self) -> str:
+        """The user name that was delegated, without the domain; empty where no password was."""
+        return self.credentials.username if isinstance(self.credentials, PasswordCredentials) else ""
+
+    @property
+    def delegated_domain(self) -> str:
+        """The domain that was delegated."""
+        return self.credentials.domain if isinstance(self.credentials, PasswordCredentials) else ""
+
+    @property
+    def module(self) -> str:
+        """The name of the Ansible module that is to run: its wrapper reads it from standard input. Empty for none."""
+        return _module(self.stdin)
+
+    def fill(self, template: str, groups: tuple[str, ...] = ()) -> str:
+        """Replace ``{user}`` and the other fields of a template; other braces stay, as JSON has them.
+
+        Args:
+            template: the text.
+            groups: what ``{1}`` to ``{9}`` are.
+        """
+
+        def value(found: re.Match[str]) -> str:
+            name = found[1]
+            if name.isdigit():
+                number = int(name)
+                return groups[number - 1] if 0 < number <= len(groups) else found[0]
+            return self.identity.domain if name == "domain" else str(getattr(self, name))
+
+        return _FIELD.sub(value, template)
+
+
+def _module(stdin: str) -> str:
+    """Read Ansible's payload: JSON of the wrapper, a line of four NULs, JSON of what it runs; before 2.19 one JSON."""
+    _, _, last = stdin.rpartition(_END_OF_MANIFEST)
+    if "_ansible_module_name" not in last:
+        return ""
+    try:
+        waiting = [json.loads(last)]
+    except (ValueError, RecursionError):
+        return ""
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            name = found.get("_ansible_module_name")
+            if isinstance(name, str):
+                return name
+            waiting += found.values()
+        elif isinstance(found, list):
+            waiting += found
+    return ""
+
+
+Result: TypeAlias = CommandOutput | str | bytes
+AnswerFunction: TypeAlias = Callable[[CommandCall], Result | Awaitable[Result]]
+"""Answers a command: a function, called in a thread, or a coroutine function, which has an event loop there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer: what it fits, and what it says.
+
+    Attributes:
+        command: a `Pattern` over the command line or, where PowerShell is started, over its script.
+        stdin: a `Pattern` over standard input.
+        module: a `Pattern` over the name of the Ansible module; ``*`` fits a command that runs none, too.
+        stdout: standard output, as a template (`CommandCall.fill`), in one piece or in several; the client gets each
+            of them in an answer of its own.
+        stderr: standard error, likewise a template. Where PowerShell runs an encoded command it is written as CLIXML,
+            unless it begins with ``#<``.
+        progress: the text of a progress record in this CLIXML.
+        exit_code: 0 to 0xFFFFFFFF.
+        delay: seconds before each piece of standard output; the command ends with the last of them.
+        fault: a fault of WS-Management (`credssp.testing.faults.FAULTS`) in place of all that.
+        fault_at: which request has it: ``command`` or ``receive``.
+        function: answers in place of `stdout`, `stderr` and `exit_code`, when it is ready.
+
+    Raises:
+        LocalProtocolError: a value that makes no sense.
+    """
+
+    command: str = "*"
+    stdin: str = "*"
+    module: str = "*"
+    stdout: str | tuple[str, ...] = field(default="", repr=False)
+    stderr: str = field(default="", repr=False)
+    progress: str = ""
+    exit_code: int = 0
+    delay: float = 0.0
+    fault: str = ""
+    fault_at: str = "command"
+    function: AnswerFunction | None = field(default=None, repr=False)
+    _patterns: tuple[Pattern, Pattern, Pattern] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_patterns", (Pattern(self.command), Pattern(self.stdin), Pattern(self.module)))
+        if not self.pieces:
+            raise LocalProtocolError("stdout: an empty list; write an empty text for no output")
+        if not 0 <= self.exit_code <= 0xFFFFFFFF:
+            raise LocalProtocolError(f"exit_code {self.exit_code}: not between 0 and 4294967295")
+        if not 0 <= self.delay < 1e6:
+            raise LocalProtocolError(f"delay {self.delay}: not between 0 and 1000000 seconds")
+        if self.fault_at not in {"command", "receive"}:
+            raise LocalProtocolError(f"fault_at {self.fault_at!r}: not command or receive")
+        if self.fault:
+            fault_named(self.fault)
+
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """Standard output, piece by piece."""
+        return (self.stdout,) if isinstance(self.stdout, str) else self.stdout
+
+    @property
+    def reads_input(self) -> bool:
+        """Whether it depends on standard input, so that the command runs when that has ended."""
+        _, stdin, module = self._patterns
+        uses = any(name in text for text in (*self.pieces, self.stderr) for name in ("{stdin}", "{module}"))
+        return uses or not (stdin.fits_all and module.fits_all)
+
+    def fits(self, call: CommandCall) -> tuple[str, ...] | None:
+        """Return the groups of the regular expressions if it fits the call, standard input aside; or else None."""
+        command = self._patterns[0]
+        groups = command.match(call.command)
+        return command.match(call.script.strip()) if groups is None and call.script else groups
+
+    def fits_input(self, call: CommandCall) -> tuple[str, ...] | None:
+        """Return the groups if it fits standard input; or else None."""
+        _, stdin, module = self._patterns
+        found, named = stdin.match(call.stdin), module.match(call.module)
+        return None if found is None or named is None else found + named
+
+
+Commands: TypeAlias = Mapping[str, Result | AnswerFunction] | Iterable[Answer] | AnswerFunction
+"""Answers as `answers_of` takes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Answers in their order.
+
+    Attributes:
+        answers: the first one that fits is used.
+        faults: faults by request (``Create``, ``Command``, ``Send``, ``Receive``, ``Signal``, ``Delete``), in place of
+            every answer to it.
+    """
+
+    answers: tuple[Answer, ...] = ()
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = ("Create", "Command", "Send", "Receive", "Signal", "Delete")
+        for request, name in self.faults.items():
+            if request not in known:
+                raise LocalProtocolError(f"a fault of {request!r}: not one of {', '.join(known)}")
+            fault_named(name)
+
+    def find(self, call: CommandCall, *, input_ended: bool) -> tuple[Answer, tuple[str, ...]] | Answer | None:
+        """Return the answer with its groups; alone, if it has to wait for standard input; None if none fits."""
+        for answer in self.answers:
+            groups = answer.fits(call)
+            if groups is None:
+                continue
+            if not answer.reads_input:
+                return answer, groups
+            if not input_ended:
+                return answer
+            more = answer.fits_input(call)
+            if more is not None:
+                return answer, groups + more
+        return None
+
+
+def answers_of(commands: Commands | Answers) -> Answers:
+    """Make `Answers` of what is easier to write.
+
+    Args:
+        commands: a mapping of patterns to texts, `CommandOutput` or functions; a function alone, for all commands; or
+            several `Answer`.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if isinstance(commands, Answers):
+        return commands
+    if isinstance(commands, Mapping):
+        return Answers(tuple(_answer(pattern, result) for pattern, result in commands.items()))
+    if callable(commands):
+        return Answers((Answer(function=commands),))
+    found: tuple[object, ...] = tuple(commands)
+    answers = tuple(each for each in found if isinstance(each, Answer))
+    if len(answers) < len(found):
+        raise TypeError("commands: a mapping of patterns to answers, a function, or several Answer")
+    return Answers(answers)
+
+
+def _answer(pattern: str, result: Result | AnswerFunction) -> Answer:
+    if isinstance(result, str):
+        return Answer(pattern, stdout=result)
+    if isinstance(result, bytes | CommandOutput):
+        return Answer(pattern, function=lambda call: result)  # noqa: ARG005
+    if not callable(result):
+        raise TypeError(f"commands[{pattern!r}]: a text, bytes, a CommandOutput or a function, not {result!r:.100}")
+    return Answer(pattern, function=result)
