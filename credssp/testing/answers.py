@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from credssp.credentials import DelegatedCredentials, PasswordCredentials
 from credssp.errors import LocalProtocolError
@@ -211,7 +211,8 @@ class Answer:
         return None if found is None or named is None else found + named
 
 
-Commands: TypeAlias = Mapping[str, Result | AnswerFunction] | Iterable[Answer] | AnswerFunction
+# Any: mypy takes a dictionary of texts and functions, of which a user has both, for one of objects.
+Commands: TypeAlias = Mapping[str, Any] | Iterable[Answer] | AnswerFunction
 """Answers as `answers_of` takes them."""
 
 

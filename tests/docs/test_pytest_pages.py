@@ -6,7 +6,6 @@ import pytest
 
 from tests.docs.pages import blocks
 from tests.docs.test_examples import text_of
-from tests.peers import require_module
 
 pytest_plugins = ["pytester"]
 
@@ -39,7 +38,6 @@ def test_rdp_client(pytester: pytest.Pytester) -> None:
 
 
 def test_winrm_client(pytester: pytest.Pytester) -> None:
-    require_module("winrm")
     (module,) = blocks(text_of("how-to/winrm-test-a-client.md"), "py")
     passes(pytester, {"test_winrm_client": module.text}, tests=1)
 
