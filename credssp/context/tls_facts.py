@@ -43,6 +43,10 @@ class TLSFacts:
         """The first Finished message of the handshake (RFC 5929 section 3); None before it, and in TLS 1.3."""
         return self._channel.unique
 
+    def alert(self, description: int) -> bytes:
+        """End the channel with a fatal alert (`TLSChannel.alert`); nothing else may be done with it afterwards."""
+        return self._channel.alert(description)
+
     @property
     def tls_version(self) -> str:
         """``TLSv1.2`` or ``TLSv1.3``; empty before the handshake."""

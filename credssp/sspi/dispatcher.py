@@ -494,6 +494,10 @@ class LocalSecurityAuthority:
     def apply_control_token(self, context: CtxtHandle, input: SecBufferDesc) -> SecurityStatus:  # noqa: A002
         """ApplyControlToken: with SCHANNEL_SHUTDOWN (a DWORD in a TOKEN), the next ISC or ASC returns close_notify.
 
+        With a `SCHANNEL_ALERT_TOKEN` it returns a fatal alert, which is the end of the context. Its number reaches the
+        peer as long as this side has not begun to encrypt; after that OpenSSL sends bad_record_mac or
+        unexpected_message instead.
+
         Raises:
             SSPIError: SEC_E_UNSUPPORTED_FUNCTION, SEC_E_INVALID_TOKEN, SEC_E_INVALID_HANDLE.
         """

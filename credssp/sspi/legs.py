@@ -9,7 +9,7 @@ from credssp.next_step import NextStep
 from credssp.sspi import buffers as b
 from credssp.sspi import constants as c
 from credssp.sspi.buffers import ContextBuffer, SecBuffer, SecBufferDesc, buffers_of
-from credssp.sspi.errors import SSPIError, bad_token, check_status, normalise, refuse, unsupported
+from credssp.sspi.errors import SSPIError, bad_handle, bad_token, check_status, normalise, refuse, unsupported
 from credssp.sspi.records import COMPLETE, DEAD, HALF_BUILT, ContextRecord, ContextResult
 from credssp.sspi.tables import LegResult
 from credssp.status import SecurityStatus
@@ -154,7 +154,9 @@ def finish_leg(
                 empty.fill(kind, None, number)
     if leg.status is not _S.SEC_E_INCOMPLETE_MESSAGE:
         record.asked = leg.status is _S.SEC_I_INCOMPLETE_CREDENTIALS
-    if leg.status is _S.SEC_E_OK:
+    if leg.ended:
+        record.state, record.failure = DEAD, bad_handle("phContext", leg.ended)
+    elif leg.status is _S.SEC_E_OK:
         record.state = COMPLETE
     elif leg.status is not _S.SEC_E_INCOMPLETE_MESSAGE:
         record.state = HALF_BUILT

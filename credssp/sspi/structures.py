@@ -10,6 +10,7 @@ from credssp.tls.trust import TrustError, TrustInfo
 
 __all__ = [
     "CERT_TRUST_STATUS",
+    "SCHANNEL_ALERT_TOKEN",
     "CertContext",
     "SecPkgContext_Authority",
     "SecPkgContext_Bindings",
@@ -312,3 +313,20 @@ class CERT_TRUST_STATUS:  # noqa: N801
 
     error_status: TrustError
     info_status: TrustInfo
+
+
+@dataclass(frozen=True, slots=True)
+class SCHANNEL_ALERT_TOKEN:  # noqa: N801
+    """A TLS alert for ApplyControlToken; `pack` gives the contents of its TOKEN.
+
+    Attributes:
+        alert_type: dwAlertType, TLS1_ALERT_FATAL, or TLS1_ALERT_WARNING for TLS1_ALERT_CLOSE_NOTIFY.
+        alert_number: dwAlertNumber, ``TLS1_ALERT_...`` (RFC 8446 section 6).
+    """
+
+    alert_type: int
+    alert_number: int
+
+    def pack(self) -> bytes:
+        """Return the structure, with SCHANNEL_ALERT as dwTokenType."""
+        return b"".join(number.to_bytes(4, "little") for number in (2, self.alert_type, self.alert_number))

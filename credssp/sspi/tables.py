@@ -81,6 +81,7 @@ class LegResult:
         context_data: ContextData for SpInitUserModeContext, with `mapped`; wiped after it was handed over.
         extra: bytes at the end of the input TOKEN that were not consumed (SECBUFFER_EXTRA).
         missing: bytes, about, that have to follow the input (SECBUFFER_MISSING).
+        ended: why the context ends with this leg, although it succeeded; empty where it goes on.
     """
 
     status: SecurityStatus
@@ -92,6 +93,7 @@ class LegResult:
     context_data: bytearray | None = field(default=None, repr=False)
     extra: int = 0
     missing: int = 0
+    ended: str = ""
 
 
 Inputs: TypeAlias = Sequence[SecBuffer]

@@ -30,7 +30,7 @@ from credssp.next_step import NextStep
 from credssp.status import SecurityStatus
 from credssp.tls.alerts import translate
 from credssp.tls.certificate_request import CertificateRequest, is_settled, take_request
-from credssp.tls.record import MAX_PLAINTEXT, RecordTracker
+from credssp.tls.record import MAX_PLAINTEXT, RecordTracker, begins_encryption
 from credssp.tls.restrictions import check_memory
 from credssp.tls.sizes import StreamSizes
 
@@ -41,6 +41,8 @@ __all__ = ["TLSChannel", "TLSSession"]
 _PIECE: Final = 128 * 1024
 
 # A whole record that no key decrypts, then enough bytes to complete a record of which a part had arrived already.
+_FATAL_ALERT: Final = b"\x15\x03\x03\x00\x02\x02"
+"""A record of its own with an alert, up to its description (RFC 8446 section 6)."""
 _UNDECRYPTABLE: Final = b"\x17\x03\x03\x00\x20" + bytes(32) + bytes(MAX_PLAINTEXT + 512)
 
 
@@ -87,6 +89,7 @@ class TLSChannel:
 
     __slots__ = (
         "_data_records",
+        "_encrypts",
         "_error",
         "_first",
         "_hello",
@@ -145,6 +148,7 @@ class TLSChannel:
         # The beginning of the server's first record, which tells the version that it speaks.
         self._first = None if server_side else b""
         self.handshake_complete = False
+        self._encrypts = False
         self._protocol = ""
         self._peer_certificate: bytes | None = None
         self.peer_closed = False
@@ -174,7 +178,10 @@ class TLSChannel:
     def data_to_send(self) -> bytes:
         """Return, once, the ciphertext that must go to the peer."""
         with self._lock:
-            return self._outgoing.read()
+            data = self._outgoing.read()
+            if not self.handshake_complete and not self._encrypts:
+                self._encrypts = begins_encryption(data)
+            return data
 
     def handshake(self) -> bool:
         """Continue the handshake as far as the queued input allows; returns whether it is done.
@@ -360,6 +367,17 @@ class TLSChannel:
             except ssl.SSLError:
                 pass
             return self._outgoing.read()
+
+    def alert(self, description: int) -> bytes:
+        """End the channel with a fatal alert, and return everything that must go to the peer.
+
+        Args:
+            description: which alert (RFC 8446 section 6). Once this side encrypts, OpenSSL decides: see `abort`.
+        """
+        with self._lock:
+            if self.handshake_complete or self._encrypts:
+                return self.abort()
+            return self._outgoing.read() + _FATAL_ALERT + bytes((description,))
 
     @property
     def peer_certificate(self) -> bytes | None:

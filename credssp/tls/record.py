@@ -10,7 +10,7 @@ from typing import Final
 
 from credssp.errors import RemoteProtocolError
 
-__all__ = ["HEADER_SIZE", "MAX_PLAINTEXT", "RecordTracker", "end_of_records", "measure_record"]
+__all__ = ["HEADER_SIZE", "MAX_PLAINTEXT", "RecordTracker", "begins_encryption", "end_of_records", "measure_record"]
 
 HEADER_SIZE: Final = 5
 """Bytes in front of every record: content type, two of version, two of length (big-endian)."""
@@ -23,6 +23,8 @@ _MAX_CIPHERTEXT: Final = MAX_PLAINTEXT + 2048
 """Bytes of a protected record at most (RFC 5246 section 6.2.3; RFC 8446 allows 256 above the plaintext only)."""
 
 _CONTENT_TYPES: Final = range(20, 25)
+_ENCRYPTION_BEGINS: Final = (20, 23)
+"""change_cipher_spec, after which TLS 1.2 encrypts, and application_data, as which TLS 1.3 encrypts everything."""
 
 
 def measure_record(data: bytes | bytearray | memoryview, start: int = 0) -> int:
@@ -43,6 +45,16 @@ def measure_record(data: bytes | bytearray | memoryview, start: int = 0) -> int:
     if length > _MAX_CIPHERTEXT:
         raise RemoteProtocolError(f"a TLS record of {length} bytes; no record is that long", section="RFC 8446 5.2")
     return HEADER_SIZE + length
+
+
+def begins_encryption(data: bytes) -> bool:
+    """Whether one of these records of our own is encrypted, or says that the next ones are."""
+    start = 0
+    while start + HEADER_SIZE <= len(data):
+        if data[start] in _ENCRYPTION_BEGINS:
+            return True
+        start += HEADER_SIZE + int.from_bytes(data[start + 3 : start + 5], "big")
+    return False
 
 
 def end_of_records(data: bytes, start: int = 0, *, at_most: int = 1 << 30) -> int:

@@ -263,7 +263,7 @@ def test_shutdown_of_a_half_built_context_is_refused() -> None:
         (b"", S.SEC_E_INVALID_TOKEN),
         (b"\1\0\0", S.SEC_E_INVALID_TOKEN),
         (b"\0\0\0\0", S.SEC_E_UNSUPPORTED_FUNCTION),
-        (b"\2\0\0\0", S.SEC_E_UNSUPPORTED_FUNCTION),
+        (b"\3\0\0\0", S.SEC_E_UNSUPPORTED_FUNCTION),
     ],
 )
 def test_other_control_tokens_are_refused(both: Pair, content: bytes, status: SecurityStatus) -> None:

@@ -80,6 +80,7 @@ class TLSContext(LsaContext):
         issuers: the server's wish for a client certificate, once seen.
         session: what the user-mode half works with, once complete.
         closing: the session, from SCHANNEL_SHUTDOWN until close_notify goes out.
+        alert: the description of a fatal alert, from SCHANNEL_ALERT until it goes out.
         reauthentication: whether this is a further exchange on a context that was complete.
         asked: whether the caller need not be asked (any more) for a client certificate.
         held: input whose beginning was consumed before SEC_I_INCOMPLETE_CREDENTIALS, and how much of it.
@@ -92,6 +93,7 @@ class TLSContext(LsaContext):
     issuers: CertificateRequest | None = field(init=False, default=None)
     session: StreamSession | None = field(init=False, default=None)
     closing: StreamSession | None = field(init=False, default=None)
+    alert: int | None = field(init=False, default=None)
     reauthentication: bool = field(init=False, default=False)
     asked: bool = field(init=False)
     held: tuple[bytes, int] | None = field(init=False, default=None)

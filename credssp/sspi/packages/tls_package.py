@@ -21,10 +21,12 @@ from credssp.errors import CertificateError, CredSSPError
 from credssp.sspi import constants as c
 from credssp.sspi.buffers import SECBUFFER_TOKEN, SecBuffer
 from credssp.sspi.errors import SSPIError, bad_handle, bad_token, refuse, unsupported
+from credssp.sspi.packages.control_tokens import read_control_token
 from credssp.sspi.packages.inputs import token_and_empty
 from credssp.sspi.packages.lsa_mode import LsaModePackage, Opening
 from credssp.sspi.packages.stream_messages import StreamSession
 from credssp.sspi.packages.tls_context import TLSContext, TLSPackageCredential
+from credssp.sspi.structures import SCHANNEL_ALERT_TOKEN
 from credssp.sspi.tables import LegResult
 from credssp.status import SecurityStatus
 from credssp.tls.certificate_request import find_in_clear
@@ -116,7 +118,9 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
         return self._consume(self.context(opening, self.make_server(opening)), data, 0)
 
     def go_on(self, context: TLSContext, credential: K | None, inputs: Sequence[SecBuffer]) -> LegResult:
-        """Consume further records."""
+        """Consume further records, or return the alert that ends the context."""
+        if context.alert is not None:
+            return self._alerted(context, context.alert)
         if context.session is not None and context.session.unsent:
             return self._result(context, context.session.take_unsent(), 0)
         data = token_and_empty(inputs)
@@ -126,6 +130,8 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
 
     def after_end(self, context: TLSContext, inputs: Sequence[SecBuffer], again: Callable[[], Opening[K]]) -> LegResult:
         """Return close_notify after SCHANNEL_SHUTDOWN, or what TLS has to send, or begin another exchange."""
+        if context.alert is not None:
+            return self._alerted(context, context.alert)
         closing = context.closing
         if closing is not None:
             context.closing = None
@@ -278,15 +284,27 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
         context.inner = context.session = context.received = None
 
     def apply_control_token(self, context: TLSContext, inputs: Sequence[SecBuffer]) -> None:
-        """SpApplyControlToken: SCHANNEL_SHUTDOWN; the next ISC or ASC returns close_notify."""
-        data = inputs[0].data if len(inputs) == 1 else b""
-        if len(data) != 4 or inputs[0].buffer_type != SECBUFFER_TOKEN:
-            raise bad_token("pInput", "one TOKEN with a DWORD (SCHANNEL_SHUTDOWN)")
-        if int.from_bytes(data, "little") != c.SCHANNEL_SHUTDOWN:
-            raise unsupported("pInput", "SCHANNEL_SHUTDOWN is the only control token")
+        """SpApplyControlToken: the next ISC or ASC returns close_notify, or a fatal alert that ends the context."""
+        data = inputs[0].octets("pInput") if len(inputs) == 1 and inputs[0].kind == SECBUFFER_TOKEN else b""
+        token = read_control_token(data)
+        if isinstance(token, SCHANNEL_ALERT_TOKEN) and token.alert_number != c.TLS1_ALERT_CLOSE_NOTIFY:
+            if token.alert_type != c.TLS1_ALERT_FATAL:
+                raise unsupported("pInput", "OpenSSL sends no warning but close_notify: TLS1_ALERT_FATAL, or SHUTDOWN")
+            context.alert = token.alert_number
+            return
         if context.session is None or not context.inner.complete:
-            raise bad_handle("phContext", "the exchange is not over; delete the context instead")
+            raise bad_handle("phContext", "the exchange is not over; send a fatal alert, or delete the context")
         context.closing = context.session
+
+    def _alerted(self, context: TLSContext, description: int) -> LegResult:
+        """Return a fatal alert, the last token of a context."""
+        return LegResult(
+            status=_S.SEC_E_OK,
+            context=context,
+            token=context.inner.alert(description),
+            attributes=context.granted,
+            ended=f"it sent a fatal alert ({description}), as ApplyControlToken told it",
+        )
 
 
 def _missing(data: bytes) -> int:
