@@ -28,6 +28,7 @@ from credssp.sspi.channel_bindings import unpack_channel_bindings as unpack_chan
 from credssp.sspi.constants import *  # noqa: F403
 from credssp.sspi.dispatcher import LocalSecurityAuthority as LocalSecurityAuthority
 from credssp.sspi.errors import SSPIError as SSPIError
+from credssp.sspi.exchanges import *  # noqa: F403
 from credssp.sspi.function_table import *  # noqa: F403
 from credssp.sspi.handles import CredHandle as CredHandle
 from credssp.sspi.handles import CtxtHandle as CtxtHandle

@@ -230,6 +230,10 @@ class SecBufferDesc:
         return f"SecBufferDesc({self.buffers!r})"
 
 
+NEW_OUTPUT: Final = SecBufferDesc()
+"""Default of pOutput: the package allocates the token."""
+
+
 def buffers_of(desc: object, parameter: str) -> list[SecBuffer]:
     """Return the buffers of an argument.
 

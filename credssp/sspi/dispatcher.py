@@ -18,11 +18,12 @@ from functools import partial
 from typing import Any, NoReturn, TypeVar, overload
 
 from credssp.secret import private_methods
+from credssp.sspi import buffers as b
 from credssp.sspi import constants as c
 from credssp.sspi.attributes import SECPKG_ATTR_THUNK_ALL, Attribute
-from credssp.sspi.buffers import ContextBuffer, SecBuffer, SecBufferDesc, buffers_of
+from credssp.sspi.buffers import NEW_OUTPUT, ContextBuffer, SecBuffer, SecBufferDesc, buffers_of
 from credssp.sspi.errors import SSPIError, bad_handle, bad_token, check_done, normalise, refuse, unsupported
-from credssp.sspi.handles import CredHandle, CtxtHandle, HandleTable
+from credssp.sspi.handles import NEW_CONTEXT, NEW_CREDENTIAL, CredHandle, CtxtHandle, HandleTable
 from credssp.sspi.legs import check_request, finish_leg, run_leg, target_of
 from credssp.sspi.records import (
     COMPLETE,
@@ -81,8 +82,8 @@ class LocalSecurityAuthority:
         self.registry = Registry(self.support, DllFunctions(self.memory, callbacks))
         weakref.finalize(self, self.registry.shut_down)
         self._user_contexts = itertools.count(1)
-        self._credentials: HandleTable[CredentialRecord] = HandleTable(CredHandle)
-        self._contexts: HandleTable[ContextRecord] = HandleTable(CtxtHandle)
+        self._credentials: HandleTable[CredentialRecord] = HandleTable(CredHandle, self.free_credentials_handle)
+        self._contexts: HandleTable[ContextRecord] = HandleTable(CtxtHandle, self.delete_security_context)
 
     # Packages
 
@@ -186,14 +187,14 @@ class LocalSecurityAuthority:
 
     def acquire_credentials_handle(
         self,
-        principal: str | None,
-        package: str,
-        credential_use: int,
-        logon_id: int | None,
-        auth_data: object,
-        get_key_fn: None,
-        get_key_argument: None,
-        credential: CredHandle,
+        principal: str | None = None,
+        package: str = c.CREDSSP_NAME,
+        credential_use: int = c.SECPKG_CRED_OUTBOUND,
+        logon_id: int | None = None,
+        auth_data: object = None,
+        get_key_fn: None = None,
+        get_key_argument: None = None,
+        credential: CredHandle = NEW_CREDENTIAL,
     ) -> AcquireResult:
         """AcquireCredentialsHandle: refer to credentials; no logon takes place here.
 
@@ -208,7 +209,8 @@ class LocalSecurityAuthority:
                 `SecWinntAuthIdentity` for the others; None for the default credentials.
             get_key_fn: pGetKeyFn, reserved, None.
             get_key_argument: pvGetKeyArgument, reserved, None.
-            credential: phCredential, filled in; give it back with `free_credentials_handle`.
+            credential: phCredential, filled in, by default a new one; give it back with `free_credentials_handle`, or
+                use it in ``with``.
 
         Raises:
             SSPIError: SEC_E_SECPKG_NOT_FOUND, SEC_E_UNKNOWN_CREDENTIALS, SEC_E_NO_CREDENTIALS, SEC_E_NOT_OWNER, ...
@@ -216,10 +218,12 @@ class LocalSecurityAuthority:
         found = self._checked(principal, package, credential_use, get_key_fn, get_key_argument)
         if not isinstance(credential, CredHandle):
             raise bad_handle("phCredential", "a CredHandle to fill in is needed")
+        if credential is NEW_CREDENTIAL:
+            credential = CredHandle()
         acquire = found.entry("acquire_credentials_handle")
         made, expiry = call_package(acquire, principal, credential_use, logon_id, auth_data, None, None)
         self._credentials.add(credential, CredentialRecord(found, made), found.id)
-        return AcquireResult(_S.SEC_E_OK, expiry)
+        return AcquireResult(_S.SEC_E_OK, expiry, credential)
 
     def _checked(
         self, principal: object, package: str, credential_use: object, get_key_fn: object, get_key_argument: object
@@ -270,7 +274,7 @@ class LocalSecurityAuthority:
         principal: str | None,
         package: str,
         credential_use: int,
-        auth_data: object,
+        auth_data: object = None,
         get_key_fn: None = None,
         get_key_argument: None = None,
     ) -> AcquireResult:
@@ -299,7 +303,7 @@ class LocalSecurityAuthority:
             )
         add = record.package.entry("add_credentials")
         expiry = call_package(add, record.credential, principal, package, credential_use, auth_data, None, None)
-        return AcquireResult(_S.SEC_E_OK, expiry)
+        return AcquireResult(_S.SEC_E_OK, expiry, credential)
 
     def free_credentials_handle(self, credential: CredHandle) -> SecurityStatus:
         """FreeCredentialsHandle: contexts that were made with it live on.
@@ -318,16 +322,16 @@ class LocalSecurityAuthority:
 
     def initialize_security_context(
         self,
-        credential: CredHandle | None,
-        context: CtxtHandle | None,
-        target_name: str | None,
-        context_req: int,
-        reserved1: int,
-        target_data_rep: int,
-        input: SecBufferDesc | None,  # noqa: A002 - the parameter's name is pInput
-        reserved2: int,
-        new_context: CtxtHandle | None,
-        output: SecBufferDesc | None,
+        credential: CredHandle | None = None,
+        context: CtxtHandle | None = None,
+        target_name: str | None = None,
+        context_req: int = 0,
+        reserved1: int = 0,
+        target_data_rep: int = c.SECURITY_NATIVE_DREP,
+        input: SecBufferDesc | None = None,  # noqa: A002 - the parameter's name is pInput
+        reserved2: int = 0,
+        new_context: CtxtHandle | None = NEW_CONTEXT,
+        output: SecBufferDesc | None = NEW_OUTPUT,
     ) -> ContextResult:
         """InitializeSecurityContext: the client's side of an exchange, one leg per call.
 
@@ -348,15 +352,17 @@ class LocalSecurityAuthority:
                 consumed) or, with SEC_E_INCOMPLETE_MESSAGE, MISSING. With ISC_REQ_USE_SUPPLIED_CREDS a PKG_PARAMS
                 on the first call.
             reserved2: Reserved2, 0.
-            new_context: phNewContext: filled in on the first call; later the same handle, or None.
+            new_context: phNewContext: filled in on the first call, by default a new one (`ContextResult.context`);
+                later the same handle, or None.
             output: pOutput: a TOKEN buffer, with memory of the caller, or with ISC_REQ_ALLOCATE_MEMORY without. None
-                where no token is expected; should there be one, the call is repeated for it as with a small buffer.
+                where no token is expected; should there be one, the call is repeated for it as with a small buffer. By
+                default a buffer that the package allocates (`ContextResult.token`).
 
         Returns:
             The status and the attributes. With SEC_E_OK a token may still have to be sent.
 
         Raises:
-            SSPIError: any other status.
+            SSPIError: any other status; `.token` has the bytes for the peer that are in pOutput.
         """
         if reserved1 != 0 or reserved2 != 0:
             name = "Reserved1" if reserved1 != 0 else "Reserved2"
@@ -368,18 +374,18 @@ class LocalSecurityAuthority:
             (credential, context, new_context),
             (context_req, target_data_rep),
             (input, output),
-            lambda made, own, inputs: (made, own, target_name, context_req, target_data_rep, inputs),
+            lambda made, own, inputs, req: (made, own, target_name, req, target_data_rep, inputs),
         )
 
     def accept_security_context(
         self,
-        credential: CredHandle | None,
-        context: CtxtHandle | None,
-        input: SecBufferDesc | None,  # noqa: A002 - the parameter's name is pInput
-        context_req: int,
-        target_data_rep: int,
-        new_context: CtxtHandle | None,
-        output: SecBufferDesc | None,
+        credential: CredHandle | None = None,
+        context: CtxtHandle | None = None,
+        input: SecBufferDesc | None = None,  # noqa: A002 - the parameter's name is pInput
+        context_req: int = 0,
+        target_data_rep: int = c.SECURITY_NATIVE_DREP,
+        new_context: CtxtHandle | None = NEW_CONTEXT,
+        output: SecBufferDesc | None = NEW_OUTPUT,
     ) -> ContextResult:
         """AcceptSecurityContext: the server's side of an exchange, one leg per call.
 
@@ -389,7 +395,7 @@ class LocalSecurityAuthority:
             input: pInput: TOKEN with the bytes from the client, and EMPTY, which becomes EXTRA or MISSING.
             context_req: fContextReq, ``ASC_REQ_...`` flags; **their numbers differ** from ``ISC_REQ_``.
             target_data_rep: TargetDataRep.
-            new_context: phNewContext.
+            new_context: phNewContext, as for `initialize_security_context`.
             output: pOutput, as for `initialize_security_context`; a further EMPTY buffer becomes EXTRA as well.
 
         Raises:
@@ -400,7 +406,7 @@ class LocalSecurityAuthority:
             (credential, context, new_context),
             (context_req, target_data_rep),
             (input, output),
-            lambda made, own, inputs: (made, own, inputs, context_req, target_data_rep),
+            lambda made, own, inputs, req: (made, own, inputs, req, target_data_rep),
         )
 
     def _leg(
@@ -409,7 +415,7 @@ class LocalSecurityAuthority:
         handles: tuple[CredHandle | None, CtxtHandle | None, CtxtHandle | None],
         request: tuple[int, int],
         descs: tuple[SecBufferDesc | None, SecBufferDesc | None],
-        arguments: Callable[[object, object, list[SecBuffer]], tuple[object, ...]],
+        arguments: Callable[[object, object, list[SecBuffer], int], tuple[object, ...]],
     ) -> ContextResult:
         """Make a call of either role.
 
@@ -418,23 +424,30 @@ class LocalSecurityAuthority:
             handles: phCredential, phContext, phNewContext.
             request: fContextReq and TargetDataRep.
             descs: pInput and pOutput.
-            arguments: puts the member's arguments together from the package's credential, its context and the inputs.
+            arguments: puts the member's arguments together from the package's credential, its context, the inputs and
+                fContextReq.
         """
         credential, context, new_context = handles
+        given, output = descs
+        if output is NEW_OUTPUT:
+            # With memory of the package; what it was asked for by the program stays in the answer.
+            output = SecBufferDesc([SecBuffer(b.SECBUFFER_TOKEN)])
+            request = (request[0] | c.ISC_REQ_ALLOCATE_MEMORY, request[1]) if isinstance(request[0], int) else request
+        if new_context is NEW_CONTEXT:
+            new_context = CtxtHandle() if context is None else None
         held, record, unfilled = self._parties(credential, context, new_context)
         record.check_role(member)
         check_request(*request)
         # ISC_REQ_ALLOCATE_MEMORY and ASC_REQ_ALLOCATE_MEMORY are the same bit.
         allocate = bool(request[0] & c.ISC_REQ_ALLOCATE_MEMORY)
         function = record.package.entry(member)
-        given, output = descs
         inputs = [] if given is None else buffers_of(given, "pInput")
         with record.turns.exchange:
             if held is not None:
                 record.take_credential(held)
             target = target_of(output, allocate)
             made = None if held is None else held.credential
-            call = partial(function, *arguments(made, record.context, inputs))
+            call = partial(function, *arguments(made, record.context, inputs, request[0]))
             leg = run_leg(record, call, inputs, target)
             record.member = member
             if held is not None and leg.status is not _S.SEC_E_INCOMPLETE_MESSAGE:
@@ -449,7 +462,9 @@ class LocalSecurityAuthority:
                 self._map(record, leg)
             elif leg.context_data is not None:
                 leg.context_data[:] = bytes(len(leg.context_data))  # handed over once, and this was not the time
-            return finish_leg(record, leg, inputs, output, target)
+            finish_leg(record, leg, inputs, output, target)
+        handle = new_context if context is None else context
+        return ContextResult(leg.status, leg.attributes, leg.expiry, handle or CtxtHandle(), bytes(leg.token))
 
     def _parties(
         self, credential: CredHandle | None, context: CtxtHandle | None, new_context: CtxtHandle | None
@@ -642,7 +657,7 @@ class LocalSecurityAuthority:
     # Messages
 
     def encrypt_message(
-        self, context: CtxtHandle, qop: int, message: SecBufferDesc, message_seq_no: int
+        self, context: CtxtHandle, qop: int, message: SecBufferDesc, message_seq_no: int = 0
     ) -> SecurityStatus:
         """EncryptMessage: encrypt in place.
 
@@ -656,7 +671,7 @@ class LocalSecurityAuthority:
         """
         return self._protect(context, "seal_message", message, message_seq_no, qop)
 
-    def decrypt_message(self, context: CtxtHandle, message: SecBufferDesc, message_seq_no: int) -> DecryptResult:
+    def decrypt_message(self, context: CtxtHandle, message: SecBufferDesc, message_seq_no: int = 0) -> DecryptResult:
         """DecryptMessage: decrypt in place.
 
         Stream packages: DATA with all that was received and three EMPTY; they become STREAM_HEADER, DATA,
@@ -671,7 +686,7 @@ class LocalSecurityAuthority:
         return DecryptResult(call_status(lambda: status), qop)
 
     def make_signature(
-        self, context: CtxtHandle, qop: int, message: SecBufferDesc, message_seq_no: int
+        self, context: CtxtHandle, qop: int, message: SecBufferDesc, message_seq_no: int = 0
     ) -> SecurityStatus:
         """MakeSignature: sign DATA into TOKEN, of cbMaxSignature bytes.
 
@@ -680,14 +695,14 @@ class LocalSecurityAuthority:
         """
         return self._protect(context, "make_signature", message, message_seq_no, qop)
 
-    def verify_signature(self, context: CtxtHandle, message: SecBufferDesc, message_seq_no: int) -> int:
-        """VerifySignature: check the signature in TOKEN over DATA; returns pfQOP.
+    def verify_signature(self, context: CtxtHandle, message: SecBufferDesc, message_seq_no: int = 0) -> DecryptResult:
+        """VerifySignature: check the signature in TOKEN over DATA.
 
         Raises:
             SSPIError: SEC_E_MESSAGE_ALTERED, SEC_E_OUT_OF_SEQUENCE, SEC_E_UNSUPPORTED_FUNCTION, SEC_E_INVALID_TOKEN.
         """
         qop = self._message(context, "verify_signature", "decrypt", message, message_seq_no)
-        return qop if isinstance(qop, int) else 0
+        return DecryptResult(_S.SEC_E_OK, qop if isinstance(qop, int) else 0)
 
     def _protect(
         self, context: CtxtHandle, member: str, message: SecBufferDesc, sequence: int, qop: int

@@ -7,14 +7,25 @@ foreign or freed one only fails to be found.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, Generic, Self, TypeVar
 
 from credssp.sspi.errors import SSPIError, bad_handle, refuse
 from credssp.status import SecurityStatus
 
-__all__ = ["INVALID", "CredHandle", "CtxtHandle", "HandleTable", "SecHandle", "Turns"]
+__all__ = [
+    "INVALID",
+    "NEW_CONTEXT",
+    "NEW_CREDENTIAL",
+    "CredHandle",
+    "CtxtHandle",
+    "HandleTable",
+    "SecHandle",
+    "Turns",
+]
 
 INVALID: Final = 0xFFFFFFFFFFFFFFFF
 """Both halves of a handle that stands for nothing (SecInvalidateHandle)."""
@@ -25,16 +36,32 @@ T = TypeVar("T")
 class SecHandle:
     """SecHandle: an opaque pair of numbers; a new one is invalid.
 
+    ``with`` frees what it stands for at the end, if a call has filled it in and nothing has freed it before.
+
     Attributes:
         lower: dwLower.
         upper: dwUpper.
     """
 
-    __slots__ = ("lower", "upper")
+    __slots__ = ("_release", "lower", "upper")
 
     def __init__(self, lower: int = INVALID, upper: int = INVALID) -> None:
         self.lower = lower
         self.upper = upper
+        # How to free it: for `with` alone, what it stands for is never reached through it.
+        self._release: Callable[[Any], object] | None = None
+
+    def __reduce__(self) -> tuple[type[SecHandle], tuple[int, int]]:
+        return type(self), (self.lower, self.upper)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._release is not None and self.is_valid:
+            # It may have been freed in the block, or gone with its package.
+            with contextlib.suppress(SSPIError):
+                self._release(self)
 
     @property
     def is_valid(self) -> bool:
@@ -77,11 +104,23 @@ class CtxtHandle(SecHandle):
     __slots__ = ()
 
 
-class HandleTable(Generic[T]):
-    """What the handles of one kind stand for; safe to use from several threads."""
+NEW_CREDENTIAL: Final = CredHandle()
+"""Default of phCredential of AcquireCredentialsHandle: the call makes one."""
+NEW_CONTEXT: Final = CtxtHandle()
+"""Default of phNewContext: a first call makes one."""
 
-    def __init__(self, kind: type[SecHandle]) -> None:
+
+class HandleTable(Generic[T]):
+    """What the handles of one kind stand for; safe to use from several threads.
+
+    Args:
+        kind: their class.
+        release: frees what a handle stands for, at the end of ``with``.
+    """
+
+    def __init__(self, kind: type[SecHandle], release: Callable[[Any], object] | None = None) -> None:
         self._kind = kind
+        self._release = release
         self._items: dict[int, tuple[int, T]] = {}
         self._lock = threading.Lock()
         # Not from 0: a number made up by a program should not happen to be one of ours.
@@ -94,6 +133,7 @@ class HandleTable(Generic[T]):
             self._next += 1
             self._items[number] = package_id, item
         handle.lower, handle.upper = number, package_id
+        handle._release = self._release
 
     def get(self, handle: object, parameter: str) -> T:
         """Return what a handle stands for. Raises SSPIError: SEC_E_INVALID_HANDLE."""

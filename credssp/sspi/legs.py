@@ -10,7 +10,7 @@ from credssp.sspi import buffers as b
 from credssp.sspi import constants as c
 from credssp.sspi.buffers import ContextBuffer, SecBuffer, SecBufferDesc, buffers_of
 from credssp.sspi.errors import SSPIError, bad_handle, bad_token, check_status, normalise, refuse, unsupported
-from credssp.sspi.records import COMPLETE, DEAD, HALF_BUILT, ContextRecord, ContextResult
+from credssp.sspi.records import COMPLETE, DEAD, HALF_BUILT, ContextRecord
 from credssp.sspi.tables import LegResult
 from credssp.status import SecurityStatus
 
@@ -127,7 +127,7 @@ def finish_leg(
     inputs: list[SecBuffer],
     output: SecBufferDesc | None,
     target: OutputToken,
-) -> ContextResult:
+) -> None:
     """Hand out the token, EXTRA and MISSING, and note how far the context is.
 
     Raises:
@@ -161,7 +161,6 @@ def finish_leg(
     elif leg.status is not _S.SEC_E_INCOMPLETE_MESSAGE:
         record.state = HALF_BUILT
         record.completing = leg.status is _S.SEC_I_COMPLETE_NEEDED
-    return ContextResult(leg.status, leg.attributes, leg.expiry)
 
 
 def _given(inputs: list[SecBuffer]) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from credssp.sspi.errors import SSPIError, bad_handle, check_done, normalise, refuse
-from credssp.sspi.handles import Turns
+from credssp.sspi.handles import CredHandle, CtxtHandle, Turns
 from credssp.sspi.registry import LoadedPackage
 from credssp.sspi.tables import LegResult
 from credssp.status import SecurityStatus
@@ -33,34 +33,41 @@ DEAD: Final = "dead"
 
 
 class AcquireResult(NamedTuple):
-    """What AcquireCredentialsHandle returns beside the handle.
+    """What AcquireCredentialsHandle and AddCredentials return.
 
     Attributes:
         status: SEC_E_OK.
         expiry: ptsExpiry, a TimeStamp (100 ns since 1601, local time).
+        credential: the handle.
     """
 
     status: SecurityStatus
     expiry: int
+    credential: CredHandle
 
 
 class ContextResult(NamedTuple):
-    """What InitializeSecurityContext and AcceptSecurityContext return beside handle and buffers.
+    """What InitializeSecurityContext and AcceptSecurityContext return.
 
     Attributes:
         status: SEC_E_OK, a ``SEC_I_...`` status, or SEC_E_INCOMPLETE_MESSAGE; every other failure is raised.
         attributes: pfContextAttr, ``ISC_RET_...`` or ``ASC_RET_...`` bits; about security they mean something with
             SEC_E_OK.
         expiry: ptsExpiry, a TimeStamp; with SEC_E_OK.
+        context: the handle. It is still invalid if the first call needs more input (SEC_E_INCOMPLETE_MESSAGE): then
+            that call is repeated.
+        token: the bytes for the peer, which are also in pOutput; may be empty.
     """
 
     status: SecurityStatus
     attributes: int
     expiry: int
+    context: CtxtHandle
+    token: bytes
 
 
 class DecryptResult(NamedTuple):
-    """What DecryptMessage returns beside the buffers.
+    """What DecryptMessage and VerifySignature return beside the buffers.
 
     Attributes:
         status: SEC_E_OK, SEC_I_CONTEXT_EXPIRED (the peer said goodbye), SEC_I_RENEGOTIATE or

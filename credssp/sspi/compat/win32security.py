@@ -120,7 +120,7 @@ class PyCtxtHandleType:
     @_api
     def VerifySignature(self, Message: PySecBufferDescType, MessageSeqNo: int) -> int:  # noqa: N802, N803
         """Check the signature in TOKEN over DATA; returns the quality of protection."""
-        return sspi.verify_signature(self.native, Message.native, MessageSeqNo)
+        return sspi.verify_signature(self.native, Message.native, MessageSeqNo).qop
 
     @_api
     def EncryptMessage(self, fqop: int, Message: PySecBufferDescType, MessageSeqNo: int) -> None:  # noqa: N802, N803

@@ -69,4 +69,4 @@ def verify_signature(context: CtxtHandle, message: SecBufferDesc, seq_no: int) -
     Raises:
         WindowsError: the call failed.
     """
-    return sspi.verify_signature(context.native, message.native, seq_no)
+    return sspi.verify_signature(context.native, message.native, seq_no).qop
