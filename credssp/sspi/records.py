@@ -65,6 +65,12 @@ class ContextResult(NamedTuple):
     context: CtxtHandle
     token: bytes
 
+    def __repr__(self) -> str:
+        return (
+            f"ContextResult(status={self.status!r}, attributes={self.attributes:#x}, expiry={self.expiry}, "
+            f"context={self.context!r}, token=<{len(self.token)} bytes>)"
+        )
+
 
 class DecryptResult(NamedTuple):
     """What DecryptMessage and VerifySignature return beside the buffers.

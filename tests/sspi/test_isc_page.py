@@ -31,7 +31,7 @@ def test_parameters_have_the_order_of_the_page() -> None:
         "new_context",
         "output",
     ]
-    assert sspi.ContextResult._fields == ("status", "attributes", "expiry")
+    assert sspi.ContextResult._fields[:3] == ("status", "attributes", "expiry")
 
 
 def test_flags_have_the_numbers_of_the_page() -> None:
@@ -68,6 +68,16 @@ def test_attributes_about_security_come_with_the_last_leg_and_those_about_memory
         assert status is not OK
         assert not early & EARNED
         assert early & sspi.ISC_RET_ALLOCATED_MEMORY
+
+
+def test_result_shows_no_token() -> None:
+    both = make()
+    client = both.client
+    args = (client.credential, None, TARGET, ISC, 0, DREP, None, 0, client.context, token_out())
+    result = client.authority.initialize_security_context(*args)
+    assert len(result.token) > 100
+    assert repr(result.token)[2:20] not in repr(result)
+    assert f"{len(result.token)} bytes" in repr(result)
 
 
 @pytest.mark.parametrize("size", [8, -1, 2.0, None])

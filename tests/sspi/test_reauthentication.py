@@ -154,7 +154,9 @@ def test_another_target_must_be_named_by_the_certificate(manual: bool) -> None:
     both.client.target = "TERMSRV/alias.lab.test"
     both.run(both.client.leg())
     both.client.target = "TERMSRV/no host"
-    assert failed(both.client.leg).status is S.SEC_E_TARGET_UNKNOWN
+    error = failed(both.client.leg)
+    assert (error.status, error.parameter) == (S.SEC_E_TARGET_UNKNOWN, "pszTargetName")
+    assert error.message.count("pszTargetName") == 1
     both.client.target = None  # the one before
     both.run(both.client.leg())
 

@@ -173,6 +173,8 @@ class TLSPackage(LsaModePackage[K, TLSContext]):
         try:
             self.restart(context.inner, opening)
         except CredSSPError as error:
+            if isinstance(error, SSPIError) and error.parameter is not None:
+                raise
             # Not possible here, or not any more: the context is as it was.
             what = "pszTargetName" if isinstance(error, CertificateError) else "phContext"
             raise SSPIError(error.message, status=error.status, parameter=what, advice=error.advice) from None
