@@ -50,6 +50,9 @@ class RemoteEngine(DrivenEngine, Protocol):
     def initiate(self) -> list[Event]:
         """Return the first message. Raises CredSSPError."""
 
+    def bind(self, chain: tuple[bytes, ...], transport_authentication: ServerAuthentication) -> None:
+        """Give the server's certificates after `initiate`, where there were none before. Raises CredSSPError."""
+
     def close(self) -> None:
         """Let go of the other process; at the end of an exchange that is not complete."""
 

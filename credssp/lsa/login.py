@@ -85,6 +85,14 @@ def judged(chain: tuple[bytes, ...], host: str, rule: CertificateRule | None) ->
     return _Verdict(trust.trusted, "" if trust.trusted else _wrong(trust, host))
 
 
+_LATER: Final = _Verdict(True)
+"""Nothing is known of the certificate yet; no response is made before it is."""
+
+
+def _untrusted(verdict: _Verdict) -> AgentRefusedError:
+    return AgentRefusedError(Reason.CERTIFICATE, f"NTLM sends no response to a server that is not known: {verdict.why}")
+
+
 def _wrong(trust: CertificateTrust, host: str) -> str:
     names = [str(error.name) for error in TrustError if error and error in trust.errors]
     if not trust.name_matches:
@@ -145,7 +153,8 @@ class AgentLogin:
         """
         request, opened = self._request, self._opened
         target = Target.parse(request.target)
-        verdict = judged(request.chain, target.host, opened.certificate)
+        later = not request.chain  # TSSSP: the certificate comes with the server's first message
+        verdict = _LATER if later else judged(request.chain, target.host, opened.certificate)
         bindings = end_point_bindings(request.outer[0]) if request.outer else None
         if bindings is not None and not verdict.trusted:
             # NTLM's response is bound to this one as well, by channel bindings that are made here.
@@ -154,11 +163,13 @@ class AgentLogin:
         mechanism, allowed = self._mechanisms(verdict)
         config = self._config(target, mechanism, bindings or request.channel_bindings or None)
         try:
-            initiator = create_initiator(config=config, transport_authentication=by_tls, allowed=allowed)
+            initiator = create_initiator(
+                config=config, transport_authentication=None if later else by_tls, allowed=allowed
+            )
             engine = ClientEngine(
                 initiator,
-                public_key=subject_public_key(request.chain[0]),
-                transport_authentication=by_tls,
+                public_key=b"" if later else subject_public_key(request.chain[0]),
+                transport_authentication=ServerAuthentication.NONE if later else by_tls,
                 config=config,
             )
             events = engine.initiate()
@@ -170,6 +181,27 @@ class AgentLogin:
         if isinstance(initiator, SpnegoInitiator):
             self._skipped = initiator.skipped
         return self._step(context, events)
+
+    def bind(self, chain: tuple[bytes, ...]) -> None:
+        """Take the server's certificates, where the program did not know them at the beginning.
+
+        Args:
+            chain: DER, leaf first.
+
+        Raises:
+            AgentRefusedError: NTLM is all there is, and the certificate is not trusted.
+            CredSSPError: the certificate does not decode, or is known already.
+        """
+        engine = self._engine
+        if engine is None or not chain:
+            raise LocalProtocolError("no login waits for certificates, or there are none")
+        verdict = judged(chain, Target.parse(self.target).host, self._opened.certificate)
+        if not verdict.trusted and engine.mechanism.name == "ntlm":
+            raise _untrusted(verdict)
+        engine.bind_to(
+            subject_public_key(chain[0]),
+            transport_authentication=ServerAuthentication.CERTIFICATE if verdict.trusted else ServerAuthentication.NONE,
+        )
 
     def _mechanisms(self, verdict: _Verdict) -> tuple[MechanismChoice, tuple[MechanismName, ...]]:
         """Return what to use of what was asked for, the credential allows, and the certificate permits."""
@@ -183,10 +215,7 @@ class AgentLogin:
         if "ntlm" in allowed and not verdict.trusted:
             allowed = tuple(name for name in allowed if name != "ntlm")
             if not allowed:
-                raise AgentRefusedError(
-                    Reason.CERTIFICATE,
-                    f"NTLM sends no response to a server that is not known: {verdict.why}",
-                )
+                raise _untrusted(verdict)
         if allowed == ("kerberos",):
             return "kerberos", allowed
         if asked == "negotiate":

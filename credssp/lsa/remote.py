@@ -26,7 +26,7 @@ from credssp.errors import CredSSPError, LocalProtocolError
 from credssp.lsa.address import agent_socket
 from credssp.lsa.channel import AgentChannel, AgentError
 from credssp.lsa.faults import raised, unpack_skipped
-from credssp.lsa.messages import AgentMessage, Failed, Open, Progress, Token
+from credssp.lsa.messages import AgentMessage, Bind, Failed, Open, Progress, Token
 from credssp.policy.configured import decide, delegation_mode, delegation_policy, lowest_version
 from credssp.server_authentication import ServerAuthentication
 from credssp.spnego import SkippedCandidate
@@ -100,6 +100,7 @@ class AgentEngine:
         self._path = agent_socket(credentials.socket)
         self._open = Open(
             credential=credentials.name,
+            package="CREDSSP" if chain else "TSSSP",
             target=config.target_name,
             policy_target=config.policy_target or "",
             mechanism=config.mechanism,
@@ -190,6 +191,29 @@ class AgentEngine:
             events += self._call(Token(self._context, self._leg, message))
         if self.complete:
             self.unused_data = self._buffer.take_rest()
+
+    def bind(self, chain: tuple[bytes, ...], transport_authentication: ServerAuthentication) -> None:
+        """Give the server's certificates after `initiate`, for an owner of TLS that learns them only then (TSSSP).
+
+        Args:
+            chain: DER, leaf first.
+            transport_authentication: what TLS proved about the server to the program.
+
+        Raises:
+            AgentError, CredSSPError: as `receive`.
+        """
+        channel = self._channel
+        if channel is None:
+            raise LocalProtocolError("this exchange has failed already, or was not initiated")
+        try:
+            answer = channel.call(Bind(self._context, chain))
+            if isinstance(answer, Failed):
+                error = raised(answer)
+                raise error
+        except BaseException:
+            self.close()
+            raise
+        self._by_tls = transport_authentication
 
     def close(self) -> None:
         """Let go of the agent; an exchange that is not complete has failed then."""

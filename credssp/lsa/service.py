@@ -29,6 +29,7 @@ from credssp.lsa.messages import (
     MAX_SIZE,
     VERSION,
     AgentMessage,
+    Bind,
     Close,
     Done,
     Hello,
@@ -303,6 +304,8 @@ class _Connection:
             return await self._begin(message)
         if isinstance(message, Token):
             return await self._continue(message)
+        if isinstance(message, Bind):
+            return self._bind(message)
         if isinstance(message, Close):
             try:
                 login = self._find(message.context)
@@ -358,6 +361,20 @@ class _Connection:
         if login.complete:
             self._finish(number, login, "success", SecurityStatus.SEC_E_OK, "")
         return step
+
+    def _bind(self, request: Bind) -> AgentMessage:
+        number = request.context
+        try:
+            login = self._find(number)
+        except AgentRefusedError as error:
+            return failed(error)
+        try:
+            login.bind(request.chain)
+        except Exception as error:  # noqa: BLE001  # as above
+            known = _known(error)
+            self._finish(number, login, *_outcome(known))
+            return failed(known, context=number)
+        return Done()
 
     def _find(self, number: int) -> AgentLogin:
         login = self._logins.get(number)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from credssp.channel_bindings import ChannelBindings
 from credssp.config import CbtHardening, ClientConfig, ServerConfig
 from credssp.context import ClientContext, ServerContext
 from credssp.sspi import constants as c
-from credssp.sspi.errors import bad_token, refuse, unsupported
-from credssp.sspi.packages.credential import WINDOWS_POLICY, CredSSPCredential, CredSSPLogon
+from credssp.sspi.errors import refuse, unsupported
+from credssp.sspi.packages.agents import application_data_of, with_agent
+from credssp.sspi.packages.credential import CredSSPCredential, CredSSPLogon, policy_for
 from credssp.sspi.packages.identities import accounts_for
 from credssp.sspi.packages.inputs import check_target
 from credssp.sspi.packages.lsa_mode import EITHER_BINDINGS, Opening, demand_of, lsa_mode_entry
@@ -84,10 +84,10 @@ class CredSSPPackage(TLSPackage[CredSSPCredential], CredSSPLogon[TLSContext]):
                 SecurityStatus.SEC_E_DELEGATION_POLICY,
             )
         machine = self.support.machine
-        policy = machine.policy or machine.client.policy
-        client = machine.client
+        policy = policy_for(machine, logon)
+        client = with_agent(machine, logon)
         if opening.bindings is not None:
-            client = replace(client, channel_bindings=_application_data(opening.bindings))
+            client = replace(client, channel_bindings=application_data_of(opening.bindings))
         return replace(
             client,
             credentials=logon.credentials,
@@ -95,7 +95,7 @@ class CredSSPPackage(TLSPackage[CredSSPCredential], CredSSPLogon[TLSContext]):
             mechanism=logon.mechanism,
             delegate=delegate,
             delegated_credentials=logon.delegated,
-            policy=WINDOWS_POLICY if policy is None else policy,
+            policy=policy,
             source=logon.source,
             mutual_auth=bool(request & c.ISC_REQ_MUTUAL_AUTH),
             tls=credential.tls.client(verify=not (request & c.ISC_REQ_MANUAL_CRED_VALIDATION or credential.tls.manual)),
@@ -111,7 +111,7 @@ class CredSSPPackage(TLSPackage[CredSSPCredential], CredSSPLogon[TLSContext]):
             raise unsupported("fContextReq", "PROXY_BINDINGS needs a SECBUFFER_CHANNEL_BINDINGS in CREDSSP")
         if bindings is not None:
             hardening: CbtHardening = "relaxed" if demand == "match_if_sent" else "strict"
-            config = replace(config, channel_bindings=_application_data(bindings), cbt_hardening=hardening)
+            config = replace(config, channel_bindings=application_data_of(bindings), cbt_hardening=hardening)
         return replace(
             config,
             certificate=credential.tls.server_certificate,
@@ -140,12 +140,6 @@ class CredSSPPackage(TLSPackage[CredSSPCredential], CredSSPLogon[TLSContext]):
             return b""
         token: bytes = context.inner.answer(self.support.machine.judge(question)).token
         return token
-
-
-def _application_data(bindings: ChannelBindings) -> bytes:
-    if ChannelBindings(bindings.application_data) != bindings:
-        raise bad_token("pInput", "CREDSSP takes channel bindings without addresses, as Schannel makes them")
-    return bindings.application_data
 
 
 sp_lsa_mode_initialize = lsa_mode_entry(CredSSPPackage)

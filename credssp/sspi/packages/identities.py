@@ -141,7 +141,7 @@ class LogonSessions:
         with self._lock:
             self._sessions.pop(logon_id, None)
 
-    def find(self, principal: str | None, logon_id: int) -> Logon:
+    def find(self, principal: str | None, logon_id: int, *, otherwise: Logon | None = None) -> Logon:
         """Return the logon of a user in a session, or (None) the last one.
 
         In the session of this process it is that of the Kerberos cache, if there is no other.
@@ -155,13 +155,22 @@ class LogonSessions:
             if not users and logon_id != DEFAULT_LOGON_ID:
                 raise refuse("pvLogonId", "no one has logged on in this session", _S.SEC_E_NO_CREDENTIALS)
             return list(users.values())[-1] if users else Logon()
-        found = users.get(principal.casefold())
+        found = users.get(principal.casefold(), otherwise)
         if found is None:
             raise refuse("pszPrincipal", "no user of that name has logged on here", _S.SEC_E_UNKNOWN_CREDENTIALS)
         return found
 
-    def choose(self, logon: Logon | None, principal: str | None, *, use: int, logon_id: int) -> Logon:
+    def choose(
+        self, logon: Logon | None, principal: str | None, *, use: int, logon_id: int, agent: Logon | None = None
+    ) -> Logon:
         """Return the logon of pAuthData, or the default one of the session; the principal must fit.
+
+        Args:
+            logon: that of pAuthData, if there is one.
+            principal: pszPrincipal.
+            use: fCredentialUse.
+            logon_id: the session.
+            agent: the logon of an agent that the principal names where no user of that name has logged on here.
 
         Raises:
             SSPIError: SEC_E_NO_CREDENTIALS, SEC_E_UNKNOWN_CREDENTIALS.
@@ -175,7 +184,10 @@ class LogonSessions:
                 )
             if not use & c.SECPKG_CRED_OUTBOUND and principal is None:
                 return Logon()  # a server logs no one on
-            found = self.find(principal, logon_id)
+            if agent is not None and use & c.SECPKG_CRED_BOTH == c.SECPKG_CRED_OUTBOUND:
+                found = self.find(principal, logon_id, otherwise=agent)
+            else:
+                found = self.find(principal, logon_id)
             return found if logon is None else replace(found, mechanism=logon.mechanism, chosen=logon.chosen)
         own = logon.user_name.casefold()
         if principal is not None and principal.casefold() not in (own, own.rpartition("\\")[2]):

@@ -21,6 +21,7 @@ from credssp.sspi import constants as c
 from credssp.sspi.auth_data import Identity
 from credssp.sspi.buffers import SecBuffer
 from credssp.sspi.errors import bad_auth_data, bad_token, refuse
+from credssp.sspi.packages.agents import logon_of_agent
 from credssp.sspi.packages.identities import Logon, accounts_for, from_identity
 from credssp.sspi.packages.inner_info import PACKAGE_INFO
 from credssp.sspi.packages.inputs import check_target, token_only
@@ -135,7 +136,13 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
         if auth_data is not None and not isinstance(auth_data, Identity):
             raise bad_auth_data(f"a SecWinntAuthIdentity, not a {type(auth_data).__name__}")
         logon = from_identity(auth_data, CredentialSource.FRESH)
-        chosen = self.sessions.choose(logon, principal, use=use, logon_id=logon_id)
+        chosen = self.sessions.choose(
+            logon,
+            principal,
+            use=use,
+            logon_id=logon_id,
+            agent=logon_of_agent(self.support.machine, principal),
+        )
         return Credential(use=use & c.SECPKG_CRED_BOTH, logon=chosen)
 
     def add_credentials(

@@ -15,7 +15,9 @@ from typing import ClassVar, Final
 from credssp.binding import subject_public_key
 from credssp.context.acceptor import create_acceptor
 from credssp.context.initiator import create_initiator
+from credssp.credentials import AgentCredentials
 from credssp.engine.client import ClientEngine
+from credssp.engine.driven import RemoteEngine
 from credssp.engine.events import Authenticated, CredentialsReceived, Event, Send
 from credssp.engine.server import ServerEngine
 from credssp.errors import CredSSPError
@@ -24,7 +26,8 @@ from credssp.sspi import buffers as b
 from credssp.sspi import constants as c
 from credssp.sspi.buffers import SecBuffer
 from credssp.sspi.errors import SSPIError, bad_token
-from credssp.sspi.packages.credential import WINDOWS_POLICY, CredSSPCredential, CredSSPLogon
+from credssp.sspi.packages.agents import application_data_of, with_agent
+from credssp.sspi.packages.credential import CredSSPCredential, CredSSPLogon, policy_for
 from credssp.sspi.packages.identities import accounts_for
 from credssp.sspi.packages.inputs import check_target, token_and_empty
 from credssp.sspi.packages.lsa_mode import EITHER_BINDINGS, LsaContext, Opening, demand_of, lsa_mode_entry
@@ -57,7 +60,7 @@ class _Context(LsaContext):
     """A context; one of the two classes below."""
 
     opening: Opening[CredSSPCredential]
-    engine: ClientEngine | ServerEngine
+    engine: ClientEngine | ServerEngine | RemoteEngine
 
     message_sizes: ClassVar[SecPkgContext_Sizes] = SecPkgContext_Sizes(INFO.max_token, 0, 0, 0)
 
@@ -96,7 +99,7 @@ class _Context(LsaContext):
 class _Client(_Context):
     """A client, which learns the server's certificate with its first token."""
 
-    engine: ClientEngine
+    engine: ClientEngine | RemoteEngine
     bound: bool = False
 
 
@@ -119,17 +122,22 @@ class TSSSPPackage(CredSSPLogon[_Context]):
         logon, target_name, context_req = opening.logon, opening.target, opening.request
         check_target(target_name)
         machine = self.support.machine
-        policy = machine.policy or machine.client.policy
         config = replace(
-            machine.client,
+            with_agent(machine, logon),
             credentials=logon.credentials,
             delegated_credentials=logon.delegated,
             target_name=target_name,
             mechanism=logon.mechanism,
-            policy=WINDOWS_POLICY if policy is None else policy,
+            policy=policy_for(machine, logon),
             source=logon.source,
             mutual_auth=bool(context_req & c.ISC_REQ_MUTUAL_AUTH),
         )
+        agent = config.agent
+        if agent is not None and isinstance(logon.credentials, AgentCredentials):
+            if opening.bindings is not None:
+                config = replace(config, channel_bindings=application_data_of(opening.bindings))
+            elsewhere = agent(config, (), ServerAuthentication.NONE)
+            return self._leg(_Client(opening, elsewhere), elsewhere.initiate, 0)
         initiator = create_initiator(config=config)
         if opening.bindings is not None:
             initiator.bind(opening.bindings)
@@ -177,7 +185,7 @@ class TSSSPPackage(CredSSPLogon[_Context]):
             _bind(unbound, certificate)
         return self._leg(context, lambda: self._receive(context.engine, data[:size]), len(data) - size)
 
-    def _receive(self, engine: ClientEngine | ServerEngine, message: bytes) -> list[Event]:
+    def _receive(self, engine: ClientEngine | ServerEngine | RemoteEngine, message: bytes) -> list[Event]:
         events = engine.receive(message)
         while isinstance(engine, ServerEngine) and engine.question is not None:
             events += engine.answer(self.support.machine.judge(engine.question))
@@ -205,10 +213,14 @@ def _bind(context: _Client, certificate: bytes) -> None:
     key = _key(certificate)
     host = Target.parse(context.opening.target).host if context.opening.target else ""
     trusted = judge((certificate,), host, context.opening.credential.tls.roots).trusted
-    context.engine.bind_to(
-        key,
-        transport_authentication=ServerAuthentication.CERTIFICATE if trusted else ServerAuthentication.NONE,
-    )
+    by_tls = ServerAuthentication.CERTIFICATE if trusted else ServerAuthentication.NONE
+    if isinstance(context.engine, ClientEngine):
+        context.engine.bind_to(key, transport_authentication=by_tls)
+    else:
+        try:
+            context.engine.bind((certificate,), by_tls)
+        except CredSSPError as error:
+            raise context.failure(error) from None
     context.bound = True
 
 
