@@ -152,6 +152,12 @@ class NextStep(enum.StrEnum):
         "Set the server to TLS; one on the same machine may also use no encryption at all (xrdp: crypt_level=none)."
     )
 
+    RDP_NOT_RELAYED = "Connect with user name and password, without Restricted Admin mode and Remote Credential Guard."
+
+    RDP_OTHER_USER = (
+        "Log on with the same user at both, or allow it in the target's rule (other_user = true), where that is meant."
+    )
+
     RDP_REDIRECTED = (
         "Let the gateway have a target for the server that the client is sent to, with a token, and connect there; or "
         "take the server out of its session broker's farm."

@@ -394,6 +394,11 @@ class AsyncSession(Generic[H]):
                 self._transport.write(goodbye)
             self._transport.close()
 
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is gone."""
+        return self._pump.closed.done()
+
     async def wait_closed(self) -> None:
         """Wait until the connection is closed."""
         await asyncio.shield(self._pump.closed)

@@ -150,6 +150,8 @@ async def relay(
         endpoint, transport, early, ended = await session.detach()
         half = _Half(name, endpoint, transport, owner)
         half.filter = change
+        if session.closed:  # which its transport has told already
+            half.lost.set_result(None)
         halves.append((half, early, ended))
     (front, _, _), (back, _, _) = halves
     front.other, back.other = back, front

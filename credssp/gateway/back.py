@@ -14,9 +14,10 @@ from credssp.drivers.aio import AsyncSession
 from credssp.drivers.blocking import reason
 from credssp.drivers.handshake import ConnectError
 from credssp.drivers.rdp import log_on, may_block
-from credssp.errors import LocalProtocolError
+from credssp.gateway.rules import NotRelayedError
 from credssp.gateway.target import TargetSettings
 from credssp.identity import Identity
+from credssp.next_step import NextStep
 from credssp.rdp.client import NLAClient
 from credssp.rdp.client_info import ClientInfo
 from credssp.rdp.negotiation import Protocol
@@ -37,16 +38,21 @@ def credentials_for(target: TargetSettings, delegated: DelegatedCredentials | No
     """Return what the user is logged on with at the server, or None for nothing.
 
     Raises:
-        LocalProtocolError: what was delegated cannot be passed on.
+        NotRelayedError: what was delegated cannot be passed on.
     """
     if target.credentials == "mapped":
         return target.mapped
     if target.credentials == "none":
         return None
     if not isinstance(delegated, PasswordCredentials):
-        raise LocalProtocolError(f"{_kind(delegated)} cannot be passed on: the server needs a password")
+        raise NotRelayedError(
+            f"{_kind(delegated)} cannot be passed on: the server needs a password", advice=NextStep.RDP_NOT_RELAYED
+        )
     if delegated.is_empty:
-        raise LocalProtocolError("the client delegated nothing (Restricted Admin), and the server needs a password")
+        raise NotRelayedError(
+            "the client delegated nothing (Restricted Admin), and the server needs a password",
+            advice=NextStep.RDP_NOT_RELAYED,
+        )
     return delegated
 
 

@@ -12,11 +12,18 @@ from credssp.gateway.target import GROUP, TargetSettings
 from credssp.identity import Identity
 from credssp.status import NTStatus, SecurityStatus
 
-__all__ = ["Choice", "NoRuleError", "candidates", "choose", "user_name"]
+__all__ = ["Choice", "NoRuleError", "NotRelayedError", "candidates", "choose", "user_name"]
 
 
 class NoRuleError(CredSSPError):
     """No target is meant for this user and token."""
+
+    default_status = SecurityStatus.SEC_E_LOGON_DENIED
+    default_ntstatus = NTStatus.STATUS_ACCESS_DENIED
+
+
+class NotRelayedError(CredSSPError):
+    """What a client wants, or has delegated, is not passed on to a server."""
 
     default_status = SecurityStatus.SEC_E_LOGON_DENIED
     default_ntstatus = NTStatus.STATUS_ACCESS_DENIED

@@ -32,19 +32,20 @@ from credssp.drivers.rdp_asyncio import AsyncServer, RDPLogin
 from credssp.drivers.rdp_service import Client, Closed, ServerSettings
 from credssp.drivers.relay import RelayEnd, relay
 from credssp.drivers.winbind import WinbindAuthority
-from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError
+from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, PeerClosedError, TLSAlertError
 from credssp.gateway import back
 from credssp.gateway.events import Connected, Ended, PickedUp, SessionStarted
 from credssp.gateway.groups import with_group_sids
 from credssp.gateway.listen import Front
 from credssp.gateway.pickup import pick_up, send_back
-from credssp.gateway.rules import NoRuleError, candidates, choose, user_name
+from credssp.gateway.rules import NoRuleError, NotRelayedError, candidates, choose, user_name
 from credssp.gateway.settings import GatewaySettings
 from credssp.gateway.target import TargetSettings
 from credssp.gateway.tickets import LIFETIME, PickupTicket, Tickets
 from credssp.identity import Identity
 from credssp.kerberos.watched_keytab import watch_keytab
 from credssp.mechanism_name import MechanismName
+from credssp.next_step import NextStep
 from credssp.rdp.early_user_authorization import AuthorizationDeniedError, EarlyUserAuthorization
 from credssp.rdp.events import AuthorizationRequired
 from credssp.rdp.front import ConnectionRequested, FrontServer
@@ -61,6 +62,11 @@ logger = logging.getLogger("credssp.gateway")
 _RELAYED_FLAGS: Final = ResponseFlags.EXTENDED_CLIENT_DATA_SUPPORTED | ResponseFlags.DYNVC_GFX_PROTOCOL_SUPPORTED
 """What a server may offer its clients through a relay; the other flags are about the login."""
 
+
+_MODES: Final = (
+    (RequestFlags.RESTRICTED_ADMIN_MODE_REQUIRED, "Restricted Admin mode"),
+    (RequestFlags.REDIRECTED_AUTHENTICATION_MODE_REQUIRED, "Remote Credential Guard"),
+)
 
 _QUESTIONS: Final = 2
 """Names that winbindd is asked about at one time, in threads of their own: it may take its time."""
@@ -80,6 +86,7 @@ def server_config_of(settings: GatewaySettings) -> ServerConfig:
         mechanisms=_mechanisms(settings),
         certificate=watch_certificate(listen.certificate, listen.key),
         limits=settings.limits,
+        restricted_admin=False,  # clients that ask are told that there is no such mode, and say so to their users
         direct=False,
     )
 
@@ -182,7 +189,7 @@ class Gateway(AsyncServer):
                     asked = asyncio.get_running_loop().run_in_executor(self._names, self._find_user, _name(credentials))
                     if await asked == identity.sid:
                         return
-        raise LocalProtocolError("another user was delegated than the one who logged on")
+        raise NotRelayedError("another user was delegated than the one who logged on", advice=NextStep.RDP_OTHER_USER)
 
     def flags(self, token: str) -> ResponseFlags:
         """Return RDP_NEG_RSP.flags: what every server that this token may lead to has said, as far as it is known."""
@@ -229,6 +236,7 @@ class _Connection(RDPLogin):
         self._credentials: PasswordCredentials | None = None
         self._ticket: PickupTicket | None = None
         self._redirected = False
+        self._mode = ""  # what the client asked for that cannot be relayed
         self._user = ""
         self._counted = False
         self._reached = False
@@ -252,11 +260,7 @@ class _Connection(RDPLogin):
         allowed = Front[self._settings.listen.security]
         request = event.request.negotiation
         asked = RequestFlags.NONE if request is None else request.flags
-        common = allowed & event.requested
-        if common and asked & RequestFlags.RESTRICTED_ADMIN_MODE_REQUIRED:
-            raise LocalProtocolError("the client wants Restricted Admin mode, which cannot be relayed")
-        if common and asked & RequestFlags.REDIRECTED_AUTHENTICATION_MODE_REQUIRED:
-            raise LocalProtocolError("the client wants Remote Credential Guard, which cannot be relayed")
+        self._mode = next((name for flag, name in _MODES if asked & flag), "")
         return self._front().select(allowed, flags=self._gateway.flags(self._token))
 
     def _front(self) -> FrontServer:
@@ -275,6 +279,8 @@ class _Connection(RDPLogin):
     async def _reach(self, event: AuthorizationRequired) -> EarlyUserAuthorization:
         """Choose a target for a user and log on there."""
         try:
+            if self._mode:
+                raise self._mode_refused()
             user = user_name(event.identity)
             target = self._choose(user, getattr(event.identity, "groups", ()))
             self._credentials = back.credentials_for(target, event.credentials)
@@ -327,8 +333,15 @@ class _Connection(RDPLogin):
     def _refused(self, error: Exception) -> None:
         if isinstance(error, AuthorizationDeniedError) and self._why is not None:
             error = self._why
+        if self._mode and isinstance(error, PeerClosedError | TLSAlertError | OSError):
+            error = self._mode_refused()  # it was told that there is no such mode, and went away
         self._drop_server()
         super()._refused(error)
+
+    def _mode_refused(self) -> NotRelayedError:
+        return NotRelayedError(
+            f"the client wants {self._mode}, which cannot be relayed", advice=NextStep.RDP_NOT_RELAYED
+        )
 
     def _drop_server(self) -> None:
         server, self._server, self._credentials, self._ticket = self._server, None, None, None

@@ -2,8 +2,8 @@
 
 A Server Redirection PDU ([MS-RDPBCGR] 2.2.13) may come at any time after the Client Info PDU: before the desktop, from
 a server that asks its broker, or after a login inside the session. It travels on the I/O channel. So frames are counted
-from the Connect Response on, fast-path ones and TPKTs, and those on the I/O channel are held until they are whole and
-were looked into; everything else passes as it comes, except for the few bytes of a header that is split.
+from the Connect Response on, fast-path ones and TPKTs, and those on the I/O channel are looked into before their last
+byte passes: no client acts on a frame that is not whole. Nothing is changed or held back.
 
 One frame may hold several PDUs of the I/O channel, each with its share control header, and clients read all of them.
 """
@@ -56,7 +56,7 @@ class RedirectedError(RemoteProtocolError):
 class RedirectionWatch:
     """The frames of one server, after its Connect Response."""
 
-    __slots__ = ("_active", "_channels", "_held", "_skip")
+    __slots__ = ("_active", "_channels", "_held", "_need", "_skip")
 
     def __init__(self, io_channel: int | None) -> None:
         """Prepare.
@@ -65,12 +65,13 @@ class RedirectionWatch:
             io_channel: MCSChannelId of SC_NET; None where the server sent none.
         """
         self._channels = {IO_CHANNEL, io_channel}
-        self._skip = 0  # bytes that belong to a frame that was looked at
-        self._held = b""  # the beginning of one that was not
+        self._skip = 0  # bytes of a frame that are still to come, and need not be looked at
+        self._held = bytearray()  # the beginning of one that must be
+        self._need = 0  # how much of it there must be
         self._active = False  # whether licensing is over
 
-    def feed(self, data: bytes) -> bytes:
-        """Take bytes of the server and return those for the client.
+    def look(self, data: bytes | memoryview) -> None:
+        """Look at bytes of the server before they are passed on.
 
         Raises:
             RedirectedError: the server redirects the client.
@@ -79,10 +80,12 @@ class RedirectionWatch:
         size = len(data)
         if self._skip >= size:
             self._skip -= size
-            return data
+            return
         if self._held:
-            data = self._held + data
-            self._held = b""
+            self._held += data
+            if len(self._held) < self._need:
+                return
+            data, self._held = bytes(self._held), bytearray()
             size = len(data)
         at, channels, enough = self._skip, self._channels, size - _HEAD
         while at < size:
@@ -100,46 +103,46 @@ class RedirectionWatch:
                     if length > 2:
                         at += length
                         continue
-            length = self._look(data, at, size)
+            length, self._need = self._look(data, at, size - at)
             if not length:
-                self._held, self._skip = data[at:], 0
-                return data[:at]
+                self._held, self._skip = bytearray(data[at:]), 0
+                return
             at += length
         self._skip = at - size
-        return data
 
-    def _look(self, data: bytes, at: int, size: int) -> int:
-        """Return the length of the frame at a position, or 0 where more of it is needed to judge it."""
-        left, first = size - at, data[at]
+    def _look(self, data: bytes | memoryview, at: int, left: int) -> tuple[int, int]:
+        """Return the length of the frame at a position; or 0, and how much of it is needed to judge it."""
+        first = data[at]
         if first != _TPKT:
             if first & _FAST_PATH_ACTION:
                 raise _not_a_frame(f"the first byte is 0x{first:02X}")
             if left < 2:
-                return 0
+                return 0, 2
             length, head = data[at + 1], 2
             if length & 0x80:
                 if left < 3:
-                    return 0
+                    return 0, 3
                 length, head = (length & 0x7F) << 8 | data[at + 2], 3
             if length < head:
                 raise _not_a_frame(f"a fast-path frame of {length} bytes")
-            return length
+            return length, 0
         if left < 4:
-            return 0
+            return 0, 4
         length = data[at + 2] << 8 | data[at + 3]
         if length < _SMALLEST:
             raise _not_a_frame(f"a TPKT frame of {length} bytes")
         if left < min(length, _HEAD):
-            return 0
+            return 0, min(length, _HEAD)
         if data[at + 4 : at + 7] != X224_DATA:
             raise _not_a_frame("a TPKT frame without a Data TPDU")
-        if data[at + 7] >> 2 == _INDICATION and (data[at + 10] << 8 | data[at + 11]) in self._channels:
+        indication = data[at + 7] >> 2 == _INDICATION and length >= _HEAD
+        if indication and (data[at + 10] << 8 | data[at + 11]) in self._channels:
             if left < length:
-                return 0
+                return 0, length
             self._check(data, at, at + length)
-        return length
+        return length, 0
 
-    def _check(self, data: bytes, start: int, end: int) -> None:
+    def _check(self, data: bytes | memoryview, start: int, end: int) -> None:
         """Look into a frame of the I/O channel."""
         at = start + 13
         at += 2 if at < end and data[at] & 0x80 else 1

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Final
 
-from credssp.errors import RemoteProtocolError
+from credssp.errors import LocalProtocolError, RemoteProtocolError
 from credssp.next_step import NextStep
 from credssp.rdp.client_info import ClientInfo, is_client_info
 from credssp.rdp.negotiation import Protocol
@@ -132,8 +132,17 @@ class FromServer:
 
     @property
     def free(self) -> bool:
-        """Whether every byte passes unread: never, since the server may redirect the client at any time."""
+        """Whether bytes may pass without `feed`: never, since the server may redirect the client at any time.
+
+        After the Connect Response nothing is changed any more, so that a relay may call `look` in its place.
+        """
         return False
+
+    def look(self, data: bytes | memoryview) -> None:
+        """Look at bytes of the server, which pass as they are; due after the Connect Response. Raises as `feed`."""
+        if self._watch is None:
+            raise LocalProtocolError("look() is due after the Connect Response")
+        self._watch.look(data)
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes of the server and return those for the client.
@@ -145,7 +154,8 @@ class FromServer:
                 followed is not a frame.
         """
         if self._watch is not None:
-            return self._watch.feed(data)
+            self._watch.look(data)
+            return data
         frames = self._frames
         frames.feed(data)
         frame = frames.next_frame()
@@ -159,4 +169,6 @@ class FromServer:
                 section="[MS-RDPBCGR] 2.2.1.4.3",
             )
         self._watch = RedirectionWatch(response.io_channel)
-        return response.rewritten(self._requested) + self._watch.feed(frames.take_rest())
+        rest = frames.take_rest()
+        self._watch.look(rest)
+        return response.rewritten(self._requested) + rest
