@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import spnego
 from cryptography import x509
+from hypothesis import given
+from hypothesis import strategies as st
 from spnego.channel_bindings import AddressType, GssChannelBindings
 
 import credssp.sspi as sspi
@@ -40,6 +42,10 @@ def buffers(bindings: ChannelBindings | None) -> list[SecBuffer]:
 
 
 # The structure
+
+
+def numbered(numbers: list[int]) -> bytes:
+    return b"".join(number.to_bytes(4, "little") for number in numbers) + bytes(range(48))
 
 
 def test_structure_is_that_of_the_header() -> None:
@@ -74,6 +80,17 @@ def test_part_outside_of_the_structure_is_refused(at: int, offset: int) -> None:
 @pytest.mark.parametrize("size", [0, 31, 0x10001])
 def test_structure_of_another_size_is_refused(size: int) -> None:
     assert refused(sspi.unpack_channel_bindings, bytes(size)).status is S.SEC_E_INVALID_TOKEN
+
+
+@given(st.one_of(st.binary(max_size=80), st.lists(st.integers(0, 80), min_size=8, max_size=8).map(numbered)))
+def test_any_bytes_are_bindings_or_refused(data: bytes) -> None:
+    try:
+        bindings = sspi.unpack_channel_bindings(data)
+    except sspi.SSPIError as error:
+        assert error.status is S.SEC_E_INVALID_TOKEN
+    else:
+        assert sspi.unpack_channel_bindings(sspi.pack_channel_bindings(bindings)) == bindings
+        assert len(bindings.application_data) <= len(data) - 32
 
 
 @pytest.mark.parametrize("bindings", [OURS, WITH_ADDRESSES])

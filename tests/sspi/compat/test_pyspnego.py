@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from credssp.sspi import compat
+from credssp.sspi import SecurityStatus, compat
 from tests.peers import require_module
 
 pytestmark = pytest.mark.interop
@@ -79,6 +79,39 @@ def test_message_that_is_only_signed_is_told_from_an_encrypted_one(sspi_proxy: A
     assert wrapped.data.endswith(b"hello")
     opened = server.unwrap(wrapped.data)
     assert (opened.data, opened.encrypted) == (b"hello", False)
+
+
+BINDINGS = spnego.channel_bindings.GssChannelBindings(application_data=b"tls-server-end-point:" + bytes(32))
+OTHERS = spnego.channel_bindings.GssChannelBindings(application_data=b"tls-server-end-point:" + bytes(31) + b"x")
+
+
+@pytest.mark.parametrize("protocol", PACKAGES)
+@pytest.mark.parametrize("sent", [BINDINGS, OTHERS, None])
+def test_sspi_proxy_is_held_to_channel_bindings(sspi_proxy: Any, protocol: str, sent: Any) -> None:
+    client = client_of(sspi_proxy, protocol, channel_bindings=sent)
+    server = server_of(sspi_proxy, protocol, channel_bindings=BINDINGS)
+    if sent is BINDINGS:
+        log_on(client, server)
+        protect(client, server)
+        return
+    with pytest.raises(spnego.exceptions.SpnegoError) as caught:
+        log_on(client, server)
+    assert caught.value.base_error.winerror & 0xFFFFFFFF == SecurityStatus.SEC_E_BAD_BINDINGS
+
+
+@pytest.mark.parametrize("protocol", PACKAGES)
+def test_sspi_proxy_takes_buffers_of_every_kind(sspi_proxy: Any, protocol: str) -> None:
+    client, server = client_of(sspi_proxy, protocol), server_of(sspi_proxy, protocol)
+    log_on(client, server)
+    kind = spnego.iov.BufferType
+    made = client.wrap_iov(
+        [(kind.sign_only, b"header"), b"body", (kind.data_readonly, b"trailer"), kind.header, kind.padding]
+    )
+    assert [buffer.data for buffer in made.buffers][0::2][:2] == [b"header", b"trailer"]
+    assert made.buffers[1].data != b"body"
+    assert not made.buffers[4].data
+    opened = server.unwrap_iov([(buffer.type, buffer.data or b"") for buffer in made.buffers])
+    assert [buffer.data for buffer in opened.buffers[:3]] == [b"header", b"body", b"trailer"]
 
 
 @pytest.fixture
