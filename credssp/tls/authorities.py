@@ -77,7 +77,8 @@ def name_authorities(context: ssl.SSLContext) -> bool:
     """
     openssl = _library()
     authorities = context.get_ca_certs(binary_form=True)
-    if openssl is None or sum(map(len, authorities)) > _LARGEST:
+    # The real type: what stands in for an SSLContext has another structure.
+    if openssl is None or not issubclass(type(context), _ssl._SSLContext) or sum(map(len, authorities)) > _LARGEST:
         return False
     import ctypes
 

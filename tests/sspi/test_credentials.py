@@ -137,6 +137,22 @@ def test_pkg_params_take_an_identity(package: str) -> None:
     assert token
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["object", "bytes"])
+@pytest.mark.parametrize("package", ["Negotiate", "NTLM"])
+def test_pkg_params_log_on_with_the_inner_packages(package: str, packed: bool) -> None:
+    authority = lsa()
+    flags = sspi.ISC_REQ_ALLOCATE_MEMORY | sspi.ISC_REQ_USE_SUPPLIED_CREDS
+    client = Side(authority, credential(authority, None, package=package), flags)
+    server = Side(authority, credential(authority, None, use=1, package=package), flags & ~0x80, client=False)
+    error = failed(client.leg)
+    assert (error.status, error.parameter) == (S.SEC_E_NO_CREDENTIALS, "pInput")
+    params = pack_auth_identity_ex2(ALICE) if packed else IDENTITY
+    client.extra_inputs = [SecBuffer(sspi.SECBUFFER_PKG_PARAMS, params)]
+    Pair(client, server).run()
+    assert client.attributes & sspi.ISC_RET_USED_SUPPLIED_CREDS
+    assert server.query(sspi.SECPKG_ATTR_NAMES).user_name == f"{DOMAIN}\\{USER}"
+
+
 @pytest.mark.parametrize(
     ("identity", "status"),
     [

@@ -116,7 +116,7 @@ class InnerContext(LsaContext):
 class InnerPackage(LogonPackage[Credential, InnerContext]):
     """SECPKG_FUNCTION_TABLE of such a package."""
 
-    isc_flags: ClassVar[int] = _FLAGS | c.ISC_REQ_INTEGRITY
+    isc_flags: ClassVar[int] = _FLAGS | c.ISC_REQ_INTEGRITY | c.ISC_REQ_USE_SUPPLIED_CREDS
     asc_flags: ClassVar[int] = _FLAGS | c.ASC_REQ_INTEGRITY | EITHER_BINDINGS
 
     @abstractmethod
