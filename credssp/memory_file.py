@@ -17,13 +17,16 @@ __all__ = ["anonymous_file", "named_file"]
 
 
 def anonymous_file() -> IO[bytes]:
-    """Return a file without a name, to be read and written.
+    """Return a file without a name, to be read and written by this user alone.
 
     Raises:
         LocalProtocolError: there is neither room in memory nor a folder for temporary files.
     """
     with contextlib.suppress(AttributeError, OSError):  # Linux has it; it may be forbidden there
-        return os.fdopen(os.memfd_create("credssp"), "w+b")
+        file = os.fdopen(os.memfd_create("credssp"), "w+b")
+        # Linux makes it writable for everyone who can reach it, and readers of private files look at that.
+        os.fchmod(file.fileno(), 0o600)
+        return file
     try:
         return tempfile.TemporaryFile()  # the caller closes it
     except OSError as error:

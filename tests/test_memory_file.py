@@ -43,6 +43,12 @@ def without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
 
 
+@linux
+def test_a_file_in_memory_is_for_this_user_alone() -> None:
+    with anonymous_file() as file:
+        assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == 0o600
+
+
 def test_where_memory_holds_no_files_with_names_they_are_private_and_gone_at_the_end(
     without_memory: None, without_proc: None
 ) -> None:

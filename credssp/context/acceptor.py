@@ -18,7 +18,7 @@ from credssp.ntlm.acceptor import NTLMAcceptor
 from credssp.spnego import OID, Candidate, SpnegoAcceptor
 from credssp.status import SecurityStatus
 
-__all__ = ["create_acceptor"]
+__all__ = ["create_acceptor", "kerberos_acceptor", "ntlm_acceptor"]
 
 _DEFAULT: Final[tuple[MechanismName, ...]] = ("kerberos", "ntlm")
 _OIDS: Final[dict[str, str]] = {"ntlm": OID.NTLM, "kerberos": OID.KERBEROS}
@@ -45,45 +45,17 @@ def create_acceptor(
     if accounts is not None:
         options["accounts"] = accounts
     settings = server_config("create_acceptor", ServerOptions, config, options)
-    spn = settings.spn
-    names = tuple(spn) if spn is not None and not isinstance(spn, str) else spn
-    services = (names,) if isinstance(names, str) else names or ()
-
-    def make_ntlm() -> NTLMAcceptor:
-        return NTLMAcceptor(
-            settings.accounts,
-            authority=settings.authority,
-            target=settings.target,
-            spn=names,
-            channel_bindings=settings.demanded_bindings,
-            cbt_hardening=settings.cbt_hardening or "strict",
-            require_mic=settings.require_mic,
-            tell_lockout=settings.tell_lockout,
-            reveal_lockout=settings.reveal_lockout,
-            allow_empty_password=settings.allow_empty_password,
-            max_clock_skew=settings.max_clock_skew,
-            clock=settings.clock,
-            random=settings.random,
-        )
-
-    keytab = os.fspath(settings.keytab) if isinstance(settings.keytab, os.PathLike) else settings.keytab
 
     def make_kerberos() -> KerberosAcceptor:
-        return KerberosAcceptor(
-            names=services if settings.service_principal is None else (),
-            principal=settings.service_principal,
-            keytab=keytab,
-            channel_bindings=settings.demanded_bindings,
-            cbt_hardening=settings.cbt_hardening or "strict",
-            accept_forwarded=settings.accept_forwarded,
-            accept_anonymous=settings.accept_anonymous,
-            require_pac=settings.pac_required,
-        )
+        return kerberos_acceptor(settings)
 
     # Who names a keytab or a mechanism wants it, and has to hear that it does not work.
     by_chance = settings.mechanisms is None and settings.keytab is None
     mechanisms = _DEFAULT if settings.mechanisms is None else settings.mechanisms
-    makers: dict[str, Callable[[], SpnegoMechanism]] = {"ntlm": make_ntlm, "kerberos": make_kerberos}
+    makers: dict[str, Callable[[], SpnegoMechanism]] = {
+        "ntlm": lambda: ntlm_acceptor(settings),
+        "kerberos": make_kerberos,
+    }
     missing = pyspnego.kerberos_missing() if "kerberos" in mechanisms else None
     candidates = tuple(
         Candidate(
@@ -106,3 +78,39 @@ def create_acceptor(
     if not candidates:
         raise LocalProtocolError(missing or "no mechanism to accept", status=SecurityStatus.SEC_E_SECPKG_NOT_FOUND)
     return SpnegoAcceptor(candidates, require_mic=settings.require_mic, bare=_DEFAULT, kerberos_missing=missing)
+
+
+def ntlm_acceptor(config: ServerConfig) -> NTLMAcceptor:
+    """Make NTLM's part of it, without SPNEGO."""
+    spn = config.spn
+    return NTLMAcceptor(
+        config.accounts,
+        authority=config.authority,
+        target=config.target,
+        spn=spn if spn is None or isinstance(spn, str) else tuple(spn),
+        channel_bindings=config.demanded_bindings,
+        cbt_hardening=config.cbt_hardening or "strict",
+        require_mic=config.require_mic,
+        tell_lockout=config.tell_lockout,
+        reveal_lockout=config.reveal_lockout,
+        allow_empty_password=config.allow_empty_password,
+        max_clock_skew=config.max_clock_skew,
+        clock=config.clock,
+        random=config.random,
+    )
+
+
+def kerberos_acceptor(config: ServerConfig) -> KerberosAcceptor:
+    """Make Kerberos' part of it, without SPNEGO."""
+    spn, keytab = config.spn, config.keytab
+    services = (spn,) if isinstance(spn, str) else tuple(spn or ())
+    return KerberosAcceptor(
+        names=services if config.service_principal is None else (),
+        principal=config.service_principal,
+        keytab=os.fspath(keytab) if isinstance(keytab, os.PathLike) else keytab,
+        channel_bindings=config.demanded_bindings,
+        cbt_hardening=config.cbt_hardening or "strict",
+        accept_forwarded=config.accept_forwarded,
+        accept_anonymous=config.accept_anonymous,
+        require_pac=config.pac_required,
+    )

@@ -82,7 +82,7 @@ def log_on(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int, int], Pair]:
         if package == "Kerberos":
             monkeypatch.setattr("credssp.sspi.packages.kerberos.kerberos_missing", lambda: None)
             monkeypatch.setattr("credssp.sspi.packages.kerberos.create_initiator", lambda *a, **k: Kerberos())
-            monkeypatch.setattr("credssp.sspi.packages.kerberos.KerberosAcceptor", lambda *a, **k: Kerberos())
+            monkeypatch.setattr("credssp.sspi.packages.kerberos.kerberos_acceptor", lambda *a, **k: Kerberos())
         both = inner(package)
         both.client.flags = sspi.ISC_REQ_ALLOCATE_MEMORY | isc
         both.server.flags |= asc

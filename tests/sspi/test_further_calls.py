@@ -10,7 +10,7 @@ from credssp.identity import Identity
 from credssp.security_context import SecurityContext
 from credssp.sspi import SecurityStatus
 from credssp.sspi.packages.identities import package_list
-from tests.sspi.pair import OK, Pair, Side, credential, lsa
+from tests.sspi.pair import OK, TARGET, Pair, Side, credential, lsa
 from tests.sspi.test_inner_packages import ALLOCATE, TRUST, WANTED, call, inner, refused, run, schannel, token
 
 S = SecurityStatus
@@ -210,3 +210,11 @@ def test_identity_without_a_user_restricts_the_default_credentials() -> None:
     for name, start in (("ntlm", b"NTLMSSP\0"), ("!kerberos", b"\x60")):
         handle = credential(authority, sspi.SecWinntAuthIdentity(None, package_list=name), package="Negotiate")
         assert call(Side(authority, handle, WANTED)).startswith(start)
+
+
+@packages
+def test_options_of_servers_hold_in_every_package(package: str) -> None:
+    both = inner(package, server=credssp.ServerConfig(spn="HTTP/other.lab.test"))
+    assert refused(run, both).status is S.SEC_E_WRONG_PRINCIPAL
+    both = inner(package, server=credssp.ServerConfig(spn=TARGET))
+    assert run(both).server.status is OK

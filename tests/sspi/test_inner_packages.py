@@ -262,7 +262,7 @@ def test_kerberos_is_a_thin_layer(package: str, monkeypatch: pytest.MonkeyPatch)
         return Kerberos()
 
     monkeypatch.setattr(f"credssp.sspi.packages.{name}.create_initiator", initiator)
-    acceptor = "KerberosAcceptor" if package == "Kerberos" else "create_acceptor"
+    acceptor = "kerberos_acceptor" if package == "Kerberos" else "create_acceptor"
     monkeypatch.setattr(f"credssp.sspi.packages.{name}.{acceptor}", lambda *args, **kwargs: Kerberos())
     both = inner(package)
     data = call(both.client)

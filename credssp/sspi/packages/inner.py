@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
-from credssp.account import AccountStore
 from credssp.channel_bindings import ChannelBindings
+from credssp.config import ServerConfig
+from credssp.credentials import KeytabCredentials
 from credssp.errors import CredSSPError
 from credssp.mechanism import Mechanism
 from credssp.policy import CredentialSource
@@ -124,15 +125,15 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
         """Return the mechanism of a client."""
 
     @abstractmethod
-    def acceptor(self, accounts: AccountStore | None) -> Mechanism:
-        """Return the mechanism of a server."""
+    def acceptor(self, config: ServerConfig) -> Mechanism:
+        """Return the mechanism of a server with these options."""
 
     def context_data(self, context: InnerContext) -> bytearray:
         """Return what the user-mode half needs."""
         return self.support.share(context.mechanism)
 
     def make_credential(self, principal: str | None, use: int, logon_id: int, auth_data: object) -> Credential:
-        """Return a credential: pAuthData is a SEC_WINNT_AUTH_IDENTITY, or Kerberos tickets or keys."""
+        """Return a credential: pAuthData is a SEC_WINNT_AUTH_IDENTITY, or tickets or keys of Kerberos."""
         if auth_data is not None and not isinstance(auth_data, Identity):
             raise bad_auth_data(f"a SecWinntAuthIdentity, not a {type(auth_data).__name__}")
         logon = from_identity(auth_data, CredentialSource.FRESH)
@@ -143,7 +144,8 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
             logon_id=logon_id,
             agent=logon_of_agent(self.support.machine, principal),
         )
-        return Credential(use=use & c.SECPKG_CRED_BOTH, logon=chosen)
+        keytab = auth_data.keytab if isinstance(auth_data, KeytabCredentials) else None
+        return Credential(use=use & c.SECPKG_CRED_BOTH, logon=chosen, keytab=keytab)
 
     def add_credentials(
         self,
@@ -159,6 +161,8 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
         added = self.make_credential(principal, use, self.support.check_logon_session(None), auth_data)
         if added.use & c.SECPKG_CRED_OUTBOUND:
             credential.logon = added.logon
+        if added.use & c.SECPKG_CRED_INBOUND:
+            credential.keytab = added.keytab
         credential.use |= added.use
         return NO_EXPIRY
 
@@ -181,8 +185,11 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
     def start_server(self, opening: Opening[Credential], inputs: Sequence[SecBuffer]) -> LegResult:
         """Make a context and answer the first token."""
         token = token_only(inputs)
-        accounts = accounts_for(opening.credential.accounts, self.support)
-        mechanism = self.acceptor(accounts)
+        credential = opening.credential
+        config = self.support.machine.serving(accounts_for(credential.accounts, self.support))
+        if credential.keytab is not None:
+            config = replace(config, keytab=credential.keytab)
+        mechanism = self.acceptor(config)
         return self._begin(InnerContext(opening, mechanism), token)
 
     def go_on(

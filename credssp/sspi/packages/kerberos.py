@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from credssp.account import AccountStore
+from credssp.config import ServerConfig
+from credssp.context.acceptor import kerberos_acceptor
 from credssp.context.initiator import create_initiator
-from credssp.kerberos.contexts import KerberosAcceptor
 from credssp.kerberos.pyspnego import kerberos_missing
 from credssp.mechanism import Mechanism
 from credssp.next_step import NextStep
@@ -47,9 +47,9 @@ class KerberosPackage(KdcProxySettings, InnerPackage):
             wire_form="kerberos",
         )
 
-    def acceptor(self, accounts: AccountStore | None) -> Mechanism:  # noqa: ARG002 - the keytab says who may
-        """Return the mechanism of a server."""
-        return KerberosAcceptor(keytab=self.support.machine.keytab)
+    def acceptor(self, config: ServerConfig) -> Mechanism:
+        """Return the mechanism of a server with these options; the keytab says who may log on."""
+        return kerberos_acceptor(config)
 
 
 sp_lsa_mode_initialize = lsa_mode_entry(KerberosPackage)

@@ -75,11 +75,13 @@ class Credential:
         use: SECPKG_CRED_INBOUND, OUTBOUND or both.
         logon: who logs on, of a client.
         accounts: who may log on, of a server; None for the machine's accounts.
+        keytab: keys of a server, for Kerberos; None for the machine's.
     """
 
     use: int
     logon: Logon = field(default_factory=Logon)
     accounts: AccountStore | None = None
+    keytab: str | None = None
 
     @property
     def user_name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from credssp.account import AccountStore
+from credssp.config import ServerConfig
 from credssp.context.acceptor import create_acceptor
 from credssp.context.initiator import create_initiator
 from credssp.mechanism import Mechanism
@@ -53,9 +53,9 @@ class NegotiatePackage(KdcProxySettings, InnerPackage):
             return SpnegoInitiator([Candidate("ntlm", OID.NTLM, lambda: mechanism)])
         return mechanism
 
-    def acceptor(self, accounts: AccountStore | None) -> Mechanism:
+    def acceptor(self, config: ServerConfig) -> Mechanism:
         """Return the mechanism of a server, which also takes NTLM and Kerberos without SPNEGO, as Windows does."""
-        return create_acceptor(config=self.support.machine.serving(accounts))
+        return create_acceptor(config=config)
 
 
 def kerberos_sized(info: SecPkgInfo) -> InnerMessages:

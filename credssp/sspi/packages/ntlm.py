@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from credssp.account import AccountStore
+from credssp.config import ServerConfig
+from credssp.context.acceptor import ntlm_acceptor
 from credssp.context.initiator import create_initiator
 from credssp.mechanism import Mechanism
-from credssp.ntlm.acceptor import NTLMAcceptor
 from credssp.ntlm.session import NTLMSession
 from credssp.sspi import constants as c
 from credssp.sspi.errors import bad_token, unsupported
@@ -42,17 +42,9 @@ class NTLMPackage(InnerPackage):
             logon.credentials, config=self.support.machine.client, target_name=target, mechanism="ntlm"
         )
 
-    def acceptor(self, accounts: AccountStore | None) -> Mechanism:
-        """Return the mechanism of a server."""
-        server = self.support.machine.server
-        return NTLMAcceptor(
-            accounts,
-            authority=server.authority,
-            target=server.target,
-            require_mic=server.require_mic,
-            tell_lockout=server.tell_lockout,
-            reveal_lockout=server.reveal_lockout,
-        )
+    def acceptor(self, config: ServerConfig) -> Mechanism:
+        """Return the mechanism of a server with these options."""
+        return ntlm_acceptor(config)
 
     def context_data(self, context: InnerContext) -> bytearray:
         """Return role and session key."""

@@ -15,8 +15,11 @@ from credssp.sspi.compat import raw
 SECRET = "correct horse battery"
 
 
-def side(package: str, *, user: str = "alice", password: str = "secret", server: bool = False) -> raw.CredHandle:
-    identity = None if server else raw.WinNTAuthIdentity(user, "LAB", password)
+def side(
+    package: str, *, password: str = "secret", identity: raw.AuthIdentity | None = None, server: bool = False
+) -> raw.CredHandle:
+    if identity is None and not server:
+        identity = raw.WinNTAuthIdentity("alice", "LAB", password)
     use = raw.CredentialUse(1 if server else 2)
     return raw.acquire_credentials_handle(None, package, use, auth_data=identity).credential
 
@@ -30,10 +33,10 @@ def buffers(*given: tuple[bytes | None, str]) -> raw.SecBufferDesc:
     )
 
 
-def exchange(package: str, **client: str) -> tuple[raw.CtxtHandle, raw.CtxtHandle]:
+def exchange(package: str, **client: Any) -> tuple[raw.CtxtHandle, raw.CtxtHandle]:
     """Log on; returns both contexts."""
     contexts: list[raw.CtxtHandle | None] = [None, None]
-    credentials = side(package, **client), side(package, server=True)  # type: ignore[arg-type]
+    credentials = side(package, **client), side(package, server=True)
     token = b""
     for turn in range(8):
         output = buffers((None, "TOKEN"))
@@ -135,14 +138,28 @@ def test_identity_without_a_user_is_that_of_the_one_who_logged_on() -> None:
 
 
 @pytest.mark.parametrize("kind", [name for name in vars(raw.WinNTAuthCredentialType) if name.startswith("SEC_")])
-def test_packed_credential_is_a_keytab_or_is_refused_by_name(kind: str) -> None:
+def test_packed_credential_is_a_password_or_a_keytab_or_is_refused_by_name(kind: str) -> None:
     number = getattr(raw.WinNTAuthCredentialType, kind)
     packed = raw.WinNTAuthIdentityPackedCredential(number, b"\x05\x02", username="alice", domain="LAB.TEST")
-    if kind.endswith("_KEYTAB"):
+    if kind.endswith(("_KEYTAB", "_PASSWORD")):
         assert raw.acquire_credentials_handle(None, "Negotiate", 2, auth_data=packed).credential.native.is_valid
         return
     with pytest.raises(raw.WindowsError, match=f"{number}.*SEC_E_UNKNOWN_CREDENTIALS"):
         raw.acquire_credentials_handle(None, "Negotiate", 2, auth_data=packed)
+
+
+@pytest.mark.parametrize(("password", "refused"), [("secret", False), ("wrong", True)])
+def test_packed_password_logs_on(password: str, refused: bool) -> None:
+    kind = raw.WinNTAuthCredentialType.SEC_WINNT_AUTH_DATA_TYPE_PASSWORD
+    packed = raw.WinNTAuthIdentityPackedCredential(kind, password.encode("utf-16-le"), username="alice", domain="LAB")
+    if refused:
+        with pytest.raises(raw.WindowsError, match="SEC_E_LOGON_DENIED"):
+            exchange("NTLM", identity=packed)
+        return
+    assert exchange("NTLM", identity=packed)
+    with pytest.raises(raw.WindowsError, match="UTF-16"):
+        odd = raw.WinNTAuthIdentityPackedCredential(kind, b"odd", username="alice")
+        raw.acquire_credentials_handle(None, "NTLM", 2, auth_data=odd)
 
 
 def test_memory_that_cannot_be_written_is_refused() -> None:

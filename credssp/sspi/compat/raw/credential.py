@@ -206,14 +206,22 @@ class WinNTAuthIdentityPackedCredential(AuthIdentity):
         """The flags."""
         return WinNTAuthFlags(self._flags)
 
-    def auth_data(self, until: contextlib.ExitStack) -> KeytabCredentials:
-        """Return a keytab; libkrb5 reads it from a file in memory.
+    def auth_data(self, until: contextlib.ExitStack) -> KeytabCredentials | sspi.SecWinntAuthIdentity:
+        """Return a password (UTF-16, little-endian), or a keytab, which libkrb5 reads from a file in memory.
 
         Raises:
-            SSPIError: SEC_E_UNKNOWN_CREDENTIALS, a credential of another type.
+            SSPIError: SEC_E_UNKNOWN_CREDENTIALS, a credential of another type, or not a password.
         """
+        if self.credential_type == WinNTAuthCredentialType.SEC_WINNT_AUTH_DATA_TYPE_PASSWORD:
+            try:
+                password = Secret(self.credential.decode("utf-16-le"))
+            except UnicodeDecodeError:
+                raise bad_auth_data("a packed password is UTF-16, little-endian") from None
+            return sspi.SecWinntAuthIdentity(self.username, self.domain or "", password, self.package_list or "")
         if self.credential_type != WinNTAuthCredentialType.SEC_WINNT_AUTH_DATA_TYPE_KEYTAB:
-            raise bad_auth_data(f"a packed credential of type {self.credential_type}: only keytabs can be used")
+            raise bad_auth_data(
+                f"a packed credential of type {self.credential_type}: only passwords and keytabs can be used"
+            )
         principal = self.username
         if principal and self.domain:
             principal = f"{principal}@{self.domain}"
