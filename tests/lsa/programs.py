@@ -72,6 +72,11 @@ class AgentProgram:
             assert self._changed.wait_for(lambda: len(found()) >= count, _PATIENCE), self._events
             return found()
 
+    def seen(self) -> list[dict[str, Any]]:
+        """Return the events so far."""
+        with self._changed:
+            return list(self._events)
+
     def last(self, name: str = "agent-login", count: int = 1) -> dict[str, Any]:
         """Wait for so many events of a name, and return the last."""
         return self.events(name, count)[-1]
