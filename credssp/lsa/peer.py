@@ -28,7 +28,7 @@ def caller_of(connection: socket.socket) -> Caller:
     one, stays who it was.
 
     Raises:
-        LocalProtocolError: the system does not tell; then nobody may be served.
+        LocalProtocolError: the system does not tell; then no program may be served.
     """
     try:
         if sys.platform == "win32":

@@ -58,9 +58,10 @@ class BoundSocket:
 
 
 def bind(path: Path, *, audience: Audience = "owner") -> BoundSocket:
-    """Listen on a path. A socket to which nobody listens any more is replaced; anything else there is not.
+    """Listen on a path. A socket that no process listens on any more is replaced; anything else there is not.
 
-    The folder is made where it is missing. The file appears under its name once it has its mode and somebody listens.
+    The folder is made where it is missing. The file appears under its name once it has its mode and
+    this process listens.
 
     Args:
         path: where.

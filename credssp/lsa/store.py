@@ -111,7 +111,7 @@ class CredentialStore:
         """Make an empty one, of the user of this process.
 
         Args:
-            confirm: asks a person; None where nobody can be asked, so that every question is answered with no.
+            confirm: asks a person; None where there is no way to ask, so that every question is answered with no.
             clock: seconds, for lifetimes.
         """
         self._confirm = confirm

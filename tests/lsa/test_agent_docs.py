@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from credssp.lsa import management
 from credssp.lsa.messages import KINDS, MAX_SIZE, VERSION, AgentMessage
 from credssp.lsa.opened import STATUS_OF, Reason
 from credssp.lsa.service import AgentLimits
 
+assert management.manage  # its messages are among the kinds once it is imported
 PAGE = Path(__file__).parents[2].joinpath("docs", "reference", "agent-messages.md").read_text(encoding="utf-8")
 
 
