@@ -37,6 +37,11 @@ CONFIGURATION = DOCS / "reference" / "agent-configuration.md"
 EXAMPLES = DOCS / "examples"
 
 
+def text_of(page: Path) -> str:
+    """Return a page without the indentation of what belongs to an item of a list."""
+    return re.sub(r"^ {3}(?=\S)", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProgram]:
     folder = tmp_path_factory.mktemp("agent")
@@ -58,7 +63,7 @@ def test_examples_of_the_how_to_run(
 ) -> None:
     monkeypatch.setenv("CREDSSP_AGENT_SOCK", str(agent.path))
     with RDPServer(ACCOUNTS, certificate=CERTIFICATE, hold=0.01) as server:
-        for block in blocks(HOW_TO.read_text(encoding="utf-8"), "py"):
+        for block in blocks(text_of(HOW_TO), "py"):
             text = block.text.replace("http://srv.lab.test:5985/wsman", winrm.url)
             text = text.replace('connect("srv.lab.test"', f'connect("127.0.0.1", {server.port}')
             text = text.replace('"srv.lab.test", port=5985', f'"127.0.0.1", port={winrm.port}')
@@ -73,7 +78,7 @@ def test_examples_of_the_how_to_run(
 
 @pytest.mark.parametrize("page", [HOW_TO, CONFIGURATION], ids=lambda page: page.name)
 def test_configurations_of_the_pages_are_good(page: Path, tmp_path: Path) -> None:
-    found = blocks(page.read_text(encoding="utf-8"), "toml")
+    found = blocks(text_of(page), "toml")
     assert found
     for block in found:
         text = block.text.replace('"ca.pem"', '"system"').replace('"/etc/credssp/ca.pem"', '"system"')
@@ -143,7 +148,7 @@ def test_an_ansible_playbook_runs_without_a_password(agent: AgentProgram, winrm:
     if importlib.util.find_spec("ansible") is None:
         pytest.skip("ansible-core is not installed")
     shutil.copytree(PLUGIN.parent, tmp_path / "callback_plugins")
-    (inventory,) = blocks(HOW_TO.read_text(encoding="utf-8"), "ini")[:1]
+    (inventory,) = blocks(text_of(HOW_TO), "ini")[:1]
     hosts = inventory.text.replace("srv.lab.test", f"127.0.0.1 ansible_port={winrm.port} ansible_winrm_scheme=http")
     (tmp_path / "hosts").write_text(hosts)
     (tmp_path / "site.yml").write_text(
@@ -153,8 +158,8 @@ def test_an_ansible_playbook_runs_without_a_password(agent: AgentProgram, winrm:
     environ = {**os.environ, "CREDSSP_AGENT_SOCK": str(agent.path), "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
     command = [sys.executable, "-m", "ansible", "playbook", "-i", "hosts", "site.yml"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, env=environ, check=False)
-    # The test double has no PowerShell: what it answers was encrypted with the keys of this login.
-    assert "there is no such command; known are echo, hostname, whoami" in done.stdout, done.stdout + done.stderr
+    # Whatever the test double makes of the command, its answer was encrypted with the keys of this login.
+    assert re.search(r"ok=1 .*unreachable=0 .*failed=0 ", done.stdout), done.stdout + done.stderr
     assert agent.last(count=before + 1)["outcome"] == "success"
 
 
@@ -171,7 +176,7 @@ def test_units_are_as_systemd_reads_them(unit: str, tmp_path: Path) -> None:
     environ = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
     command = ["systemd-analyze", "--user", "--man=no", "verify", str(tmp_path / unit)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environ, check=False)
-    assert "nknown" not in done.stderr, done.stderr
+    assert "Unknown" not in done.stderr, done.stderr
     assert f"{tmp_path}/{unit}:" not in done.stderr, done.stderr
 
 
