@@ -7,8 +7,13 @@
         credssp_rdp_server.assert_delegated(username="alice", domain="LAB")
 
 Override `credssp_accounts` to choose who may log on, or use `make_credssp_rdp_server` for several servers or other
-settings. `credssp_winrm_server` and `make_credssp_winrm_server` are the same for WinRM. Nothing heavy is imported
-before a test asks for one of them.
+settings. `credssp_winrm_server` and `make_credssp_winrm_server` are the same for WinRM. Both servers can be
+parametrised indirectly: by the name of a scenario (`credssp.testing.scenarios`), or by the keywords of the server::
+
+    @pytest.mark.parametrize("credssp_rdp_server", ["tls-1.2", "hybrid-only", {"max_version": 5}], indirect=True)
+    def test_login(credssp_rdp_server): ...
+
+Nothing heavy is imported before a test asks for one of them.
 """
 
 from __future__ import annotations
@@ -59,10 +64,15 @@ def make_credssp_rdp_server() -> Iterator[Callable[..., RDPServer]]:
 
 @pytest.fixture
 def credssp_rdp_server(
-    make_credssp_rdp_server: Callable[..., RDPServer], credssp_accounts: Mapping[tuple[str, str], Any]
+    request: pytest.FixtureRequest,
+    make_credssp_rdp_server: Callable[..., RDPServer],
+    credssp_accounts: Mapping[tuple[str, str], Any],
 ) -> RDPServer:
-    """A running `credssp.testing.RDPServer` with the accounts of `credssp_accounts`."""
-    return make_credssp_rdp_server(credssp_accounts)
+    """A running `credssp.testing.RDPServer` with the accounts of `credssp_accounts`, and a scenario if it has one."""
+    from credssp.testing.scenarios import RDP_SCENARIOS, scenario_options
+
+    accounts, options = scenario_options(RDP_SCENARIOS, getattr(request, "param", None), credssp_accounts)
+    return make_credssp_rdp_server(accounts, **options)
 
 
 @pytest.fixture
@@ -75,7 +85,12 @@ def make_credssp_winrm_server() -> Iterator[Callable[..., WinRMServer]]:
 
 @pytest.fixture
 def credssp_winrm_server(
-    make_credssp_winrm_server: Callable[..., WinRMServer], credssp_accounts: Mapping[tuple[str, str], Any]
+    request: pytest.FixtureRequest,
+    make_credssp_winrm_server: Callable[..., WinRMServer],
+    credssp_accounts: Mapping[tuple[str, str], Any],
 ) -> WinRMServer:
-    """A running `credssp.testing.winrm.WinRMServer` with the accounts of `credssp_accounts`."""
-    return make_credssp_winrm_server(credssp_accounts)
+    """A running `credssp.testing.winrm.WinRMServer` with the accounts of `credssp_accounts`, and its scenario."""
+    from credssp.testing.scenarios import WINRM_SCENARIOS, scenario_options
+
+    accounts, options = scenario_options(WINRM_SCENARIOS, getattr(request, "param", None), credssp_accounts)
+    return make_credssp_winrm_server(accounts, **options)

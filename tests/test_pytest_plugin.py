@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from credssp import rdp
 from credssp.rdp import Protocol
 from credssp.status import NTStatus
 from credssp.testing import DEFAULT_ACCOUNTS, RDPServer
+from credssp.testing.scenarios import RDP_SCENARIOS, WINRM_SCENARIOS, Scenario, scenario_options
+from credssp.testing.soap import identify
 
 pytest_plugins = ["pytester"]
 
@@ -124,7 +127,10 @@ def test_a_refusal() -> None:
         assert server.assert_refused().ntstatus == NTStatus.STATUS_LOGON_FAILURE
         with pytest.raises(AssertionError, match="expected STATUS_ACCOUNT_LOCKED_OUT"):
             server.assert_refused(NTStatus.STATUS_ACCOUNT_LOCKED_OUT)
-        with pytest.raises(AssertionError, match="refused: unknown user name or wrong password"):
+        with pytest.raises(
+            AssertionError,
+            match=r"expected a login, and LAB\\alice was refused: wrong password: unknown user name or wrong password",
+        ):
             server.assert_delegated()
 
 
@@ -132,7 +138,7 @@ def test_a_refusal() -> None:
     ("accounts", "wrong", "text"),
     [
         ({("LAB", "bob"): PASSWORD}, "name", "there is no such account"),
-        ({("LAB", "alice"): "other"}, "password", "the account exists, and the password is wrong"),
+        ({("LAB", "alice"): "other"}, "password", "wrong password"),
         (
             {("LAB", "alice"): credssp.Account("LAB", "alice", b"x" * 16, NTStatus.STATUS_ACCOUNT_LOCKED_OUT)},
             "account",
@@ -145,19 +151,109 @@ def test_a_refusal_says_who_came_and_what_was_wrong(accounts: Any, wrong: str, t
         with pytest.raises(credssp.PeerRefusedError) as told:
             log_on(server)
         refusal = server.assert_refused(NTStatus.STATUS_LOGON_FAILURE)
-        with pytest.raises(AssertionError, match=f"user 'alice' of domain 'LAB': {text}"):
+        with pytest.raises(AssertionError, match=rf"LAB\\alice was refused: {text}: "):
             server.assert_delegated()
     assert (refusal.username, refusal.domain, refusal.wrong) == ("alice", "LAB", wrong)
-    assert text not in str(told.value)
+    assert f": {text}" not in str(told.value)
 
 
 def test_nothing_happened() -> None:
     with RDPServer() as server:
         assert not server.wait(delegations=1, timeout=0.01)
-        with pytest.raises(AssertionError, match="nothing was refused"):
+        with pytest.raises(AssertionError, match=r"expected a login, and no client connected within 0.01 s"):
             server.assert_delegated(timeout=0.01)
-        with pytest.raises(AssertionError, match="there are 0 logins"):
+        with pytest.raises(AssertionError, match=r"expected a refusal, and no client connected within 0.01 s"):
             server.assert_refused(timeout=0.01)
+
+
+def test_a_login_that_does_not_go_on() -> None:
+    with RDPServer() as server, socket.create_connection(server.address, timeout=30) as connection:
+        connection.sendall(rdp.ConnectionRequest(negotiation=rdp.NegotiationRequest(Protocol.HYBRID)).encode())
+        assert connection.recv(1)
+        with pytest.raises(AssertionError, match=r"a client connected and did not finish its login within 0.01 s"):
+            server.assert_delegated(timeout=0.01)
+
+
+def test_several_logins_or_refusals_are_named() -> None:
+    with RDPServer() as server:
+        for _ in range(2):
+            log_on(server)
+        assert server.wait(delegations=2)
+        with pytest.raises(AssertionError, match=r"expected one login, and there were 2: LAB\\alice, LAB\\alice"):
+            server.assert_delegated()
+        with pytest.raises(AssertionError, match=r"expected a refusal, and there was a login: LAB\\alice"):
+            server.assert_refused()
+        server.clear()
+        for _ in range(2):
+            with pytest.raises(credssp.PeerRefusedError):
+                log_on(server, "wrong")
+        assert server.wait(refusals=2)
+        with pytest.raises(AssertionError, match=r"expected one refusal, and there were 2: LAB\\alice was refused"):
+            server.assert_refused()
+
+
+def outcome(server: RDPServer, scenario: Scenario) -> None:
+    """Log on as a client that does everything right, and hold the server against the scenario."""
+    if scenario.error:
+        with pytest.raises(getattr(credssp, scenario.error)):
+            log_on(server)
+    elif scenario.refusal is not None:
+        with pytest.raises(credssp.PeerRefusedError) as told:
+            log_on(server)
+        assert told.value.ntstatus == scenario.refusal
+        server.assert_refused(scenario.refusal)
+    elif scenario.options.get("authorize"):
+        with pytest.raises(credssp.CredSSPError, match="not authorized|ACCESS_DENIED"):
+            log_on(server)
+        server.assert_refused()
+    else:
+        log_on(server)
+        server.assert_delegated(username="alice", domain="LAB", password=PASSWORD)
+
+
+@pytest.mark.parametrize("credssp_rdp_server", RDP_SCENARIOS, indirect=True)
+def test_every_scenario_is_one_for_our_client(credssp_rdp_server: RDPServer, request: pytest.FixtureRequest) -> None:
+    outcome(credssp_rdp_server, RDP_SCENARIOS[request.node.callspec.params["credssp_rdp_server"]])
+
+
+@pytest.mark.parametrize("credssp_rdp_server", [{"max_version": 5}, Scenario("", {"max_version": 5})], indirect=True)
+def test_keywords_and_scenarios_of_ones_own(credssp_rdp_server: RDPServer) -> None:
+    log_on(credssp_rdp_server)
+    assert credssp_rdp_server.assert_delegated().version == 5
+
+
+def test_an_account_of_a_scenario_keeps_its_names() -> None:
+    account = credssp.Account("LAB", "alice", bytes(16), sid="S-1-5-21-1", groups=["S-1-5-21-2"])
+    accounts, _ = RDP_SCENARIOS["disabled-account"].arguments({("lab", "ALICE"): account, ("", "bob"): bytes(16)})
+    alice, bob = accounts.values()
+    assert (alice.domain, alice.sid, alice.groups) == ("LAB", "S-1-5-21-1", ("S-1-5-21-2",))
+    assert alice.status == bob.status == NTStatus.STATUS_ACCOUNT_DISABLED
+
+
+def test_an_unknown_scenario_is_named() -> None:
+    with pytest.raises(credssp.LocalProtocolError, match=r"scenario 'tls-1.1': not one of tls-1.2, tls-1.3"):
+        scenario_options(RDP_SCENARIOS, "tls-1.1", {})
+
+
+def test_the_manual_lists_every_scenario() -> None:
+    for page, scenarios in (("rdp-test-a-client", RDP_SCENARIOS), ("winrm-test-a-client", WINRM_SCENARIOS)):
+        text = Path(__file__).parents[1].joinpath("docs", "how-to", f"{page}.md").read_text(encoding="utf-8")
+        for name, scenario in scenarios.items():
+            assert f"| `{name}` | {scenario.question} |" in text
+
+
+def test_trio(credssp_winrm_server: Any) -> None:
+    trio, httpx = pytest.importorskip("trio"), pytest.importorskip("httpx")
+    from credssp.drivers.winrm_httpx import CredSSPAuth
+
+    async def main() -> int:
+        async with httpx.AsyncClient(auth=CredSSPAuth("LAB\\alice", PASSWORD), trust_env=False) as client:
+            headers = {"Content-Type": "application/soap+xml;charset=UTF-8"}
+            answer = await client.post(credssp_winrm_server.url, content=identify(), headers=headers)
+            return int(answer.status_code)
+
+    assert trio.run(main) == 200
+    credssp_winrm_server.assert_delegated(username="alice", domain="LAB", password=PASSWORD)
 
 
 def test_another_kind_of_credentials() -> None:

@@ -106,8 +106,10 @@ class Delegations(Generic[D, R]):
         __tracebackhide__ = True
         self._await(lambda: self.delegations or (self.refusals and not self._several), timeout)
         count = len(self.delegations)
-        if count == 0 or (count > 1 and not self._several):
-            raise AssertionError(f"expected one delegation, there are {count}; {self._refused_text()}")
+        if count == 0:
+            raise AssertionError(f"expected a login, and {self._otherwise(timeout)}")
+        if count > 1 and not self._several:
+            raise AssertionError(f"expected one login, and there were {count}: {self._logins_text()}")
         found = self.delegations[-1]
         credentials = found.credentials
         plain = credentials if isinstance(credentials, PasswordCredentials) else None
@@ -140,20 +142,35 @@ class Delegations(Generic[D, R]):
         __tracebackhide__ = True
         self._await(lambda: self.refusals or (self.delegations and not self._several), timeout)
         count = len(self.refusals)
-        if self.delegations or count == 0 or (count > 1 and not self._several):
-            raise AssertionError(
-                f"expected one refusal and no login; there are {len(self.delegations)} logins; {self._refused_text()}"
-            )
+        if self.delegations:
+            raise AssertionError(f"expected a refusal, and there was a login: {self._logins_text()}")
+        if count == 0:
+            raise AssertionError(f"expected a refusal, and {self._otherwise(timeout)}")
+        if count > 1 and not self._several:
+            raise AssertionError(f"expected one refusal, and there were {count}: {self._refused_text()}")
         refusal = self._decisive(ntstatus)
         found = None if refusal.error is None else refusal.error.ntstatus
         if ntstatus is not None and found != ntstatus:
-            raise AssertionError(f"refused with {self._refused_text()}, expected {describe(ntstatus).summary}")
+            raise AssertionError(f"expected {describe(ntstatus).summary}, and {self._refused_text()}")
         return refusal
 
+    def _begun(self) -> bool:
+        """Whether a client has connected whose login is under way."""
+        return False
+
+    def _otherwise(self, timeout: float) -> str:
+        """Say what happened in place of a login or a refusal."""
+        if self.refusals:
+            return self._refused_text()
+        if self._begun():
+            return f"a client connected and did not finish its login within {timeout:g} s"
+        return f"no client {'logged on' if self._several else 'connected'} within {timeout:g} s"
+
     def _refused_text(self) -> str:
-        if not self.refusals:
-            return "nothing was refused"
-        return "refused: " + "; ".join(map(_explain, self.refusals))
+        return "; ".join(map(_explain, self.refusals))
+
+    def _logins_text(self) -> str:
+        return ", ".join(_name(found.credentials) for found in self.delegations)
 
     def _decisive(self, ntstatus: int | None) -> R:
         """Return the last refusal that says most: with this status, else of a named user, else any."""
@@ -169,16 +186,24 @@ class Delegations(Generic[D, R]):
 
 _WRONG: Final[Mapping[Wrong, str]] = {
     "": "",
-    "name": ": there is no such account",
-    "password": ": the account exists, and the password is wrong",
-    "account": ": the state of the account does not let it log on",
+    "name": "there is no such account: ",
+    "password": "wrong password: ",
+    "account": "the state of the account does not let it log on: ",
 }
+
+
+def _name(credentials: DelegatedCredentials | None) -> str:
+    if not isinstance(credentials, PasswordCredentials):
+        return type(credentials).__name__
+    if credentials.is_empty:
+        return "an empty set"
+    return f"{credentials.domain}\\{credentials.username}" if credentials.domain else credentials.username
 
 
 def _explain(refusal: _Refusal) -> str:
     """Say all about a refusal, which a server must not tell its clients and a test has to know."""
     claim = None if refusal.error is None else refusal.error.claim
     if claim is None:
-        return str(refusal.error)
-    of = f" of domain {claim.domain!r}" if claim.domain else " without a domain"
-    return f"{refusal.error} (user {claim.username!r}{of}{_WRONG[refusal.wrong]})"
+        return f"a client was refused: {refusal.error}"
+    who = f"{claim.domain}\\{claim.username}" if claim.domain else claim.username
+    return f"{who} was refused: {_WRONG[refusal.wrong]}{refusal.error}"

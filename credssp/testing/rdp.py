@@ -156,6 +156,9 @@ class RDPServer(Delegations[Delegation, Refusal]):
         self._stop: asyncio.Event | None = None
         self._thread = threading.Thread(target=self._run, name="credssp test server", daemon=True)
 
+    def _begun(self) -> bool:
+        return bool(self._open)
+
     # Running
 
     def start(self) -> Self:

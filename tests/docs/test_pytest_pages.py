@@ -32,9 +32,9 @@ def passes(pytester: pytest.Pytester, modules: dict[str, str], *, tests: int) ->
 
 
 def test_rdp_client(pytester: pytest.Pytester) -> None:
-    short, complete = (block.text for block in blocks(text_of("how-to/rdp-test-a-client.md"), "py"))
-    modules = {"test_short": f"import my_client\n\n{short}", "test_complete": complete, "my_client": MY_CLIENT}
-    passes(pytester, modules, tests=4)
+    texts = (block.text for block in blocks(text_of("how-to/rdp-test-a-client.md"), "py"))
+    modules = {f"test_{number}": text for number, text in enumerate(texts)}
+    passes(pytester, {**modules, "my_client": MY_CLIENT}, tests=8)
 
 
 def test_winrm_client(pytester: pytest.Pytester) -> None:
