@@ -56,6 +56,9 @@ _SHIPPED: Final = MappingProxyType(
 )
 _ALIASES: Final = MappingProxyType({c.UNISP_NAME.casefold(): c.SCHANNEL_NAME.casefold()})
 
+_PATIENCE: Final = 5.0
+"""Seconds that the end of a process waits for a package that another thread is starting."""
+
 _log = logging.getLogger("credssp.sspi")
 
 
@@ -211,9 +214,17 @@ class Registry:
             return next((package.info for package in self._loaded.values() if package.id == package_id), None)
 
     def shut_down(self) -> None:
-        """Call SpShutdown of every package, in the reverse order of their start; no package can be used afterwards."""
-        with self._lock:
+        """Call SpShutdown of every package, in the reverse order of their start; no package can be used afterwards.
+
+        The process must be able to end while another thread waits for a package that does not finish its start: then
+        nothing is called.
+        """
+        if not self._lock.acquire(timeout=_PATIENCE):
+            return
+        try:
             packages, self._loaded, self._down = self._by_id(), {}, True
+        finally:
+            self._lock.release()
         for package in reversed(packages):
             self.notify(package, "SpShutdown", package.table.shutdown)
 

@@ -111,7 +111,8 @@ def test_slow_instance_init_loses_no_context_of_several_threads() -> None:
     with ThreadPoolExecutor(threads) as pool:
         running = [pool.submit(begin, authority, "Slow") for _ in range(threads)]
         assert entered.acquire(timeout=30)
-        assert not entered.acquire(timeout=0.2), "a second start, while the first is under way"
+        assert not entered.acquire(timeout=0.5), "a second start, while the first is under way"
+        assert not dll.halves[0].contexts, "a context that did not wait for the start"
         all_there.set()
         contexts = [future.result(30) for future in running]
     assert dll.starts == 1
@@ -352,13 +353,47 @@ class Module:
 
 sspi.add_security_package(Module)
 sspi.delete_security_package("Gone")
+
+class Another:
+    @staticmethod
+    def sp_lsa_mode_initialize(version):
+        return version, [package("Three")]
+
+own = sspi.LocalSecurityAuthority()
+own.add_security_package(Another)
+print("ends")
+"""
+
+STUCK = """
+import threading
+import credssp.sspi as sspi
+from credssp.sspi import registry
+
+registry._PATIENCE = 0.1
+entered = threading.Event()
+
+class Module:
+    @staticmethod
+    def sp_lsa_mode_initialize(version):
+        entered.set()
+        threading.Event().wait()
+
+threading.Thread(target=sspi.add_security_package, args=(Module,), daemon=True).start()
+entered.wait()
 print("ends")
 """
 
 
 def test_packages_are_shut_down_when_the_process_ends() -> None:
     run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120, check=True)
-    assert run.stdout.split("\n") == ["shutdown Gone", "ends", "shutdown Two", "shutdown One", ""], run.stderr
+    assert run.stdout.split("\n") == ["shutdown Gone", "ends", "shutdown Three", "shutdown Two", "shutdown One", ""], (
+        run.stderr
+    )
+
+
+def test_process_ends_though_a_package_does_not_finish_its_start() -> None:
+    run = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=120, check=True)
+    assert run.stdout == "ends\n", run.stderr
 
 
 def test_packages_are_shut_down_with_their_lsa_and_cannot_be_used_any_more() -> None:
