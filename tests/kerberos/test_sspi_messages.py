@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 import spnego
 from spnego.iov import BufferType
 
 import credssp.sspi as sspi
+from credssp import CCacheCredentials
 from credssp.sspi import SecBuffer
-from tests.kdc import REALM
+from tests.kdc import REALM, Realm
 from tests.kerberos.conftest import PASSWORD, Lab
 from tests.kerberos.exchange import TARGET
+from tests.peers import require_module, require_program
 from tests.sspi.pair import OK, Pair, Side, credential, lsa
 from tests.sspi.test_inner_packages import ALLOCATE, WANTED, call, refused, run, token
 from tests.sspi.test_message_buffers import DATA, PADDING, READONLY, SIGNED, STREAM, TOKEN, contents, desc, seal, unseal
@@ -137,3 +143,65 @@ def test_buffers_open_what_gssapi_made(foreign: tuple[spnego.ContextProxy, Side]
     message = desc((TOKEN, sealed.header), (DATA, sealed.data))
     assert unseal(server, message) == 0
     assert message[1].data == b"winrm"
+
+
+# RC4, the old cipher that pads
+
+
+@pytest.fixture
+def padded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+    """Both ends of a context with RC4, from a KDC that still issues such tickets."""
+    require_module("gssapi", extra="kerberos")
+    kvno = require_program("kvno")
+    realm = Realm(tmp_path)
+    plain = realm.krb5_conf.read_text()
+    realm.krb5_conf.write_text(plain.replace("[libdefaults]", "[libdefaults]\n    allow_rc4 = true"))
+    only = tmp_path / "rc4.conf"  # so that no newer cipher is negotiated for the subkey (RFC 4537)
+    only.write_text(plain.replace("[libdefaults]", "[libdefaults]\n    allow_rc4 = true\n    permitted_enctypes = rc4"))
+    with realm:
+        for name, value in realm.environment.items():
+            monkeypatch.setenv(name, value)
+        realm.add("alice", password=PASSWORD)
+        realm.add("OLD/localhost", "-e", "arcfour-hmac:normal")
+        cache = realm.kinit("alice", PASSWORD)
+        subprocess.run([kvno, "-e", "arcfour-hmac", "-c", cache, "OLD/localhost"], check=True, capture_output=True)
+        monkeypatch.setenv("KRB5_CONFIG", str(only))
+        authority = lsa(keytab=str(realm.keytab("old.keytab", "OLD/localhost")))
+        client = credential(authority, CCacheCredentials(cache), package="Kerberos")
+        yield run(
+            Pair(
+                Side(authority, client, WANTED, target="OLD/localhost"),
+                Side(authority, credential(authority, package="Kerberos", use=1), ALLOCATE, client=False),
+            )
+        )
+
+
+@pytest.mark.parametrize("qop", [0, NO_ENCRYPT])
+def test_padding_gets_the_length_of_what_an_old_cipher_adds(padded: Pair, qop: int) -> None:
+    block = padded.client.query(sspi.SECPKG_ATTR_SIZES).block_size
+    for sender, receiver in ((padded.client, padded.server), (padded.server, padded.client)):
+        message = seal(sender, (TOKEN, 96), (DATA, b"data"), (PADDING, block), qop=qop)
+        assert message[2].size == 1
+        assert unseal(receiver, message) == qop
+        assert message[1].data == b"data"
+        message = seal(sender, (TOKEN, 96), (DATA, b"data"), (PADDING, 16), qop=qop)
+        stream = desc((STREAM, b"".join(contents(message))), (DATA, 0))
+        assert unseal(receiver, stream) == qop
+        assert stream[1].data == b"data"
+        # As WinRM has it: what the cipher added is at the end of DATA.
+        head, data, filler = contents(seal(sender, (TOKEN, 96), (DATA, b"data"), (PADDING, 16), qop=qop))
+        message = desc((TOKEN, head), (DATA, data + filler))
+        assert unseal(receiver, message) == qop
+        assert message[1].data == b"data"
+        message = seal(sender, (SIGNED, b"head"), (TOKEN, 96), (DATA, b"da"), (DATA, b"ta"), (PADDING, 1), qop=qop)
+        assert unseal(receiver, message) == qop
+        assert contents(message)[0::2][:2] == [b"head", b"da"]
+        assert message[3].data == b"ta"
+
+
+def test_cipher_that_pads_needs_a_padding_buffer(padded: Pair) -> None:
+    error = refused(
+        padded.client.authority.encrypt_message, padded.client.context, 0, desc((TOKEN, 96), (DATA, b"data")), 0
+    )
+    assert error.status is sspi.SecurityStatus.SEC_E_BUFFER_TOO_SMALL
+    assert "PADDING" in error.message
