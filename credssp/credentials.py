@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from credssp.errors import LocalProtocolError
 from credssp.secret import Secret, private_methods
@@ -392,10 +392,13 @@ class AgentCredentials:
     Attributes:
         name: its name in the agent.
         socket: path of the agent's socket; empty for ``CREDSSP_AGENT_SOCK``, or else the one in ``XDG_RUNTIME_DIR``.
+        mode: ``remote-guard`` for a credential whose rule is Remote Credential Guard: an RDP client has to ask the
+            server for that mode before it hears of the agent. Else empty.
     """
 
     name: str
     socket: str = ""
+    mode: Literal["", "remote-guard"] = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -404,6 +407,8 @@ class AgentCredentials:
         if not isinstance(self.socket, str):
             raise LocalProtocolError(f"socket is a path, a str, not a {type(self.socket).__name__}")
         check_name("socket", self.socket)
+        if self.mode not in ("", "remote-guard"):
+            raise LocalProtocolError(f"mode is empty or remote-guard, not {self.mode!r}")
 
 
 def needs_a_driver() -> LocalProtocolError:

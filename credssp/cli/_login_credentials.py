@@ -163,9 +163,7 @@ def _of_agent(arguments: argparse.Namespace) -> AgentCredentials:
                 f"--{option.replace('_', '-')} does not go with --agent: who logs on, and what is delegated, is the "
                 "agent's decision"
             )
-    if arguments.remote_guard:
-        raise LocalProtocolError("--remote-guard does not go with --agent")
-    return AgentCredentials(arguments.agent)
+    return AgentCredentials(arguments.agent, mode="remote-guard" if arguments.remote_guard else "")
 
 
 def _certificate(arguments: argparse.Namespace) -> CertificateCredentials:
@@ -235,7 +233,12 @@ def delegated(
         credentials: what `logon` returned.
     """
     from credssp.cli import _secrets
-    from credssp.credentials import CCacheCredentials, CertificateCredentials, PasswordCredentials
+    from credssp.credentials import (
+        AgentCredentials,
+        CCacheCredentials,
+        CertificateCredentials,
+        PasswordCredentials,
+    )
     from credssp.errors import LocalProtocolError
 
     modes = {
@@ -272,6 +275,8 @@ def delegated(
         raise LocalProtocolError("Remote Credential Guard works with rdp:// only")
     if arguments.mechanism == "ntlm":
         raise LocalProtocolError("Remote Credential Guard needs Kerberos")
+    if isinstance(credentials, AgentCredentials):
+        return None  # the agent has the tickets
     from credssp.kerberos.remote_guard import remote_guard_credentials
 
     tickets = None if arguments.ccache is None else CCacheCredentials(arguments.ccache)

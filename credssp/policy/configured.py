@@ -6,7 +6,7 @@ import functools
 from typing import Final
 
 from credssp.config import ClientConfig, ServerConfig
-from credssp.credentials import RemoteGuardCredentials
+from credssp.credentials import AgentCredentials, RemoteGuardCredentials
 from credssp.errors import LocalProtocolError
 from credssp.policy.decision import PolicyDecision, require_server_authentication
 from credssp.policy.delegation import DelegationPolicy
@@ -48,7 +48,10 @@ def delegation_mode(config: ClientConfig) -> DelegationMode:
     """Return what kind of credentials a client delegates."""
     if not config.delegates:
         return DelegationMode.NO_DELEGATION
-    guarded = isinstance(config.delegation, RemoteGuardCredentials)
+    if isinstance(config.credentials, AgentCredentials):
+        guarded = config.credentials.mode == "remote-guard"
+    else:
+        guarded = isinstance(config.delegation, RemoteGuardCredentials)
     return DelegationMode.REMOTE_GUARD if guarded else DelegationMode.PLAIN
 
 

@@ -24,7 +24,13 @@ from typing import Final, Unpack
 
 from credssp.config import ClientConfig, RDPClientOptions, client_config
 from credssp.context import ClientContext
-from credssp.credentials import LogonCredentials, NTHashCredentials, PasswordCredentials, RemoteGuardCredentials
+from credssp.credentials import (
+    AgentCredentials,
+    LogonCredentials,
+    NTHashCredentials,
+    PasswordCredentials,
+    RemoteGuardCredentials,
+)
 from credssp.engine.events import Direction, Observer
 from credssp.errors import CredSSPError, LocalProtocolError, PeerClosedError, TLSAlertError
 from credssp.next_step import NextStep
@@ -87,6 +93,11 @@ class LoginRefusedError(PeerClosedError):
     refused = True
 
 
+def _is_guarded(credentials: LogonCredentials | None) -> bool:
+    """Whether an agent will delegate by Remote Credential Guard."""
+    return isinstance(credentials, AgentCredentials) and credentials.mode == "remote-guard"
+
+
 class NLAClient(Endpoint[ClientContext]):
     """Logs on to an RDP server.
 
@@ -130,7 +141,7 @@ class NLAClient(Endpoint[ClientContext]):
         flags = RequestFlags.NONE
         if config.restricted_admin:
             flags |= RequestFlags.RESTRICTED_ADMIN_MODE_REQUIRED
-        elif isinstance(config.delegated_credentials, RemoteGuardCredentials):
+        elif isinstance(config.delegated_credentials, RemoteGuardCredentials) or _is_guarded(config.credentials):
             flags |= RequestFlags.REDIRECTED_AUTHENTICATION_MODE_REQUIRED
         if config.correlation_id is not None:
             flags |= RequestFlags.CORRELATION_INFO_PRESENT

@@ -59,6 +59,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
             "LAB\\a",
         ),
         (["--agent", "prod"], AgentCredentials("prod"), "prod of the agent"),
+        (["--agent", "prod", "--remote-guard"], AgentCredentials("prod", mode="remote-guard"), "prod of the agent"),
         (["--mechanism", "kerberos"], None, "tickets of the default cache"),
         (["--remote-guard"], None, "tickets of the default cache"),
     ],
@@ -85,7 +86,6 @@ def test_hash_in_a_file(tmp_path: Path) -> None:
         (["--agent", "prod", "-u", "alice"], "--user does not go with --agent"),
         (["--agent", "prod", "--delegate-user", "bob"], "--delegate-user does not go with --agent"),
         (["--agent", "prod", "--keytab", "k"], "give only one of"),
-        (["--agent", "prod", "--remote-guard"], "--remote-guard does not go with --agent"),
         (["--agent", ""], "named by a str that is not empty"),
     ],
 )

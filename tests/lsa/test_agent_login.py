@@ -426,3 +426,8 @@ def test_an_agent_that_does_not_answer_is_given_up(server: RDPServer, tmp_path: 
                 credentials=AgentCredentials("lab", path),
                 timeouts=credssp.Timeouts(login=0.2),
             )
+
+
+def test_a_mode_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(credssp.LocalProtocolError, match="mode is empty or remote-guard, not 'guard'"):
+        AgentCredentials("lab", mode="guard")  # type: ignore[arg-type]

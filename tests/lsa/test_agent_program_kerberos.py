@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 import credssp
 from credssp import rdp
-from credssp.credentials import PasswordCredentials, SmartCardCredentials
+from credssp.cli import main
+from credssp.credentials import AgentCredentials, PasswordCredentials, RemoteGuardCredentials, SmartCardCredentials
 from credssp.lsa.opened import AgentRefusedError, Reason
 from credssp.testing import RDPServer
 from tests.kdc import REALM, Realm
@@ -39,11 +40,14 @@ class Lab:
     keytab: Path
     ccache: str
 
-    def log_on(self, name: str, **options: Any) -> tuple[object, dict[str, Any]]:
+    def log_on(
+        self, name: str, *, mode: Literal["", "remote-guard"] = "", **options: Any
+    ) -> tuple[object, dict[str, Any]]:
         """Log on, and return what was delegated and the event."""
         before = len(self.server.delegations)
         done = len([event for event in self.agent.seen() if event["event"] == "agent-login"])
-        rdp.connect("localhost", self.server.port, credentials=self.agent.credentials(name), **options).close()
+        credentials = AgentCredentials(name, str(self.agent.path), mode=mode)
+        rdp.connect("localhost", self.server.port, credentials=credentials, **options).close()
         assert self.server.wait(delegations=before + 1)
         return self.server.delegations[-1].credentials, self.agent.last(count=done + 1)
 
@@ -72,7 +76,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             # The program has nothing to lean on: no cache, no card.
             environment.setenv("KRB5CCNAME", f"FILE:{folder}/none")
             environment.delenv("SOFTHSM2_CONF", raising=False)
-            with RDPServer(keytab=str(server_keys), hold=0.01) as server:
+            with RDPServer(keytab=str(server_keys), hold=0.01, remote_guard=True) as server:
                 yield Lab(realm, authority, card, agent, server, folder / "alice.keytab", ccache)
 
 
@@ -89,6 +93,17 @@ def test_with_tickets_that_the_program_does_not_have(lab: Lab) -> None:
     delegated, event = lab.log_on("tickets")
     assert delegated == PasswordCredentials.empty()
     assert (event["mechanism"], event["outcome"], event["delegated"]) == ("kerberos", "success", False)
+
+
+def test_with_tickets_that_are_forwarded_by_remote_credential_guard(lab: Lab) -> None:
+    lab.agent.add("guarded", "--ccache", lab.ccache, *TARGET, "--delegate", "remote-guard")
+    delegated, event = lab.log_on("guarded", mode="remote-guard")
+    assert isinstance(delegated, RemoteGuardCredentials)
+    assert (event["mechanism"], event["outcome"], event["delegated"]) == ("kerberos", "success", True)
+    url = f"rdp://localhost:{lab.server.port}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CREDSSP_AGENT_SOCK", str(lab.agent.path))
+        assert main(["login", url, "--agent", "guarded", "--remote-guard"]) == 0
 
 
 def test_with_a_smart_card_whose_pin_is_delegated(lab: Lab) -> None:
