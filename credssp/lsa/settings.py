@@ -232,6 +232,8 @@ def _source(table: Table, given: Secret[str] | None) -> Source:
     if len(kinds) != 1:
         raise table.error("source", f"has one of {', '.join(_PLACES)}")
     (kind,) = kinds
+    if given is not None:
+        _check_sent(entry)
     for key in ("anchors", "pin_file", "pin_systemd"):
         if key in entry and kind != "smartcard":
             raise entry.error(key, "is for a smartcard")
@@ -241,6 +243,13 @@ def _source(table: Table, given: Secret[str] | None) -> Source:
         if error.message.startswith(table.name):
             raise
         raise entry.error(kind, f"is not valid: {error.message}") from None
+
+
+def _check_sent(entry: Table) -> None:
+    """Refuse sources that the agent would read for a program: it could give a secret of ours other rules."""
+    for key in ("password_file", "systemd", "pin_file", "pin_systemd"):
+        if key in entry:
+            raise entry.error(key, "is for the configuration: a program that adds a credential sends the secret itself")
 
 
 def _systemd_key(key: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -210,6 +211,7 @@ class SmartCard:
 
     def load(self, user: str | None) -> LogonCredentials:
         """Return certificate and PIN. Raises LocalProtocolError."""
+        _check_module(self.place)
         pin = None if self.pin is None else self.pin.secret()
         if pin is not None and not pin:
             raise LocalProtocolError("the PIN is empty")
@@ -231,6 +233,49 @@ class SpentSource:
     def load(self, user: str | None) -> LogonCredentials:
         """Raise LocalProtocolError: the secret is not kept here."""
         raise LocalProtocolError(f"the {self.kind} of {user} was read already")
+
+
+def _check_module(identity: str) -> None:
+    """Look at the PKCS#11 module of a smart card: libkrb5 loads it, and its code then runs in the agent.
+
+    A program of the same user could otherwise have the agent load its own code, and read every secret. So a module is
+    one that only root can have written, or a plain name, which the loader looks for in the system's folders.
+
+    Raises:
+        LocalProtocolError: another user could have written it, or its path is relative.
+    """
+    kind, _, options = identity.partition(":")
+    if kind != "PKCS11":
+        return
+    for option in options.split(":"):
+        name, equals, value = option.partition("=")
+        module = value if equals and name == "module_name" else "" if equals else name
+        if "/" in module:
+            _check_owner(module)
+
+
+def _check_owner(module: str) -> None:
+    path = Path(module)
+    if not path.is_absolute():
+        raise LocalProtocolError(f"the PKCS#11 module {module} is named by a whole path, or without a folder")
+    try:
+        resolved = path.resolve(strict=True)
+        places = {path, *path.parents, resolved, *resolved.parents}
+        unsafe = next((each for each in sorted(places) if _is_writable(each.lstat())), None)
+    except OSError as error:
+        raise LocalProtocolError(f"the PKCS#11 module {module} cannot be read: {error.strerror}") from None
+    if unsafe is not None:
+        raise LocalProtocolError(
+            f"the PKCS#11 module {module} is not used, because others than root can write {unsafe}: its code would run "
+            "in the agent and could read every secret"
+        )
+
+
+def _is_writable(found: os.stat_result) -> bool:
+    """Whether another user than root can change a file, a folder, or what a link leads to."""
+    if found.st_uid != 0:
+        return True
+    return not stat.S_ISLNK(found.st_mode) and bool(found.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
 def _password(user: str | None, password: Secret[str], what: str) -> PasswordCredentials:

@@ -23,10 +23,13 @@ from credssp.kerberos.pac import read_logon_info, vouched
 from credssp.kerberos.session import KerberosSession
 from credssp.kerberos.values import EncryptionKey
 from credssp.kerberos.view import kerberos_fields
+from credssp.lsa import management as agent_management
 from credssp.lsa import messages as agent_messages
+from credssp.lsa.caller import Caller
 from credssp.lsa.faults import raised, unpack_skipped
 from credssp.lsa.login import AgentLogin
 from credssp.lsa.opened import CertificateRule, OpenedCredential
+from credssp.lsa.store import CredentialStore
 from credssp.ntlm.acceptor import NTLMAcceptor
 from credssp.ntlm.challenge import NTLMTarget
 from credssp.ntlm.messages import decode_message
@@ -219,6 +222,11 @@ def _agent(data: bytes) -> None:
         elif isinstance(message, agent_messages.Open):
             AgentLogin(message, _OPENED).begin(1)
             raise AssertionError("a login began")
+        elif isinstance(message, agent_management.ListedCredentials):
+            agent_management.infos_of(message)
+        elif message.kind in range(32, 128):
+            store = CredentialStore()
+            agent_management.manage(store, message, Caller(store.owner, 1, ""))
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

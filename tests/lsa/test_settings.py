@@ -241,3 +241,20 @@ def test_durations(text: str, seconds: float) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(LocalProtocolError, match="is a time such as"):
         duration(text)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"password_file": "/run/secret"},
+        {"systemd": "deploy"},
+        {"smartcard": "PKCS11:module_name=m", "pin_file": "/run/pin"},
+        {"smartcard": "PKCS11:module_name=m", "pin_systemd": "pin"},
+    ],
+)
+@pytest.mark.parametrize("secret", [None, Secret("hunter2")])
+def test_a_program_cannot_have_the_agent_read_a_secret_for_rules_of_its_own(
+    source: dict[str, str], secret: Secret[str] | None
+) -> None:
+    with pytest.raises(LocalProtocolError, match="is for the configuration"):
+        parse_credential({"name": "a", "user": "u", "targets": ["*"], "source": source}, secret=secret)

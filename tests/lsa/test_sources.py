@@ -10,7 +10,17 @@ import pytest
 
 from credssp.credentials import CCacheCredentials, CertificateCredentials, KeytabCredentials, PasswordCredentials
 from credssp.errors import LocalProtocolError
-from credssp.lsa.sources import CCache, Given, Keytab, PasswordFile, SmartCard, Source, SpentSource, SystemdCredential
+from credssp.lsa.sources import (
+    CCache,
+    Given,
+    Keytab,
+    PasswordFile,
+    SmartCard,
+    Source,
+    SpentSource,
+    SystemdCredential,
+    _is_writable,
+)
 from credssp.secret import Secret
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the agent needs Unix-domain sockets")
@@ -103,3 +113,65 @@ def test_no_source_shows_its_secret() -> None:
 def test_what_is_left_of_a_source_loads_nothing() -> None:
     with pytest.raises(LocalProtocolError, match="was read already"):
         SpentSource("password", "").load("alice")
+
+
+# PKCS#11 modules: code that runs in the agent
+
+MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
+
+
+@pytest.mark.skipif(not MODULE.exists(), reason="needs a module of the system")
+@pytest.mark.parametrize("identity", [f"PKCS11:module_name={MODULE}:token=alice", f"PKCS11:{MODULE}", "PKCS11:m.so"])
+def test_a_module_of_the_system_is_used(identity: str) -> None:
+    assert SmartCard(identity).load("alice") == CertificateCredentials("alice", identity)
+
+
+@pytest.mark.parametrize("form", ["PKCS11:module_name={}", "PKCS11:{}", "PKCS11:slotid=1:module_name={}:token=x"])
+@pytest.mark.parametrize("how", ["folder", "file", "link", "relative", "missing"])
+def test_a_module_that_a_program_could_have_written_is_not_loaded(tmp_path: Path, form: str, how: str) -> None:
+    module = tmp_path / "evil.so"
+    module.write_bytes(b"")
+    module.chmod(0o644)
+    tmp_path.chmod(0o755)
+    text, message = str(module), "is not used, because others than root can write"
+    if how == "folder":
+        (tmp_path / "open").mkdir()
+        (tmp_path / "open").chmod(0o777)
+        text = str(module.rename(tmp_path / "open" / "evil.so"))
+    elif how == "file":
+        module.chmod(0o666)
+    elif how == "link":
+        module.rename(tmp_path / "real.so")
+        (tmp_path / "real.so").chmod(0o664)
+        module.symlink_to(tmp_path / "real.so")
+    elif how == "relative":
+        text, message = "../evil.so", "is named by a whole path"
+    else:
+        text, message = str(tmp_path / "none.so"), "cannot be read"
+    with pytest.raises(LocalProtocolError, match=message):
+        SmartCard(form.format(text)).load("alice")
+
+
+def test_of_two_modules_both_are_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "evil.so").write_bytes(b"")
+    (tmp_path / "evil.so").chmod(0o666)
+    for identity in (f"PKCS11:m.so:module_name={tmp_path}/evil.so", f"PKCS11:{tmp_path}/evil.so:module_name=m.so"):
+        with pytest.raises(LocalProtocolError, match="is not used"):
+            SmartCard(identity).load("alice")
+
+
+@pytest.mark.parametrize(
+    ("mode", "uid", "writable"),
+    [
+        (0o100644, 0, False),
+        (0o100664, 0, True),
+        (0o100646, 0, True),
+        (0o100644, 1000, True),
+        (0o040755, 0, False),
+        (0o041777, 0, True),
+        (0o120777, 0, False),
+        (0o120777, 1000, True),
+    ],
+)
+def test_only_root_may_write_a_module_its_folders_and_links(mode: int, uid: int, writable: bool) -> None:
+    assert _is_writable(os.stat_result((mode, 1, 1, 1, uid, 0, 0, 0, 0, 0))) is writable

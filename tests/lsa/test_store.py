@@ -17,6 +17,7 @@ from credssp.lsa.caller import Caller
 from credssp.lsa.confirmation import Question
 from credssp.lsa.opened import AgentRefusedError, Reason
 from credssp.lsa.settings import CredentialSettings, parse_credential
+from credssp.lsa.sources import PasswordFile
 from credssp.lsa.store import MAX_CREDENTIALS, CredentialStore
 from credssp.secret import Secret
 
@@ -228,7 +229,7 @@ def test_the_configuration_replaces_its_own_credentials_and_leaves_added_ones(st
 
 
 def test_a_source_that_cannot_be_read_changes_nothing(store: CredentialStore, tmp_path: Path) -> None:
-    missing = settings("bad", secret="", source={"password_file": str(tmp_path / "none")})
+    missing = dataclasses.replace(settings("bad"), source=PasswordFile(str(tmp_path / "none")))
     with pytest.raises(LocalProtocolError, match="credential bad: the password file .*none cannot be read"):
         store.configure([settings("good"), missing])
     with pytest.raises(LocalProtocolError, match="credential bad"):
@@ -292,4 +293,4 @@ def test_an_empty_password_is_refused(store: CredentialStore, tmp_path: Path) ->
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "empty").chmod(0o600)
     with pytest.raises(LocalProtocolError, match="the password in .*empty is empty"):
-        store.add(settings("x", secret="", source={"password_file": str(tmp_path / "empty")}))
+        store.add(dataclasses.replace(settings("x"), source=PasswordFile(str(tmp_path / "empty"))))
