@@ -56,6 +56,9 @@ Manager: TypeAlias = Callable[[AgentMessage, Caller], AgentMessage]
 _ENDED: Final = 256
 """Numbers of contexts that are over, to tell them from numbers that never were."""
 
+_LOOK: Final = 1.0
+"""Seconds between two looks at the times of all connections, at most."""
+
 _READ_LIMIT: Final = 16 * 1024
 """Bytes that asyncio reads ahead from one connection: twice this."""
 
@@ -131,6 +134,7 @@ class AgentService:
         self._pool = ThreadPoolExecutor(self.limits.threads, thread_name_prefix="credssp-agent")
         self._connections: dict[_Connection, asyncio.Task[None]] = {}
         self._by_uid: Counter[int] = Counter()
+        self._watchdog: asyncio.Task[None] | None = None
 
     @property
     def connections(self) -> int:
@@ -159,12 +163,23 @@ class AgentService:
             raise LocalProtocolError("serve() runs in a task")
         self._connections[connection] = task
         self._by_uid[caller.uid] += 1
+        if self._watchdog is None:
+            self._watchdog = asyncio.create_task(self._watch())
         try:
             await connection.run()
         finally:
             del self._connections[connection]
             self._by_uid[caller.uid] -= 1
             connection.end()
+
+    async def _watch(self) -> None:
+        limits = self.limits
+        pause = min(limits.message, limits.greeting, limits.login, 4 * _LOOK) / 4
+        while True:
+            await asyncio.sleep(pause)
+            now = time.monotonic()
+            for connection in list(self._connections):
+                connection.check(now)
 
     def _admit(self, caller: Caller) -> bool:
         limits = self.limits
@@ -179,6 +194,8 @@ class AgentService:
     async def close(self) -> None:
         """End all connections."""
         tasks = list(self._connections.values())
+        if self._watchdog is not None:
+            tasks.append(self._watchdog)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -223,6 +240,8 @@ class _Connection:
         self._reader = reader
         self._writer = writer
         self._busy = False
+        self._buffer = bytearray()
+        self._due = self.since + service.limits.greeting
         self._welcome = b""
         self._logins: dict[int, AgentLogin] = {}
         self._over: deque[int] = deque(maxlen=_ENDED)
@@ -238,57 +257,68 @@ class _Connection:
 
     async def run(self) -> None:
         """Serve until the program goes away."""
-        limits = self._service.limits
         try:
-            async with asyncio.timeout(limits.greeting):
-                hello = await self._read(await self._reader.readexactly(1))
+            hello = await self._next()
             if not isinstance(hello, Hello):
                 raise DecodeError("the first message is not Hello", field="AgentMessage")
             if not hello.version:
                 raise DecodeError("version 0 does not exist", field="Hello.version")
             self._welcome = frame(Welcome(min(hello.version, VERSION), MAX_SIZE).encode())
             while True:
+                if self._welcome and self._missing:
+                    # Programs send their first request with the greeting: both are answered with one write then.
+                    await self._flush(b"")
                 message = await self._next()
                 self._busy = True
                 answer = await self._answer(message)
                 self._busy = False
                 await self._write(answer)
         except (DecodeError, LimitExceededError) as error:
-            with contextlib.suppress(OSError, TimeoutError):
+            with contextlib.suppress(OSError):
                 await self._write(failed(error))
-        except (OSError, EOFError, TimeoutError):
-            pass  # it went away, or is too slow
+        except (OSError, EOFError):
+            pass  # it went away, or was dropped
 
-    async def _next(self) -> AgentMessage:
-        """Wait for the next message, and meanwhile end the logins whose time is over."""
-        while True:
-            first = min((login.started for login in self._logins.values()), default=math.inf)
-            left = first + self._service.limits.login - time.monotonic()
-            try:
-                # Programs send their first request with the greeting: both are answered with one write then.
-                limit = 0.0 if self._welcome else None if left == math.inf else max(left, 0.0)
-                async with asyncio.timeout(limit):
-                    begun = await self._reader.readexactly(1)
-            except TimeoutError:
-                if self._welcome:
-                    await self._flush(b"")
-                self._expire()
-            else:
-                return await self._read(begun)
+    def check(self, now: float) -> None:
+        """Close the connection if its time is over, and end the logins whose time is over.
 
-    def _expire(self) -> None:
-        now = time.monotonic()
+        One look now and then at all connections costs less than a timer for each message.
+
+        Args:
+            now: by `time.monotonic`.
+        """
+        if now >= self._due:
+            self.drop()
+            return
         for number, login in list(self._logins.items()):
             if now >= login.started + self._service.limits.login:
                 self._finish(number, login, "abandoned", SecurityStatus.SEC_E_CONTEXT_EXPIRED, "deadline")
 
-    async def _read(self, header: bytes) -> AgentMessage:
-        """Read the rest of a message, whose first byte is here."""
-        async with asyncio.timeout(self._service.limits.message):
-            header += await self._reader.readexactly(HEADER - 1)
-            data = await self._reader.readexactly(size_of(header))
+    @property
+    def _missing(self) -> int:
+        """Bytes that the next message still lacks. Raises LimitExceededError."""
+        held = len(self._buffer)
+        if held < HEADER:
+            return HEADER - held
+        return max(HEADER + size_of(bytes(self._buffer[:HEADER])) - held, 0)
+
+    async def _next(self) -> AgentMessage:
+        """Wait for the next message. Raises EOFError where the program goes away."""
+        begun = False
+        while self._missing:
+            if self._buffer and not begun:
+                begun = True
+                self._due = min(self._due, time.monotonic() + self._service.limits.message)
+            data = await self._reader.read(_READ_LIMIT)
+            if not data:
+                raise EOFError
+            self._buffer += data
+        self._due = math.inf
         self.since = time.monotonic()
-        return decode(data)
+        end = HEADER + size_of(bytes(self._buffer[:HEADER]))
+        message = bytes(self._buffer[HEADER:end])
+        del self._buffer[:end]
+        return decode(message)
 
     async def _write(self, message: AgentMessage) -> None:
         await self._flush(frame(message.encode()))
@@ -296,8 +326,9 @@ class _Connection:
     async def _flush(self, data: bytes) -> None:
         welcome, self._welcome = self._welcome, b""
         self._writer.write(welcome + data)
-        async with asyncio.timeout(self._service.limits.message):
-            await self._writer.drain()
+        self._due = time.monotonic() + self._service.limits.message
+        await self._writer.drain()
+        self._due = math.inf
 
     async def _answer(self, message: AgentMessage) -> AgentMessage:
         if isinstance(message, Open):
