@@ -157,6 +157,23 @@ class SecurityContext(ABC):
         self.question = None
         return self._run(self._resume, answer)
 
+    def pack(self) -> bytes:
+        """Return what another process needs to protect messages in this context's place; it holds keys.
+
+        The context is not to be used after that: both would count messages.
+
+        Raises:
+            LocalProtocolError: the context is not complete, or its mechanism cannot do this.
+        """
+        if not self.complete:
+            raise LocalProtocolError("a context is packed when it is complete")
+        return self._run(self._pack)
+
+    def _pack(self) -> bytes:
+        raise LocalProtocolError(
+            "contexts of this mechanism cannot be packed", status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION
+        )
+
     def finish(self) -> None:
         """Say that the peer sends no further token although one was possible; see the SPNEGO initiator.
 
@@ -273,6 +290,12 @@ class OuterContext(SecurityContext):
         """The session key of the mechanism."""
         self._check_can_wrap()
         return self._chosen().session_key
+
+    def _pack(self) -> bytes:
+        chosen = self._chosen()
+        if not isinstance(chosen, SecurityContext):
+            return super()._pack()
+        return chosen.pack()
 
     def _sign(self, data: bytes) -> bytes:
         return self._chosen().sign(data)

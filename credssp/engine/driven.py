@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Sequence
+from typing import Protocol
 
 from credssp.config import ClientConfig
 from credssp.engine.events import Event
+from credssp.mechanism import Mechanism
 from credssp.server_authentication import ServerAuthentication
 from credssp.spnego import SkippedCandidate
 
@@ -57,6 +58,24 @@ class RemoteEngine(DrivenEngine, Protocol):
         """Let go of the other process; at the end of an exchange that is not complete."""
 
 
-OpenEngine: TypeAlias = Callable[[ClientConfig, tuple[bytes, ...], ServerAuthentication], RemoteEngine]
-"""Begins an exchange elsewhere: for these options, a server with these certificates (DER, leaf first), and what TLS
-proved about it. May wait for the other process."""
+class OpenEngine(Protocol):
+    """Begins exchanges in another process."""
+
+    def __call__(
+        self, config: ClientConfig, chain: tuple[bytes, ...], transport_authentication: ServerAuthentication, /
+    ) -> RemoteEngine:
+        """Return an exchange that has not begun.
+
+        Args:
+            config: the options.
+            chain: the server's certificates (DER), leaf first; empty where they come later.
+            transport_authentication: what TLS proved about the server.
+        """
+
+    def initiator(self, config: ClientConfig, package: str, /) -> Mechanism:
+        """Return a mechanism whose steps run elsewhere.
+
+        Args:
+            config: the options.
+            package: ``Negotiate``, ``NTLM`` or ``Kerberos``.
+        """

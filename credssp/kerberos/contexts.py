@@ -43,7 +43,14 @@ if TYPE_CHECKING:
 
     from credssp.kerberos.watched_keytab import MemoryKeytab
 
-__all__ = ["KerberosAcceptor", "KerberosInitiator", "kerberos_obstacle", "realm_obstacle"]
+__all__ = [
+    "KERBEROS_CONTEXT",
+    "KerberosAcceptor",
+    "KerberosInitiator",
+    "UnpackedKerberos",
+    "kerberos_obstacle",
+    "realm_obstacle",
+]
 
 # Values of spnego.ContextReq, which are those of GSS-API (RFC 2744 3.9.5).
 _REQUIRED: Final = {0x02: "mutual authentication", 0x10: "confidentiality", 0x20: "integrity"}
@@ -277,11 +284,40 @@ class KerberosInitiator(_KerberosContext):
         super()._fail()
         self._forget_tickets()
 
+    def _pack(self) -> bytes:
+        return KERBEROS_CONTEXT + pyspnego.call("packing a Kerberos context", pyspnego.exported, self._established())
+
     def _forget_tickets(self) -> None:
         """Destroy what was got for this login: an established context has its keys, and needs no ticket."""
         if self._tickets is not None:
             self._tickets.close()
             self._tickets = None
+
+
+KERBEROS_CONTEXT: Final = b"\x02"
+"""First byte of a packed context."""
+
+
+class UnpackedKerberos(_KerberosContext):
+    """An initiator's context that another process has established, from what `SecurityContext.pack` returned.
+
+    Raises:
+        DecodeError: it is something else.
+        AuthenticationError: GSS-API does not take it.
+    """
+
+    def __init__(self, packed: bytes) -> None:
+        super().__init__()
+        if packed[:1] != KERBEROS_CONTEXT:
+            raise DecodeError("not a packed Kerberos context", field="packed context")
+        missing = pyspnego.kerberos_missing()
+        if missing:
+            raise pyspnego.kerberos_unavailable(missing)
+        self._context = pyspnego.call("unpacking a Kerberos context", pyspnego.imported, packed[1:])
+        self._establish(self._context)
+
+    def _step(self, token: bytes | None) -> bytes | None:  # noqa: ARG002
+        raise self._out_of_turn()
 
 
 def kerberos_obstacle(credentials: LogonCredentials | None, target: Target) -> AuthenticationError | None:

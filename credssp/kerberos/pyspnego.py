@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 from credssp.channel_bindings import ChannelBindings
 from credssp.credentials import CCacheCredentials, KerberosCredentials, KeytabCredentials, PasswordCredentials
-from credssp.errors import AuthenticationError, CredSSPError
+from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError
 from credssp.kerberos import acceptor_key, gss_errors
 from credssp.kerberos.gss_errors import failure
 from credssp.message_parts import MessagePart, OpenedMessage, SealedMessage
@@ -207,6 +207,42 @@ def client_name(context: Any) -> str:
     """
     established = getattr(context, "_context", None)
     return "" if sys.platform == "win32" or established is None else str(established.initiator_name)
+
+
+def exported(context: Any) -> bytes:
+    """Return an established context as bytes (gss_export_sec_context); it cannot be used here any more.
+
+    Raises:
+        LocalProtocolError: on Windows, whose contexts stay in their process.
+    """
+    established = getattr(context, "_context", None)  # private, see `ask_for`
+    if sys.platform == "win32" or established is None:
+        raise LocalProtocolError(
+            "a Kerberos context of Windows stays in its process", status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION
+        )
+    packed: bytes = established.export()
+    return packed
+
+
+def imported(packed: bytes) -> spnego.ContextProxy:
+    """Return the context that `exported` made bytes of (gss_import_sec_context).
+
+    It is put into a context of pyspnego that needs no credential: private names, as in `ask_for`.
+    """
+    import gssapi
+    import spnego
+
+    made: Any = spnego.client(
+        spnego.CredentialCache(),
+        hostname="unspecified",
+        protocol="kerberos",
+        options=spnego.NegotiateOptions.use_gssapi,
+        _gssapi_credential=True,
+    )
+    made._credential = None
+    made._context = gssapi.SecurityContext(token=packed)
+    context: spnego.ContextProxy = made
+    return context
 
 
 def kerberos_server(

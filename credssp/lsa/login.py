@@ -45,13 +45,13 @@ from credssp.tls.end_point import end_point_bindings
 from credssp.tls.settings import ClientTLS
 from credssp.tls.trust import CertificateTrust, TrustError, judge
 
-__all__ = ["AgentLogin", "judged"]
+__all__ = ["AgentLogin", "CertificateVerdict", "judged", "untrusted"]
 
 _PASSWORDS: Final[tuple[MechanismName, ...]] = ("kerberos", "ntlm")
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
+class CertificateVerdict:
     """What was found about a certificate.
 
     Attributes:
@@ -63,7 +63,7 @@ class _Verdict:
     why: str = ""
 
 
-def judged(chain: tuple[bytes, ...], host: str, rule: CertificateRule | None) -> _Verdict:
+def judged(chain: tuple[bytes, ...], host: str, rule: CertificateRule | None) -> CertificateVerdict:
     """Judge a server's certificates.
 
     Args:
@@ -72,24 +72,25 @@ def judged(chain: tuple[bytes, ...], host: str, rule: CertificateRule | None) ->
         rule: the credential's; None trusts none.
     """
     if rule is None:
-        return _Verdict(False, "the credential has neither a fingerprint nor an authority to trust")
+        return CertificateVerdict(False, "the credential has neither a fingerprint nor an authority to trust")
     if not chain:
-        return _Verdict(False, "the program did not say which certificate the server has")
+        return CertificateVerdict(False, "the program did not say which certificate the server has")
     if rule.fingerprint is not None:
         try:
             ClientTLS(fingerprint=rule.fingerprint).check(chain[0])
         except CertificateError as error:
-            return _Verdict(False, error.message)
-        return _Verdict(True)
+            return CertificateVerdict(False, error.message)
+        return CertificateVerdict(True)
     trust = judge(chain, host, rule.roots)
-    return _Verdict(trust.trusted, "" if trust.trusted else _wrong(trust, host))
+    return CertificateVerdict(trust.trusted, "" if trust.trusted else _wrong(trust, host))
 
 
-_LATER: Final = _Verdict(True)
+_LATER: Final = CertificateVerdict(True)
 """Nothing is known of the certificate yet; no response is made before it is."""
 
 
-def _untrusted(verdict: _Verdict) -> AgentRefusedError:
+def untrusted(verdict: CertificateVerdict) -> AgentRefusedError:
+    """Return the refusal of NTLM for a server that is not known."""
     return AgentRefusedError(Reason.CERTIFICATE, f"NTLM sends no response to a server that is not known: {verdict.why}")
 
 
@@ -197,13 +198,13 @@ class AgentLogin:
             raise LocalProtocolError("no login waits for certificates, or there are none")
         verdict = judged(chain, Target.parse(self.target).host, self._opened.certificate)
         if not verdict.trusted and engine.mechanism.name == "ntlm":
-            raise _untrusted(verdict)
+            raise untrusted(verdict)
         engine.bind_to(
             subject_public_key(chain[0]),
             transport_authentication=ServerAuthentication.CERTIFICATE if verdict.trusted else ServerAuthentication.NONE,
         )
 
-    def _mechanisms(self, verdict: _Verdict) -> tuple[MechanismChoice, tuple[MechanismName, ...]]:
+    def _mechanisms(self, verdict: CertificateVerdict) -> tuple[MechanismChoice, tuple[MechanismName, ...]]:
         """Return what to use of what was asked for, the credential allows, and the certificate permits."""
         asked = self._request.mechanism
         wanted: tuple[str, ...] = _PASSWORDS if asked in ("auto", "negotiate") else (asked,)
@@ -215,7 +216,7 @@ class AgentLogin:
         if "ntlm" in allowed and not verdict.trusted:
             allowed = tuple(name for name in allowed if name != "ntlm")
             if not allowed:
-                raise _untrusted(verdict)
+                raise untrusted(verdict)
         if allowed == ("kerberos",):
             return "kerberos", allowed
         if asked == "negotiate":
@@ -281,11 +282,7 @@ class AgentLogin:
         engine = self._engine
         if engine is None:
             raise LocalProtocolError("this login has not begun")
-        digest = hashlib.sha256(data).digest()
-        if leg != self._legs + 1 or digest in self._seen:
-            raise AgentRefusedError(Reason.REPLAY, "this token was given to the context before, or one is missing")
-        self._seen.add(digest)
-        self._legs = leg
+        self._count(leg, hashlib.sha256(data).digest())
         try:
             events = engine.receive(data)
         finally:
@@ -293,6 +290,12 @@ class AgentLogin:
         if engine.missing:
             raise LocalProtocolError("a token is one whole TSRequest")
         return self._step(context, events)
+
+    def _count(self, leg: int, digest: bytes) -> None:
+        if leg != self._legs + 1 or digest in self._seen:
+            raise AgentRefusedError(Reason.REPLAY, "this token was given to the context before, or one is missing")
+        self._seen.add(digest)
+        self._legs = leg
 
     def _step(self, context: int, events: list[Event]) -> Progress:
         engine = self._engine

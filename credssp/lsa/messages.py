@@ -139,7 +139,7 @@ class Welcome(AgentMessage):
     max_size: int = MAX_SIZE
 
 
-_PACKAGES: Final = ("CREDSSP", "TSSSP")
+_PACKAGES: Final = ("CREDSSP", "TSSSP", "Negotiate", "NTLM", "Kerberos")
 _CHOICES: Final = get_args(MechanismChoice)
 
 
@@ -150,7 +150,8 @@ class Open(AgentMessage):
 
     Attributes:
         credential: name of the credential.
-        package: ``CREDSSP``, or ``TSSSP`` where the certificates come later (`Bind`).
+        package: ``CREDSSP``; ``TSSSP``, where the certificates come later (`Bind`); or ``Negotiate``, ``NTLM`` or
+            ``Kerberos``, whose messages are tokens of the mechanism.
         target: SPN of the server, ``TERMSRV/host``.
         policy_target: SPN that the delegation policy is asked about, of the same host; empty for `target`.
         mechanism: ``auto``, ``negotiate``, ``ntlm`` or ``kerberos``, of those that the credential allows.
@@ -181,7 +182,7 @@ class Open(AgentMessage):
     def check(self, reader: FieldReader) -> None:
         """Raise DecodeError for a word that is not one of those above."""
         if self.package not in _PACKAGES:
-            raise reader.error("package", "not CREDSSP or TSSSP")
+            raise reader.error("package", f"not one of {', '.join(_PACKAGES)}")
         if self.mechanism not in _CHOICES:
             raise reader.error("mechanism", f"not one of {', '.join(_CHOICES)}")
         if self.wire_form not in ("spnego", "kerberos"):
@@ -200,7 +201,7 @@ class Token(AgentMessage):
     Attributes:
         context: number of the context.
         leg: number of the message; the first is 1.
-        data: one TSRequest.
+        data: one TSRequest, or one token of the mechanism.
     """
 
     context: int
@@ -284,6 +285,7 @@ class Failed(AgentMessage):
     _FLAG,
     NumberField(1, highest=2),
     BlobsField(4, 32 * 1024),
+    BlobField(16 * 1024),
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress(AgentMessage):
@@ -298,10 +300,12 @@ class Progress(AgentMessage):
         mechanism: ``ntlm`` or ``kerberos``; empty as long as it is not known.
         proved: what proved the server's identity so far (`credssp.server_authentication.ServerAuthentication`).
         client_name: whose Kerberos tickets are used; else empty.
-        messages: TSRequests to send, each with one TLS write.
+        messages: TSRequests to send, each with one TLS write; or one token of the mechanism.
         authenticated: whether the server's key was verified in this step.
         delegated: 0 nothing was sent, 1 credentials, 2 an empty set; the last message of a login.
         skipped: mechanisms that were not used, each a `Failed` whose section is the name of the mechanism.
+        packed: with ``Negotiate``, ``NTLM`` and ``Kerberos``, the context once it is complete: what protects its
+            messages, session keys included (`SecurityContext.pack`).
     """
 
     context: int
@@ -316,6 +320,7 @@ class Progress(AgentMessage):
     authenticated: int = 0
     delegated: int = 0
     skipped: tuple[bytes, ...] = field(default=(), repr=False)
+    packed: bytes = field(default=b"", repr=False)
 
 
 def decode(data: bytes) -> AgentMessage:

@@ -27,6 +27,7 @@ from credssp.lsa.address import agent_socket
 from credssp.lsa.channel import AgentChannel, AgentError
 from credssp.lsa.faults import raised, unpack_skipped
 from credssp.lsa.messages import AgentMessage, Bind, Failed, Open, Progress, Token
+from credssp.lsa.remote_mechanism import AgentInitiator
 from credssp.policy.configured import decide, delegation_mode, delegation_policy, lowest_version
 from credssp.server_authentication import ServerAuthentication
 from credssp.spnego import SkippedCandidate
@@ -69,6 +70,18 @@ class Agent:
             LocalProtocolError: the credentials are not an agent's, or no target is named.
         """
         return AgentEngine(config, chain, transport_authentication)
+
+    def initiator(self, config: ClientConfig, package: str) -> AgentInitiator:
+        """Return a mechanism whose steps are the agent's.
+
+        Args:
+            config: the options.
+            package: ``Negotiate``, ``NTLM`` or ``Kerberos``.
+
+        Raises:
+            LocalProtocolError: the credentials are not an agent's, or no target is named.
+        """
+        return AgentInitiator(config, package)
 
 
 class AgentEngine:

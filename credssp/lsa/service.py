@@ -24,6 +24,7 @@ from credssp.errors import CredSSPError, DecodeError, LimitExceededError, LocalP
 from credssp.lsa.caller import Caller
 from credssp.lsa.faults import failed
 from credssp.lsa.framing import HEADER, frame, size_of
+from credssp.lsa.inner_login import INNER_PACKAGES, InnerLogin
 from credssp.lsa.login import AgentLogin
 from credssp.lsa.messages import (
     MAX_SIZE,
@@ -361,7 +362,8 @@ class _Connection:
 
             def start() -> Progress:
                 nonlocal login
-                login = AgentLogin(request, self._service.open(request, self.caller))
+                opened = self._service.open(request, self.caller)
+                login = (InnerLogin if request.package in INNER_PACKAGES else AgentLogin)(request, opened)
                 return login.begin(number)
 
             step = await self._service.run_in_thread(start)

@@ -43,6 +43,7 @@ from credssp.ntlm.messages import (
 )
 from credssp.ntlm.proof import make_mic, make_response
 from credssp.ntlm.session import SESSION_FLAGS, NTLMSession
+from credssp.ntlm.unpacked import NTLM_SESSION
 from credssp.security_context import SecurityContext
 from credssp.server_authentication import ServerAuthentication
 from credssp.status import SecurityStatus
@@ -242,6 +243,9 @@ class NTLMInitiator(SecurityContext):
         opened = self._established().unwrap_parts(signature, parts, padding)
         self.server_authentication = ServerAuthentication.NTLM
         return opened
+
+    def _pack(self) -> bytes:
+        return NTLM_SESSION + self._established().pack()
 
     def _fail(self) -> None:
         super()._fail()

@@ -28,6 +28,8 @@ SESSION_FLAGS: Final = 0x60080030
 _VERSION: Final = b"\x01\0\0\0"
 _SECTION: Final = "[MS-NLMP] 3.4.4.2"
 _U32: Final = struct.Struct("<I")
+_PACKED: Final = struct.Struct(">B16sIBB")
+_ROLES: Final[tuple[Literal["initiator", "acceptor"], ...]] = ("initiator", "acceptor")
 
 
 class _Direction:
@@ -78,7 +80,7 @@ class NTLMSession:
     Any message that does not verify ends the session: every later call raises LocalProtocolError.
     """
 
-    __slots__ = ("_failed", "_incoming", "_outgoing", "exported_session_key", "flags")
+    __slots__ = ("_failed", "_incoming", "_outgoing", "_role", "exported_session_key", "flags")
 
     def __init__(
         self, exported_session_key: bytes, flags: int = SESSION_FLAGS, *, role: Literal["initiator", "acceptor"]
@@ -97,6 +99,7 @@ class NTLMSession:
         self.exported_session_key = exported_session_key
         self.flags = flags
         self._outgoing, self._incoming = (client, server) if role == "initiator" else (server, client)
+        self._role = role
         self._failed = False
 
     def wrap(self, data: bytes) -> bytes:
@@ -176,6 +179,44 @@ class NTLMSession:
         """Check the peer's signature over MechTypeList likewise. Raises as `unwrap` does."""
         signature = self._open(mic, exact=True)
         self._compare(self._incoming.mech_list_signature(mech_types), signature)
+
+    def pack(self) -> bytes:
+        """Return role, key, flags and sequence numbers; `unpack` makes the same session of them elsewhere.
+
+        Raises:
+            LocalProtocolError: messages were protected already. The state of RC4 cannot be written down; a mechListMIC
+                leaves it where it was.
+        """
+        self._check_alive()
+        if self._outgoing.sequence > 1 or self._incoming.sequence > 1:
+            raise LocalProtocolError(
+                "messages were protected already, and the state of RC4 cannot be written down",
+                status=SecurityStatus.SEC_E_UNSUPPORTED_FUNCTION,
+            )
+        return _PACKED.pack(
+            _ROLES.index(self._role),
+            self.exported_session_key,
+            self.flags,
+            self._outgoing.sequence,
+            self._incoming.sequence,
+        )
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> NTLMSession:
+        """Return the session that `pack` packed.
+
+        Raises:
+            DecodeError: it is something else.
+        """
+        if len(packed) != _PACKED.size:
+            raise DecodeError(f"{len(packed)} bytes, {_PACKED.size} are due", field="packed NTLM session")
+        role, key, flags, sent, received = _PACKED.unpack(packed)
+        if role >= len(_ROLES) or max(sent, received) > 1 or flags & SESSION_FLAGS != SESSION_FLAGS:
+            raise DecodeError("role, flags or sequence numbers that no session has", field="packed NTLM session")
+        session = cls(key, flags, role=_ROLES[role])
+        session._outgoing.sequence, session._incoming.sequence = sent, received
+        session._outgoing.used, session._incoming.used = bool(sent), bool(received)
+        return session
 
     def _check_alive(self) -> None:
         if self._failed:

@@ -80,3 +80,10 @@ def test_all_loggers_of_pyspnego_that_see_tokens_are_silenced():
     finally:
         parent.removeHandler(handler)
         parent.setLevel(level)
+
+
+def test_a_client_that_is_given_a_credential_asks_for_none():
+    proxy = spnego.client(spnego.CredentialCache(), hostname="x", protocol="kerberos", _gssapi_credential=True)
+    assert isinstance(proxy, GSSAPIProxy)
+    assert proxy._context is None
+    assert {"_context", "_credential"} <= vars(proxy).keys()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import credssp
+import credssp.sspi as sspi
 from credssp import rdp
 from credssp.errors import AuthenticationError, CredSSPError
 from credssp.lsa.channel import AgentChannel
@@ -22,7 +23,9 @@ from credssp.testing.winrm import WinRMServer
 from credssp.wire.ts_request import TSRequest
 from tests.kdc import REALM, Realm
 from tests.lsa.agents import fingerprint, opened, running_agent, server_certificate
+from tests.lsa.test_agent_sspi import assert_protects, exchange
 from tests.peers import require_module
+from tests.sspi.pair import Side, credential, lsa
 from tests.winrm.servers import IDENTIFY, SOAP_TYPE
 
 pytestmark = pytest.mark.interop
@@ -174,3 +177,24 @@ def test_a_step_that_waits_for_a_kdc_keeps_no_other_program_waiting(lab: Lab) ->
             silent.close()
         with pytest.raises(CredSSPError):
             slow.result(60)
+
+
+@pytest.mark.parametrize("package", ["Kerberos", "Negotiate"])
+@pytest.mark.parametrize("kind", ["password", "keytab"])
+def test_a_packed_context_of_kerberos_protects_messages_in_the_program(
+    lab: Lab, package: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_agent(without_certificate(lab, kind)) as agent:
+        monkeypatch.setenv("CREDSSP_AGENT_SOCK", agent.path)
+        authority = lsa(keytab=lab.keytab)
+        flags = sspi.ISC_REQ_ALLOCATE_MEMORY
+        client = Side(authority, credential(authority, package=package, principal="lab"), flags)
+        client.target = "HTTP/localhost"
+        inbound = credential(authority, package=package, use=sspi.SECPKG_CRED_INBOUND)
+        server = Side(authority, inbound, flags, client=False)
+        exchange(client, server, None)
+        assert client.query(sspi.SECPKG_ATTR_NEGOTIATION_PACKAGE).package_info.name == "Kerberos"
+        keys = [side.query(sspi.SECPKG_ATTR_SESSION_KEY).session_key for side in (client, server)]
+        assert keys[0] == keys[1]
+        assert_protects(client, server)
+        assert agent.last().outcome == "success"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,7 @@ from credssp.sspi.packed import unpack_logon
 from credssp.tls.certificate import ServerCertificate
 from tests.lsa.agents import ACCOUNTS, PASSWORD, RunningAgent, fingerprint, opened, running_agent, server_certificate
 from tests.sspi.pair import ASC, ISC, Side, credential, lsa
+from tests.sspi.test_inner_packages import call, pair_of
 
 TARGET = "TERMSRV/srv.lab.test"
 
@@ -27,7 +29,11 @@ def certificate() -> ServerCertificate:
 @pytest.fixture
 def agent(certificate: ServerCertificate, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningAgent]:
     rule = CertificateRule(fingerprint=fingerprint(certificate))
-    with running_agent(opened(certificate=rule), opened("untrusted", mechanisms=("ntlm",))) as running:
+    with running_agent(
+        opened(certificate=rule),
+        opened("ntlm-only", certificate=rule, mechanisms=("ntlm",)),
+        opened("untrusted", mechanisms=("ntlm",)),
+    ) as running:
         monkeypatch.setenv("CREDSSP_AGENT_SOCK", running.path)
         yield running
 
@@ -122,3 +128,72 @@ def test_the_agent_can_be_one_that_the_program_configures(
     monkeypatch.delenv("CREDSSP_AGENT_SOCK")
     authority = lsa(accounts=ACCOUNTS, client=credssp.ClientConfig(agent=Agent()))
     assert credential(authority, principal="lab").is_valid
+
+
+# Negotiate and NTLM: the context comes over packed
+
+
+def inner_sides(package: str, name: str = "lab") -> tuple[Side, Side]:
+    authority = lsa(accounts=ACCOUNTS)
+    client = credential(authority, package=package, principal=name)
+    server = credential(authority, package=package, use=sspi.SECPKG_CRED_INBOUND)
+    allocate = sspi.ISC_REQ_ALLOCATE_MEMORY
+    return Side(authority, client, allocate), Side(authority, server, allocate, client=False)
+
+
+def bindings_of(certificate: bytes) -> SecBuffer:
+    bindings = sspi.ChannelBindings(b"tls-server-end-point:" + hashlib.sha256(certificate).digest())
+    return SecBuffer(sspi.SECBUFFER_CHANNEL_BINDINGS, sspi.pack_channel_bindings(bindings))
+
+
+def exchange(client: Side, server: Side, bindings: SecBuffer | None) -> None:
+    token = call(client, *(() if bindings is None else (bindings,)))
+    while True:
+        token = call(server, SecBuffer(sspi.SECBUFFER_TOKEN, token))
+        if not token:
+            return
+        token = call(client, SecBuffer(sspi.SECBUFFER_TOKEN, token))
+        if not token:
+            return
+
+
+def assert_protects(one: Side, other: Side) -> None:
+    for sender, receiver in ((one, other), (other, one), (one, other)):
+        sizes = sender.query(sspi.SECPKG_ATTR_SIZES)
+        message = pair_of(sizes.security_trailer, b"sealed")
+        assert sender.authority.encrypt_message(sender.context, 0, message, 0) is SecurityStatus.SEC_E_OK
+        assert message[1].data != b"sealed"
+        receiver.authority.decrypt_message(receiver.context, message, 0)
+        assert message[1].data == b"sealed"
+        message = pair_of(sizes.max_signature, b"signed")
+        sender.authority.make_signature(sender.context, 0, message, 0)
+        receiver.authority.verify_signature(receiver.context, message, 0)
+
+
+@pytest.mark.parametrize("package", ["Negotiate", "NTLM"])
+def test_a_context_that_the_agent_made_protects_messages_in_the_program(
+    package: str, certificate: ServerCertificate, agent: RunningAgent
+) -> None:
+    client, server = inner_sides(package)
+    exchange(client, server, bindings_of(certificate.der))
+    assert client.status is server.status is SecurityStatus.SEC_E_OK
+    assert client.query(sspi.SECPKG_ATTR_NEGOTIATION_PACKAGE).package_info.name == "NTLM"
+    assert server.query(sspi.SECPKG_ATTR_NAMES).user_name == "LAB\\alice"
+    keys = [side.query(sspi.SECPKG_ATTR_SESSION_KEY).session_key for side in (client, server)]
+    assert keys[0] == keys[1]
+    assert_protects(client, server)
+    record = agent.last()
+    assert record.outcome == "success"
+    assert record.package == package
+
+
+@pytest.mark.parametrize("package", ["Negotiate", "NTLM"])
+@pytest.mark.parametrize("other", [None, b"another certificate"])
+def test_ntlm_without_the_bindings_of_the_pinned_certificate_sends_nothing(
+    package: str, other: bytes | None, agent: RunningAgent
+) -> None:
+    client, server = inner_sides(package, "ntlm-only")
+    with pytest.raises(sspi.SSPIError) as caught:
+        exchange(client, server, None if other is None else bindings_of(other))
+    assert caught.value.status == SecurityStatus.SEC_E_UNTRUSTED_ROOT
+    assert not agent.last().proof_sent

@@ -27,6 +27,7 @@ from credssp.lsa.messages import (
     decode,
 )
 from credssp.lsa.opened import STATUS_OF, AgentRefusedError, Reason
+from credssp.lsa.packed import unpack
 from credssp.next_step import NextStep
 from credssp.spnego import SkippedCandidate
 from credssp.status import NTStatus, SecurityStatus
@@ -64,6 +65,7 @@ MESSAGES: list[AgentMessage] = [
         authenticated=1,
         delegated=1,
     ),
+    Progress(context=9, complete=1, mechanism="kerberos", messages=(b"token",), packed=b"\2context"),
 ]
 
 
@@ -194,3 +196,9 @@ def test_mechanisms_that_were_not_used_cross_with_their_reasons() -> None:
 def test_each_reason_to_refuse_has_a_status_of_its_own() -> None:
     assert set(STATUS_OF) == set(Reason)
     assert len(set(STATUS_OF.values())) == len(Reason)
+
+
+@pytest.mark.parametrize("packed", [b"", b"\0", b"\1", b"\1" + bytes(22), b"\1" + bytes(24), b"\3key"])
+def test_a_packed_context_that_is_none_is_refused(packed: bytes) -> None:
+    with pytest.raises(DecodeError):
+        unpack(packed)

@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 
 from credssp.channel_bindings import ChannelBindings
 from credssp.config import ServerConfig
-from credssp.credentials import KeytabCredentials
+from credssp.credentials import AgentCredentials, KeytabCredentials
 from credssp.errors import CredSSPError
 from credssp.mechanism import Mechanism
 from credssp.policy import CredentialSource
@@ -22,7 +22,7 @@ from credssp.sspi import constants as c
 from credssp.sspi.auth_data import Identity
 from credssp.sspi.buffers import SecBuffer
 from credssp.sspi.errors import bad_auth_data, bad_token, refuse
-from credssp.sspi.packages.agents import logon_of_agent
+from credssp.sspi.packages.agents import agent_of, logon_of_agent, with_agent
 from credssp.sspi.packages.identities import Logon, accounts_for, from_identity
 from credssp.sspi.packages.inner_info import PACKAGE_INFO
 from credssp.sspi.packages.inputs import check_target, token_only
@@ -179,7 +179,15 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
                 f"its PackageList {opening.logon.chosen.unusable!r} leaves neither ntlm nor kerberos",
                 _S.SEC_E_NO_CREDENTIALS,
             )
-        mechanism = self.initiator(opening.logon, opening.target or "host/unspecified")
+        logon, machine = opening.logon, self.support.machine
+        if isinstance(logon.credentials, AgentCredentials) and (agent := agent_of(machine)) is not None:
+            config = replace(with_agent(machine, logon), target_name=opening.target, mechanism=logon.mechanism)
+            try:
+                mechanism = agent.initiator(config, self.info.name)
+            except CredSSPError as error:
+                raise refuse("pszTargetName", error.message, _S.SEC_E_TARGET_UNKNOWN) from None
+        else:
+            mechanism = self.initiator(logon, opening.target or "host/unspecified")
         return self._begin(InnerContext(opening, mechanism), None)
 
     def start_server(self, opening: Opening[Credential], inputs: Sequence[SecBuffer]) -> LegResult:
