@@ -1,6 +1,6 @@
 """Programs that were written for other SSPI modules, on `credssp.sspi`.
 
-`raw` has the interface of `sspilib.raw`, `win32security` with `sspicon` and `pywintypes` that of pywin32. `install`
+`raw` has the interface of `sspilib.raw`; `win32security`, `sspicon`, `pywintypes` and `sspi` that of pywin32. `install`
 registers them under the names that programs import::
 
     from credssp.sspi import compat

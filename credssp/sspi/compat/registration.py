@@ -22,6 +22,7 @@ MODULES: Final = MappingProxyType(
         "win32security": ("win32security",),
         "sspicon": ("sspicon",),
         "pywintypes": ("pywintypes",),
+        "sspi": ("sspi",),
     }
 )
 """What can be installed: what a program imports, and the modules that come from here."""
@@ -72,7 +73,7 @@ class Installation:
 
 
 def install(*, replace: Iterable[str] = ()) -> Installation:
-    """Let programs import `sspilib`, `win32security`, `sspicon` and `pywintypes` from here.
+    """Let programs import `sspilib`, `win32security`, `sspicon`, `pywintypes` and `sspi` from here.
 
     Modules that are installed on this machine are left alone. Modules that a program imported before stay what they
     are for that program: call this first.
@@ -81,13 +82,13 @@ def install(*, replace: Iterable[str] = ()) -> Installation:
     on `credssp.sspi`; only `sspilib.raw` comes from here.
 
     Args:
-        replace: which of the four are to come from here although they are installed.
+        replace: which of the five are to come from here although they are installed.
 
     Returns:
         What was registered, and what was left alone. `Installation.uninstall`, or ``with``, undoes it.
 
     Raises:
-        LocalProtocolError: a name that is not one of the four, or this was called before and not undone.
+        LocalProtocolError: a name that is not one of the five, or this was called before and not undone.
     """
     wanted = frozenset((replace,) if isinstance(replace, str) else replace)
     unknown = wanted - MODULES.keys()

@@ -12,7 +12,7 @@ import credssp
 from credssp.sspi import compat
 from credssp.sspi.compat import raw, registration
 
-MISSING = ("win32security", "sspicon", "pywintypes")
+MISSING = ("win32security", "sspicon", "pywintypes", "sspi")
 """None of them exists off Windows."""
 
 

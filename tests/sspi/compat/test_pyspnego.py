@@ -129,23 +129,46 @@ def own_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 
 @pytest.mark.parametrize("protocol", PACKAGES)
-def test_sspi_proxy_logs_on_to_pyspnegos_own_server(sspi_proxy: Any, own_server: Any, protocol: str) -> None:
-    client = client_of(sspi_proxy, protocol)
+@pytest.mark.parametrize("bindings", [None, BINDINGS])
+def test_sspi_proxy_logs_on_to_pyspnegos_own_server(
+    sspi_proxy: Any, own_server: Any, protocol: str, bindings: Any
+) -> None:
+    client = client_of(sspi_proxy, protocol, channel_bindings=bindings)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("spnego._sspi.HAS_SSPI", False)  # its server would take SSPI for the mechanism inside
-        server = own_server(protocol)
+        server = own_server(protocol, channel_bindings=bindings)
         log_on(client, server)
         protect(client, server)
         protect(server, client)
 
 
 @pytest.mark.parametrize("protocol", PACKAGES)
-def test_pyspnegos_own_client_logs_on_to_sspi_proxy(sspi_proxy: Any, protocol: str) -> None:
-    server = server_of(sspi_proxy, protocol)
+def test_pyspnegos_own_server_holds_sspi_proxy_to_channel_bindings(
+    sspi_proxy: Any, own_server: Any, protocol: str
+) -> None:
+    client = client_of(sspi_proxy, protocol, channel_bindings=OTHERS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spnego._sspi.HAS_SSPI", False)
+        server = own_server(protocol, channel_bindings=BINDINGS)
+        with pytest.raises(spnego.exceptions.BadBindingsError):
+            log_on(client, server)
+
+
+@pytest.mark.parametrize("protocol", PACKAGES)
+@pytest.mark.parametrize("bindings", [None, BINDINGS])
+def test_pyspnegos_own_client_logs_on_to_sspi_proxy(sspi_proxy: Any, protocol: str, bindings: Any) -> None:
+    server = server_of(sspi_proxy, protocol, channel_bindings=bindings)
     use = spnego.NegotiateOptions.use_ntlm if protocol == "ntlm" else spnego.NegotiateOptions.use_negotiate
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("spnego._sspi.HAS_SSPI", False)
-        client = spnego.client(*CLIENT, hostname="srv.lab.test", service="HTTP", protocol=protocol, options=use)
+        client = spnego.client(
+            *CLIENT,
+            hostname="srv.lab.test",
+            service="HTTP",
+            protocol=protocol,
+            options=use,
+            channel_bindings=bindings,
+        )
         log_on(client, server)
         protect(client, server)
         protect(server, client)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import ModuleType
@@ -20,11 +22,13 @@ INVALID_TOKEN = -0x7FF6FCF8
 MESSAGE_ALTERED = -0x7FF6FCF1
 
 
-@pytest.fixture
-def pywin32_sspi() -> Iterator[ModuleType]:
-    """pywin32's `sspi`, which finds `win32security` and `sspicon` here."""
-    with compat.install(replace=["win32security", "sspicon", "pywintypes"]):
-        yield pywin32_module("sspi")
+@pytest.fixture(
+    params=[pytest.param("pywin32", marks=pytest.mark.interop), "here"],
+)
+def pywin32_sspi(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+    """pywin32's `sspi`, which finds `win32security` and `sspicon` here; and the one with the same interface."""
+    with compat.install(replace=["win32security", "sspicon", "pywintypes", "sspi"]):
+        yield pywin32_module("sspi") if request.param == "pywin32" else importlib.import_module("sspi")
 
 
 def log_on(module: ModuleType, package: str, password: str = "secret") -> tuple[Any, Any]:
@@ -42,7 +46,6 @@ def log_on(module: ModuleType, package: str, password: str = "secret") -> tuple[
     return client, server
 
 
-@pytest.mark.interop
 @pytest.mark.parametrize("package", ["NTLM", "Negotiate"])
 def test_client_auth_and_server_auth_log_on_and_protect_messages(pywin32_sspi: ModuleType, package: str) -> None:
     client, server = log_on(pywin32_sspi, package)
@@ -57,7 +60,6 @@ def test_client_auth_and_server_auth_log_on_and_protect_messages(pywin32_sspi: M
     assert server.ctxt.QueryContextAttributes(sspicon.SECPKG_ATTR_NAMES) == "LAB\\alice"  # type: ignore[attr-defined]
 
 
-@pytest.mark.interop
 def test_reset_begins_a_new_exchange(pywin32_sspi: ModuleType) -> None:
     client, server = log_on(pywin32_sspi, "NTLM")
     for auth in (client, server):
@@ -70,7 +72,6 @@ def test_reset_begins_a_new_exchange(pywin32_sspi: ModuleType) -> None:
     assert server.authenticated
 
 
-@pytest.mark.interop
 def test_wrong_password_is_pywin32s_error(pywin32_sspi: ModuleType) -> None:
     with pytest.raises(pywin32_sspi.error) as caught:
         log_on(pywin32_sspi, "NTLM", "wrong")
@@ -80,7 +81,6 @@ def test_wrong_password_is_pywin32s_error(pywin32_sspi: ModuleType) -> None:
     assert isinstance(caught.value.__cause__, credssp.sspi.SSPIError)
 
 
-@pytest.mark.interop
 def test_altered_message_is_pywin32s_error(pywin32_sspi: ModuleType) -> None:
     client, server = log_on(pywin32_sspi, "NTLM")
     with pytest.raises(pywin32_sspi.error) as caught:
@@ -98,6 +98,31 @@ def test_constants_have_the_numbers_of_pywin32() -> None:
     # Those of other interfaces: certificates, IPsec, messages to the LSA, SASL.
     others = ("CRYPT_", "ERROR_IPSEC_", "WARNING_IPSEC_", "Kerb", "MsV1_0", "SASL_")
     assert sorted(name for name in theirs.keys() - ours.keys() if not name.startswith(others)) == []
+
+
+@pytest.mark.interop
+def test_both_modules_have_one_interface() -> None:
+    ours = importlib.import_module("credssp.sspi.compat.sspi")
+    with compat.install(replace=["win32security", "sspicon", "pywintypes", "sspi"]):
+        theirs = pywin32_module("sspi")
+        for name in ("ClientAuth", "ServerAuth"):
+            one, other = getattr(theirs, name), getattr(ours, name)
+            assert list(inspect.signature(one).parameters) == list(inspect.signature(other).parameters)
+            for method in ("authorize", "decrypt", "encrypt", "reset", "sign", "unwrap", "verify", "wrap"):
+                signatures = [inspect.signature(getattr(each, method)).parameters for each in (one, other)]
+                assert list(signatures[0]) == list(signatures[1])
+        made = [
+            module.ClientAuth("NTLM", auth_info=("alice", "LAB", "secret")).__dict__.keys() for module in (theirs, ours)
+        ]
+        assert made[0] - made[1] == set()
+
+
+def test_message_without_a_context_is_a_value_error() -> None:
+    ours = importlib.import_module("credssp.sspi.compat.sspi")
+    client = ours.ClientAuth("NTLM", auth_info=("alice", "LAB", "secret"))
+    for call in (lambda: client.sign(b"x"), lambda: client.decrypt(b"x", b"y")):
+        with pytest.raises(ValueError, match="authorize"):
+            call()
 
 
 def test_buffer_has_a_fixed_size() -> None:
