@@ -59,6 +59,9 @@ class Mechanism(Protocol):
     def bind(self, bindings: ChannelBindings | None, *, demand: BindingDemand = "match") -> None:
         """Use channel bindings, before the token that proves them; see `credssp.security_context`."""
 
+    def distrust_target(self) -> None:
+        """Tell the server that its name comes from a source that may lie (initiator); before the first step."""
+
     @property
     def session_key(self) -> bytes:
         """The session key. Raises LocalProtocolError before there is one."""

@@ -74,6 +74,9 @@ class SecurityContext(ABC):
         """
         raise LocalProtocolError("this mechanism takes no channel bindings")
 
+    def distrust_target(self) -> None:  # noqa: B027 - for initiators that can
+        """Tell the server that its name comes from a source that may lie, of an initiator that can (NTLM)."""
+
     def step(self, token: bytes | None) -> bytes | None:
         """Take the peer's token (None for an initiator's first call) and return the one to send, if any.
 
@@ -265,6 +268,7 @@ class OuterContext(SecurityContext):
         super().__init__()
         self._mechanism: SpnegoMechanism | None = None
         self._binding: tuple[ChannelBindings | None, BindingDemand] | None = None
+        self._distrusts_target = False
 
     def bind(self, bindings: ChannelBindings | None, *, demand: BindingDemand = "match") -> None:
         """Use channel bindings in the mechanism that is chosen, or will be; see `SecurityContext.bind`."""
@@ -272,9 +276,15 @@ class OuterContext(SecurityContext):
             self._mechanism.bind(bindings, demand=demand)
         self._binding = bindings, demand
 
+    def distrust_target(self) -> None:
+        """Tell the server so in the mechanism that is chosen; before the first step."""
+        self._distrusts_target = True
+
     def _make(self, make: Callable[[], SpnegoMechanism]) -> SpnegoMechanism:
         """Make a mechanism, with the channel bindings of this context."""
         mechanism = make()
+        if self._distrusts_target:
+            mechanism.distrust_target()
         if self._binding is not None:
             bindings, demand = self._binding
             mechanism.bind(bindings, demand=demand)

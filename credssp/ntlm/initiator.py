@@ -24,6 +24,7 @@ from credssp.ntlm import flags as f
 from credssp.ntlm.av_pairs import (
     AV_CHANNEL_BINDINGS,
     AV_FLAG_MIC_PRESENT,
+    AV_FLAG_UNTRUSTED_SPN,
     AV_FLAGS,
     AV_NB_COMPUTER_NAME,
     AV_NB_DOMAIN_NAME,
@@ -116,6 +117,7 @@ class NTLMInitiator(SecurityContext):
         self._version = version.encode()
         self._clock = clock
         self._random = os.urandom if random is None else random
+        self._own_flags = 0
         self._negotiate = b""
         self._session: NTLMSession | None = None
         self._has_mic = False
@@ -145,6 +147,10 @@ class NTLMInitiator(SecurityContext):
         if self._credentials is None:
             raise LocalProtocolError("AUTHENTICATE is made: it is too late for channel bindings")
         self._bindings = bindings
+
+    def distrust_target(self) -> None:
+        """Say in MsvAvFlags that MsvAvTargetName comes from a source that may lie ([MS-NLMP] 2.2.2.1)."""
+        self._own_flags |= AV_FLAG_UNTRUSTED_SPN
 
     def _established(self) -> NTLMSession:
         if self._session is None:
@@ -208,16 +214,15 @@ class NTLMInitiator(SecurityContext):
 
     def _target_info(self, info: AvPairs) -> bytes:
         """Return the server's list with our additions, which take the place of what the server says there."""
+        flags = info.flags | self._own_flags | (AV_FLAG_MIC_PRESENT if self._has_mic else 0)
         own = {
-            AV_FLAGS: info.flags.to_bytes(4, "little"),
+            AV_FLAGS: flags.to_bytes(4, "little"),
             AV_CHANNEL_BINDINGS: _NO_BINDINGS
             if self._bindings is None
             else crypto.md5(self._bindings.encoded).digest(),
             AV_TARGET_NAME: self._target_name.encode("utf-16-le", "surrogatepass"),
         }
-        if self._has_mic:
-            own[AV_FLAGS] = (info.flags | AV_FLAG_MIC_PRESENT).to_bytes(4, "little")
-        elif info.get(AV_FLAGS) is None:
+        if not flags and info.get(AV_FLAGS) is None:
             del own[AV_FLAGS]
         return encode_av_pairs([*[pair for pair in info.pairs if pair[0] not in own], *own.items()])
 

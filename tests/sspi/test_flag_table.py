@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import credssp.sspi as sspi
+from credssp.ntlm.messages import Authenticate
 from credssp.sspi import SecBuffer, SecBufferDesc, SecurityStatus, SSPIError, constants
 from tests.sspi.certificates import server_leaf
 from tests.sspi.pair import ASC, ISC, OK, Pair, make, token_out
@@ -170,6 +171,20 @@ EARNED_BY_MORE = {
     "ASC_REQ_MUTUAL_AUTH": "needs hRootStore, and a client with a certificate",
     "ASC_REQ_PROXY_BINDINGS": "needs a client that sends channel bindings",
 }
+
+
+@pytest.mark.parametrize("package", ["NTLM", "Negotiate"])
+@pytest.mark.parametrize("flag", [0, sspi.ISC_REQ_UNVERIFIED_TARGET_NAME])
+def test_unverified_target_name_is_told_to_the_server(package: str, flag: int) -> None:
+    both = inner(package)
+    both.client.flags |= flag
+    message = call(both.client, token(call(both.server, token(call(both.client)))))
+    response = Authenticate.decode(message[message.index(b"NTLMSSP\0") :]).ntlmv2
+    assert response is not None
+    assert bool(response.target_info.flags & 0x4) is bool(flag)
+    assert response.target_info.flags & 0x2, "the MIC is there all the same"
+    call(both.server, token(message))
+    assert both.server.status in (OK, S.SEC_I_CONTINUE_NEEDED)
 
 
 def test_extended_error_of_a_negotiate_server_is_a_reject() -> None:

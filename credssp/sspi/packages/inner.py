@@ -77,7 +77,8 @@ class InnerContext(LsaContext):
         """What was asked for, and what every session has; MUTUAL_AUTH if the mechanism did it."""
         if not self.complete:
             return self.request & c.ISC_REQ_ALLOCATE_MEMORY
-        granted = (self.request & ~(c.ISC_REQ_MUTUAL_AUTH | EITHER_BINDINGS)) | _ALWAYS | self.without_bindings
+        silent = c.ISC_REQ_MUTUAL_AUTH | (c.ISC_REQ_UNVERIFIED_TARGET_NAME if self.client else EITHER_BINDINGS)
+        granted = (self.request & ~silent) | _ALWAYS | self.without_bindings
         granted |= c.ISC_RET_INTEGRITY if self.client else c.ASC_RET_INTEGRITY
         if self.server_authentication & ServerAuthentication.KERBEROS:
             granted |= self.request & c.ISC_REQ_MUTUAL_AUTH
@@ -91,7 +92,9 @@ class InnerContext(LsaContext):
             raise bad_token("pInput", error.message) from None
 
     def begin(self) -> None:
-        """Use the channel bindings of the first call, if it gave any or a server demands them."""
+        """Use the channel bindings of the first call, if it gave any or a server demands them, and flags."""
+        if self.client and self.request & c.ISC_REQ_UNVERIFIED_TARGET_NAME:
+            self.mechanism.distrust_target()
         if self.bindings is not None or self.demand == "sent":
             self.mechanism.bind(self.bindings, demand=self.demand)
 

@@ -35,6 +35,7 @@ class NegotiatePackage(KdcProxySettings, InnerPackage):
 
     info: ClassVar[SecPkgInfo] = NEGOTIATE
 
+    isc_flags: ClassVar[int] = InnerPackage.isc_flags | c.ISC_REQ_UNVERIFIED_TARGET_NAME
     asc_flags: ClassVar[int] = InnerPackage.asc_flags | c.ASC_REQ_EXTENDED_ERROR
 
     def refusal(self, context: InnerContext) -> bytes:

@@ -35,6 +35,7 @@ class NTLMPackage(InnerPackage):
     """The LSA-mode half."""
 
     info: ClassVar[SecPkgInfo] = NTLM
+    isc_flags: ClassVar[int] = InnerPackage.isc_flags | c.ISC_REQ_UNVERIFIED_TARGET_NAME
 
     def initiator(self, logon: Logon, target: str) -> Mechanism:
         """Return the mechanism of a client."""
