@@ -152,6 +152,8 @@ def test_a_program_that_lies_about_the_certificate_is_bound_to_a_key_that_its_se
         record = agent.last()
         assert own.delegations == []
     assert not record.delegated
+    assert record.outcome != "success"
+    assert record.proof_sent  # what the audit is to be watched for: docs/explanation/agent-security.md
 
 
 @pytest.mark.parametrize(
