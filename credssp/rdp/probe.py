@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias, TypeVar
 
 from credssp.context.probing import VERSIONS, ProbeReport, first_requests
-from credssp.errors import CredSSPError, LimitExceededError, PeerClosedError, RemoteProtocolError
+from credssp.errors import CredSSPError, DecodeError, LimitExceededError, PeerClosedError, RemoteProtocolError
 from credssp.rdp.negotiation import (
     CREDSSP_PROTOCOLS,
     FailureCode,
@@ -84,7 +84,13 @@ def probe(report: ProbeReport, *, cookie: str | None = None, routing_token: byte
     """
     ask = ConnectionRequest(cookie=cookie, routing_token=routing_token)
     for protocol in _PROTOCOLS:
-        report.protocols[protocol.name or ""] = yield from _offer(ask, protocol)
+        try:
+            report.protocols[protocol.name or ""] = yield from _offer(ask, protocol)
+        except DecodeError:
+            if not report.protocols:  # this is not an RDP server
+                raise
+            # xrdp 0.9.21 says goodbye with an MCS PDU to who asks for a protocol that it does not know (RDSAAD).
+            report.protocols[protocol.name or ""] = "closed"
     accepted = [p for p in reversed(_PROTOCOLS) if report.protocols.get(p.name or "") == "accepted"]
     tls = [p for p in accepted if p & (CREDSSP_PROTOCOLS | Protocol.SSL)]
     if not tls:

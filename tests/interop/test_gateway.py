@@ -123,17 +123,26 @@ def test_a_user_of_nla_is_logged_on_to_xrdp(
     assert closed["received"] > 1000
 
 
-def test_a_unix_socket_leads_to_xrdp(tmp_path: Path, accounts: Path, display: str) -> None:
+@pytest.mark.parametrize("layer", ["rdp", "tls"])
+def test_a_unix_socket_leads_to_xrdp(tmp_path: Path, accounts: Path, display: str, layer: str) -> None:
     folder = tmp_path / "x"  # the path of a Unix socket is short
     folder.mkdir()
-    with xrdp(folder, layer="rdp", unix=True) as desk:
-        command = ["front", "--listen", "127.0.0.1:0", "--to", desk.address, "--users-file", str(accounts), "--plain"]
+    with xrdp(folder, layer=layer, unix=True) as desk:
+        command = ["front", "--listen", "127.0.0.1:0", "--to", desk.address, "--users-file", str(accounts)]
+        command += ["--plain"] if layer == "rdp" else ["--fingerprint", pin(desk.certificate.der)]
         with gateway(*command) as running:
             user = (f"/u:{USER}", "/d:LAB", f"/p:{DESK_PASSWORD}", "/sec:nla")
             with client("xfreerdp3", display, running.address, *user):
-                assert running.next("connected")["protocol"] == "RDP"
+                assert running.next("connected")["protocol"] == ("RDP" if layer == "rdp" else "SSL")
                 running.next("session")
                 assert desk.wait_for_session(0)
+
+
+def test_a_probe_tells_the_fingerprint_to_pin(desk: Xrdp) -> None:
+    command = [sys.executable, "-m", "credssp", "probe", f"rdp://{desk.address}", "--json"]
+    found = json.loads(x11.run([*desk.prefix, *command], environment={}).output.splitlines()[0])
+    assert found["error"] is None
+    assert found["certificate"]["sha256"] == pin(desk.certificate.der)
 
 
 def test_scanners_see_nla_and_nothing_else(desk: Xrdp, accounts: Path) -> None:

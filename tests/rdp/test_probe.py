@@ -131,3 +131,20 @@ def test_what_is_no_connection_confirm_is_an_error_of_the_probe() -> None:
     next(steps)
     with pytest.raises(RemoteProtocolError):
         steps.send(b"SSH-2.0-OpenSSH\r\n")
+
+
+def test_a_goodbye_in_place_of_an_answer_is_a_close() -> None:
+    goodbye = bytes.fromhex("0300000902f0802180")  # Disconnect Provider Ultimatum, as xrdp 0.9.21 sends it
+
+    def connect() -> Peer:
+        peer = our_server()
+        return lambda data: goodbye if data[-4:] == b"\x10\0\0\0" else peer(data)
+
+    report, _ = run(connect)
+    assert report.protocols["RDSAAD"] == "closed"
+    assert report.certificate is not None
+
+
+def test_a_server_of_another_kind_is_told_at_once() -> None:
+    with pytest.raises(CredSSPError):
+        run(lambda: lambda data: bytes.fromhex("0300000902f0802180"))
