@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from credssp.cli import _secrets
 from credssp.errors import LocalProtocolError
+from credssp.lsa.hardening import hide_memory
 from credssp.secret import Secret
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.action == "list":
         return _list(arguments)
+    if arguments.action != "remove":
+        hide_memory()  # before there is a secret in it
     if arguments.action == "add":
         entry, secret = entry_of(arguments)
         _call(arguments, AddCredential(json.dumps(entry), secret.reveal().encode("utf-8", "surrogatepass")))

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from credssp.errors import LocalProtocolError
 
-__all__ = ["Hardening", "harden"]
+__all__ = ["Hardening", "harden", "hide_memory"]
 
 _PR_GET_DUMPABLE: Final = 3  # linux/prctl.h
 _PR_SET_DUMPABLE: Final = 4
@@ -63,14 +63,28 @@ def harden() -> Hardening:
             locked=False,
             problem=f"on {sys.platform} nothing keeps other processes of this user out of the agent's memory",
         )
-    libc = ctypes.CDLL(None, use_errno=True)
-    _no_core_files()
-    _must(libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE")
-    if libc.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) != 0:
-        raise LocalProtocolError("the agent's memory cannot be protected: the process is dumpable still")
+    libc = hide_memory()
     _must(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
     problem = _lock(libc)
     return Hardening(not_dumpable=True, locked=not problem, problem=problem)
+
+
+def hide_memory() -> Any:
+    """Keep other processes of this user out of the memory, where the system can do that; returns the C library.
+
+    For programs that have a secret for a moment, such as ``credssp agent add``.
+
+    Raises:
+        LocalProtocolError: as `harden`.
+    """
+    _no_core_files()
+    if not sys.platform.startswith("linux"):
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)
+    _must(libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "PR_SET_DUMPABLE")
+    if libc.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise LocalProtocolError("the agent's memory cannot be protected: the process is dumpable still")
+    return libc
 
 
 def _must(result: int, what: str) -> None:

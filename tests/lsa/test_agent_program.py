@@ -238,6 +238,24 @@ def test_its_memory_is_out_of_reach(agent: AgentProgram) -> None:
     assert [line.split()[4:6] for line in limits.splitlines() if line.startswith("Max core")] == [["0", "0"]]
 
 
+def test_the_program_that_has_the_secret_for_a_moment_is_not_readable_either(agent: AgentProgram, folder: Path) -> None:
+    os.mkfifo(folder / "secret", 0o600)
+    words = ["add", "prod", "-u", "LAB\\alice", "--target", "*", "--password-file", str(folder / "secret")]
+    process = subprocess.Popen([*CREDSSP, "agent", *words, "--socket", str(agent.path)])
+    writer = os.open(folder / "secret", os.O_WRONLY)  # waits until it reads
+    try:
+        memory = Path(f"/proc/{process.pid}/mem")
+        fields = Path(f"/proc/{process.pid}/limits").read_text() if memory.exists() else ""
+        os.write(writer, f"{PASSWORD}\n".encode())
+    finally:
+        os.close(writer)
+    assert process.wait(60) == 0
+    if not fields:
+        pytest.skip("no /proc")
+    assert [line.split()[4:6] for line in fields.splitlines() if line.startswith("Max core")] == [["0", "0"]]
+    agent.call("list")
+
+
 def test_events_go_to_a_private_file(folder: Path, server: RDPServer) -> None:
     file = configuration(folder)
     file.write_text(f'[agent]\naudit = "events"\n{file.read_text()}')
