@@ -117,7 +117,7 @@ def test_a_connection_with_a_login_under_way_is_not_closed_for_another() -> None
 
 @pytest.mark.parametrize("data", [b"\0", b"\0\0\0\5\1", frame(Hello().encode()) + b"\0\0\1"])
 def test_half_a_message_ends_the_connection_after_its_time(data: bytes, server: RDPServer) -> None:
-    with running_agent(CREDENTIAL, limits=AgentLimits(message=0.2, greeting=0.4)) as agent:
+    with running_agent(CREDENTIAL, limits=AgentLimits(message=1.5, greeting=3)) as agent:
         with raw(agent, data) as half:
             log_on(server, agent)
             assert ended(half)
