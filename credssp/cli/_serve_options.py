@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from credssp.cli import _serve_trial as trial
 from credssp.cli._serve_events import emit as emit
 from credssp.protocol_version import VERSIONS
 
@@ -106,6 +107,14 @@ def add_account_arguments(parser: argparse.ArgumentParser, *, port: int) -> None
         "--min-version", type=int, choices=VERSIONS, metavar="N", help="lowest CredSSP version to accept"
     )
     parser.add_argument(
+        "--max-version",
+        type=int,
+        choices=VERSIONS,
+        default=VERSIONS[-1],
+        metavar="N",
+        help="highest CredSSP version to have, for tests of clients",
+    )
+    parser.add_argument(
         "--limit",
         metavar="NAME=N",
         action="append",
@@ -120,6 +129,7 @@ def add_account_arguments(parser: argparse.ArgumentParser, *, port: int) -> None
         "--uid", metavar="USER", help="become this user once files and sockets are open, without a way back"
     )
     parser.add_argument("--json", action="store_true", help="print JSON lines on a terminal too")
+    trial.add_arguments(parser)
     names = parser.add_argument_group("names that NTLM sends to every client (default: those of this host)")
     for name, what in _NAMES.items():
         names.add_argument(f"--{name.replace('_', '-')}", metavar="NAME", help=what)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from credssp.cli import _serve_events as events
 from credssp.cli import _serve_options as common
 from credssp.cli._arguments import count, seconds
+from credssp.cli._serve_trial import Trial, write_port
 
 if TYPE_CHECKING:
     import socket
@@ -37,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="success",
         help="the Early User Authorization Result of every login (default: success)",
     )
+    parser.add_argument("--tls", choices=("1.2", "1.3"), help="the TLS version (default: both)")
     parser.add_argument("--protocols", choices=_PROTOCOLS, default="both", help="protocols to accept (default: both)")
     parser.add_argument("--workers", type=count(65536), default=1, metavar="N", help="number of processes (default: 1)")
     parser.add_argument(
@@ -53,11 +55,13 @@ def run(arguments: argparse.Namespace) -> int:
     as_json = arguments.json or not sys.stdout.isatty()
     try:
         host, port = common.address(arguments.listen)
+        trial = Trial.of(arguments)
         config = _config(arguments)
+        sockets = bind(host, port, arguments.workers)
+        write_port(arguments.port_file, sockets[0])
     except LocalProtocolError as error:
         print(f"credssp serve: {error.message}", file=sys.stderr)
         return 2
-    sockets = bind(host, port, arguments.workers)
     common.reload_on_sighup()
     common.confine(arguments)
     events.emit(
@@ -65,11 +69,11 @@ def run(arguments: argparse.Namespace) -> int:
         {"address": common.shown_address(sockets[0]), "protocol": "rdp", "workers": arguments.workers},
         as_json=as_json,
     )
-    work = functools.partial(_work, arguments=arguments, config=config, as_json=as_json)
+    work = functools.partial(_work, arguments=arguments, config=config, trial=trial, as_json=as_json)
     if arguments.workers > 1:
         return run_workers(sockets, work)
     work(sockets[0], 0)
-    return 0
+    return 0 if trial is None else trial.report()
 
 
 def _config(arguments: argparse.Namespace) -> ServerConfig:
@@ -91,28 +95,43 @@ def _config(arguments: argparse.Namespace) -> ServerConfig:
         allow_empty_password=arguments.empty_password,
         require_mic=not arguments.allow_no_mic,
         min_version=arguments.min_version,
+        max_version=arguments.max_version,
         protocols=protocols[arguments.protocols],
         # A test endpoint takes everything that may be delegated, and tells.
         remote_guard=True,
         authorize=common.authorization(arguments, domain),
         require_pac=arguments.require_pac or None,
         limits=common.limits(arguments),
-        tls=ServerTLS(key_log=common.key_log(arguments)),
+        tls=ServerTLS(
+            minimum=arguments.tls or "1.2", maximum=arguments.tls or "1.3", key_log=common.key_log(arguments)
+        ),
         observer=common.observer(arguments),
     )
 
 
 def _work(
-    sock: socket.socket, worker: int, *, arguments: argparse.Namespace, config: ServerConfig, as_json: bool
+    sock: socket.socket,
+    worker: int,
+    *,
+    arguments: argparse.Namespace,
+    config: ServerConfig,
+    trial: Trial | None,
+    as_json: bool,
 ) -> None:
     import asyncio
 
     with events.queued_events(as_json=as_json):
-        asyncio.run(_serve(sock, worker, arguments=arguments, config=config, as_json=as_json))
+        asyncio.run(_serve(sock, worker, arguments=arguments, config=config, trial=trial, as_json=as_json))
 
 
 async def _serve(
-    sock: socket.socket, worker: int, *, arguments: argparse.Namespace, config: ServerConfig, as_json: bool
+    sock: socket.socket,
+    worker: int,
+    *,
+    arguments: argparse.Namespace,
+    config: ServerConfig,
+    trial: Trial | None,
+    as_json: bool,
 ) -> None:
     import asyncio
     import signal
@@ -136,9 +155,13 @@ async def _serve(
         head: dict[str, Any] = {"worker": worker} if worker else {}
         head |= {"connection": client.number, "peer": "{}:{}".format(*client.address)}
         events.emit(audit.event, audit.as_json() | head | facts, as_json=as_json)
+        if trial is not None:
+            trial.note(audit.event, audit.as_json() | facts)
 
     server = await start_server(None, sock=sock, config=config, on_event=on_event)
     async with server:
+        if trial is not None:
+            trial.begin(sock, "rdp", "", lambda: loop.call_soon_threadsafe(stop.set))
         await stop.wait()
     silent.tell()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from credssp.cli import _serve_events as events
 from credssp.cli import _serve_options as common
 from credssp.cli._arguments import count, seconds
+from credssp.cli._serve_trial import Trial, write_port
 
 if TYPE_CHECKING:
     from credssp.drivers.winrm_asgi import WinRMApplication
@@ -74,12 +75,14 @@ def run(arguments: argparse.Namespace) -> int:
         host, port = common.address(arguments.listen)
         if arguments.tls_key is not None and arguments.tls_cert is None:
             raise LocalProtocolError("--tls-key needs --tls-cert")
+        trial = Trial.of(arguments)
         silent = events.SilentClients(as_json=as_json)
-        application = _application(arguments, silent, as_json=as_json)
+        application = _application(arguments, silent, trial, as_json=as_json)
         server = serving.uvicorn_server(
             application, certfile=arguments.tls_cert, keyfile=arguments.tls_key, key_log=common.key_log(arguments)
         )
         listener = serving.listen(host, port)
+        write_port(arguments.port_file, listener)
     except LocalProtocolError as error:
         print(f"credssp serve: {error.message}", file=sys.stderr)
         return 2
@@ -94,13 +97,17 @@ def run(arguments: argparse.Namespace) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             # uvicorn stops at them too once it runs, and raises them once more when it has.
             signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+        if trial is not None:
+            trial.begin(listener, scheme, application.config.path, lambda: setattr(server, "should_exit", True))
         with events.queued_events(as_json=as_json):
             serving.serve(server, listener)
             silent.tell()
-    return 0
+    return 0 if trial is None else trial.report()
 
 
-def _application(arguments: argparse.Namespace, silent: events.SilentClients, *, as_json: bool) -> WinRMApplication:
+def _application(
+    arguments: argparse.Namespace, silent: events.SilentClients, trial: Trial | None, *, as_json: bool
+) -> WinRMApplication:
     from credssp.drivers.audit import AuditEvent
     from credssp.drivers.winrm_asgi import ConnectionClosed, Login, WinRMApplication
     from credssp.tls.settings import ServerTLS
@@ -127,6 +134,8 @@ def _application(arguments: argparse.Namespace, silent: events.SilentClients, *,
         elif who is not None:
             audit = AuditEvent.of_login("delegated", who, id=login.id, address=address)
         events.emit(audit.event, audit.as_json() | _peer(login.client) | facts, as_json=as_json)
+        if trial is not None:
+            trial.note(audit.event, audit.as_json() | facts)
 
     def on_close(closed: ConnectionClosed) -> None:
         if not closed.silent:
@@ -156,6 +165,7 @@ def _application(arguments: argparse.Namespace, silent: events.SilentClients, *,
         allow_empty_password=arguments.empty_password,
         require_mic=not arguments.allow_no_mic,
         min_version=arguments.min_version,
+        max_version=arguments.max_version,
         tls=tls,
         observer=common.observer(arguments),
     )
