@@ -43,6 +43,10 @@ MIB = 1 << 20
 CHUNK = 256 * 1024
 _WARM = 30
 """Sessions that fill caches and the allocator's holes."""
+_MOVED = 256 * 1024
+"""Bytes that a session moved before it is idle: a first screen."""
+_FRAME, _PERIOD = 32 * 1024, 0.2
+"""Bytes that a session asks for, and seconds from one to the next. 200 sessions make 31 MiB per second of it."""
 NAMES = ("credssp gateway", "asyncio", "socat", "stunnel")
 
 _CONFIRM = ConnectionConfirm(NegotiationResponse(Protocol.SSL, ResponseFlags.NONE)).encode()
@@ -62,21 +66,25 @@ _GRAPHICS = b"\0" + (0x8000 | 16000).to_bytes(2, "big") + bytes(16000 - 3)
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Relayed:
     """Figures of one relay.
 
     Attributes:
-        cpu: CPU seconds per GiB, one session.
-        rate: MiB per second, one session.
-        many: CPU seconds per GiB with 200 sessions at once.
-        memory: KiB of resident memory per idle session.
+        cpu: CPU seconds per GiB of each round, one session.
+        rate: MiB per second, one session; the best round.
+        many: CPU seconds per GiB of each round, all sessions at once.
+        rate_of_many: MiB per second of all sessions together; the best round.
+        memory: KiB of resident memory per session that moved data and is idle.
+        paced: the part of the answers that were in time, all sessions at once.
     """
 
-    cpu: float
+    cpu: list[float]
     rate: float
-    many: float
+    many: list[float]
+    rate_of_many: float
     memory: float
+    paced: float
 
 
 # The servers, which send as many bytes as they are asked for
@@ -190,13 +198,13 @@ class _Program:
         return [self._process.pid, *map(int, children.split())]
 
     def cpu(self) -> float:
-        """CPU seconds so far, of children that have ended too."""
+        """CPU seconds of all threads and children that there are. In nanoseconds: ``stat`` counts in ticks of 10 ms."""
         total = 0
         for pid in self.pids:
-            with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                total += sum(map(int, fields[11:15] if pid == self._process.pid else fields[11:13]))
-        return total / os.sysconf("SC_CLK_TCK")
+            for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+                with contextlib.suppress(OSError):
+                    total += int(thread.read_text().split()[0])
+        return total / 1e9
 
     def stop(self) -> None:
         for pid in reversed(self.pids):
@@ -283,54 +291,90 @@ class _Case:
 
     def __init__(self, name: str, relay: Server | _Program) -> None:
         self.relay = relay
-        self.memory = self.rate = 0.0
-        self.one = self.many = float("inf")
+        self.found = Relayed([], 0.0, [], 0.0, 0.0, 0.0)
         self._open = _open_desktop if name == NAMES[0] else _open_tls
         self._streams: list[Stream] = []
+        self._warm: list[Stream] = []
 
     async def open(self, sessions: int) -> None:
-        """Open sessions, and see what an idle one costs."""
+        """Open sessions, let each move something, and see what they cost when they are idle."""
         held = 0
         for count in (_WARM, sessions):
             held = _resident(self.relay.pids)
-            more = [await self._open(self.relay.port) for _ in range(count)]
-            await asyncio.gather(*(_get(each, 1024) for each in more))
-            self._streams += more
-        self.memory = (_resident(self.relay.pids) - held) / sessions
+            for _ in range(count):
+                stream = await self._open(self.relay.port)
+                await _get(stream, _MOVED)
+                self._streams.append(stream)
+        self._warm, self._streams = self._streams[:_WARM], self._streams[_WARM:]
+        self.found.memory = (_resident(self.relay.pids) - held) / sessions
 
     async def round(self, mebibytes: int) -> None:
         """Send so much through one session, and through all of them at once."""
-        since = time.perf_counter()
-        self.one = min(self.one, await self._cost(self._streams[:1], mebibytes))
-        self.rate = max(self.rate, mebibytes / (time.perf_counter() - since))
-        self.many = min(self.many, await self._cost(self._streams, mebibytes))
+        cpu, rate = await self._cost(self._streams[:1], mebibytes)
+        self.found.cpu.append(cpu)
+        self.found.rate = max(self.found.rate, rate)
+        cpu, rate = await self._cost(self._streams, mebibytes)
+        self.found.many.append(cpu)
+        self.found.rate_of_many = max(self.found.rate_of_many, rate)
 
-    async def _cost(self, streams: list[Stream], mebibytes: int) -> float:
+    async def _cost(self, streams: list[Stream], mebibytes: int) -> tuple[float, float]:
         each = mebibytes * MIB // len(streams)
-        before = self.relay.cpu()
+        before, since = self.relay.cpu(), time.perf_counter()
         await asyncio.gather(*(_get(stream, each) for stream in streams))
-        return (self.relay.cpu() - before) / (each * len(streams)) * (1 << 30)
+        cpu, seconds = self.relay.cpu() - before, time.perf_counter() - since
+        return cpu / (each * len(streams)) * (1 << 30), mebibytes / seconds
+
+    async def pace(self, seconds: float) -> None:
+        """Let every session ask for frames; an answer is in time before the next is due."""
+        times = round(seconds / _PERIOD)
+        begin = time.perf_counter()
+        each = [
+            _ask(stream, begin + _PERIOD * number / len(self._streams), times)
+            for number, stream in enumerate(self._streams)
+        ]
+        in_time = sum(await asyncio.gather(*each))
+        self.found.paced = max(self.found.paced, in_time / times / len(each))
 
     def close(self) -> None:
-        for _, writer in self._streams:
+        for _, writer in self._warm + self._streams:
             writer.close()
 
 
-async def _take_turns(cases: dict[str, _Case], *, mebibytes: int, rounds: int, sessions: int) -> None:
+async def _ask(stream: Stream, begin: float, times: int) -> int:
+    """Ask for frames from `begin` on; returns how many were in time."""
+    in_time = 0
+    for number in range(times):
+        due = begin + number * _PERIOD
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        await _get(stream, _FRAME)
+        in_time += time.perf_counter() < due + _PERIOD
+    return in_time
+
+
+async def _take_turns(cases: dict[str, _Case], *, mebibytes: int, rounds: int, sessions: int, pace: float) -> None:
     for case in cases.values():
         await case.open(sessions)
     for _ in range(rounds):
         for case in cases.values():
             await case.round(mebibytes)
+    for _ in range(2):
+        for case in cases.values():
+            await case.pace(pace)
     for case in cases.values():
         case.close()
 
 
-def measure(*, mebibytes: int, rounds: int, sessions: int) -> tuple[dict[str, Relayed], list[str]]:
+def measure(*, mebibytes: int, rounds: int, sessions: int, pace: float) -> tuple[dict[str, Relayed], list[str]]:
     """Let the relays take turns.
 
+    Args:
+        mebibytes: what one round moves.
+        rounds: of each relay.
+        sessions: at once.
+        pace: seconds for which all sessions ask for frames; twice, and the better time counts.
+
     Returns:
-        Each one's best figures, and the names of those that are not installed.
+        What was found for each, and the names of those that are not installed.
     """
     with contextlib.ExitStack() as stack:
         plain = stack.enter_context(_running(Server(_serve_tls)))
@@ -345,26 +389,28 @@ def measure(*, mebibytes: int, rounds: int, sessions: int) -> tuple[dict[str, Re
             if name not in missing:
                 relays[name] = stack.enter_context(_program(name, plain.port))
         cases = {name: _Case(name, relay) for name, relay in relays.items()}
-        asyncio.run(_take_turns(cases, mebibytes=mebibytes, rounds=rounds, sessions=sessions))
-    return {name: Relayed(case.one, case.rate, case.many, case.memory) for name, case in cases.items()}, missing
+        asyncio.run(_take_turns(cases, mebibytes=mebibytes, rounds=rounds, sessions=sessions, pace=pace))
+    return {name: case.found for name, case in cases.items()}, missing
 
 
-def measure_login(*, rounds: int) -> tuple[float, float]:
-    """Return the seconds of a login with NLA at a server, and of one through a gateway to a server with TLS."""
+def measure_login(*, rounds: int) -> list[tuple[float, float]]:
+    """Return pairs: seconds of a login with NLA at a server, and of one through a gateway to a server with TLS."""
     from credssp import rdp
 
     credentials = credssp.PasswordCredentials(USER, PASSWORD, domain=DOMAIN)
-    best = [float("inf"), float("inf")]
+    found = []
     with _running(Server(_serve_desktop)) as desktop:
         through = Server(functools.partial(_serve_gateway, port=desktop.port, nla=True))
         with _running(Server(serve_rdp)) as direct, _running(through):
             for _ in range(rounds):
-                for index, server in enumerate((direct, through)):
+                pair = []
+                for server in (direct, through):
                     begin = time.perf_counter()
                     session = rdp.connect(HOST, server.port, credentials=credentials, mechanism="ntlm")
-                    best[index] = min(best[index], time.perf_counter() - begin)
+                    pair.append(time.perf_counter() - begin)
                     session.close()
-    return best[0], best[1]
+                found.append((pair[0], pair[1]))
+    return found
 
 
 def endurance() -> Callable[[int], None]:

@@ -269,6 +269,15 @@ class Context(TLSFacts, ABC):
             self._fail(error)
             raise
 
+    def take_channel(self) -> TLSChannel:
+        """Give away the TLS channel: a relay decrypts and encrypts application data itself from now on.
+
+        Raises:
+            LocalProtocolError: the context is not complete, has failed or was shut down.
+        """
+        self._check_open()
+        return self._channel
+
     def data_to_send(self) -> bytes:
         """Return what TLS itself wants sent after an `unwrap`, such as the answer to a key update; mostly nothing."""
         return self._channel.data_to_send()

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar, cast
 
 from credssp.drivers.handshake import Handshake, Timeouts, too_late
-from credssp.drivers.reading import BufferedReading
+from credssp.drivers.reading import BufferedReading, loop_queues
 from credssp.errors import CredSSPError, PeerClosedError
 
 __all__ = ["AsyncSession", "LoginProtocol", "Session"]
@@ -66,6 +66,7 @@ class LoginProtocol(BufferedReading, Generic[H]):
         self._in_thread = in_thread
         self._linger = linger
         self._loop = asyncio.get_running_loop()
+        self._queues = loop_queues()
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -82,8 +83,9 @@ class LoginProtocol(BufferedReading, Generic[H]):
         self._end = self._last + self._timeouts.login
         self._timer = self._loop.call_at(self._last + min(self._timeouts.leg, self._timeouts.login), self._check_time)
         try:
-            self.endpoint.start()
-            self._flush()
+            with self._queues:
+                self.endpoint.start()
+                self._flush()
         except Exception as error:  # noqa: BLE001  # as in data_received
             self.fail(error)
 
@@ -98,9 +100,10 @@ class LoginProtocol(BufferedReading, Generic[H]):
             self._task = self._loop.create_task(self._receive_in_thread(data))
             return
         try:
-            events = self.endpoint.receive(data)
-            self._flush()
-            self._handle(events)
+            with self._queues:
+                events = self.endpoint.receive(data)
+                self._flush()
+                self._handle(events)
         except Exception as error:  # noqa: BLE001  # of a callback, say: the loop would log it and close the connection
             self.fail(error)
 
@@ -384,6 +387,7 @@ class AsyncSession(Generic[H]):
         if not self._transport.is_closing():
             self._transport.pause_reading()
         early = await self.readexactly(self._pump.fed - self._fetched) if self._pump.fed > self._fetched else b""
+        self.endpoint.unused_data = b""  # it came first
         return self.endpoint, self._transport, early, self._reader.at_eof()
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ from credssp.drivers.proxies import as_stream, reach, reach_async
 from credssp.drivers.rdp_asyncio import AsyncServer, AsyncSessionHandler
 from credssp.drivers.rdp_blocking import BlockingServer, SessionHandler
 from credssp.drivers.rdp_service import ServeOptions, ServerSettings
+from credssp.drivers.reading import loop_queues
 from credssp.errors import LocalProtocolError
 from credssp.kerberos.contexts import kerberos_obstacle
 from credssp.rdp.client import NLAClient
@@ -105,7 +106,8 @@ async def open_connection(
     """Log on over asyncio; arguments, result and errors as `connect`."""
     config = with_agent(client_config("open_connection", RDPConnectOptions, config, options, credentials))
     check_port(port)
-    endpoint = NLAClient(host=host, config=config)
+    with loop_queues():
+        endpoint = NLAClient(host=host, config=config)
     if sock is not None:
         _given(sock, config).setblocking(False)  # as socket has it
         if isinstance(sock, ssl.SSLSocket):

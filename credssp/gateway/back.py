@@ -14,6 +14,7 @@ from credssp.drivers.aio import AsyncSession
 from credssp.drivers.blocking import reason
 from credssp.drivers.handshake import ConnectError
 from credssp.drivers.rdp import log_on, may_block
+from credssp.drivers.reading import loop_queues
 from credssp.gateway.rules import NotRelayedError
 from credssp.gateway.target import TargetSettings
 from credssp.identity import Identity
@@ -101,7 +102,8 @@ async def connect(target: TargetSettings, credentials: PasswordCredentials | Non
             timeouts=TIMEOUTS,
             target_name=f"TERMSRV/{host}",
         )
-        client = NLAClient(host=host, config=config)
+        with loop_queues():
+            client = NLAClient(host=host, config=config)
         in_thread = may_block(client)
         session = await log_on(client, target.host, target.port, timeouts=TIMEOUTS, in_thread=in_thread, sock=sock)
         client.forget_credentials()

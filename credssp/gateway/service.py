@@ -17,7 +17,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
@@ -30,7 +30,7 @@ from credssp.drivers.faults import fault
 from credssp.drivers.gate import Place, host_and_port
 from credssp.drivers.rdp_asyncio import AsyncServer, RDPLogin
 from credssp.drivers.rdp_service import Client, Closed, ServerSettings
-from credssp.drivers.relay import RelayEnd, relay
+from credssp.drivers.relay import Filter, RelayEnd, relay
 from credssp.drivers.winbind import WinbindAuthority
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, PeerClosedError, TLSAlertError
 from credssp.gateway import back
@@ -367,7 +367,8 @@ class _Connection(RDPLogin):
             error = None if task.cancelled() else task.exception()
             if error is not None and not isinstance(error, CredSSPError | OSError):
                 logger.error("the session of connection %d failed %s", client.number, fault(error))
-            session.abort()
+            if self._transport is not None:
+                self._transport.abort()
             self._drop_server()
             self._closed = True
             gateway.left(place)
@@ -400,8 +401,14 @@ class _Connection(RDPLogin):
             del picked_up
             await self._connect("")
             self._ticket = None
-        server, target = self._server, self._target
-        if server is None or target is None:
+        joined = self._join(session)
+        del session  # it ends with the login; the relay has what is left of it
+        end.append(await joined)
+
+    def _join(self, session: AsyncSession[Any]) -> Coroutine[Any, Any, RelayEnd]:
+        """Return the relay of a client that may come in, and let go of what it is logged on with."""
+        server, target, requested = self._server, self._target, self._requested
+        if server is None or target is None or requested is None:
             raise LocalProtocolError("there is no server to relay to")
         change = back.info_for(target, self._credentials, front_is_nla=self._front_is_nla)
         self._front().forget_credentials()
@@ -425,19 +432,18 @@ class _Connection(RDPLogin):
                     )
             return out
 
+        back_way = FromServer(requested.requested)
         limits = self._settings.sessions
         self._server = None  # the relay closes it
-        end.append(
-            await relay(
-                session,
-                server,
-                from_client=from_client,
-                from_server=FromServer(self._requested.requested).feed,
-                idle=limits.idle or None,
-                total=limits.total or None,
-                begin=self._gateway.settings.config.limits.timeouts.login,
-                begun=lambda: way.free,
-            )
+        return relay(
+            session,
+            server,
+            from_client=Filter(from_client, lambda: way.free),
+            from_server=Filter(back_way.feed, lambda: back_way.unchanged, back_way.look),
+            idle=limits.idle or None,
+            total=limits.total or None,
+            begin=self._gateway.settings.config.limits.timeouts.login,
+            begun=lambda: way.free,
         )
 
     async def _pick_up(self, session: AsyncSession[Any], target: TargetSettings, requested: Protocol) -> None:

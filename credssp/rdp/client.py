@@ -52,6 +52,7 @@ from credssp.rdp.negotiation import (
 )
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest, mstshash
 from credssp.status import SecurityStatus
+from credssp.tls.channel import TLSChannel
 from credssp.wire.ts_request import TSRequest
 
 __all__ = ["DEFAULT_PROTOCOLS", "LoginRefusedError", "NLAClient", "late_refusal"]
@@ -322,6 +323,10 @@ class NLAClient(Endpoint[ClientContext]):
         if refusal is not None:
             raise self._failed(refusal)
         return plaintext
+
+    def take_channel(self) -> TLSChannel | None:
+        """Give away the TLS channel to a relay; None as long as the server may still refuse the credentials."""
+        return super().take_channel() if self._late.decided or not self._unconfirmed else None
 
     def shutdown(self) -> bytes:
         """Return close_notify, or nothing where there is no TLS to close."""

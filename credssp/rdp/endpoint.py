@@ -11,6 +11,7 @@ from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.rdp.events import Approach, Completed, Event, Negotiated, RDPState
 from credssp.rdp.negotiation import Protocol
 from credssp.rdp.tpkt import TPKTBuffer
+from credssp.tls.channel import TLSChannel
 
 __all__ = ["Endpoint"]
 
@@ -155,6 +156,17 @@ class Endpoint(ABC, Generic[Context]):
     def unwrap(self, data: bytes) -> bytes:
         """Decrypt what was received after the login; may return nothing. Raises as `credssp.ClientContext.unwrap`."""
         return self._completed().unwrap(data)
+
+    def take_channel(self) -> TLSChannel | None:
+        """Give away the TLS channel of the stream to a relay, which decrypts and encrypts itself from now on.
+
+        Returns:
+            The channel; None as long as this end still has to see what comes.
+
+        Raises:
+            LocalProtocolError: the login is not complete, has failed, or the channel is closed.
+        """
+        return self._completed().take_channel()
 
     def shutdown(self) -> bytes:
         """Return close_notify, or nothing where there is no TLS to close."""

@@ -31,6 +31,7 @@ from credssp.rdp.server import NLAServer
 from credssp.rdp.tpkt import TPKTBuffer, frame
 from credssp.rdp.transport import TransportServer
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
+from credssp.tls.channel import TLSChannel
 from credssp.tls.settings import ServerTLS
 
 __all__ = ["ConnectionRequested", "FrontServer"]
@@ -272,6 +273,10 @@ class FrontServer:
     def unwrap(self, data: bytes) -> bytes:
         """Decrypt application data."""
         return self._selected().unwrap(data)
+
+    def take_channel(self) -> TLSChannel | None:
+        """Give away the TLS channel to a relay (`credssp.rdp.NLAServer.take_channel`)."""
+        return self._selected().take_channel()
 
     def shutdown(self) -> bytes:
         """Return close_notify, or nothing where there is no TLS to close."""

@@ -132,11 +132,13 @@ class FromServer:
 
     @property
     def free(self) -> bool:
-        """Whether bytes may pass without `feed`: never, since the server may redirect the client at any time.
-
-        After the Connect Response nothing is changed any more, so that a relay may call `look` in its place.
-        """
+        """Whether bytes may pass unseen: never, since the server may redirect the client at any time."""
         return False
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether every byte passes as it comes, and `look` is enough: after the Connect Response."""
+        return self._watch is not None
 
     def look(self, data: bytes | memoryview) -> None:
         """Look at bytes of the server, which pass as they are; due after the Connect Response. Raises as `feed`."""

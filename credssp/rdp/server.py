@@ -53,6 +53,7 @@ from credssp.rdp.negotiation import (
 )
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
 from credssp.tls.certificate import ServerCertificate
+from credssp.tls.channel import TLSChannel
 
 __all__ = ["NLAServer"]
 
@@ -114,6 +115,11 @@ class NLAServer(Endpoint[ServerContext]):
         """Encrypt application data. Raises LocalProtocolError before the end of the login."""
         self._spoke = True
         return super().wrap(data)
+
+    def take_channel(self) -> TLSChannel | None:
+        """Give away the TLS channel to a relay; as `Endpoint.take_channel`."""
+        self._spoke = True
+        return super().take_channel()
 
     def shutdown(self) -> bytes:
         """Return close_notify, or nothing where there is no TLS to close.

@@ -149,6 +149,11 @@ class _Transport(ABC):
         self._check_complete()
         return data if self._channel is None else self._channel.decrypt(data)
 
+    def take_channel(self) -> TLSChannel | None:
+        """Give away the TLS channel to a relay (`credssp.rdp.NLAServer.take_channel`); None without TLS."""
+        self._check_complete()
+        return self._channel
+
     def shutdown(self) -> bytes:
         """Return close_notify, or nothing where there is no TLS to close."""
         return b"" if self._channel is None else self._channel.close()

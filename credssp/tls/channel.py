@@ -12,7 +12,8 @@ shape this module:
 * A close (close_notify) is an event, not an error: whether it came too early is for the owner to say.
 
 OpenSSL's objects crash the process if two threads use one of them at once, and Python does not prevent that (its calls
-release the GIL). So every call that reaches them takes the channel's lock, which costs 0.05 us where it is free.
+release the GIL). So every call that reaches them takes the channel's lock, which costs 0.05 us where it is free. The
+channels of an event loop share queues (`credssp.tls.queues`), whose content changes hands with the lock.
 
 `ssl` and OpenSSL's errors stay inside this package.
 """
@@ -30,6 +31,7 @@ from credssp.next_step import NextStep
 from credssp.status import SecurityStatus
 from credssp.tls.alerts import translate
 from credssp.tls.certificate_request import CertificateRequest, is_settled, take_request
+from credssp.tls.queues import QueueTurn, current_queues
 from credssp.tls.record import MAX_PLAINTEXT, RecordTracker, begins_encryption
 from credssp.tls.restrictions import check_memory
 from credssp.tls.sizes import StreamSizes
@@ -125,9 +127,13 @@ class TLSChannel:
             without_sessions: makes a context that knows no sessions, on a server without resumption; see
                 `_refuse_resumption` and `credssp.tls.settings.sessionless_context`.
         """
-        self._lock = threading.RLock()
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
+        queues = current_queues()
+        if queues is None:
+            self._lock: threading.RLock | QueueTurn = threading.RLock()
+            self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        else:
+            self._lock = QueueTurn(queues)
+            self._incoming, self._outgoing = queues.incoming, queues.outgoing
         try:
             self._tls = context.wrap_bio(
                 self._incoming,
@@ -232,7 +238,8 @@ class TLSChannel:
         if hello is None or self._without_sessions is None or not self._tls.session_reused:
             return
         context = self._tls.context
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._incoming.read()  # of no use any more
+        self._outgoing.read()
         self._tls = self._without_sessions().wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._tls.context = context
         self._incoming.write(hello)
@@ -272,15 +279,19 @@ class TLSChannel:
                     self.peer_closed = True
                     return False
                 pieces.append(piece)
-        except ssl.SSLWantReadError:
-            return True
-        except ssl.SSLZeroReturnError:
-            self.peer_closed = True
-            return False
         except ssl.SSLError as error:
-            self._error = translate(error, during="TLS session")
-            return False
+            return self._is_short(error)
         return True
+
+    def _is_short(self, error: ssl.SSLError) -> bool:
+        """Note why a read ended; returns whether it was for want of input alone."""
+        if isinstance(error, ssl.SSLWantReadError):
+            return True
+        if isinstance(error, ssl.SSLZeroReturnError):
+            self.peer_closed = True
+        else:
+            self._error = translate(error, during="TLS session")
+        return False
 
     def decrypt(self, data: bytes) -> bytes:
         """Queue ciphertext and return the plaintext it yields; for bulk data after the exchange.

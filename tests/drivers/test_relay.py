@@ -6,6 +6,7 @@ import asyncio
 import gc
 import weakref
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ import credssp
 from credssp import ClientConfig
 from credssp.drivers import aio
 from credssp.drivers.handshake import Timeouts
-from credssp.drivers.relay import RelayEnd, relay
+from credssp.drivers.relay import Filter, RelayEnd, relay
 from credssp.rdp import Protocol
 from credssp.rdp.front import ConnectionRequested, FrontServer
 from credssp.rdp.transport import TransportClient
@@ -137,6 +138,94 @@ def test_filters_change_both_directions() -> None:
         assert await client.readexactly(5) == b"world"
         client.close()
         await joined
+
+    run(work)
+
+
+def test_a_filter_is_not_asked_any_more_once_its_direction_is_free() -> None:
+    asked: list[bytes] = []
+
+    def first(data: bytes) -> bytes:
+        asked.append(data)
+        return data.upper()
+
+    async def work(client: Any, front: Any, back: Any, server: Any) -> None:
+        joined = asyncio.create_task(relay(front, back, from_client=Filter(first, lambda: len(asked) > 1)))
+        for text, wanted in ((b"one", b"ONE"), (b"two", b"TWO"), (b"three", b"three")):
+            client.write(text)
+            assert await server.readexactly(len(text)) == wanted
+        client.close()
+        assert (await joined).sent == 11
+
+    for protocol in (Protocol.SSL, Protocol.RDP):
+        asked.clear()
+        run(work, protocol)
+        assert asked == [b"one", b"two"]
+
+
+def test_what_passes_a_free_direction_is_looked_at_first() -> None:
+    seen: list[bytes] = []
+
+    def look(view: memoryview) -> None:
+        seen.append(bytes(view))
+        if seen[-1] == b"bad":
+            raise credssp.LocalProtocolError("not with me")
+
+    async def work(client: Any, front: Any, back: Any, server: Any) -> RelayEnd:
+        joined = asyncio.create_task(relay(front, back, from_server=Filter(bytes.lower, lambda: True, look)))
+        for text in (b"FIRST", b"Second"):
+            server.write(text)
+            assert await client.readexactly(len(text)) == (text if seen else b"first")
+        server.write(b"bad")
+        assert await client.read() == b""
+        return await joined
+
+    for protocol in (Protocol.SSL, Protocol.RDP):
+        seen.clear()
+        end = run(work, protocol)
+        assert seen == [b"Second", b"bad"]
+        assert (end.first, type(end.error)) == ("server", credssp.LocalProtocolError)
+
+
+def test_sessions_share_the_queues_of_their_loop() -> None:
+    """A queue keeps the memory of the most that it ever held."""
+
+    async def work(client: Any, front: Any, back: Any, server: Any) -> None:
+        ends = [each.endpoint.take_channel() for each in (client, front, back, server)]
+        assert len({id(each._incoming) for each in ends}) == len({id(each._outgoing) for each in ends}) == 1
+        assert ends[0]._incoming is not ends[0]._outgoing
+
+    run(work)
+
+
+def _reachable(start: object) -> list[object]:
+    seen: dict[int, object] = {}
+    found = [start]
+    while found:
+        each = found.pop()
+        if id(each) not in seen and not isinstance(each, type | ModuleType | asyncio.AbstractEventLoop):
+            seen[id(each)] = each
+            module = isinstance(each, dict) and "__builtins__" in each
+            found.extend([] if module else gc.get_referents(each))
+    return list(seen.values())
+
+
+def test_a_relay_does_not_keep_what_was_read_before_it_began() -> None:
+    """It may hold a password: the Client Info PDU of a client without NLA."""
+
+    async def work(client: Any, front: Any, back: Any, server: Any) -> None:
+        client.write(b"a password")
+        await front.read(0)
+        while front._pump.fed < 10:
+            await asyncio.sleep(0)
+        front.endpoint.unused_data = b"a password too"  # as it is where it came with the last message of the login
+        task = asyncio.create_task(relay(front, back, from_client=Filter(bytes.upper, lambda: True)))
+        assert await server.readexactly(10) == b"A PASSWORD"
+        kept = [each for each in _reachable(task.get_coro()) if isinstance(each, bytes) and b"password" in each.lower()]
+        assert kept == []
+        assert len(_reachable(task.get_coro())) > 50
+        client.close()
+        await task
 
     run(work)
 

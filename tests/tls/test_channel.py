@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,21 @@ from credssp.status import NTStatus, SecurityStatus
 from credssp.tls.alerts import ALERTS, translate
 from credssp.tls.certificate import ServerCertificate, generate_certificate, load_certificate, process_certificate
 from credssp.tls.channel import TLSChannel
+from credssp.tls.queues import SharedQueues
 from credssp.tls.settings import CertificateCheck, ClientTLS, ServerTLS, client_context, server_context
+
+
+@pytest.fixture(autouse=True, params=["own queues", "shared queues"])
+def queues(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test with channels that have queues of their own, and with such that share them."""
+    if request.param == "own queues":
+        yield
+    else:
+        shared = SharedQueues()
+        with shared:
+            yield
+        assert not shared.incoming.pending
+        assert not shared.outgoing.pending
 
 
 def pair(
