@@ -196,6 +196,10 @@ def translate(
     if restricted is not None:
         return restricted
     what = reason.lower().replace("_", " ") or type(error).__name__
-    status = _REASON_STATUS.get(reason, SecurityStatus.SEC_E_ILLEGAL_MESSAGE)
+    # The peer is not to blame for what goes wrong inside of OpenSSL, which has no name in Python.
+    inside = not reason and "internal error" in str(error)
+    default = SecurityStatus.SEC_E_INTERNAL_ERROR if inside else SecurityStatus.SEC_E_ILLEGAL_MESSAGE
+    what = "OpenSSL failed inside" if inside else what
+    status = _REASON_STATUS.get(reason, default)
     step = NextStep.TLS_OLD_SERVER if old else _ADVICE.get(status)
     return TLSError(f"the {during} failed: {old or what}", reason=reason, status=status, advice=step)

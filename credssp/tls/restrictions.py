@@ -55,19 +55,30 @@ _ADVICE: Final = "See CipherString, MinProtocol and MaxProtocol in openssl.cnf; 
 def check_memory(error: BaseException, *, during: str) -> None:
     """Raise TLSError (SEC_E_INSUFFICIENT_MEMORY) if OpenSSL failed since it got no memory.
 
-    Python has no name for that reason; the text is OpenSSL's (ERR_R_MALLOC_FAILURE).
+    Python has no name for that reason; the text is OpenSSL's (ERR_R_MALLOC_FAILURE). Often OpenSSL adds an "internal
+    error" to it, and Python shows the last one alone: then OpenSSL is asked for memory once more.
 
     Args:
         error: what the ssl module raised.
         during: what was going on, for the text, such as ``TLS handshake``.
     """
-    if isinstance(error, ssl.SSLError) and "malloc failure" in str(error).lower().replace("_", " "):
+    text = str(error).lower().replace("_", " ") if isinstance(error, ssl.SSLError) else ""
+    if "malloc failure" in text or ("internal error" in text and not _gets_memory()):
         raise TLSError(
             f"the {during} failed: OpenSSL got no memory",
             reason="MALLOC_FAILURE",
             status=SecurityStatus.SEC_E_INSUFFICIENT_MEMORY,
             advice=NextStep.MEMORY,
         ) from None
+
+
+def _gets_memory() -> bool:
+    """Whether OpenSSL gets a little memory."""
+    try:
+        ssl.MemoryBIO().write(b"-" * 4096)
+    except (MemoryError, ssl.SSLError):
+        return False
+    return True
 
 
 def base_context(protocol: int) -> ssl.SSLContext:

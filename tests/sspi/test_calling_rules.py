@@ -260,6 +260,25 @@ def test_insufficient_memory_where_openssl_gets_none_in_the_handshake(text: str)
     assert caught.value.status is S.SEC_E_INSUFFICIENT_MEMORY
 
 
+@pytest.mark.parametrize("exhausted", [True, False])
+def test_internal_error_of_openssl_is_lack_of_memory_where_it_gets_none(
+    exhausted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What OpenSSL adds to a lack of memory hides it in Python; nor is the peer to blame for an internal error."""
+
+    def refuse(*args: Any) -> None:
+        raise MemoryError("failed to allocate BIO")
+
+    error = ssl.SSLError(1, "[SSL] internal error (_ssl.c:1006)")
+    if exhausted:
+        monkeypatch.setattr(ssl, "MemoryBIO", refuse)
+        with pytest.raises(sspi.SSPIError.__mro__[1]) as caught:
+            raise translate(error, during="TLS handshake")
+        assert caught.value.status is S.SEC_E_INSUFFICIENT_MEMORY
+    else:
+        assert translate(error, during="TLS handshake").status is S.SEC_E_INTERNAL_ERROR
+
+
 def test_insufficient_memory_where_openssl_gets_none_for_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise ssl.SSLError(1, "[SSL] malloc failure (_ssl.c:1006)")
