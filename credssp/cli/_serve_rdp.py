@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         trial = Trial.of(arguments)
         config = _config(arguments)
         sockets = bind(host, port, arguments.workers)
-        write_port(arguments.port_file, sockets[0])
+        write_port(arguments.port_file, *sockets)
     except LocalProtocolError as error:
         print(f"credssp serve: {error.message}", file=sys.stderr)
         return 2

@@ -218,8 +218,12 @@ class Trial:
         return 0 if passed else 1
 
 
-def write_port(path: str | None, listener: socket.socket) -> None:
-    """Write the port to a file that is there whole or not at all. Raises LocalProtocolError."""
+def write_port(path: str | None, *listeners: socket.socket) -> None:
+    """Write the port of listeners to a file that is there whole or not at all.
+
+    Raises:
+        LocalProtocolError: it cannot be written; the listeners are closed.
+    """
     from pathlib import Path
 
     from credssp.drivers.listening import bound_to
@@ -230,9 +234,12 @@ def write_port(path: str | None, listener: socket.socket) -> None:
     file = Path(path)
     part = file.with_name(f"{file.name}.part")
     try:
-        part.write_text(f"{bound_to(listener)[1]}\n")
+        part.write_text(f"{bound_to(listeners[0])[1]}\n")
         part.replace(file)
     except OSError as error:
+        part.unlink(missing_ok=True)
+        for listener in listeners:
+            listener.close()
         raise LocalProtocolError(f"--port-file {path}: it cannot be written: {error.strerror}") from None
 
 

@@ -44,6 +44,7 @@ READ: dict[str, list[str]] = {
     "serve winrm --cert": ["serve", "winrm", *SERVE, "--cert", "@"],
     "serve winrm --tls-cert": ["serve", "winrm", *SERVE, "--tls-cert", "@"],
     "serve winrm --tls-key": ["serve", "winrm", *SERVE, "--tls-cert", "+", "--tls-key", "@"],
+    "serve winrm --answers": ["serve", "winrm", *SERVE, "--answers", "@"],
     "gateway check": ["gateway", "check", "@"],
     "gateway run": ["gateway", "run", "@"],
     "gateway explain": ["gateway", "explain", "@"],
@@ -101,6 +102,7 @@ ELSEWHERE = {
     "gateway front --users-file", "gateway front --keytab",
     "serve rdp --users-file", "serve winrm --users-file", "serve winrm --key", "serve winrm --keytab",
     "serve winrm --transcript",
+    "serve rdp --port-file", "serve winrm --port-file",  # tests/cli/test_serve_trial.py
 }  # fmt: skip
 """Options of the same kind as one in the table, or with a test of their own."""
 
@@ -110,6 +112,7 @@ ACCEPTED = {
     ("login --pkinit", "noise"): None,  # what is in these files is for libkrb5 to say, when it asks the KDC
     ("login --pkinit PKCS12", "noise"): None,
     ("login --pkinit-anchors", "noise"): None,
+    ("serve winrm --answers", "empty"): None,  # no answers
     ("policy check --policy", "empty"): None,  # a TOML file that sets nothing
 }
 

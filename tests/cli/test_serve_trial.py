@@ -176,10 +176,13 @@ def test_options_that_make_no_sense_are_named(changed: dict[str, Any], words: st
         Trial.of(options(**changed))
 
 
-def test_a_port_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    done = serve("rdp", "--port-file", str(tmp_path / "none" / "port"))
-    assert done.returncode == 2
-    assert "port: it cannot be written: No such file or directory" in done.stderr
+def test_a_port_file_that_cannot_be_written_is_named_and_leaves_nothing(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for path, reason in (("none/port", "No such file or directory"), ("folder", "Is a directory")):
+        done = serve(kind, "--port-file", str(tmp_path / path))
+        assert done.returncode == 2
+        assert f"credssp serve: --port-file {tmp_path / path}: it cannot be written: {reason}\n" in done.stderr
+    assert [each.name for each in tmp_path.iterdir()] == ["folder"]
 
 
 # Verdicts
