@@ -413,7 +413,13 @@ class _Connection(RDPLogin):
         change = back.info_for(target, self._credentials, front_is_nla=self._front_is_nla)
         self._front().forget_credentials()
         self._credentials = None
-        way = FromClient(server.endpoint.selected_protocol, rewrite=change, deny_channels=target.deny_channels)
+        way_back = FromServer(requested.requested)
+        way = FromClient(
+            server.endpoint.selected_protocol,
+            rewrite=change,
+            deny_channels=target.deny_channels,
+            io_channel=lambda: None if way_back.response is None else way_back.response.io_channel,
+        )
         del change
         told = False
 
@@ -432,14 +438,13 @@ class _Connection(RDPLogin):
                     )
             return out
 
-        back_way = FromServer(requested.requested)
         limits = self._settings.sessions
         self._server = None  # the relay closes it
         return relay(
             session,
             server,
             from_client=Filter(from_client, lambda: way.free),
-            from_server=Filter(back_way.feed, lambda: back_way.unchanged, back_way.look),
+            from_server=Filter(way_back.feed, lambda: way_back.unchanged, way_back.look),
             idle=limits.idle or None,
             total=limits.total or None,
             begin=self._gateway.settings.config.limits.timeouts.login,

@@ -18,7 +18,7 @@ from credssp.next_step import NextStep
 from credssp.rdp.redirection import ServerRedirection
 from credssp.rdp.session_pdus import X224_DATA, DomainPDU
 
-__all__ = ["RedirectedError", "RedirectionWatch"]
+__all__ = ["IO_CHANNEL", "RedirectedError", "RedirectionWatch"]
 
 _TPKT: Final = 3
 _FAST_PATH_ACTION: Final = 0x03

@@ -23,7 +23,7 @@ from credssp.errors import LocalProtocolError, RemoteProtocolError
 from credssp.next_step import NextStep
 from credssp.rdp.client_info import ClientInfo, is_client_info
 from credssp.rdp.negotiation import Protocol
-from credssp.rdp.redirection_watch import RedirectionWatch
+from credssp.rdp.redirection_watch import IO_CHANNEL, RedirectionWatch
 from credssp.rdp.session_pdus import ConnectInitial, ConnectResponse, DomainPDU, FrameBuffer, data_frame, domain_pdu
 
 __all__ = ["FromClient", "FromServer", "StandardSecurityError"]
@@ -35,6 +35,9 @@ _EARLY: Final = frozenset(
 _ERECT_DOMAIN: Final = data_frame(bytes.fromhex("0401000100"))
 """Erect Domain Request with two zeros, as in PER. rdesktop 1.9 writes four other bytes, which FreeRDP 2.11's server
 refuses; no server uses the numbers."""
+
+_CHANNEL_AT: Final = 10
+"""Where a frame with an MCS SendDataRequest has channelId."""
 
 
 class StandardSecurityError(RemoteProtocolError):
@@ -57,6 +60,7 @@ class FromClient:
         *,
         rewrite: Callable[[ClientInfo], ClientInfo | None],
         deny_channels: Collection[str] = (),
+        io_channel: Callable[[], int | None] = lambda: None,
     ) -> None:
         """Prepare.
 
@@ -64,12 +68,14 @@ class FromClient:
             selected: what the server selected.
             rewrite: returns what the server gets in place of a Client Info PDU; None for the PDU as it came.
             deny_channels: names of static channels that the server must not see.
+            io_channel: returns the MCS id of the server's I/O channel, or None as long as it is not known.
         """
         self.initial: ConnectInitial | None = None
         self.info: ClientInfo | None = None
         self._selected = selected
         self._rewrite: Callable[[ClientInfo], ClientInfo | None] | None = rewrite
         self._deny = frozenset(deny_channels)
+        self._io_channel = io_channel
         self._frames: FrameBuffer | None = FrameBuffer()
 
     @property
@@ -99,6 +105,7 @@ class FromClient:
             self.initial = ConnectInitial.decode(frame)
             return self.initial.rewritten(self._selected, deny_channels=self._deny)
         if is_client_info(frame):
+            self._check_channel(frame)
             info = ClientInfo.decode(frame)
             rewrite, self._rewrite, self._frames = self._rewrite, None, None
             changed = None if rewrite is None else rewrite(info)
@@ -110,6 +117,16 @@ class FromClient:
                 f"the client sent {pdu.name} before its Client Info PDU", section="[MS-RDPBCGR] 1.3.1.1"
             )
         return _ERECT_DOMAIN if pdu is DomainPDU.ERECT_DOMAIN_REQUEST else frame
+
+    def _check_channel(self, frame: bytes) -> None:
+        """Refuse a Client Info PDU on another channel: a server may ignore it, and take a second one, unseen."""
+        channel = int.from_bytes(frame[_CHANNEL_AT : _CHANNEL_AT + 2], "big")
+        due = self._io_channel() or IO_CHANNEL
+        if channel != due:
+            raise RemoteProtocolError(
+                f"the client sent its Client Info PDU on channel {channel}, and the I/O channel is {due}",
+                section="[MS-RDPBCGR] 2.2.1.11",
+            )
 
 
 class FromServer:

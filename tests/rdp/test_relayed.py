@@ -76,6 +76,17 @@ def test_what_has_no_place_before_client_info_ends_the_session(data: bytes) -> N
         way.feed(data)
 
 
+@pytest.mark.parametrize(("known", "sent"), [(None, 1004), (1003, 1004), (1009, 1003)])
+def test_client_info_on_another_channel_is_refused(known: int | None, sent: int) -> None:
+    """A server could ignore it and take a second one, with credentials that were not rewritten."""
+    info = pdus.client_info()
+    way = FromClient(Protocol.SSL, rewrite=lambda info: info.with_credentials(ALICE), io_channel=lambda: known)
+    way.feed(pdus.connect_initial() + pdus.ATTACH_USER)
+    with pytest.raises(RemoteProtocolError, match=f"on channel {sent}, and the I/O channel is {known or 1003}"):
+        way.feed(info[:10] + sent.to_bytes(2, "big") + info[12:])
+    assert not way.free
+
+
 @pytest.mark.parametrize("step", [1, 1 << 16])
 def test_the_server_may_send_frames_after_its_first(step: int) -> None:
     way = FromServer(Protocol.HYBRID)
