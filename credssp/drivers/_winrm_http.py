@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-__all__ = ["Answer", "Budget", "Call", "Disconnected", "HTTPRefusal", "Message", "Receive", "Scope", "Sender"]
+__all__ = ["Budget", "Call", "Disconnected", "HTTPAnswer", "HTTPRefusal", "Message", "Receive", "Scope", "Sender"]
 
 _MAX_DIGITS: Final = 20
 """Digits of a Content-Length that count, as in h11; more of them make a number that is too large all the same."""
@@ -20,7 +20,7 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HTTPAnswer:
     status: int
     body: bytes = field(default=b"", repr=False)
     content_type: str = "text/plain; charset=utf-8"
@@ -41,7 +41,7 @@ class Answer:
 class HTTPRefusal(Exception):  # it is an answer that ends the request early
     def __init__(self, status: int, text: str, *, close: bool = False) -> None:
         super().__init__(text)
-        self.answer = Answer(status, f"{text}\n".encode(), close=close)
+        self.answer = HTTPAnswer(status, f"{text}\n".encode(), close=close)
 
 
 class Budget:

@@ -27,7 +27,7 @@ from typing import Final, TypeVar, Unpack
 
 from credssp.config import ServerConfig, ServerLimits, WinRMServiceOptions, server_config
 from credssp.context.server import loaded_once
-from credssp.drivers._winrm_http import Answer, Budget, Call, Disconnected, HTTPRefusal, Receive, Scope, Sender
+from credssp.drivers._winrm_http import Budget, Call, Disconnected, HTTPAnswer, HTTPRefusal, Receive, Scope, Sender
 from credssp.drivers.authorization import AuthorizationRequest, Authorizer
 from credssp.drivers.faults import fault
 from credssp.drivers.gate import Gate
@@ -164,7 +164,7 @@ class WinRMApplication:
             if message["type"] == "lifespan.shutdown":
                 return
 
-    async def _serve(self, call: Call, key: object | None) -> Answer:
+    async def _serve(self, call: Call, key: object | None) -> HTTPAnswer:
         if len(call.scope["headers"]) > _MAX_HEADERS:
             raise HTTPRefusal(431, f"at most {_MAX_HEADERS} headers", close=True)
         if call.scope.get("http_version", "1.1") not in ("1.0", "1.1"):
@@ -206,16 +206,16 @@ class WinRMApplication:
         if token is not None:
             answer = await self._leg(connection, token)
             if answer is not None or not (body or call.truncated):
-                return answer or Answer(200)
+                return answer or HTTPAnswer(200)
         if not connection.ready:
-            return Answer(401, challenge=format_token(b""), close=self.connections.is_expired(connection))
+            return HTTPAnswer(401, challenge=format_token(b""), close=self.connections.is_expired(connection))
         if call.truncated:
             raise HTTPRefusal(413, f"at most {limits.max_body_before_login} bytes before the login")
-        return await self._message(call, connection, body) if body else Answer(200)
+        return await self._message(call, connection, body) if body else HTTPAnswer(200)
 
     # The login
 
-    async def _leg(self, connection: HTTPConnection, token: bytes) -> Answer | None:
+    async def _leg(self, connection: HTTPConnection, token: bytes) -> HTTPAnswer | None:
         """Take a leg; returns None when the client is in."""
         connection.pending = True
         connection.busy += 1
@@ -232,12 +232,12 @@ class WinRMApplication:
             if result.error is not None:
                 self.outcomes.failed(connection, result.error)
                 return self._refused(401, connection, result.token)
-            return Answer(401, challenge=format_token(result.token))
+            return HTTPAnswer(401, challenge=format_token(result.token))
         finally:
             connection.busy -= 1
             self.connections.settle(connection)
 
-    async def _decide(self, connection: HTTPConnection) -> Answer | None:
+    async def _decide(self, connection: HTTPConnection) -> HTTPAnswer | None:
         identity, credentials, facts = connection.identity, connection.delegated_credentials, connection.facts
         login = Login(connection.client, identity, credentials, version=facts.version, id=connection.id, facts=facts)
         error: CredSSPError | None = None
@@ -265,13 +265,13 @@ class WinRMApplication:
             result = await result
         return result is EarlyUserAuthorization.AUTHZ_SUCCESS
 
-    def _refused(self, status: int, connection: HTTPConnection, token: bytes) -> Answer:
+    def _refused(self, status: int, connection: HTTPConnection, token: bytes) -> HTTPAnswer:
         challenge = format_token(token) if status == 401 else None
-        return Answer(status, challenge=challenge, close=connection.failures >= self.config.limits.failures)
+        return HTTPAnswer(status, challenge=challenge, close=connection.failures >= self.config.limits.failures)
 
     # Messages
 
-    async def _message(self, call: Call, connection: HTTPConnection, body: bytes) -> Answer:
+    async def _message(self, call: Call, connection: HTTPConnection, body: bytes) -> HTTPAnswer:
         content_type = call.header("content-type")
         parsed = ContentType.parse(content_type)
         encrypted = parsed.boundary is not None
@@ -293,12 +293,12 @@ class WinRMApplication:
         request = WinRMRequest(connection.identity, connection.delegated_credentials, data, content_type, call.client)
         response = await self._handle(request)
         if not encrypted:
-            return Answer(response.status, response.data, response.content_type)
+            return HTTPAnswer(response.status, response.data, response.content_type)
         try:
             sealed = connection.encrypt(response.data, response.content_type)
         except CredSSPError as error:
             raise HTTPRefusal(400, error.message, close=True) from None
-        return Answer(response.status, sealed.body, sealed.content_type)
+        return HTTPAnswer(response.status, sealed.body, sealed.content_type)
 
     async def _handle(self, request: WinRMRequest) -> WinRMResponse:
         try:

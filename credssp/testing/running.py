@@ -13,7 +13,7 @@ from typing import Final
 from credssp.testing.answers import CommandOutput
 from credssp.testing.soap import Fault
 
-__all__ = ["CTRL_C", "Changes", "Piece", "RunningCommand", "codec_of"]
+__all__ = ["CTRL_C", "Changes", "OutputPiece", "RunningCommand", "codec_of"]
 
 CTRL_C: Final = 0xC000013A
 """STATUS_CONTROL_C_EXIT: the exit code of a program that was interrupted."""
@@ -31,7 +31,7 @@ def codec_of(codepage: int) -> str | None:
 
 
 @dataclass(slots=True)
-class Piece:
+class OutputPiece:
     """Output that belongs together.
 
     Attributes:
@@ -71,7 +71,7 @@ class RunningCommand:
     started: bool = False
     stdin: bytearray = field(default_factory=bytearray, repr=False)
     input_ended: bool = False
-    pieces: deque[Piece] = field(default_factory=deque)
+    pieces: deque[OutputPiece] = field(default_factory=deque)
     ends: float | None = None
     exit_code: int = 0
     fault: Fault | None = None
@@ -97,7 +97,7 @@ class RunningCommand:
 
     def finish(self, output: CommandOutput, now: float) -> None:
         """Note the output of a command that has ended."""
-        self.pieces.append(Piece(now, self.encode(output.stdout), self.encode(output.stderr)))
+        self.pieces.append(OutputPiece(now, self.encode(output.stdout), self.encode(output.stderr)))
         self.exit_code = output.exit_code
         self.ends = now
 

@@ -36,7 +36,7 @@ from credssp.testing.answers import Answer, Answers, CommandCall, CommandOutput,
 from credssp.testing.command_lines import clixml, is_encoded
 from credssp.testing.faults import fault_named
 from credssp.testing.known_commands import COMMANDS, known_output
-from credssp.testing.running import Changes, Piece, RunningCommand, codec_of
+from credssp.testing.running import Changes, OutputPiece, RunningCommand, codec_of
 from credssp.testing.soap import ACTION, NS, Envelope, Fault, parse_envelope, render, render_fault
 from credssp.winrm.handler import WinRMRequest, WinRMResponse
 
@@ -361,7 +361,9 @@ class WSManResponder:
             for number, piece in enumerate(answer.pieces, 1):
                 ready += answer.delay
                 last = error if number == len(answer.pieces) else ""
-                command.pieces.append(Piece(ready, command.encode(call.fill(piece, groups)), command.encode(last)))
+                command.pieces.append(
+                    OutputPiece(ready, command.encode(call.fill(piece, groups)), command.encode(last))
+                )
             command.exit_code, command.ends = answer.exit_code, ready
 
     def _call(self, command: RunningCommand, call: CommandCall, answer: Answer) -> None:
