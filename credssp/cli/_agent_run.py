@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -45,14 +46,23 @@ def serve(arguments: argparse.Namespace) -> int:
     _harden()
     settings = _settings(arguments)
     passed = from_systemd()
-    store = _store(settings)
     with contextlib.ExitStack() as stack:
+        store = _store(settings, stack)
         bound = _bind(arguments, settings) if passed is None else passed
         stack.callback(bound.close)
         sink, reopen = stack.enter_context(_sink(arguments.audit or settings.audit or "stdout"))
         agent = _Agent(arguments, settings, store, sink, reopen)
         asyncio.run(agent.run(bound, None))
+    _leave()
     return 0
+
+
+def _leave() -> None:
+    """End this process although a thread waits for a KDC: nothing that it would return is of use any more."""
+    if any(not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _harden() -> None:
@@ -69,17 +79,18 @@ def _settings(arguments: argparse.Namespace) -> AgentSettings:
     return AgentSettings() if arguments.config is None else read_settings(arguments.config)
 
 
-def _store(settings: AgentSettings) -> CredentialStore:
-    """Return the store with what the configuration has. Raises LocalProtocolError."""
+def _store(settings: AgentSettings, stack: contextlib.ExitStack) -> CredentialStore:
+    """Return the store with what the configuration has; questions end with the stack. Raises LocalProtocolError."""
     from credssp.lsa.confirmation import Askpass
     from credssp.lsa.store import CredentialStore
 
+    confirm: Askpass | None = None
     try:
         confirm = Askpass.from_environment()
+        stack.callback(confirm.close)
     except LocalProtocolError:
         if any(each.confirm for each in settings.credentials):
             raise
-        confirm = None
     store = CredentialStore(confirm=confirm)
     store.configure(settings.credentials)
     return store
@@ -261,7 +272,7 @@ def _be_agent(arguments: argparse.Namespace, path: Path, watched: _Watched, writ
             os.dup2(nowhere, 1)
             _harden()
             settings = _settings(arguments)
-            store = _store(settings)
+            store = _store(settings, stack)
             from credssp.lsa.socket import bind
 
             bound = bind(path)

@@ -97,6 +97,7 @@ class Askpass:
         default_factory=lambda: threading.BoundedSemaphore(_WAITING), init=False, repr=False, compare=False
     )
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
+    _running: list[subprocess.Popen[bytes]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, *, deadline: float = DEADLINE) -> Askpass:
@@ -126,6 +127,11 @@ class Askpass:
         finally:
             self._places.release()
 
+    def close(self) -> None:
+        """End the question that is being asked: the agent ends, and its answer would be of no use."""
+        for process in list(self._running):
+            _kill(process)
+
     def _ask(self, text: str, ends: float) -> bool:
         try:
             process = subprocess.Popen(  # noqa: S603  # the program of the agent's owner
@@ -138,12 +144,21 @@ class Askpass:
             )
         except (OSError, ValueError):
             return False
-        with process:
-            try:
-                answer, _ = process.communicate(timeout=max(0.0, ends - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                return False
+        self._running.append(process)
+        try:
+            with process:
+                try:
+                    answer, _ = process.communicate(timeout=max(0.0, ends - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    _kill(process)
+                    return False
+        finally:
+            self._running.remove(process)
         said = answer[:_MAX_ANSWER].strip().lower()
         return process.returncode == 0 and said in (b"", b"yes")
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a program and what it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

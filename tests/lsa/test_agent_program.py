@@ -10,6 +10,8 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import pytest
 
 import credssp
 from credssp import rdp
+from credssp.lsa.confirmation import DEADLINE
 from credssp.lsa.opened import AgentRefusedError, Reason
 from credssp.lsa.remote import AgentError
 from credssp.status import SecurityStatus
@@ -153,6 +156,32 @@ def test_a_person_is_asked(folder: Path, server: RDPServer) -> None:
     (question, _) = (folder / "asked").read_text().splitlines()
     for part in (f"process {os.getpid()}", TARGET, "LAB\\alice", "prod-admin"):
         assert part in question
+
+
+def test_an_agent_that_ends_takes_its_question_along(folder: Path, server: RDPServer) -> None:
+    program = folder / "askpass"
+    program.write_text(f"#!/bin/sh\nexec 3>{folder}/asking\nsleep 600\n")
+    program.chmod(0o700)
+    os.mkfifo(folder / "asking")
+    with agent_program(folder / "s", environ={"SSH_ASKPASS": str(program)}) as agent:
+        add(agent, "prod-admin", "--confirm")
+        outcome: list[str] = []
+
+        def ask() -> None:
+            try:
+                log_on(agent, server)
+            except credssp.CredSSPError as error:
+                outcome.append(type(error).__name__)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        with (folder / "asking").open("rb") as pipe:  # waits for the question
+            began = time.monotonic()
+            assert agent.end() == 0
+            assert time.monotonic() - began < DEADLINE / 2, "it did not wait for the answer"
+            assert pipe.read() == b""
+        thread.join(60)
+        assert outcome == ["AgentError"]
 
 
 def configuration(folder: Path, *, more: str = "", secret: str = PASSWORD) -> Path:
