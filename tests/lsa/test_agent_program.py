@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -355,25 +356,29 @@ def log_on_as_other_user(agent: AgentProgram, server: RDPServer, name: str) -> s
     return done.stdout.strip()
 
 
-def test_a_private_agent_cannot_be_reached_by_other_users(folder: Path, server: RDPServer) -> None:
-    folder.parent.chmod(0o755)
-    with agent_program(folder / "s") as agent:
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that every user can enter; those of pytest are private, and made so again by every run that begins."""
+    with tempfile.TemporaryDirectory(prefix="credssp-agent-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_a_private_agent_cannot_be_reached_by_other_users(shared: Path, server: RDPServer) -> None:
+    with agent_program(shared / "f" / "s", errors=shared / "err") as agent:
         add(agent)
         assert log_on_as_other_user(agent, server, "prod-admin").startswith("AgentError")
 
 
-def test_each_user_gets_its_credentials_and_no_others(tmp_path: Path, server: RDPServer) -> None:
+def test_each_user_gets_its_credentials_and_no_others(shared: Path, server: RDPServer) -> None:
     other_user("--version")
-    for parent in (tmp_path, *tmp_path.parents):
-        if not parent.stat().st_mode & stat.S_IXOTH:
-            parent.chmod(0o755)
-    config = tmp_path / "config"
+    config = shared / "config"
     config.mkdir(mode=0o700)
     file = configuration(config, more="uids = [54321]\n")
     text = file.read_text()
     file.write_text(text + text.replace("prod-admin", "mine").replace("uids = [54321]\n", ""))
-    place = tmp_path / "o"
-    with agent_program(place / "s", "--config", str(file), errors=tmp_path / "err") as agent:
+    place = shared / "o"
+    with agent_program(place / "s", "--config", str(file), errors=shared / "err") as agent:
         assert stat.S_IMODE(place.stat().st_mode) == 0o755
         assert stat.S_IMODE((place / "s").stat().st_mode) == 0o666
         assert log_on_as_other_user(agent, server, "prod-admin") == "logged on"
