@@ -43,6 +43,7 @@ class Cutter:
         self.port = 0
         self.passed = {"client": 0, "server": 0}
         self._server: asyncio.Server | None = None
+        self._over = False
         self._writers: list[asyncio.StreamWriter] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -53,6 +54,7 @@ class Cutter:
 
     async def __aexit__(self, *error: object) -> None:
         assert self._server is not None
+        self._over = True
         self._server.close()
         for task in self._tasks:
             task.cancel()
@@ -62,8 +64,12 @@ class Cutter:
         await asyncio.sleep(0)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
         there, back_writer = await asyncio.open_connection(HOST, self._to)
-        self._writers += [writer, back_writer]
+        self._writers.append(back_writer)
+        if self._over:
+            back_writer.transport.abort()
+            return
         for name, source, sink, other in (
             ("client", reader, back_writer, writer),
             ("server", there, writer, back_writer),
