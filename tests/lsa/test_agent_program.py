@@ -293,11 +293,12 @@ def test_events_go_to_a_private_file(folder: Path, server: RDPServer) -> None:
         agent.events("listening")
     command = [*CREDSSP, "agent", "run", "--socket", str(folder / "s"), "--config", str(file)]
     with subprocess.Popen(command) as process:
-        assert until(lambda: (folder / "events").exists() and "listening" in (folder / "events").read_text())
-        rdp.connect(
-            "127.0.0.1", server.port, credentials=credssp.AgentCredentials("prod-admin", str(folder / "s"))
-        ).close()
-        process.terminate()
+        try:
+            assert until(lambda: (folder / "events").exists() and "listening" in (folder / "events").read_text())
+            credentials = credssp.AgentCredentials("prod-admin", str(folder / "s"))
+            rdp.connect("127.0.0.1", server.port, credentials=credentials).close()
+        finally:
+            process.terminate()
     lines = [json.loads(line) for line in (folder / "events").read_text().splitlines()]
     assert [line["event"] for line in lines] == ["listening", "agent-login"]
     assert stat.S_IMODE((folder / "events").stat().st_mode) == 0o600
