@@ -497,6 +497,7 @@ def parsing(data: bytes) -> Work:
     return work
 
 
+@pytest.mark.timeout(400)  # a minute beside other tests, with coverage
 @pytest.mark.parametrize(
     "filling",
     ["[[a]]\n", "#\n", '""=1\n', "a" + ".a" * 500 + "=1\n", "[" + "a." * 500 + "a]\n", "[" * 500 + "]" * 500 + "\n"],
