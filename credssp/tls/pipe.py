@@ -56,13 +56,19 @@ def pass_on(
     decrypting, encrypting = source._tls, target._tls
     read, pending, write = decrypting.read, decrypting.pending, encrypting.write
     incoming, outgoing = source._incoming, target._outgoing
-    total = 0
-    for start in range(0, len(data), PIECE):
+    total = start = 0
+    more = False
+    while start < len(data) or more:
         size = 0
+        more = False
         with source._lock:
-            incoming.write(data[start : start + PIECE])
             try:
+                incoming.write(data[start : start + PIECE])
+                start += PIECE
                 while incoming.pending or pending():
+                    if size == len(plaintext):  # with what was left from before; a read into nothing looks like a close
+                        more = True
+                        break
                     got: Any = read(MAX_PLAINTEXT, plaintext[size:])  # a number, where there is a buffer
                     if not got:
                         source.peer_closed = True

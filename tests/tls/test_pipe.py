@@ -76,6 +76,16 @@ def test_any_split() -> None:
     assert received == data
 
 
+def test_what_waits_from_before_may_be_more_than_the_buffer_takes() -> None:
+    relay = Relay()
+    early, data = random.Random(1).randbytes(3 * PLAINTEXT), random.Random(2).randbytes(PIECE)
+    relay.front.receive(relay.client.encrypt(early))
+    count, sent = relay.pass_on(relay.client.encrypt(data))
+    assert count == len(early) + len(data)
+    assert relay.server.decrypt(b"".join(sent)) == early + data
+    assert not relay.front.peer_closed
+
+
 def test_what_came_before_a_bad_record_is_sent_and_then_it_fails_for_good() -> None:
     relay = Relay()
     sent: list[bytes] = []

@@ -23,7 +23,7 @@ def shared(count: int) -> tuple[SharedQueues, list[tuple[TLSChannel, TLSChannel]
 
 
 def is_empty(queues: SharedQueues) -> bool:
-    return not (queues.incoming.pending or queues.outgoing.pending or queues.turns)
+    return not (queues.incoming.pending or queues.outgoing.pending or queues.turns or queues.owner)
 
 
 def test_channels_share_what_the_innermost_owner_gives_to_this_thread() -> None:
