@@ -220,7 +220,10 @@ class NTLMSession:
 
     def _check_alive(self) -> None:
         if self._failed:
-            raise LocalProtocolError("a message of this NTLM session did not verify; it cannot be used any more")
+            raise LocalProtocolError(
+                "a message of this NTLM session did not verify; it cannot be used any more",
+                status=SecurityStatus.SEC_E_INVALID_HANDLE,
+            )
 
     def _open(self, data: bytes, *, exact: bool = False) -> bytes:
         """Return the signature at the start after what can be checked without keys."""

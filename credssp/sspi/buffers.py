@@ -79,8 +79,10 @@ _NAMES: Final = {
 }
 
 
-def buffer_type_name(buffer_type: int) -> str:
-    """Return the name of a type of buffer, such as ``SECBUFFER_TOKEN``."""
+def buffer_type_name(buffer_type: object) -> str:
+    """Return the name of a type of buffer, such as ``SECBUFFER_TOKEN``; ``?`` for what is not a number."""
+    if not isinstance(buffer_type, int):
+        return "?"  # a program may have put anything in, and an error names the buffer
     return _NAMES.get(buffer_type & ~SECBUFFER_ATTRMASK, str(buffer_type))
 
 

@@ -23,7 +23,13 @@ _MAX_SIZE: Final = 0x10000
 
 
 def pack_channel_bindings(bindings: ChannelBindings) -> ContextBuffer:
-    """Return the structure, for a SECBUFFER_CHANNEL_BINDINGS; `ChannelBindings` holds what RFC 5929 defines."""
+    """Return the structure, for a SECBUFFER_CHANNEL_BINDINGS; `ChannelBindings` holds what RFC 5929 defines.
+
+    Raises:
+        TypeError: it is not a `ChannelBindings`.
+    """
+    if not isinstance(bindings, ChannelBindings):
+        raise TypeError(f"bindings: a ChannelBindings, not a {type(bindings).__name__}")
     parts = (bindings.initiator, bindings.acceptor, bindings.application_data)
     offsets, end = [], _HEADER.size
     for part in parts:

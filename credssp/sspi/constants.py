@@ -269,7 +269,12 @@ def flag_names(value: int, family: str) -> str:
 
     Returns:
         The names joined with ``|``, bits without a name in hexadecimal; ``0`` for none.
+
+    Raises:
+        TypeError: the value is not a number.
     """
+    if not isinstance(value, int):
+        raise TypeError(f"value: a number, not a {type(value).__name__}")
     names = {
         number: name.removeprefix(f"{family}_")
         for name, number in globals().items()

@@ -22,7 +22,16 @@ from credssp.sspi import buffers as b
 from credssp.sspi import constants as c
 from credssp.sspi.attributes import SECPKG_ATTR_THUNK_ALL, Attribute
 from credssp.sspi.buffers import NEW_OUTPUT, ContextBuffer, SecBuffer, SecBufferDesc, buffers_of
-from credssp.sspi.errors import SSPIError, bad_handle, bad_token, check_done, normalise, refuse, unsupported
+from credssp.sspi.errors import (
+    SSPIError,
+    bad_handle,
+    bad_token,
+    check_done,
+    check_value,
+    normalise,
+    refuse,
+    unsupported,
+)
 from credssp.sspi.handles import NEW_CONTEXT, NEW_CREDENTIAL, CredHandle, CtxtHandle, HandleTable
 from credssp.sspi.legs import check_request, finish_leg, run_leg, target_of
 from credssp.sspi.records import (
@@ -33,8 +42,13 @@ from credssp.sspi.records import (
     ContextResult,
     CredentialRecord,
     DecryptResult,
+    acquired,
     call_package,
     call_status,
+    call_value,
+    exported,
+    opened,
+    verified,
 )
 from credssp.sspi.registry import LoadedPackage, Registry
 from credssp.sspi.support import (
@@ -221,7 +235,9 @@ class LocalSecurityAuthority:
         if credential is NEW_CREDENTIAL:
             credential = CredHandle()
         acquire = found.entry("acquire_credentials_handle")
-        made, expiry = call_package(acquire, principal, credential_use, logon_id, auth_data, None, None)
+        made, expiry = call_package(
+            lambda: acquired(check_value(acquire(principal, credential_use, logon_id, auth_data, None, None)))
+        )
         self._credentials.add(credential, CredentialRecord(found, made), found.id)
         return AcquireResult(_S.SEC_E_OK, expiry, credential)
 
@@ -250,7 +266,7 @@ class LocalSecurityAuthority:
         """
         record = self._credentials.get(credential, "phCredential")
         query = record.package.entry("query_credentials_attributes")
-        return call_package(query, record.credential, attribute)
+        return call_value(query, record.credential, attribute)
 
     def set_credentials_attributes(self, credential: CredHandle, attribute: int, value: object) -> SecurityStatus:
         """SetCredentialsAttributes: SECPKG_CRED_ATTR_KDC_PROXY_SETTINGS.
@@ -265,7 +281,7 @@ class LocalSecurityAuthority:
         """
         record = self._credentials.get(credential, "phCredential")
         apply = record.package.entry("set_credentials_attributes")
-        call_package(apply, record.credential, attribute, value)
+        call_status(apply, record.credential, attribute, value)
         return _S.SEC_E_OK
 
     def add_credentials(
@@ -302,7 +318,7 @@ class LocalSecurityAuthority:
                 "pszPackage", f"the credential belongs to {record.package.info.name}", _S.SEC_E_SECPKG_NOT_FOUND
             )
         add = record.package.entry("add_credentials")
-        expiry = call_package(add, record.credential, principal, package, credential_use, auth_data, None, None)
+        expiry = call_value(add, record.credential, principal, package, credential_use, auth_data, None, None)
         return AcquireResult(_S.SEC_E_OK, expiry, credential)
 
     def free_credentials_handle(self, credential: CredHandle) -> SecurityStatus:
@@ -311,8 +327,10 @@ class LocalSecurityAuthority:
         Raises:
             SSPIError: SEC_E_INVALID_HANDLE.
         """
-        record = self._credentials.get(credential, "phCredential")
-        self._credentials.remove(credential, "phCredential")
+        self._credentials.get(credential, "phCredential")
+        record = self._credentials.remove(credential, "phCredential")
+        if record is None:  # another thread was faster
+            raise bad_handle("phCredential", "this CredHandle has been freed")
         free = record.package.table.free_credentials_handle
         if free is not None:
             call_status(free, record.credential)
@@ -443,6 +461,7 @@ class LocalSecurityAuthority:
         function = record.package.entry(member)
         inputs = [] if given is None else buffers_of(given, "pInput")
         with record.turns.exchange:
+            record.check_alive()  # it may have ended in another thread meanwhile
             if held is not None:
                 record.take_credential(held)
             target = target_of(output, allocate)
@@ -539,6 +558,7 @@ class LocalSecurityAuthority:
     @staticmethod
     def _exclusive(record: ContextRecord, function: Callable[..., object], *args: object) -> SecurityStatus:
         with record.turns.exchange:
+            record.check_alive()  # it may have ended in another thread meanwhile
             call_status(function, *args)
         return _S.SEC_E_OK
 
@@ -557,8 +577,8 @@ class LocalSecurityAuthority:
             self._contexts.remove(context, "phContext")
             return _S.SEC_E_OK
         with record.turns.exchange:
-            self._contexts.remove(context, "phContext")
-            self._dispose(record)
+            if self._contexts.remove(context, "phContext") is not None:  # unless another thread was faster
+                self._dispose(record)
         return _S.SEC_E_OK
 
     def _dispose(self, record: ContextRecord) -> None:
@@ -584,7 +604,7 @@ class LocalSecurityAuthority:
         if record.user is not None:
             ask = record.package.user_table().get_context_token
             if ask is not None:
-                return call_package(ask, record.user)
+                return call_value(ask, record.user)
         raise _no_token("QuerySecurityContextToken", "SECPKG_ATTR_NAMES says who logged on")
 
     def impersonate_security_context(self, context: CtxtHandle) -> NoReturn:
@@ -633,8 +653,8 @@ class LocalSecurityAuthority:
         if record.user is not None and (imported or not self._is_thunked(record.package, attribute)):
             query = record.package.user_table().query_context_attributes
             if query is not None:
-                return call_package(query, record.user, attribute)
-        return call_package(record.package.entry("query_context_attributes"), record.context, attribute)
+                return call_value(query, record.user, attribute)
+        return call_value(record.package.entry("query_context_attributes"), record.context, attribute)
 
     @staticmethod
     def _is_thunked(package: LoadedPackage, attribute: int) -> bool:
@@ -682,8 +702,8 @@ class LocalSecurityAuthority:
         Raises:
             SSPIError: SEC_E_MESSAGE_ALTERED, SEC_E_OUT_OF_SEQUENCE, SEC_E_CONTEXT_EXPIRED, SEC_E_INVALID_TOKEN, ...
         """
-        status, qop = self._message(context, "unseal_message", "decrypt", message, message_seq_no)
-        return DecryptResult(call_status(lambda: status), qop)
+        answer = self._message(context, "unseal_message", "decrypt", message, message_seq_no)
+        return call_package(opened, answer)  # type: ignore[no-any-return]
 
     def make_signature(
         self, context: CtxtHandle, qop: int, message: SecBufferDesc, message_seq_no: int = 0
@@ -701,8 +721,8 @@ class LocalSecurityAuthority:
         Raises:
             SSPIError: SEC_E_MESSAGE_ALTERED, SEC_E_OUT_OF_SEQUENCE, SEC_E_UNSUPPORTED_FUNCTION, SEC_E_INVALID_TOKEN.
         """
-        qop = self._message(context, "verify_signature", "decrypt", message, message_seq_no)
-        return DecryptResult(_S.SEC_E_OK, qop if isinstance(qop, int) else 0)
+        answer = self._message(context, "verify_signature", "decrypt", message, message_seq_no)
+        return call_package(verified, answer)  # type: ignore[no-any-return]
 
     def _protect(
         self, context: CtxtHandle, member: str, message: SecBufferDesc, sequence: int, qop: int
@@ -722,6 +742,7 @@ class LocalSecurityAuthority:
         if not isinstance(sequence, int):
             raise refuse("MessageSeqNo", "a number", _S.SEC_E_INVALID_PARAMETER)
         with getattr(record.turns, turn):
+            record.check_complete()  # it may have ended in another thread meanwhile
             return call_package(function, record.user, *qop, buffers, sequence)
 
     # Export and import
@@ -744,7 +765,8 @@ class LocalSecurityAuthority:
         if record.user is None:
             raise unsupported("phContext", "this context cannot be exported")
         with record.turns.exchange:
-            packed = ContextBuffer(call_package(export, record.user, flags))
+            record.check_complete()
+            packed: ContextBuffer = call_package(lambda: exported(check_value(export(record.user, flags))))
         if flags & c.SECPKG_CONTEXT_EXPORT_DELETE_OLD:
             self.delete_security_context(context)
         return packed

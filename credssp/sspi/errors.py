@@ -13,6 +13,7 @@ __all__ = [
     "bad_token",
     "check_done",
     "check_status",
+    "check_value",
     "normalise",
     "refuse",
     "unsupported",
@@ -113,10 +114,28 @@ def check_done(value: object) -> SecurityStatus:
 
     Raises:
         SSPIError: it is a failure.
+        TypeError: it is neither a number nor None, or False, which is not the success that 0 is.
     """
+    if value is False or not (value is None or isinstance(value, int)):
+        raise TypeError(f"a {type(value).__name__} that is not a status")
     if isinstance(value, int) and not isinstance(value, bool) and _status(value) is not None:
         return check_status(value)
     return SecurityStatus.SEC_E_OK
+
+
+def check_value(value: object) -> object:
+    """Return what a function of a package returned as its result, if that is not a status which says that it failed.
+
+    No result is a number of 32 bits with bit 31 set: structures and handles are objects, and a TimeStamp that small is
+    in the year 1601.
+
+    Raises:
+        SSPIError: it is a failure; SEC_E_INCOMPLETE_MESSAGE is one here.
+    """
+    if isinstance(value, int) and -0x80000000 <= value <= 0xFFFFFFFF and value & 0x80000000:
+        status = check_status(value)
+        raise SSPIError(f"the security package answered {describe(status).summary}", status=status)
+    return value
 
 
 def normalise(error: Exception) -> SSPIError:

@@ -68,6 +68,13 @@ def _text(data: bytes, offset: int, size: int) -> str:
     return data[offset : offset + size].decode("utf-16-le", "surrogatepass")
 
 
+def _octets(data: object) -> bytes:
+    """Return a packed buffer as bytes; a number is not a size here."""
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise _bad(f"bytes belong here, not a {type(data).__name__}")
+    return bytes(data)
+
+
 def _bad(message: str) -> Exception:
     return bad_token("packed credentials", message)
 
@@ -114,7 +121,7 @@ def unpack_logon(data: bytes | bytearray) -> PasswordCredentials | SmartCardCred
     Raises:
         SSPIError: SEC_E_INVALID_TOKEN, it is neither.
     """
-    data = bytes(data)
+    data = _octets(data)
     try:
         (kind,) = _TYPE.unpack_from(data)
         at = _TYPE.size
@@ -182,7 +189,7 @@ def unpack_auth_identity_ex2(data: bytes | bytearray) -> tuple[PasswordCredentia
     Raises:
         SSPIError: SEC_E_INVALID_TOKEN, it is not one.
     """
-    data = bytes(data)
+    data = _octets(data)
     try:
         version, _, total, *fields = _EX2.unpack_from(data)
     except struct.error:

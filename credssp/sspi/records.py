@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from credssp.sspi.errors import SSPIError, bad_handle, check_done, normalise, refuse
+from credssp.sspi import constants as c
+from credssp.sspi.buffers import ContextBuffer
+from credssp.sspi.errors import SSPIError, bad_handle, check_done, check_value, normalise, refuse
 from credssp.sspi.handles import CredHandle, CtxtHandle, Turns
 from credssp.sspi.registry import LoadedPackage
 from credssp.sspi.tables import LegResult
@@ -21,8 +23,13 @@ __all__ = [
     "ContextResult",
     "CredentialRecord",
     "DecryptResult",
+    "acquired",
     "call_package",
     "call_status",
+    "call_value",
+    "exported",
+    "opened",
+    "verified",
 ]
 
 _S = SecurityStatus
@@ -190,3 +197,65 @@ def call_status(function: Callable[..., object], *args: object) -> SecurityStatu
         SSPIError: it raised, or returned a failure: a SECURITY_STATUS or an NTSTATUS.
     """
     return call_package(lambda: check_done(function(*args)))  # type: ignore[no-any-return]
+
+
+def call_value(function: Callable[..., object], *args: object) -> Any:
+    """Call a function of a package that returns a result, or a status in its place where it fails.
+
+    Raises:
+        SSPIError: it raised, or returned a failure: a SECURITY_STATUS or an NTSTATUS.
+    """
+    return call_package(lambda: check_value(function(*args)))
+
+
+def acquired(answer: object) -> tuple[object, int]:
+    """Return the credential and the expiry that SpAcquireCredentialsHandle came to.
+
+    Raises:
+        TypeError, ValueError: it is not a pair.
+    """
+    if not isinstance(answer, tuple):
+        raise TypeError(f"a {type(answer).__name__} is not a credential and an expiry")
+    credential, expiry = answer
+    return credential, expiry
+
+
+def exported(answer: object) -> ContextBuffer:
+    """Return the packed context that SpExportSecurityContext came to.
+
+    Raises:
+        TypeError: it is not bytes.
+    """
+    if not isinstance(answer, bytes | bytearray | memoryview):
+        raise TypeError(f"a {type(answer).__name__} is not a packed context")
+    return ContextBuffer(answer)
+
+
+def opened(answer: object) -> DecryptResult:
+    """Return what SpUnsealMessage came to: a pair of status and pfQOP, or a status alone.
+
+    Raises:
+        SSPIError: the status is a failure.
+        TypeError, ValueError: it is neither.
+    """
+    status, qop = answer if isinstance(answer, tuple) else (answer, 0)
+    return DecryptResult(check_done(status), _number(qop))
+
+
+def verified(answer: object) -> DecryptResult:
+    """Return what SpVerifySignature came to: pfQOP, or None for 0.
+
+    Raises:
+        SSPIError: it is a failure: the signature was not verified.
+        TypeError: it is something else. False is.
+    """
+    qop = 0 if answer is None else _number(answer)
+    if qop != c.SECQOP_WRAP_NO_ENCRYPT:  # the one pfQOP that looks like an NTSTATUS
+        check_value(qop)
+    return DecryptResult(_S.SEC_E_OK, qop)
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"a {type(value).__name__} that is not pfQOP")
+    return value

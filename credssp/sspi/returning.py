@@ -85,5 +85,7 @@ sspi_encode_auth_identity_as_strings: Final = _returning(identity.sspi_encode_au
 sspi_marshal_auth_identity: Final = _returning(identity.sspi_marshal_auth_identity)
 sspi_unmarshal_auth_identity: Final = _returning(identity.sspi_unmarshal_auth_identity)
 sspi_copy_auth_identity: Final = _returning(identity.sspi_copy_auth_identity)
+sspi_zero_auth_identity: Final = _returning(identity.sspi_zero_auth_identity)
+sspi_free_auth_identity: Final = _returning(identity.sspi_free_auth_identity)
 
 __all__ = ["Returned", *(name for name in (*api.__all__, *identity.__all__) if name in globals())]

@@ -12,6 +12,7 @@ from credssp.credentials import RemoteGuardCredentials
 from credssp.secret import Secret
 from credssp.sspi import CredHandle, CtxtHandle, SecBuffer, SecBufferDesc, SecurityStatus, SSPIError
 from credssp.sspi.handles import HandleTable
+from credssp.sspi.packed import unpack_auth_identity_ex2, unpack_logon
 from tests.sspi.certificates import client_leaf
 from tests.sspi.pair import (
     ASC,
@@ -415,3 +416,40 @@ def test_reprs_show_no_contents() -> None:
     desc[0].clear()
     assert (desc[0].buffer_type, desc[0].size, len(desc)) == (sspi.SECBUFFER_EMPTY, 0, 2)
     server_credential(lsa())
+
+
+@pytest.mark.parametrize(
+    ("member", "values"),
+    [
+        ("certificates", [None, 5, b"pem", (5,), (b"pem",), (("chain", "key"),)]),
+        ("root_store", [5, b"pem", []]),
+        ("ciphers", [5, b"AES", [], ""]),
+        ("enabled_protocols", [None, "x", 1.5, -1]),
+        ("session_lifespan", [None, "x", [], -1]),
+        ("flags", [None, "x", -1]),
+    ],
+)
+@pytest.mark.parametrize("package", ["CREDSSP", "Schannel"])
+@pytest.mark.parametrize("use", [sspi.SECPKG_CRED_INBOUND, sspi.SECPKG_CRED_OUTBOUND])
+def test_wrong_types_in_schannel_cred_are_unknown_credentials(
+    package: str, use: int, member: str, values: list[Any]
+) -> None:
+    for value in values:
+        tls = sspi.SchannelCred(**{member: value})
+        data = tls if package == "Schannel" else sspi.CredsspCred(schannel_cred=tls)
+        error = refused(acquire, package=package, auth_data=data, credential_use=use)
+        assert error.status is UNKNOWN, value
+
+
+def test_buffers_of_any_contents_have_a_repr() -> None:
+    assert repr(SecBufferDesc([SecBuffer("token", None)])) == "SecBufferDesc([SecBuffer(?, 0 bytes)])"  # type: ignore[arg-type]
+
+
+def test_number_is_not_a_packed_buffer() -> None:
+    for value in (5, -1, None, "packed"):
+        for function in (sspi.sspi_unmarshal_auth_identity, unpack_auth_identity_ex2, unpack_logon):
+            assert refused(function, value).status is S.SEC_E_INVALID_TOKEN
+    with pytest.raises(TypeError, match="bindings: a ChannelBindings, not a bytes"):
+        sspi.pack_channel_bindings(b"tls-unique:")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="value: a number, not a str"):
+        sspi.flag_names("ISC_REQ_STREAM", "ISC_REQ")  # type: ignore[arg-type]

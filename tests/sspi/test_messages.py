@@ -6,6 +6,7 @@ import base64
 import contextlib
 import ssl
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from credssp.tls.sizes import StreamSizes
 from credssp.wire.der import write_integer, write_sequence
 from tests.peers import require_module
 from tests.sspi.pair import INCOMPLETE, ISC, OK, Pair, Side, make, opening, sealing, token_out
+from tests.sspi.test_inner_packages import inner, run
 
 S = SecurityStatus
 
@@ -515,3 +517,56 @@ def test_two_exchanges_at_once_in_real_threads() -> None:
     thread.join(30)
     inner.step = step
     both.run(both.client.leg(both.server.leg(result[0])))
+
+
+@pytest.mark.parametrize("name", ["leg", "encrypt", "decrypt", "control", "export", "delete"])
+def test_call_that_looked_the_context_up_before_it_ended_does_not_reach_the_package(name: str) -> None:
+    both = run(inner("NTLM"))
+    authority, context = both.client.authority, both.client.context
+    message = SecBufferDesc(
+        [SecBuffer(sspi.SECBUFFER_TOKEN, bytearray(16)), SecBuffer(sspi.SECBUFFER_DATA, bytearray(1))]
+    )
+    record = authority._contexts.get(context, "")
+    deleted = authority.delete_security_context(context)
+    assert deleted is OK
+    reached: list[str] = []
+
+    class Table:
+        def __getattr__(self, member: str) -> Any:
+            return lambda *args: reached.append(member)
+
+    package = record.package
+    record.package = SimpleNamespace(
+        info=package.info,
+        table=Table(),
+        user_table=Table,
+        entry=lambda member: getattr(Table(), member),
+        user_entry=lambda member: getattr(Table(), member),
+    )
+    # As it is for a thread between the look-up and its turn, when another one deletes the context.
+    authority._contexts.get = lambda handle, parameter: record  # type: ignore[method-assign]
+    authority._alive = authority._complete = lambda handle: record  # type: ignore[method-assign]
+    calls = {
+        "leg": lambda: authority.initialize_security_context(None, context),
+        "encrypt": lambda: authority.encrypt_message(context, 0, message),
+        "decrypt": lambda: authority.decrypt_message(context, message),
+        "control": lambda: authority.apply_control_token(context, message),
+        "export": lambda: authority.export_security_context(context, 0),
+    }
+    if name == "delete":
+        assert authority.delete_security_context(context) is OK
+    else:
+        assert refused(calls[name]).status is S.SEC_E_INVALID_HANDLE
+    assert reached == []
+
+
+def test_credential_that_two_threads_free_is_freed_once() -> None:
+    both = make()
+    authority, handle = both.client.authority, both.client.credential
+    record = authority._credentials.get(handle, "")
+    assert authority.free_credentials_handle(handle) is OK
+    freed: list[object] = []
+    record.package = SimpleNamespace(table=SimpleNamespace(free_credentials_handle=freed.append))  # type: ignore[assignment]
+    authority._credentials.get = lambda handle, parameter: record  # type: ignore[method-assign]
+    assert refused(authority.free_credentials_handle, handle).status is S.SEC_E_INVALID_HANDLE
+    assert freed == []

@@ -10,10 +10,22 @@ from typing import ParamSpec, TypeVar
 from credssp.sspi.errors import SSPIError
 from credssp.status import describe
 
-__all__ = ["WindowsError", "raising", "signed", "statement", "text_of", "windows_error"]
+__all__ = ["WindowsError", "argument", "raising", "signed", "statement", "text_of", "windows_error"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+V = TypeVar("V")
+
+
+def argument(name: str, value: V, *kinds: type) -> V:
+    """Return an argument of one of these classes.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if not isinstance(value, kinds):
+        raise TypeError(f"{name}: a {kinds[0].__name__} belongs here, not a {type(value).__name__}")
+    return value
 
 
 def signed(status: int) -> int:

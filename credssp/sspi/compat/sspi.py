@@ -11,7 +11,7 @@ from credssp.sspi import attributes as a
 from credssp.sspi import buffers as b
 from credssp.sspi import constants as c
 from credssp.sspi.compat import win32security
-from credssp.sspi.compat.failures import signed
+from credssp.sspi.compat.failures import argument, signed
 from credssp.sspi.compat.pywintypes import error as error
 from credssp.sspi.compat.win32_buffers import PySecBufferDescType, PySecBufferType
 from credssp.status import SecurityStatus
@@ -31,6 +31,11 @@ def _desc(*buffers: tuple[int, bytes | int]) -> PySecBufferDescType:
             buffer.Buffer = content
         desc.append(buffer)
     return desc
+
+
+def _bytes(name: str, data: bytes) -> bytes:
+    """Return bytes; a number, which would be a size, is refused. Raises TypeError."""
+    return bytes(argument(name, data, bytes, bytearray, memoryview))
 
 
 class _Auth:
@@ -83,7 +88,7 @@ class _Auth:
         """
         given = sec_buffer_in
         if given is not None and not isinstance(given, PySecBufferDescType):
-            given = _desc((b.SECBUFFER_TOKEN, bytes(given)))
+            given = _desc((b.SECBUFFER_TOKEN, _bytes("sec_buffer_in", given)))
         size = self.pkg_info["MaxToken"]
         output = _desc((b.SECBUFFER_TOKEN, size if isinstance(size, int) else 0))
         before = self.ctxt
@@ -127,19 +132,19 @@ class _Auth:
 
     def encrypt(self, data: bytes) -> tuple[bytes, bytes]:
         """Return the encrypted message and its signature."""
-        message = _desc((b.SECBUFFER_DATA, data), (b.SECBUFFER_TOKEN, self._size("SecurityTrailer")))
+        message = _desc((b.SECBUFFER_DATA, _bytes("data", data)), (b.SECBUFFER_TOKEN, self._size("SecurityTrailer")))
         self._context().EncryptMessage(0, message, self._get_next_seq_num())
         return message[0].Buffer, message[1].Buffer
 
     def decrypt(self, data: bytes, trailer: bytes) -> bytes:
         """Open what `encrypt` of the peer returned."""
-        message = _desc((b.SECBUFFER_DATA, data), (b.SECBUFFER_TOKEN, trailer))
+        message = _desc((b.SECBUFFER_DATA, _bytes("data", data)), (b.SECBUFFER_TOKEN, _bytes("trailer", trailer)))
         self._context().DecryptMessage(message, self._get_next_seq_num())
         return message[0].Buffer
 
     def sign(self, data: bytes) -> bytes:
         """Return a signature over a message."""
-        message = _desc((b.SECBUFFER_DATA, data), (b.SECBUFFER_TOKEN, self._size("MaxSignature")))
+        message = _desc((b.SECBUFFER_DATA, _bytes("data", data)), (b.SECBUFFER_TOKEN, self._size("MaxSignature")))
         self._context().MakeSignature(0, message, self._get_next_seq_num())
         return message[1].Buffer
 
@@ -149,13 +154,13 @@ class _Auth:
         Raises:
             error: it does not fit.
         """
-        message = _desc((b.SECBUFFER_DATA, data), (b.SECBUFFER_TOKEN, sig))
+        message = _desc((b.SECBUFFER_DATA, _bytes("data", data)), (b.SECBUFFER_TOKEN, _bytes("sig", sig)))
         self._context().VerifySignature(message, self._get_next_seq_num())
 
     def wrap(self, msg: bytes, encrypt: bool = False) -> bytes:
         """Return a message in one piece, as GSS_Wrap does; signed alone unless it is to be encrypted."""
         message = _desc(
-            (b.SECBUFFER_DATA, msg),
+            (b.SECBUFFER_DATA, _bytes("msg", msg)),
             (b.SECBUFFER_TOKEN, self._size("SecurityTrailer")),
             (b.SECBUFFER_PADDING, self._size("BlockSize")),
         )
@@ -164,7 +169,7 @@ class _Auth:
 
     def unwrap(self, token: bytes) -> tuple[bytes, bool]:
         """Open what `wrap` of the peer returned; says whether it was encrypted."""
-        message = _desc((b.SECBUFFER_STREAM, token), (b.SECBUFFER_DATA, 0))
+        message = _desc((b.SECBUFFER_STREAM, _bytes("token", token)), (b.SECBUFFER_DATA, 0))
         qop = self._context().DecryptMessage(message, self._get_next_seq_num())
         return message[1].Buffer, qop != _NO_ENCRYPT
 

@@ -12,7 +12,7 @@ from typing import Final, NoReturn, TypeAlias
 
 import credssp.sspi as sspi
 from credssp.secret import Secret
-from credssp.sspi.compat.failures import raising, signed, statement, text_of
+from credssp.sspi.compat.failures import argument, raising, signed, statement, text_of
 from credssp.sspi.compat.pywintypes import error as error
 from credssp.sspi.compat.pywintypes import time_of
 from credssp.sspi.compat.win32_answers import CONTEXT_ANSWERS, CREDENTIAL_ANSWERS, package_info
@@ -110,27 +110,30 @@ class PyCtxtHandleType:
     @_api
     def CompleteAuthToken(self, Token: PySecBufferDescType) -> None:  # noqa: N802, N803
         """Finish a token; no package here asks for it."""
-        sspi.complete_auth_token(self.native, Token.native)
+        sspi.complete_auth_token(self.native, _desc("Token", Token))
 
     @_api
     def MakeSignature(self, fqop: int, Message: PySecBufferDescType, MessageSeqNo: int) -> None:  # noqa: N802, N803
         """Sign DATA into TOKEN."""
-        sspi.make_signature(self.native, fqop & 0xFFFFFFFF, Message.native, MessageSeqNo)
+        sspi.make_signature(self.native, fqop & 0xFFFFFFFF, _desc("Message", Message), MessageSeqNo)
 
     @_api
     def VerifySignature(self, Message: PySecBufferDescType, MessageSeqNo: int) -> int:  # noqa: N802, N803
         """Check the signature in TOKEN over DATA; returns the quality of protection."""
-        return sspi.verify_signature(self.native, Message.native, MessageSeqNo).qop
+        return sspi.verify_signature(self.native, _desc("Message", Message), MessageSeqNo).qop
 
     @_api
     def EncryptMessage(self, fqop: int, Message: PySecBufferDescType, MessageSeqNo: int) -> None:  # noqa: N802, N803
         """Encrypt DATA in place."""
-        _check(sspi.encrypt_message(self.native, fqop & 0xFFFFFFFF, Message.native, MessageSeqNo), "EncryptMessage")
+        _check(
+            sspi.encrypt_message(self.native, fqop & 0xFFFFFFFF, _desc("Message", Message), MessageSeqNo),
+            "EncryptMessage",
+        )
 
     @_api
     def DecryptMessage(self, Message: PySecBufferDescType, MessageSeqNo: int) -> int:  # noqa: N802, N803
         """Decrypt DATA in place; returns the quality of protection, signed as in `sspicon`."""
-        result = sspi.decrypt_message(self.native, Message.native, MessageSeqNo)
+        result = sspi.decrypt_message(self.native, _desc("Message", Message), MessageSeqNo)
         _check(result.status, "DecryptMessage")
         return signed(result.qop)
 
@@ -205,8 +208,17 @@ def _auth_data(data: object) -> object:
     return None if data == (None, None, None) else sspi.SecWinntAuthIdentity(user, domain or "", Secret(password or ""))
 
 
-def _desc(buffers: PySecBufferDescType | None) -> sspi.SecBufferDesc | None:
-    return None if buffers is None else buffers.native
+def _desc(name: str, buffers: PySecBufferDescType) -> sspi.SecBufferDesc:
+    """Return the buffers of an argument. Raises TypeError: it is something else."""
+    return argument(name, buffers, PySecBufferDescType).native
+
+
+def _credential(credential: PyCredHandleType | None) -> sspi.CredHandle | None:
+    return None if credential is None else argument("Credential", credential, PyCredHandleType).native
+
+
+def _context(context: PyCtxtHandleType | None) -> sspi.CtxtHandle | None:
+    return None if context is None else argument("Context", context, PyCtxtHandleType).native
 
 
 def _leg(result: sspi.ContextResult, function: str) -> LegAnswer:
@@ -246,16 +258,16 @@ def InitializeSecurityContext(  # noqa: N802
         error: the call failed.
     """
     result = sspi.initialize_security_context(
-        None if Credential is None else Credential.native,
-        None if Context is None else Context.native,
+        _credential(Credential),
+        _context(Context),
         TargetName,
         ContextReq & 0xFFFFFFFF,
         0,
         TargetDataRep,
-        _desc(pInput),
+        None if pInput is None else _desc("pInput", pInput),
         0,
-        NewContext.native,
-        _desc(pOutput),
+        argument("NewContext", NewContext, PyCtxtHandleType).native,
+        None if pOutput is None else _desc("pOutput", pOutput),
     )
     return _leg(result, "InitializeSecurityContext")
 
@@ -288,12 +300,12 @@ def AcceptSecurityContext(  # noqa: N802
         error: the call failed.
     """
     result = sspi.accept_security_context(
-        None if Credential is None else Credential.native,
-        None if Context is None else Context.native,
-        _desc(pInput),
+        _credential(Credential),
+        _context(Context),
+        None if pInput is None else _desc("pInput", pInput),
         ContextReq & 0xFFFFFFFF,
         TargetDataRep,
-        NewContext.native,
-        _desc(pOutput),
+        argument("NewContext", NewContext, PyCtxtHandleType).native,
+        None if pOutput is None else _desc("pOutput", pOutput),
     )
     return _leg(result, "AcceptSecurityContext")

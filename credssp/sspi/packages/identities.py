@@ -288,7 +288,7 @@ def from_auth_data(data: Any) -> AuthData:
     if not isinstance(data, CredsspCred):
         raise bad_auth_data(f"a CredsspCred, not a {type(data).__name__}")
     kind = data.type
-    if kind not in _WITH_IDENTITY | _WITH_SCHANNEL:
+    if not isinstance(kind, int) or kind not in _WITH_IDENTITY | _WITH_SCHANNEL:
         raise bad_auth_data(f"Type {kind!r} is not a CREDSPP_SUBMIT_TYPE for it")
     identity = data.spnego_cred if kind in _WITH_IDENTITY else None
     if kind in (_T.CREDSSP_PASSWORD_CREDS, _T.CREDSSP_CERTIFICATE_CREDS):

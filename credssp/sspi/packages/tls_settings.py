@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 from typing import Final, Literal
 
@@ -24,6 +25,25 @@ _NO_WEAK: Final = ":!ADH:!AECDH:!eNULL:!EXPORT:!LOW:!DES:!3DES:!RC4:!MD5"
 """What SCH_USE_STRONG_CRYPTO takes out of a choice of ciphers."""
 
 
+def _check_types(cred: SchannelCred) -> None:
+    """Refuse a SCHANNEL_CRED whose members are not what their types say; OpenSSL's exceptions do not name them."""
+    if not isinstance(cred.certificates, tuple | list) or len(cred.certificates) > 1:
+        raise bad_auth_data("paCred is a tuple of one certificate at most")
+    for source in cred.certificates:
+        pair = isinstance(source, tuple) and [type(part) for part in source] == [bytes, bytes]
+        if not pair and not isinstance(source, ServerCertificate | str | PathLike):
+            raise bad_auth_data("paCred: the path of a PEM file, chain and key as PEM bytes, or a loaded certificate")
+    for name, value in (("hRootStore", cred.root_store), ("palgSupportedAlgs", cred.ciphers)):
+        if value is not None and not isinstance(value, str):
+            raise bad_auth_data(f"{name} is a str or None, not a {type(value).__name__}")
+    for name, number in (
+        ("grbitEnabledProtocols", cred.enabled_protocols),
+        ("dwSessionLifespan", cred.session_lifespan),
+    ):
+        if not isinstance(number, int) or number < 0:
+            raise bad_auth_data(f"{name} is a number that is not negative")
+
+
 class TLSCredential:
     """The TLS half of a credential.
 
@@ -39,8 +59,7 @@ class TLSCredential:
             raise bad_auth_data("pSchannelCred is a SchannelCred or None")
         if cred.version not in (4, 5):
             raise bad_auth_data("dwVersion is 4 or 5")
-        if len(cred.certificates) > 1:
-            raise bad_auth_data("one certificate at most")
+        _check_types(cred)
         self._cred = cred
         check_schannel_flags(cred.flags, has_roots=cred.root_store is not None)
         self.lifespan = 0 if cred.flags & c.SCH_CRED_DISABLE_RECONNECTS else cred.session_lifespan / 1000

@@ -195,3 +195,38 @@ def test_names_and_numbers_are_those_of_sspilib() -> None:
             assert getattr(raw.WinNTAuthCredentialType, name) == number
     for status in theirs.NtStatus:
         assert raw.NtStatus(status) == status
+
+
+def test_wrong_types_are_type_errors_that_name_the_argument() -> None:
+    credential, context = side("NTLM"), exchange("NTLM")[0]
+    calls: dict[str, list[Any]] = {
+        "credential": [
+            lambda wrong: raw.initialize_security_context(wrong, None, "x", 0, 0, None, None),
+            lambda wrong: raw.accept_security_context(wrong, None, None, 0, 0, None),
+            lambda wrong: raw.set_credentials_attributes(wrong, raw.SecPkgCredKdcProxySettings()),
+        ],
+        "context": [
+            lambda wrong: raw.initialize_security_context(credential, wrong, "x", 0, 0, None, None),
+            lambda wrong: raw.accept_security_context(credential, wrong, None, 0, 0, None),
+            lambda wrong: raw.query_context_attributes(wrong, raw.SecPkgContextSizes),
+            lambda wrong: raw.complete_auth_token(wrong, buffers()),
+            lambda wrong: raw.encrypt_message(wrong, 0, buffers(), 0),
+            lambda wrong: raw.verify_signature(wrong, buffers(), 0),
+        ],
+        "input_buffers": [lambda wrong: raw.initialize_security_context(credential, None, "x", 0, 0, wrong, None)],
+        "output_buffers": [lambda wrong: raw.accept_security_context(credential, None, None, 0, 0, wrong)],
+        "message": [
+            lambda wrong: raw.make_signature(context, 0, wrong, 0),
+            lambda wrong: raw.decrypt_message(context, wrong, 0),
+        ],
+        "token": [lambda wrong: raw.complete_auth_token(context, wrong)],
+        "attribute": [
+            lambda wrong: raw.set_credentials_attributes(credential, wrong),
+            lambda wrong: raw.query_context_attributes(context, wrong),
+        ],
+    }
+    for name, functions in calls.items():
+        for function in functions:
+            for wrong in (0, b"x", object()):
+                with pytest.raises(TypeError, match=name):
+                    function(wrong)

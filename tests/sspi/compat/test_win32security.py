@@ -178,3 +178,41 @@ def test_identity_of_another_shape_is_a_type_error(data: object) -> None:
 def test_rest_of_win32security_is_said_to_be_missing() -> None:
     with pytest.raises(AttributeError, match="nothing else"):
         win32security.LookupAccountName  # noqa: B018
+
+
+def test_wrong_types_are_type_errors_that_name_the_argument() -> None:
+    client, server = log_on(importlib.import_module("credssp.sspi.compat.sspi"), "NTLM")
+    desc, new = PySecBufferDescType(), win32security.PyCtxtHandleType()
+    legs: dict[str, dict[str, Any]] = {
+        "InitializeSecurityContext": {"TargetName": None, "Credential": client.credentials},
+        "AcceptSecurityContext": {"Credential": server.credentials},
+    }
+    for name, arguments in legs.items():
+        right = {"Context": None, "ContextReq": 0, "TargetDataRep": 0, "pInput": desc, "NewContext": new}
+        right["pOutput"] = desc
+        for argument in ("Credential", "Context", "pInput", "NewContext", "pOutput"):
+            for wrong in (0, b"token", object()):
+                with pytest.raises(TypeError, match=argument):
+                    getattr(win32security, name)(**{**arguments, **right, argument: wrong})
+        with pytest.raises(TypeError, match="NewContext"):
+            getattr(win32security, name)(**{**arguments, **right, "NewContext": None})
+    for wrong in (None, b"message"):
+        for name in ("EncryptMessage", "MakeSignature"):
+            with pytest.raises(TypeError, match="Message"):
+                getattr(client.ctxt, name)(0, wrong, 0)
+        for name in ("DecryptMessage", "VerifySignature"):
+            with pytest.raises(TypeError, match="Message"):
+                getattr(client.ctxt, name)(wrong, 0)
+        with pytest.raises(TypeError, match="Token"):
+            client.ctxt.CompleteAuthToken(wrong)
+
+
+def test_number_in_the_place_of_a_message_is_not_a_size() -> None:
+    module = importlib.import_module("credssp.sspi.compat.sspi")
+    client, server = log_on(module, "NTLM")
+    calls = [client.encrypt, client.sign, client.wrap, server.unwrap, module.ServerAuth("NTLM").authorize]
+    for call in [*calls, lambda wrong: server.decrypt(b"x", wrong), lambda wrong: server.verify(b"x", wrong)]:
+        for wrong in (5, "text"):
+            with pytest.raises(TypeError, match="bytes"):
+                call(wrong)
+    assert server.decrypt(*client.encrypt(b"alive")) == b"alive"

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final, TypeVar
 
 import credssp.sspi as sspi
 from credssp.secret import Secret
+from credssp.sspi.compat.failures import argument
 from credssp.sspi.compat.families import enumeration
 from credssp.sspi.compat.raw.context import CtxtHandle
 from credssp.sspi.compat.raw.credential import CredHandle
@@ -149,7 +150,7 @@ def query_context_attributes(context: CtxtHandle, attribute: type[A]) -> A:
     if not (isinstance(attribute, type) and issubclass(attribute, SecPkgContext)):
         raise TypeError("attribute must be a class derived from SecPkgContext")
     answer = attribute()
-    answer.fill(sspi.query_context_attributes(context.native, attribute.attribute))
+    answer.fill(sspi.query_context_attributes(argument("context", context, CtxtHandle).native, attribute.attribute))
     return answer
 
 
@@ -218,4 +219,7 @@ def set_credentials_attributes(credential: CredHandle, attribute: SecPkgCred) ->
     Raises:
         WindowsError: the call failed.
     """
-    sspi.set_credentials_attributes(credential.native, attribute.attribute, attribute.native())
+    value = argument("attribute", attribute, SecPkgCred)
+    sspi.set_credentials_attributes(
+        argument("credential", credential, CredHandle).native, value.attribute, value.native()
+    )

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import credssp.sspi as sspi
 from credssp.sspi import constants
+from credssp.sspi.compat.failures import argument
 from credssp.sspi.compat.families import enumeration, flags, numbers
 from credssp.sspi.compat.raw.buffers import SecBufferDesc
 from credssp.sspi.compat.raw.credential import CredHandle
@@ -100,8 +101,14 @@ class AcceptContextResult(NamedTuple):
 def _descs(
     input_buffers: SecBufferDesc | None, output_buffers: SecBufferDesc | None
 ) -> tuple[sspi.SecBufferDesc | None, sspi.SecBufferDesc | None]:
-    """Return pInput and pOutput; no buffers are NULL."""
-    return (input_buffers.native if input_buffers else None, output_buffers.native if output_buffers else None)
+    """Return pInput and pOutput; no buffers are NULL. Raises TypeError: they are something else."""
+    given = argument("input_buffers", input_buffers, SecBufferDesc, type(None))
+    output = argument("output_buffers", output_buffers, SecBufferDesc, type(None))
+    return (given.native if given else None, output.native if output else None)
+
+
+def _credential(credential: CredHandle | None) -> sspi.CredHandle | None:
+    return None if credential is None else argument("credential", credential, CredHandle).native
 
 
 @windows_errors
@@ -130,11 +137,11 @@ def initialize_security_context(
     """
     if not isinstance(target_name, str):
         raise TypeError(f"target_name is a {type(target_name).__name__}, not a str")
-    result_context = CtxtHandle() if context is None else context
+    result_context = CtxtHandle() if context is None else argument("context", context, CtxtHandle)
     native = result_context.native
     given, output = _descs(input_buffers, output_buffers)
     result = sspi.initialize_security_context(
-        None if credential is None else credential.native,
+        _credential(credential),
         native if native.is_valid else None,
         target_name or None,
         int(context_req),
@@ -171,11 +178,11 @@ def accept_security_context(
     Raises:
         WindowsError: the call failed.
     """
-    result_context = CtxtHandle() if context is None else context
+    result_context = CtxtHandle() if context is None else argument("context", context, CtxtHandle)
     native = result_context.native
     given, output = _descs(input_buffers, output_buffers)
     result = sspi.accept_security_context(
-        None if credential is None else credential.native,
+        _credential(credential),
         native if native.is_valid else None,
         given,
         int(context_req),
@@ -194,4 +201,6 @@ def complete_auth_token(context: CtxtHandle, token: SecBufferDesc) -> None:
     Raises:
         WindowsError: SEC_E_UNSUPPORTED_FUNCTION for packages that never ask for it.
     """
-    sspi.complete_auth_token(context.native, token.native)
+    sspi.complete_auth_token(
+        argument("context", context, CtxtHandle).native, argument("token", token, SecBufferDesc).native
+    )

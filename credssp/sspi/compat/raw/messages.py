@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import credssp.sspi as sspi
+from credssp.sspi.compat.failures import argument
 from credssp.sspi.compat.families import flags
 from credssp.sspi.compat.raw.buffers import SecBufferDesc
 from credssp.sspi.compat.raw.context import CtxtHandle
@@ -24,6 +25,14 @@ QopFlags: Final = flags(
 """fQOP."""
 
 
+def _context(context: CtxtHandle) -> sspi.CtxtHandle:
+    return argument("context", context, CtxtHandle).native
+
+
+def _message(message: SecBufferDesc) -> sspi.SecBufferDesc:
+    return argument("message", message, SecBufferDesc).native
+
+
 @windows_errors
 def encrypt_message(context: CtxtHandle, qop: int, message: SecBufferDesc, seq_no: int) -> None:
     """EncryptMessage.
@@ -37,7 +46,7 @@ def encrypt_message(context: CtxtHandle, qop: int, message: SecBufferDesc, seq_n
     Raises:
         WindowsError: the call failed.
     """
-    check_ok(sspi.encrypt_message(context.native, int(qop), message.native, seq_no))
+    check_ok(sspi.encrypt_message(_context(context), int(qop), _message(message), seq_no))
 
 
 @windows_errors
@@ -47,7 +56,7 @@ def decrypt_message(context: CtxtHandle, message: SecBufferDesc, seq_no: int) ->
     Raises:
         WindowsError: the call failed, or ended with a status other than SEC_E_OK.
     """
-    result = sspi.decrypt_message(context.native, message.native, seq_no)
+    result = sspi.decrypt_message(_context(context), _message(message), seq_no)
     check_ok(result.status)
     return result.qop
 
@@ -59,7 +68,7 @@ def make_signature(context: CtxtHandle, qop: int, message: SecBufferDesc, seq_no
     Raises:
         WindowsError: the call failed.
     """
-    check_ok(sspi.make_signature(context.native, int(qop), message.native, seq_no))
+    check_ok(sspi.make_signature(_context(context), int(qop), _message(message), seq_no))
 
 
 @windows_errors
@@ -69,4 +78,4 @@ def verify_signature(context: CtxtHandle, message: SecBufferDesc, seq_no: int) -
     Raises:
         WindowsError: the call failed.
     """
-    return sspi.verify_signature(context.native, message.native, seq_no).qop
+    return sspi.verify_signature(_context(context), _message(message), seq_no).qop
