@@ -132,7 +132,10 @@ class SecBuffer:
             self.identity = buffer
         else:
             self.buffer = buffer
-        self.size = (0 if self.buffer is None else len(self.buffer)) if size is None else size
+        try:
+            self.size = (0 if self.buffer is None else len(self.buffer)) if size is None else size
+        except TypeError:
+            raise TypeError(f"buffer: memory, not a {type(buffer).__name__}") from None
 
     @property
     def kind(self) -> int:
@@ -186,7 +189,7 @@ class SecBuffer:
             SSPIError: SEC_E_INVALID_TOKEN, as `view`, or the memory is read-only.
         """
         view = self.view(parameter)
-        if self.buffer is None:
+        if not view:
             return memoryview(bytearray())  # writing nothing to it is allowed
         if view.readonly:
             raise bad_token(parameter, "pvBuffer is read-only: use a bytearray")

@@ -355,3 +355,47 @@ def test_what_pyspnego_makes_is_opened_from_any_buffers(foreign: tuple[spnego.Co
     assert contents(message)[1:] == [b"header", b"body", b"trailer"]
     message = desc((SIGNED, b"sign"), (DATA, b"this"), (TOKEN, client.sign(b"signthis")))
     assert server.authority.verify_signature(server.context, message, 0) == (OK, 0)
+
+
+@packages
+def test_after_a_message_that_does_not_verify_the_context_still_says_who_logged_on(package: str) -> None:
+    both = run(inner(package))
+    server = both.server
+    altered = SecBufferDesc([SecBuffer(TOKEN, bytearray(16)), SecBuffer(DATA, bytearray(b"altered"))])
+    assert refused(server.authority.decrypt_message, server.context, altered).parameter is None
+    assert server.query(sspi.SECPKG_ATTR_NAMES).user_name == "LAB\\alice"
+    assert server.query(sspi.SECPKG_ATTR_PACKAGE_INFO).package_info.name == "NTLM"
+    message = SecBufferDesc([SecBuffer(TOKEN, bytearray(16)), SecBuffer(DATA, bytearray(b"more"))])
+    for function in (server.authority.encrypt_message, server.authority.make_signature):
+        assert refused(function, server.context, 0, message).status is S.SEC_E_INVALID_HANDLE
+        assert message[1].data == b"more"
+
+
+@packages
+def test_buffer_that_cannot_be_used_is_named(package: str) -> None:
+    both = run(inner(package))
+    authority, context = both.client.authority, both.client.context
+    data = SecBuffer(DATA, bytearray(b"data"))
+    for kind in (TOKEN, sspi.SECBUFFER_STREAM):
+        opening = SecBufferDesc([SecBuffer(), data, SecBuffer(kind, "text")])  # type: ignore[arg-type]
+        assert refused(authority.decrypt_message, context, opening).parameter == "pMessage[2]"
+    sealing = SecBufferDesc([data, SecBuffer(TOKEN, bytes(16))])
+    assert refused(authority.encrypt_message, context, 0, sealing).parameter == "pMessage[1]"
+    sealing = SecBufferDesc([data, SecBuffer(TOKEN, bytearray(16)), SecBuffer(sspi.SECBUFFER_PADDING, bytes(16))])
+    assert refused(authority.encrypt_message, context, 0, sealing).parameter == "pMessage[2]"
+    assert data.data == b"data", "nothing was written"
+
+
+@packages
+def test_read_only_memory_without_bytes_is_no_obstacle(package: str) -> None:
+    both = run(inner(package))
+    sealed = SecBufferDesc([SecBuffer(TOKEN, bytearray(16)), SecBuffer(DATA, b"")])
+    assert both.client.authority.encrypt_message(both.client.context, 0, sealed) is OK
+    opening = SecBufferDesc([SecBuffer(sspi.SECBUFFER_STREAM, bytearray(sealed[0].data)), SecBuffer(DATA, b"")])
+    assert both.server.authority.decrypt_message(both.server.context, opening) == (OK, 0)
+    assert opening[1].data == b""
+
+
+def test_number_is_not_memory() -> None:
+    with pytest.raises(TypeError, match="buffer: memory, not a int"):
+        SecBuffer(DATA, 5)  # type: ignore[arg-type]

@@ -63,14 +63,12 @@ class InnerContext(LsaContext):
 
     Attributes:
         mechanism: the mechanism.
+        complete: whether the exchange is over. It stays so when a message does not verify: who logged on is known,
+            although the mechanism protects nothing any more.
     """
 
     mechanism: Mechanism
-
-    @property
-    def complete(self) -> bool:
-        """Whether the exchange is over."""
-        return self.mechanism.complete
+    complete: bool = False
 
     @property
     def granted(self) -> int:
@@ -229,7 +227,7 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
         except CredSSPError as error:
             failure = context.failure(error, self.refusal(context))
             raise failure from failure.__cause__
-        complete = mechanism.complete
+        context.complete = complete = mechanism.complete
         context.identity, context.mechanism_name = mechanism.identity, mechanism.name
         context.server_authentication = mechanism.server_authentication
         return LegResult(

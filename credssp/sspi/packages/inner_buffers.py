@@ -36,17 +36,21 @@ class MessageBuffers:
 
     Attributes:
         token: TOKEN; with STREAM that one.
+        token_name: which buffer that is, for errors.
         stream: whether it is a STREAM.
         data: DATA, in their order, with those that are only signed.
         views: the memory of each of `data`.
         padding: PADDING, or None.
+        padding_name: which buffer that is, for errors.
     """
 
     token: SecBuffer
+    token_name: str
     stream: bool
     data: tuple[SecBuffer, ...]
     views: tuple[memoryview, ...] = field(repr=False)
     padding: SecBuffer | None
+    padding_name: str
 
     @property
     def parts(self) -> list[MessagePart]:
@@ -89,6 +93,7 @@ def sort_buffers(
         SSPIError: SEC_E_INVALID_TOKEN, one is missing, or too many, or does not belong here.
     """
     single: dict[int, SecBuffer] = {}
+    names: dict[int, str] = {}
     data: list[SecBuffer] = []
     views: list[memoryview] = []
     for number, buffer in enumerate(buffers):
@@ -103,7 +108,7 @@ def sort_buffers(
             again = "a second " if kind in single else ""
             raise bad_token(name, f"{again}{buffer_type_name(kind)} does not belong here: TOKEN, DATA and PADDING do")
         else:
-            single[kind] = buffer
+            single[kind], names[kind] = buffer, name
     whole = single.get(b.SECBUFFER_STREAM)
     token = single.get(b.SECBUFFER_TOKEN) if whole is None else whole
     if whole is not None and (b.SECBUFFER_TOKEN in single or len(data) != 1 or is_signed_only(data[0])):
@@ -112,8 +117,10 @@ def sort_buffers(
         raise bad_token("pMessage", "one TOKEN and at least one DATA are needed")
     return MessageBuffers(
         token=token,
+        token_name=names[token.kind],
         stream=whole is not None,
         data=tuple(data),
         views=tuple(views),
         padding=single.get(b.SECBUFFER_PADDING),
+        padding_name=names.get(b.SECBUFFER_PADDING, ""),
     )

@@ -15,7 +15,7 @@ from credssp.sspi import buffers as b
 from credssp.sspi import constants as c
 from credssp.sspi.buffers import SecBuffer
 from credssp.sspi.errors import SSPIError, refuse
-from credssp.sspi.packages.inner_buffers import sort_buffers
+from credssp.sspi.packages.inner_buffers import MessageBuffers, sort_buffers
 from credssp.sspi.packages.inner_info import NTLM
 from credssp.sspi.packages.user_mode import UserModePackage
 from credssp.sspi.structures import SecPkgContext_Sizes
@@ -106,9 +106,9 @@ class InnerMessages(UserModePackage[InnerSession]):
             raise refuse("fQOP", "0 or SECQOP_WRAP_NO_ENCRYPT", _S.SEC_E_QOP_NOT_SUPPORTED)
         session = self.contexts[context]
         message = sort_buffers(buffers, signs_readonly=session.signs_readonly, writes=not qop)
-        room = self._room(message.token, session.message_sizes.security_trailer, "cbSecurityTrailer")
+        room = self._room(message, session.message_sizes.security_trailer, "cbSecurityTrailer")
         padding = message.padding
-        end = memoryview(b"") if padding is None else padding.writable("PADDING")
+        end = memoryview(b"") if padding is None else padding.writable(message.padding_name)
         session.used = True
         sealed = session.wrap_parts(message.parts, encrypt=not qop)
         head, filler = sealed.signature, sealed.padding
@@ -139,7 +139,7 @@ class InnerMessages(UserModePackage[InnerSession]):
         message = sort_buffers(buffers, signs_readonly=session.signs_readonly, writes=True, stream=True)
         session.used = True
         if message.stream:
-            whole = message.token.writable("STREAM")
+            whole = message.token.writable(message.token_name)
             # Where the token ends is the mechanism's business: NTLM's has this size, Kerberos takes both as one.
             opened = session.unwrap_parts(bytes(whole[:SIGNATURE_SIZE]), [MessagePart(bytes(whole[SIGNATURE_SIZE:]))])
             (plain,) = opened.parts
@@ -147,8 +147,8 @@ class InnerMessages(UserModePackage[InnerSession]):
             place[:] = plain
             message.data[0].fill(b.SECBUFFER_DATA, place)
         else:
-            filler = b"" if message.padding is None else message.padding.octets("PADDING")
-            opened = session.unwrap_parts(message.token.octets("TOKEN"), message.parts, filler)
+            filler = b"" if message.padding is None else message.padding.octets(message.padding_name)
+            opened = session.unwrap_parts(message.token.octets(message.token_name), message.parts, filler)
             message.replace(opened.parts)
         return _S.SEC_E_OK, 0 if opened.encrypted else c.SECQOP_WRAP_NO_ENCRYPT
 
@@ -158,7 +158,7 @@ class InnerMessages(UserModePackage[InnerSession]):
             raise refuse("fQOP", "0: there is one kind of signature", _S.SEC_E_QOP_NOT_SUPPORTED)
         session = self.contexts[context]
         message = sort_buffers(buffers, signs_readonly=session.signs_readonly, writes=False)
-        room = self._room(message.token, session.message_sizes.max_signature, "cbMaxSignature")
+        room = self._room(message, session.message_sizes.max_signature, "cbMaxSignature")
         session.used = True
         signature = session.sign(message.message)
         if len(signature) > len(room):
@@ -174,7 +174,7 @@ class InnerMessages(UserModePackage[InnerSession]):
         message = sort_buffers(buffers, signs_readonly=session.signs_readonly, writes=False)
         session.used = True
         try:
-            session.verify(message.message, message.token.octets("TOKEN"))
+            session.verify(message.message, message.token.octets(message.token_name))
         except CredSSPError as error:
             if error.status is _S.SEC_E_INVALID_TOKEN:  # too short, or not a signature at all
                 raise SSPIError(error.message, status=_S.SEC_E_MESSAGE_ALTERED, advice=NextStep.TLS_DAMAGED) from error
@@ -182,8 +182,8 @@ class InnerMessages(UserModePackage[InnerSession]):
         return 0
 
     @staticmethod
-    def _room(token: SecBuffer, needed: int, name: str) -> memoryview:
-        room = token.writable("TOKEN")
+    def _room(message: MessageBuffers, needed: int, name: str) -> memoryview:
+        room = message.token.writable(message.token_name)
         if len(room) < needed:
             raise refuse("pMessage", f"TOKEN has {len(room)} bytes, {name} is {needed}", _S.SEC_E_BUFFER_TOO_SMALL)
         return room

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
@@ -17,12 +18,14 @@ MISSING = ("win32security", "sspicon", "pywintypes", "sspi")
 
 
 @pytest.fixture
-def without_sspilib(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_sspilib(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A machine on which sspilib is not installed."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "sspilib"]:
         monkeypatch.delitem(sys.modules, name)
     is_there = registration._is_there
     monkeypatch.setattr(registration, "_is_there", lambda name: name != "sspilib" and is_there(name))
+    yield
+    compat.uninstall()  # before the modules of this machine come back, which it would take out
 
 
 @pytest.mark.usefixtures("without_sspilib")
