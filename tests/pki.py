@@ -129,9 +129,10 @@ class SoftCard:
         folder: where it is kept; must be there.
         authority: who issued the certificate.
         name: whose it is; the token's label is ``NAME-card``.
+        pin: its PIN.
     """
 
-    def __init__(self, folder: Path, authority: Authority, name: str) -> None:
+    def __init__(self, folder: Path, authority: Authority, name: str, *, pin: str = PIN) -> None:
         if not Path(SOFTHSM).exists():
             missing(f"{SOFTHSM} is not installed (.ci/run lists the packages)")
         softhsm, pkcs11 = require_program("softhsm2-util"), require_program("pkcs11-tool")
@@ -144,10 +145,10 @@ class SoftCard:
         self.identity = f"PKCS11:module_name={SOFTHSM}:token={self.label}"
         key, certificate = str(authority.folder / f"{name}.key"), str(authority.folder / f"{name}.der")
         object_id, token = ("--id", "01", "--label", name), self.label
-        self._run(softhsm, "--init-token", "--free", "--label", token, "--pin", PIN, "--so-pin", "12345678")
-        self._run(softhsm, "--import", key, "--token", token, *object_id, "--pin", PIN)
+        self._run(softhsm, "--init-token", "--free", "--label", token, "--pin", pin, "--so-pin", "12345678")
+        self._run(softhsm, "--import", key, "--token", token, *object_id, "--pin", pin)
         self._run(
-            *(pkcs11, "--module", SOFTHSM, "--login", "--pin", PIN, "--token-label", token),
+            *(pkcs11, "--module", SOFTHSM, "--login", "--pin", pin, "--token-label", token),
             *("--write-object", certificate, "--type", "cert", *object_id),
         )
 

@@ -57,6 +57,7 @@ def _call(arguments: argparse.Namespace, request: AgentMessage) -> AgentMessage:
 
     channel = AgentChannel(agent_socket(arguments.socket or ""), timeout=_TIMEOUT)
     try:
+        channel.check_owner()
         answer = channel.call(request)
     finally:
         channel.close()

@@ -33,6 +33,9 @@ __all__ = ["serve", "serve_command"]
 
 _NOT_FOUND: Final = 127  # as a shell reports a command that is not there, or cannot be run
 _NOT_RUN: Final = 126
+_DESCRIPTORS: Final = 8192
+"""Open files: more than as many programs as are served at a time (`credssp.lsa.service.AgentLimits`) need."""
+
 _LOOK: Final = 1.0
 """Seconds between two looks at the command, where the system has no descriptors of processes."""
 
@@ -66,8 +69,9 @@ def _leave() -> None:
 
 
 def _harden() -> None:
-    from credssp.lsa.hardening import harden
+    from credssp.lsa.hardening import harden, more_descriptors
 
+    more_descriptors(_DESCRIPTORS)
     found = harden()
     if found.problem:
         print(f"credssp agent: {found.problem}", file=sys.stderr)

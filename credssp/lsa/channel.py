@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 from credssp.errors import CredSSPError, DecodeError, LimitExceededError
 from credssp.lsa.framing import HEADER, frame, size_of
 from credssp.lsa.messages import VERSION, AgentMessage, Hello, Welcome, decode
+from credssp.lsa.peer import caller_of
 from credssp.next_step import NextStep
 from credssp.status import SecurityStatus
 
@@ -72,6 +74,20 @@ class AgentChannel:
                 if time.monotonic() >= end:
                     raise
                 time.sleep(_QUEUE)
+
+    def check_owner(self) -> None:
+        """Make sure that the agent is one of this user's, before it is sent a secret.
+
+        Where systemd listens for it, the agent appears as root's.
+
+        Raises:
+            AgentError: it is another user's, who set up a socket in place of the agent's.
+            LocalProtocolError: the system does not tell whose it is.
+        """
+        uid = caller_of(self._socket).uid
+        if uid not in (os.geteuid(), 0):
+            self.close()
+            raise AgentError(f"the agent at {self.path} is one of user {uid}, not of yours: it was sent nothing")
 
     def call(self, message: AgentMessage) -> AgentMessage:
         """Send a message and return the answer; the first brings the greeting along.

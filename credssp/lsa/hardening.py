@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from credssp.errors import LocalProtocolError
 
-__all__ = ["Hardening", "harden", "hide_memory"]
+__all__ = ["Hardening", "harden", "hide_memory", "more_descriptors"]
 
 _PR_GET_DUMPABLE: Final = 3  # linux/prctl.h
 _PR_SET_DUMPABLE: Final = 4
@@ -63,6 +63,9 @@ def harden() -> Hardening:
             locked=False,
             problem=f"on {sys.platform} nothing keeps other processes of this user out of the agent's memory",
         )
+    # PKCS#11 modules that a program of this user has registered are not loaded into this process by p11-kit, which a
+    # smart card may be reached through (pkcs11.conf(5)).
+    os.environ["P11_KIT_NO_USER_CONFIG"] = "1"
     libc = hide_memory()
     _must(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
     problem = _lock(libc)
@@ -85,6 +88,21 @@ def hide_memory() -> Any:
     if libc.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) != 0:
         raise LocalProtocolError("the agent's memory cannot be protected: the process is dumpable still")
     return libc
+
+
+def more_descriptors(wanted: int) -> None:
+    """Raise this process's own limit of open files towards `wanted`, as far as the hard limit permits.
+
+    Args:
+        wanted: how many descriptors are of use; each program that is connected takes one.
+    """
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        best = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        if soft != resource.RLIM_INFINITY and soft < best:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (best, hard))
 
 
 def _must(result: int, what: str) -> None:

@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias, TypeVar
 
+from credssp.drivers.gate import descriptors
 from credssp.errors import CredSSPError, DecodeError, LimitExceededError, LocalProtocolError, PolicyError
 from credssp.lsa.caller import Caller
 from credssp.lsa.faults import failed
@@ -60,6 +61,9 @@ _ENDED: Final = 256
 _LOOK: Final = 1.0
 """Seconds between two looks at the times of all connections, at most."""
 
+_RESERVED: Final = 256
+"""Descriptors that are not for connections: KDCs, keytabs, caches, and programs that ask; a few for each thread."""
+
 _READ_LIMIT: Final = 16 * 1024
 """Bytes that asyncio reads ahead from one connection: twice this."""
 
@@ -76,8 +80,9 @@ class AgentLimits:
     """What programs may cost the agent. Times are in seconds.
 
     Attributes:
-        connections: in all; one more closes one of the same user on which nothing is open, the longest idle first.
-        connections_per_uid: of one user.
+        connections: in all, or as many as the process may have descriptors for. One more closes one on which nothing is
+            open, the longest idle first, of the user who has most: nobody can keep other users out by connecting often.
+        connections_per_uid: of one user; one more closes one of this user.
         contexts: logins under way on one connection.
         message: time for the rest of a message that has begun, and for the program to take an answer.
         greeting: time until the first message.
@@ -134,7 +139,9 @@ class AgentService:
         self._manage = manage
         self._pool = ThreadPoolExecutor(self.limits.threads, thread_name_prefix="credssp-agent")
         self._connections: dict[_Connection, asyncio.Task[None]] = {}
-        self._by_uid: Counter[int] = Counter()
+        self._coming: list[_Coming] = []
+        self._room = _room(self.limits.connections)
+        self._by_uid: Counter[int] = Counter()  # places that are taken, those of connections to come included
         self._watchdog: asyncio.Task[None] | None = None
 
     @property
@@ -149,28 +156,38 @@ class AgentService:
             sock: its connection, accepted; closed at the end.
             caller: who it is, by the kernel.
         """
-        if not self._admit(caller):
+        coming = self._admit(caller.uid)
+        if coming is None:
             logger.warning("a connection of user %d was refused: there are too many", caller.uid)
             sock.close()
             return
         try:
             reader, writer = await asyncio.open_unix_connection(sock=sock, limit=_READ_LIMIT)
-        except OSError:
+        except BaseException as error:
+            self._arrived(coming)
+            if not coming.dropped:
+                self._leave(caller.uid)
             sock.close()
+            if isinstance(error, OSError):
+                return
+            raise
+        self._arrived(coming)
+        if coming.dropped:
+            writer.close()
             return
         connection = _Connection(self, reader, writer, caller)
         task = asyncio.current_task()
         if task is None:  # pragma: no cover  # a coroutine runs in one
             raise LocalProtocolError("serve() runs in a task")
         self._connections[connection] = task
-        self._by_uid[caller.uid] += 1
         if self._watchdog is None:
             self._watchdog = asyncio.create_task(self._watch())
         try:
             await connection.run()
         finally:
             del self._connections[connection]
-            self._by_uid[caller.uid] -= 1
+            if not connection.dropped:
+                self._leave(caller.uid)
             connection.end()
 
     async def _watch(self) -> None:
@@ -182,15 +199,42 @@ class AgentService:
             for connection in list(self._connections):
                 connection.check(now)
 
-    def _admit(self, caller: Caller) -> bool:
-        limits = self.limits
-        if len(self._connections) < limits.connections and self._by_uid[caller.uid] < limits.connections_per_uid:
-            return True
-        idle = [each for each in self._connections if each.caller.uid == caller.uid and each.idle]
-        if not idle:
-            return False
-        min(idle, key=lambda each: each.since).drop()
+    def _admit(self, uid: int) -> _Coming | None:
+        """Take a place for one more of a user, or return None; another connection may lose its own."""
+        crowded = None
+        if self._by_uid[uid] >= self.limits.connections_per_uid:
+            crowded = uid
+        elif self._by_uid.total() >= self._room:
+            most = max(self._by_uid.values())
+            users = [each for each, count in self._by_uid.items() if count == most]
+            crowded = uid if uid in users else users[0]
+        if crowded is not None and not self._make_room(crowded):
+            return None
+        coming = _Coming(uid)
+        self._coming.append(coming)  # before anything is waited for: many connect at once
+        self._by_uid[uid] += 1
+        return coming
+
+    def _arrived(self, coming: _Coming) -> None:
+        self._coming.remove(coming)
+
+    def _make_room(self, uid: int) -> bool:
+        """Close a connection of a user on which nothing is open; returns whether there was one."""
+        idle = [each for each in self._connections if each.caller.uid == uid and each.idle and not each.dropped]
+        if idle:
+            min(idle, key=lambda each: each.since).drop()
+        else:
+            coming = next((each for each in self._coming if each.uid == uid and not each.dropped), None)
+            if coming is None:
+                return False
+            coming.dropped = True
+        self._leave(uid)
         return True
+
+    def _leave(self, uid: int) -> None:
+        self._by_uid[uid] -= 1
+        if not self._by_uid[uid]:
+            del self._by_uid[uid]
 
     async def close(self) -> None:
         """End all connections."""
@@ -224,12 +268,26 @@ class AgentService:
             logger.error("the audit failed: %s", type(error).__name__)
 
 
+@dataclass(slots=True, eq=False)
+class _Coming:
+    """A connection that is being set up.
+
+    Attributes:
+        uid: its user.
+        dropped: whether it had to make room for another one.
+    """
+
+    uid: int
+    dropped: bool = False
+
+
 class _Connection:
     """One program.
 
     Attributes:
         caller: who it is.
         since: when it said something last.
+        dropped: whether it had to make room for another one, and has no place any more.
     """
 
     def __init__(
@@ -237,6 +295,7 @@ class _Connection:
     ) -> None:
         self.caller = caller
         self.since = time.monotonic()
+        self.dropped = False
         self._service = service
         self._reader = reader
         self._writer = writer
@@ -253,7 +312,11 @@ class _Connection:
         return not self._logins and not self._busy
 
     def drop(self) -> None:
-        """Close it; its task sees an end."""
+        """Close it to make room; its task sees an end."""
+        self.dropped = True
+        self._abort()
+
+    def _abort(self) -> None:
         self._writer.transport.abort()
 
     async def run(self) -> None:
@@ -289,7 +352,7 @@ class _Connection:
             now: by `time.monotonic`.
         """
         if now >= self._due:
-            self.drop()
+            self._abort()
             return
         for number, login in list(self._logins.items()):
             if now >= login.started + self._service.limits.login:
@@ -342,7 +405,7 @@ class _Connection:
             try:
                 login = self._find(message.context)
             except AgentRefusedError as error:
-                return failed(error)
+                return self._misused(error)
             self._finish(message.context, login, "abandoned", SecurityStatus.SEC_E_UNFINISHED_CONTEXT_DELETED, "closed")
             return Done()
         try:
@@ -383,7 +446,7 @@ class _Connection:
         try:
             login = self._find(number)
         except AgentRefusedError as error:
-            return failed(error)
+            return self._misused(error)
         try:
             # Not in a thread: tickets are there since the first message, and nothing else is waited for.
             step = login.receive(number, token.leg, token.data)
@@ -400,7 +463,7 @@ class _Connection:
         try:
             login = self._find(number)
         except AgentRefusedError as error:
-            return failed(error)
+            return self._misused(error)
         try:
             login.bind(request.chain)
         except Exception as error:  # noqa: BLE001  # as above
@@ -416,6 +479,11 @@ class _Connection:
         if number in self._over:
             raise AgentRefusedError(Reason.REPLAY, "this context is over")
         raise AgentRefusedError(Reason.HANDLE, "no context of this connection has this number")
+
+    def _misused(self, error: AgentRefusedError) -> AgentMessage:
+        """Refuse a number that is none, or none any more; no honest program sends one, so the audit is told."""
+        self._record("", "", "", None, time.monotonic(), *_outcome(error))
+        return failed(error)
 
     def _finish(self, number: int, login: AgentLogin, outcome: Outcome, status: int, reason: str) -> None:
         if self._logins.pop(number, None) is not None:
@@ -457,6 +525,12 @@ class _Connection:
 
 
 _GONE: Final[tuple[Outcome, int, str]] = ("abandoned", SecurityStatus.SEC_E_UNFINISHED_CONTEXT_DELETED, "disconnected")
+
+
+def _room(connections: int) -> int:
+    """Return how many connections there is room for: without descriptors nobody else could connect."""
+    held = descriptors()
+    return connections if held is None else min(connections, max(held - _RESERVED, held // 2, 1))
 
 
 def _known(error: Exception) -> CredSSPError:

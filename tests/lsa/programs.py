@@ -86,12 +86,17 @@ class AgentProgram:
 
     def call(self, *words: str, secret: str = "", code: int = 0) -> str:
         """Run ``credssp agent`` with these words here, and return what it printed: on standard error for a failure."""
+        return self.call_at(self.path, *words, secret=secret, code=code)
+
+    @staticmethod
+    def call_at(path: Path, *words: str, secret: str = "", code: int = 0) -> str:
+        """As `call`, of whatever listens at a path."""
         out, err = io.StringIO(), io.StringIO()
         typed = io.TextIOWrapper(io.BytesIO(f"{secret}\n".encode()))
         with redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "stdin", typed)
             patch.setattr(_agent_client, "hide_memory", lambda: None)  # this process is that of all tests
-            found = main(["agent", *words, "--socket", os.fspath(self.path)])
+            found = main(["agent", *words, "--socket", os.fspath(path)])
         assert found == code, (found, out.getvalue(), err.getvalue())
         return err.getvalue() if code else out.getvalue()
 

@@ -18,7 +18,7 @@ from credssp.engine.events import Direction
 from credssp.errors import CredSSPError, LocalProtocolError, PolicyError
 from credssp.lsa.channel import AgentChannel
 from credssp.lsa.faults import raised
-from credssp.lsa.messages import AgentMessage, Close, Done, Failed, Open, Progress, Token
+from credssp.lsa.messages import AgentMessage, Bind, Close, Done, Failed, Open, Progress, Token
 from credssp.lsa.opened import AgentRefusedError, CertificateRule, OpenedCredential, Reason
 from credssp.lsa.remote import Agent, AgentError
 from credssp.ntlm.messages import Authenticate, decode_message
@@ -295,7 +295,7 @@ def refusal(answer: AgentMessage) -> CredSSPError:
 
 
 def test_a_handle_of_another_connection_is_none(raw: Any, certificate: ServerCertificate) -> None:
-    _, make = raw
+    agent, make = raw
     one, other = make(), make()
     step = begin(one, certificate)
     for message in (Token(step.context, 1, b"0\0"), Close(step.context), Token(0, 1, b"0\0")):
@@ -304,6 +304,10 @@ def test_a_handle_of_another_connection_is_none(raw: Any, certificate: ServerCer
         assert error.reason is Reason.HANDLE
         assert error.status == SecurityStatus.SEC_E_INVALID_HANDLE
     assert isinstance(one.call(Close(step.context)), Done)  # it is there still
+    agent.last(4)
+    refused = [(each.outcome, each.reason, each.status, each.credential) for each in agent.records[:3]]
+    assert refused == [("refused", "handle", SecurityStatus.SEC_E_INVALID_HANDLE, "")] * 3, "the audit is told"
+    assert agent.records[3].reason == "closed"
 
 
 def challenge() -> bytes:
@@ -340,9 +344,11 @@ def test_a_token_that_is_given_twice_ends_the_context(raw: Any, certificate: Ser
     assert record.outcome == "refused"
     assert record.reason == "replay"
     assert record.proof_sent
-    again = refusal(channel.call(Token(step.context, 3, b"0\0")))
-    assert isinstance(again, AgentRefusedError)
-    assert again.reason is Reason.REPLAY
+    for number, message in enumerate((Token(step.context, 3, b"0\0"), Bind(step.context, (b"x",))), 2):
+        again = refusal(channel.call(message))
+        assert isinstance(again, AgentRefusedError)
+        assert again.reason is Reason.REPLAY
+        assert agent.last(number).reason == "replay", "the audit is told of a context that is over, too"
 
 
 def test_a_token_out_of_its_turn_ends_the_context(raw: Any, certificate: ServerCertificate) -> None:

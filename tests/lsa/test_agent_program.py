@@ -398,3 +398,37 @@ def test_each_user_gets_its_credentials_and_no_others(shared: Path, server: RDPS
         assert [event["outcome"] for event in refused] == ["failure"] * 3
         assert refusal(agent, server, "prod-admin").reason is Reason.UNKNOWN
         log_on(agent, server, "mine")
+
+
+LISTENS = """
+import os, socket, sys
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+listener = socket.socket(fileno=int(sys.argv[1]))
+listener.listen()
+print("listens", flush=True)
+connection, _ = listener.accept()
+print(len(connection.recv(4096)), flush=True)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
+@pytest.mark.parametrize("words", [("add", "lab", "-u", "alice", "--target", "*", "--password-file", "-"), ("list",)])
+def test_what_another_user_listens_with_is_sent_no_secret(words: tuple[str, ...], tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.fspath(path))
+        path.chmod(0o666)
+        number = listener.fileno()
+        with subprocess.Popen(
+            [sys.executable, "-c", LISTENS, str(number)], pass_fds=[number], stdout=subprocess.PIPE, text=True
+        ) as rogue:
+            assert rogue.stdout is not None
+            try:
+                assert rogue.stdout.readline() == "listens\n"
+                said = AgentProgram.call_at(path, *words, secret="a secret", code=1)
+                assert "one of user 65534, not of yours" in said
+                assert rogue.stdout.readline() == "0\n", "it was sent nothing"
+            finally:
+                rogue.kill()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+
+from tests.pki import SOFTHSM
 
 if not sys.platform.startswith("linux"):
     pytest.skip("Linux", allow_module_level=True)
@@ -124,3 +128,50 @@ def test_under_a_limit_it_says_so_and_runs() -> None:
         assert "RLIMIT_MEMLOCK is 4096 KiB" in agent.found["problem"]
         assert agent.found["status"]["VmLck"].split()[0] == "0"
         assert agent.found["not_dumpable"] is True
+
+
+LOADS_MODULES = """
+import ctypes, os, resource, sys
+from credssp.lsa.hardening import harden
+os.environ["HOME"] = sys.argv[2]
+if os.geteuid() == 0:  # p11-kit reads no files of root's
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+kit = ctypes.CDLL("libp11-kit.so.0")
+if sys.argv[1] == "harden":
+    harden()
+kit.p11_kit_modules_load.restype = ctypes.POINTER(ctypes.c_void_p)
+kit.p11_kit_module_get_name.restype = ctypes.c_char_p
+kit.p11_kit_module_get_name.argtypes = [ctypes.c_void_p]
+modules = kit.p11_kit_modules_load(None, 0)
+number = 0
+while modules[number]:
+    print((kit.p11_kit_module_get_name(modules[number]) or b"").decode())
+    number += 1
+"""
+
+
+@pytest.mark.parametrize(("way", "loaded"), [("as it is", True), ("harden", False)])
+def test_p11_kit_loads_no_module_that_a_program_of_the_user_registered(way: str, loaded: bool) -> None:
+    if not Path(SOFTHSM).exists():
+        pytest.skip("SoftHSM is not installed")
+    try:
+        ctypes.CDLL("libp11-kit.so.0")
+    except OSError:
+        pytest.skip("p11-kit is not installed")
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home, ".config", "pkcs11", "modules")
+        folder.mkdir(parents=True)
+        (folder / "registered-by-a-program.module").write_text(f"module: {SOFTHSM}\n")
+        for each in (Path(home), *folder.parents[:3], folder):
+            each.chmod(0o755)
+        found = subprocess.run(
+            [sys.executable, "-c", LOADS_MODULES, way, home],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=Path(__file__).parents[2],
+            check=True,
+        )
+    assert ("registered-by-a-program" in found.stdout.split()) is loaded
