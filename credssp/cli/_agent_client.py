@@ -172,7 +172,8 @@ def _source(arguments: argparse.Namespace, entry: dict[str, Any]) -> Secret[str]
         prompt = f"Password of {arguments.user}: "
         password = _secrets.password(arguments.password_file, arguments.password_command, prompt=prompt)
     if not password:
-        raise LocalProtocolError("the password is empty")
+        file = arguments.password_file
+        raise LocalProtocolError("the password is empty" if file is None else f"the password in {file} is empty")
     return password
 
 

@@ -20,6 +20,7 @@ LOGIN = ["login", NOWHERE, "-u", "LAB\\alice", "--timeout", "3"]
 SERVE = ["--listen", "127.0.0.1:0", "--user", "LAB\\alice:secret"]
 FRONT = ["gateway", "front", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1"]
 BACK = ["gateway", "back", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "-u", "LAB\\alice"]
+AGENT_ADD = ["agent", "add", "prod", "-u", "LAB\\alice", "--target", "TERMSRV/srv"]
 KERBEROS = importlib.util.find_spec("krb5") is not None
 
 # @ is the file that is wrong, + one with a password. Files that are only read with Kerberos need its libraries.
@@ -57,6 +58,10 @@ READ: dict[str, list[str]] = {
     "conformance --password-file": [
         "conformance", "server", "127.0.0.1:1", "-u", "LAB\\alice", "--password-file", "@", "--timeout", "1",
     ],
+    "agent run --config": ["agent", "run", "--config", "@"],
+    "agent exec --config": ["agent", "exec", "--config", "@", "--", "true"],
+    "agent add --password-file": [*AGENT_ADD, "--password-file", "@"],
+    "agent lock --phrase-file": ["agent", "lock", "--phrase-file", "@"],
     "conformance --expected": ["conformance", "fixtures", "--rule", "*", "--expected", "@"],
 }  # fmt: skip
 WRITTEN: dict[str, list[str]] = {
@@ -103,6 +108,12 @@ ELSEWHERE = {
     "serve rdp --users-file", "serve winrm --users-file", "serve winrm --key", "serve winrm --keytab",
     "serve winrm --transcript",
     "serve rdp --port-file", "serve winrm --port-file",  # tests/cli/test_serve_trial.py
+    # what only an agent that runs can read: tests/lsa/test_agent_files.py
+    "agent add --cacert", "agent add --keytab", "agent add --pkinit",
+    "agent add --ccache",  # may be written later, as by kinit
+    "agent run --socket", "agent add --socket", "agent list --socket", "agent remove --socket", "agent lock --socket",
+    "agent unlock --socket",
+    "agent unlock --phrase-file",
 }  # fmt: skip
 """Options of the same kind as one in the table, or with a test of their own."""
 
@@ -112,6 +123,8 @@ ACCEPTED = {
     ("login --pkinit", "noise"): None,  # what is in these files is for libkrb5 to say, when it asks the KDC
     ("login --pkinit PKCS12", "noise"): None,
     ("login --pkinit-anchors", "noise"): None,
+    ("agent run --config", "empty"): None,  # an agent without credentials
+    ("agent exec --config", "empty"): None,
     ("serve winrm --answers", "empty"): None,  # no answers
     ("policy check --policy", "empty"): None,  # a TOML file that sets nothing
 }
