@@ -41,6 +41,27 @@ class NextStep(enum.StrEnum):
     KDC = "Check the KDCs in [realms] of krb5.conf or in DNS, and that port 88 is open for TCP."
 
     AGENT = "Start an agent (`credssp agent run`) or give its socket in CREDSSP_AGENT_SOCK; its log says why it ended."
+    AGENT_UNKNOWN = (
+        "Compare the name with those of `credssp agent list`, and CREDSSP_AGENT_SOCK with the socket of the agent that "
+        "holds it."
+    )
+    AGENT_TARGET = (
+        "If this is the server that was meant, add the credential with a --target that fits: RDP logs on to "
+        "TERMSRV/host, WinRM to HTTP/host."
+    )
+    AGENT_MECHANISM = "Ask for a mechanism that `credssp agent list` shows for the credential, or for none."
+    AGENT_EXPIRED = "Add the credential again; one of the configuration is read again when the agent gets SIGHUP."
+    AGENT_DECLINED = (
+        "Say yes within a minute; the agent asks by the program that CREDSSP_ASKPASS or SSH_ASKPASS named at its start."
+    )
+    AGENT_LOCKED = "Run `credssp agent unlock`."
+    AGENT_SOURCE = "Look at the file, keytab, cache or card of the credential, which the agent has to be able to read."
+    AGENT_CERTIFICATE = (
+        "Check the server's certificate with `credssp probe`, then add the credential with its --fingerprint, or with "
+        "--cacert of its authority."
+    )
+    AGENT_MISUSED = "Begin a new login: this is an error of the program, not of the agent or the server."
+    AGENT_LIMIT = "End logins that are under way on this connection, or use another one."
 
     # TLS
     TLS = "Check the port, and look at the log of the other side about TLS."

@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias
 from credssp.credentials import DelegatedCredentials, LogonCredentials
 from credssp.errors import CredSSPError
 from credssp.mechanism_name import MechanismName
+from credssp.next_step import NextStep
 from credssp.policy import DelegationPolicy, PolicySettings
 from credssp.status import SecurityStatus
 
@@ -60,6 +61,21 @@ STATUS_OF: Final = {
 }
 """The status of each."""
 
+_ADVICE_OF: Final = {
+    Reason.UNKNOWN: NextStep.AGENT_UNKNOWN,
+    Reason.TARGET: NextStep.AGENT_TARGET,
+    Reason.MECHANISM: NextStep.AGENT_MECHANISM,
+    Reason.EXPIRED: NextStep.AGENT_EXPIRED,
+    Reason.DECLINED: NextStep.AGENT_DECLINED,
+    Reason.LOCKED: NextStep.AGENT_LOCKED,
+    Reason.SOURCE: NextStep.AGENT_SOURCE,
+    Reason.CERTIFICATE: NextStep.AGENT_CERTIFICATE,
+    Reason.HANDLE: NextStep.AGENT_MISUSED,
+    Reason.REPLAY: NextStep.AGENT_MISUSED,
+    Reason.LIMIT: NextStep.AGENT_LIMIT,
+}
+"""What to do about each."""
+
 
 class AgentRefusedError(CredSSPError):
     """The agent does not log on: its own rules say no. The server learned nothing of it.
@@ -76,7 +92,7 @@ class AgentRefusedError(CredSSPError):
             message: the rule in words, without a secret.
             status: another status, where one says more.
         """
-        super().__init__(message, status=STATUS_OF[reason] if status is None else status)
+        super().__init__(message, status=STATUS_OF[reason] if status is None else status, advice=_ADVICE_OF[reason])
         self.reason = reason
 
 

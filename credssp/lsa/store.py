@@ -262,7 +262,7 @@ class CredentialStore:
         self._check_live(entry)
         parts = target_parts(target)
         if parts is None or not any(pattern.means(parts) for pattern in settings.targets):
-            raise AgentRefusedError(Reason.TARGET, f"the credential {name} is not for this target")
+            raise AgentRefusedError(Reason.TARGET, f"the credential {name} is not for {target!r}")
         mechanisms = _chosen(settings, mechanism)
         if settings.confirm:
             self._ask(Question(name, settings.user or "", target, caller))
@@ -317,7 +317,7 @@ def _unknown() -> AgentRefusedError:
 
 
 def _locked() -> AgentRefusedError:
-    return AgentRefusedError(Reason.LOCKED, "the agent is locked: credssp agent unlock")
+    return AgentRefusedError(Reason.LOCKED, "the agent is locked")
 
 
 def _chosen(settings: CredentialSettings, choice: str) -> tuple[MechanismName, ...]:

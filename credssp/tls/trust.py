@@ -101,18 +101,22 @@ def judge(chain: tuple[bytes, ...], host: str, roots: tuple[bytes, ...] | None =
         host: the name or address the client wanted.
         roots: what to trust (DER); None for the system's store.
     """
-    # A verdict holds for a minute: one login does not ask twice, and dates do not matter to the second.
-    return _judge(chain, host, roots, int(time.time() // 60), system_signature() if roots is None else None)
+    # A verdict holds for a minute: one login does not ask twice. A date is looked at again before it refuses anybody: a
+    # certificate that was made a moment ago is valid, although it was not in the middle of this minute.
+    now = int(time.time())
+    system = system_signature() if roots is None else None
+    found = _judge(chain, host, roots, now // 60 * 60 + 30, system)
+    return _judge(chain, host, roots, now, system) if found.errors & TrustError.IS_NOT_TIME_VALID else found
 
 
 @functools.lru_cache(maxsize=256)
 def _judge(
-    chain: tuple[bytes, ...], host: str, roots: tuple[bytes, ...] | None, minute: int, system: object
+    chain: tuple[bytes, ...], host: str, roots: tuple[bytes, ...] | None, at: int, system: object
 ) -> CertificateTrust:
     from cryptography import x509
 
     host = host.lower().rstrip(".")
-    now = datetime.datetime.fromtimestamp(minute * 60 + 30, datetime.UTC)
+    now = datetime.datetime.fromtimestamp(at, datetime.UTC)
     anchors = _system_roots(system) if roots is None else roots
     try:
         with reading():

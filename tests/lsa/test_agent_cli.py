@@ -36,11 +36,14 @@ def test_a_login_through_the_agent(
 
 
 @pytest.mark.parametrize(
-    ("name", "code", "text"),
-    [("other", 4, "no such credential"), ("lab", 4, "NTLM sends no response to a server that is not known")],
+    ("name", "code", "text", "step"),
+    [
+        ("other", 4, "no such credential", "credssp agent list"),
+        ("lab", 4, "NTLM sends no response to a server that is not known", "credssp probe"),
+    ],
 )
 def test_a_refusal_of_the_agent_is_said_with_its_status(
-    name: str, code: int, text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    name: str, code: int, text: str, step: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
         RDPServer(accounts=ACCOUNTS, certificate=server_certificate()) as server,
@@ -51,6 +54,7 @@ def test_a_refusal_of_the_agent_is_said_with_its_status(
     said = capsys.readouterr().err
     assert text in said
     assert "SEC_E_" in said
+    assert step in said, "the next step is said, too"
 
 
 def test_no_agent_is_said_with_the_next_step(

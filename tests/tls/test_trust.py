@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from credssp.errors import LocalProtocolError
@@ -166,3 +170,29 @@ def test_roots_are_read_from_file_and_text(tmp_path: object) -> None:
 def test_leaf_that_is_its_own_intermediate_terminates() -> None:
     leaf = ROOT.issue(HOST)
     assert verdict(leaf, leaf.der).trusted
+
+
+def between(first: datetime.datetime, last: datetime.datetime) -> bytes:
+    """A certificate of srv.example.test, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "srv.example.test")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(7).not_valid_before(first).not_valid_after(last)
+    names = x509.SubjectAlternativeName([x509.DNSName("srv.example.test")])
+    return builder.add_extension(names, critical=False).sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+@pytest.mark.parametrize("second", [0, 1, 29, 30, 31, 59])
+def test_a_certificate_is_valid_from_its_first_second_to_its_last(second: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = datetime.datetime(2026, 5, 4, 12, 0, second, tzinfo=datetime.UTC)
+    ended = made + datetime.timedelta(hours=1)
+    der = between(made, ended)
+
+    def errors(at: datetime.datetime) -> TrustError:
+        monkeypatch.setattr(time, "time", lambda: at.timestamp() + 0.25)
+        return judge((der,), "srv.example.test", (der,)).errors
+
+    assert errors(made) == TrustError.NO_ERROR, "a server that was set up a moment ago is logged on to"
+    assert errors(ended) == TrustError.NO_ERROR
+    assert errors(made - datetime.timedelta(minutes=1)) == TrustError.IS_NOT_TIME_VALID
+    assert errors(ended + datetime.timedelta(minutes=1)) == TrustError.IS_NOT_TIME_VALID
