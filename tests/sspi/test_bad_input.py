@@ -156,6 +156,26 @@ def test_new_context_may_be_given_or_not_on_later_calls() -> None:
     assert copy != CredHandle(copy.lower, copy.upper)
 
 
+@pytest.mark.parametrize("new", ["NULL", "phContext", "a copy of it"])
+def test_later_calls_take_null_the_context_or_another_handle_as_the_new_one(new: str) -> None:
+    both = make()
+    token, client, server = both.client.leg(), both.client, both.server
+    while True:
+        token = server.leg(token)
+        context = client.context
+        given = {"NULL": None, "phContext": context, "a copy of it": CtxtHandle()}[new]
+        result = client.authority.initialize_security_context(
+            client.credential, context, TARGET, ISC, 0, DREP, token_in(token), 0, given, token_out()
+        )
+        assert given in (None, context)
+        token = result.token
+        if result.status is OK:
+            break
+    server.leg(token)
+    assert server.status is OK
+    assert len(client.authority._contexts) == 2
+
+
 def test_credential_may_be_left_out_on_later_calls() -> None:
     both = make()
     token = both.server.leg(both.client.leg())

@@ -615,3 +615,29 @@ def test_schannel_handshake_that_fails_is_dead() -> None:
     error = refused(both.client.leg, b"\x16\x03\x03\x00\x04\x0e\x00\x00\x00")
     assert error.status.name.startswith("SEC_E_")
     assert refused(both.client.leg, b"x").status is S.SEC_E_INVALID_HANDLE
+
+
+@packages
+def test_call_without_a_token_blames_pinput_and_leaves_the_context_as_it_was(package: str) -> None:
+    both = inner(package)
+    data = call(both.client)
+    for side in (both.server, both.client, both.server):
+        context = side.context if side.started else None
+        leg = side.authority.initialize_security_context if side.client else side.authority.accept_security_context
+        for given in (None, SecBufferDesc(), SecBufferDesc([SecBuffer()])):
+            error = refused(lambda: leg(side.credential, context, input=given))  # noqa: B023
+            assert (error.status, error.parameter) == (S.SEC_E_INVALID_TOKEN, "pInput")
+        data = call(side, token(data))
+    while both.server.status is not OK or data:
+        side = both.client if side is both.server else both.server
+        data = call(side, token(data))
+    assert both.client.status is OK
+
+
+@packages
+def test_empty_token_of_the_peer_is_the_peers_fault(package: str) -> None:
+    both = inner(package)
+    call(both.client)
+    error = refused(call, both.client, token(b""))
+    assert (error.status, error.parameter) == (S.SEC_E_INVALID_TOKEN, None)
+    assert refused(call, both.client, token(b"x")).status is S.SEC_E_INVALID_HANDLE

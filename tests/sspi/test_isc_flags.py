@@ -57,6 +57,7 @@ def test_allocate_memory_gives_memory_of_the_package() -> None:
     )
     memory = output[0].buffer
     assert isinstance(memory, sspi.ContextBuffer)
+    assert output[0].size == len(memory) == 5 + int.from_bytes(memory[3:5], "big"), "one TLS record, all of it"
     assert sspi.free_context_buffer(memory) is OK
     assert not any(memory)
     assert status_of(sspi.free_context_buffer, memory) is S.SEC_E_INVALID_HANDLE

@@ -25,7 +25,7 @@ from credssp.sspi.errors import bad_auth_data, bad_token, refuse
 from credssp.sspi.packages.agents import agent_of, logon_of_agent, with_agent
 from credssp.sspi.packages.identities import Logon, accounts_for, from_identity
 from credssp.sspi.packages.inner_info import PACKAGE_INFO
-from credssp.sspi.packages.inputs import check_target, token_only
+from credssp.sspi.packages.inputs import check_target, peer_token, token_only
 from credssp.sspi.packages.lsa_mode import (
     EITHER_BINDINGS,
     Credential,
@@ -193,7 +193,7 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
 
     def start_server(self, opening: Opening[Credential], inputs: Sequence[SecBuffer]) -> LegResult:
         """Make a context and answer the first token."""
-        token = token_only(inputs)
+        token = peer_token(inputs)
         credential = opening.credential
         config = self.support.machine.serving(accounts_for(credential.accounts, self.support))
         if credential.keytab is not None:
@@ -208,7 +208,7 @@ class InnerPackage(LogonPackage[Credential, InnerContext]):
         inputs: Sequence[SecBuffer],
     ) -> LegResult:
         """Answer a further token."""
-        return self._step(context, token_only(inputs))
+        return self._step(context, peer_token(inputs))
 
     def refusal(self, context: InnerContext) -> bytes:  # noqa: ARG002 - for packages that have one
         """Return the token that tells the peer of a failure (EXTENDED_ERROR); empty where there is none."""

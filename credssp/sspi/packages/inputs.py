@@ -14,7 +14,7 @@ from credssp.sspi.errors import bad_token, refuse, unsupported
 from credssp.status import SecurityStatus
 from credssp.target import Target
 
-__all__ = ["check_target", "split_params", "take_flags", "token_and_empty", "token_only"]
+__all__ = ["check_target", "peer_token", "split_params", "take_flags", "token_and_empty", "token_only"]
 
 _S = SecurityStatus
 
@@ -99,6 +99,18 @@ def token_and_empty(inputs: Sequence[SecBuffer]) -> bytes:
             f"SECBUFFER_EMPTY without memory, not {buffer_type_name(empty.buffer_type)}; it takes EXTRA and MISSING",
         )
     return token.octets("pInput[0]")
+
+
+def peer_token(inputs: Sequence[SecBuffer]) -> bytes:
+    """Return the bytes of the one TOKEN in pInput, which must be there: what the peer sent may be empty, but not NULL.
+
+    Raises:
+        SSPIError: SEC_E_INVALID_TOKEN, there is none, or there are other buffers.
+    """
+    token = token_only(inputs)
+    if all(buffer.kind != b.SECBUFFER_TOKEN for buffer in inputs):
+        raise bad_token("pInput", "there is no SECBUFFER_TOKEN with what the peer sent")
+    return token
 
 
 def token_only(inputs: Sequence[SecBuffer]) -> bytes:
