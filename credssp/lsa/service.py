@@ -81,7 +81,7 @@ class AgentLimits:
 
     Attributes:
         connections: in all, or as many as the process may have descriptors for. One more closes one on which nothing is
-            open, the longest idle first, of the user who has most: nobody can keep other users out by connecting often.
+            open, the longest idle first, of the user who has most: no user can keep others out by connecting often.
         connections_per_uid: of one user; one more closes one of this user.
         contexts: logins under way on one connection.
         message: time for the rest of a message that has begun, and for the program to take an answer.
@@ -481,7 +481,7 @@ class _Connection:
         raise AgentRefusedError(Reason.HANDLE, "no context of this connection has this number")
 
     def _misused(self, error: AgentRefusedError) -> AgentMessage:
-        """Refuse a number that is none, or none any more; no honest program sends one, so the audit is told."""
+        """Refuse a number that no context has, or has any more; no honest program sends one, so the audit is told."""
         self._record("", "", "", None, time.monotonic(), *_outcome(error))
         return failed(error)
 
@@ -528,7 +528,7 @@ _GONE: Final[tuple[Outcome, int, str]] = ("abandoned", SecurityStatus.SEC_E_UNFI
 
 
 def _room(connections: int) -> int:
-    """Return how many connections there is room for: without descriptors nobody else could connect."""
+    """Return how many connections there is room for: without descriptors no other program could connect."""
     held = descriptors()
     return connections if held is None else min(connections, max(held - _RESERVED, held // 2, 1))
 

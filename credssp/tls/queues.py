@@ -16,7 +16,7 @@ What keeps channels apart, whatever happens in between (a finalizer, the handler
 after any instruction):
 
 * A turn begins with queues that are empty. What it finds there belongs to a call that it interrupts: it is set aside
-  as it is, and is there again when the turn is over. What nobody owns is thrown away.
+  as it is, and is there again when the turn is over. Bytes without an owner are thrown away.
 * A channel whose bytes could not be kept, for want of memory, is lost: its calls fail from then on.
 """
 
@@ -50,9 +50,9 @@ class SharedQueues:
     Attributes:
         incoming: ciphertext from the network to OpenSSL.
         outgoing: ciphertext from OpenSSL to the network.
-        lock: held by whoever has his turn.
+        lock: held by the call whose turn it is.
         owner: whose bytes are in the queues; None where they are empty.
-        turns: what each turn under way found, innermost last; None for one that goes on with what its channel has there
+        turns: what each turn under way found, innermost last; None for one that continues with what its channel has there
             already. More than one where a finalizer or the handler of a signal interrupts a call and makes another.
     """
 
