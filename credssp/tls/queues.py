@@ -52,8 +52,8 @@ class SharedQueues:
         outgoing: ciphertext from OpenSSL to the network.
         lock: held by the call whose turn it is.
         owner: whose bytes are in the queues; None where they are empty.
-        turns: what each turn under way found, innermost last; None for one that continues with what its channel has there
-            already. More than one where a finalizer or the handler of a signal interrupts a call and makes another.
+        turns: what each turn under way found, innermost last; None for one that continues with what its channel has
+            there already. More than one where a finalizer or the handler of a signal interrupts a call and makes another.
     """
 
     __slots__ = ("__weakref__", "incoming", "lock", "outgoing", "owner", "turns")
