@@ -53,7 +53,8 @@ class SharedQueues:
         lock: held by the call whose turn it is.
         owner: whose bytes are in the queues; None where they are empty.
         turns: what each turn under way found, innermost last; None for one that continues with what its channel has
-            there already. More than one where a finalizer or the handler of a signal interrupts a call and makes another.
+            there already. More than one where a finalizer or the handler of a signal interrupts a call
+            and makes another.
     """
 
     __slots__ = ("__weakref__", "incoming", "lock", "outgoing", "owner", "turns")
