@@ -396,10 +396,14 @@ def test_a_client_that_floods_before_it_is_let_in_is_ended(tmp_path: Path, monke
     async def flood(scene: Scene) -> None:
         with pytest.raises((CredSSPError, OSError)):
             session = await rdp.open_connection(HOST, scene.port, credentials=ALICE, mechanism="ntlm", protocols=HYBRID)
-            for _ in range(100):
-                session.write(bytes(65536))
-                await session.drain()
-            await session.read()
+            try:
+                for _ in range(100):
+                    session.write(bytes(65536))
+                    await session.drain()
+                await session.read()
+            finally:
+                session.abort()
+                await session.wait_closed()
 
     limits = "[limits]\nmax_early_data = 1024\ndeadline = 3\n"
     run(work, Scene(tmp_path, NLA, PINNED, server=Server("nla"), limits=limits))
