@@ -116,6 +116,23 @@ def test_what_is_looked_at_does_not_pass_if_that_fails() -> None:
     assert relay.server.decrypt(b"".join(sent)) == b"yes"
 
 
+@pytest.mark.parametrize("end", ["", "look", "target", "record"])
+def test_what_is_typed_is_not_left_in_the_buffer(end: str) -> None:
+    relay = Relay()
+
+    def look(view: memoryview) -> None:
+        assert bytes(view[:8]) == b"a secret"
+        if end == "look":
+            raise ValueError
+
+    stream = relay.client.encrypt(b"a secret" * 2048) + (BAD_RECORD if end == "record" else b"")
+    if end == "target":
+        relay.back.close()
+    with pytest.raises((ValueError, TLSError)) if end else contextlib.nullcontext():
+        pass_on(relay.front, relay.back, memoryview(stream), relay._plaintext, look=look, send=len)
+    assert not any(relay._plaintext)
+
+
 def test_nothing_passes_after_a_close() -> None:
     relay = Relay()
     count, sent = relay.pass_on(relay.client.encrypt(b"last") + relay.client.close() + bytes(300_000))
