@@ -42,8 +42,8 @@ class NextStep(enum.StrEnum):
 
     AGENT = "Start an agent (`credssp agent run`) or give its socket in CREDSSP_AGENT_SOCK; its log says why it ended."
     AGENT_UNKNOWN = (
-        "Compare the name with those of `credssp agent list`, and CREDSSP_AGENT_SOCK with the socket of the agent that "
-        "holds it."
+        "Compare the name with those of `credssp agent list`, which the owner of the agent can run, and "
+        "CREDSSP_AGENT_SOCK with the socket of the agent that holds it."
     )
     AGENT_TARGET = (
         "If this is the server that was meant, add the credential with a --target that fits: RDP logs on to "

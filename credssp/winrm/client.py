@@ -24,6 +24,7 @@ from credssp.context import ClientContext
 from credssp.credentials import LogonCredentials
 from credssp.engine.events import Direction
 from credssp.errors import (
+    CertificateError,
     CredSSPError,
     LimitExceededError,
     LocalProtocolError,
@@ -251,6 +252,8 @@ class ClientLogin:
                 raise LimitExceededError(f"more than {self.config.limits.max_tokens} legs without an end")
             return format_token(self.context.step(token).token)
         except CredSSPError as error:
+            if self.leg is Leg.TLS and self.context.tls_cipher and not isinstance(error, TLSError | CertificateError):
+                self.leg = Leg.AUTHENTICATION  # TLS is there, and the first token was not: no tickets, say
             raise LoginError.because(error, leg=self.leg, http_status=status) from error
 
     def _finish(self, status: int, challenges: Sequence[str]) -> None:

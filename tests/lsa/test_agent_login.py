@@ -351,6 +351,30 @@ def test_a_token_that_is_given_twice_ends_the_context(raw: Any, certificate: Ser
         assert agent.last(number).reason == "replay", "the audit is told of a context that is over, too"
 
 
+@pytest.mark.parametrize("mechanism", ["ntlm", "negotiate"])
+def test_without_the_certificate_that_was_to_come_later_there_is_no_response(raw: Any, mechanism: str) -> None:
+    agent, make = raw
+    channel = make()
+    step = channel.call(Open(credential="lab", package="TSSSP", target="TERMSRV/127.0.0.1", mechanism=mechanism))
+    assert isinstance(step, Progress)
+    error = refusal(channel.call(Token(step.context, 1, challenge())))
+    assert "public key is not known" in error.message
+    assert not agent.last().proof_sent
+
+
+def test_a_certificate_that_is_given_after_the_right_one_ends_the_context(
+    raw: Any, certificate: ServerCertificate
+) -> None:
+    agent, make = raw
+    channel = make()
+    step = channel.call(Open(credential="lab", package="TSSSP", target="TERMSRV/127.0.0.1", mechanism="ntlm"))
+    assert isinstance(step, Progress)
+    assert isinstance(channel.call(Bind(step.context, (certificate.der,))), Done)
+    refusal(channel.call(Bind(step.context, (server_certificate("another.example").der,))))
+    refusal(channel.call(Token(step.context, 1, challenge())))
+    assert not any(record.proof_sent for record in agent.records)
+
+
 def test_a_token_out_of_its_turn_ends_the_context(raw: Any, certificate: ServerCertificate) -> None:
     _, make = raw
     channel = make()

@@ -102,6 +102,7 @@ def test_a_server_whose_certificates_are_not_trusted_gets_no_ntlm_message(https:
         assert isinstance(caught.value.__cause__, AgentRefusedError)
         assert caught.value.__cause__.reason is Reason.CERTIFICATE
         assert not agent.last().proof_sent
+        assert "the authentication (negoTokens) failed" in str(caught.value), "TLS was there already"
 
 
 def test_without_channel_bindings_the_certificate_of_https_does_not_count() -> None:
