@@ -103,7 +103,7 @@ class LineWriter:
             except (OSError, ValueError):  # the reader closed it, or the stream is closed
                 with self._changed:
                     self._closed = True
-                print("credssp serve: the reader of the events is gone; they are dropped", file=sys.stderr)
+                print("credssp: the reader of the events is gone; they are dropped", file=sys.stderr)
                 return
             with self._changed:
                 self._size -= len(line)

@@ -27,6 +27,7 @@ COMMAND_LINES = {
         "gateway", "back", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "-u", "LAB\\alice", "--password-file", "+",
         "--fingerprint", "ab" * 32,
     ],
+    "agent": ["agent", "--", sys.executable, "-m", "credssp", "status", "5"],
     "serve": ["serve", "rdp", "--listen", "127.0.0.1:0", "--user", "a:b"],
 }  # fmt: skip
 

@@ -7,6 +7,8 @@ import io
 import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -64,8 +66,8 @@ def test_the_demo_looks_as_shown(capsys: pytest.CaptureFixture[str]) -> None:
             assert line in out
 
 
-# They run against one another in tests/cli/test_login.py, test_probe.py and test_serve.py.
-NEED_A_PEER = {"doctor", "login", "probe", "serve"}
+# They run against one another in tests/cli/test_login.py, test_probe.py and test_serve.py; agent has a test of its own.
+NEED_A_PEER = {"agent", "doctor", "login", "probe", "serve"}
 
 
 def test_the_other_commands_work(capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,6 +78,15 @@ def test_the_other_commands_work(capsys: pytest.CaptureFixture[str]) -> None:
             continue
         assert main(shlex.split(line, comments=True)[1:]) == 0
         assert capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the agent needs Unix-domain sockets")
+def test_the_agent_of_one_command_works() -> None:
+    (line,) = (line for block in _blocks("sh") for line in block.splitlines() if line.startswith("credssp agent "))
+    program = [sys.executable, "-m", "credssp"]
+    words = [word for part in shlex.split(line, comments=True) for word in (program if part == "credssp" else [part])]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stdout) == (0, "the agent holds no credentials\n"), done.stderr
 
 
 def test_links_lead_somewhere() -> None:

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,10 +19,10 @@ from tests.lsa.programs import CREDSSP, run_command, until
 
 
 @pytest.fixture
-def runtime(tmp_path: Path) -> Path:
-    made = tmp_path / "r"
-    made.mkdir(mode=0o700)
-    return made
+def runtime() -> Iterator[Path]:
+    # Not of tmp_path: the path of a socket has at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="agent-") as made:
+        yield Path(made)
 
 
 def environ(runtime: Path) -> dict[str, str]:
@@ -135,8 +137,8 @@ def test_the_command_has_no_child_that_it_does_not_know(runtime: Path) -> None:
     assert gone(runtime)
 
 
-def test_without_a_runtime_folder_the_socket_is_in_a_private_one(tmp_path: Path) -> None:
-    place = tmp_path / "t"
+def test_without_a_runtime_folder_the_socket_is_in_a_private_one(runtime: Path) -> None:
+    place = runtime / "t"
     place.mkdir()
     script = 'stat -c "%a %n" "$(dirname "$CREDSSP_AGENT_SOCK")"'
     done = run_command("--", "sh", "-c", script, environ={"XDG_RUNTIME_DIR": "", "TMPDIR": str(place)})
