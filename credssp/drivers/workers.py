@@ -170,8 +170,9 @@ class _Parent:
             if ended:
                 index, began = self._running.pop(pid)
                 code = os.waitstatus_to_exitcode(status)
-                if code and self._stopping:
-                    self._failed = 1
+                if self._stopping:
+                    # SIGTERM is what it was sent, and ends a worker that has not begun to wait for it yet.
+                    self._failed |= code not in (0, -signal.SIGTERM)
                 elif code:
                     self._replace(index, code, lived=time.monotonic() - began)
 

@@ -99,6 +99,24 @@ def _runs(pid: int) -> bool:
         return False
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, 1)])
+def test_a_worker_that_sigterm_ends_before_it_waits_for_it_has_not_failed(number: signal.Signals, code: int) -> None:
+    """The end may come while a worker is still on its way to its own handler."""
+
+    def work(sock: socket.socket, worker: int) -> None:
+        if number == signal.SIGTERM:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # coverage has a handler that does not end the process
+        else:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        os.kill(os.getppid(), signal.SIGTERM)
+        if number == signal.SIGTERM:
+            time.sleep(100)
+        signal.sigwait({signal.SIGTERM})
+        os.kill(os.getpid(), number)
+
+    assert run_workers(bind("127.0.0.1", 0, 1), work) == code
+
+
 def test_sigterm_is_passed_on() -> None:
     def work(sock: socket.socket, number: int) -> None:
         signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))
