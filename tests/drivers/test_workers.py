@@ -104,15 +104,10 @@ def test_a_worker_that_sigterm_ends_before_it_waits_for_it_has_not_failed(number
     """The end may come while a worker is still on its way to its own handler."""
 
     def work(sock: socket.socket, worker: int) -> None:
-        if number == signal.SIGTERM:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # coverage has a handler that does not end the process
-        else:
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        handler = signal.SIG_DFL if number == signal.SIGTERM else lambda *_: os.kill(os.getpid(), number)
+        signal.signal(signal.SIGTERM, handler)
         os.kill(os.getppid(), signal.SIGTERM)
-        if number == signal.SIGTERM:
-            time.sleep(100)
-        signal.sigwait({signal.SIGTERM})
-        os.kill(os.getpid(), number)
+        time.sleep(100)
 
     assert run_workers(bind("127.0.0.1", 0, 1), work) == code
 
