@@ -19,16 +19,15 @@ from credssp.channel_bindings import BindingDemand, ChannelBindings
 from credssp.config import CbtHardening, asked, drawn
 from credssp.errors import AuthenticationError, CredSSPError, LocalProtocolError
 from credssp.identity import Identity
-from credssp.message_parts import MessagePart, OpenedMessage, SealedMessage
 from credssp.ntlm import crypto
 from credssp.ntlm.av_pairs import filetime
 from credssp.ntlm.challenge import NTLMTarget, build_challenge
+from credssp.ntlm.context import NTLMContext
 from credssp.ntlm.messages import VERSION, Authenticate, Negotiate, NTLMv2Response, Version
 from credssp.ntlm.proof import claim_of, has_empty_password, logon_failure, prove, verify_mic
 from credssp.ntlm.rules import Rules, check_authenticate, check_bindings, check_flags, has_bindings
 from credssp.ntlm.session import NTLMSession
 from credssp.ntlm.verdict import check_verdict, refusal, what_was_wrong
-from credssp.security_context import SecurityContext
 from credssp.server_authentication import ServerAuthentication
 from credssp.status import NTStatus, describe, security_status_from_ntstatus
 
@@ -37,7 +36,7 @@ __all__ = ["NTLMAcceptor"]
 _log = logging.getLogger("credssp.ntlm")
 
 
-class NTLMAcceptor(SecurityContext):
+class NTLMAcceptor(NTLMContext):
     """Accepts one NTLMv2 login; a `credssp.mechanism.SpnegoMechanism`.
 
     Args:
@@ -111,28 +110,11 @@ class NTLMAcceptor(SecurityContext):
         self._filetime = 0
         self._flags = 0
         self._mic_received = False
-        self._session: NTLMSession  # set when the login is complete; every use runs behind `can_wrap`
-
-    @property
-    def session_key(self) -> bytes:
-        """ExportedSessionKey, 16 bytes."""
-        self._check_can_wrap()
-        return self._run(lambda: self._session.exported_session_key)
 
     @property
     def mech_list_mic_required(self) -> bool:
         """Whether AUTHENTICATE carried a MIC; SPNEGO must then exchange mechListMICs ([MS-SPNG] 3.1.5.1)."""
         return self._mic_received
-
-    def make_mech_list_mic(self, mech_types: bytes) -> bytes:
-        """Sign SPNEGO's MechTypeList; see `NTLMSession.make_mech_list_mic`."""
-        self._check_can_wrap()
-        return self._run(lambda: self._session.make_mech_list_mic(mech_types))
-
-    def verify_mech_list_mic(self, mech_types: bytes, mic: bytes) -> None:
-        """Check the client's signature over it; see `NTLMSession.verify_mech_list_mic`."""
-        self._check_can_wrap()
-        self._run(lambda: self._session.verify_mech_list_mic(mech_types, mic))
 
     def bind(self, bindings: ChannelBindings | None, *, demand: BindingDemand = "match") -> None:
         """Demand these channel bindings of AUTHENTICATE."""
@@ -155,24 +137,6 @@ class NTLMAcceptor(SecurityContext):
             return self._accept_negotiate(token)
         self._accept_authenticate(token)
         return None
-
-    def _sign(self, data: bytes) -> bytes:
-        return self._session.get_mic(data)
-
-    def _verify(self, data: bytes, signature: bytes) -> None:
-        self._session.verify_mic(data, signature)
-
-    def _wrap(self, data: bytes) -> bytes:
-        return self._session.wrap(data)
-
-    def _unwrap(self, data: bytes) -> bytes:
-        return self._session.unwrap(data)
-
-    def _wrap_parts(self, parts: Sequence[MessagePart], encrypt: bool) -> SealedMessage:
-        return self._session.wrap_parts(parts, encrypt=encrypt)
-
-    def _unwrap_parts(self, signature: bytes, parts: Sequence[MessagePart], padding: bytes) -> OpenedMessage:
-        return self._session.unwrap_parts(signature, parts, padding)
 
     def _accept_negotiate(self, token: bytes) -> bytes:
         client_flags = Negotiate.decode(token).flags

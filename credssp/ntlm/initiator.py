@@ -16,7 +16,7 @@ from credssp.channel_bindings import BindingDemand, ChannelBindings
 from credssp.config import asked, drawn
 from credssp.credentials import NTHashCredentials, NTLMCredentials
 from credssp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError
-from credssp.message_parts import MessagePart, OpenedMessage, SealedMessage
+from credssp.message_parts import MessagePart, OpenedMessage
 from credssp.next_step import NextStep
 from credssp.nt_hash import nt_hash
 from credssp.ntlm import crypto
@@ -33,6 +33,7 @@ from credssp.ntlm.av_pairs import (
     encode_av_pairs,
     filetime,
 )
+from credssp.ntlm.context import NTLMContext
 from credssp.ntlm.messages import (
     MIC_OFFSET,
     MIC_SIZE,
@@ -45,7 +46,6 @@ from credssp.ntlm.messages import (
 from credssp.ntlm.proof import make_mic, make_response
 from credssp.ntlm.session import SESSION_FLAGS, NTLMSession
 from credssp.ntlm.unpacked import NTLM_SESSION
-from credssp.security_context import SecurityContext
 from credssp.server_authentication import ServerAuthentication
 from credssp.status import SecurityStatus
 from credssp.target import Target
@@ -64,7 +64,7 @@ _LONGEST_NAME: Final = 1024
 """UTF-16 units of a name; a message holds four, and acceptors refuse what is far larger than real ones."""
 
 
-class NTLMInitiator(SecurityContext):
+class NTLMInitiator(NTLMContext):
     """Logs on with NTLMv2; a `credssp.mechanism.SpnegoMechanism`.
 
     It is complete, and can wrap, as soon as AUTHENTICATE is made: NTLM has no answer to it. That the server knows the
@@ -119,27 +119,16 @@ class NTLMInitiator(SecurityContext):
         self._random = os.urandom if random is None else random
         self._own_flags = 0
         self._negotiate = b""
-        self._session: NTLMSession | None = None
         self._has_mic = False
-
-    @property
-    def session_key(self) -> bytes:
-        """ExportedSessionKey, 16 bytes."""
-        self._check_can_wrap()
-        return self._established().exported_session_key
 
     @property
     def mech_list_mic_required(self) -> bool:
         """Whether AUTHENTICATE carries a MIC; SPNEGO must then exchange mechListMICs ([MS-SPNG] 3.1.5.1, <8>)."""
         return self._has_mic
 
-    def make_mech_list_mic(self, mech_types: bytes) -> bytes:
-        """Sign SPNEGO's MechTypeList; see `NTLMSession.make_mech_list_mic`."""
-        return self._run(self._established().make_mech_list_mic, mech_types)
-
     def verify_mech_list_mic(self, mech_types: bytes, mic: bytes) -> None:
         """Check the server's signature over it; see `NTLMSession.verify_mech_list_mic`."""
-        self._run(self._established().verify_mech_list_mic, mech_types, mic)
+        super().verify_mech_list_mic(mech_types, mic)
         self.server_authentication = ServerAuthentication.NTLM
 
     def bind(self, bindings: ChannelBindings | None, *, demand: BindingDemand = "match") -> None:  # noqa: ARG002
@@ -151,11 +140,6 @@ class NTLMInitiator(SecurityContext):
     def distrust_target(self) -> None:
         """Say in MsvAvFlags that MsvAvTargetName comes from a source that may lie ([MS-NLMP] 2.2.2.1)."""
         self._own_flags |= AV_FLAG_UNTRUSTED_SPN
-
-    def _established(self) -> NTLMSession:
-        if self._session is None:
-            raise LocalProtocolError("no NTLM session before AUTHENTICATE is made")
-        return self._session
 
     def _step(self, token: bytes | None) -> bytes | None:
         credentials = self._credentials
@@ -226,31 +210,22 @@ class NTLMInitiator(SecurityContext):
             del own[AV_FLAGS]
         return encode_av_pairs([*[pair for pair in info.pairs if pair[0] not in own], *own.items()])
 
-    def _sign(self, data: bytes) -> bytes:
-        return self._established().get_mic(data)
-
     def _verify(self, data: bytes, signature: bytes) -> None:
-        self._established().verify_mic(data, signature)
+        super()._verify(data, signature)
         self.server_authentication = ServerAuthentication.NTLM
 
-    def _wrap(self, data: bytes) -> bytes:
-        return self._established().wrap(data)
-
     def _unwrap(self, data: bytes) -> bytes:
-        plain = self._established().unwrap(data)
+        plain = super()._unwrap(data)
         self.server_authentication = ServerAuthentication.NTLM
         return plain
 
-    def _wrap_parts(self, parts: Sequence[MessagePart], encrypt: bool) -> SealedMessage:
-        return self._established().wrap_parts(parts, encrypt=encrypt)
-
     def _unwrap_parts(self, signature: bytes, parts: Sequence[MessagePart], padding: bytes) -> OpenedMessage:
-        opened = self._established().unwrap_parts(signature, parts, padding)
+        opened = super()._unwrap_parts(signature, parts, padding)
         self.server_authentication = ServerAuthentication.NTLM
         return opened
 
     def _pack(self) -> bytes:
-        return NTLM_SESSION + self._established().pack()
+        return NTLM_SESSION + self._session.pack()
 
     def _fail(self) -> None:
         super()._fail()
