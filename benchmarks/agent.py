@@ -15,13 +15,13 @@ import statistics
 import struct
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import credssp
 from benchmarks.login import DOMAIN, PASSWORD, USER
-from benchmarks.rdp import HOST, Server, serve_rdp
+from benchmarks.rdp import HOST, Server, forked, serve_rdp
 from credssp import rdp
 from credssp.lsa.caller import Caller
 from credssp.lsa.opened import CertificateRule, OpenedCredential
@@ -55,18 +55,6 @@ async def _serve(listener: socket.socket, service: AgentService) -> None:
         task.add_done_callback(tasks.discard)
 
 
-def _forked(work: Callable[[], None]) -> int:
-    pid = os.fork()
-    if not pid:
-        code = 1
-        try:
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    return pid
-
-
 @contextmanager
 def _agent() -> Iterator[credssp.AgentCredentials]:
     """Run an agent in a process of its own."""
@@ -83,7 +71,7 @@ def _agent() -> Iterator[credssp.AgentCredentials]:
         listener.listen(128)
         listener.setblocking(False)
         service = AgentService(_Store(opened), audit=lambda _: None)
-        pid = _forked(lambda: asyncio.run(_serve(listener, service)))
+        pid = forked(lambda: asyncio.run(_serve(listener, service)))
         try:
             yield credssp.AgentCredentials("bench", path)
         finally:
@@ -123,7 +111,7 @@ def measure(*, logins: int, each: int) -> tuple[float, float, float, int]:
                     _log_on(server.port, agent)
 
             began = time.perf_counter()
-            pids = [_forked(program) for _ in range(PROGRAMS)]
+            pids = [forked(program) for _ in range(PROGRAMS)]
             failed = sum(os.waitpid(pid, 0)[1] != 0 for pid in pids)
             rate = PROGRAMS * each / (time.perf_counter() - began)
     finally:

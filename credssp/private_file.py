@@ -15,12 +15,12 @@ import stat
 import sys
 from os import PathLike
 from pathlib import Path
-from typing import Final, Literal
+from typing import BinaryIO, Final, Literal
 
 from credssp.errors import LocalProtocolError
 from credssp.secret import Secret
 
-__all__ = ["FILES", "check_private_file", "decoded_line", "first_line", "open_to_others", "warn_once"]
+__all__ = ["FILES", "check_private_file", "decoded_line", "first_line", "open_to_others", "read_line", "warn_once"]
 
 FILES: Final = "credssp.files"
 """Name of the logger."""
@@ -41,12 +41,17 @@ def first_line(what: str, path: str | PathLike[str]) -> Secret[str]:
     check_private_file(what, path)
     try:
         with Path(path).open("rb") as stream:
-            secret = decoded_line(Secret(stream.readline(_MAX_LINE)))
+            secret = read_line(stream)
     except OSError as error:
         raise LocalProtocolError(f"the {what} {os.fspath(path)} cannot be read: {error.strerror}") from None
     if secret is None:
         raise LocalProtocolError(f"the {what} {os.fspath(path)} is not UTF-8 text")
     return secret
+
+
+def read_line(stream: BinaryIO) -> Secret[str] | None:
+    """Return the next line of a stream, as `decoded_line` does. Raises OSError."""
+    return decoded_line(Secret(stream.readline(_MAX_LINE)))
 
 
 def decoded_line(line: Secret[bytes]) -> Secret[str] | None:

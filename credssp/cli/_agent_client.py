@@ -24,8 +24,6 @@ __all__ = ["entry_of", "run"]
 _TIMEOUT: Final = 30.0
 """Seconds for an answer; to add a credential may mean to read a file on a slow disk."""
 
-_MAX_LINE: Final = 64 * 1024
-
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the action says. Raises CredSSPError."""
@@ -179,13 +177,13 @@ def _source(arguments: argparse.Namespace, entry: dict[str, Any]) -> Secret[str]
 
 def _absolute(place: str) -> str:
     """Return where a keytab or a cache is for a process with another current folder."""
-    import re
+    from credssp.lsa.sources import has_type
 
-    return place if re.match(r"[A-Za-z][A-Za-z0-9_]+:", place) else os.fspath(Path(place).absolute())
+    return place if has_type(place) else os.fspath(Path(place).absolute())
 
 
 def _pin(arguments: argparse.Namespace) -> Secret[str]:
-    from credssp.cli._login_credentials import _pin as pin_from
+    from credssp.cli._login_credentials import pin_from
 
     source = arguments.smartcard_pin
     if source is None and arguments.pkinit.startswith("PKCS11:"):
@@ -200,11 +198,11 @@ def _pin(arguments: argparse.Namespace) -> Secret[str]:
 
 def _from_descriptor(number: int) -> Secret[str]:
     """Return the first line of an open file, such as the end of a pipe. Raises LocalProtocolError."""
-    from credssp.private_file import decoded_line
+    from credssp.private_file import read_line
 
     try:
         with os.fdopen(number, "rb", closefd=number > 2) as stream:
-            secret = decoded_line(Secret(stream.readline(_MAX_LINE)))
+            secret = read_line(stream)
     except (OSError, OverflowError, ValueError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         raise LocalProtocolError(f"descriptor {number} cannot be read: {why}") from None

@@ -179,7 +179,7 @@ def _certificate(arguments: argparse.Namespace) -> CertificateCredentials:
         arguments.user,
         arguments.pkinit,
         domain=arguments.domain,
-        pin=None if source is None else _pin(source),
+        pin=None if source is None else pin_from(source),
         anchors=arguments.pkinit_anchors,
     )
 
@@ -266,7 +266,7 @@ def delegated(
         card = None if any(modes.values()) else credentials.card
         return None if card is None else _smart_card(arguments, card.pin, card.card_name)
     if arguments.smartcard_pin is not None:
-        return _smart_card(arguments, _pin(arguments.smartcard_pin))
+        return _smart_card(arguments, pin_from(arguments.smartcard_pin))
     if arguments.reader is not None or arguments.container is not None:
         raise LocalProtocolError("--reader and --container need --smartcard-pin")
     if not arguments.remote_guard:
@@ -304,7 +304,7 @@ def _smart_card(arguments: argparse.Namespace, pin: Secret[str], card_name: str 
     )
 
 
-def _pin(source: str) -> Secret[str]:
+def pin_from(source: str) -> Secret[str]:
     """Return the PIN; never from the command line, where others see it."""
     from credssp.cli import _secrets
     from credssp.errors import LocalProtocolError

@@ -14,7 +14,7 @@ from typing import Final
 
 from credssp import private_file
 from credssp.errors import LocalProtocolError
-from credssp.private_file import decoded_line
+from credssp.private_file import decoded_line, read_line
 from credssp.secret import Secret
 
 __all__ = ["PASSWORD_VARIABLE", "ask", "first_line", "given_line", "output_of", "password"]
@@ -63,7 +63,7 @@ def first_line(file: str) -> Secret[str]:
     if file != "-":
         return private_file.first_line("file with the secret", file)
     try:
-        secret = decoded_line(Secret(sys.stdin.buffer.readline(_MAX_FILE)))
+        secret = read_line(sys.stdin.buffer)
     except OSError as error:
         raise LocalProtocolError(f"standard input cannot be read: {error.strerror}") from None
     if secret is None:

@@ -398,9 +398,11 @@ class _Connection:
         if isinstance(message, Open):
             return await self._begin(message)
         if isinstance(message, Token):
-            return await self._continue(message)
+            token = message
+            return self._step(token.context, lambda login: login.receive(token.context, token.leg, token.data))
         if isinstance(message, Bind):
-            return self._bind(message)
+            chain = message.chain
+            return self._step(message.context, lambda login: _bound(login, chain))
         if isinstance(message, Close):
             try:
                 login = self._find(message.context)
@@ -441,36 +443,24 @@ class _Connection:
             self._logins[number] = login
         return step
 
-    async def _continue(self, token: Token) -> AgentMessage:
-        number = token.context
+    def _step(self, number: int, work: Callable[[AgentLogin], AgentMessage]) -> AgentMessage:
+        """Let a login that has begun go on; an error ends it.
+
+        Not in a thread: tickets are there since the first message, and nothing else is waited for.
+        """
         try:
             login = self._find(number)
         except AgentRefusedError as error:
             return self._misused(error)
         try:
-            # Not in a thread: tickets are there since the first message, and nothing else is waited for.
-            step = login.receive(number, token.leg, token.data)
-        except Exception as error:  # noqa: BLE001  # as above
+            answer = work(login)
+        except Exception as error:  # noqa: BLE001  # as in `_begin`
             known = _known(error)
             self._finish(number, login, *_outcome(known))
             return failed(known, context=number)
         if login.complete:
             self._finish(number, login, "success", SecurityStatus.SEC_E_OK, "")
-        return step
-
-    def _bind(self, request: Bind) -> AgentMessage:
-        number = request.context
-        try:
-            login = self._find(number)
-        except AgentRefusedError as error:
-            return self._misused(error)
-        try:
-            login.bind(request.chain)
-        except Exception as error:  # noqa: BLE001  # as above
-            known = _known(error)
-            self._finish(number, login, *_outcome(known))
-            return failed(known, context=number)
-        return Done()
+        return answer
 
     def _find(self, number: int) -> AgentLogin:
         login = self._logins.get(number)
@@ -531,6 +521,11 @@ def _room(connections: int) -> int:
     """Return how many connections there is room for: without descriptors no other program could connect."""
     held = descriptors()
     return connections if held is None else min(connections, max(held - _RESERVED, held // 2, 1))
+
+
+def _bound(login: AgentLogin, chain: tuple[bytes, ...]) -> AgentMessage:
+    login.bind(chain)
+    return Done()
 
 
 def _known(error: Exception) -> CredSSPError:

@@ -12,7 +12,17 @@ from typing import Any, Final
 
 from credssp.errors import CredSSPError, LocalProtocolError
 from credssp.lsa.opened import CertificateRule, DelegateRule
-from credssp.lsa.sources import CCache, Given, Keytab, PasswordFile, PinSource, SmartCard, Source, SystemdCredential
+from credssp.lsa.sources import (
+    CCache,
+    Given,
+    Keytab,
+    PasswordFile,
+    PinSource,
+    SmartCard,
+    Source,
+    SystemdCredential,
+    has_type,
+)
 from credssp.mechanism_name import MechanismName
 from credssp.policy.spn import SPNPattern
 from credssp.private_file import open_to_others
@@ -278,7 +288,7 @@ def _made(entry: Table, kind: str, given: Secret[str] | None) -> Source:
 def _location(entry: Table, key: str) -> str:
     """Return a place of libkrb5's: ``TYPE:residual`` as it is, a path relative to the folder of the file."""
     text = entry.text(key)
-    if re.match(r"[A-Za-z][A-Za-z0-9_]+:", text):
+    if has_type(text):
         return text
     return entry.path(key) or ""
 

@@ -35,6 +35,7 @@ __all__ = [
     "Source",
     "SpentSource",
     "SystemdCredential",
+    "has_type",
 ]
 
 CREDENTIALS_FOLDER: Final = "CREDENTIALS_DIRECTORY"
@@ -43,7 +44,13 @@ CREDENTIALS_FOLDER: Final = "CREDENTIALS_DIRECTORY"
 Kind: TypeAlias = Literal["password", "password_file", "systemd", "keytab", "ccache", "smartcard"]
 
 _KEYTAB_FILE: Final = re.compile(r"(?:(?:WR)?FILE:)?(?P<path>[^:]+|/.*)", re.IGNORECASE | re.DOTALL)
+_TYPE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]+:")
 _CREDENTIAL_NAME: Final = re.compile(r"[A-Za-z0-9_.@-]{1,255}")
+
+
+def has_type(place: str) -> bool:
+    """Whether a keytab or a credential cache is named as ``TYPE:residual`` and not by the path of a file."""
+    return _TYPE.match(place) is not None
 
 
 class Source(Protocol):

@@ -131,11 +131,6 @@ class CredentialStore:
         """Whether every login is refused until `unlock`."""
         return self._lock is not None
 
-    def may_connect(self, uid: int) -> bool:
-        """Whether programs of a user have any business here."""
-        with self._guard:
-            return uid == self._owner or any(uid in entry.uids for entry in self._entries.values())
-
     def user_of(self, name: str) -> str:
         """Return who a credential logs on, or an empty string."""
         with self._guard:

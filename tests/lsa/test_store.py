@@ -100,13 +100,6 @@ def test_users_of_the_configuration_may_use_a_credential_and_the_owner_may_not(s
     assert refusal(store, "theirs", caller=ME).reason is Reason.UNKNOWN
 
 
-def test_only_users_of_credentials_have_business_with_the_agent(store: CredentialStore) -> None:
-    assert store.may_connect(ME.uid)
-    assert not store.may_connect(STRANGER.uid)
-    store.configure([settings("theirs", uids=[STRANGER.uid])])
-    assert store.may_connect(STRANGER.uid)
-
-
 @pytest.mark.parametrize("source", ["keytab", "ccache"])
 def test_a_mechanism_that_is_not_allowed_is_refused(store: CredentialStore, source: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch(mode=0o600)
