@@ -148,6 +148,7 @@ def test_no_place_is_a_refusal_of_a_silent_client(kind: str) -> None:
     silent = []
     options = {"limits": ServerLimits(connections_per_source=1)}
     with Places(kind, silent, **options) as server, rdp.connect(*server.address, credentials=ALICE) as session:
+        until(lambda: not server.half_open())  # before, the newcomer takes the place
         with socket.create_connection(server.address, timeout=30) as other, contextlib.suppress(OSError):
             assert other.recv(1) == b""
         until(lambda: len(silent) == 2)
