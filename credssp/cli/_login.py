@@ -16,10 +16,11 @@ from credssp.errors import (
     PolicyError,
     VersionError,
 )
+from credssp.fleet.facts import key_type
 from credssp.lsa.opened import AgentRefusedError
-from credssp.status import NTStatus, SecurityStatus, describe
+from credssp.status import NTStatus, SecurityStatus
 
-__all__ = ["LoginOutcome", "certificate_of", "context_facts", "exit_code", "key_type", "refused_by", "status_facts"]
+__all__ = ["LoginOutcome", "certificate_of", "context_facts", "exit_code", "refused_by"]
 
 ACCEPTED, REFUSED, USAGE, UNREACHABLE, UNSAFE = range(5)
 
@@ -79,13 +80,6 @@ def exit_code(error: CredSSPError | None) -> int:
     return USAGE if isinstance(cause, LocalProtocolError) else UNREACHABLE
 
 
-def status_facts(error: CredSSPError | None) -> dict[str, Any]:
-    """Return number, name and text of a status."""
-    info = describe(SecurityStatus.SEC_E_OK if error is None else error.error_code)
-    text, advice = (info.meaning, info.advice) if error is None else (error.message, error.advice)
-    return {"code": info.code, "hex": f"0x{info.code:08X}", "name": info.name, "text": text, "advice": advice}
-
-
 def certificate_of(context: ClientContext) -> bytes | None:
     """Return the server's certificate, or None before the TLS handshake was over."""
     return context.server_certificate if context.tls_version else None
@@ -116,22 +110,3 @@ def context_facts(context: ClientContext) -> dict[str, Any]:
         "server_authenticated": context.server_authentication.is_strong,
         "server_authentication": [flag.name.lower() for flag in context.server_authentication if flag.name is not None],
     }
-
-
-def key_type(certificate: bytes) -> str | None:
-    """Return the key's kind and size, such as ``RSA 2048``; None for a certificate that does not parse."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric import ec, rsa
-
-    from credssp.tls.parsing import UnreadableCertificateError, reading
-
-    try:
-        with reading():
-            key = x509.load_der_x509_certificate(certificate).public_key()
-    except UnreadableCertificateError:
-        return None
-    if isinstance(key, rsa.RSAPublicKey):
-        return f"RSA {key.key_size}"
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return f"EC {key.curve.name}"
-    return type(key).__name__.removesuffix("PublicKey").lstrip("_")

@@ -1,28 +1,24 @@
-"""RDP for the commands: `log_on` for ``login``, `probe` for ``probe``."""
+"""RDP for ``login``."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
 from typing import Any
 
-from credssp.cli._login import LoginOutcome, certificate_of, context_facts, key_type, status_facts
-from credssp.cli._probe_run import ProbeRequest
-from credssp.cli._targets import TargetURL
+from credssp.cli._login import LoginOutcome, certificate_of, context_facts
 from credssp.config import ClientConfig
-from credssp.context.probing import ProbeReport
 from credssp.drivers import blocking
 from credssp.drivers.agent import with_agent
 from credssp.drivers.handshake import ConnectError, Timeouts
 from credssp.drivers.proxies import reach
-from credssp.drivers.rdp_probe import probe as probe_server
 from credssp.errors import CredSSPError
+from credssp.fleet.target_url import TargetURL
 from credssp.rdp.client import LoginRefusedError, NLAClient
 from credssp.rdp.mcs import USER_REQUESTED, connect_initial
 from credssp.rdp.negotiation import protocol_names
 
-__all__ = ["certificate_facts", "log_on", "probe", "probe_facts"]
+__all__ = ["log_on"]
 
 _SETTLE = 0.3
 """Seconds in which a server that refuses what was delegated closes, or says so; one that accepts is silent."""
@@ -110,53 +106,3 @@ def _facts(client: NLAClient, request: ClientConfig, answer: str | None) -> dict
             "answer": answer,
         },
     }
-
-
-async def probe(target: TargetURL, request: ProbeRequest) -> dict[str, Any]:
-    """Return what the server offers, as facts to print; fails only where there is a bug."""
-    report = await probe_server(target.host, target.port, timeouts=request.timeouts, **request.way.options(target))
-    return probe_facts(target, report)
-
-
-def probe_facts(target: TargetURL, report: ProbeReport) -> dict[str, Any]:
-    """Return a report as facts to print."""
-    credssp = None
-    if report.credssp_version is not None:
-        credssp = {
-            "version": report.credssp_version,
-            "mechanisms": report.mechanisms,
-            "error": report.credssp_error,
-        }
-    return {
-        "target": str(target),
-        "answered": bool(report.protocols),
-        "error": None if report.error is None else status_facts(report.error),
-        "protocols": report.protocols,
-        "tls": report.tls,
-        "tls_error": report.tls_error,
-        "certificate": None if report.certificate is None else certificate_facts(report.certificate),
-        "credssp": credssp,
-        "credssp_error": report.credssp_error,
-        "ntlm": report.ntlm or None,
-        "seconds": round(report.seconds, 3),
-    }
-
-
-def certificate_facts(certificate: bytes) -> dict[str, Any]:
-    """Return what is to be said about a certificate in DER."""
-    from cryptography import x509
-
-    from credssp.tls.parsing import UnreadableCertificateError, reading
-
-    facts: dict[str, Any] = dict.fromkeys(("subject", "issuer", "not_before", "not_after"))
-    facts |= {"sha256": hashlib.sha256(certificate).hexdigest(), "key_type": key_type(certificate)}
-    try:
-        with reading():
-            parsed = x509.load_der_x509_certificate(certificate)
-            facts["subject"] = parsed.subject.rfc4514_string()
-            facts["issuer"] = parsed.issuer.rfc4514_string()
-            facts["not_before"] = parsed.not_valid_before_utc.isoformat()
-            facts["not_after"] = parsed.not_valid_after_utc.isoformat()
-    except UnreadableCertificateError:
-        pass  # certificates in the wild have names and dates that no standard knows
-    return facts

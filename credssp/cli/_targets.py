@@ -1,101 +1,23 @@
 """Where ``login`` and ``probe`` go: URLs, and the module that speaks each scheme.
 
-A further transport is one more line in `TRANSPORTS` and one module with the functions that its commands need:
-``log_on(target, request) -> LoginOutcome`` for ``login``, ``probe(target, request)`` for ``probe``.
+A further transport is one more line in `TRANSPORTS` and in `credssp.fleet.target_url.DEFAULT_PORTS`, and one module
+with ``log_on(target, request) -> LoginOutcome`` for ``login``.
 """
 
 from __future__ import annotations
 
 import importlib
-import re
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Final
 
-from credssp.errors import LocalProtocolError
+from credssp.fleet.target_url import TargetURL, parse_target, plain_zone
 
 __all__ = ["TRANSPORTS", "TargetURL", "parse_target", "plain_zone", "transport_of"]
 
-
-@dataclass(frozen=True, slots=True)
-class _Transport:
-    """How a scheme is spoken.
-
-    Attributes:
-        module: the module with `log_on` and `probe`.
-        port: the default port.
-    """
-
-    module: str
-    port: int
-
-
-TRANSPORTS: Final = {
-    "rdp": _Transport("credssp.cli._rdp", 3389),
-    "http": _Transport("credssp.cli._winrm", 5985),
-    "https": _Transport("credssp.cli._winrm", 5986),
-}
-"""By URL scheme."""
-
-_ZONE: Final = r"(?:%[^\s/:@\[\]?#]+)?"
-
-_URL: Final = re.compile(
-    r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://)?"
-    rf"(?:\[(?P<v6>[0-9A-Fa-f:.]+{_ZONE})\]|(?P<host>[^\s/:@\[\]?#]+)|"
-    rf"(?P<bare6>[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*{_ZONE}))"
-    r"(?::(?P<port>[0-9]{1,5}))?(?P<path>/[^\s?#]*)?"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class TargetURL:
-    """A server.
-
-    Attributes:
-        scheme: of `TRANSPORTS`.
-        host: name or address, without brackets; an IPv6 address may have a zone (``fe80::1%eth0``).
-        port: TCP port.
-        path: what follows the port, with its slash; may be empty.
-    """
-
-    scheme: str
-    host: str
-    port: int
-    path: str = ""
-
-    def __str__(self) -> str:
-        host = self.host if self.scheme == "rdp" else self.host.replace("%", "%25")  # RFC 6874
-        host = f"[{host}]" if ":" in host else host
-        return f"{self.scheme}://{host}:{self.port}{self.path}"
-
-
-def parse_target(text: str, *, default_scheme: str = "rdp") -> TargetURL:
-    """Read ``scheme://host:port``, ``host:port`` or ``host``.
-
-    Raises:
-        LocalProtocolError: it is not a target, or its scheme is not supported.
-    """
-    match = _URL.fullmatch(text.strip())
-    if match is None:
-        raise LocalProtocolError(f"{text!r} is not a target: use rdp://HOST or rdp://HOST:PORT")
-    scheme = (match["scheme"] or default_scheme).lower()
-    transport = TRANSPORTS.get(scheme)
-    if transport is None:
-        raise LocalProtocolError(f"scheme {scheme!r} is not supported; use one of {', '.join(sorted(TRANSPORTS))}")
-    port = int(match["port"] or transport.port)
-    if not 0 < port < 65536:
-        raise LocalProtocolError(f"{port} is not a TCP port: use 1 to 65535")
-    path = match["path"] or ""
-    host = match["host"] or plain_zone(match["v6"] or match["bare6"])
-    return TargetURL(scheme, host, port, "" if path == "/" else path)
-
-
-def plain_zone(address: str) -> str:
-    """Return an address with its zone after ``%``, as the system's functions take it, not after ``%25`` as URLs do."""
-    host, percent, zone = address.partition("%")
-    return f"{host}{percent}{zone[2:] if zone.startswith('25') and zone != '25' else zone}"
+TRANSPORTS: Final = {"rdp": "credssp.cli._rdp", "http": "credssp.cli._winrm", "https": "credssp.cli._winrm"}
+"""Modules by URL scheme."""
 
 
 def transport_of(target: TargetURL) -> ModuleType:
     """Return the module that speaks the target's scheme."""
-    return importlib.import_module(TRANSPORTS[target.scheme].module)
+    return importlib.import_module(TRANSPORTS[target.scheme])

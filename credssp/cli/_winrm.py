@@ -1,33 +1,26 @@
-"""WinRM for the commands: `log_on` for ``login``, `probe` for ``probe``."""
+"""WinRM for ``login``."""
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
-import functools
 import time
 from typing import Any, Final
 
 from credssp.cli._login import LoginOutcome, certificate_of, context_facts
-from credssp.cli._probe_run import ProbeRequest
-from credssp.cli._rdp import certificate_facts, probe_facts
-from credssp.cli._targets import TargetURL
 from credssp.config import ClientConfig
 from credssp.credentials import RemoteGuardCredentials
 from credssp.drivers.agent import with_agent
 from credssp.drivers.winrm import WinRMConnection
-from credssp.drivers.winrm_probe import probe as probe_server
 from credssp.errors import CredSSPError, LocalProtocolError
+from credssp.fleet.facts import certificate_facts
+from credssp.fleet.target_url import TargetURL
 from credssp.testing.soap import identify, read_identity
 from credssp.tls.settings import ClientTLS
 from credssp.winrm.client import ClientLogin
 from credssp.winrm.errors import WinRMError
 
-__all__ = ["log_on", "probe"]
+__all__ = ["log_on"]
 
 _PATH: Final = "/wsman"
-_PROBES: Final = 64
-"""Threads for probes: as many as ``credssp probe`` asks at once by default."""
 
 
 def log_on(target: TargetURL, request: ClientConfig) -> LoginOutcome:
@@ -74,28 +67,3 @@ def log_on(target: TargetURL, request: ClientConfig) -> LoginOutcome:
         seconds,
         certificate=certificate_of(login.context),
     )
-
-
-@functools.cache
-def _threads() -> concurrent.futures.ThreadPoolExecutor:
-    return concurrent.futures.ThreadPoolExecutor(_PROBES, thread_name_prefix="credssp probe")
-
-
-async def probe(target: TargetURL, request: ProbeRequest) -> dict[str, Any]:
-    """Return what the server offers, as facts to print; fails only where there is a bug."""
-    report = await asyncio.get_running_loop().run_in_executor(
-        _threads(),
-        functools.partial(
-            probe_server,
-            target.host,
-            target.port,
-            path=target.path or _PATH,
-            https=target.scheme == "https",
-            timeouts=request.timeouts,
-            proxy=request.way.proxy(target),
-        ),
-    )
-    https = None
-    if report.https_certificate is not None:
-        https = {"version": report.https_version} | certificate_facts(report.https_certificate)
-    return probe_facts(target, report) | {"server": report.server or None, "https": https}

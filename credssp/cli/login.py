@@ -116,13 +116,14 @@ def _request(arguments: argparse.Namespace, target: TargetURL, observer: Observe
         tls=ClientTLS(cafile=arguments.cacert, fingerprint=arguments.fingerprint, legacy=arguments.legacy_tls),
         timeouts=Timeouts(connect=arguments.timeout, leg=arguments.timeout, login=arguments.timeout),
         observer=observer,
-        **_ways.Way.of(arguments).options(target),
+        **_ways.way_of(arguments).options(target),
     )
 
 
 def _print_json(target: TargetURL, request: ClientConfig, outcome: LoginOutcome) -> None:
-    from credssp.cli._login import refused_by, status_facts
+    from credssp.cli._login import refused_by
     from credssp.cli._output import print_json
+    from credssp.fleet.facts import status_facts
 
     error = outcome.error
     head: dict[str, object] = {"target": str(target), "user": _login_credentials.who(request.credentials)}
@@ -184,8 +185,8 @@ def _verdict(error: CredSSPError | None, code: int) -> str:
 
 
 def _explain(error: CredSSPError) -> None:
-    from credssp.cli._login import status_facts
     from credssp.cli._output import printable
+    from credssp.fleet.facts import status_facts
 
     status = status_facts(error)
     advice = "" if status["advice"] in error.message else f": {status['advice']}"

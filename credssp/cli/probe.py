@@ -43,8 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Probe and print."""
     import asyncio
 
-    from credssp.cli._probe_run import ProbeRequest, probe_all
     from credssp.errors import LocalProtocolError
+    from credssp.fleet.probing import ProbeRequest
+    from credssp.fleet.run import probe_all
 
     try:
         targets = list(_targets(arguments))
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise LocalProtocolError(f"nothing to probe: {empty}")
         if not 0 < arguments.timeout < 3600:
             raise LocalProtocolError("--timeout is a positive number of seconds")
-        way = _ways.Way.of(arguments)
+        way = _ways.way_of(arguments)
         for each in targets:
             way.options(each.target)  # what is wrong with the environment, before there are connections
     except LocalProtocolError as error:
@@ -63,18 +64,27 @@ def run(arguments: argparse.Namespace) -> int:
     printer = _printer(arguments)
     if arguments.verbose:
         _legs.show_probe_legs()
+    answered = with_credssp = 0
     with _progress(total) as advance:
-        counts = asyncio.run(
+
+        def done(facts: dict[str, Any]) -> None:
+            nonlocal answered, with_credssp
+            answered += facts["answered"]
+            with_credssp += facts["credssp"] is not None
+            printer(facts)
+            advance()
+
+        asyncio.run(
             probe_all(
                 (target for each in targets for target in each),
                 concurrency=arguments.concurrency,
                 request=ProbeRequest(arguments.timeout, way),
-                done=lambda facts: (printer(facts), advance()),
+                done=done,
             )
         )
-    if counts.with_credssp:
+    if with_credssp:
         return 0
-    return 1 if counts.answered else 3
+    return 1 if answered else 3
 
 
 def _targets(arguments: argparse.Namespace) -> Iterator[_Range]:

@@ -29,6 +29,7 @@ async def probe(
     proxy: Proxy | None = None,
     cookie: str | None = None,
     routing_token: bytes | None = None,
+    pace: Callable[[], float] | None = None,
 ) -> ProbeReport:
     """Find out what a server offers. Whatever it does, it becomes a report.
 
@@ -39,13 +40,24 @@ async def probe(
         proxy: a proxy to connect through.
         cookie: IDENTIFIER of the cookie; None or empty for none.
         routing_token: a load balancer's token in place of the cookie.
+        pace: called before each connection; returns the seconds to wait until it may be made, which do not count as
+            the server's.
     """
     report = ProbeReport(host, port)
     begin = time.monotonic()
     try:
-        async with asyncio.timeout(timeouts.login):
+        async with asyncio.timeout(timeouts.login) as limit:
+
+            async def connect() -> _Peer:
+                nonlocal begin
+                if pace is not None and (delay := pace()) > 0:
+                    limit.reschedule((limit.when() or 0.0) + delay)
+                    begin += delay
+                    await asyncio.sleep(delay)
+                return await _connect(host, port, timeouts, proxy)
+
             steps = probe_steps(report, cookie=cookie or None, routing_token=routing_token)
-            await _run(steps, lambda: _connect(host, port, timeouts, proxy), (host, port))
+            await _run(steps, connect, (host, port))
     except TimeoutError:
         report.error = DeadlineError(f"the server did not finish within {timeouts.login:g} s")
     except CredSSPError as error:

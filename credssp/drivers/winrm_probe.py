@@ -24,14 +24,35 @@ _BODY: Final = 64 * 1024
 
 
 def probe(
-    host: str, port: int, *, path: str, https: bool, timeouts: Timeouts, proxy: Proxy | None = None
+    host: str,
+    port: int,
+    *,
+    path: str,
+    https: bool,
+    timeouts: Timeouts,
+    proxy: Proxy | None = None,
+    pace: Callable[[], float] | None = None,
 ) -> WinRMReport:
-    """Find out what a server offers. Whatever it does, it becomes a report."""
+    """Find out what a server offers. Whatever it does, it becomes a report.
+
+    Args:
+        host: name or address of the server.
+        port: TCP port.
+        path: what is posted to, with its slash.
+        https: whether HTTP is in TLS.
+        timeouts: how long to wait; each connection has its own.
+        proxy: a proxy to connect through.
+        pace: called before each connection; returns the seconds to wait until it may be made.
+    """
     report = WinRMReport(host, port)
     begin = time.monotonic()
     tls = ClientTLS() if https else None
 
     def make() -> WinRMConnection:
+        nonlocal begin
+        if pace is not None and (delay := pace()) > 0:
+            begin += delay
+            time.sleep(delay)
         return WinRMConnection(host, port, path=path, https=tls, timeouts=timeouts, max_body=_BODY, proxy=proxy)
 
     try:

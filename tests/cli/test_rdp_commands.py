@@ -678,7 +678,7 @@ def test_a_bug_in_a_probe_is_a_report(
     async def broken(target: Any, request: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("credssp.cli._rdp.probe", broken)
+    monkeypatch.setattr("credssp.fleet.probing.probe_rdp", broken)
     code, (facts,) = probe(capsys, f"127.0.0.1:{server.port}")
     assert code == 3
     assert facts["error"]["name"] == "ZeroDivisionError"

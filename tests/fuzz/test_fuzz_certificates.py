@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from credssp.binding import subject_public_key
-from credssp.cli._rdp import certificate_facts
 from credssp.dissect.certificate import certificate_tree
 from credssp.errors import LocalProtocolError
+from credssp.fleet.facts import certificate_facts
 from credssp.tls.certificate import generate_certificate
 from credssp.tls.trust import expiry_of, judge
 from tests.fuzz.test_fuzz_core import mutate
