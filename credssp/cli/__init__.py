@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
     from types import ModuleType
+    from typing import NoReturn
 
     from credssp.errors import CredSSPError
 
@@ -38,6 +39,8 @@ COMMANDS = {
     "doctor": "examine this machine: TLS, Kerberos, clock, tickets, keytab",
     "conformance": "judge servers, clients and captures by the rules",
     "policy": "ask the delegation policy whether credentials may go there",
+    "help": "show the arguments of a command, or write manual pages",
+    "completion": "print what lets a shell complete commands and options",
 }
 """Name of every sub-command, which is also the name of its module, and one line for the help."""
 
@@ -57,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments without the program's name; by default those of the process.
 
     Raises:
-        SystemExit: by argparse, for ``--help``, ``--version`` and wrong usage.
+        SystemExit: for ``--help``, ``--version`` and wrong usage.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     _open_what_is_closed()
@@ -86,12 +89,15 @@ def _throw_output_away() -> None:
 
 
 def _run(arguments: list[str]) -> int:
+    if not arguments:
+        _parser().print_help(sys.stderr)
+        raise SystemExit(2)
     # No option in front of the sub-command takes a value, so that its name is the first word.
     name = next((word for word in arguments if not word.startswith("-")), "")
     module = _load(name) if name in COMMANDS else None
     if name == "agent" and module is not None:
         arguments = module.rewritten(arguments)
-    parsed = _parser(name, module).parse_args(arguments)
+    parsed = _parser(name).parse_args(arguments)
     if module is None:  # pragma: no cover  # parse_args has complained about the name
         return 2
     from credssp.errors import CredSSPError
@@ -109,16 +115,22 @@ def _load(name: str) -> ModuleType:
     return importlib.import_module(f"credssp.cli.{name}")
 
 
-def _parser(name: str, module: ModuleType | None) -> argparse.ArgumentParser:
-    """Return the parser; only the sub-command that was asked for knows its arguments."""
+def _parser(*names: str) -> argparse.ArgumentParser:
+    """Return the parser; only the sub-commands that are named know their arguments."""
     import argparse
 
     width = _width()
 
+    class Parser(argparse.ArgumentParser):
+        def error(self, message: str) -> NoReturn:
+            from credssp.cli._spelling import with_suggestion
+
+            super().error(with_suggestion(self, message))
+
     def formatter(prog: str) -> argparse.HelpFormatter:
         return argparse.RawDescriptionHelpFormatter(prog, width=width)
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="credssp",
         description="CredSSP ([MS-CSSP]): client, server and tools for RDP (NLA) and WinRM.",
         epilog=_EPILOG,
@@ -130,8 +142,8 @@ def _parser(name: str, module: ModuleType | None) -> argparse.ArgumentParser:
         own = commands.add_parser(
             command, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", formatter_class=formatter
         )
-        if module is not None and command == name:
-            module.configure(own)
+        if command in names:
+            _load(command).configure(own)
     return parser
 
 

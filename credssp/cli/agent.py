@@ -37,7 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Exit codes: 0 done or stopped; 1 refused, or no agent answers; 2 wrong usage or a refused file; with a "
         "command that of the command, 126 or 127 where it cannot be run."
     )
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    # prog: argparse takes it from the usage, which has two lines here.
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, prog=parser.prog)
     made = {
         name: actions.add_parser(
             name,

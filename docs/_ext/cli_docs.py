@@ -15,7 +15,7 @@ from pathlib import Path
 DOCS = Path(__file__).parent.parent
 sys.path[:0] = [str(DOCS.parent)]
 
-from credssp.cli import COMMANDS, _load, _parser  # noqa: E402
+from credssp.cli import COMMANDS, _parser  # noqa: E402
 
 PAGE = DOCS / "reference" / "cli.md"
 REGION = re.compile(r"(?<=<!-- arguments: )([a-z ]+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
@@ -25,7 +25,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     """Return the parser of every command, and of every sub-command of those that have some, by its words."""
     found: dict[str, argparse.ArgumentParser] = {}
     for command in COMMANDS:
-        parser = dict(sub_parsers(_parser(command, _load(command))))[command]
+        parser = dict(sub_parsers(_parser(command)))[command]
         nested = dict(sub_parsers(parser))
         found |= {f"{command} {name}": each for name, each in nested.items()} or {command: parser}
     return found

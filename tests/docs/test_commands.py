@@ -45,7 +45,7 @@ def test_program_takes_every_command(page: Path) -> None:
     for command in commands(page):
         module = _load(command[0])
         words = module.rewritten(command) if command[0] == "agent" else command
-        _parser(command[0], module).parse_args(words)
+        _parser(command[0]).parse_args(words)
 
 
 def test_console_shows_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
