@@ -57,7 +57,8 @@ class CommandCall:
         codepage: the code page of the shell, such as 65001 for UTF-8.
         directory: the working directory that the client chose; empty for none.
         environment: the variables that the client set.
-        script: what PowerShell is to run, decoded if it is encoded; empty where another program is started.
+        script: what PowerShell is to run, decoded if it is encoded; read from `command` where it is not given, and
+            empty where another program is started.
     """
 
     command: str = field(repr=False)
@@ -68,10 +69,11 @@ class CommandCall:
     codepage: int = 65001
     directory: str = ""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    script: str = field(init=False, repr=False)
+    script: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "script", script_of(self.command))
+        if not self.script:
+            object.__setattr__(self, "script", script_of(self.command))
 
     @property
     def user(self) -> str:

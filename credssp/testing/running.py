@@ -7,10 +7,12 @@ import codecs
 import contextlib
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from credssp.testing.answers import CommandOutput
+from credssp.testing.answers import CommandCall, CommandOutput
+from credssp.testing.command_lines import clixml, is_encoded
+from credssp.testing.known_commands import known_output
 from credssp.testing.soap import Fault
 
 __all__ = ["CTRL_C", "Changes", "OutputPiece", "RunningCommand", "codec_of"]
@@ -52,6 +54,8 @@ class RunningCommand:
     Attributes:
         line: the command line.
         codec: Python's name of the code page.
+        script: the script in it, where that is not to be read from the line.
+        complete: whether the whole command line is here.
         words: the name of the command and its arguments.
         piped: whether the client announced input, so that the command waits for it.
         started: whether it has an answer, which may still be on its way.
@@ -66,6 +70,8 @@ class RunningCommand:
 
     line: str = field(repr=False)
     codec: str
+    script: str = field(default="", repr=False)
+    complete: bool = True
     words: Sequence[str] = field(default=(), repr=False)
     piped: bool = False
     started: bool = False
@@ -95,11 +101,26 @@ class RunningCommand:
         """Return output in the code page; what that does not have becomes a question mark, as on Windows."""
         return text if isinstance(text, bytes) else text.encode(self.codec, "replace")
 
-    def finish(self, output: CommandOutput, now: float) -> None:
-        """Note the output of a command that has ended."""
-        self.pieces.append(OutputPiece(now, self.encode(output.stdout), self.encode(output.stderr)))
+    def write(self, stdout: str | bytes, ready: float) -> None:
+        """Note standard output of a command that goes on, and when it is there."""
+        self.pieces.append(OutputPiece(ready, self.encode(stdout)))
+
+    def finish(self, output: CommandOutput, ready: float) -> None:
+        """Note the last output of a command, with which it ends, and when that is."""
+        self.pieces.append(OutputPiece(ready, self.encode(output.stdout), self.encode(output.stderr)))
         self.exit_code = output.exit_code
-        self.ends = now
+        self.ends = ready
+
+    def finish_unknown(self, call: CommandCall, now: float) -> None:
+        """End a command that has no answer: one of those that the double knows itself, or one that Windows does not."""
+        self.finish(known_output(call, self.words), now)
+
+    def formatted(self, output: CommandOutput, progress: str) -> CommandOutput:
+        """Return output with the errors as the program writes them: CLIXML, for PowerShell with an encoded command."""
+        error = output.stderr if isinstance(output.stderr, str) else ""
+        if (error or progress) and is_encoded(self.line) and not error.startswith("#<"):
+            return replace(output, stderr=clixml(error, progress))
+        return output
 
     def interrupt(self, now: float) -> None:
         """End it as Ctrl-C does, unless it has ended: what it printed stays."""

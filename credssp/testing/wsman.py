@@ -1,6 +1,7 @@
-"""A small WS-Management responder: Identify, and a shell in which nothing runs ([MS-WSMV] 3.1.4).
+"""A small WS-Management responder: Identify, and shells in which nothing runs ([MS-WSMV] 3.1.4).
 
-The shell answers commands from what it has: the answers that it was given (`credssp.testing.answers`), and a few
+A shell is one of cmd.exe (`credssp.testing.shells`), or a runspace pool of PowerShell (`credssp.testing.psrp`). Both
+answer commands from what they have: the answers that the responder was given (`credssp.testing.answers`), and a few
 commands of its own. No process is ever started, no file opened.
 
 * ``hostname`` prints the name of the server as it was given,
@@ -17,36 +18,28 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
-import inspect
-import logging
 import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
-from credssp.drivers.faults import fault as described
 from credssp.errors import LocalProtocolError, RemoteProtocolError
 from credssp.identity import Identity
-from credssp.testing.answers import Answer, Answers, CommandCall, CommandOutput, Commands, answers_of
-from credssp.testing.command_lines import clixml, is_encoded
+from credssp.testing.answering import Answering
+from credssp.testing.answers import Answers, CommandCall, CommandOutput, Commands, answers_of
 from credssp.testing.faults import fault_named
-from credssp.testing.known_commands import COMMANDS, known_output
-from credssp.testing.running import Changes, OutputPiece, RunningCommand, codec_of
+from credssp.testing.known_commands import COMMANDS
+from credssp.testing.running import Changes, RunningCommand, codec_of
+from credssp.testing.shells import CMD, Shell, decoded, open_shell
 from credssp.testing.soap import ACTION, NS, Envelope, Fault, parse_envelope, render, render_fault
 from credssp.winrm.handler import WinRMRequest, WinRMResponse
 
 __all__ = ["COMMANDS", "CommandOutput", "WSManResponder"]
 
-logger = logging.getLogger(__name__)
-
-_R = TypeVar("_R")
-
-CMD: Final = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell/cmd"
 _SHELL: Final = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell"
 _CONFIG: Final = "http://schemas.microsoft.com/wbem/wsman/1/config"
 _STATE: Final = f"{_SHELL}/CommandState"
@@ -64,21 +57,6 @@ _REMEMBERED: Final = 10_000
 _SHELL_NOT_FOUND: Final = 2150858843
 _NOT_SUPPORTED: Final = 2150858752
 _INVALID: Final = 2150858817
-
-
-@dataclass(slots=True)
-class _Shell:
-    owner: Identity
-    used: float
-    codepage: int
-    codec: str
-    directory: str
-    environment: dict[str, str]
-    commands: OrderedDict[str, RunningCommand] = field(default_factory=OrderedDict)
-
-    @property
-    def size(self) -> int:
-        return sum(command.size for command in self.commands.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +118,6 @@ class WSManResponder:
             TypeError: `commands` is of no known form.
         """
         self.hostname = hostname
-        self.calls: list[CommandCall] = []
-        self._answers = answers_of(commands)
         self._max_shells = max_shells
         self._max_shells_per_user = max_shells_per_user
         self._max_commands = max_commands
@@ -153,9 +129,18 @@ class WSManResponder:
         self._idle_timeout = idle_timeout
         self._clock = clock
         self._new_id = new_id
-        self._shells: OrderedDict[str, _Shell] = OrderedDict()
+        self._shells: OrderedDict[str, Shell] = OrderedDict()
         self._lock = threading.Lock()
         self._changes = Changes()
+        self._answering = Answering(
+            answers_of(commands),
+            hostname=hostname,
+            clock=clock,
+            lock=self._lock,
+            changed=self._changes.tell,
+            bound=self._bound_output,
+        )
+        self.calls: list[CommandCall] = self._answering.calls
 
     def __len__(self) -> int:
         return len(self._shells)
@@ -209,8 +194,9 @@ class WSManResponder:
         return WinRMResponse(render_fault(envelope, fault, message_id=self._new_id()), status=500)
 
     def _answer(self, envelope: Envelope, request: WinRMRequest) -> bytes | _Later:
-        if envelope.action in self._answers.faults:
-            raise fault_named(self._answers.faults[envelope.action])
+        faults = self._answering.answers.faults
+        if envelope.action in faults:
+            raise fault_named(faults[envelope.action])
         if envelope.action == "Identify":
             return render(None, "", _IDENTITY)
         body: str | _Later
@@ -222,8 +208,7 @@ class WSManResponder:
             handler = _SHELL_ACTIONS.get(envelope.action)
             if handler is None:
                 raise Fault("a:ActionNotSupported", _NOT_SUPPORTED, "this responder knows no such action")
-            shell_id, shell = self._shell(envelope, request.identity)
-            body = handler(self, envelope, request, shell_id, shell)
+            body = handler(self, envelope, request, self._shell(envelope, request.identity))
         if isinstance(body, _Later):
             return body
         return render(envelope, f"{ACTION[envelope.action]}Response", body, message_id=self._new_id())
@@ -231,39 +216,37 @@ class WSManResponder:
     # Shells
 
     def _create(self, envelope: Envelope, request: WinRMRequest) -> str:
-        if envelope.resource != CMD:
-            raise Fault("w:InvalidResourceURI", _NOT_SUPPORTED, f"there is one kind of shell here: {CMD}")
         self._forget_idle()
         if len(self._shells) >= self._max_shells:
             raise fault_named("shells-quota")
         if sum(shell.owner == request.identity for shell in self._shells.values()) >= self._max_shells_per_user:
             raise fault_named("shells-quota")
-        named = envelope.options.get("WINRS_CODEPAGE", "")
-        codepage = int(named) if named.isascii() and named.isdigit() and len(named) < 6 else self._codepage
-        codec = codec_of(codepage)
-        if codec is None:
-            raise Fault("w:InvalidOptions", _INVALID, f"there is no code page {codepage} here")
-        variables = envelope.body.iterfind("rsp:Shell/rsp:Environment/rsp:Variable", NS)
-        environment = {variable.get("Name", ""): variable.text or "" for variable in variables}
-        directory = "".join(envelope.texts("rsp:Shell/rsp:WorkingDirectory"))
-        shell_id = self._new_id()
-        self._shells[shell_id] = _Shell(request.identity, self._clock(), codepage, codec, directory, environment)
-        selector = f'<w:SelectorSet><w:Selector Name="ShellId">{shell_id}</w:Selector></w:SelectorSet>'
+        shell = open_shell(
+            envelope,
+            request.identity,
+            self._clock(),
+            codepage=self._codepage,
+            new_id=self._new_id,
+            taken=self._shells.__contains__,
+        )
+        self._shells[shell.shell_id] = shell
+        selector = f'<w:SelectorSet><w:Selector Name="ShellId">{shell.shell_id}</w:Selector></w:SelectorSet>'
         return (
             f"<x:ResourceCreated><a:Address>http://localhost/wsman</a:Address><a:ReferenceParameters>"
-            f"<w:ResourceURI>{CMD}</w:ResourceURI>{selector}</a:ReferenceParameters></x:ResourceCreated>"
-            f"{self._describe(shell_id, request)}"
+            f"<w:ResourceURI>{escape(shell.resource)}</w:ResourceURI>{selector}</a:ReferenceParameters>"
+            f"</x:ResourceCreated>{self._describe(shell, request)}"
         )
 
-    def _describe(self, shell_id: str, request: WinRMRequest) -> str:
+    def _describe(self, shell: Shell, request: WinRMRequest) -> str:
         owner = request.identity
         name = f"{owner.domain}\\{owner.username}" if owner.domain else owner.username
         client = "" if request.client is None else f"<rsp:ClientIP>{escape(request.client[0])}</rsp:ClientIP>"
         return (
-            f"<rsp:Shell><rsp:ShellId>{shell_id}</rsp:ShellId><rsp:ResourceUri>{CMD}</rsp:ResourceUri>"
+            f"<rsp:Shell><rsp:ShellId>{shell.shell_id}</rsp:ShellId>"
+            f"<rsp:ResourceUri>{escape(shell.resource)}</rsp:ResourceUri>"
             f"<rsp:Owner>{escape(name)}</rsp:Owner>{client}<rsp:IdleTimeOut>PT{self._idle_timeout:.3f}S"
-            "</rsp:IdleTimeOut><rsp:InputStreams>stdin</rsp:InputStreams>"
-            "<rsp:OutputStreams>stdout stderr</rsp:OutputStreams></rsp:Shell>"
+            f"</rsp:IdleTimeOut><rsp:InputStreams>{shell.input_streams}</rsp:InputStreams>"
+            f"<rsp:OutputStreams>{shell.output_streams}</rsp:OutputStreams></rsp:Shell>"
         )
 
     def _get(self, envelope: Envelope, request: WinRMRequest) -> str:
@@ -272,16 +255,16 @@ class WSManResponder:
             return f"<cfg:Config><cfg:MaxEnvelopeSizekb>{size}</cfg:MaxEnvelopeSizekb></cfg:Config>"
         if envelope.resource not in {_SHELL, CMD}:
             raise Fault("w:InvalidResourceURI", _NOT_SUPPORTED, "this responder has no such resource")
-        return self._describe(self._shell(envelope, request.identity)[0], request)
+        return self._describe(self._shell(envelope, request.identity), request)
 
-    def _shell(self, envelope: Envelope, identity: Identity) -> tuple[str, _Shell]:
+    def _shell(self, envelope: Envelope, identity: Identity) -> Shell:
         shell_id = envelope.selectors.get("ShellId", "").upper()
         shell = self._shells.get(shell_id)
         if shell is None or shell.owner != identity or self._clock() - shell.used > self._idle_timeout:
             raise Fault("w:InvalidSelectors", _SHELL_NOT_FOUND, "there is no such shell, or it is not yours")
         shell.used = self._clock()
         self._shells.move_to_end(shell_id)
-        return shell_id, shell
+        return shell
 
     def _forget_idle(self) -> None:
         # In the order of use, so that the first one in use ends the search.
@@ -292,104 +275,29 @@ class WSManResponder:
             self._forget(shell_id)
 
     def _forget(self, shell_id: str) -> None:
-        for command in self._shells.pop(shell_id).commands.values():
-            command.gone = True
+        self._shells.pop(shell_id).close()
         self._changes.tell()
 
     # Commands
 
-    def _command(self, envelope: Envelope, request: WinRMRequest, shell_id: str, shell: _Shell) -> str:  # noqa: ARG002
+    def _command(self, envelope: Envelope, request: WinRMRequest, shell: Shell) -> str:
         line = envelope.find("rsp:CommandLine")
-        texts = "".join(envelope.texts("rsp:CommandLine/rsp:Command")), *envelope.texts("rsp:CommandLine/rsp:Arguments")
-        words = [*texts[0].split(), *texts[1:]]
-        if line is None or not words:
-            raise Fault("w:SchemaValidationError", _INVALID, "a CommandLine without a Command")
+        if line is None:
+            raise Fault("w:SchemaValidationError", _INVALID, "a Command without a CommandLine")
         command_id = line.get("CommandId") or self._new_id()
         if len(command_id) > 64 or command_id in shell.commands:
             raise Fault("w:SchemaValidationError", _INVALID, "this CommandId cannot be used")
+        command = shell.new_command(envelope, command_id, self._clock())
         if len(shell.commands) >= self._max_commands:
             now = self._clock()
             over = next((name for name, each in shell.commands.items() if each.ended(now)), None)
             if over is None:
                 raise fault_named("operations-quota")
             del shell.commands[over]
-        piped = envelope.options.get("WINRS_CONSOLEMODE_STDIN", "").upper() == "FALSE"
-        command = RunningCommand(" ".join([texts[0].strip(), *texts[1:]]), codec=shell.codec, words=words, piped=piped)
-        self._start(command, shell, request, asked=False)
+        self._answering.start(command, shell, request, asked=False)
         shell.commands[command_id] = command
         self._bound_output()
         return f"<rsp:CommandResponse><rsp:CommandId>{escape(command_id)}</rsp:CommandId></rsp:CommandResponse>"
-
-    def _start(self, command: RunningCommand, shell: _Shell, request: WinRMRequest, *, asked: bool) -> None:
-        """Let a command run if its answer is known; with `asked` the client waits for output."""
-        ended = command.input_ended or (asked and not command.input_may_come)
-        call = CommandCall(
-            command.line,
-            command.stdin.decode(command.codec, "replace"),
-            request.identity,
-            request.credentials,
-            host=self.hostname,
-            codepage=shell.codepage,
-            directory=shell.directory,
-            environment=shell.environment,
-        )
-        found = self._answers.find(call, input_ended=ended)
-        if isinstance(found, Answer):
-            return
-        if found is not None and found[0].function is not None and not ended:
-            return
-        if found is None:
-            command.finish(known_output(call, command.words), self._clock())
-        else:
-            self._run(command, call, *found)
-        command.started = True
-        self.calls.append(call)
-        del self.calls[:-_REMEMBERED]
-
-    def _run(self, command: RunningCommand, call: CommandCall, answer: Answer, groups: tuple[str, ...]) -> None:
-        if answer.fault:
-            if answer.fault_at == "command":
-                raise fault_named(answer.fault)
-            command.fault = fault_named(answer.fault)
-        elif answer.function is not None:
-            threading.Thread(target=self._call, args=(command, call, answer), daemon=True).start()
-        else:
-            error = call.fill(answer.stderr, groups)
-            if (error or answer.progress) and is_encoded(call.command) and not error.startswith("#<"):
-                error = clixml(error, answer.progress)
-            ready = self._clock()
-            for number, piece in enumerate(answer.pieces, 1):
-                ready += answer.delay
-                last = error if number == len(answer.pieces) else ""
-                command.pieces.append(
-                    OutputPiece(ready, command.encode(call.fill(piece, groups)), command.encode(last))
-                )
-            command.exit_code, command.ends = answer.exit_code, ready
-
-    def _call(self, command: RunningCommand, call: CommandCall, answer: Answer) -> None:
-        """Let a function answer, in a thread of its own."""
-        fault, output = None, CommandOutput()
-        try:
-            assert answer.function is not None  # noqa: S101  # for type checkers
-            result = answer.function(call)
-            if inspect.isawaitable(result):
-                result = asyncio.run(_await(result))
-            if isinstance(result, str | bytes):
-                result = CommandOutput(result)
-            if not isinstance(result, CommandOutput):
-                raise TypeError(f"the function for {answer.command!r} returned {type(result).__name__}")
-            output = result
-        except Fault as error:
-            fault = error
-        except Exception as error:  # noqa: BLE001  # the client gets an answer, and the log says what it was
-            logger.error("the function for the command %r failed %s", answer.command, described(error))
-            fault = fault_named("internal-error")
-        with self._lock:
-            if command.ends is None:  # nothing interrupted it
-                command.finish(output, self._clock())
-                command.fault = fault
-                self._bound_output()
-        self._changes.tell()
 
     def _bound_output(self) -> None:
         kept: dict[tuple[str, str], int] = {}
@@ -406,58 +314,53 @@ class WSManResponder:
             kept[owner] -= command.size
             total -= command.size
 
-    def _receive(self, envelope: Envelope, request: WinRMRequest, shell_id: str, shell: _Shell) -> str | _Later:  # noqa: ARG002
+    def _receive(self, envelope: Envelope, request: WinRMRequest, shell: Shell) -> str | _Later:
         stream = envelope.find("rsp:Receive/rsp:DesiredStream")
         command_id = "" if stream is None else stream.get("CommandId", "")
         command = self._of(shell, command_id)
         if not command.started:
-            self._start(command, shell, request, asked=True)
+            self._answering.start(command, shell, request, asked=True)
         if command.fault is not None:
             raise command.fault
         now = self._clock()
         limit = min(envelope.max_size or self._max_envelope, self._max_envelope)
         out, error = command.take(max(_MIN_CHUNK, (limit - _ENVELOPE_ROOM) // 4 * 3), now)
         # What is not there yet is not waited for where there is something to say.
-        attribute = quoteattr(command_id)
+        attribute = f" CommandId={quoteattr(command_id)}" if command_id else ""
         streams = _stream("stdout", attribute, out) + _stream("stderr", attribute, error)
         if command.done(now):
             return (
                 f"<rsp:ReceiveResponse>{streams}"
-                f'<rsp:Stream Name="stdout" CommandId={attribute} End="true"/>'
-                f'<rsp:Stream Name="stderr" CommandId={attribute} End="true"/>'
-                f'<rsp:CommandState CommandId={attribute} State="{_STATE}/Done">'
+                f'<rsp:Stream Name="stdout"{attribute} End="true"/>'
+                f'<rsp:Stream Name="stderr"{attribute} End="true"/>'
+                f'<rsp:CommandState{attribute} State="{_STATE}/Done">'
                 f"<rsp:ExitCode>{command.exit_code}</rsp:ExitCode></rsp:CommandState></rsp:ReceiveResponse>"
             )
         if not streams:
             return _Later(command.waits(now), command)
         return (
             f"<rsp:ReceiveResponse>{streams}"
-            f'<rsp:CommandState CommandId={attribute} State="{_STATE}/Running"/></rsp:ReceiveResponse>'
+            f'<rsp:CommandState{attribute} State="{_STATE}/Running"/></rsp:ReceiveResponse>'
         )
 
-    def _of(self, shell: _Shell, command_id: str) -> RunningCommand:
-        command = shell.commands.get(command_id)
+    def _of(self, shell: Shell, command_id: str) -> RunningCommand:
+        command = shell.find(command_id)
         if command is None:
             raise Fault("w:InvalidParameter", _INVALID, "there is no such command in this shell")
         return command
 
-    def _send(self, envelope: Envelope, request: WinRMRequest, shell_id: str, shell: _Shell) -> str:  # noqa: ARG002
+    def _send(self, envelope: Envelope, request: WinRMRequest, shell: Shell) -> str:
         for stream in envelope.body.iterfind("rsp:Send/rsp:Stream", NS):
-            command = shell.commands.get(stream.get("CommandId", ""))
-            if command is None or command.input_ended or stream.get("Name") != "stdin":
-                continue  # its program has ended, or closed its input
-            try:
-                command.stdin += base64.b64decode(stream.text or "")
-            except (binascii.Error, ValueError):
-                raise Fault("w:SchemaValidationError", _INVALID, "a Stream that is not base64") from None
-            command.input_ended = stream.get("End", "").lower() in {"true", "1"}
-            if not command.started:
-                self._start(command, shell, request, asked=False)
+            command_id, end = stream.get("CommandId", ""), stream.get("End", "").lower() in {"true", "1"}
+            shell.send(command_id, stream.get("Name", ""), decoded(stream.text or ""), self._clock(), end=end)
+            command = shell.commands.get(command_id)
+            if command is not None and not command.started:
+                self._answering.start(command, shell, request, asked=False)
         self._bound_output()
         self._changes.tell()
         return "<rsp:SendResponse/>"
 
-    def _signal(self, envelope: Envelope, request: WinRMRequest, shell_id: str, shell: _Shell) -> str:  # noqa: ARG002
+    def _signal(self, envelope: Envelope, request: WinRMRequest, shell: Shell) -> str:  # noqa: ARG002
         signal = envelope.find("rsp:Signal")
         if signal is None:
             raise Fault("w:SchemaValidationError", _INVALID, "a Signal without a Signal element")
@@ -473,8 +376,8 @@ class WSManResponder:
         self._changes.tell()
         return "<rsp:SignalResponse/>"
 
-    def _delete(self, envelope: Envelope, request: WinRMRequest, shell_id: str, shell: _Shell) -> str:  # noqa: ARG002
-        self._forget(shell_id)
+    def _delete(self, envelope: Envelope, request: WinRMRequest, shell: Shell) -> str:  # noqa: ARG002
+        self._forget(shell.shell_id)
         return ""
 
 
@@ -487,14 +390,10 @@ _SHELL_ACTIONS: Final = {
 }
 
 
-def _stream(name: str, command_id: str, data: bytes) -> str:
+def _stream(name: str, attribute: str, data: bytes) -> str:
     if not data:
         return ""
-    return f'<rsp:Stream Name="{name}" CommandId={command_id}>{base64.b64encode(data).decode("ascii")}</rsp:Stream>'
-
-
-async def _await(result: Awaitable[_R]) -> _R:
-    return await result
+    return f'<rsp:Stream Name="{name}"{attribute}>{base64.b64encode(data).decode("ascii")}</rsp:Stream>'
 
 
 _IDENTITY: Final = (

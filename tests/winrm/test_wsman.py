@@ -219,7 +219,7 @@ def test_command_id_of_the_client_is_used_once(alice: Caller) -> None:
 @pytest.mark.parametrize(
     ("action", "options"),
     [
-        ("Create", {"resource": "http://schemas.microsoft.com/powershell/Microsoft.PowerShell"}),
+        ("Create", {"resource": "http://schemas.microsoft.com/wbem/wsman/1/windows/shell/other"}),
         ("Get", {"resource": "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/cimv2/*"}),
         ("http://example.test/Pull", {}),
         ("", {}),
