@@ -175,6 +175,11 @@ class NextStep(enum.StrEnum):
 
     RDP_NOT_RELAYED = "Connect with user name and password, without Restricted Admin mode and Remote Credential Guard."
 
+    NOTHING_DELEGATED = (
+        "Let the client delegate user name and password: log on with a password, and without Restricted Admin mode and "
+        "Remote Credential Guard."
+    )
+
     RDP_OTHER_USER = (
         "Log on with the same user at both, or allow it in the target's rule (other_user = true), where that is meant."
     )

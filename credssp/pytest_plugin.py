@@ -13,6 +13,12 @@ parametrised indirectly: by the name of a scenario (`credssp.testing.scenarios`)
     @pytest.mark.parametrize("credssp_rdp_server", ["tls-1.2", "hybrid-only", {"max_version": 5}], indirect=True)
     def test_login(credssp_rdp_server): ...
 
+`credssp_double_hop` is two servers: what is delegated to the first logs on to the second
+(`credssp.testing.double_hop`). Its parameter says which kinds they are, or is the keywords of `DoubleHop`::
+
+    @pytest.mark.parametrize("credssp_double_hop", ["winrm-to-winrm", "rdp-to-winrm"], indirect=True)
+    def test_hop(credssp_double_hop): ...
+
 Nothing heavy is imported before a test asks for one of them.
 """
 
@@ -26,18 +32,21 @@ import pytest
 
 if TYPE_CHECKING:
     from credssp.testing import RDPServer
+    from credssp.testing.double_hop import DoubleHop
     from credssp.testing.winrm import WinRMServer
 
 __all__ = [
     "credssp_accounts",
+    "credssp_double_hop",
     "credssp_rdp_server",
     "credssp_winrm_server",
+    "make_credssp_double_hop",
     "make_credssp_rdp_server",
     "make_credssp_winrm_server",
 ]
 
 
-S = TypeVar("S", "RDPServer", "WinRMServer")
+S = TypeVar("S", "RDPServer", "WinRMServer", "DoubleHop")
 
 
 def _starting(kind: type[S]) -> Iterator[Callable[..., S]]:
@@ -94,3 +103,23 @@ def credssp_winrm_server(
 
     accounts, options = scenario_options(WINRM_SCENARIOS, getattr(request, "param", None), credssp_accounts)
     return make_credssp_winrm_server(accounts, **options)
+
+
+@pytest.fixture
+def make_credssp_double_hop() -> Iterator[Callable[..., DoubleHop]]:
+    """A function that starts a `credssp.testing.double_hop.DoubleHop`; all of them are stopped after the test."""
+    from credssp.testing.double_hop import DoubleHop
+
+    yield from _starting(DoubleHop)
+
+
+@pytest.fixture
+def credssp_double_hop(
+    request: pytest.FixtureRequest,
+    make_credssp_double_hop: Callable[..., DoubleHop],
+    credssp_accounts: Mapping[tuple[str, str], Any],
+) -> DoubleHop:
+    """A running `credssp.testing.double_hop.DoubleHop` with the accounts of `credssp_accounts`; WinRM to WinRM."""
+    from credssp.testing.double_hop import hop_options
+
+    return make_credssp_double_hop(credssp_accounts, **hop_options(getattr(request, "param", None)))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import ClassVar, Final, Generic, Protocol, Self, TypeVar
 
 from credssp.credentials import DelegatedCredentials, PasswordCredentials
 from credssp.errors import CredSSPError, Wrong
+from credssp.identity import Identity
 from credssp.status import describe
+from credssp.testing.failure_texts import login_text, refusals_text
 
 __all__ = ["PATIENCE", "Delegations"]
 
@@ -18,6 +20,9 @@ PATIENCE: Final = 10.0
 
 
 class _Delegation(Protocol):
+    @property
+    def identity(self) -> Identity | None: ...
+
     @property
     def credentials(self) -> DelegatedCredentials | None: ...
 
@@ -28,6 +33,9 @@ class _Refusal(Protocol):
 
     @property
     def wrong(self) -> Wrong: ...
+
+    @property
+    def silent(self) -> bool: ...
 
 
 D = TypeVar("D", bound=_Delegation)
@@ -87,6 +95,7 @@ class Delegations(Generic[D, R]):
         domain: str | None = None,
         password: str | None = None,
         empty: bool | None = None,
+        several: bool | None = None,
         timeout: float = PATIENCE,
     ) -> D:
         """Assert that a login came and delegated this; returns it.
@@ -98,17 +107,19 @@ class Delegations(Generic[D, R]):
             domain: the delegated domain, if it matters.
             password: the delegated password, if it matters; never shown in a failure.
             empty: whether an empty set was delegated, if it matters.
+            several: whether more logins than one are fine; None as above. Some RDP clients connect again.
             timeout: seconds to wait for it.
 
         Raises:
             AssertionError: it was otherwise; the text says how, without secrets.
         """
         __tracebackhide__ = True
-        self._await(lambda: self.delegations or (self.refusals and not self._several), timeout)
+        several = self._several if several is None else several
+        self._await(lambda: self.delegations or (self._refused() and not several), timeout)
         count = len(self.delegations)
         if count == 0:
             raise AssertionError(f"expected a login, and {self._otherwise(timeout)}")
-        if count > 1 and not self._several:
+        if count > 1 and not several:
             raise AssertionError(f"expected one login, and there were {count}: {self._logins_text()}")
         found = self.delegations[-1]
         credentials = found.credentials
@@ -119,7 +130,7 @@ class Delegations(Generic[D, R]):
             ("empty", empty, plain is not None and plain.is_empty),
         ):
             if wanted is not None and wanted != got:
-                raise AssertionError(f"delegated {name} is {got!r}, expected {wanted!r}")
+                raise AssertionError(f"delegated {name} is {got!r}, expected {wanted!r}; {self.happened()}")
         if password is not None:
             if plain is None:
                 raise AssertionError(f"no password was delegated but {type(credentials).__name__}")
@@ -140,19 +151,38 @@ class Delegations(Generic[D, R]):
             AssertionError: it was otherwise.
         """
         __tracebackhide__ = True
-        self._await(lambda: self.refusals or (self.delegations and not self._several), timeout)
-        count = len(self.refusals)
+        self._await(lambda: self._refused() or (self.delegations and not self._several), timeout)
+        refused = self._refused()
         if self.delegations:
             raise AssertionError(f"expected a refusal, and there was a login: {self._logins_text()}")
-        if count == 0:
+        if not refused:
             raise AssertionError(f"expected a refusal, and {self._otherwise(timeout)}")
-        if count > 1 and not self._several:
-            raise AssertionError(f"expected one refusal, and there were {count}: {self._refused_text()}")
-        refusal = self._decisive(ntstatus)
+        if len(refused) > 1 and not self._several:
+            raise AssertionError(f"expected one refusal, and there were {len(refused)}: {refusals_text(refused)}")
+        refusal = self._decisive(refused, ntstatus)
         found = None if refusal.error is None else refusal.error.ntstatus
         if ntstatus is not None and found != ntstatus:
-            raise AssertionError(f"expected {describe(ntstatus).summary}, and {self._refused_text()}")
+            raise AssertionError(f"expected {describe(ntstatus).summary}, and {refusals_text(refused)}")
         return refusal
+
+    def happened(self) -> str:
+        """Say what has happened until now, in words for a failure: logins, refusals, clients that did not go on.
+
+        No secrets are in it.
+        """
+        parts = []
+        if self.delegations:
+            count = len(self.delegations)
+            parts.append(f"there {'was a login' if count == 1 else f'were {count} logins'}: {self._logins_text()}")
+        if self.refusals:
+            parts.append(refusals_text(self.refusals))
+        if self._begun():
+            parts.append("a client connected and did not finish its login")
+        return "; ".join(parts) or f"no client {'logged on' if self._several else 'connected'}"
+
+    def _refused(self) -> list[R]:
+        """Return the refusals of clients that sent something: a port scan, or a wait for the port, is not a login."""
+        return [refusal for refusal in self.refusals if not refusal.silent]
 
     def _begun(self) -> bool:
         """Whether a client has connected whose login is under way."""
@@ -160,19 +190,13 @@ class Delegations(Generic[D, R]):
 
     def _otherwise(self, timeout: float) -> str:
         """Say what happened in place of a login or a refusal."""
-        if self.refusals:
-            return self._refused_text()
-        if self._begun():
-            return f"a client connected and did not finish its login within {timeout:g} s"
-        return f"no client {'logged on' if self._several else 'connected'} within {timeout:g} s"
-
-    def _refused_text(self) -> str:
-        return "; ".join(map(_explain, self.refusals))
+        return self.happened() if self._refused() else f"{self.happened()} within {timeout:g} s"
 
     def _logins_text(self) -> str:
-        return ", ".join(_name(found.credentials) for found in self.delegations)
+        return ", ".join(login_text(found.identity, found.credentials) for found in self.delegations)
 
-    def _decisive(self, ntstatus: int | None) -> R:
+    @staticmethod
+    def _decisive(refused: Sequence[R], ntstatus: int | None) -> R:
         """Return the last refusal that says most: with this status, else of a named user, else any."""
 
         def says(refusal: R) -> tuple[bool, bool]:
@@ -181,29 +205,4 @@ class Delegations(Generic[D, R]):
                 return False, False
             return ntstatus is not None and error.ntstatus == ntstatus, error.claim is not None
 
-        return max(reversed(self.refusals), key=says)
-
-
-_WRONG: Final[Mapping[Wrong, str]] = {
-    "": "",
-    "name": "there is no such account: ",
-    "password": "wrong password: ",
-    "account": "the state of the account does not let it log on: ",
-}
-
-
-def _name(credentials: DelegatedCredentials | None) -> str:
-    if not isinstance(credentials, PasswordCredentials):
-        return type(credentials).__name__
-    if credentials.is_empty:
-        return "an empty set"
-    return f"{credentials.domain}\\{credentials.username}" if credentials.domain else credentials.username
-
-
-def _explain(refusal: _Refusal) -> str:
-    """Say all about a refusal, which a server must not tell its clients and a test has to know."""
-    claim = None if refusal.error is None else refusal.error.claim
-    if claim is None:
-        return f"a client was refused: {refusal.error}"
-    who = f"{claim.domain}\\{claim.username}" if claim.domain else claim.username
-    return f"{who} was refused: {_WRONG[refusal.wrong]}{refusal.error}"
+        return max(reversed(refused), key=says)

@@ -82,10 +82,12 @@ class Refusal:
     Attributes:
         error: why.
         locked: whether the account was locked.
+        silent: whether the connection ended before the client's first byte.
     """
 
     error: CredSSPError
     locked: bool = False
+    silent: bool = False
 
     @property
     def username(self) -> str:
@@ -187,6 +189,11 @@ class RDPServer(Delegations[Delegation, Refusal]):
         return self._address
 
     @property
+    def url(self) -> str:
+        """The same as a URL, as ``credssp login`` takes it."""
+        return f"rdp://{self.host}:{self.port}"
+
+    @property
     def host(self) -> str:
         """The address alone."""
         return self.address[0]
@@ -228,7 +235,7 @@ class RDPServer(Delegations[Delegation, Refusal]):
                 self._open[client] = self._delegation(client, event)
             elif isinstance(event, Refused):
                 self._open.pop(client, None)
-                self.refusals.append(Refusal(event.error, event.locked))
+                self.refusals.append(Refusal(event.error, event.locked, client.silent))
             elif isinstance(event, Closed):
                 delegation = self._open.pop(client, None)
                 self._received.pop(client.endpoint, None)

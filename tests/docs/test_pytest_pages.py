@@ -43,8 +43,8 @@ def test_winrm_client(pytester: pytest.Pytester) -> None:
 
 
 def test_double_hop(pytester: pytest.Pytester) -> None:
-    first, *_ = blocks(text_of("how-to/winrm-double-hop.md"), "python")
-    passes(pytester, {"test_double_hop": first.text}, tests=1)
+    client, program, *_ = blocks(text_of("how-to/winrm-double-hop.md"), "python")
+    passes(pytester, {"test_client": client.text, "test_program": program.text}, tests=2)
 
 
 def test_conformance(pytester: pytest.Pytester) -> None:
