@@ -1,30 +1,14 @@
-"""How ``credssp probe`` prints a report: for people, as a JSON line, as a CSV row."""
+"""How ``credssp probe`` prints what it found out about one server: for people, and as a JSON line."""
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
-from typing import Any, Final
+from typing import Any
 
-from credssp.cli._output import print_facts, printable
+from credssp.cli._output import print_facts
 
-__all__ = ["CSVPrinter", "print_json_line", "print_text"]
-
-_COLUMNS: Final = (
-    "target",
-    "protocols",
-    "tls",
-    "certificate_subject",
-    "certificate_sha256",
-    "credssp_version",
-    "mechanisms",
-    "computer",
-    "domain",
-    "dns_computer",
-    "os_version",
-    "error",
-)
+__all__ = ["print_json_line", "print_text"]
 
 
 def print_json_line(facts: dict[str, Any]) -> None:
@@ -58,39 +42,3 @@ def print_text(facts: dict[str, Any]) -> None:
         shown[f"NTLM {name}"] = value
     print_facts(facts["target"], shown)
     sys.stdout.flush()
-
-
-class CSVPrinter:
-    """Prints a heading, then a row for each server."""
-
-    def __init__(self) -> None:
-        self._writer = csv.writer(sys.stdout)
-        self._writer.writerow(_COLUMNS)
-
-    def __call__(self, facts: dict[str, Any]) -> None:
-        """Print a row."""
-        certificate = facts.get("certificate") or {}
-        credssp = facts.get("credssp") or {}
-        ntlm = facts.get("ntlm") or {}
-        row = (
-            facts["target"],
-            " ".join(name for name, answer in (facts.get("protocols") or {}).items() if answer == "accepted"),
-            " ".join(facts.get("tls") or ()),
-            certificate.get("subject", ""),
-            certificate.get("sha256", ""),
-            credssp.get("version", ""),
-            " ".join(credssp.get("mechanisms", ())),
-            ntlm.get("MsvAvNbComputerName", ""),
-            ntlm.get("MsvAvNbDomainName", ""),
-            ntlm.get("MsvAvDnsComputerName", ""),
-            ntlm.get("Version", ""),
-            (facts.get("error") or {}).get("text") or facts.get("tls_error") or facts.get("credssp_error") or "",
-        )
-        self._writer.writerow([_harmless(str(cell)) for cell in row])
-        sys.stdout.flush()
-
-
-def _harmless(text: str) -> str:
-    """Keep a spreadsheet from taking a name that a server made up for a formula."""
-    text = printable(text)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text

@@ -69,6 +69,8 @@ READ: dict[str, list[str]] = {
 WRITTEN: dict[str, list[str]] = {
     "conformance --junit": ["conformance", "fixtures", "--rule", "*", "--junit", "@"],
     "conformance --html": ["conformance", "fixtures", "--rule", "*", "--html", "@"],
+    "probe --junit": ["probe", "127.0.0.1:1", "--junit", "@"],
+    "probe --resume": ["probe", "127.0.0.1:1", "--resume", "@"],
     "dissect -o": ["dissect", CAPTURE, "-o", "@"],
     "login --transcript": [*LOGIN, "--password-file", "+", "--transcript", "@"],
     "serve rdp --transcript": ["serve", "rdp", *SERVE, "--transcript", "@"],
@@ -200,7 +202,7 @@ def test_accounts_that_are_not_accounts_are_named_with_their_line(
 
 
 def test_the_line_of_a_list_of_targets_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "list").write_text("127.0.0.1\n# a comment\nnot a target\n")
+    (tmp_path / "list").write_text("# a comment\n\nnot a target\n")
     assert main(["probe", "--file", str(tmp_path / "list")]) == 2
     assert f"{tmp_path / 'list'}, line 3: 'not a target' is not a target" in capsys.readouterr().err
 

@@ -721,14 +721,6 @@ def test_probe_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[s
     assert "credssp probe: " in capsys.readouterr().err
 
 
-def test_names_that_would_be_formulas(capsys: pytest.CaptureFixture[str]) -> None:
-    from credssp.cli._probe_print import CSVPrinter
-
-    printer = CSVPrinter()
-    printer({"target": "rdp://a:1", "certificate": {"subject": "=cmd()", "sha256": ""}})
-    assert "'=cmd()" in capsys.readouterr().out
-
-
 def test_a_progress_bar_on_a_terminal(
     server: RDPServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,36 @@
+"""The arguments of ``credssp probe``, and those that ``credssp report`` shares with it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+__all__ = ["UNASKED", "add_form_arguments", "add_target_arguments"]
+
+UNASKED: Final = 4096
+"""Targets that are probed without a question."""
+
+
+def add_target_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare them."""
+    parser.add_argument(
+        "targets",
+        metavar="TARGET",
+        nargs="*",
+        help="HOST, HOST:PORT, a URL (rdp://, http://, https://), a range (192.0.2.0/24, 192.0.2.10-20)",
+    )
+    parser.add_argument(
+        "--file", metavar="LIST", help="file with a target per line; # begins a comment; - for standard input"
+    )
+    parser.add_argument("--port", metavar="N", help="ports for targets without one: 3389, 3389,3390 or 3389-3399")
+    parser.add_argument("--yes", action="store_true", help=f"do not ask before more than {UNASKED:,} targets")
+
+
+def add_form_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the forms in which results are printed and written."""
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--text", action="store_true", help="print a block for each server (default for one server)")
+    form.add_argument("--table", action="store_true", help="print a line for each server that answered (default)")
+    form.add_argument("--json", action="store_true", help="print one JSON object per line and server")
+    form.add_argument("--csv", action="store_true", help="print comma-separated values, with all facts")
+    parser.add_argument("--junit", metavar="FILE", help="write JUnit XML: a test for each server")

@@ -1,0 +1,87 @@
+"""A record as JUnit XML: a test for every server, which fails where it has a finding to act on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import IO, Any, Final
+from xml.sax.saxutils import escape, quoteattr  # written here, never read
+
+from credssp.fleet.record import Facts
+from credssp.fleet.totals import LEVELS, level_of
+
+__all__ = ["write_junit"]
+
+_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 cannot contain; facts quote texts that servers choose."""
+
+
+def write_junit(record: Iterable[Facts], stream: IO[str]) -> None:
+    """Write the report; goes twice through the record.
+
+    A server with a finding of level ``error`` is a failure, one that did not answer is skipped, and findings of other
+    levels are in the output of its test.
+    """
+    tests = failures = skipped = 0
+    seconds = 0.0
+    for facts in record:
+        tests += 1
+        failures += bool(_errors(facts))
+        skipped += not facts.get("answered") and not _errors(facts)
+        seconds += _seconds(facts)
+    stream.write("<?xml version='1.0' encoding='utf-8'?>\n")
+    stream.write(
+        f'<testsuite name="credssp probe" tests="{tests}" failures="{failures}" errors="0" skipped="{skipped}" '
+        f'time="{seconds:.3f}">\n'
+    )
+    for facts in record:
+        stream.write("".join(_case(facts)))
+    stream.write("</testsuite>\n")
+
+
+def _case(facts: Facts) -> Iterator[str]:
+    yield f'<testcase classname="credssp.probe" name={_quoted(facts["target"])} time="{_seconds(facts):.3f}">'
+    errors = _errors(facts)
+    for each in errors:
+        yield f"<failure type={_quoted(each.get('id', ''))} message={_quoted(each.get('seen', ''))}>"
+        yield f"{_text(_described(each))}</failure>"
+    if not errors and not facts.get("answered"):
+        error = facts.get("error")
+        yield f"<skipped message={_quoted((error or {}).get('text', 'no answer'))}/>"
+    others = [each for each in _findings(facts) if level_of(each) != "error"]
+    if others:
+        yield f"<system-out>{_text(chr(10).join(map(_described, others)))}</system-out>"
+    yield "</testcase>\n"
+
+
+def _findings(facts: Facts) -> list[dict[str, Any]]:
+    found = [each for each in facts.get("findings") or () if isinstance(each, dict)]
+    return sorted(found, key=lambda each: LEVELS.index(level_of(each)))
+
+
+def _errors(facts: Facts) -> list[dict[str, Any]]:
+    """Return what is to be acted on. Who does not answer has no fault as a server, whatever is said about the way."""
+    return [each for each in _findings(facts) if level_of(each) == "error"] if facts.get("answered") else []
+
+
+def _described(finding: dict[str, Any]) -> str:
+    head = f"{finding.get('id', '')} ({level_of(finding)}): {finding.get('seen', '')}"
+    return "\n".join([head, *(f"{name}: {finding[name]}" for name in ("why", "do") if finding.get(name))])
+
+
+def _seconds(facts: Facts) -> float:
+    value = facts.get("seconds")
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _xml(value: object) -> str:
+    """Replace what XML cannot hold by its number."""
+    return _NOT_XML.sub(lambda found: f"\\u{ord(found[0]):04x}", str(value))
+
+
+def _quoted(value: object) -> str:
+    return quoteattr(_xml(value))
+
+
+def _text(value: str) -> str:
+    return escape(_xml(value))
