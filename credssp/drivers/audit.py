@@ -29,7 +29,7 @@ from credssp.errors import (
 from credssp.identity import Identity
 from credssp.status import NTStatus
 
-__all__ = ["REASONS", "AuditEvent", "Outcome", "Reason", "reason_of", "wrong_of"]
+__all__ = ["REASONS", "AuditEvent", "Outcome", "Reason", "TargetError", "reason_of", "wrong_of"]
 
 Outcome: TypeAlias = Literal["", "success", "failure"]
 """How a login ended; empty where an event is not the end of one."""
@@ -49,6 +49,7 @@ Reason: TypeAlias = Literal[
     "limit",
     "tls",
     "protocol",
+    "target",
     "internal",
 ]
 """Why a login failed, in one word.
@@ -59,12 +60,19 @@ Reason: TypeAlias = Literal[
 the same for the key inside CredSSP. Both mean that somebody relays logins, or a proxy that opens https.
 ``not_authorized``: authenticated, and the `authorize` callback said no. ``version``: a CredSSP version that is not
 accepted. ``policy``: our own policy. ``timeout``, ``closed``, ``limit``: the client was too slow, went away, or cost
-too much. ``tls``, ``protocol``: what it sent makes no sense. ``internal``: a fault of the server.
+too much. ``tls``, ``protocol``: what it sent makes no sense. ``target``: of a gateway, its target, for which the
+client is not to blame. ``internal``: a fault of the server.
 """
 
 REASONS: Final = frozenset(get_args(Reason))
 
+
+class TargetError(CredSSPError):
+    """A gateway could not log on to its target, for a reason that is not the client's; the cause is why."""
+
+
 _BY_CLASS: Final[tuple[tuple[type[CredSSPError], Reason], ...]] = (
+    (TargetError, "target"),
     (BindingError, "key_mismatch"),
     (VersionError, "version"),
     (PolicyError, "policy"),

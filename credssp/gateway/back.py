@@ -11,10 +11,12 @@ from typing import Any, Final, TypeAlias
 from credssp.config import ClientConfig, Timeouts
 from credssp.credentials import DelegatedCredentials, PasswordCredentials
 from credssp.drivers.aio import AsyncSession
+from credssp.drivers.audit import TargetError
 from credssp.drivers.blocking import reason
 from credssp.drivers.handshake import ConnectError
 from credssp.drivers.rdp import log_on, may_block
 from credssp.drivers.reading import loop_queues
+from credssp.errors import CredSSPError
 from credssp.gateway.rules import NotRelayedError
 from credssp.gateway.target import TargetSettings
 from credssp.identity import Identity
@@ -25,12 +27,15 @@ from credssp.rdp.negotiation import Protocol
 from credssp.rdp.transport import TransportClient
 from credssp.tls.settings import ClientTLS
 
-__all__ = ["are_of", "connect", "credentials_for", "info_for", "look"]
+__all__ = ["are_of", "blamed", "connect", "credentials_for", "info_for", "look"]
 
 TIMEOUTS: Final = Timeouts(connect=5.0, leg=10.0, login=20.0)
 """Less than clients wait for the gateway."""
 
 Rewrite: TypeAlias = Callable[[ClientInfo], ClientInfo | None]
+
+_BROUGHT: Final = ("delegated", "client-info")
+"""Modes in which the credentials are the client's."""
 
 _PROTOCOLS: Final = {"tls": Protocol.SSL, "rdp": Protocol.RDP}
 
@@ -110,6 +115,18 @@ async def connect(target: TargetSettings, credentials: PasswordCredentials | Non
         return session
     transport = TransportClient(host=host, protocol=_PROTOCOLS[target.security], config=_plain(target.tls))
     return await log_on(transport, target.host, target.port, timeouts=TIMEOUTS, in_thread=False, sock=sock)
+
+
+def blamed(target: TargetSettings, error: CredSSPError) -> CredSSPError:
+    """Return the error of a connection to a target as the refusal of the client.
+
+    A client is to blame where the server has refused credentials that the client brought: that may be a guess, and
+    counts as one. For anything else, such as a password of the gateway's own, its address is not to be locked out.
+    """
+    if error.refused and target.credentials in _BROUGHT:
+        return error
+    text = f"the target {target.name}: {error.message}"
+    return TargetError(text, status=error.status, section=error.section, advice=error.advice)
 
 
 async def look(target: TargetSettings) -> str:

@@ -308,7 +308,10 @@ class _Connection(RDPLogin):
         assert target is not None  # noqa: S101  # _choose comes first
         self._gateway.enter(user)
         self._user, self._counted = user, True
-        self._server = server = await back.connect(target, self._credentials)
+        try:
+            self._server = server = await back.connect(target, self._credentials)
+        except CredSSPError as error:
+            raise back.blamed(target, error) from error
         self._reached = True
         negotiated = server.endpoint.negotiated
         if negotiated is not None:

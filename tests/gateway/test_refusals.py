@@ -184,7 +184,7 @@ def test_a_smart_card_cannot_be_passed_on(tmp_path: Path) -> None:
 def test_there_is_no_fallback_to_another_protocol(tmp_path: Path, security: str, target: str) -> None:
     async def work(scene: Scene) -> None:
         found = await refusal(scene)
-        assert isinstance(found, CredSSPError)
+        assert reason_of(found) == "target"
 
     pin = "" if "rdp" in target else PINNED
     scene = Scene(tmp_path, NLA, target + pin, server=Server(security))
@@ -193,15 +193,54 @@ def test_there_is_no_fallback_to_another_protocol(tmp_path: Path, security: str,
     assert scene.server.logged_on == []
 
 
-def test_a_server_that_refuses_the_user_refuses_it_here(tmp_path: Path) -> None:
-    async def work(scene: Scene) -> None:
-        (tmp_path / "secret").write_text("no longer this one\n")
-        found = await refusal(scene)
-        assert found.ntstatus == NTStatus.STATUS_LOGON_FAILURE
+async def delay(scene: Scene, count: int) -> float:
+    """Return the seconds that the next connection of this client has to wait, after so many refusals."""
+    assert scene.gateway is not None
+    gate = scene.gateway.settings.gate
+    async with asyncio.timeout(20):
+        while len(scene.of(Refused)) < count:
+            await asyncio.sleep(0.01)
+    return gate._addresses.wait(gate.source(HOST))
 
-    mapped = 'mechanism = "ntlm"\nas = { user = "svc", domain = "LAB", password_file = "wrong" }'
+
+ONE_FAILURE = "[limits]\nsource_failures = 1\nsource_delay = 60\n"  # the second one counts
+
+
+def test_a_user_whom_the_server_refuses_is_refused_and_counted(tmp_path: Path) -> None:
+    async def work(scene: Scene) -> None:
+        guess = PasswordCredentials("alice", "not this one", domain="LAB")
+        for _ in range(2):
+            found = await refusal(scene, delegated_credentials=guess)
+        assert found.ntstatus == NTStatus.STATUS_LOGON_FAILURE
+        assert reason_of(found) == "logon_failure"
+        assert await delay(scene, 2) > 0
+
+    target = PINNED + 'mechanism = "ntlm"\n'
+    run(work, Scene(tmp_path, NLA, target, server=Server("nla"), limits=ONE_FAILURE))
+
+
+@pytest.mark.parametrize("front", ["nla", "tls"])
+def test_a_wrong_password_of_the_gateway_is_not_the_fault_of_its_client(tmp_path: Path, front: str) -> None:
+    async def work(scene: Scene) -> None:
+        for _ in range(2):
+            if front == "nla":
+                await refusal(scene)
+                continue
+            session = await tls_client(scene)
+            assert await session.read() == b""
+            session.close()
+        found = (await scene.until(Refused)).error
+        assert reason_of(found) == "target"
+        assert found.ntstatus is None
+        assert found.message.startswith("the target office: ")
+        assert isinstance(found.__cause__, CredSSPError)
+        assert found.__cause__.ntstatus == NTStatus.STATUS_LOGON_FAILURE
+        assert await delay(scene, 2) == 0
+
+    mapped = 'mechanism = "ntlm"\nas = { user = "svc", domain = "LAB", password_file = "wrong" }\n'
     (tmp_path / "wrong").write_text("not this one\n")
-    run(work, Scene(tmp_path, NLA, PINNED + mapped, server=Server("nla")))
+    listen = NLA if front == "nla" else 'security = "tls"\n'
+    run(work, Scene(tmp_path, listen, PINNED + mapped, server=Server("nla"), limits=ONE_FAILURE))
 
 
 class _Deaf:
@@ -246,7 +285,8 @@ def test_a_server_that_says_nothing_is_given_up(
                 session.close()
                 await scene.until(Ended)
             error = (await scene.until(Refused)).error
-            assert isinstance(error, DeadlineError) or "within 0.5 s" in error.message
+            assert reason_of(error) == "target"
+            assert isinstance(error.__cause__, DeadlineError) or "within 0.5 s" in error.message
         finally:
             deaf.close()
 
