@@ -105,8 +105,9 @@ class Answering:
             for piece in pieces:
                 ready += answer.delay
                 command.write(piece, ready)
-            output = CommandOutput(last, call.fill(answer.stderr, groups), answer.exit_code)
-            command.finish(command.formatted(output, answer.progress), ready + answer.delay)
+            streams = {name: call.fill(text, groups) for name, text in answer.streams.items()}
+            output = CommandOutput(last, call.fill(answer.stderr, groups), answer.exit_code, **streams)
+            command.finish(output, ready + answer.delay)
 
     def _call(self, command: RunningCommand, call: CommandCall, answer: Answer) -> None:
         """Let a function answer, in a thread of its own."""

@@ -37,11 +37,22 @@ class CommandOutput:
         stdout: standard output; text is encoded in the code page of the shell.
         stderr: standard error, likewise.
         exit_code: 0 for success; up to 0xFFFFFFFF.
+        warning: lines in PowerShell's stream of warnings, which has a record of each. Other programs have no such
+            stream, nor has PowerShell with a command that is not encoded.
+        verbose: likewise, those of Write-Verbose.
+        debug: likewise, those of Write-Debug.
+        information: likewise, those of Write-Information; in PowerShell remoting only.
+        progress: the text of a progress record.
     """
 
     stdout: bytes | str = field(default=b"", repr=False)
     stderr: bytes | str = field(default=b"", repr=False)
     exit_code: int = 0
+    warning: str = field(default="", repr=False)
+    verbose: str = field(default="", repr=False)
+    debug: str = field(default="", repr=False)
+    information: str = field(default="", repr=False)
+    progress: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +161,13 @@ class Answer:
         stdout: standard output, as a template (`CommandCall.fill`), in one piece or in several; the client gets each
             of them in an answer of its own.
         stderr: standard error, likewise a template. Where PowerShell runs an encoded command it is written as CLIXML,
-            unless it begins with ``#<``.
-        progress: the text of a progress record in this CLIXML.
+            unless it begins with ``#<``; in PowerShell remoting as records.
+        warning: lines of PowerShell's stream of warnings, likewise a template; see `CommandOutput` for this and the
+            other streams.
+        verbose: those of Write-Verbose.
+        debug: those of Write-Debug.
+        information: those of Write-Information.
+        progress: the text of a progress record.
         exit_code: 0 to 0xFFFFFFFF.
         delay: seconds before each piece of standard output; the command ends with the last of them.
         fault: a fault of WS-Management (`credssp.testing.faults.FAULTS`) in place of all that.
@@ -167,6 +183,10 @@ class Answer:
     module: str = "*"
     stdout: str | tuple[str, ...] = field(default="", repr=False)
     stderr: str = field(default="", repr=False)
+    warning: str = field(default="", repr=False)
+    verbose: str = field(default="", repr=False)
+    debug: str = field(default="", repr=False)
+    information: str = field(default="", repr=False)
     progress: str = ""
     exit_code: int = 0
     delay: float = 0.0
@@ -194,10 +214,16 @@ class Answer:
         return (self.stdout,) if isinstance(self.stdout, str) else self.stdout
 
     @property
+    def streams(self) -> dict[str, str]:
+        """The other streams of PowerShell, by their names."""
+        return {name: getattr(self, name) for name in ("warning", "verbose", "debug", "information", "progress")}
+
+    @property
     def reads_input(self) -> bool:
         """Whether it depends on standard input, so that the command runs when that has ended."""
         _, stdin, module = self._patterns
-        uses = any(name in text for text in (*self.pieces, self.stderr) for name in ("{stdin}", "{module}"))
+        texts = (*self.pieces, self.stderr, *self.streams.values())
+        uses = any(name in text for text in texts for name in ("{stdin}", "{module}"))
         return uses or not (stdin.fits_all and module.fits_all)
 
     def fits(self, call: CommandCall) -> tuple[str, ...] | None:

@@ -86,14 +86,20 @@ def unknown_cmdlet(script: str) -> str:
     )
 
 
-def clixml(error: str, progress: str = "") -> str:
-    """Return errors, and the text of a progress record, as PowerShell writes them to what is not a console.
+def clixml(error: str, progress: str = "", *, verbose: str = "", debug: str = "", warning: str = "") -> str:
+    """Return errors, and what other streams have, as PowerShell writes them to what is not a console.
 
     Args:
         error: lines; an empty string for none.
         progress: such as ``Preparing modules for first use.``, which PowerShell writes at its first start.
+        verbose: lines of Write-Verbose.
+        debug: lines of Write-Debug.
+        warning: lines of Write-Warning.
     """
-    lines = "".join(f'<S S="Error">{_text(line)}</S>' for line in error.splitlines(keepends=True))
+    streams = {"verbose": verbose, "debug": debug, "warning": warning}
+    lines = "".join(
+        f'<S S="{name}">{_text(line)}</S>' for name, text in streams.items() for line in text.splitlines()
+    ) + "".join(f'<S S="Error">{_text(line)}</S>' for line in error.splitlines(keepends=True))
     record = ""
     if progress:
         record = (

@@ -7,7 +7,7 @@ from typing import Final
 
 from credssp.credentials import PasswordCredentials
 from credssp.testing.answers import CommandCall, CommandOutput
-from credssp.testing.command_lines import clixml, is_encoded, unknown_cmdlet, unknown_command
+from credssp.testing.command_lines import unknown_cmdlet, unknown_command
 
 __all__ = ["COMMANDS", "known_output"]
 
@@ -50,5 +50,4 @@ def known_output(call: CommandCall, words: Sequence[str]) -> CommandOutput:
         return COMMANDS[name](call, words[1:])
     if not call.script:
         return CommandOutput(stderr=unknown_command(words[0]), exit_code=1)
-    error = unknown_cmdlet(call.script)
-    return CommandOutput(stderr=clixml(error) if is_encoded(call.command) else error, exit_code=1)
+    return CommandOutput(stderr=unknown_cmdlet(call.script), exit_code=1)

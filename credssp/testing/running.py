@@ -7,7 +7,7 @@ import codecs
 import contextlib
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from credssp.testing.answers import CommandCall, CommandOutput
@@ -107,20 +107,23 @@ class RunningCommand:
 
     def finish(self, output: CommandOutput, ready: float) -> None:
         """Note the last output of a command, with which it ends, and when that is."""
-        self.pieces.append(OutputPiece(ready, self.encode(output.stdout), self.encode(output.stderr)))
+        error = self.encode(self._errors(output))
+        self.pieces.append(OutputPiece(ready, self.encode(output.stdout), error))
         self.exit_code = output.exit_code
         self.ends = ready
+
+    def _errors(self, output: CommandOutput) -> str | bytes:
+        """Return standard error as the program writes it: PowerShell with an encoded command writes CLIXML."""
+        error = output.stderr
+        if isinstance(error, bytes) or error.startswith("#<") or not is_encoded(self.line):
+            return error
+        streams = {"verbose": output.verbose, "debug": output.debug, "warning": output.warning}
+        written = error or output.progress or any(streams.values())
+        return clixml(error, output.progress, **streams) if written else ""
 
     def finish_unknown(self, call: CommandCall, now: float) -> None:
         """End a command that has no answer: one of those that the double knows itself, or one that Windows does not."""
         self.finish(known_output(call, self.words), now)
-
-    def formatted(self, output: CommandOutput, progress: str) -> CommandOutput:
-        """Return output with the errors as the program writes them: CLIXML, for PowerShell with an encoded command."""
-        error = output.stderr if isinstance(output.stderr, str) else ""
-        if (error or progress) and is_encoded(self.line) and not error.startswith("#<"):
-            return replace(output, stderr=clixml(error, progress))
-        return output
 
     def interrupt(self, now: float) -> None:
         """End it as Ctrl-C does, unless it has ended: what it printed stays."""

@@ -38,8 +38,8 @@ def test_rdp_client(pytester: pytest.Pytester) -> None:
 
 
 def test_winrm_client(pytester: pytest.Pytester) -> None:
-    (module,) = blocks(text_of("how-to/winrm-test-a-client.md"), "py")
-    passes(pytester, {"test_winrm_client": module.text}, tests=1)
+    commands, remoting = blocks(text_of("how-to/winrm-test-a-client.md"), "py")
+    passes(pytester, {"test_winrm_client": commands.text, "test_powershell_remoting": remoting.text}, tests=2)
 
 
 def test_double_hop(pytester: pytest.Pytester) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from credssp.errors import RemoteProtocolError
 from credssp.testing.psrp.objects import Values, parse_object, serialize
 
-__all__ = ["Message", "MessageType", "read_message", "write_message"]
+__all__ = ["MessageType", "PSRPMessage", "read_message", "write_message"]
 
 _HEADER: Final = struct.Struct("<II16s16s")
 _CLIENT: Final = 1
@@ -53,7 +53,7 @@ class MessageType(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class PSRPMessage:
     """A message of a client.
 
     Attributes:
@@ -73,7 +73,7 @@ class Message:
         return Values(parse_object(self.data))
 
 
-def read_message(data: bytes) -> Message:
+def read_message(data: bytes) -> PSRPMessage:
     """Read a message that was put together from its fragments.
 
     Raises:
@@ -94,7 +94,7 @@ def read_message(data: bytes) -> Message:
             f"a message of type 0x{number:08X} that is not for a server", section="[MS-PSRP] 2.2.1"
         )
     body = data[_HEADER.size :].removeprefix(_BOM)
-    return Message(kind, uuid.UUID(bytes_le=pool), uuid.UUID(bytes_le=pipeline), body)
+    return PSRPMessage(kind, uuid.UUID(bytes_le=pool), uuid.UUID(bytes_le=pipeline), body)
 
 
 def write_message(kind: MessageType, pool: uuid.UUID, pipeline: uuid.UUID | None, value: object) -> bytes:

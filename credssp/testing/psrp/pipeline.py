@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from credssp.testing.answers import CommandCall, CommandOutput
 from credssp.testing.known_commands import COMMANDS, known_output
 from credssp.testing.psrp import records
 from credssp.testing.psrp.fragments import HEADER_SIZE, Cutter, Reassembly
-from credssp.testing.psrp.messages import Message, MessageType, read_message, write_message
+from credssp.testing.psrp.messages import MessageType, PSRPMessage, read_message, write_message
 from credssp.testing.psrp.scripts import Script, read_script
 from credssp.testing.running import CTRL_C, RunningCommand
 
@@ -26,6 +27,8 @@ NO_ID: Final = uuid.UUID(int=0)
 _STOPPED: Final = 3
 _COMPLETED: Final = 4
 _FAILED: Final = 5
+
+_STOPS: Final = re.compile(r"\$ErrorActionPreference\s*=\s*['\"]?Stop", re.IGNORECASE)
 
 _MIN_FRAGMENT: Final = 4 * HEADER_SIZE
 """An answer that has less room left than this gets no further fragment."""
@@ -118,7 +121,7 @@ class Pipeline(MessageStream):
                 raise RemoteProtocolError(f"a pipeline got {message.kind.name}", section="[MS-PSRP] 3.2.5.4")
             handler(self, message, now)
 
-    def _create(self, message: Message, now: float) -> None:  # noqa: ARG002
+    def _create(self, message: PSRPMessage, now: float) -> None:  # noqa: ARG002
         if self.complete:
             raise RemoteProtocolError("a second CREATE_PIPELINE", section="[MS-PSRP] 3.2.5.4.10")
         values = message.values()
@@ -129,7 +132,7 @@ class Pipeline(MessageStream):
         self.piped = not self.input_ended
         self.complete = True
 
-    def _metadata(self, message: Message, now: float) -> None:
+    def _metadata(self, message: PSRPMessage, now: float) -> None:
         """Refuse GET_COMMAND_METADATA: there are no cmdlets here that have any."""
         if self.complete:
             raise RemoteProtocolError("GET_COMMAND_METADATA after a pipeline began", section="[MS-PSRP] 3.2.5.4.13")
@@ -137,7 +140,7 @@ class Pipeline(MessageStream):
         self.complete = self.started = self.input_ended = True
         self._end(_FAILED, now, records.error("This server has no metadata of commands."))
 
-    def _input(self, message: Message, now: float) -> None:  # noqa: ARG002
+    def _input(self, message: PSRPMessage, now: float) -> None:  # noqa: ARG002
         if not self.complete:
             raise RemoteProtocolError("PIPELINE_INPUT before CREATE_PIPELINE", section="[MS-PSRP] 3.2.5.4.16")
         if self.input_ended:
@@ -148,12 +151,12 @@ class Pipeline(MessageStream):
         self._lines += 1
         self.stdin += text.encode("utf-8", "replace")
 
-    def _end_input(self, message: Message, now: float) -> None:  # noqa: ARG002
+    def _end_input(self, message: PSRPMessage, now: float) -> None:  # noqa: ARG002
         if not self.complete:
             raise RemoteProtocolError("END_OF_PIPELINE_INPUT before CREATE_PIPELINE", section="[MS-PSRP] 3.2.5.4.17")
         self.input_ended = True
 
-    def _host_response(self, message: Message, now: float) -> None:  # noqa: ARG002
+    def _host_response(self, message: PSRPMessage, now: float) -> None:  # noqa: ARG002
         """Read an answer of the client's host, and forget it: nothing here asks it for anything."""
         message.values()
 
@@ -171,6 +174,7 @@ class Pipeline(MessageStream):
         With exit code 1, standard error is the error that ended it. With another exit code, each line of it is an error
         that did not, and ``exit CODE`` was the end.
         """
+        self._write_streams(output, ready)
         self.write(output.stdout, ready)
         error = output.stderr.decode("utf-8", "replace") if isinstance(output.stderr, bytes) else output.stderr
         if error and output.exit_code == 1:
@@ -181,23 +185,26 @@ class Pipeline(MessageStream):
             self.put(MessageType.PIPELINE_HOST_CALL, records.exit_call(output.exit_code), ready)
         return self._end(_COMPLETED, ready, exit_code=output.exit_code)
 
+    def _write_streams(self, output: CommandOutput, ready: float) -> None:
+        if output.progress:
+            self.put(MessageType.PROGRESS_RECORD, records.progress(output.progress), ready)
+        for kind, text in (("verbose", output.verbose), ("debug", output.debug), ("warning", output.warning)):
+            for line in _lines(text):
+                self.put(MessageType[f"{kind.upper()}_RECORD"], records.informational(kind, line), ready)
+        for line in _lines(output.information):
+            self.put(MessageType.INFORMATION_RECORD, records.information(line), ready)
+
     def finish_unknown(self, call: CommandCall, now: float) -> None:
         """Answer with what the double knows itself, or say that there is no such command."""
         name = self.words[0] if self.words else ""
         if name.lower().removesuffix(".exe") in COMMANDS:
             return self.finish(known_output(call, self.words), now)
         record = records.not_found(name, self.runs.through if self.runs is not None else "")
-        if self.runs is not None and self.runs.is_script:
+        if self.runs is not None and self.runs.is_script and not _STOPS.search(self.script):
             # A script goes on after such an error, and has nothing more to do.
             self.put(MessageType.ERROR_RECORD, record, now)
             return self._end(_COMPLETED, now)
         return self._end(_FAILED, now, record)
-
-    def formatted(self, output: CommandOutput, progress: str) -> CommandOutput:
-        """Return output as it is: its records are objects."""
-        if progress:
-            self.put(MessageType.PROGRESS_RECORD, records.progress(progress), 0.0)
-        return output
 
     def interrupt(self, now: float) -> None:
         """Stop it, unless it has ended: output that the client has not got is lost."""

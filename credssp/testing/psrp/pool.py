@@ -20,7 +20,7 @@ from pypsrp.serializer import TaggedValue
 from credssp.errors import DecodeError, RemoteProtocolError
 from credssp.identity import Identity
 from credssp.testing.psrp.fragments import Reassembly
-from credssp.testing.psrp.messages import Message, MessageType, read_message
+from credssp.testing.psrp.messages import MessageType, PSRPMessage, read_message
 from credssp.testing.psrp.pipeline import NO_ID, MessageStream, Pipeline
 from credssp.testing.running import RunningCommand
 from credssp.testing.shells import Shell, decoded
@@ -137,7 +137,7 @@ class RunspacePool(Shell):
                 raise RemoteProtocolError(f"a runspace pool got {message.kind.name}", section="[MS-PSRP] 3.2.5.4")
             handler(self, message, now)
 
-    def _capability(self, message: Message, now: float) -> None:
+    def _capability(self, message: PSRPMessage, now: float) -> None:
         values = message.values()
         version = values.text(values.property("protocolversion"))
         if not re.fullmatch(r"2\.[0-9]{1,4}", version) or self._capable:
@@ -151,7 +151,7 @@ class RunspacePool(Shell):
         self.stream.put(MessageType.SESSION_CAPABILITY, capability, now)
         self.stream.pool = mine
 
-    def _initialise(self, message: Message, now: float) -> None:
+    def _initialise(self, message: PSRPMessage, now: float) -> None:
         if not self._capable or self.opened:
             raise RemoteProtocolError("INIT_RUNSPACEPOOL out of turn", section="[MS-PSRP] 3.2.5.4.2")
         values = message.values()
@@ -162,30 +162,30 @@ class RunspacePool(Shell):
         self.stream.put(MessageType.APPLICATION_PRIVATE_DATA, _private_data(), now)
         self.stream.put(MessageType.RUNSPACEPOOL_STATE, RunspacePoolStateMessage(state=_OPENED), now)
 
-    def _set_maximum(self, message: Message, now: float) -> None:
+    def _set_maximum(self, message: PSRPMessage, now: float) -> None:
         values = message.values()
         wanted = values.number("MaxRunspaces")
         done = self.minimum <= wanted <= _MAX_RUNSPACES
         self.maximum = wanted if done else self.maximum
         self._respond(values.number("CI"), done, now)
 
-    def _set_minimum(self, message: Message, now: float) -> None:
+    def _set_minimum(self, message: PSRPMessage, now: float) -> None:
         values = message.values()
         wanted = values.number("MinRunspaces")
         done = 1 <= wanted <= self.maximum
         self.minimum = wanted if done else self.minimum
         self._respond(values.number("CI"), done, now)
 
-    def _available(self, message: Message, now: float) -> None:
+    def _available(self, message: PSRPMessage, now: float) -> None:
         taken = sum(not pipeline.ended(now) for pipeline in self.commands.values())
         self._respond(message.values().number("ci"), TaggedValue("I64", max(0, self.maximum - taken)), now)
 
-    def _reset(self, message: Message, now: float) -> None:
+    def _reset(self, message: PSRPMessage, now: float) -> None:
         """Reset the variables of the runspace, of which there are none."""
         busy = any(not pipeline.ended(now) for pipeline in self.commands.values())
         self._respond(message.values().number("ci"), not busy, now)
 
-    def _host_response(self, message: Message, now: float) -> None:  # noqa: ARG002
+    def _host_response(self, message: PSRPMessage, now: float) -> None:  # noqa: ARG002
         message.values()
 
     def _respond(self, call: int, response: object, now: float) -> None:

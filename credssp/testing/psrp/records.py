@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
+from xml.etree.ElementTree import Element
 
-from pypsrp.complex_objects import (
-    GenericComplexObject,
-    HostMethodIdentifier,
-    ProgressRecordType,
-)
-from pypsrp.messages import (
-    InformationRecord,
-    PipelineHostCall,
-    ProgressRecord,
-)
+from pypsrp.complex_objects import GenericComplexObject, HostMethodIdentifier, ProgressRecordType
+from pypsrp.serializer import TaggedValue
 
 from credssp.testing.psrp.objects import clean
 
 __all__ = ["error", "exit_call", "information", "informational", "not_found", "pipeline_state", "progress"]
 
-_NOT_SPECIFIED, _OBJECT_NOT_FOUND = 0, 13  # ErrorCategory
 _SET_SHOULD_EXIT = 6  # RemoteHostMethodId ([MS-PSRP] 2.2.3.17)
+_NOT_SPECIFIED, _OBJECT_NOT_FOUND = 0, 13  # ErrorCategory
 
 
 def _object(types: list[str], text: str, properties: dict[str, Any]) -> Any:
@@ -102,32 +96,38 @@ def informational(kind: str, message: str) -> Any:
     )
 
 
-def information(message: str, *, user: str, computer: str) -> Any:
+def information(message: str) -> Any:
     """Return a record of Write-Information."""
-    return InformationRecord(
-        message_data=clean(message),
-        source="Write-Information",
-        time_generated="2000-01-01T00:00:00.0000000+00:00",
-        tags=[],
-        user=clean(user),
-        computer=clean(computer),
-        pid=1,
-        native_thread_id=1,
-        managed_thread_id=1,
-    )
+    # The serializer writes no dates, but takes an element that is made already.
+    now = Element("DT")
+    now.text = datetime.now(UTC).isoformat()
+    properties = {
+        "MessageData": message,
+        "Source": "Write-Information",
+        "TimeGenerated": now,
+        "Tags": [],
+        "User": "",
+        "Computer": "",
+        "ProcessId": TaggedValue("U32", 0),
+        "NativeThreadId": TaggedValue("U32", 0),
+        "ManagedThreadId": TaggedValue("U32", 0),
+    }
+    return _object(["System.Management.Automation.InformationRecord"], message, properties)
 
 
 def progress(activity: str) -> Any:
     """Return a record of a progress that has completed, as PowerShell writes at its first start."""
-    return ProgressRecord(
-        activity=clean(activity),
-        activity_id=0,
-        description=" ",
-        parent_activity_id=-1,
-        percent_complete=-1,
-        progress_type=ProgressRecordType(value=ProgressRecordType.COMPLETED),
-        seconds_remaining=-1,
-    )
+    properties = {
+        "Activity": activity,
+        "ActivityId": 0,
+        "StatusDescription": " ",
+        "CurrentOperation": None,
+        "ParentActivityId": -1,
+        "PercentComplete": -1,
+        "Type": ProgressRecordType(value=ProgressRecordType.COMPLETED),
+        "SecondsRemaining": -1,
+    }
+    return _object([], "", properties)
 
 
 def pipeline_state(state: int, record: Any = None) -> Any:
@@ -138,6 +138,6 @@ def pipeline_state(state: int, record: Any = None) -> Any:
 
 def exit_call(code: int) -> Any:
     """Return the call of the client's host that ``exit CODE`` makes: SetShouldExit, which has no answer."""
-    call = PipelineHostCall(ci=-100, mi=HostMethodIdentifier(value=_SET_SHOULD_EXIT))
-    call.mp = [code - (1 << 32) if code > 0x7FFFFFFF else code]
-    return call
+    signed = code - (1 << 32) if code > 0x7FFFFFFF else code
+    method = HostMethodIdentifier(value=_SET_SHOULD_EXIT)
+    return _object([], "", {"ci": TaggedValue("I64", -100), "mi": method, "mp": [signed]})
