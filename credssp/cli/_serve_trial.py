@@ -149,7 +149,10 @@ class Trial:
         end = time.monotonic() + self.patience
         with self._changed:
             while (left := end - time.monotonic()) > 0:
-                if self._decided() or (program is None and self.outcomes):
+                if program is None and self.outcomes:
+                    return
+                # A client whose exit code counts has work to do after its login.
+                if self.exit_code is None and self._decided():
                     return
                 if program is not None and program.status is not None:
                     self._changed.wait_for(lambda: self.outcomes, _SETTLE)

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Final, TypeVar
 
 from credssp.drivers.faults import fault as described
+from credssp.testing.ansible import runs_module
 from credssp.testing.answers import Answer, Answers, CommandCall, CommandOutput
 from credssp.testing.faults import fault_named
 from credssp.testing.running import RunningCommand
@@ -84,6 +85,8 @@ class Answering:
             return
         if found is not None and found[0].function is not None and not ended:
             return
+        if found is None and runs_module(call.script) and not ended:
+            return
         if found is None:
             command.finish_unknown(call, self._clock())
         else:
@@ -101,7 +104,7 @@ class Answering:
             threading.Thread(target=self._call, args=(command, call, answer), daemon=True).start()
         else:
             ready = self._clock()
-            *pieces, last = (call.fill(piece, groups) for piece in answer.pieces)
+            *pieces, last = answer.output(call, groups)
             for piece in pieces:
                 ready += answer.delay
                 command.write(piece, ready)

@@ -19,14 +19,14 @@ from typing import Any, Final, TypeAlias
 from credssp.credentials import DelegatedCredentials, PasswordCredentials
 from credssp.errors import LocalProtocolError
 from credssp.identity import Identity
-from credssp.testing.command_lines import script_of
+from credssp.testing.ansible import ModuleCall, argument_text, module_fits, module_of
+from credssp.testing.command_lines import script_of, without_exit
 from credssp.testing.faults import fault_named
 from credssp.testing.patterns import Pattern
 
 __all__ = ["Answer", "AnswerFunction", "Answers", "CommandCall", "CommandOutput", "Commands", "answers_of"]
 
 _FIELD: Final = re.compile(r"\{(user|domain|delegated_user|delegated_domain|host|stdin|command|script|module|[0-9])\}")
-_END_OF_MANIFEST: Final = "\n\0\0\0\0\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,13 @@ class CommandCall:
         codepage: the code page of the shell, such as 65001 for UTF-8.
         directory: the working directory that the client chose; empty for none.
         environment: the variables that the client set.
-        script: what PowerShell is to run, decoded if it is encoded; read from `command` where it is not given, and
-            empty where another program is started.
+    script: str = field(default="", repr=False)
+    ansible: ModuleCall | None = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.script:
+            object.__setattr__(self, "script", script_of(self.command))
+        object.__setattr__(self, "ansible", module_of(self.stdin))
     """
 
     command: str = field(repr=False)
@@ -81,10 +86,12 @@ class CommandCall:
     directory: str = ""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     script: str = field(default="", repr=False)
+    ansible: ModuleCall | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.script:
             object.__setattr__(self, "script", script_of(self.command))
+        object.__setattr__(self, "ansible", module_of(self.stdin))
 
     @property
     def user(self) -> str:
@@ -103,8 +110,8 @@ class CommandCall:
 
     @property
     def module(self) -> str:
-        """The name of the Ansible module that is to run: its wrapper reads it from standard input. Empty for none."""
-        return _module(self.stdin)
+        """The name of the Ansible module that is to run; empty for none."""
+        return "" if self.ansible is None else self.ansible.name
 
     def fill(self, template: str, groups: tuple[str, ...] = ()) -> str:
         """Replace ``{user}`` and the other fields of a template; other braces stay, as JSON has them.
@@ -124,25 +131,15 @@ class CommandCall:
         return _FIELD.sub(value, template)
 
 
-def _module(stdin: str) -> str:
-    """Read Ansible's payload: JSON of the wrapper, a line of four NULs, JSON of what it runs; before 2.19 one JSON."""
-    _, _, last = stdin.rpartition(_END_OF_MANIFEST)
-    if "_ansible_module_name" not in last:
-        return ""
-    try:
-        waiting = [json.loads(last)]
-    except (ValueError, RecursionError):
-        return ""
-    while waiting:
-        found = waiting.pop()
-        if isinstance(found, dict):
-            name = found.get("_ansible_module_name")
-            if isinstance(name, str):
-                return name
-            waiting += found.values()
-        elif isinstance(found, list):
-            waiting += found
-    return ""
+def _filled(value: object, fill: Callable[[str], str]) -> object:
+    """Return a result of which all texts are templates with their values in them."""
+    if isinstance(value, str):
+        return fill(value)
+    if isinstance(value, Mapping):
+        return {name: _filled(each, fill) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_filled(each, fill) for each in value]
+    return value
 
 
 Result: TypeAlias = CommandOutput | str | bytes
@@ -157,9 +154,14 @@ class Answer:
     Attributes:
         command: a `Pattern` over the command line or, where PowerShell is started, over its script.
         stdin: a `Pattern` over standard input.
-        module: a `Pattern` over the name of the Ansible module; ``*`` fits a command that runs none, too.
+        module: a `Pattern` over the name of the Ansible module, with its collection or without; ``*`` fits a command
+            that runs none, too.
+        arguments: a `Pattern` for each argument of the module that matters, by its name; values that are not texts are
+            compared as JSON. The command of ``win_command`` is ``_raw_params``.
         stdout: standard output, as a template (`CommandCall.fill`), in one piece or in several; the client gets each
             of them in an answer of its own.
+        result: in place of `stdout`, an object that is written as JSON, such as the result of an Ansible module; its
+            texts are templates.
         stderr: standard error, likewise a template. Where PowerShell runs an encoded command it is written as CLIXML,
             unless it begins with ``#<``; in PowerShell remoting as records.
         warning: lines of PowerShell's stream of warnings, likewise a template; see `CommandOutput` for this and the
@@ -176,12 +178,15 @@ class Answer:
 
     Raises:
         LocalProtocolError: a value that makes no sense.
+        TypeError: a `result` that JSON does not have.
     """
 
     command: str = "*"
     stdin: str = "*"
     module: str = "*"
+    arguments: Mapping[str, str] = field(default_factory=dict, repr=False)
     stdout: str | tuple[str, ...] = field(default="", repr=False)
+    result: Mapping[str, Any] | None = field(default=None, repr=False)
     stderr: str = field(default="", repr=False)
     warning: str = field(default="", repr=False)
     verbose: str = field(default="", repr=False)
@@ -194,9 +199,17 @@ class Answer:
     fault_at: str = "command"
     function: AnswerFunction | None = field(default=None, repr=False)
     _patterns: tuple[Pattern, Pattern, Pattern] = field(init=False, repr=False, compare=False)
+    _arguments: Mapping[str, Pattern] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_patterns", (Pattern(self.command), Pattern(self.stdin), Pattern(self.module)))
+        object.__setattr__(self, "_arguments", {name: Pattern(text) for name, text in self.arguments.items()})
+        if self.result is not None and self.stdout:
+            raise LocalProtocolError("result: with stdout; one of the two is what the command prints")
+        try:
+            json.dumps(self.result)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"result: a value that JSON does not have: {error}") from None
         if not self.pieces:
             raise LocalProtocolError("stdout: an empty list; write an empty text for no output")
         if not 0 <= self.exit_code <= 0xFFFFFFFF:
@@ -222,21 +235,38 @@ class Answer:
     def reads_input(self) -> bool:
         """Whether it depends on standard input, so that the command runs when that has ended."""
         _, stdin, module = self._patterns
-        texts = (*self.pieces, self.stderr, *self.streams.values())
+        texts = (*self.pieces, self.stderr, *self.streams.values(), json.dumps(self.result))
         uses = any(name in text for text in texts for name in ("{stdin}", "{module}"))
-        return uses or not (stdin.fits_all and module.fits_all)
+        return uses or bool(self._arguments) or not (stdin.fits_all and module.fits_all)
+
+    def output(self, call: CommandCall, groups: tuple[str, ...]) -> tuple[str, ...]:
+        """Return standard output, piece by piece, with the values of the templates."""
+        if self.result is None:
+            return tuple(call.fill(piece, groups) for piece in self.pieces)
+        return (json.dumps(_filled(self.result, lambda text: call.fill(text, groups))),)
 
     def fits(self, call: CommandCall) -> tuple[str, ...] | None:
         """Return the groups of the regular expressions if it fits the call, standard input aside; or else None."""
         command = self._patterns[0]
-        groups = command.match(call.command)
-        return command.match(call.script.strip()) if groups is None and call.script else groups
+        texts = [call.command]
+        if call.script:
+            texts += [call.script.strip(), without_exit(call.script)]
+        return next((groups for text in texts if (groups := command.match(text)) is not None), None)
 
     def fits_input(self, call: CommandCall) -> tuple[str, ...] | None:
         """Return the groups if it fits standard input; or else None."""
         _, stdin, module = self._patterns
-        found, named = stdin.match(call.stdin), module.match(call.module)
-        return None if found is None or named is None else found + named
+        found, named = stdin.match(call.stdin), module_fits(module, call.ansible)
+        if found is None or named is None:
+            return None
+        groups = found + named
+        given = {} if call.ansible is None else call.ansible.arguments
+        for name, pattern in self._arguments.items():
+            more = pattern.match(argument_text(given[name])) if name in given else None
+            if more is None:
+                return None
+            groups += more
+        return groups
 
 
 # Any: mypy takes a dictionary of texts and functions, of which a user has both, for one of objects.

@@ -24,6 +24,7 @@ __all__ = ["parse_answers", "read_answers"]
 
 _KEYS: Final = tuple(each.name for each in fields(Answer) if each.init and each.name != "function")
 _NUMBERS: Final = {"exit_code": int, "delay": float}
+_TABLES: Final = ("arguments", "result")
 
 
 def read_answers(path: str | Path) -> Answers:
@@ -68,6 +69,9 @@ def _answer(table: dict[str, Any]) -> Answer:
     for key, value in table.items():
         if key not in _KEYS:
             raise LocalProtocolError(f"{key}: not a key of an answer; they are {', '.join(_KEYS)}")
+        if key in _TABLES:
+            values[key] = _table(key, value)
+            continue
         kind = _NUMBERS.get(key, str)
         if key == "stdout" and isinstance(value, list) and all(isinstance(piece, str) for piece in value):
             values[key] = tuple(value)
@@ -77,4 +81,15 @@ def _answer(table: dict[str, Any]) -> Answer:
             values[key] = value
         else:
             raise LocalProtocolError(f"{key}: not a {'text' if kind is str else 'number'}")
-    return Answer(**values)
+    try:
+        return Answer(**values)
+    except TypeError as error:  # a date, of which TOML has several kinds
+        raise LocalProtocolError(f"{error}; write it as a text") from None
+
+
+def _table(key: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise LocalProtocolError(f"{key}: not a table; write {key} = {{ name = value }}")
+    if key == "arguments" and not all(isinstance(each, str) for each in value.values()):
+        raise LocalProtocolError("arguments: a pattern that is not a text; write true as 'true' and 8 as '8'")
+    return value

@@ -11,7 +11,7 @@ import re
 from typing import Final
 from xml.sax.saxutils import escape
 
-__all__ = ["clixml", "is_encoded", "script_of", "unknown_cmdlet", "unknown_command"]
+__all__ = ["clixml", "is_encoded", "script_of", "unknown_cmdlet", "unknown_command", "without_exit"]
 
 _HOSTS: Final = re.compile(r"(?:.*[\\/])?(?:powershell|pwsh)(?:\.exe)?", re.IGNORECASE | re.DOTALL)
 _WORD: Final = re.compile(r'"[^"]*"?|[^\s"]+(?:"[^"]*"?[^\s"]*)*')
@@ -19,17 +19,33 @@ _ENCODED: Final = ("encodedcommand", "ec")
 _COMMAND: Final = "command"
 # Options without a value; every other one has one.
 _FLAGS: Final = ("noprofile", "noninteractive", "nologo", "noexit", "sta", "mta", "login", "interactive")
+_MAX_NESTED: Final = 3
+"""Ansible 2.18 and earlier encode the command line of their wrapper once more over the connection ``winrm``."""
+_EXIT: Final = re.compile(r"^\s*exit \$LASTEXITCODE\s*\Z", re.IGNORECASE | re.MULTILINE)
 _NAMESPACE: Final = "http://schemas.microsoft.com/powershell/2004/04"
 
 
 def script_of(line: str) -> str:
     """Return the script that PowerShell is to run; empty if the command line starts another program.
 
+    A script that is itself a command line with an encoded script stands for that one.
+
     Args:
         line: the command line. ``-EncodedCommand`` is base64 of UTF-16LE; like PowerShell, this takes every beginning
             of an option's name, and ``/`` for ``-``.
     """
-    return _read(line)[1]
+    _, script = _read(line)
+    for _ in range(_MAX_NESTED):
+        how, inner = _read(script.strip())
+        if how != "encoded":
+            break
+        script = inner
+    return script
+
+
+def without_exit(script: str) -> str:
+    """Return a script without the line ``exit $LASTEXITCODE`` that programs add to a command that they run in it."""
+    return _EXIT.sub("", script).strip()
 
 
 def is_encoded(line: str) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from credssp.credentials import PasswordCredentials
+from credssp.testing.ansible import known_result
 from credssp.testing.answers import CommandCall, CommandOutput
-from credssp.testing.command_lines import unknown_cmdlet, unknown_command
+from credssp.testing.command_lines import unknown_cmdlet, unknown_command, without_exit
 
-__all__ = ["COMMANDS", "known_output"]
+__all__ = ["COMMANDS", "known_output", "unknown_output"]
 
 
 def _hostname(call: CommandCall, arguments: Sequence[str]) -> CommandOutput:  # noqa: ARG001
@@ -35,19 +38,37 @@ COMMANDS: Final[Mapping[str, Callable[[CommandCall, Sequence[str]], CommandOutpu
 }
 """The commands that the shell knows: ``whoami`` prints who was delegated, and fails where an empty set was."""
 
+_ONE_COMMAND: Final = re.compile(r"[^\r\n;|&(){}$<>`\"'#@]+")
+"""A script that is one command with plain words."""
 
-def known_output(call: CommandCall, words: Sequence[str]) -> CommandOutput:
-    """Return what a command of `COMMANDS` prints, or what Windows says of one that it does not know.
+
+def known_output(call: CommandCall, words: Sequence[str]) -> CommandOutput | None:
+    """Return what a module of Ansible or a command of `COMMANDS` prints; None for another one.
 
     Args:
         call: the command.
         words: its name and its arguments.
     """
+    if call.ansible is not None:
+        result = known_result(call.ansible, host=call.host, user=call.delegated_user)
+        return CommandOutput(json.dumps(result), exit_code=int("failed" in result))
+    if call.script:
+        script = without_exit(call.script)
+        words = script.split() if _ONE_COMMAND.fullmatch(script) else ()
+    elif len(words) > 2 and words[0].lower() in {"cmd", "cmd.exe"} and words[1].lower() == "/c":
+        words = words[2:]
+    name = words[0].strip('"').lower().removesuffix(".exe") if words else ""
+    if name not in COMMANDS:
+        return None
+    if name == "echo" and call.script:  # an alias of Write-Output there
+        return CommandOutput("".join(f"{word}\r\n" for word in words[1:]))
+    return COMMANDS[name](call, words[1:])
+
+
+def unknown_output(call: CommandCall, words: Sequence[str]) -> CommandOutput:
+    """Return what cmd.exe or PowerShell says of a command that it does not know."""
+    if call.script:
+        return CommandOutput(stderr=unknown_cmdlet(without_exit(call.script)), exit_code=1)
     if len(words) > 2 and words[0].lower() in {"cmd", "cmd.exe"} and words[1].lower() == "/c":
         words = words[2:]
-    name = words[0].strip('"').lower().removesuffix(".exe")
-    if name in COMMANDS:
-        return COMMANDS[name](call, words[1:])
-    if not call.script:
-        return CommandOutput(stderr=unknown_command(words[0]), exit_code=1)
-    return CommandOutput(stderr=unknown_cmdlet(call.script), exit_code=1)
+    return CommandOutput(stderr=unknown_command(words[0]), exit_code=1)

@@ -12,7 +12,7 @@ from typing import Final
 
 from credssp.testing.answers import CommandCall, CommandOutput
 from credssp.testing.command_lines import clixml, is_encoded
-from credssp.testing.known_commands import known_output
+from credssp.testing.known_commands import known_output, unknown_output
 from credssp.testing.soap import Fault
 
 __all__ = ["CTRL_C", "Changes", "OutputPiece", "RunningCommand", "codec_of"]
@@ -123,7 +123,8 @@ class RunningCommand:
 
     def finish_unknown(self, call: CommandCall, now: float) -> None:
         """End a command that has no answer: one of those that the double knows itself, or one that Windows does not."""
-        self.finish(known_output(call, self.words), now)
+        output = known_output(call, self.words) or unknown_output(call, self.words)
+        self.finish(output, now)
 
     def interrupt(self, now: float) -> None:
         """End it as Ctrl-C does, unless it has ended: what it printed stays."""

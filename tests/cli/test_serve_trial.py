@@ -239,3 +239,12 @@ def test_an_empty_set_is_not_the_user() -> None:
 def test_other_credentials_are_named_by_their_type() -> None:
     guard = {"type": "remote_guard", "domain": "", "user": ""}
     assert verdict(facts("delegated", delegated=guard)) == (True, "LAB\\alice delegated remote_guard")
+
+
+def test_a_client_whose_exit_code_counts_may_go_on_after_its_login(kind: str) -> None:
+    # Longer than one without --expect-exit is given.
+    then = "import subprocess, sys, time; subprocess.run(sys.argv[1:], check=True); time.sleep(4); sys.exit(7)"
+    client = [sys.executable, "-c", then, *LOGIN]
+    done = serve(kind, "--expect-user", USER, "--expect-exit", "7", client=client)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.endswith("the client ended with exit code 7\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import os
 import re
 import shutil
@@ -22,6 +21,7 @@ from credssp.lsa.settings import _KEYS, _SOURCE_KEYS, parse_settings, read_setti
 from credssp.lsa.store import MAX_CREDENTIALS
 from credssp.testing import RDPServer
 from credssp.testing.winrm import WinRMServer
+from tests.ansible.controller import VERSIONS, Controller
 from tests.docs.pages import DOCS, blocks
 from tests.lsa.agents import fingerprint, server_certificate
 from tests.lsa.programs import AgentProgram, agent_program
@@ -144,22 +144,24 @@ def test_the_ansible_plugin_lets_pywinrm_and_pypsrp_log_on_through_the_agent(
     assert done.stdout.splitlines() == [r"b'LAB\\alice\r\n'"] * 2, done.stderr
 
 
-def test_an_ansible_playbook_runs_without_a_password(agent: AgentProgram, winrm: WinRMServer, tmp_path: Path) -> None:
-    if importlib.util.find_spec("ansible") is None:
-        pytest.skip("ansible-core is not installed")
+@pytest.mark.interop
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_ansible_playbook_runs_without_a_password(
+    agent: AgentProgram, winrm: WinRMServer, version: str, tmp_path: Path
+) -> None:
+    controller = Controller.find(version)
     shutil.copytree(PLUGIN.parent, tmp_path / "callback_plugins")
     (inventory,) = blocks(text_of(HOW_TO), "ini")[:1]
     hosts = inventory.text.replace("srv.lab.test", f"127.0.0.1 ansible_port={winrm.port} ansible_winrm_scheme=http")
-    (tmp_path / "hosts").write_text(hosts)
-    (tmp_path / "site.yml").write_text(
-        "- hosts: all\n  gather_facts: false\n  tasks:\n    - ansible.builtin.raw: whoami\n      ignore_errors: true\n"
-    )
     before = len([event for event in agent.seen() if event["event"] == "agent-login"])
-    environ = {**os.environ, "CREDSSP_AGENT_SOCK": str(agent.path), "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
-    command = [sys.executable, "-m", "ansible", "playbook", "-i", "hosts", "site.yml"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, env=environ, check=False)
-    # Whatever the test double makes of the command, its answer was encrypted with the keys of this login.
-    assert re.search(r"ok=1 .*unreachable=0 .*failed=0 ", done.stdout), done.stdout + done.stderr
+    run = controller.run(
+        tmp_path,
+        hosts=hosts,
+        tasks="- ansible.builtin.raw: whoami",
+        environment={"CREDSSP_AGENT_SOCK": str(agent.path)},
+    )
+    assert run.code == 0, run.output
+    assert run.result("ansible.builtin.raw")["stdout"] == "LAB\\alice\r\n"
     assert agent.last(count=before + 1)["outcome"] == "success"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import dataclasses
-import json
 import re
 import threading
 from pathlib import Path
@@ -24,7 +23,7 @@ from credssp.testing.wsman import CMD, WSManResponder
 from credssp.winrm import WinRMRequest, WinRMResponse
 from tests.docs.pages import DOCS, blocks
 from tests.winrm.test_command_lines import encoded
-from tests.winrm.test_wsman import ALICE, BOB, DELEGATED, PREFIXES, Caller, receive
+from tests.winrm.test_wsman import BOB, PREFIXES, Caller, receive
 
 TIMED_OUT, ABORTED = 2150858793, 995
 
@@ -150,32 +149,6 @@ def test_a_client_that_announces_input_is_waited_for() -> None:
     assert faulted(user, envelope("Receive", receive(command), shell, timeout="PT0.05S")) == TIMED_OUT
     send(user, shell, command, b"x")
     assert user.receive(shell, command)[0] == b"x"
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        '{"name": "exec_wrapper-1.ps1", "script": "...", "params": {}}\n\0\0\0\0\n'
-        '{"actions": [{"params": {"ModuleArgs": {"_ansible_module_name": "ansible.windows.win_ping"}}}]}',
-        '{"module_args": {"data": "pong", "_ansible_module_name": "win_ping"}, "actions": []}',
-    ],
-    ids=["2.19", "before"],
-)
-def test_modules_of_ansible_are_told_apart_by_their_names(payload: str) -> None:
-    user = caller(
-        [Answer(module="*win_shell", stdout="shell"), Answer(module="*win_ping", stdout='{"ping": "{module}"}')]
-    )
-    shell = user.create()
-    command = user.command(shell, "powershell", "-EncodedCommand", encoded("$input | ..."))
-    send(user, shell, command, payload.encode())
-    assert json.loads(user.receive(shell, command)[0])["ping"].endswith("win_ping")
-
-
-@pytest.mark.parametrize(
-    "stdin", ["_ansible_module_name", "[" * 100_000 + "_ansible_module_name", '{"_ansible_module_name": 1}']
-)
-def test_what_is_no_payload_of_ansible_names_no_module(stdin: str) -> None:
-    assert CommandCall("x", stdin, ALICE, DELEGATED).module == ""
 
 
 # Functions

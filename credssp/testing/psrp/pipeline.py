@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from credssp.errors import RemoteProtocolError
 from credssp.testing.answers import CommandCall, CommandOutput
-from credssp.testing.known_commands import COMMANDS, known_output
+from credssp.testing.known_commands import known_output
 from credssp.testing.psrp import records
 from credssp.testing.psrp.fragments import HEADER_SIZE, Cutter, Reassembly
 from credssp.testing.psrp.messages import MessageType, PSRPMessage, read_message, write_message
@@ -196,9 +196,10 @@ class Pipeline(MessageStream):
 
     def finish_unknown(self, call: CommandCall, now: float) -> None:
         """Answer with what the double knows itself, or say that there is no such command."""
+        output = known_output(call, self.words)
+        if output is not None:
+            return self.finish(output, now)
         name = self.words[0] if self.words else ""
-        if name.lower().removesuffix(".exe") in COMMANDS:
-            return self.finish(known_output(call, self.words), now)
         record = records.not_found(name, self.runs.through if self.runs is not None else "")
         if self.runs is not None and self.runs.is_script and not _STOPS.search(self.script):
             # A script goes on after such an error, and has nothing more to do.
