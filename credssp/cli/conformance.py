@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shutil
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from credssp.conformance import Account, Report, Result
+    from credssp.conformance import Account, CommandTarget, Report, Result, Rule
     from credssp.conformance.kerberos import TicketSource
     from credssp.conformance.setup import ServerTarget
     from credssp.kerberos.tickets import ServiceKey
@@ -26,6 +27,7 @@ _EPILOG = """Examples:
   credssp conformance server http://127.0.0.1:5985/wsman -u alice -d LAB --rule 'CSSP-PKA*'
   credssp conformance client -u alice -d LAB --exec 'xfreerdp +auth-only /v:{host}:{port} /u:alice ...'
   credssp conformance server rdp://srv.example.test -u alice -d EXAMPLE.TEST --kerberos
+  credssp conformance server rdp://127.0.0.1:3390 -u alice -d LAB --server-exec 'my-server --port {port}' --repeat 3
   credssp conformance client -u alice -d EXAMPLE.TEST --keytab F --exec 'rdesktop -u alice {host}:{port}'
   credssp conformance fixtures fixtures --html report.html
   credssp conformance vectors > vectors.json
@@ -59,6 +61,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ccache", metavar="CACHE", help="server: likewise, with the tickets of this cache")
     parser.add_argument("--spn", metavar="SPN", help="name of the service, if not TERMSRV/HOST or HTTP/HOST")
     parser.add_argument("--keytab", metavar="F", help="client: with Kerberos too, with the keys of its service")
+    parser.add_argument(
+        "--server-exec", metavar="CMD",
+        help="server: command line that starts it, {host} and {port} replaced; started again if it ends",
+    )  # fmt: skip
+    parser.add_argument("--seed", default="", metavar="TEXT", help="the random values of an earlier run")
+    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="try all N times, and list what varies")
     parser.add_argument("--expected", metavar="TOML", help="expected failures with reasons")
     parser.add_argument("--timeout", type=float, default=5.0, metavar="S", help="for each answer (default: 5)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -78,8 +86,9 @@ def run(arguments: argparse.Namespace) -> int:
             return _list(arguments)
         if arguments.what == "vectors":
             return _vectors()
-        with _ended_by_sigterm():
-            report = _judge(arguments)
+        progress = _Progress(quiet=arguments.json, verbose=arguments.verbose)
+        with _ended_by_sigterm(), progress:
+            report = _judge(arguments, progress)
         return _write(report, arguments)
     except (LocalProtocolError, AuthenticationError) as error:
         print(f"credssp conformance: {error.message}", file=sys.stderr)
@@ -117,6 +126,8 @@ def _check(arguments: argparse.Namespace) -> None:
             raise LocalProtocolError(f"--rule {pattern}: no rule matches; --list shows all rules")
     if not (math.isfinite(arguments.timeout) and 0 < arguments.timeout <= _LONGEST):
         raise LocalProtocolError(f"--timeout is a number of seconds above 0, up to {_LONGEST}")
+    if arguments.repeat < 1:
+        raise LocalProtocolError("--repeat is a number of runs, 1 or more")
     for name in (arguments.junit, arguments.html):
         # Now, and not after minutes of logins.
         if name and (Path(name).is_dir() or not Path(name).absolute().parent.is_dir()):
@@ -149,47 +160,57 @@ def _vectors() -> int:
     return 0
 
 
-def _judge(arguments: argparse.Namespace) -> Report:
+def _judge(arguments: argparse.Namespace, progress: _Progress) -> Report:
     from credssp.conformance.expected import load_expected
     from credssp.conformance.runner import check_client, check_exchanges, check_server, exchanges_in
     from credssp.errors import LocalProtocolError
 
-    expected = load_expected(Path(arguments.expected)) if arguments.expected else {}
-    told = _Progress(quiet=arguments.json, verbose=arguments.verbose)
+    how: dict[str, Any] = {
+        "rules": arguments.rule,
+        "expected": load_expected(Path(arguments.expected)) if arguments.expected else {},
+        "on_result": progress.result,
+    }
     if arguments.what == "fixtures":
         folder = Path(arguments.target or "fixtures")
         exchanges = exchanges_in(folder)
         if not exchanges:
             raise LocalProtocolError(f"no fixtures in {folder.name}")
-        return check_exchanges(exchanges, rules=arguments.rule, expected=expected, on_result=told)
+        return check_exchanges(exchanges, **how)
+    how |= {"on_case": progress.case, "seed": arguments.seed, "repeat": arguments.repeat}
     if arguments.what == "server":
-        return check_server(_server(arguments), rules=arguments.rule, expected=expected, on_result=told)
+        with contextlib.ExitStack() as stack:
+            return check_server(_server(arguments, stack), **how)
     if arguments.what == "client":
-        from credssp.conformance.rdp import CommandTarget
-
-        variants = dict(text.partition("=")[::2] for text in arguments.exec_variant)
-        for command in (arguments.command or "", *variants.values()):
-            if "{port}" not in command:
-                raise LocalProtocolError("client needs --exec with a command line that has {host} and {port} in it")
-        target = CommandTarget(
-            arguments.command,
-            _account(arguments),
-            timeout=arguments.timeout,
-            transport=arguments.transport,
-            target_name=arguments.spn or "",
-            service_keys=_service_keys(arguments),
-            features=("x224", "report") if arguments.exec_reports else ("x224",),
-            variants=variants,
-        )
-        return check_client(target, rules=arguments.rule, expected=expected, on_result=told)
+        return check_client(_client(arguments), **how)
     raise LocalProtocolError("what to judge is missing: give server, client, fixtures, vectors, or --list")
 
 
-def _server(arguments: argparse.Namespace) -> ServerTarget:
+def _client(arguments: argparse.Namespace) -> CommandTarget:
+    from credssp.conformance.rdp import CommandTarget
+    from credssp.errors import LocalProtocolError
+
+    variants = dict(text.partition("=")[::2] for text in arguments.exec_variant)
+    for command in (arguments.command or "", *variants.values()):
+        if "{port}" not in command:
+            raise LocalProtocolError("client needs --exec with a command line that has {host} and {port} in it")
+    return CommandTarget(
+        arguments.command,
+        _account(arguments),
+        timeout=arguments.timeout,
+        transport=arguments.transport,
+        target_name=arguments.spn or "",
+        service_keys=_service_keys(arguments),
+        features=("x224", "report") if arguments.exec_reports else ("x224",),
+        variants=variants,
+    )
+
+
+def _server(arguments: argparse.Namespace, stack: contextlib.ExitStack) -> ServerTarget:
     from urllib.parse import urlsplit
 
     from credssp.conformance.http import HttpServerTarget
     from credssp.conformance.rdp import RdpServerTarget
+    from credssp.conformance.server_program import ServerProgram
     from credssp.errors import LocalProtocolError
 
     text = arguments.target or ""
@@ -200,11 +221,21 @@ def _server(arguments: argparse.Namespace) -> ServerTarget:
         host = port = None
     if not host or parts.scheme not in ("rdp", "http", "https"):
         raise LocalProtocolError("server needs a target such as rdp://HOST:3389 or http://HOST:5985/wsman")
+    port = port or {"rdp": 3389, "http": 5985, "https": 5986}[parts.scheme]
     account = _account(arguments)
-    timeout, spn, tickets = arguments.timeout, arguments.spn or "", _tickets(arguments, account)
+    program = None
+    if arguments.server_exec is not None:
+        hidden = account.password.reveal()
+        program = stack.enter_context(ServerProgram(arguments.server_exec, host, port, hidden=hidden))
+    given: dict[str, Any] = {
+        "timeout": arguments.timeout,
+        "target_name": arguments.spn or "",
+        "tickets": _tickets(arguments, account),
+        "program": program,
+    }
     if parts.scheme == "rdp":
-        return RdpServerTarget(host, port or 3389, account, timeout=timeout, target_name=spn, tickets=tickets)
-    return HttpServerTarget(text, account, timeout=timeout, target_name=spn, tickets=tickets)
+        return RdpServerTarget(host, port, account, **given)
+    return HttpServerTarget(text, account, **given)
 
 
 def _tickets(arguments: argparse.Namespace, account: Account) -> TicketSource | None:
@@ -236,17 +267,36 @@ def _account(arguments: argparse.Namespace) -> Account:
 
 
 class _Progress:
-    """Says what was tried, where somebody looks on."""
+    """Shows what is tried on a terminal, in a line that is erased at the end, or all results with ``--verbose``."""
 
     def __init__(self, *, quiet: bool, verbose: bool) -> None:
-        self._show = not quiet and sys.stderr.isatty()
-        self._verbose = verbose and not quiet
+        self._verbose = verbose
+        self._live = not quiet and not verbose and sys.stderr.isatty()
+        self._findings = 0
 
-    def __call__(self, result: Result) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._show("")
+
+    def case(self, rule: Rule, number: int, count: int) -> None:
+        """Show what is tried now."""
+        found = f", {self._findings} finding{'s' if self._findings != 1 else ''}" if self._findings else ""
+        self._show(f"{number}/{count} {rule.id} {rule.title}{found}")
+
+    def result(self, result: Result) -> None:
+        """Take note of what it came to."""
+        self._findings += result.matters
         if self._verbose:
-            print(f"{result.rule.id:<16} {result.verdict.value:<8} {result.outcome.detail}", file=sys.stderr)
-        elif self._show:
-            print(f"\r{result.rule.id:<20}", end="", file=sys.stderr, flush=True)
+            print(
+                f"{result.rule.id:<16} {result.verdict.value:<8} {result.outcome.detail}", file=sys.stderr, flush=True
+            )
+
+    def _show(self, text: str) -> None:
+        if self._live:
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r{text[:width]}\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _write(report: Report, arguments: argparse.Namespace) -> int:

@@ -58,7 +58,7 @@ class Reply:
         end: what kind.
         data: the TSRequest, or the other bytes.
         alert: name of the TLS alert.
-        note: why the suite could not use it, where the bytes alone do not say.
+        note: what to say of it, where the bytes alone do not: why the suite could not use it, or what came before.
     """
 
     end: End
@@ -102,6 +102,8 @@ class Reply:
         return self.end in (End.CLOSED, End.ALERT) or self.error_code is not None
 
     def __str__(self) -> str:
+        if self.note:
+            return self.note
         if self.end is End.ALERT:
             return f"TLS alert {self.alert}"
         if self.error_code is not None:
@@ -111,7 +113,7 @@ class Reply:
             End.MESSAGE: "a TSRequest",
             End.CLOSED: "closed",
             End.SILENT: "nothing at all",
-            End.OTHER: self.note or f"{len(self.data)} bytes that are not a TSRequest",
+            End.OTHER: f"{len(self.data)} bytes that are not a TSRequest",
         }[self.end]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from credssp.conformance.kerberos import TicketSource
 from credssp.conformance.links import Link
+from credssp.conformance.liveness import await_listener, listener_gone
 from credssp.conformance.rule import Skipped
 from credssp.conformance.setup import Setup
 from credssp.drivers.handshake import DeadlineError, Timeouts
@@ -25,6 +26,8 @@ from credssp.winrm.header import challenge_token, format_token, request_token
 
 if TYPE_CHECKING:
     import h11
+
+    from credssp.conformance.server_program import ServerProgram  # which needs programs, and they need this module
 
 __all__ = [
     "HttpAnswer",
@@ -398,6 +401,7 @@ class HttpServerTarget:
         target_name: the SPN.
         tickets: gives out Kerberos tickets for it, or None.
         settle: has no effect: the status of an answer says what the server made of a login.
+        program: the server, where the suite starts it itself, or None.
     """
 
     url: str = field(repr=False)
@@ -408,6 +412,7 @@ class HttpServerTarget:
     target_name: str = ""
     tickets: TicketSource | None = None
     settle: float | None = None
+    program: ServerProgram | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.tickets is not None:
@@ -446,3 +451,16 @@ class HttpServerTarget:
     def accepted(self, link: Link) -> bool | None:
         """Whether the last leg was answered with success."""
         return getattr(link, "accepted", None)
+
+    def died(self) -> str:
+        """Return how the server ended, or an empty string while it is there."""
+        return self.program.died() if self.program is not None else listener_gone(*self._address)
+
+    def revive(self) -> str:
+        """Start the server again, or wait for it to come back; returns why it did not, or an empty string."""
+        return self.program.start() if self.program is not None else await_listener(*self._address)
+
+    @property
+    def _address(self) -> tuple[str, int]:
+        parts = urllib.parse.urlsplit(self.url)
+        return parts.hostname or "", parts.port or (5986 if parts.scheme == "https" else 5985)

@@ -161,9 +161,11 @@ class SocketLink:
     Attributes:
         crash: see `Link`; a socket cannot know, but the owner of a process may set it.
         report: see `Link`.
+        ended: whether the peer's end of the stream was read.
     """
 
     def __init__(self, connection: socket.socket) -> None:
+        self.ended = False
         self.crash = ""
         self.report: BaseException | None = None
         self.socket = connection
@@ -185,10 +187,13 @@ class SocketLink:
                 if left <= 0 or not select.select([self.socket], [], [], left)[0]:
                     return None
                 self.socket.settimeout(max(left, 0.01))
-                return self.socket.recv(_READ_SIZE)
+                data = self.socket.recv(_READ_SIZE)
+                self.ended = self.ended or not data
+                return data
             except TimeoutError:
                 continue
             except (OSError, ValueError):
+                self.ended = True
                 return b""  # a reset is an end like others
 
     def close(self) -> None:

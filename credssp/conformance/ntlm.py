@@ -6,12 +6,12 @@ project's own, which is held against the specification's values elsewhere.
 
 from __future__ import annotations
 
-import os
 import struct
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, Literal
 
 from credssp.account import upper_case
+from credssp.conformance.chance import octets
 from credssp.exchange.account import LogonAccount
 from credssp.nt_hash import nt_hash
 from credssp.ntlm import crypto
@@ -23,13 +23,46 @@ from credssp.ntlm.proof import make_mic, make_response
 from credssp.ntlm.session import NTLMSession
 from credssp.spnego import OID
 
-__all__ = ["NTLM_FLAGS", "NTLMClient"]
+__all__ = ["NTLM_FLAGS", "NTLMClient", "ProbeSession"]
 
 NTLM_FLAGS: Final = CLIENT_FLAGS
 """NegotiateFlags of the suite's client: those of our own initiator, and pyspnego's."""
 
 CLIENT_VERSION: Final = Version(10, 0, 19041).encode()
 WORKSTATION: Final = "CONFORMANCE"
+
+
+class ProbeSession:
+    """The client's side of a session, in which a message of the server that does not verify ends nothing.
+
+    `NTLMSession` is over after such a message, as it must be. The suite goes on and looks at what comes next. Each
+    direction has keys and numbers of its own, so that two sessions, one for each direction, are the same as one.
+    """
+
+    def __init__(self, exported_session_key: bytes) -> None:
+        self.exported_session_key = exported_session_key
+        self._sending = NTLMSession(exported_session_key, role="initiator")
+        self._receiving = NTLMSession(exported_session_key, role="initiator")
+
+    def wrap(self, data: bytes) -> bytes:
+        """Encrypt."""
+        return self._sending.wrap(data)
+
+    def unwrap(self, token: bytes) -> bytes:
+        """Decrypt. Raises CredSSPError, also for all messages after one that did not verify."""
+        return self._receiving.unwrap(token)
+
+    def get_mic(self, data: bytes) -> bytes:
+        """Sign."""
+        return self._sending.get_mic(data)
+
+    def make_mech_list_mic(self, mech_types: bytes) -> bytes:
+        """Sign SPNEGO's MechTypeList."""
+        return self._sending.make_mech_list_mic(mech_types)
+
+    def verify_mech_list_mic(self, mech_types: bytes, mic: bytes) -> None:
+        """Check the server's signature over it. Raises as `unwrap` does."""
+        self._receiving.verify_mech_list_mic(mech_types, mic)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,7 +103,7 @@ class NTLMClient:
     timestamp: bytes | None = None
     without_domain: bool = False
     without_key: bool = False
-    session: NTLMSession = field(init=False)
+    session: ProbeSession = field(init=False)
     _negotiate: bytes = field(default=b"", init=False)
 
     def first(self) -> bytes:
@@ -91,13 +124,13 @@ class NTLMClient:
             pairs.append((AV_TARGET_NAME, self.target_name.encode("utf-16-le")))
         pairs.append((10, bytes(16)))
         av = b"".join(encode_av_pair(av_id, value) for av_id, value in pairs) + bytes(4)
-        temp = b"\1\1" + bytes(6) + timestamp + os.urandom(8) + bytes(4) + av + self.tail
+        temp = b"\1\1" + bytes(6) + timestamp + octets(8) + bytes(4) + av + self.tail
         user = "" if self.anonymous else self.account.username
         domain = "" if self.anonymous else self.account.domain
         hashed = nt_hash(self.account.password.reveal())
         key = crypto.ntowfv2(hashed, upper_case(user), "" if self.without_domain else domain)
         response, base_key = make_response(key, challenge.server_challenge, temp)
-        exported = base_key if self.without_key else os.urandom(16)
+        exported = base_key if self.without_key else octets(16)
         if self.spoil_proof:
             response = bytes(16) + temp
         message = encode_authenticate(
@@ -111,5 +144,5 @@ class NTLMClient:
         )
         if self.mic == "good":
             message = message[:72] + make_mic(exported, self._negotiate, token, message) + message[88:]
-        self.session = NTLMSession(exported, role="initiator")
+        self.session = ProbeSession(exported)
         return message

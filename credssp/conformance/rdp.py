@@ -11,8 +11,10 @@ from pathlib import Path
 from credssp.conformance.http import HttpServerLink
 from credssp.conformance.kerberos import TicketSource
 from credssp.conformance.links import Link, SocketLink
+from credssp.conformance.liveness import await_listener, listener_gone
 from credssp.conformance.program import Program, ProgramLink, ProgramRequests, without_proxies
 from credssp.conformance.rule import Skipped
+from credssp.conformance.server_program import ServerProgram
 from credssp.conformance.setup import VARIANTS, RdpAnswer, Setup
 from credssp.conformance.x224 import answer_request, request_tls, take_frame
 from credssp.errors import LocalProtocolError, RemoteProtocolError
@@ -42,6 +44,7 @@ class RdpServerTarget:
         target_name: the SPN.
         settle: seconds to wait for a refusal of authInfo.
         tickets: gives out Kerberos tickets for it, or None.
+        program: the server, where the suite starts it itself, or None.
     """
 
     host: str
@@ -53,6 +56,7 @@ class RdpServerTarget:
     target_name: str = ""
     settle: float | None = _SETTLE
     tickets: TicketSource | None = None
+    program: ServerProgram | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.tickets is not None:
@@ -83,6 +87,14 @@ class RdpServerTarget:
     def obstacle(self) -> str:
         """Return nothing: what the server says, it says in a login."""
         return ""
+
+    def died(self) -> str:
+        """Return how the server ended, or an empty string while it is there."""
+        return self.program.died() if self.program is not None else listener_gone(self.host, self.port)
+
+    def revive(self) -> str:
+        """Start the server again, or wait for it to come back; returns why it did not, or an empty string."""
+        return self.program.start() if self.program is not None else await_listener(self.host, self.port)
 
 
 @dataclass

@@ -29,13 +29,18 @@ def as_text(report: Report, *, reveal: bool = False, verbose: bool = False) -> s
     """Return findings, then the counts."""
     lines: list[str] = []
     for result in report.results:
-        if not result.verdict.is_good or (verbose and result.verdict is not Verdict.PASS):
+        if not result.verdict.is_good or result.varies or (verbose and result.verdict is not Verdict.PASS):
             lines += [*result.describe(reveal=reveal), ""]
     if report.trouble:
         lines += [report.trouble, ""]
     counts = ", ".join(f"{report.count(verdict)} {verdict.value}" for verdict in Verdict if report.count(verdict))
     known = sum(1 for result in report.results if result.expected)
+    varying = [result.rule.id for result in report.results if result.varies]
+    if varying:
+        lines.append(f"not the same in all {report.facts['runs']} runs: {', '.join(varying)}")
     lines.append(f"{report.peer} ({report.side}): {counts or 'nothing tried'}{f'; {known} known' if known else ''}")
+    if "seed" in report.facts:
+        lines.append(f"repeat this run with --seed {report.facts['seed']}")
     return "\n".join(lines)
 
 
@@ -64,6 +69,7 @@ def as_json(report: Report, *, reveal: bool = False) -> str:
                 "known": result.expected,
                 "exchange": result.subject,
                 "seconds": round(result.seconds, 3),
+                "verdicts": [verdict.value for verdict in result.verdicts],
                 "evidence": [
                     {
                         "from": item.sender,

@@ -24,6 +24,7 @@ class Result:
         seconds: how long it took.
         subject: the exchange it is about, for recorded ones.
         expected: why it is expected not to pass, or an empty string.
+        verdicts: the verdict of every run, in their order, where there were several.
     """
 
     rule: Rule
@@ -32,6 +33,12 @@ class Result:
     seconds: float = 0.0
     subject: str = ""
     expected: str = ""
+    verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def varies(self) -> bool:
+        """Whether several runs did not come to the same verdict."""
+        return len(set(self.verdicts)) > 1
 
     @property
     def verdict(self) -> Verdict:
@@ -57,6 +64,8 @@ class Result:
         ]
         if self.expected:
             lines.append(f"  known     {self.expected}")
+        if self.varies:
+            lines.append(f"  varies    {', '.join(verdict.value for verdict in self.verdicts)}")
         for item in self.outcome.evidence:
             data = item.shown(reveal=reveal)
             more = "" if len(data) == len(item.data) else f"... ({len(item.data)} bytes)"

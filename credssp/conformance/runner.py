@@ -9,37 +9,45 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from operator import methodcaller
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from credssp.conformance.catalogue import CATALOGUE
+from credssp.conformance.chance import drawn_from, new_seed
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.client_run import KnownLogins as ClientLogins
+from credssp.conformance.judging import SUITE_FAILED, Judging, OnCase, OnResult, expected_reason, look
 from credssp.conformance.links import MemoryPeer
 from credssp.conformance.memory import TARGET_NAME, TEST_ACCOUNT, MemoryClientTarget, MemoryServerTarget
 from credssp.conformance.observation import Observation
-from credssp.conformance.result import ORDER, Report, Result
-from credssp.conformance.rule import Case, Evidence, Outcome, Role, Skipped, Verdict
+from credssp.conformance.repeat import merged
+from credssp.conformance.result import Report, Result
+from credssp.conformance.rule import Case, Role, Skipped
 from credssp.conformance.run import KnownLogins as ServerLogins
 from credssp.conformance.run import ServerRun
-from credssp.conformance.setup import FEATURES, ClientTarget, ServerTarget, Setup
+from credssp.conformance.setup import ClientTarget, ServerTarget, Setup
 from credssp.errors import CredSSPError
 from credssp.exchange.account import LogonAccount
 from credssp.exchange.fixture import load_all, login_of
 from credssp.exchange.recorded_login import RecordedLogin
 from credssp.protocol_version import HIGHEST_VERSION, LOWEST_VERSION, UPDATED_VERSION
 
-__all__ = ["Report", "Result", "check_client", "check_exchanges", "check_server", "exchanges_in", "select"]
+__all__ = [
+    "SUITE_FAILED",
+    "Report",
+    "Result",
+    "check_client",
+    "check_exchanges",
+    "check_server",
+    "exchanges_in",
+    "select",
+]
 
 _VERSIONS: Final = (HIGHEST_VERSION, UPDATED_VERSION, UPDATED_VERSION - 1, LOWEST_VERSION)
 """Those that are distinguished: with errorCode or without, with hashes or without."""
-_EVIDENCE: Final = 8
-
-SUITE_FAILED: Final = "the suite itself failed"
-"""How the reason of a skip begins that is a bug of the suite; please report it."""
 
 
 def _name_of(factory: object) -> str:
@@ -57,9 +65,6 @@ def _obstacle(target: ServerTarget) -> str:
 def _reason(error: Exception) -> str:
     """Return what an exception says, without number and Python's names."""
     return str(getattr(error, "strerror", None) or getattr(error, "message", None) or error)
-
-
-OnResult = Callable[[Result], None]
 
 
 def select(patterns: Iterable[str] = (), *, side: Role | None = None) -> list[Case]:
@@ -85,6 +90,9 @@ def check_server(
     rules: Iterable[str] = (),
     expected: dict[str, str] | None = None,
     on_result: OnResult | None = None,
+    on_case: OnCase | None = None,
+    seed: str = "",
+    repeat: int = 1,
 ) -> Report:
     """Judge a server.
 
@@ -95,12 +103,19 @@ def check_server(
         rules: patterns of rule ids; none for all.
         expected: reasons for rules that are known not to pass, by id.
         on_result: called with each result.
+        on_case: called before each case with its rule, its number (the first is 1), and how many there are.
+        seed: what the suite's random values are drawn from; empty for one of its own. It is among the report's facts.
+        repeat: how often everything is tried; the worst verdict counts, and those that vary are in the results.
     """
     if callable(target):
-        made = MemoryServerTarget(_name_of(target), target, account or TEST_ACCOUNT, target_name=target_name)
-        return check_server(made, rules=rules, expected=expected, on_result=on_result)
-    known: ServerLogins = {}
+        target = MemoryServerTarget(_name_of(target), target, account or TEST_ACCOUNT, target_name=target_name)
+    judging = Judging(target, Role.SERVER, expected or {}, on_result, on_case, seed or new_seed())
     cases = select(rules, side=Role.SERVER)
+    return merged([_server_once(target, cases, judging) for _ in range(max(repeat, 1))])
+
+
+def _server_once(target: ServerTarget, cases: list[Case], judging: Judging) -> Report:
+    known: ServerLogins = {}
     trouble = ""
     probe = ServerRun(target, known)
     if "kerberos" in target.features:
@@ -109,7 +124,8 @@ def check_server(
         except Skipped as error:  # nothing was asked of the server itself
             return Report(target.name, "server", (), trouble=f"no good login works: {error}")
     try:
-        probe.baseline()
+        with drawn_from(judging.seed, "a good login"):
+            probe.baseline()
     except (Skipped, CredSSPError, OSError) as error:
         trouble = f"no good login works: {_obstacle(target) or _reason(error)}"
         # What an RDP server says before TLS can be judged anyway, if it is there.
@@ -119,8 +135,7 @@ def check_server(
         probe.close()
 
     good = [methodcaller("observation", form, version) for form in probe.forms for version in _VERSIONS]
-    report = _check(target, Role.SERVER, cases, lambda: ServerRun(target, known), good, expected, on_result)
-    return replace(report, trouble=trouble)
+    return replace(judging.run(cases, lambda: ServerRun(target, known), good), trouble=trouble)
 
 
 def check_client(
@@ -131,15 +146,24 @@ def check_client(
     rules: Iterable[str] = (),
     expected: dict[str, str] | None = None,
     on_result: OnResult | None = None,
+    on_case: OnCase | None = None,
+    seed: str = "",
+    repeat: int = 1,
 ) -> Report:
     """Judge a client; arguments as `check_server`: the account is the one that the clients log on with."""
     if callable(target):
-        made = MemoryClientTarget(_name_of(target), target, account or TEST_ACCOUNT, target_name=target_name)
-        return check_client(made, rules=rules, expected=expected, on_result=on_result)
+        target = MemoryClientTarget(_name_of(target), target, account or TEST_ACCOUNT, target_name=target_name)
+    judging = Judging(target, Role.CLIENT, expected or {}, on_result, on_case, seed or new_seed())
+    cases = select(rules, side=Role.CLIENT)
+    return merged([_client_once(target, cases, judging) for _ in range(max(repeat, 1))])
+
+
+def _client_once(target: ClientTarget, cases: list[Case], judging: Judging) -> Report:
     known: ClientLogins = {}
     probe = ClientRun(target, known)
     try:
-        probe.baseline()
+        with drawn_from(judging.seed, "a good login"):
+            probe.baseline()
     except (Skipped, CredSSPError, OSError) as error:
         return Report(target.name, "client", (), trouble=f"no good login works: {_reason(error)}")
     finally:
@@ -147,8 +171,7 @@ def check_client(
 
     setups = (Setup(), Setup(form="spnego"))
     good = [methodcaller("observation", version, setup) for setup in setups for version in _VERSIONS]
-    cases = select(rules, side=Role.CLIENT)
-    return _check(target, Role.CLIENT, cases, lambda: ClientRun(target, known), good, expected, on_result)
+    return judging.run(cases, lambda: ClientRun(target, known), good)
 
 
 def exchanges_in(folder: Path) -> list[tuple[RecordedLogin, tuple[Role, ...]]]:
@@ -182,9 +205,9 @@ def check_exchanges(
             if not case.passive or case.side not in sides:
                 continue
             begin = time.monotonic()
-            outcome = _look(case, [Observation(exchange, case.side)])
+            outcome = look(case, [Observation(exchange, case.side)])
             seconds = time.monotonic() - begin
-            reason = _expected_of(exchange.name, case.rule.id, expected or {}) if not outcome.verdict.is_good else ""
+            reason = "" if outcome.verdict.is_good else expected_reason(exchange.name, case.rule.id, expected or {})
             result = Result(case.rule, case.side, outcome, seconds, exchange.name, reason)
             results.append(result)
             if on_result is not None:
@@ -198,86 +221,3 @@ def _expected_of(name: str, rule_id: str, expected: dict[str, str]) -> str:
         if fnmatch.fnmatchcase(rule_id, wanted) and (not subject or fnmatch.fnmatchcase(name, subject)):
             return reason
     return ""
-
-
-def _check(
-    target: ServerTarget | ClientTarget,
-    side: Role,
-    cases: Iterable[Case],
-    make_run: Callable[[], ServerRun | ClientRun],
-    good: Iterable[Callable[[ServerRun | ClientRun], Observation]],
-    expected: dict[str, str] | None,
-    on_result: OnResult | None,
-) -> Report:
-    seen: list[Observation] | None = None
-    results = []
-    for case in cases:
-        begin = time.monotonic()
-        missing = case.needs - set(target.features)
-        if missing:
-            outcome = Outcome(Verdict.SKIP, f"needs {FEATURES[min(missing)]}")
-        elif case.passive:
-            if seen is None:
-                seen = list(_observations(make_run, good))
-            outcome = _look(case, seen)
-        else:
-            outcome = _guarded(make_run, case)
-        reason = _expected_of(target.name, case.rule.id, expected or {}) if not outcome.verdict.is_good else ""
-        result = Result(case.rule, side, outcome, time.monotonic() - begin, expected=reason)
-        results.append(result)
-        if on_result is not None:
-            on_result(result)
-    return Report(target.name, side.value, tuple(results))
-
-
-def _observations(
-    make_run: Callable[[], ServerRun | ClientRun], good: Iterable[Callable[[ServerRun | ClientRun], Observation]]
-) -> Iterator[Observation]:
-    """Yield the good logins that work."""
-    for observe in good:
-        run = make_run()
-        try:
-            yield observe(run)
-        except Skipped:
-            continue
-        finally:
-            run.close()
-
-
-def _guarded(make: Callable[[], ServerRun | ClientRun], case: Case) -> Outcome:
-    """Run one case; every end of it is an outcome."""
-    run = make()
-    try:
-        outcome = case.judge(run)
-    except Skipped as reason:
-        return Outcome(Verdict.SKIP, str(reason))
-    except OSError as error:
-        outcome = Outcome(Verdict.CRASH, f"the peer is gone: {error.strerror or type(error).__name__}")
-    except CredSSPError as error:
-        outcome = _unreadable(error)
-    except Exception as error:  # noqa: BLE001  # a bug of the suite, or a peer that nobody thought of: the others go on
-        outcome = Outcome(Verdict.SKIP, f"{SUITE_FAILED}: {type(error).__name__}: {error}")
-    finally:
-        run.close()
-    return replace(outcome, evidence=run.evidence[-_EVIDENCE:])
-
-
-def _unreadable(error: CredSSPError) -> Outcome:
-    """Judge a peer whose bytes could not be read where they had to be, in a case that did not foresee it."""
-    return Outcome(Verdict.FAIL, f"what came could not be read: {error.message}")
-
-
-def _look(case: Case, observations: Sequence[Observation]) -> Outcome:
-    """Try a passive case on all exchanges; the worst outcome counts."""
-    worst = Outcome(Verdict.SKIP, "no exchange to look at")
-    for seen in observations:
-        try:
-            outcome = case.judge(seen)
-        except Skipped as reason:
-            outcome = Outcome(Verdict.SKIP, str(reason))
-        except CredSSPError as error:
-            outcome = _unreadable(error)
-        if ORDER.index(outcome.verdict) > ORDER.index(worst.verdict) or worst.detail == "no exchange to look at":
-            evidence = tuple(Evidence(sender, data) for sender, data in seen.login.messages)
-            worst = replace(outcome, evidence=evidence[-_EVIDENCE:])
-    return worst

@@ -7,12 +7,13 @@ says; a script that refuses makes it a client that can be judged itself.
 
 from __future__ import annotations
 
-import os
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from credssp import binding
+from credssp.conformance.chance import octets
 from credssp.conformance.connection import Connection, Reply, Sent, Waiting, writes_of
 from credssp.conformance.inner import Inner
 from credssp.conformance.kerberos import KerberosClient
@@ -32,6 +33,9 @@ __all__ = ["ClientScript", "Edit", "ScriptedClient", "Stage"]
 
 Edit: TypeAlias = Callable[["ScriptedClient", TSRequest], Sent]
 """Returns what goes out in place of a message: another one, bytes, several TLS writes, or None for nothing."""
+
+_AFTER_ECHO: Final = 2.0
+"""Seconds in which a server that refuses by sending our pubKeyAuth back closes; others wait for authInfo."""
 
 Stage: TypeAlias = Literal["tls", "first", "key", "auth", "done"]
 
@@ -147,7 +151,7 @@ class ScriptedClient:
         self.own_key_auth = b""
         self.account = account
         self.target_name = target_name
-        self.nonce = os.urandom(binding.NONCE_SIZE)
+        self.nonce = octets(binding.NONCE_SIZE)
         password = account.password if script.password is None else script.password
         self._used = LogonAccount(script.username or account.username, password, account.domain)
         self.inner = self._make_inner(ticket) if script.inner is None else script.inner(self)
@@ -160,15 +164,23 @@ class ScriptedClient:
         script = self.script
         if script.is_kerberos:
             assert ticket is not None  # noqa: S101  # the run sees to it
-            return KerberosClient(ticket=ticket, **script.kerberos)
+            return KerberosClient(ticket=ticket, in_turn=script.refuses is not None, **script.kerberos)
         return NTLMClient(account=self._used, target_name=self.target_name, **script.ntlm)
 
     # What came of it
 
     @property
     def key_answered(self) -> bool:
-        """Whether the server answered with pubKeyAuth: to the client that means "you are right"."""
-        return self.key_reply is not None
+        """Whether the server answered with a pubKeyAuth of its own: to the client that means "you are right"."""
+        return self.key_reply is not None and not self.echoed
+
+    @property
+    def echoed(self) -> bool:
+        """Whether the server sent the client's own pubKeyAuth back: a refusal by servers that edit what they received.
+
+        FreeRDP's do so where they have no errorCode to send, and close the connection after it.
+        """
+        return self.key_reply is not None and self.key_reply.pub_key_auth == self.own_key_auth
 
     @property
     def error_code(self) -> int | None:
@@ -331,6 +343,10 @@ class ScriptedClient:
         if answer is None or answer.pub_key_auth is None:
             if self.end is None:
                 self.end = yield from self.connection.receiving()
+            return False
+        if self.echoed:
+            following = yield from self.connection.receiving(min(self.connection.timeout, _AFTER_ECHO))
+            self.end = dataclasses.replace(following, note=f"the client's own pubKeyAuth, then {following}")
             return False
         return True
 

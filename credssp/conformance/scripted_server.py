@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 
 from credssp import binding
 from credssp.account import Account
+from credssp.conformance.chance import octets
 from credssp.conformance.connection import Connection, End, Reply, Sent, Waiting, writes_of
 from credssp.conformance.kerberos import KerberosServer
 from credssp.conformance.kerberos.server import KerberosAnswer
@@ -180,11 +181,12 @@ class ScriptedServer:
         return candidates
 
     def _make_ntlm(self) -> NTLMAcceptor:
-        return NTLMAcceptor(_Store(self.account), target=NAMES, require_mic=False)
+        return NTLMAcceptor(_Store(self.account), target=NAMES, require_mic=False, random=octets)
 
     def _kerberos_candidate(self) -> Candidate:
         def make() -> KerberosServer:
-            self.kerberos = KerberosServer(self._service_keys, answer=self.script.kerberos)
+            careful = self.script.refuses is not None
+            self.kerberos = KerberosServer(self._service_keys, answer=self.script.kerberos, in_turn=careful)
             return self.kerberos
 
         return Candidate("kerberos", OID.KERBEROS, make)

@@ -201,7 +201,7 @@ SERVERS: list[tuple[str, Make, str]] = [
     ("long lengths", lambda: scripted.server(challenge=long_length, key=long_length), "TSREQ-01"),
     ("resumes sessions", lambda: server(tls=ServerTLS(resumption=True)), "TLS-02"),
     ("TLS 1.2 only", lambda: server(tls=ServerTLS(maximum="1.2")), "TLS-03"),
-    ("up to version 4", lambda: server(max_version=4), "VER-09"),
+    ("up to version 4", lambda: server(max_version=4), "VER-15"),
 ]
 
 CLIENTS: list[tuple[str, Make, str]] = [

@@ -33,6 +33,8 @@ __all__ = [
     "logins",
     "serves",
     "stopped_in_each_form",
+    "with_client_hashes",
+    "with_hashes",
 ]
 
 CATALOGUE: Final = Catalogue()
@@ -109,6 +111,20 @@ def _trying(
         return first_fault(judge(run, via(run, **each.script), each.what) for each in tries)
 
     return case
+
+
+def with_hashes(run: ServerRun) -> None:
+    """Skip servers that know versions 2 to 4 only: they have no hashes to get wrong, and CSSP-VER-15 says so."""
+    version = run.baseline().server_version
+    if version is not None and not has_hashed_binding(version):
+        raise Skipped(f"the server speaks version {version}, which has no hashes (CSSP-VER-15)")
+
+
+def with_client_hashes(run: ClientRun) -> None:
+    """Skip clients that know versions 2 to 4 only: with them the suite's server has no hash to get wrong."""
+    version = run.baseline().requests[0].version
+    if not has_hashed_binding(version):
+        raise Skipped(f"the client speaks version {version}")
 
 
 def stopped_in_each_form(run: ClientRun, what: str, **script: Any) -> Outcome:

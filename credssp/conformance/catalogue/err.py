@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-
 from credssp.conformance import mutate
 from credssp.conformance.catalogue._base import (
     CATALOGUE,
@@ -17,6 +15,7 @@ from credssp.conformance.catalogue._base import (
     logins,
     serves,
 )
+from credssp.conformance.chance import hexadecimal
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.connection import End
 from credssp.conformance.observation import Observation
@@ -64,7 +63,7 @@ CATALOGUE.declare(
     ("CSSP-ERR-16", "a refusal repeats nothing", ROBUSTNESS, SERVER, "3.1.5 step 2", "a wrong password",
      "errorCode alone: neither the client's pubKeyAuth nor its token"),
     ("CSSP-ERR-17", "unknown users look like wrong passwords", ROBUSTNESS, SERVER, "[MS-NLMP] 3.2.5.1.2",
-     "an unknown user; a wrong password", "the same answer, byte for byte"),
+     "an unknown user; a wrong password", "the same answer, but for what the client itself sent and gets back"),
     ("CSSP-ERR-18", "a silent client", ROBUSTNESS, SERVER, "3.1.2", "nothing at all after the TLS handshake",
      "closed within the server's deadline"),
 )
@@ -76,7 +75,7 @@ REASONS = (0xC0000071, 0xC0000224, 0xC0000234, 0xC0000072, LOGON_FAILURE)
 
 
 def _wrong_password(run: ServerRun, version: int = HIGHEST_VERSION) -> ScriptedClient:
-    login = run.login(version=version, password=secrets.token_hex(8))
+    login = run.login(version=version, password=hexadecimal(8))
     if login.key_answered:
         raise Skipped("the server takes any password")
     return login
@@ -233,6 +232,8 @@ def _first_error(run: ServerRun) -> Outcome:
 @CATALOGUE.server("CSSP-ERR-16")
 def _no_echo(run: ServerRun) -> Outcome:
     login = _wrong_password(run)
+    if login.echoed:
+        return failed("the client's own pubKeyAuth came back")
     request = login.end.request if login.end is not None else None
     if request is None:
         return judge_refusal(login.end, login.crash, accepted=failed("the server continued"))
@@ -245,7 +246,7 @@ def _no_echo(run: ServerRun) -> Outcome:
 @CATALOGUE.server("CSSP-ERR-17")
 def _same_answer(run: ServerRun) -> Outcome:
     wrong = _wrong_password(run)
-    unknown_user = run.login(username=f"nobody{secrets.token_hex(4)}")
+    unknown_user = run.login(username=f"nobody{hexadecimal(4)}")
     if unknown_user.key_answered:
         raise Skipped("the server takes any user")
     for login in (wrong, unknown_user):
@@ -255,8 +256,30 @@ def _same_answer(run: ServerRun) -> Outcome:
         return failed("not refused")
     if End.SILENT in (one.end, other.end):
         return Outcome(Verdict.HANG, "neither an answer nor a close")
-    same = (one.end, one.data, one.alert) == (other.end, other.data, other.alert)
-    return passed(str(one)) if same else failed(f"wrong password: {one}; unknown user: {other}")
+    if _told_by(wrong) == _told_by(unknown_user):
+        return passed(str(one))
+    if str(one) == str(other):
+        return failed(f"{one} in both cases, but not with the same members or contents")
+    return failed(f"wrong password: {one}; unknown user: {other}")
+
+
+def _told_by(login: ScriptedClient) -> object:
+    """Return what a refusal tells its reader: all of it, but for bytes that the client itself had sent."""
+    end = login.end
+    request = None if end is None else end.request
+    if request is None:
+        return None if end is None else (end.end, end.data, end.alert)
+    sent = login.observed().login.of("client")
+    own = {message.pub_key_auth for message in sent} | {
+        token for message in sent for token in message.nego_tokens or ()
+    }
+
+    def seen(data: bytes | None) -> object:
+        return "the client's own" if data is not None and data in own else data
+
+    tokens = None if request.nego_tokens is None else [seen(token) for token in request.nego_tokens]
+    others = (request.version, request.error_code, request.client_nonce is None, request.auth_info)
+    return others, tokens, seen(request.pub_key_auth)
 
 
 @CATALOGUE.server("CSSP-ERR-18", "clock")

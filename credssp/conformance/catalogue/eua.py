@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 from credssp.conformance.catalogue._base import CATALOGUE, CLIENT, MUST, ROBUSTNESS, SERVER, SHOULD
+from credssp.conformance.chance import hexadecimal
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.connection import Connection, End
 from credssp.conformance.rule import Outcome, Skipped, alive, failed, passed
@@ -139,7 +139,7 @@ def _four_octets(run: ServerRun) -> Outcome:
 
 @CATALOGUE.server("CSSP-EUA-08", "x224")
 def _refused(run: ServerRun) -> Outcome:
-    selected, connection, login = _login(run, SSL | HYBRID | HYBRID_EX, password=secrets.token_hex(8))
+    selected, connection, login = _login(run, SSL | HYBRID | HYBRID_EX, password=hexadecimal(8))
     if selected != HYBRID_EX:
         raise Skipped("the server does not have HYBRID_EX")
     if login.key_answered:

@@ -12,10 +12,11 @@ from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, R
 from credssp.conformance.catalogue.krb import NEEDS, TURNS
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.kerberos import APReqFacts, KerberosServer, KerberosSession, WrapToken
-from credssp.conformance.kerberos.client import CONF, INTEG, MUTUAL
+from credssp.conformance.kerberos.client import CONF, INTEG, MUTUAL, REPLAY, SEQUENCE
 from credssp.conformance.kerberos.server import KerberosAnswer
 from credssp.conformance.observation import Observation
 from credssp.conformance.rule import Outcome, Skipped, failed, lenient, need, passed
+from credssp.conformance.run import ServerRun
 from credssp.conformance.scripted_server import ScriptedServer
 from credssp.errors import CredSSPError
 from credssp.kerberos.ap import APReq, Ticket
@@ -34,6 +35,9 @@ CATALOGUE.declare(
      "TERMSRV/host with RDP, HTTP/host or WSMAN/host with WinRM, else host/host"),
     ("CSSP-KRB-38", "what Wrap tokens say of themselves", MUST, BOTH, "RFC 4121 4.2.2", "a good login with Kerberos",
      "sealed, by the side that sent them, one key for both, numbered one by one"),
+    ("CSSP-KRB-39", "the number of the first message", ROBUSTNESS, BOTH, "RFC 4120 5.5.1 seq-number; RFC 4121 4.2.2",
+     "a good login with Kerberos",
+     "the seq-number of AP-REQ or AP-REP (another: lenient where the client asked for neither order nor replays)"),
     ("CSSP-KRB-27", "no ticket is forwarded besides", ROBUSTNESS, CLIENT, "RFC 4121 4.1.1.1",
      "a good login with Kerberos", "no DELEG flag: what CredSSP delegates is in authInfo (or one: lenient)"),
     ("CSSP-KRB-28", "AP-REP under another key", SECURITY, CLIENT, "1.3; RFC 4120 3.2.5",
@@ -131,6 +135,34 @@ def _headers(seen: Observation) -> Outcome:
         if before is not None and (token.flags, token.sequence) != (before.flags, before.sequence + 1):
             return failed(f"flags 0x{token.flags:02X}, number {token.sequence} after {before.sequence}")
     return passed(f"flags 0x{tokens[0].flags:02X}")
+
+
+def _first_number(seen: Observation, told: int | None, flags: int | None) -> Outcome:
+    """Judge where a side begins to count; the first thing it protects may be a mechListMIC."""
+    sealed = [item for request in seen.requests for item in (request.pub_key_auth, request.auth_info) if item]
+    if told is None or not sealed:
+        raise Skipped("no seq-number to begin with" if told is None else "nothing was sealed")
+    number = WrapToken.decode(sealed[0]).sequence
+    if number - told in (0, 1):
+        return passed()
+    what = f"the first sealed message has number {number}, the seq-number was {told}"
+    return failed(what) if (flags or 0) & (REPLAY | SEQUENCE) else lenient(what)
+
+
+@CATALOGUE.client("CSSP-KRB-39", NEEDS)
+def _client_begins(run: ClientRun) -> Outcome:
+    served = _served(run)
+    facts = _kerberos(served).facts
+    return _first_number(served.observed(), facts.first_number, facts.flags)
+
+
+@CATALOGUE.server("CSSP-KRB-39", NEEDS)
+def _server_begins(run: ServerRun) -> Outcome:
+    login = run.kerberos_login()
+    client = login.kerberos
+    if client is None or not login.key_answered:
+        raise Skipped("no good login with Kerberos")
+    return _first_number(login.observed(), client.first_number, client.flags)
 
 
 @CATALOGUE.client("CSSP-KRB-27", NEEDS)

@@ -38,6 +38,7 @@ CATALOGUE.declare(
 
 SSL, HYBRID = 1, 2
 INCONSISTENT_FLAGS = 4
+CRLF = "\r\n"
 COOKIE = b"Cookie: mstshash=alice\r\n"
 TOKEN = b"Cookie: msts=3640205228.15629.0000\r\n"
 
@@ -79,7 +80,7 @@ def _selected(run: ServerRun, text: bytes) -> Outcome:
     alive(link.crash)
     if isinstance(chosen, NegotiationResponse) and chosen.selected == HYBRID:
         return passed()
-    return failed(f"{chosen or 'no negotiation data'}: {text.decode().strip()}")
+    return failed(f"{chosen or 'no negotiation data'}: {' and '.join(text.decode().split(CRLF)).removesuffix(' and ')}")
 
 
 def _confirm(data: bytes) -> NegotiationResponse | NegotiationFailure | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Final
 
 from credssp.conformance import mutate
@@ -20,6 +19,7 @@ from credssp.conformance.catalogue._base import (
     serves,
     stopped_in_each_form,
 )
+from credssp.conformance.chance import hexadecimal, octets
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.connection import End, Reply
 from credssp.conformance.rule import Outcome, Skipped, Verdict, alive, failed, lenient, need, passed
@@ -112,12 +112,12 @@ OLD_TLS: Final = {"TLS 1.0": b"\x03\x01", "TLS 1.1": b"\x03\x02"}
 def _old_client_hello(version: bytes) -> bytes:
     """A ClientHello of an old version with the suites of its time."""
     suites = bytes.fromhex("002f0035000a00ff")
-    body = version + secrets.token_bytes(32) + b"\0" + len(suites).to_bytes(2, "big") + suites + b"\x01\0"
+    body = version + octets(32) + b"\0" + len(suites).to_bytes(2, "big") + suites + b"\x01\0"
     return b"\x16\x03\x01" + (len(body) + 4).to_bytes(2, "big") + b"\x01" + len(body).to_bytes(3, "big") + body
 
 
 def _old_server_hello(version: bytes) -> bytes:
-    body = version + secrets.token_bytes(32) + b"\0" + b"\x00\x2f" + b"\0"
+    body = version + octets(32) + b"\0" + b"\x00\x2f" + b"\0"
     return b"\x16" + version + (len(body) + 4).to_bytes(2, "big") + b"\x02" + len(body).to_bytes(3, "big") + body
 
 
@@ -153,7 +153,7 @@ def _refusal_told(run: ServerRun) -> Outcome:
     ends: list[Reply] = []
     for version in (6, 2):
         try:
-            login = run.login(version=version, password=secrets.token_hex(8))
+            login = run.login(version=version, password=hexadecimal(8))
         except Skipped:
             continue
         if login.key_answered:

@@ -18,13 +18,15 @@ from credssp.conformance.catalogue._base import (
     Try,
     logins,
     serves,
+    with_client_hashes,
+    with_hashes,
 )
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.observation import Observation
-from credssp.conformance.rule import Outcome, failed, lenient, need, passed
+from credssp.conformance.rule import Outcome, Skipped, failed, lenient, need, passed
 from credssp.conformance.run import ServerRun, describe_end, judge_refusal
 from credssp.conformance.setup import Setup
-from credssp.protocol_version import HIGHEST_VERSION, VERSIONS
+from credssp.protocol_version import HIGHEST_VERSION, VERSIONS, has_hashed_binding
 
 # fmt: off
 CATALOGUE.declare(
@@ -57,6 +59,9 @@ CATALOGUE.declare(
     ("CSSP-VER-14", "no credentials to version 2 when 5 is demanded", SECURITY, CLIENT,
      "CVE-2018-0886; 2.2.1 <11>; 5.1", "a version 2 server to a client that demands 5",
      "no credentials, and no pubKeyAuth to relay"),
+    ("CSSP-VER-15", "the server is not open to CVE-2018-0886", SECURITY, SERVER, "CVE-2018-0886; 2.2.1 version; 5.1",
+     "a good login with a client of version 6",
+     "version 5 or later: earlier ones bind with the key itself, which a man in the middle can have signed"),
 )
 # fmt: on
 
@@ -73,6 +78,15 @@ def _existing_version(seen: Observation) -> Outcome:
 def _constant_version(seen: Observation) -> Outcome:
     versions = sorted({request.version for request in seen.requests})
     return passed() if len(versions) == 1 else failed(f"versions {', '.join(map(str, versions))}")
+
+
+@CATALOGUE.observe("CSSP-VER-15")
+def _updated(seen: Observation) -> Outcome:
+    asked = [request.version for request in seen.login.of("client")]
+    if not asked or not has_hashed_binding(asked[0]):
+        raise Skipped("the client of this exchange speaks no version with hashes")
+    version = seen.requests[0].version
+    return passed(f"version {version}") if has_hashed_binding(version) else failed(f"version {version}")
 
 
 @CATALOGUE.server("CSSP-VER-06")
@@ -139,8 +153,11 @@ COMPLETES: Final = {"CSSP-VER-03": (HIGHEST_VERSION + 1, 96, 127), "CSSP-VER-04"
 
 for rule_id, versions in COMPLETES.items():
     tries = tuple(Try(f"version {version}", version=version) for version in versions)
-    logins(ServerRun.taken, (rule_id, *tries), via=ServerRun.try_login, before=ServerRun.baseline)
-    serves(ClientRun.completed_rightly, (rule_id, *tries), via=ClientRun.try_serve, before=ClientRun.baseline)
+    hashes = rule_id == "CSSP-VER-05"
+    before = with_hashes if hashes else ServerRun.baseline
+    logins(ServerRun.taken, (rule_id, *tries), via=ServerRun.try_login, before=before)
+    client_before = with_client_hashes if hashes else ClientRun.baseline
+    serves(ClientRun.completed_rightly, (rule_id, *tries), via=ClientRun.try_serve, before=client_before)
 logins(
     ServerRun.key_refused,
     ("CSSP-VER-11", Try("a version that changes from 6 to 5", key_version=5)),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from typing import Any
 
 from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SECURITY, SERVER, Try, serves
 from credssp.conformance.catalogue._protector import Protector
+from credssp.conformance.chance import hexadecimal
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.connection import Connection
 from credssp.conformance.http import HttpAnswer, HttpClientLink, HttpConnection, HttpRequest, HttpServerLink
@@ -326,7 +326,7 @@ def _junk(run: ServerRun) -> Outcome:
 @CATALOGUE.server("CSSP-WINRM-14", "http")
 def _wrong_password(run: ServerRun) -> Outcome:
     http, link = _http(run)
-    login = run.login(connection=run.wrap(link), password=secrets.token_hex(8))
+    login = run.login(connection=run.wrap(link), password=hexadecimal(8))
     if login.key_answered or link.accepted:
         return failed("the login was taken")
     return _not_taken(http.request(content_type=SOAP, body=IDENTIFY))
