@@ -31,7 +31,8 @@ from credssp.drivers.gate import Gate, Place
 from credssp.drivers.handshake import DeadlineError
 from credssp.drivers.listening import BACKLOG, Listener, bind_one, send_at_once
 from credssp.drivers.winrm_asgi import WinRMApplication
-from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, RemoteProtocolError, TLSError
+from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError, RemoteProtocolError
+from credssp.tls.alerts import translate
 from credssp.tls.end_point import end_point_bindings
 from credssp.tls.key_log import log_keys
 from credssp.tls.restrictions import certificate_refused, security_level
@@ -227,8 +228,7 @@ class _TLS(SSLProtocol):
 def _outer_failure(error: BaseException | None) -> CredSSPError | None:
     """Return what a failed TLS handshake of https means; None where the client closed."""
     if isinstance(error, ssl.SSLError):
-        reason = error.reason or ""
-        return TLSError(f"the TLS handshake of https failed: {reason.lower().replace('_', ' ')}", reason=reason)
+        return translate(error, during="TLS handshake of https", whose="the client's certificate")
     if isinstance(error, ConnectionAbortedError):  # asyncio's, of its timer
         return DeadlineError("the TLS handshake of https did not end in time")
     return None

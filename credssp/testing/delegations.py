@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import ClassVar, Final, Generic, Protocol, Self, TypeVar
 
 from credssp.credentials import DelegatedCredentials, PasswordCredentials
+from credssp.drivers.gate import Place
 from credssp.errors import CredSSPError, Wrong
 from credssp.identity import Identity
 from credssp.status import describe
@@ -82,10 +83,13 @@ class Delegations(Generic[D, R]):
 
     def _await(self, condition: Callable[[], object], timeout: float) -> bool:
         with self._changed:
-            return bool(self._changed.wait_for(condition, timeout))
+            return bool(self._changed.wait_for(condition, 0.0 if self._idle() else timeout))
 
     def wait(self, *, delegations: int = 0, refusals: int = 0, timeout: float = PATIENCE) -> bool:
-        """Wait for so many logins and refusals; returns whether they came."""
+        """Wait for so many logins and refusals; returns whether they came.
+
+        ``assert server.wait(delegations=2), server.happened()`` says what happened instead.
+        """
         return self._await(lambda: len(self.delegations) >= delegations and len(self.refusals) >= refusals, timeout)
 
     def assert_delegated(
@@ -170,27 +174,44 @@ class Delegations(Generic[D, R]):
 
         No secrets are in it.
         """
-        parts = []
-        if self.delegations:
-            count = len(self.delegations)
-            parts.append(f"there {'was a login' if count == 1 else f'were {count} logins'}: {self._logins_text()}")
-        if self.refusals:
-            parts.append(refusals_text(self.refusals))
-        if self._begun():
-            parts.append("a client connected and did not finish its login")
+        with self._changed:
+            parts = []
+            if self.delegations:
+                count = len(self.delegations)
+                parts.append(f"there {'was a login' if count == 1 else f'were {count} logins'}: {self._logins_text()}")
+            if self.refusals:
+                parts.append(refusals_text(self.refusals))
+            parts += [
+                f"{login_text(found.identity, found.credentials)} is still connected" for found in self._sessions()
+            ]
+            begun = [place.progress > 0 for place in self._begun()]
+        for what, count in (("sent nothing", begun.count(False)), ("did not finish its login", begun.count(True))):
+            if count:
+                parts.append(f"{'a client' if count == 1 else f'{count} clients'} connected and {what}")
         return "; ".join(parts) or f"no client {'logged on' if self._several else 'connected'}"
 
     def _refused(self) -> list[R]:
         """Return the refusals of clients that sent something: a port scan, or a wait for the port, is not a login."""
         return [refusal for refusal in self.refusals if not refusal.silent]
 
-    def _begun(self) -> bool:
-        """Whether a client has connected whose login is under way."""
-        return False
+    def _begun(self) -> Sequence[Place]:
+        """Return the connections whose login is not over."""
+        return ()
+
+    def _sessions(self) -> Sequence[D]:
+        """Return the logins that do not count yet, since their connection is open."""
+        return ()
+
+    def _idle(self) -> str:
+        """Say why no client can come; empty while it listens."""
+        return ""
 
     def _otherwise(self, timeout: float) -> str:
         """Say what happened in place of a login or a refusal."""
-        return self.happened() if self._refused() else f"{self.happened()} within {timeout:g} s"
+        if self._refused():
+            return self.happened()
+        idle = self._idle()
+        return f"{self.happened()}: {idle}" if idle else f"{self.happened()} within {timeout:g} s"
 
     def _logins_text(self) -> str:
         return ", ".join(login_text(found.identity, found.credentials) for found in self.delegations)

@@ -33,18 +33,25 @@ _WRONG: Final[Mapping[Wrong, str]] = {
 }
 
 _DISTRUST: Final[Mapping[str, str]] = {
-    "unknown_ca": "the client did not trust the certificate: it does not know who issued it",
-    "bad_certificate": "the client did not trust the certificate",
-    "unsupported_certificate": "the client does not take this kind of certificate",
-    "certificate_revoked": "the client did not trust the certificate: it was revoked",
-    "certificate_expired": "the client did not trust the certificate: it has expired, or is not valid yet",
-    "certificate_unknown": "the client did not trust the certificate",
-    "bad_certificate_status_response": "the client did not trust the certificate: its OCSP response is wrong",
-    "protocol_version": "the client does not speak the TLS versions of the server",
-    "handshake_failure": "the client and the server have no cipher suite in common",
-    "insufficient_security": "the client wants stronger cipher suites than those of the server",
+    "unknown_ca": "a client did not trust the certificate: it does not know who issued it",
+    "bad_certificate": "a client did not trust the certificate",
+    "unsupported_certificate": "a client does not take this kind of certificate",
+    "certificate_revoked": "a client did not trust the certificate: it was revoked",
+    "certificate_expired": "a client did not trust the certificate: it has expired, or is not valid yet",
+    "certificate_unknown": "a client did not trust the certificate",
+    "bad_certificate_status_response": "a client did not trust the certificate: its OCSP response is wrong",
+    "protocol_version": "a client does not speak the TLS versions of the server",
+    "handshake_failure": "a client and the server have no cipher suite in common",
+    "insufficient_security": "a client wants stronger cipher suites than those of the server",
 }
 """RFC 8446 6.2."""
+
+_NO_TLS: Final[Mapping[str, str]] = {
+    "HTTP_REQUEST": "a client spoke http, and the server https",
+    "UNSUPPORTED_PROTOCOL": "a client does not speak the TLS versions of the server",
+    "NO_SHARED_CIPHER": "a client and the server have no cipher suite in common",
+}
+"""By OpenSSL's names."""
 
 
 def account_name(domain: str, username: str) -> str:
@@ -81,6 +88,8 @@ def _without_claim(error: CredSSPError | None) -> str:
     cause = _cause(error)
     if isinstance(cause, TLSAlertError) and cause.alert in _DISTRUST:
         return f"{_DISTRUST[cause.alert]} (TLS alert {cause.alert}): {error}"
+    if isinstance(cause, TLSError) and cause.reason in _NO_TLS:
+        return f"{_NO_TLS[cause.reason]}: {error}"
     if isinstance(cause, TLSError):
         return f"TLS with a client failed: {error}"
     if isinstance(cause, VersionError):
@@ -88,7 +97,7 @@ def _without_claim(error: CredSSPError | None) -> str:
     if isinstance(cause, DeadlineError):
         return f"a client was too slow: {error}"
     if isinstance(cause, PeerClosedError):
-        return f"a client closed the connection before its login was over: {error}"
+        return f"a client went away: {error}"
     return f"a client was refused: {error}"
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self, Unpack
 
@@ -22,7 +22,9 @@ from credssp.config import RDPServiceOptions, ServerConfig, server_config
 from credssp.credentials import DelegatedCredentials, PasswordCredentials
 from credssp.drivers.aio import AsyncSession
 from credssp.drivers.audit import wrong_of
+from credssp.drivers.gate import Place
 from credssp.drivers.rdp import start_server
+from credssp.drivers.rdp_asyncio import AsyncServer
 from credssp.drivers.rdp_service import Client, Closed, Delegated, Refused, ServerEvent
 from credssp.errors import CredSSPError, LocalProtocolError, Wrong
 from credssp.identity import Identity
@@ -151,6 +153,8 @@ class RDPServer(Delegations[Delegation, Refusal]):
         self._listen = config.on_event
         self.config = replace(config, on_event=self._note, tls=replace(config.tls or ServerTLS(), key_log=True))
         self._open: dict[Client, Delegation | None] = {}
+        self._over: set[tuple[str, int]] = set()
+        self._server: AsyncServer | None = None
         self._received: dict[NLAServer, bytearray] = {}
         self._address: tuple[str, int] | None = None
         self._failure: BaseException | None = None
@@ -158,8 +162,18 @@ class RDPServer(Delegations[Delegation, Refusal]):
         self._stop: asyncio.Event | None = None
         self._thread = threading.Thread(target=self._run, name="credssp test server", daemon=True)
 
-    def _begun(self) -> bool:
-        return bool(self._open)
+    def _begun(self) -> Sequence[Place]:
+        # The books of the server say later than its events that a login is over.
+        places = () if self._server is None else self._server.half_open
+        return [place for place in places if place.address not in self._over]
+
+    def _sessions(self) -> Sequence[Delegation]:
+        return [found for found in self._open.values() if found is not None]
+
+    def _idle(self) -> str:
+        if self._thread.ident is None:
+            return "the server was not started"
+        return "" if self._thread.is_alive() else "the server was stopped"
 
     # Running
 
@@ -216,6 +230,7 @@ class RDPServer(Delegations[Delegation, Refusal]):
         self._stop = asyncio.Event()
         async with await start_server(self._handle, "127.0.0.1", self._port, config=self.config) as server:
             with self._changed:
+                self._server = server
                 self._address = server.address
                 self._changed.notify_all()
             await self._stop.wait()
@@ -231,6 +246,10 @@ class RDPServer(Delegations[Delegation, Refusal]):
 
     def _note(self, client: Client, event: ServerEvent) -> None:
         with self._changed:
+            if isinstance(event, Refused | Closed):
+                self._over.add(client.address)
+            else:
+                self._over.discard(client.address)
             if isinstance(event, Delegated):
                 self._open[client] = self._delegation(client, event)
             elif isinstance(event, Refused):
@@ -241,8 +260,6 @@ class RDPServer(Delegations[Delegation, Refusal]):
                 self._received.pop(client.endpoint, None)
                 if delegation is not None:
                     self.delegations.append(delegation)
-            else:
-                self._open[client] = None
             self._changed.notify_all()
         if self._listen is not None:
             self._listen(client, event)

@@ -13,13 +13,14 @@ With ``commands=`` the shell answers what the client under test runs (`credssp.t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, Unpack
 
 from credssp.accounts import MemoryAccounts
 from credssp.config import ServerConfig, WinRMServiceOptions, server_config
+from credssp.drivers.gate import Place
 from credssp.drivers.winrm_asgi import Login, WinRMApplication
 from credssp.drivers.winrm_serving import serving
 from credssp.errors import LocalProtocolError
@@ -84,6 +85,7 @@ class WinRMServer(Delegations[Login, Login]):
         self._https = https
         self._wanted = port
         self._port: int | None = None
+        self._stopped = False
         self._running = contextlib.ExitStack()
         config = replace(config, on_login=self._note, tls=replace(config.tls or ServerTLS(), key_log=True))
         self._application = WinRMApplication(self._handler, config=config)
@@ -99,6 +101,16 @@ class WinRMServer(Delegations[Login, Login]):
             self._changed.notify_all()
         if self._listen is not None:
             self._listen(login)
+
+    def _begun(self) -> Sequence[Place]:
+        # The books of the server say later than its events that a login is over.
+        over = {login.client for login in (*self.delegations, *self.refusals)}
+        return [place for place in self._application.gate.half_open if place.address not in over]
+
+    def _idle(self) -> str:
+        if self._port is None:
+            return "the server was not started"
+        return "the server was stopped" if self._stopped else ""
 
     @property
     def calls(self) -> list[CommandCall]:
@@ -125,11 +137,13 @@ class WinRMServer(Delegations[Login, Login]):
             else:
                 self._port = stack.enter_context(serving(self._application, port=self._wanted))
             self._running = stack.pop_all()
+            self._stopped = False
         return self
 
     def stop(self) -> None:
         """Stop it and close what is open. Calling it again does nothing."""
         self._running.close()
+        self._stopped = True
 
     @property
     def port(self) -> int:
