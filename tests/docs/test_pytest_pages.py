@@ -34,12 +34,13 @@ def passes(pytester: pytest.Pytester, modules: dict[str, str], *, tests: int) ->
 def test_rdp_client(pytester: pytest.Pytester) -> None:
     texts = (block.text for block in blocks(text_of("how-to/rdp-test-a-client.md"), "py"))
     modules = {f"test_{number}": text for number, text in enumerate(texts)}
-    passes(pytester, {**modules, "my_client": MY_CLIENT}, tests=8)
+    passes(pytester, {**modules, "my_client": MY_CLIENT}, tests=9)
 
 
 def test_winrm_client(pytester: pytest.Pytester) -> None:
-    commands, remoting = blocks(text_of("how-to/winrm-test-a-client.md"), "py")
-    passes(pytester, {"test_winrm_client": commands.text, "test_powershell_remoting": remoting.text}, tests=2)
+    commands, remoting, loops = blocks(text_of("how-to/winrm-test-a-client.md"), "py")
+    modules = {"test_commands": commands.text, "test_remoting": remoting.text, "test_loops": loops.text}
+    passes(pytester, modules, tests=4)
 
 
 def test_double_hop(pytester: pytest.Pytester) -> None:
