@@ -1,11 +1,11 @@
-"""What an examination of an environment found, one statement at a time."""
+"""What an examination found, one statement at a time: about this machine (`Finding`), or a server (`ServerFinding`)."""
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
 
-__all__ = ["Finding", "Severity"]
+__all__ = ["Finding", "Level", "ServerFinding", "Severity"]
 
 
 class Severity(enum.Enum):
@@ -27,9 +27,51 @@ class Finding:
         severity: how bad it is.
         text: what was found, in one sentence.
         advice: what to do about it; empty where there is nothing to do.
+        id: which of the findings of docs/reference/findings.md it is; empty for others.
     """
 
     area: str
     severity: Severity
     text: str
     advice: str = ""
+    id: str = ""
+
+
+class Level(enum.Enum):
+    """How much a finding about a server matters."""
+
+    ERROR = "error"
+    """Logins fail, or credentials are at risk. A healthy server has none."""
+    WARNING = "warning"
+    """It works, and should be changed."""
+    NOTE = "note"
+    """Worth knowing; nothing has to be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFinding:
+    """One statement about a server; docs/reference/findings.md lists all ids.
+
+    Attributes:
+        id: which one, such as ``nla-missing``; it does not change between versions.
+        level: how much it matters.
+        seen: what was seen there, in one sentence.
+        why: why it matters.
+        advice: what to do.
+    """
+
+    id: str
+    level: Level
+    seen: str
+    why: str
+    advice: str
+
+    def to_dict(self) -> dict[str, str]:
+        """Return plain data."""
+        return {
+            "id": self.id,
+            "severity": self.level.value,
+            "seen": self.seen,
+            "why": self.why,
+            "do": self.advice,
+        }

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Any
 
-from credssp.cli._output import print_facts
+from credssp.cli._output import print_facts, printable
 
 __all__ = ["print_json_line", "print_text"]
 
@@ -34,11 +34,22 @@ def print_text(facts: dict[str, Any]) -> None:
         shown["certificate"] = f"{certificate['subject']}, {certificate['key_type']}"
         shown["  valid"] = f"{certificate['not_before']} to {certificate['not_after']}"
         shown["  SHA-256"] = certificate["sha256"]
+        shown["  SHA-1"] = f"{certificate['sha1']} (the thumbprint that Windows shows)"
+        shown["  issuer"] = f"{certificate['issuer']}, serial {certificate['serial']}"
+        if certificate["names"]:
+            shown["  names"] = ", ".join(certificate["names"])
     if credssp := facts.get("credssp"):
         shown["CredSSP"] = f"version {credssp['version']}; {', '.join(credssp['mechanisms']) or 'no mechanism'}"
     elif error := facts.get("credssp_error"):
         shown["CredSSP"] = f"none: {error}"
+    if flags := facts.get("negotiation_flags"):
+        shown["flags"] = f"0x{flags['value']:02X} {', '.join(flags['names'])}".rstrip()
     for name, value in (facts.get("ntlm") or {}).items():
         shown[f"NTLM {name}"] = value
     print_facts(facts["target"], shown)
+    for found in facts.get("findings") or ():
+        print(f"  {found['severity']:<7}  {found['id']}: {printable(found['seen'])}")
+        if found["severity"] != "note":
+            print(f"  {'':<7}  {printable(found['why'])}")
+            print(f"  {'':<7}  -> {printable(found['do'])}")
     sys.stdout.flush()

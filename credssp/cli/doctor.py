@@ -1,60 +1,90 @@
-"""``credssp doctor [TARGET]``: is this machine fit to log on, and if not, what is wrong?"""
+"""``credssp doctor [URL]``: is this machine fit to log on, and if not, what is wrong?"""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from credssp.cli import _ways
 from credssp.cli._arguments import seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from credssp.credentials import CCacheCredentials
-    from credssp.finding import Finding
-    from credssp.kerberos.krb5_conf import Krb5Conf
-    from credssp.target import Target
+    from credssp.diagnosis.request import Request
+    from credssp.diagnosis.step import Diagnosis
 
 __all__ = ["configure", "run"]
-
-_SKEW: Final = 300
-"""Seconds that clocks may differ (RFC 4120 5.2.3 recommends it, Windows and MIT krb5 have it)."""
-
-_SERVICES: Final = {"rdp": "TERMSRV", "http": "HTTP", "https": "HTTP"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.epilog = "Exit codes: 0 no problem was found; 1 at least one was; 2 wrong usage."
-    parser.add_argument("target", nargs="?", metavar="URL", help="a server to log on to: rdp://HOST")
+    parser.epilog = (
+        "Exit codes: 0 no problem was found; 1 the server is at fault, or without URL at least one problem was found; "
+        "2 wrong usage; 3 the server is not reached or is of another kind; 4 this machine is at fault; 5 Kerberos is. "
+        "No credentials are used and nothing is proved to the server."
+    )
+    parser.add_argument(
+        "target", nargs="?", metavar="URL", help="a server to log on to: rdp://HOST, http://HOST or https://HOST"
+    )
+    trust = parser.add_mutually_exclusive_group()
+    trust.add_argument("--cacert", metavar="F", help="PEM file with the authorities to trust")
+    trust.add_argument("--fingerprint", metavar="SHA256", help="SHA-256 that its certificate has to have")
     parser.add_argument("--ccache", metavar="CACHE", help="Kerberos tickets to look at (default: the default cache)")
     parser.add_argument("--keytab", metavar="F", help="keytab of a server to look at")
     parser.add_argument("--realm", metavar="REALM", help="ask the KDCs of this realm (default: the default realm)")
+    parser.add_argument("--policy", metavar="FILE", help="delegation policy to ask about the server: TOML or .reg")
     parser.add_argument(
-        "--timeout", type=seconds, default=5.0, metavar="S", help="for the target, and for a KDC (default: 5)"
+        "--timeout",
+        type=seconds,
+        default=5.0,
+        metavar="S",
+        help="for each answer of the target or a KDC (default: 5)",
     )
+    _ways.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Examine, and say it in plain words."""
-    from credssp.cli._output import print_json, printable
-    from credssp.credentials import CCacheCredentials
     from credssp.errors import LocalProtocolError
-    from credssp.finding import Severity
 
     try:
-        target = None if arguments.target is None else _target(arguments.target)
-        tickets = None if arguments.ccache is None else CCacheCredentials(arguments.ccache)
+        if arguments.target is None:
+            return _machine(arguments)
+        request = _request(arguments)
     except LocalProtocolError as error:
         print(f"credssp doctor: {error.message}", file=sys.stderr)
         return 2
-    findings = list(_examine(arguments, target, tickets))
+    from credssp.diagnosis import examine
+
+    diagnosis = examine(request)
+    if arguments.json:
+        from credssp.cli._output import print_json
+
+        print_json(diagnosis.to_dict())
+    else:
+        _print(diagnosis)
+    return diagnosis.conclusion.exit_code
+
+
+def _machine(arguments: argparse.Namespace) -> int:
+    from credssp.cli._output import print_json, printable
+    from credssp.credentials import CCacheCredentials
+    from credssp.diagnosis import examine_machine
+    from credssp.errors import LocalProtocolError
+    from credssp.finding import Severity
+
+    for option in ("cacert", "fingerprint", "policy"):
+        if getattr(arguments, option) is not None:
+            raise LocalProtocolError(f"--{option} is about a server: give its URL")
+    tickets = None if arguments.ccache is None else CCacheCredentials(arguments.ccache)
+    findings = list(
+        examine_machine(realm=arguments.realm, tickets=tickets, keytab=arguments.keytab, timeout=arguments.timeout)
+    )
     bad = [finding for finding in findings if finding.severity is Severity.BAD]
     if arguments.json:
         facts = [{"area": f.area, "severity": f.severity.value, "text": f.text, "advice": f.advice} for f in findings]
-        print_json({"fit": not bad, "findings": facts})
+        print_json({"target": None, "fit": not bad, "findings": facts})
         return 1 if bad else 0
     for finding in findings:
         print(f"{finding.severity.value:<5} {printable(finding.text)}")
@@ -64,128 +94,52 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if bad else 0
 
 
-def _target(text: str) -> Target:
-    from credssp.cli._targets import parse_target
-    from credssp.target import Target as Service
+def _request(arguments: argparse.Namespace) -> Request:
+    """Read the arguments. Raises LocalProtocolError."""
+    from credssp.credentials import CCacheCredentials
+    from credssp.diagnosis.request import Request
+    from credssp.fleet.target_url import parse_target
+    from credssp.policy import load_policy
+    from credssp.target import Target
+    from credssp.tls.settings import ClientTLS
+    from credssp.tls.trust import roots_of
 
-    target = parse_target(text)
-    return Service.parse(f"{_SERVICES.get(target.scheme, 'host')}/{target.host}")
-
-
-def _examine(
-    arguments: argparse.Namespace, target: Target | None, tickets: CCacheCredentials | None
-) -> Iterator[Finding]:
-    from credssp.kerberos import check as kerberos
-    from credssp.kerberos import krb5_conf
-    from credssp.kerberos.pyspnego import kerberos_missing
-    from credssp.ntlm.check import check_algorithms
-    from credssp.tls.check import check_openssl, check_peers
-
-    if arguments.target is not None:
-        yield from _port(arguments.target, arguments.timeout)
-    yield from check_openssl()
-    yield from check_peers()
-    yield from check_algorithms()
-    yield kerberos.check_libraries()
-    conf = krb5_conf.load()
-    yield from kerberos.check_configuration(conf)
-    # Without the libraries nothing will ask a KDC, and a krb5.conf may name some that nobody here knows of.
-    realm = arguments.realm or (kerberos.default_realm(conf) if kerberos_missing() is None else None)
-    if realm is not None:
-        yield from _clocks(conf, realm, arguments.timeout, asked=arguments.realm is not None)
-    if target is not None:
-        yield from kerberos.check_spn(target, conf)
-    if kerberos_missing() is not None:
-        yield from _not_looked_at(arguments)
-        return
-    yield from kerberos.check_tickets(tickets)
-    if target is not None and not target.is_address:
-        yield _ticket_for(target, tickets)
-    if arguments.keytab is not None:
-        yield from kerberos.check_keytab(arguments.keytab, target)
+    target = parse_target(arguments.target)
+    options = _ways.way_of(arguments).options(target)
+    ClientTLS(fingerprint=arguments.fingerprint)  # which checks it
+    roots_of(arguments.cacert, None)
+    request = Request(
+        url=str(target),
+        scheme=target.scheme,
+        host=target.host,
+        port=target.port,
+        path=target.path,
+        timeout=arguments.timeout,
+        cacert=arguments.cacert,
+        fingerprint=arguments.fingerprint,
+        realm=arguments.realm,
+        tickets=None if arguments.ccache is None else CCacheCredentials(arguments.ccache),
+        keytab=arguments.keytab,
+        policy=None if arguments.policy is None else load_policy(arguments.policy),
+        **options,
+    )
+    Target.parse(request.spn)
+    return request
 
 
-def _port(url: str, timeout: float) -> Iterator[Finding]:
-    """Whether anything answers there, which is what all else depends on."""
-    from credssp.cli._targets import parse_target
-    from credssp.config import Timeouts
-    from credssp.drivers.blocking import open_socket
-    from credssp.errors import CredSSPError
-    from credssp.finding import Finding, Severity
+def _print(diagnosis: Diagnosis) -> None:
+    from credssp.cli._output import printable
 
-    target = parse_target(url)
-    try:
-        open_socket(target.host, target.port, timeouts=Timeouts(connect=timeout)).close()
-    except CredSSPError as error:
-        yield Finding("network", Severity.BAD, error.message, error.advice)
-    else:
-        yield Finding("network", Severity.OK, f"{target.host} port {target.port} takes connections")
-
-
-def _not_looked_at(arguments: argparse.Namespace) -> Iterator[Finding]:
-    """Say what was asked about and cannot be told without the libraries."""
-    from credssp.finding import Finding, Severity
-
-    for what, name in (("credential cache", arguments.ccache), ("keytab", arguments.keytab)):
-        if name is not None:
-            yield Finding(
-                "kerberos",
-                Severity.BAD,
-                f"the {what} {name} was not checked: the libraries that read it are missing",
-                "install Kerberos for Python, see above",
-            )
-
-
-def _clocks(conf: Krb5Conf, realm: str, timeout: float, *, asked: bool) -> Iterator[Finding]:
-    """Ask every KDC that is configured for its time."""
-    from datetime import UTC, datetime
-
-    from credssp.drivers.kdc import ask_time
-    from credssp.errors import CredSSPError
-    from credssp.finding import Finding, Severity
-
-    kdcs = conf.kdcs.get(realm, [])
-    if asked and not kdcs:
-        yield Finding(
-            "clock",
-            Severity.NOTE,
-            f"krb5.conf names no KDC of {realm}, so none was asked for its time",
-            "libkrb5 also finds KDCs through DNS; add the realm to [realms] to compare its clock",
-        )
-    for kdc in kdcs:
-        host, _, port = kdc.rpartition(":") if kdc.rpartition(":")[2].isdecimal() else (kdc, "", "88")
-        try:
-            theirs = ask_time(host.strip("[]"), int(port), realm, timeout=timeout)
-        except CredSSPError as error:
-            yield Finding(
-                "clock",
-                Severity.BAD,
-                f"the KDC {kdc} does not answer: {error.message}",
-                "see kdc in [realms] of krb5.conf; is port 88 open for TCP?",
-            )
-            continue
-        if theirs is None:
-            yield Finding("clock", Severity.OK, f"the KDC {kdc} answers")
-            continue
-        skew = (datetime.now(UTC) - theirs).total_seconds()
-        text = f"this clock is {abs(int(skew))} s {'ahead of' if skew > 0 else 'behind'} that of the KDC {kdc}"
-        if abs(skew) > _SKEW:
-            yield Finding("clock", Severity.BAD, text, "the limit is five minutes: synchronise both (chrony, w32tm)")
-        else:
-            yield Finding("clock", Severity.OK, text)
-
-
-def _ticket_for(target: Target, tickets: CCacheCredentials | None) -> Finding:
-    """Get a ticket, which is what the login will do first."""
-    from credssp.context.initiator import create_initiator
-    from credssp.errors import CredSSPError
-    from credssp.finding import Finding, Severity
-
-    name = f"{target.service}/{target.host}"
-    try:
-        create_initiator(tickets, target_name=name, mechanism="kerberos").step(None)
-    except CredSSPError as error:
-        return Finding(
-            "kerberos", Severity.NOTE, f"no ticket for {name}: {error.message}", "until then logins there use NTLM"
-        )
-    return Finding("kerberos", Severity.OK, f"there is a ticket for {name}")
+    print(f"{printable(diagnosis.target)}\n")
+    for step in diagnosis.steps:
+        print(f"{step.state.value:<8} {step.seconds:6.3f} s  {step.name:<12} {printable(step.text)}")
+        if step.advice:
+            print(f"{'':<8} {'':>8}  {'':<12} -> {printable(step.advice)}")
+        for found in step.findings:
+            print(f"{'':<8} {'':>8}  {'':<12} {found.level.value} {found.id}: {printable(found.seen)}")
+            print(f"{'':<8} {'':>8}  {'':<12} -> {printable(found.advice)}")
+    ending = diagnosis.conclusion
+    print(f"\n{printable(ending.text)}")
+    if ending.id:
+        print(f"{printable(ending.advice)}")
+    print(f"Next: {printable(ending.command)}")

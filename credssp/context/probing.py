@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,13 +16,49 @@ from credssp.spnego import OID
 from credssp.spnego.tokens import NegState, NegTokenInit, NegTokenResp
 from credssp.status import describe
 from credssp.tls.channel import TLSChannel
+from credssp.tls.hello import OLD_SUITES, TLS_1_0, TLS_1_1, TLS_1_2, WEAK_SUITES, HelloAnswer
 from credssp.tls.settings import ClientTLS
 from credssp.wire.ts_request import TSRequest
 
-__all__ = ["VERSIONS", "ProbeReport", "first_requests"]
+__all__ = ["VERSIONS", "OldTLS", "ProbeReport", "first_requests", "next_old_offer"]
 
 VERSIONS: Final = tuple(ClientTLS(minimum=version, maximum=version) for version in ("1.2", "1.3"))
 """TLS settings for one version each."""
+
+_EPOCH: Final = 116_444_736_000_000_000
+"""FILETIME of 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class OldTLS:
+    """An offer of what should not be taken any more.
+
+    Attributes:
+        version: the highest version offered.
+        suites: numbers of the cipher suites offered.
+    """
+
+    version: int
+    suites: Sequence[int]
+
+
+def next_old_offer(answers: Sequence[HelloAnswer | None]) -> OldTLS | None:
+    """Return what to offer next, after the answers to the offers before, or None at the end.
+
+    A server that refuses TLS 1.1 and below in one connection is not asked for 1.0 in another: a server of today costs
+    two connections, an old one three, each ended after the ServerHello, before anything is computed.
+
+    Args:
+        answers: what came of the offers so far; None for a refusal.
+    """
+    if not answers:
+        return OldTLS(TLS_1_2, tuple(WEAK_SUITES))
+    if len(answers) == 1:
+        return OldTLS(TLS_1_1, tuple(OLD_SUITES))
+    last = answers[-1]
+    if len(answers) == 2 and last is not None and last.version == "TLSv1.1":
+        return OldTLS(TLS_1_0, tuple(OLD_SUITES))
+    return None
 
 
 @dataclass(slots=True)
@@ -40,6 +78,15 @@ class ProbeReport:
         mechanisms: ``ntlm``, ``spnego/ntlm``, ``spnego/kerberos``.
         ntlm: names and values of CHALLENGE's target information, TargetName, and the operating system's version.
         seconds: how long it took.
+        old_tls: version to cipher suite, of TLS 1.0 and 1.1, where the server takes them.
+        weak_cipher: the cipher suite that it chose where only weak ones were offered, or an empty string.
+        negotiation_flags: flags of its RDP_NEG_RSP, or None where none was sent.
+        clock_skew: seconds that its clock is ahead of this one, by NTLM's time; negative where it is slow; None where
+            it tells none.
+        os_build: the operating system's build number, or None.
+        chain: the certificates it sent, DER, its own first; empty where this Python cannot tell.
+        greeting: the first bytes it sent, which show what kind of server it is.
+        times: seconds for each part of the probe.
     """
 
     host: str
@@ -54,11 +101,38 @@ class ProbeReport:
     mechanisms: list[str] = field(default_factory=list)
     ntlm: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    old_tls: dict[str, str] = field(default_factory=dict)
+    weak_cipher: str = ""
+    negotiation_flags: int | None = None
+    clock_skew: float | None = None
+    os_build: int | None = None
+    chain: tuple[bytes, ...] = field(default=(), repr=False)
+    greeting: bytes = field(default=b"", repr=False)
+    times: dict[str, float] = field(default_factory=dict)
+    _part: tuple[str, float] | None = field(default=None, repr=False, compare=False)
+
+    def begin(self, part: str) -> None:
+        """Count the time from here on for a part of the probe; an empty name ends the last one."""
+        now = time.monotonic()
+        if self._part is not None:
+            name, since = self._part
+            self.times[name] = self.times.get(name, 0.0) + now - since
+        self._part = (part, now) if part else None
+
+    def add_old_answer(self, answer: HelloAnswer | None) -> None:
+        """Take what came of an `OldTLS`; None for a refusal."""
+        if answer is None:
+            return
+        if answer.version in ("TLSv1", "TLSv1.1"):
+            self.old_tls[answer.version] = answer.cipher
+        if answer.cipher in WEAK_SUITES.values():
+            self.weak_cipher = self.weak_cipher or answer.cipher
 
     def add_tls(self, channel: TLSChannel) -> None:
         """Take a handshake that went well."""
         self.tls[channel.protocol] = channel.cipher
         self.certificate = channel.peer_certificate
+        self.chain = channel.peer_chain
         self.tls_error = None
 
     def add_tls_failure(self, error: CredSSPError) -> None:
@@ -94,6 +168,10 @@ class ProbeReport:
             self.ntlm["TargetName"] = challenge.target_name
             if challenge.version is not None:
                 self.ntlm["Version"] = str(challenge.version)
+                self.os_build = challenge.version.build
+            theirs = None if challenge.target_info is None else challenge.target_info.timestamp
+            if theirs is not None:
+                self.clock_skew = (theirs - _EPOCH) / 1e7 - time.time()
         return True
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
-from credssp.drivers.handshake import ConnectError, Handshake, Timeouts, too_late
+from credssp.drivers.handshake import ConnectError, Handshake, Obstacle, Timeouts, too_late
 from credssp.errors import CredSSPError, PeerClosedError
 
-__all__ = ["Session", "log_on", "open_socket"]
+__all__ = ["Session", "log_on", "obstacle_of", "open_socket"]
 
 _READ_SIZE = 65536
 _GOODBYE = 1.0
@@ -32,11 +33,36 @@ def open_socket(host: str, port: int, *, timeouts: Timeouts) -> socket.socket:
     try:
         connection = socket.create_connection((host.strip("[]"), port), timeout=timeouts.connect)
     except TimeoutError:
-        raise ConnectError(f"no connection to {host} port {port} within {timeouts.connect:g} s") from None
+        text = f"no connection to {host} port {port} within {timeouts.connect:g} s"
+        raise ConnectError(text).because_of(Obstacle.SILENT) from None
     except (OSError, UnicodeError, OverflowError) as error:
-        raise ConnectError(f"no connection to {host} port {port}: {reason(error)}") from None
+        text = f"no connection to {host} port {port}: {reason(error)}"
+        raise ConnectError(text).because_of(obstacle_of(error)) from None
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
+
+
+_UNREACHABLE: Final = (
+    errno.ENETUNREACH,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.EHOSTDOWN,
+    errno.EADDRNOTAVAIL,
+    errno.EACCES,  # what Linux says of an address that a rule prohibits
+    errno.EINVAL,  # and of a black hole among its own routes
+)
+
+
+def obstacle_of(error: Exception) -> Obstacle:
+    """Sort what the operating system says about an attempt to connect."""
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return Obstacle.NAME
+    if isinstance(error, ConnectionRefusedError):
+        return Obstacle.REFUSED
+    if isinstance(error, TimeoutError):
+        return Obstacle.SILENT
+    number = error.errno if isinstance(error, OSError) else None
+    return Obstacle.UNREACHABLE if number in _UNREACHABLE else Obstacle.OTHER
 
 
 def reason(error: Exception) -> str:

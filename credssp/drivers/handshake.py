@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -10,7 +11,7 @@ from credssp.errors import CredSSPError
 from credssp.next_step import NextStep
 from credssp.status import NTStatus, SecurityStatus
 
-__all__ = ["NOT_LISTENING", "ConnectError", "DeadlineError", "Handshake", "Timeouts"]
+__all__ = ["NOT_LISTENING", "ConnectError", "DeadlineError", "Handshake", "Obstacle", "Timeouts"]
 
 
 class Handshake(Protocol):
@@ -56,11 +57,32 @@ NOT_LISTENING: Final = NextStep.LISTEN
 """The next step of a server that does not get its port."""
 
 
-class ConnectError(CredSSPError):
-    """There is no connection to the peer at all."""
+class Obstacle(enum.Enum):
+    """Why there is no connection."""
 
+    NAME = "the name is not known"
+    REFUSED = "the connection was refused"
+    SILENT = "nothing came back"
+    UNREACHABLE = "the address cannot be reached"
+    MUTE = "the connection was taken, and TLS got no answer"
+    OTHER = "another reason"
+
+
+class ConnectError(CredSSPError):
+    """There is no connection to the peer at all.
+
+    Attributes:
+        obstacle: why, where the operating system said so.
+    """
+
+    obstacle: Obstacle = Obstacle.OTHER
     default_status = SecurityStatus.SEC_E_TARGET_UNKNOWN
     default_advice = NextStep.CONNECT
+
+    def because_of(self, obstacle: Obstacle) -> ConnectError:
+        """Note the obstacle and return the error."""
+        self.obstacle = obstacle
+        return self
 
 
 class DeadlineError(CredSSPError):

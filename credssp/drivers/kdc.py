@@ -1,4 +1,4 @@
-"""Asks a KDC for its time."""
+"""Asks a KDC for its time, and what it says to a realm."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ from typing import Final
 
 from credssp.drivers.handshake import ConnectError
 from credssp.errors import LimitExceededError, PeerClosedError
-from credssp.kerberos.kdc_time import kdc_question, read_kdc_time
+from credssp.kerberos.kdc_time import KDCAnswer, kdc_question, read_kdc_answer
 from credssp.next_step import NextStep
 
-__all__ = ["ask_time"]
+__all__ = ["ask", "ask_time"]
 
 _MAX_ANSWER: Final = 65536
 
 
 def ask_time(host: str, port: int, realm: str, *, timeout: float) -> datetime | None:
-    """Return the KDC's time, or None where it answers without one.
+    """Return the KDC's time, or None where it answers without one; as `ask`."""
+    return ask(host, port, realm, timeout=timeout).time
+
+
+def ask(host: str, port: int, realm: str, *, timeout: float) -> KDCAnswer:
+    """Return what the KDC answers to a client that does not exist.
 
     Args:
         host: the KDC.
@@ -35,7 +40,7 @@ def ask_time(host: str, port: int, realm: str, *, timeout: float) -> datetime | 
             size = int.from_bytes(_read(connection, 4), "big")
             if size > _MAX_ANSWER:
                 raise LimitExceededError(f"an answer of {size} bytes is too long for a KDC", section="RFC 4120 7.2.2")
-            return read_kdc_time(_read(connection, size))
+            return read_kdc_answer(_read(connection, size))
     except TimeoutError:
         raise ConnectError(f"no answer from {host} port {port} within {timeout:g} s", advice=NextStep.KDC) from None
     except (OSError, UnicodeError) as error:

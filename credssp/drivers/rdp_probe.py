@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 
 from credssp.context.probing import ProbeReport
-from credssp.drivers.blocking import reason
-from credssp.drivers.handshake import ConnectError, DeadlineError, Timeouts, too_late
+from credssp.drivers.blocking import obstacle_of, reason
+from credssp.drivers.handshake import ConnectError, DeadlineError, Obstacle, Timeouts, too_late
 from credssp.drivers.proxies import reach_async
 from credssp.errors import CredSSPError, PeerClosedError
 from credssp.proxy import Proxy
@@ -19,6 +20,8 @@ from credssp.rdp.probe import probe as probe_steps
 __all__ = ["probe"]
 
 _log = logging.getLogger("credssp.probe")
+
+_NUMBER = re.compile(r"\[Errno (\d+)\]")
 
 
 async def probe(
@@ -62,6 +65,7 @@ async def probe(
         report.error = DeadlineError(f"the server did not finish within {timeouts.login:g} s")
     except CredSSPError as error:
         report.error = error
+    report.begin("")
     report.seconds = time.monotonic() - begin
     return report
 
@@ -104,9 +108,17 @@ async def _connect(host: str, port: int, timeouts: Timeouts, proxy: Proxy | None
         async with asyncio.timeout(timeouts.connect):
             return _Peer(*await asyncio.open_connection(host, port), timeouts)
     except TimeoutError:
-        raise ConnectError(f"no connection within {timeouts.connect:g} s") from None
+        raise ConnectError(f"no connection within {timeouts.connect:g} s").because_of(Obstacle.SILENT) from None
     except (OSError, UnicodeError, OverflowError) as error:
-        raise ConnectError(f"no connection: {reason(error)}") from None
+        first = _first(error)
+        raise ConnectError(f"no connection: {reason(first)}").because_of(obstacle_of(first)) from None
+
+
+def _first(error: Exception) -> Exception:
+    """Return the first of the errors that asyncio puts into one where a host has several addresses, as a text only."""
+    if isinstance(error, OSError) and error.errno is None and (found := _NUMBER.search(str(error))):
+        return OSError(int(found[1]), "")
+    return error
 
 
 class _Peer:

@@ -20,8 +20,8 @@ from typing import Any, Final, Self
 
 from credssp.config import check_port
 from credssp.drivers._http_client import line_too_long, read_final
-from credssp.drivers.blocking import reason
-from credssp.drivers.handshake import ConnectError, DeadlineError, Timeouts
+from credssp.drivers.blocking import obstacle_of, reason
+from credssp.drivers.handshake import ConnectError, DeadlineError, Obstacle, Timeouts
 from credssp.drivers.proxies import open_tunnel
 from credssp.errors import CertificateError, CredSSPError, LimitExceededError, RemoteProtocolError
 from credssp.next_step import NextStep
@@ -183,14 +183,17 @@ class WinRMConnection:
             if self._late:
                 raise self._failed(error) from None
             if not isinstance(error, ssl.SSLError):
-                raise ConnectError(f"no connection to {host} port {port}: {self._reason(error)}") from error
+                text = f"no connection to {host} port {port}: {self._reason(error)}"
+                late = self._tcp is not None and isinstance(error, TimeoutError)
+                raise ConnectError(text).because_of(Obstacle.MUTE if late else obstacle_of(error)) from error
             by_default = self._context is not None and self._context.minimum_version == ssl.TLSVersion.TLSv1_2
             first = b"" if by_default else None
             advice = translate(error, during="TLS handshake", first=first).advice
             why = old_server(error.reason or "", first) or self._reason(error)
             raise ConnectError(f"the TLS handshake failed: {why}", advice=advice) from error
         except (ValueError, OverflowError) as error:
-            raise ConnectError(f"no connection to {host} port {port}: {reason(error)}") from None
+            text = f"no connection to {host} port {port}: {reason(error)}"
+            raise ConnectError(text).because_of(obstacle_of(error)) from None
         tcp.settimeout(self._timeouts.leg)
         self._http.sock = tcp
         if self._https is not None:

@@ -59,6 +59,7 @@ def probe(
         _run(report, make)
     except CredSSPError as error:
         report.error = error
+    report.begin("")
     report.seconds = time.monotonic() - begin
     return report
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from credssp.context.probing import ProbeReport
+from credssp.diagnosis.certificate import read_certificate
 from credssp.errors import CredSSPError
+from credssp.finding import ServerFinding
 from credssp.fleet.target_url import TargetURL
+from credssp.rdp.negotiation import ResponseFlags
 from credssp.status import SecurityStatus, describe
 
 __all__ = ["certificate_facts", "key_type", "probe_facts", "status_facts"]
@@ -20,8 +23,8 @@ def status_facts(error: CredSSPError | None) -> dict[str, Any]:
     return {"code": info.code, "hex": f"0x{info.code:08X}", "name": info.name, "text": text, "advice": advice}
 
 
-def probe_facts(target: TargetURL, report: ProbeReport) -> dict[str, Any]:
-    """Return a report as facts to print."""
+def probe_facts(target: TargetURL, report: ProbeReport, findings: Sequence[ServerFinding]) -> dict[str, Any]:
+    """Return a report, and what it comes to, as facts to print."""
     credssp = None
     if report.credssp_version is not None:
         credssp = {
@@ -34,50 +37,34 @@ def probe_facts(target: TargetURL, report: ProbeReport) -> dict[str, Any]:
         "answered": bool(report.protocols),
         "error": None if report.error is None else status_facts(report.error),
         "protocols": report.protocols,
+        "hybrid_ex": report.protocols.get("HYBRID_EX") == "accepted",
+        "negotiation_flags": _flags(report.negotiation_flags),
         "tls": report.tls,
         "tls_error": report.tls_error,
+        "tls_old": report.old_tls,
+        "tls_weak_cipher": report.weak_cipher or None,
         "certificate": None if report.certificate is None else certificate_facts(report.certificate),
         "credssp": credssp,
         "credssp_error": report.credssp_error,
         "ntlm": report.ntlm or None,
+        "os_build": report.os_build,
+        "clock_skew": None if report.clock_skew is None else round(report.clock_skew, 3),
+        "findings": [found.to_dict() for found in findings],
         "seconds": round(report.seconds, 3),
     }
 
 
+def _flags(flags: int | None) -> dict[str, Any] | None:
+    if flags is None:
+        return None
+    return {"value": flags, "names": [flag.name for flag in ResponseFlags if flag and flag in ResponseFlags(flags)]}
+
+
 def certificate_facts(certificate: bytes) -> dict[str, Any]:
     """Return what is to be said about a certificate in DER."""
-    from cryptography import x509
-
-    from credssp.tls.parsing import UnreadableCertificateError, reading
-
-    facts: dict[str, Any] = dict.fromkeys(("subject", "issuer", "not_before", "not_after"))
-    facts |= {"sha256": hashlib.sha256(certificate).hexdigest(), "key_type": key_type(certificate)}
-    try:
-        with reading():
-            parsed = x509.load_der_x509_certificate(certificate)
-            facts["subject"] = parsed.subject.rfc4514_string()
-            facts["issuer"] = parsed.issuer.rfc4514_string()
-            facts["not_before"] = parsed.not_valid_before_utc.isoformat()
-            facts["not_after"] = parsed.not_valid_after_utc.isoformat()
-    except UnreadableCertificateError:
-        pass  # certificates in the wild have names and dates that no standard knows
-    return facts
+    return read_certificate(certificate).to_dict()
 
 
 def key_type(certificate: bytes) -> str | None:
     """Return the key's kind and size, such as ``RSA 2048``; None for a certificate that does not parse."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric import ec, rsa
-
-    from credssp.tls.parsing import UnreadableCertificateError, reading
-
-    try:
-        with reading():
-            key = x509.load_der_x509_certificate(certificate).public_key()
-    except UnreadableCertificateError:
-        return None
-    if isinstance(key, rsa.RSAPublicKey):
-        return f"RSA {key.key_size}"
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return f"EC {key.curve.name}"
-    return type(key).__name__.removesuffix("PublicKey").lstrip("_")
+    return read_certificate(certificate).key_type

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from credssp.config import Timeouts
+from credssp.diagnosis.judge import judge_rdp, judge_winrm
 from credssp.drivers import rdp_probe, winrm_probe
 from credssp.fleet.facts import certificate_facts, probe_facts
 from credssp.fleet.target_url import TargetURL
@@ -41,7 +42,7 @@ class ProbeRequest:
 
     @property
     def timeouts(self) -> Timeouts:
-        """Those of all connections to one server: ten at most, each with a few answers."""
+        """Those of all connections to one server: fourteen at most, each with a few answers."""
         return Timeouts(connect=self.timeout, leg=self.timeout, login=10 * self.timeout)
 
 
@@ -65,7 +66,7 @@ async def probe_rdp(target: TargetURL, request: ProbeRequest) -> dict[str, Any]:
     report = await rdp_probe.probe(
         target.host, target.port, timeouts=request.timeouts, pace=request.pace, **request.way.options(target)
     )
-    return probe_facts(target, report)
+    return probe_facts(target, report, judge_rdp(report))
 
 
 @functools.cache
@@ -91,4 +92,5 @@ async def probe_winrm(target: TargetURL, request: ProbeRequest) -> dict[str, Any
     https = None
     if report.https_certificate is not None:
         https = {"version": report.https_version} | certificate_facts(report.https_certificate)
-    return probe_facts(target, report) | {"server": report.server or None, "https": https}
+    findings = judge_winrm(report, https=target.scheme == "https")
+    return probe_facts(target, report, findings) | {"server": report.server or None, "https": https}

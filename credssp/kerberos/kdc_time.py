@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from credssp.kerberos.values import Principal, read_time
 from credssp.wire.der import Reader, Tag, write_explicit, write_integer, write_sequence, write_tlv
 
-__all__ = ["kdc_question", "read_kdc_time"]
+__all__ = ["KDCAnswer", "kdc_question", "read_kdc_answer", "read_kdc_time"]
 
 _AS_REQ: Final = 0x6A
 _AS_REP: Final = 0x6B
 _KRB_ERROR: Final = 0x7E
 _TIME: Final = 0x18
 _AES: Final = (18, 17)
+
+
+class KDCAnswer(NamedTuple):
+    """What a KDC answered to the question.
+
+    Attributes:
+        time: its time, or None where it answers without one.
+        code: error-code of its KRB-ERROR (RFC 4120 7.5.9), or None.
+    """
+
+    time: datetime | None = None
+    code: int | None = None
 
 
 def kdc_question(realm: str) -> bytes:
@@ -37,8 +49,8 @@ def kdc_question(realm: str) -> bytes:
     return len(request).to_bytes(4, "big") + request
 
 
-def read_kdc_time(answer: bytes) -> datetime | None:
-    """Return the KDC's time, or None where it answers without one.
+def read_kdc_answer(answer: bytes) -> KDCAnswer:
+    """Return the KDC's time, and why it refused.
 
     Raises:
         DecodeError: this is not an answer of a KDC.
@@ -47,9 +59,20 @@ def read_kdc_time(answer: bytes) -> datetime | None:
     path = "KRB-ERROR"
     tag, start, stop = reader.tlv(0, len(answer), path)
     if tag == _AS_REP:
-        return None  # somebody has that name, and needs no proof
+        return KDCAnswer()  # somebody has that name, and needs no proof
     if tag != _KRB_ERROR:
         raise reader.error(f"tag 0x{tag:02X} where 0x{_KRB_ERROR:02X} belongs", path, 0)
     names = ("pvno", "msg-type", "ctime", "cusec", "stime", "susec", "error-code", "crealm", "cname", "realm", "sname")
-    stime = reader.sequence((start, stop), (*names, "e-text", "e-data"), path)[4]
-    return read_time(reader, stime, f"{path}.stime")
+    fields = reader.sequence((start, stop), (*names, "e-text", "e-data"), path)
+    time = read_time(reader, fields[4], f"{path}.stime")
+    code = None if fields[6] is None else reader.integer(fields[6], f"{path}.error-code")
+    return KDCAnswer(time, code)
+
+
+def read_kdc_time(answer: bytes) -> datetime | None:
+    """Return the KDC's time, or None where it answers without one.
+
+    Raises:
+        DecodeError: this is not an answer of a KDC.
+    """
+    return read_kdc_answer(answer).time

@@ -5,7 +5,7 @@ is thrown into it. `credssp.drivers.rdp_probe` runs it. Each question takes a co
 closes after most answers:
 
 1. which protocols it takes: one Connection Request for each;
-2. which TLS versions, and with which certificate;
+2. which TLS versions, with which certificate, and whether old versions and weak ciphers are taken;
 3. which CredSSP version and which names: a TSRequest with NTLM's NEGOTIATE is answered with CHALLENGE, which has them;
 4. which mechanisms inside CredSSP: NTLM without SPNEGO, and SPNEGO with NTLM or Kerberos alone.
 
@@ -18,7 +18,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias, TypeVar
 
-from credssp.context.probing import VERSIONS, ProbeReport, first_requests
+from credssp.context.probing import VERSIONS, OldTLS, ProbeReport, first_requests, next_old_offer
 from credssp.errors import CredSSPError, DecodeError, LimitExceededError, PeerClosedError, RemoteProtocolError
 from credssp.rdp.negotiation import (
     CREDSSP_PROTOCOLS,
@@ -32,6 +32,7 @@ from credssp.rdp.tpkt import TPKTBuffer
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
 from credssp.target import split_name
 from credssp.tls.channel import TLSChannel
+from credssp.tls.hello import HelloAnswer, client_hello, read_answer
 from credssp.tls.settings import ClientTLS, client_context
 from credssp.wire.framing import TSRequestBuffer
 from credssp.wire.ts_request import TSRequest
@@ -48,6 +49,9 @@ _PROTOCOLS: Final = (
 )
 _MAX_HANDSHAKE: Final = 256 * 1024
 """Bytes of a server's TLS handshake that are read; chains with a dozen certificates have a tenth of it."""
+
+_GREETING: Final = 64
+"""Bytes of a first answer that are kept, which is enough to recognise a protocol."""
 
 T = TypeVar("T")
 
@@ -83,42 +87,65 @@ def probe(report: ProbeReport, *, cookie: str | None = None, routing_token: byte
         CredSSPError: the connection failed where no answer of the server can be seen in that.
     """
     ask = ConnectionRequest(cookie=cookie, routing_token=routing_token)
-    for protocol in _PROTOCOLS:
-        try:
-            report.protocols[protocol.name or ""] = yield from _offer(ask, protocol)
-        except DecodeError:
-            if not report.protocols:  # this is not an RDP server
-                raise
-            # xrdp 0.9.21 says goodbye with an MCS PDU to who asks for a protocol that it does not know (RDSAAD).
-            report.protocols[protocol.name or ""] = "closed"
+    report.begin("negotiation")
+    yield from _ask_all(report, ask)
     accepted = [p for p in reversed(_PROTOCOLS) if report.protocols.get(p.name or "") == "accepted"]
     tls = [p for p in accepted if p & (CREDSSP_PROTOCOLS | Protocol.SSL)]
     if not tls:
         return
+    report.begin("tls")
     for version in VERSIONS:
-        _, rest = yield from _negotiate(ask, tls[0])
+        _, rest = yield from _negotiate(report, ask, tls[0])
         try:
             channel = yield from _start_tls(report.host, version, rest)
         except RemoteProtocolError as error:
             report.add_tls_failure(error)
         else:
             report.add_tls(channel)
-    if not (tls[0] & CREDSSP_PROTOCOLS and report.tls):
-        return
-    for name, request in first_requests().items():
+    if tls[0] & CREDSSP_PROTOCOLS and report.tls:
+        report.begin("credssp")
+        for name, request in first_requests().items():
+            try:
+                _, rest = yield from _negotiate(report, ask, tls[0])
+                channel = yield from _start_tls(report.host, ClientTLS(), rest)
+                report.add_answer(name, (yield from _exchange(channel, request)))
+            except CredSSPError as error:
+                report.add_failure(name, error)
+    # Last: a server that stays silent here costs nothing but its time.
+    report.begin("old tls")
+    yield from _offer_old(report, ask, tls[0])
+
+
+def _ask_all(report: ProbeReport, ask: ConnectionRequest) -> ProbeSteps[None]:
+    """Ask for each protocol. Raises DecodeError: no answer was that of an RDP server."""
+    farewell: DecodeError | None = None
+    for protocol in _PROTOCOLS:
         try:
-            _, rest = yield from _negotiate(ask, tls[0])
-            channel = yield from _start_tls(report.host, ClientTLS(), rest)
-            report.add_answer(name, (yield from _exchange(channel, request)))
-        except CredSSPError as error:
-            report.add_failure(name, error)
+            report.protocols[protocol.name or ""] = yield from _offer(report, ask, protocol)
+        except DecodeError as error:
+            # xrdp 0.9.21 says goodbye with an MCS PDU to who asks for a protocol that it does not know or take, which
+            # may be the first of them. What begins otherwise is not an RDP server.
+            if not report.protocols and not _is_goodbye(report.greeting):
+                raise
+            farewell = farewell or error
+            report.protocols[protocol.name or ""] = "closed"
+    if farewell is not None and set(report.protocols.values()) == {"closed"}:
+        report.protocols.clear()
+        raise farewell
 
 
-def _offer(ask: ConnectionRequest, protocol: Protocol) -> ProbeSteps[str]:
+def _is_goodbye(data: bytes) -> bool:
+    """Whether this is MCS Disconnect Provider Ultimatum, whatever its reason (T.125 7, DomainMCSPDU 8)."""
+    return len(data) > 7 and data[0] == 3 and data[4:7] == b"\x02\xf0\x80" and data[7] >> 2 == 8
+
+
+def _offer(report: ProbeReport, ask: ConnectionRequest, protocol: Protocol) -> ProbeSteps[str]:
     try:
-        answer, _ = yield from _negotiate(ask, protocol)
+        answer, _ = yield from _negotiate(report, ask, protocol)
     except PeerClosedError:
         return "closed"
+    if isinstance(answer, NegotiationResponse) and answer.selected == protocol:
+        report.negotiation_flags = int(answer.flags) | (report.negotiation_flags or 0)
     if isinstance(answer, NegotiationFailure):
         try:
             return FailureCode(answer.code).name
@@ -129,13 +156,15 @@ def _offer(ask: ConnectionRequest, protocol: Protocol) -> ProbeSteps[str]:
 
 
 def _negotiate(
-    ask: ConnectionRequest, protocol: Protocol
+    report: ProbeReport, ask: ConnectionRequest, protocol: Protocol
 ) -> ProbeSteps[tuple[NegotiationResponse | NegotiationFailure | None, bytes]]:
     """Ask for one protocol; returns the answer and what came after it."""
     request = replace(ask, negotiation=NegotiationRequest(protocol)).encode()
     awaited = "expect the Connection Confirm"
     buffer = TPKTBuffer()
-    tpdu = buffer.feed((yield ProbeLeg(request, awaited, fresh=True)))
+    data = yield ProbeLeg(request, awaited, fresh=True)
+    report.greeting = report.greeting or data[:_GREETING]
+    tpdu = buffer.feed(data)
     while tpdu is None:
         tpdu = buffer.feed((yield ProbeLeg(b"", awaited)))
     return ConnectionConfirm.decode(tpdu).negotiation, buffer.take_rest()
@@ -158,6 +187,28 @@ def _start_tls(host: str, settings: ClientTLS, rest: bytes) -> ProbeSteps[TLSCha
         raise
     yield ProbeLeg(channel.data_to_send())
     return channel
+
+
+def _offer_old(report: ProbeReport, ask: ConnectionRequest, protocol: Protocol) -> ProbeSteps[None]:
+    """Offer old TLS versions and weak ciphers, and fill the report with what is taken."""
+    answers: list[HelloAnswer | None] = []
+    while (offer := next_old_offer(answers)) is not None:
+        try:
+            _, rest = yield from _negotiate(report, ask, protocol)
+            answers.append((yield from _hello(offer, rest)))
+        except CredSSPError:  # an alert, a close, silence, or nonsense: not taken
+            answers.append(None)
+        report.add_old_answer(answers[-1])
+
+
+def _hello(offer: OldTLS, data: bytes) -> ProbeSteps[HelloAnswer]:
+    leg = ProbeLeg(client_hello(offer.version, offer.suites), "expect TLS")
+    while (answer := read_answer(data)) is None:
+        if len(data) > _MAX_HANDSHAKE:
+            raise LimitExceededError(f"a TLS handshake of more than {_MAX_HANDSHAKE} bytes")
+        data += yield leg
+        leg = ProbeLeg(b"", "expect TLS")
+    return answer
 
 
 def _exchange(channel: TLSChannel, request: bytes) -> ProbeSteps[TSRequest]:

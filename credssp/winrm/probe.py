@@ -10,9 +10,10 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias, TypeVar
 
-from credssp.context.probing import VERSIONS, ProbeReport, first_requests
+from credssp.context.probing import VERSIONS, OldTLS, ProbeReport, first_requests, next_old_offer
 from credssp.errors import CredSSPError, LimitExceededError, PeerClosedError, RemoteProtocolError
 from credssp.tls.channel import TLSChannel
+from credssp.tls.hello import HelloAnswer, client_hello, read_answer
 from credssp.tls.settings import ClientTLS, client_context
 from credssp.winrm.client import check_offer
 from credssp.winrm.errors import NotOfferedError
@@ -34,11 +35,13 @@ class WinRMReport(ProbeReport):
         https_version: TLS version of https, or an empty string.
         https_certificate: its certificate, DER.
         server: what the server calls itself.
+        http_status: status of the answer to the first request, 0 where there was none.
     """
 
     https_version: str = ""
     https_certificate: bytes | None = None
     server: str = ""
+    http_status: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,9 @@ def probe(report: WinRMReport) -> ProbePosts[None]:
     Raises:
         CredSSPError: the connection failed where no answer of the server can be seen in that.
     """
+    report.begin("negotiation")
     answer = yield ProbePost(fresh=True)
+    report.http_status = answer.status
     report.server = answer.server
     report.protocols = dict.fromkeys(schemes(answer.challenges), "accepted")
     try:
@@ -88,6 +93,7 @@ def probe(report: WinRMReport) -> ProbePosts[None]:
     except NotOfferedError:
         report.protocols["CredSSP"] = "not offered"
         return
+    report.begin("tls")
     for version in VERSIONS:
         try:
             channel, _ = yield from _handshake(version)
@@ -97,14 +103,32 @@ def probe(report: WinRMReport) -> ProbePosts[None]:
             report.add_tls_failure(error)
         else:
             report.add_tls(channel)
-    if not report.tls:
-        return
-    for name, request in first_requests().items():
+    if report.tls:
+        report.begin("credssp")
+        for name, request in first_requests().items():
+            try:
+                channel, plaintext = yield from _handshake(ClientTLS())
+                report.add_answer(name, (yield from _exchange(channel, plaintext, request)))
+            except CredSSPError as error:
+                report.add_failure(name, error)
+    report.begin("old tls")
+    yield from _offer_old(report)
+
+
+def _offer_old(report: WinRMReport) -> ProbePosts[None]:
+    """Offer old TLS versions and weak ciphers inside HTTP, and fill the report with what is taken."""
+    answers: list[HelloAnswer | None] = []
+    while (offer := next_old_offer(answers)) is not None:
         try:
-            channel, plaintext = yield from _handshake(ClientTLS())
-            report.add_answer(name, (yield from _exchange(channel, plaintext, request)))
-        except CredSSPError as error:
-            report.add_failure(name, error)
+            answers.append((yield from _hello(offer)))
+        except CredSSPError:  # an alert, an end of the login, or nonsense: not taken
+            answers.append(None)
+        report.add_old_answer(answers[-1])
+
+
+def _hello(offer: OldTLS) -> ProbePosts[HelloAnswer | None]:
+    answer = yield ProbePost(format_token(client_hello(offer.version, offer.suites)), fresh=True)
+    return read_answer(_token(answer))
 
 
 def _handshake(settings: ClientTLS) -> ProbePosts[tuple[TLSChannel, bytes]]:

@@ -13,6 +13,7 @@ import pytest
 
 from credssp.cli import main
 from credssp.kerberos import pyspnego
+from credssp.testing import RDPServer
 from tests.kerberos.test_kdc_time import krb_error
 
 
@@ -71,9 +72,9 @@ def test_realm_without_a_kdc_is_told(capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """A port that takes connections."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener.getsockname()[1]
+    """The port of a server on which nothing is wrong."""
+    with RDPServer() as server:
+        yield server.port
 
 
 def test_machine_without_kerberos_is_fit_for_ntlm(capsys: pytest.CaptureFixture[str], port: int) -> None:
@@ -84,11 +85,11 @@ def test_machine_without_kerberos_is_fit_for_ntlm(capsys: pytest.CaptureFixture[
 
 
 def test_plain_words(capsys: pytest.CaptureFixture[str], port: int) -> None:
-    assert main(["doctor", f"https://localhost:{port}"]) == 0
+    assert main(["doctor", f"rdp://localhost:{port}"]) == 0
     output = capsys.readouterr().out
     assert "Nothing is wrong." in output
-    assert "      -> pip install 'credssp[kerberos]'" in output
-    assert "a ticket is asked for HTTP/localhost" in output
+    assert "-> pip install 'credssp[kerberos]'" in output
+    assert "a ticket is asked for TERMSRV/localhost" in output
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,8 @@ READ: dict[str, list[str]] = {
     "gateway back --cert": [*BACK, "--fingerprint", "ab" * 32, "--password-file", "+", "--cert", "@"],
     "gateway back --cacert": [*BACK, "--password-file", "+", "--cacert", "@"],
     "gateway back --password-file": [*BACK, "--fingerprint", "ab" * 32, "--password-file", "@"],
+    "doctor --cacert": ["doctor", NOWHERE, "--cacert", "@"],
+    "doctor --policy": ["doctor", NOWHERE, "--policy", "@"],
     "policy check --policy": ["policy", "check", "TERMSRV/srv", "--policy", "@"],
     "conformance --password-file": [
         "conformance", "server", "127.0.0.1:1", "-u", "LAB\\alice", "--password-file", "@", "--timeout", "1",
@@ -131,6 +133,7 @@ ACCEPTED = {
     ("agent exec --config", "empty"): None,
     ("serve winrm --answers", "empty"): None,  # no answers
     ("policy check --policy", "empty"): None,  # a TOML file that sets nothing
+    ("doctor --policy", "empty"): None,
 }
 
 

@@ -1,0 +1,55 @@
+"""The table of findings: complete, in plain words, without advice that lowers security, and in the manual."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import string
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from credssp.diagnosis.catalogue import KINDS, finding, rank
+from credssp.finding import Level
+from tests.test_next_steps import LOWERS
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("findings_docs", DOCS / "_ext" / "findings_docs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_is_up_to_date(generator: ModuleType) -> None:
+    text = generator.PAGE.read_text(encoding="utf-8")
+    assert generator.page(text) == text, "run python docs/_ext/findings_docs.py"
+    for name in KINDS:
+        assert f"| `{name}` |" in text
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_says_what_to_do_and_lowers_no_security(name: str) -> None:
+    kind = KINDS[name]
+    assert re.fullmatch("[a-z]+(-[a-z]+)*", name)
+    assert kind.why.endswith(".")
+    assert kind.advice.endswith(".")
+    assert not LOWERS.search(f"{kind.why} {kind.advice} {kind.command}"), kind.advice
+    fields = {field for _, field, _, _ in string.Formatter().parse(kind.command) if field}
+    assert fields <= {"host", "port", "url", "realm", "spn"}
+    assert kind.place in ("way", "server", "kerberos", "here")
+
+
+def test_errors_come_first_and_then_the_way_of_a_login() -> None:
+    found = [finding(name, "seen.") for name in reversed(KINDS)]
+    found.sort(key=rank)
+    levels = [each.level for each in found]
+    assert levels == sorted(levels, key=list(Level).index)
+    errors = [each.id for each in found if each.level is Level.ERROR]
+    assert errors == [name for name, kind in KINDS.items() if kind.level is Level.ERROR]
