@@ -29,6 +29,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "login": "try a login, up to the authorization result",
     "probe": "find out what servers offer, without credentials",
+    "report": "render saved probes, and show what changed between two",
     "serve": "run a test endpoint that tells what was delegated",
     "gateway": "relay RDP with NLA on the side that has none",
     "agent": "log on for programs that never see the secret",

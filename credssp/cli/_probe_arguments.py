@@ -34,3 +34,4 @@ def add_form_arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help="print one JSON object per line and server")
     form.add_argument("--csv", action="store_true", help="print comma-separated values, with all facts")
     parser.add_argument("--junit", metavar="FILE", help="write JUnit XML: a test for each server")
+    parser.add_argument("--html", metavar="FILE", help="write one HTML page: totals, certificates, findings, servers")

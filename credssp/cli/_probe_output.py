@@ -49,13 +49,13 @@ class Output:
     """
 
     def __init__(self, arguments: argparse.Namespace, total: int) -> None:
-        check_writable(arguments.junit)
+        check_writable(arguments.junit, arguments.html)
         self._arguments = arguments
         self._form = form_of(arguments, total)
         self._at_once = self._form in ("text", "json")
         self.totals = Totals()
         self._record: Record | None = None
-        if not self._at_once or arguments.junit or arguments.resume:
+        if not self._at_once or arguments.junit or arguments.html or arguments.resume:
             self._record = _opened(arguments.resume)
             for facts in self._record:
                 self.totals.add(facts)
@@ -109,8 +109,24 @@ def print_record(record: Iterable[Facts], form: str) -> None:
     sys.stdout.flush()
 
 
-def write_reports(record: Iterable[Facts], arguments: argparse.Namespace) -> None:
-    """Write the files that the arguments name. Raises LocalProtocolError: one cannot be written."""
+def write_reports(
+    record: Iterable[Facts], arguments: argparse.Namespace, *, earlier: Iterable[Facts] | None = None
+) -> None:
+    """Write the files that the arguments name.
+
+    Args:
+        record: results, which are gone through several times.
+        arguments: those of `credssp.cli._probe_arguments`.
+        earlier: an earlier run, for what changed.
+
+    Raises:
+        LocalProtocolError: a file cannot be written.
+    """
+    if arguments.html:
+        from credssp.fleet.html_report import html_report
+
+        page = html_report(record, earlier=earlier)
+        write_file(arguments.html, lambda stream: stream.writelines(f"{part}\n" for part in page))
     if arguments.junit:
         from credssp.fleet.junit import write_junit
 

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +51,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     kerberos.add_argument(
         "--keytab", metavar="F", action="append", default=[], help="keytab with the key of the service (the server's)"
     )
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print one JSON object")
-    form.add_argument("--html", action="store_true", help="print one self-contained page with a sequence diagram")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--html",
+        metavar="FILE",
+        nargs="?",
+        const="",
+        help="write one self-contained page with a sequence diagram; without FILE, print it instead of text",
+    )
     parser.add_argument("-o", "--output", metavar="PATH", help="write to this file instead of standard output")
     parser.add_argument("--reveal", action="store_true", help="show passwords, PINs, buffers, keys and NTLM proofs")
 
@@ -68,6 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         print(f"credssp dissect: {error}", file=sys.stderr)
         return 2
+    if fault := _html_fault(arguments):
+        print(f"credssp dissect: {fault}", file=sys.stderr)
+        return 2
     try:
         logon = dataclasses.replace(logon, service_keys=_service_keys(arguments))
         secrets = _tls_secrets(arguments)
@@ -76,7 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.output is None:
             _show(report, arguments)
         else:
-            _write(Path(arguments.output), report, arguments)
+            _write(Path(arguments.output), lambda: _show(report, arguments))
+        if arguments.html:
+            _write(Path(arguments.html), lambda: _show_page(report))
     except CaptureError as error:
         # Its text says it all; the number of a SECURITY_STATUS would be no help with a file.
         print(f"credssp dissect: {printable(error.message)}", file=sys.stderr)
@@ -87,15 +98,34 @@ def run(arguments: argparse.Namespace) -> int:
 def _show(report: dict[str, Any], arguments: argparse.Namespace) -> None:
     if arguments.json:
         _show_json(report)
-    elif arguments.html:
-        from credssp.dissect.html import page_parts
-
-        for part in page_parts(report):
-            print(part)
+    elif arguments.html == "":
+        _show_page(report)
     else:
         from credssp.cli._dissect_text import print_report
 
         print_report(report)
+
+
+def _show_page(report: dict[str, Any]) -> None:
+    from credssp.dissect.html import page_parts
+
+    for part in page_parts(report):
+        print(part)
+
+
+def _html_fault(arguments: argparse.Namespace) -> str:
+    """Return what is wrong with ``--html``, or an empty string."""
+    if arguments.html == "" and arguments.json:
+        return "--html without FILE and --json exclude each other"
+    # `--html x.pcap y.pcap` would write over a capture.
+    try:
+        with Path(arguments.html or "").open("rb") as existing:
+            begin = existing.read(512).lstrip().lower()
+    except OSError:
+        return ""  # there is none, or writing will say what is wrong
+    if begin and not begin.startswith((b"<!doctype html", b"<html")):
+        return f"--html {arguments.html}: this file is not a page; give another name, or remove it"
+    return ""
 
 
 def _show_json(report: dict[str, Any]) -> None:
@@ -114,12 +144,12 @@ def _show_json(report: dict[str, Any]) -> None:
     print("\n  ]" + after)
 
 
-def _write(path: Path, report: dict[str, Any], arguments: argparse.Namespace) -> None:
+def _write(path: Path, show: Callable[[], object]) -> None:
     from credssp.dissect.errors import CaptureError
 
     try:
         with path.open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
-            _show(report, arguments)
+            show()
     except OSError as error:
         raise CaptureError(f"{path} cannot be written: {error.strerror}") from None
 

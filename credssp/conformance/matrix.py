@@ -7,13 +7,12 @@ everybody. They are those of Okabe and Ito, which stay apart for the colour-blin
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Final
 
-from credssp.__about__ import __version__
 from credssp.conformance.result import Report, Result
 from credssp.conformance.rule import AREAS, Rule, Verdict
+from credssp.pages import document, escape, escape_lines, scrolling
 
 __all__ = ["as_html"]
 
@@ -27,19 +26,17 @@ _SIGNS: Final = {
 }
 
 _STYLE: Final = """
-:root { color-scheme: light dark; --line: #bbb; --back: #fff; --text: #1a1a1a; --head: #eef1f4; --faint: #767676 }
-@media (prefers-color-scheme: dark) { :root { --line: #555; --back: #181a1c; --text: #e6e6e6; --head: #2a2e33;
-  --faint: #9a9a9a } }
-body { font: 14px/1.4 system-ui, sans-serif; margin: 1.5em; color: var(--text); background: var(--back) }
-h1 { margin: 0 0 .2em } ul.counts { padding-left: 1.2em } .controls { margin: 1em 0 }
-.controls label, .legend span.item { margin-right: .9em; white-space: nowrap }
-table { border-collapse: collapse } td, th { border: 1px solid var(--line); padding: .15em .45em; text-align: left;
+body { max-width: none; margin: 1.5em }
+ul.counts { padding-left: 1.2em } .controls { margin: 1em 0 }
+.controls label, .legend span.item { display: inline-block; margin-right: .9em }
+h1, h3, li { overflow-wrap: anywhere }
+table { width: auto } td, th { border: 1px solid var(--line); padding: .15em .45em; text-align: left;
   vertical-align: middle }
-thead th { position: sticky; top: 0; background: var(--head); z-index: 1; vertical-align: bottom }
+thead th { position: sticky; top: 0; background: var(--box); z-index: 1; vertical-align: bottom }
 thead th.peer { padding: .4em .15em; height: 14em; text-align: left }
 thead th.peer div { writing-mode: vertical-rl; transform: rotate(180deg); max-height: 17em; overflow: hidden;
   text-overflow: ellipsis; white-space: nowrap }
-tbody th.area { background: var(--head); font-weight: 600 }
+tbody th.area { background: var(--box); font-weight: 600 }
 td.id { white-space: nowrap; font-variant-numeric: tabular-nums } td.section { color: var(--faint); font-size: 90% }
 .v { text-align: center; min-width: 1.7em; font-weight: bold } .v a { display: block; color: inherit;
   text-decoration: none } .v a:hover { outline: 2px solid }
@@ -48,8 +45,8 @@ td.id { white-space: nowrap; font-variant-numeric: tabular-nums } td.section { c
 .crash { background: #000; color: #fff } .skip { color: var(--faint); font-weight: normal }
 .known { background-image: repeating-linear-gradient(45deg, #0003 0 3px, transparent 3px 7px) }
 .legend .v { display: inline-block; border: 1px solid var(--line); padding: 0 .2em; margin-right: .3em }
-section { border-left: 4px solid var(--line); padding-left: 1em; margin: 1em 0 } section:target { border-color: #0072b2;
-  background: #0072b222 }
+section { border-top: 0; border-left: 4px solid var(--line); padding: 0 0 0 1em; margin: 1em 0 }
+section:target { border-color: #0072b2; background: #0072b222 }
 pre { white-space: pre-wrap; word-break: break-all; margin: .3em 0 }
 @media print { .controls { display: none } }
 """
@@ -61,13 +58,12 @@ def as_html(reports: Sequence[Report], *, reveal: bool = False) -> str:
     rules = {rule_id: found[rule_id] for rule_id in sorted(found)}
     areas = [area for area in AREAS if any(rule.area == area for rule in rules.values())]
     findings = _Findings(reports, reveal=reveal)
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>CredSSP conformance</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}{_picks(areas)}</style></head><body>'
-        f"<h1>CredSSP conformance</h1><p>credssp {__version__}, {len(rules)} rules</p>"
-        f"{_counts(reports)}{_controls(areas)}{_legend()}{_table(reports, rules, areas, findings)}"
-        f"<h2>Findings</h2>{findings.text() or '<p>None.</p>'}</body></html>\n"
+    body = (
+        f"<h1>CredSSP conformance</h1><p>{len(rules)} rules</p>",
+        f"{_counts(reports)}{_controls(areas)}{_legend()}{_table(reports, rules, areas, findings)}",
+        f"<h2>Findings</h2>{findings.text() or '<p>None.</p>'}",
     )
+    return "\n".join([*document("CredSSP conformance", body, style=_STYLE + _picks(areas)), ""])
 
 
 class _Findings:
@@ -82,9 +78,9 @@ class _Findings:
                     continue
                 anchor = f"f{len(self._parts) + 1}"
                 self._anchors.setdefault((number, result.rule.id), anchor)
-                text = _escape("\n".join(result.describe(reveal=reveal)))
+                text = escape_lines("\n".join(result.describe(reveal=reveal)))
                 self._parts.append(
-                    f'<section id="{anchor}" class="{result.rule.area}"><h3>{_escape(report.peer)}, {report.side}: '
+                    f'<section id="{anchor}" class="{result.rule.area}"><h3>{escape(report.peer)}, {report.side}: '
                     f"{result.rule.id}</h3><pre>{text}</pre></section>"
                 )
 
@@ -106,7 +102,7 @@ def _picks(areas: Sequence[str]) -> str:
 def _controls(areas: Sequence[str]) -> str:
     picks = [("all", "all areas"), *((area, area) for area in areas)]
     radios = "".join(
-        f'<label title="{_escape(AREAS.get(name, "every area"))}"><input type="radio" name="area" id="pick-{name}"'
+        f'<label title="{escape(AREAS.get(name, "every area"))}"><input type="radio" name="area" id="pick-{name}"'
         f"{' checked' if name == 'all' else ''}> {label}</label>"
         for name, label in picks
     )
@@ -127,8 +123,8 @@ def _legend() -> str:
 
 def _counts(reports: Sequence[Report]) -> str:
     lines = "".join(
-        f"<li>{_escape(report.peer)}, {report.side}: "
-        + (_escape(report.trouble) or ", ".join(f"{report.count(v)} {v.value}" for v in Verdict if report.count(v)))
+        f"<li>{escape(report.peer)}, {report.side}: "
+        + (escape(report.trouble) or ", ".join(f"{report.count(v)} {v.value}" for v in Verdict if report.count(v)))
         + "</li>"
         for report in reports
     )
@@ -137,7 +133,7 @@ def _counts(reports: Sequence[Report]) -> str:
 
 def _table(reports: Sequence[Report], rules: dict[str, Rule], areas: Sequence[str], findings: _Findings) -> str:
     head = "".join(
-        f'<th class="peer" title="{_escape(report.peer)}"><div>{_escape(report.peer)} ({report.side})</div></th>'
+        f'<th class="peer" title="{escape(report.peer)}"><div>{escape(report.peer)} ({report.side})</div></th>'
         for report in reports
     )
     by_rule: list[dict[str, list[Result]]] = []
@@ -157,17 +153,18 @@ def _table(reports: Sequence[Report], rules: dict[str, Rule], areas: Sequence[st
                 for number, (report, found) in enumerate(zip(reports, by_rule, strict=True))
             ]
             good = not any(findings.anchor(number, rule.id) for number in range(len(reports)))
-            hint = _escape(f"{rule.stimulus}: {rule.expected}")
+            hint = escape(f"{rule.stimulus}: {rule.expected}")
             rows.append(
                 f'<tr{" class=good" if good else ""}><td class="id">{rule.id}</td><td title="{hint}">'
-                f'{_escape(rule.title)}</td><td>{rule.level.value}</td><td class="section">{_escape(rule.section)}</td>'
+                f'{escape(rule.title)}</td><td>{rule.level.value}</td><td class="section">{escape(rule.section)}</td>'
                 f"{''.join(cells)}</tr>"
             )
-        title = f'<tr><th class="area" colspan="{4 + len(reports)}">{area}: {_escape(AREAS[area])}</th></tr>'
+        title = f'<tr><th class="area" colspan="{4 + len(reports)}">{area}: {escape(AREAS[area])}</th></tr>'
         bodies.append(f'<tbody class="{area}">{title}{"".join(rows)}</tbody>')
-    return (
+    return scrolling(
+        "rules and peers",
         f"<table><thead><tr><th>rule</th><th>what</th><th>level</th><th>section</th>{head}</tr></thead>"
-        f"{''.join(bodies)}</table>"
+        f"{''.join(bodies)}</table>",
     )
 
 
@@ -178,12 +175,6 @@ def _cell(report: Report, found: Sequence[Result], anchor: str, rule_id: str) ->
     details = "; ".join(dict.fromkeys(result.outcome.detail for result in found if result.outcome.detail))
     known = bool(anchor) and not verdict.is_good and not any(result.matters for result in found)
     sign = _SIGNS[verdict][0]
-    title = _escape(f"{verdict.value}: {details}" if details else verdict.value)
+    title = escape(f"{verdict.value}: {details}" if details else verdict.value)
     inner = f'<a href="#{anchor}" aria-label="{verdict.value}">{sign}</a>' if anchor else sign
     return f'<td class="v {verdict.value}{" known" if known else ""}" title="{title}">{inner}</td>'
-
-
-def _escape(text: str) -> str:
-    """Return text that no browser takes for anything else, whatever a peer put into it."""
-    shown = "".join(c if c.isprintable() or c in "\n\t" else f"\\u{ord(c):04x}" for c in text)
-    return html.escape(shown, quote=True)

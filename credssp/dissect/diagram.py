@@ -26,7 +26,7 @@ def sequence_diagram(tree: Mapping[str, Any], escape: Callable[[object], str]) -
     timeline = _together(tree["timeline"])
     bottom = _TOP + _ROW * len(timeline) + 20
     parts = [
-        f'<svg class="sequence" role="img" aria-label="sequence diagram" viewBox="0 0 {_WIDTH} {bottom}" '
+        f'<svg class="sequence" role="group" aria-label="sequence diagram" viewBox="0 0 {_WIDTH} {bottom}" '
         f'xmlns="http://www.w3.org/2000/svg">'
     ]
     for x, role, name in ((_CLIENT, "client", tree["client"]), (_SERVER, "server", tree["server"])):

@@ -1,32 +1,20 @@
-"""The report as one HTML page: no script, no request to anywhere, opens from a mail attachment.
-
-The page forbids itself everything but its own style (Content-Security-Policy), so that what a capture holds stays text.
-"""
+"""The report as one HTML page (`credssp.pages`)."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any, Final
 
-from credssp.__about__ import __version__
 from credssp.dissect.diagram import sequence_diagram
+from credssp.pages import badge, document, escape, scrolling
 
-__all__ = ["escape", "page", "page_parts"]
+__all__ = ["page", "page_parts"]
 
 Tree = Mapping[str, Any]
 
 _SHORT: Final = 48
 """Characters of a name in the overview; the whole name is shown with the conversation."""
-
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-
-
-def escape(value: object) -> str:
-    """Return text for HTML; what is not plainly visible becomes a backslash escape."""
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(value))
-    return html.escape(text).encode("ascii", "xmlcharrefreplace").decode()
 
 
 def page(report: Tree) -> str:
@@ -37,18 +25,15 @@ def page(report: Tree) -> str:
 def page_parts(report: Tree) -> Iterator[str]:
     """Yield the page in parts, conversation by conversation. All of it is ASCII, whatever encoding it is written in."""
     style = files("credssp.dissect").joinpath("report.css").read_text(encoding="utf-8")
-    yield "<!DOCTYPE html>"
-    yield '<html lang="en"><head><meta charset="utf-8">'
-    yield f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>CredSSP: {escape(report['file'])}</title>"
-    yield f"<style>{style}</style></head><body>"
+    note = "Bytes are counted on the layer they belong to."
+    yield from document(f"CredSSP: {report['file']}", _body(report), style=style, note=note)
+
+
+def _body(report: Tree) -> Iterator[str]:
     yield from _head(report)
     for tree in report["conversations"]:
         yield from _conversation(tree)
     yield from _not_opened(report)
-    yield f"<footer>Made by credssp {__version__}. Bytes are counted on the layer they belong to.</footer>"
-    yield "</body></html>"
 
 
 def _head(report: Tree) -> Iterator[str]:
@@ -71,13 +56,19 @@ def _head(report: Tree) -> Iterator[str]:
 
 def _overview(report: Tree) -> Iterator[str]:
     """A line for each conversation."""
-    yield '<nav><h3>Conversations</h3><div class="scroll"><table><thead><tr>'
-    yield "".join(f"<th>{name}</th>" for name in ("", "from, to", "protocol", "account", "version", "outcome"))
+    yield '<nav><h2 class="small">Conversations</h2>'
+    yield scrolling("table of conversations", "".join(_overview_table(report)))
+    yield "</nav>"
+
+
+def _overview_table(report: Tree) -> Iterator[str]:
+    yield "<table><thead><tr>"
+    yield "".join(f"<th>{name}</th>" for name in ("level", "from, to", "protocol", "account", "version", "outcome"))
     yield "</tr></thead><tbody>"
     for tree in report["conversations"]:
         said = tree["negotiated"]
         cells = [
-            _level(_worst(tree)),
+            badge(_worst(tree)),
             f'{tree["number"]}. <a href="#c{tree["number"]}">{escape(tree["client"])}</a><br>'
             f"&rarr; {escape(tree['server'])}",
             escape(tree["transport"]),
@@ -86,7 +77,7 @@ def _overview(report: Tree) -> Iterator[str]:
             escape(_outcome(tree)),
         ]
         yield f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-    yield "</tbody></table></div></nav>"
+    yield "</tbody></table>"
 
 
 def _worst(tree: Tree) -> str:
@@ -115,10 +106,6 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _SHORT else f"{text[: _SHORT - 3]}..."
 
 
-def _level(level: str) -> str:
-    return f'<b class="level {escape(level)}">{escape(level)}</b>'
-
-
 def _conversation(tree: Tree) -> Iterator[str]:
     number = tree["number"]
     yield f'<section id="c{number}"><h2>{number}. {escape(tree["protocol"])}</h2>'
@@ -129,11 +116,11 @@ def _conversation(tree: Tree) -> Iterator[str]:
     yield "</dl>"
     yield from _judgement(tree)
     if tree["timeline"]:
-        yield f'<h3>Sequence</h3><div class="scroll">{sequence_diagram(tree, escape)}</div>'
+        yield f"<h3>Sequence</h3>{scrolling(f'sequence {number}', sequence_diagram(tree, escape))}"
     if tree["checks"]:
         yield '<h3>Verified</h3><table class="plain"><tbody>'
         for check in tree["checks"]:
-            yield f'<tr><td>{_level(check["verdict"])}</td><td class="name">{escape(check["name"])}</td>'
+            yield f'<tr><td>{badge(check["verdict"])}</td><td class="name">{escape(check["name"])}</td>'
             yield f"<td>{escape(check['text'])}</td></tr>"
         yield "</tbody></table>"
     if tree["problems"]:
@@ -182,7 +169,7 @@ def _judgement(tree: Tree) -> Iterator[str]:
     yield '<h3>Judgement</h3><table class="plain"><tbody>'
     for finding in tree["judgement"]:
         section = f" <cite>{escape(finding['section'])}</cite>" if finding["section"] else ""
-        yield f'<tr><td>{_level(finding["level"])}</td><td class="name">{escape(finding["topic"])}</td>'
+        yield f'<tr><td>{badge(finding["level"])}</td><td class="name">{escape(finding["topic"])}</td>'
         yield f"<td>{escape(finding['text'])}{section}</td></tr>"
     yield "</tbody></table>"
 

@@ -9,7 +9,7 @@ from typing import IO, Any, Final
 from credssp.fleet.record import Facts
 from credssp.fleet.totals import level_of
 
-__all__ = ["MAX_COLUMNS", "flatten", "write_csv"]
+__all__ = ["MAX_COLUMNS", "flatten", "harmless", "write_csv"]
 
 MAX_COLUMNS: Final = 256
 """Servers choose the names of some facts, such as the schemes of HTTP; what goes beyond is left to JSON."""
@@ -73,10 +73,10 @@ def write_csv(record: Iterable[Facts], stream: IO[str]) -> None:
     """
     columns = _columns(record)
     writer = csv.writer(stream)
-    writer.writerow([_harmless(name) for name in columns])
+    writer.writerow([harmless(name) for name in columns])
     for facts in record:
         row = _row(facts)
-        writer.writerow([_harmless(row.get(name, "")) for name in columns])
+        writer.writerow([harmless(row.get(name, "")) for name in columns])
 
 
 def _columns(record: Iterable[Facts]) -> list[str]:
@@ -112,7 +112,7 @@ def _members(facts: Facts, name: str) -> Iterable[tuple[str, Any]]:
     return value.items() if isinstance(value, dict) else ()
 
 
-def _harmless(text: str) -> str:
-    """Keep a spreadsheet from taking a name that a server made up for a formula."""
+def harmless(text: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula, and no terminal for a command."""
     text = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text)
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text

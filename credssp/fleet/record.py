@@ -17,7 +17,7 @@ from typing import IO, Any, Final, Self, TypeAlias
 
 from credssp.errors import LocalProtocolError
 
-__all__ = ["Facts", "Record", "TargetSet", "read_facts"]
+__all__ = ["Facts", "Record", "SavedRun", "TargetSet", "read_facts"]
 
 Facts: TypeAlias = dict[str, Any]
 """What is known about one server (docs/reference/fleet-formats.md)."""
@@ -144,3 +144,22 @@ class Record:
         else:
             self._file.write(b"\n")
         self._file.seek(0, 2)
+
+
+class SavedRun:
+    """A record that is only read, as often as needed.
+
+    Args:
+        path: the file. It has to stay as it is while it is read.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+
+    def __iter__(self) -> Iterator[Facts]:
+        """Yield the results. Raises LocalProtocolError: the file cannot be read, or is something else."""
+        try:
+            with self._path.open("rb") as stream:
+                yield from read_facts(stream, str(self._path))
+        except OSError as error:
+            raise LocalProtocolError(f"{self._path} cannot be read: {error.strerror}") from None

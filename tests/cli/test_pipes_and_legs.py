@@ -16,6 +16,9 @@ CAPTURE = str(Path(__file__).parents[2] / "fixtures" / "xfreerdp-2.11.7-capture-
 COMMAND_LINES = {
     "login": ["login", "rdp://127.0.0.1:1", "-u", "alice", "--json"],
     "probe": ["probe", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "--json"],
+    "report": ["report", "/dev/null", "--csv"],
+    "help": ["help", "status"],
+    "completion": ["completion", "bash"],
     "demo": ["demo"],
     "status": ["status", "5"],
     "decode": ["decode", "300da003020106a4060204c000006d"],

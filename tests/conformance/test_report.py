@@ -246,7 +246,7 @@ def test_fixtures(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["conformance", "fixtures", str(FIXTURES), *files, *expected]) == 0
     assert "recorded exchanges" in capsys.readouterr().out
     assert ElementTree.parse(tmp_path / "r.xml").getroot().get("failures") == "0"  # noqa: S314
-    assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
+    assert (tmp_path / "r.html").read_text().startswith("<!DOCTYPE html>")
     assert main(["conformance", "fixtures", str(FIXTURES), "--rule", "CSSP-TSREQ-01", "--verbose"]) == 1
     assert "rdesktop" in capsys.readouterr().out
 

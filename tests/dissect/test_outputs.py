@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from credssp.dissect.tls.keylog import Secrets
 from credssp.nt_hash import nt_hash
 from tests.dissect.captures import Connection, pcap, pcapng
 from tests.dissect.logins import PASSWORD, certificate, log_on
-from tests.peers import require_program
+from tests.pages.browser import browse
 
 
 @pytest.fixture
@@ -108,19 +107,31 @@ def test_standard_input_and_output_to_a_file(
     assert target.read_text().startswith("<!DOCTYPE html>")
     assert main(["dissect", str(capture), "-o", str(tmp_path)]) == 1
     assert "cannot be written" in capsys.readouterr().err
+    assert main(["dissect", str(capture), "--html", str(tmp_path)]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_html_is_written_beside_text_and_never_over_a_capture(
+    capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "page.html"
+    for _ in range(2):  # a page is written over a page
+        assert main(["dissect", str(capture), "--html", str(target)]) == 0
+        assert "1 CredSSP conversation" in capsys.readouterr().out
+        assert target.read_text().startswith("<!DOCTYPE html>")
+    assert main(["dissect", str(capture), "--json", "--html", str(target)]) == 0
+    assert json.loads(capsys.readouterr().out)["conversations"]
+    before = capture.read_bytes()
+    assert main(["dissect", "--html", str(capture), str(capture)]) == 2
+    assert "is not a page" in capsys.readouterr().err
+    assert capture.read_bytes() == before
+    assert main(["dissect", str(capture), "--json", "--html"]) == 2
+    assert "exclude each other" in capsys.readouterr().err
 
 
 def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dissect", "/nowhere/at/all"]) == 1
     assert "cannot be read" in capsys.readouterr().err
-
-
-def browse(folder: Path, *arguments: str) -> str:
-    """Run Chromium without a display; returns what it prints."""
-    command = [require_program("chromium"), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"]
-    command += ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    command += [f"--user-data-dir={folder / 'profile'}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 def hostile() -> dict[str, Any]:

@@ -1,0 +1,93 @@
+"""``credssp report``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from credssp.cli import main
+from credssp.testing import RDPServer
+from tests.fleet.samples import BAD, FLEET, HEALTHY
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> tuple[Path, Path]:
+    def write(name: str, fleet: list[dict[str, Any]]) -> Path:
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(each) + "\n" for each in fleet))
+        return path
+
+    return write("a.jsonl", FLEET), write("b.jsonl", [HEALTHY | {"server": "\x1b=1"}, BAD, *FLEET[2:3]])
+
+
+def test_a_run_in_every_form(runs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, _ = runs
+    html, junit = tmp_path / "r.html", tmp_path / "r.xml"
+    assert main(["report", str(run), "--html", str(html), "--junit", str(junit)]) == 0
+    out = capsys.readouterr().out
+    assert "rdp://192.0.2.2:3389   4        optional" in out
+    assert "error: nla-off, old-credssp, self-signed" in out
+    assert html.read_text().startswith("<!DOCTYPE html>")
+    assert 'tests="4" failures="1"' in junit.read_text()
+    assert main(["report", str(run), "--json"]) == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == FLEET
+    assert main(["report", str(run), "--csv"]) == 0
+    assert len(list(csv.DictReader(io.StringIO(capsys.readouterr().out)))) == 4
+    assert main(["report", str(run), "--text"]) == 0
+    assert capsys.readouterr().out.count("SHA-256") == 3
+
+
+def test_what_changed_in_every_form(
+    runs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, later = map(str, runs)
+    html = tmp_path / "r.html"
+    assert main(["report", first, later, "--html", str(html)]) == 1
+    assert capsys.readouterr().out == (
+        "changed  rdp://192.0.2.1:3389\n         server: - -> \\x1b=1\ngone     http://192.0.2.4:5985\n"
+    )
+    assert "What changed" in html.read_text()
+    assert main(["report", first, later, "--json"]) == 1
+    changed, gone = map(json.loads, capsys.readouterr().out.splitlines())
+    assert changed == {
+        "target": "rdp://192.0.2.1:3389",
+        "change": "changed",
+        "facts": {"server": ["", "\x1b=1"]},
+        "findings": {"appeared": [], "disappeared": []},
+    }
+    assert gone["change"] == "gone"
+    assert main(["report", first, later, "--csv"]) == 1
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert rows[0] == {
+        "target": "rdp://192.0.2.1:3389",
+        "change": "changed",
+        "fact": "server",
+        "before": "",
+        "now": "\\x1b=1",
+    }
+    assert main(["report", first, first]) == 0
+    assert capsys.readouterr().out == "Nothing changed.\n"
+
+
+def test_files_that_are_not_runs(runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([__file__], [str(runs[0]), __file__], ["/nowhere"], [str(runs[0]), "--html", "/"]):
+        assert main(["report", *arguments]) == 2
+        assert capsys.readouterr().err.startswith("credssp report: ")
+
+
+def test_a_probe_writes_the_page_and_its_lines_make_it_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    html, record = tmp_path / "r.html", tmp_path / "run.jsonl"
+    with RDPServer({("LAB", "alice"): "x"}) as server:
+        target = f"127.0.0.1-2:{server.port}"
+        assert main(["probe", target, "--html", str(html), "--resume", str(record)]) == 0
+    first = html.read_text()
+    assert "<h1>1 of 2 targets answered</h1>" in first
+    assert main(["report", str(record), "--html", str(html)]) == 0
+    assert html.read_text().partition("<section>")[2] == first.partition("<section>")[2]
