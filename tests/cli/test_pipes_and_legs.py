@@ -17,7 +17,6 @@ COMMAND_LINES = {
     "login": ["login", "rdp://127.0.0.1:1", "-u", "alice", "--json"],
     "probe": ["probe", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "--json"],
     "report": ["report", "/dev/null", "--csv"],
-    "help": ["help", "status"],
     "completion": ["completion", "bash"],
     "demo": ["demo"],
     "status": ["status", "5"],
@@ -36,7 +35,8 @@ COMMAND_LINES = {
 
 
 def test_every_command_is_in_the_table() -> None:
-    assert set(COMMAND_LINES) == set(COMMANDS)
+    # argparse prints help, and does not mind that a pipe is closed.
+    assert set(COMMAND_LINES) == set(COMMANDS) - {"help"}
 
 
 @pytest.mark.parametrize("command", COMMAND_LINES)

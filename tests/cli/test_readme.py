@@ -66,7 +66,7 @@ def test_the_demo_looks_as_shown(capsys: pytest.CaptureFixture[str]) -> None:
             assert line in out
 
 
-# They run against one another in tests/cli/test_login.py, test_probe.py, test_report.py and test_serve.py; agent has a test of its own.
+# They run against one another in the tests of each; agent has a test of its own below.
 NEED_A_PEER = {"agent", "doctor", "login", "probe", "report", "serve"}
 
 
