@@ -66,7 +66,7 @@ class Answering:
 
     def start(self, command: RunningCommand, shell: Shell, request: WinRMRequest, *, asked: bool) -> None:
         """Let a command run if its answer is known; with `asked` the client waits for output."""
-        if not command.complete:
+        if command.started or not command.complete:
             return
         ended = command.input_ended or (asked and not command.input_may_come)
         call = CommandCall(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Callable
 
 import credssp
@@ -16,6 +17,7 @@ from credssp.dissect.proxy import ENOUGH, ProxyHead, begins_proxied
 from credssp.dissect.tunnel import find_tunnel, ip_under_labels
 from credssp.engine import CredentialsReceived, ServerEngine
 from credssp.errors import CredSSPError
+from credssp.identity import Identity
 from credssp.kerberos.ap import APRep, APReq, Authenticator, EncTicketPart, KrbError
 from credssp.kerberos.cred import EncKrbCredPart, KrbCred
 from credssp.kerberos.keytab_file import read_keytab_file
@@ -45,6 +47,8 @@ from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
 from credssp.secret import Secret
 from credssp.sid import is_sid
 from credssp.spnego import tokens
+from credssp.testing.psrp.pipeline import Pipeline
+from credssp.testing.psrp.pool import RunspacePool
 from credssp.testing.soap import parse_envelope
 from credssp.tls.record import RecordTracker, end_of_records
 from credssp.winrm.encryption import encrypted_parts
@@ -229,6 +233,21 @@ def _agent(data: bytes) -> None:
             agent_management.manage(store, message, Caller(store.owner, 1, ""))
 
 
+_POOL = "11111111-2222-3333-4444-555555555555"
+_PIPELINE = "AAAAAAAA-BBBB-CCCC-DDDD-EEEEEEEEEEEE"
+
+
+def _remoting(data: bytes) -> None:
+    """Fragments for a runspace pool that is new, for one that is open, and for a pipeline."""
+    owner = Identity(username="alice", domain="LAB", mechanism="ntlm")
+    new, opened = (RunspacePool(owner, 0.0, _POOL, minimum=size, maximum=size) for size in (0, 4))
+    pipeline = Pipeline("", "utf-8", complete=False, pool=opened.pool_id, pipeline=uuid.UUID(_PIPELINE))
+    for feed in (new.feed, opened.feed, pipeline.feed):
+        with contextlib.suppress(CredSSPError):
+            feed(data, 0.0)
+    pipeline.take(1000, 0.0)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "tsrequest": _each(TSRequest.decode),
     "credentials": _each(TSCredentials.decode, TSPasswordCreds.decode, TSSmartCardCreds.decode),
@@ -261,4 +280,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "keytab": _each(read_keytab_file),
     "wrap": _wrap_token,
     "agent": _agent,
+    "remoting": _remoting,
 }

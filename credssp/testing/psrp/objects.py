@@ -23,6 +23,7 @@ MAX_ELEMENTS: Final = 50_000
 
 _LISTS: Final = ("LST", "IE", "QUE", "STK")
 _MAX_TEXT: Final = 16 * 1024 * 1024
+_MAX_VISITS: Final = 5 * MAX_ELEMENTS
 _NUMBERS: Final = ("By", "SB", "U16", "I16", "U32", "I32", "U64", "I64", "Sg", "Db", "D")
 # What needs no quotes in a command of PowerShell, and is no parameter's name.
 _BARE: Final = re.compile(r"[\w.:\\/*?][\w.:\\/*?-]*")
@@ -81,26 +82,33 @@ def clean(text: str) -> str:
 class Values:
     """The values of one message, by the names of their properties.
 
-    A reference may point at an object that has it within itself, and many references at one object, so that texts of
-    values are bounded, whatever way there is through the objects.
+    A reference may point at an object that has it within itself, and many references at one object. So the way through
+    the objects is bounded, and so are their texts. All methods raise DecodeError when a bound is reached.
     """
 
     def __init__(self, root: ElementTree.Element) -> None:
         self.root = root
         self._objects = {each.get("RefId", ""): each for each in root.iter("Obj")}
+        self._properties: dict[ElementTree.Element, dict[str, ElementTree.Element]] = {}
         self._left = _MAX_TEXT
+        self._visits = _MAX_VISITS
 
     def property(self, name: str, of: ElementTree.Element | None = None) -> ElementTree.Element | None:
         """Return an extended property, of the message or of an object in it; None if there is none, or it is null."""
         place = self.root if of is None else of
-        found = next((each for each in place.iterfind("MS/*") if each.get("N") == name), None)
+        if place not in self._properties:
+            self._properties[place] = {each.get("N", ""): each for each in place.iterfind("MS/*")}
+        found = self._properties[place].get(name)
         return None if found is None else self.target(found)
 
     def target(self, element: ElementTree.Element) -> ElementTree.Element | None:
         """Return what an element refers to: itself, another object, or None for null."""
-        if element.tag == "Ref":
-            return self._objects.get(element.get("RefId", ""))
-        return None if element.tag == "Nil" else element
+        found = self._objects.get(element.get("RefId", "")) if element.tag == "Ref" else element
+        # What is there may be looked through by the caller.
+        self._visits -= 1 + (0 if found is None else len(found))
+        if self._visits < 0:
+            raise DecodeError(f"more than {_MAX_VISITS} steps from object to object", field="object of PowerShell")
+        return None if found is None or found.tag == "Nil" else found
 
     def number(self, name: str) -> int:
         """Return a property that is a whole number.
@@ -121,10 +129,9 @@ class Values:
 
     def items(self, element: ElementTree.Element | None) -> Iterator[ElementTree.Element]:
         """Yield the elements of a list."""
-        if element is not None:
-            for each in element:
-                if each.tag in _LISTS:
-                    yield from each
+        for each in () if element is None else element:
+            if each.tag in _LISTS:
+                yield from each
 
     def text(self, element: ElementTree.Element | None) -> str:
         """Return a value as a text, as PowerShell makes it of the object ("$value").
@@ -153,8 +160,7 @@ class Values:
         return self._text(value, depth + 1)
 
     def _bounded(self, text: str) -> str:
-        # An empty text costs one, so that a tree of references to nothing ends, too.
-        self._left -= len(text) + 1
+        self._left -= len(text)
         if self._left < 0:
             raise DecodeError(f"more than {_MAX_TEXT} characters", field="object of PowerShell")
         return text

@@ -215,7 +215,7 @@ class Pipeline(MessageStream):
         self.fault = None
         # A message whose first fragments the client has got is sent to its end.
         self.messages = deque(each for each in self.messages if each[1].begun)
-        self._end(_STOPPED, now, exit_code=CTRL_C)
+        self._end(_STOPPED, now, records.stopped(), exit_code=CTRL_C)
 
     def _end(self, state: int, ready: float, record: Any = None, *, exit_code: int = 0) -> None:
         self.put(MessageType.PIPELINE_STATE, records.pipeline_state(state, record), ready)

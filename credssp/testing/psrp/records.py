@@ -11,10 +11,10 @@ from pypsrp.serializer import TaggedValue
 
 from credssp.testing.psrp.objects import clean
 
-__all__ = ["error", "exit_call", "information", "informational", "not_found", "pipeline_state", "progress"]
+__all__ = ["error", "exit_call", "information", "informational", "not_found", "pipeline_state", "progress", "stopped"]
 
 _SET_SHOULD_EXIT = 6  # RemoteHostMethodId ([MS-PSRP] 2.2.3.17)
-_NOT_SPECIFIED, _OBJECT_NOT_FOUND = 0, 13  # ErrorCategory
+_NOT_SPECIFIED, _OBJECT_NOT_FOUND, _OPERATION_STOPPED = 0, 13, 14  # ErrorCategory
 
 
 def _object(types: list[str], text: str, properties: dict[str, Any]) -> Any:
@@ -82,6 +82,23 @@ def not_found(name: str, through: str = "") -> Any:
             "ErrorCategory_TargetName": name,
             "ErrorCategory_TargetType": "String",
             "ErrorCategory_Message": f"ObjectNotFound: ({name}:String) [{activity}], CommandNotFoundException",
+        },
+    )
+
+
+def stopped() -> Any:
+    """Return the error of a pipeline that its client stopped."""
+    return _error(
+        "The pipeline has been stopped.",
+        "PipelineStoppedException",
+        {
+            "FullyQualifiedErrorId": "PipelineStopped",
+            "ErrorCategory_Category": _OPERATION_STOPPED,
+            "ErrorCategory_Activity": "",
+            "ErrorCategory_Reason": "PipelineStoppedException",
+            "ErrorCategory_TargetName": "",
+            "ErrorCategory_TargetType": "",
+            "ErrorCategory_Message": "OperationStopped: (:) [], PipelineStoppedException",
         },
     )
 
