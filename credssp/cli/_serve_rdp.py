@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     import socket
 
     from credssp.config import ServerConfig
+    from credssp.drivers.aio import AsyncSession
     from credssp.drivers.audit import AuditEvent
     from credssp.drivers.rdp_service import Client, ServerEvent
+    from credssp.rdp.server import NLAServer
+    from credssp.testing.rdp_session import SessionMode
 
 __all__ = ["configure", "run"]
 
+_HOLD: Final = 0.2
+"""Seconds to read a client that does not have a session."""
 _PROTOCOLS: Final = ("both", "hybrid", "hybrid_ex")
 
 
@@ -40,11 +45,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tls", choices=("1.2", "1.3"), help="the TLS version (default: both)")
     parser.add_argument("--protocols", choices=_PROTOCOLS, default="both", help="protocols to accept (default: both)")
+    parser.add_argument(
+        "--session",
+        type=_session,
+        default="desktop",
+        metavar="MODE",
+        help="what a client gets after the login: desktop[:SECONDS], a screen of one colour; disconnect[:ERROR], the "
+        "end with a reason (Set Error Info), by number or name; none, no answer (default: desktop, for a second)",
+    )
     parser.add_argument("--workers", type=count(65536), default=1, metavar="N", help="number of processes (default: 1)")
     parser.add_argument(
         "--half-open", type=count(65536), default=512, metavar="N", help="logins in progress at once (default: 512)"
     )
     parser.add_argument("--deadline", type=seconds, default=20.0, metavar="S", help="for a whole login (default: 20)")
+
+
+def _session(text: str) -> SessionMode:
+    from credssp.errors import LocalProtocolError
+    from credssp.testing.rdp_session import session_mode
+
+    try:
+        return session_mode(text)
+    except LocalProtocolError as error:
+        raise argparse.ArgumentTypeError(error.message) from None
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -137,7 +160,9 @@ async def _serve(
     import signal
 
     from credssp.drivers.rdp import start_server
-    from credssp.drivers.rdp_service import Refused
+    from credssp.drivers.rdp_service import Closed, Delegated, Refused
+    from credssp.testing.rdp_session import SessionReport
+    from credssp.testing.rdp_sessions import conduct
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -145,6 +170,10 @@ async def _serve(
         loop.add_signal_handler(number, stop.set)
 
     silent = events.SilentClients(as_json=as_json)
+    sessions: dict[NLAServer, SessionReport] = {}
+
+    async def handle(session: AsyncSession[NLAServer]) -> None:
+        await conduct(session, arguments.session, hold=_HOLD, report=sessions.get(session.endpoint))
 
     def on_event(client: Client, event: ServerEvent) -> None:
         if client.silent:
@@ -152,13 +181,20 @@ async def _serve(
                 silent.note(event.error)
             return
         audit, facts = _facts(client, event, reveal=arguments.reveal)
+        if isinstance(event, Delegated):
+            sessions[client.endpoint] = SessionReport()
+        elif isinstance(event, Refused):
+            sessions.pop(client.endpoint, None)
+        elif isinstance(event, Closed):
+            report = sessions.pop(client.endpoint, None)
+            facts["session"] = None if report is None else report.as_json()
         head: dict[str, Any] = {"worker": worker} if worker else {}
         head |= {"connection": client.number, "peer": "{}:{}".format(*client.address)}
         events.emit(audit.event, audit.as_json() | head | facts, as_json=as_json)
         if trial is not None:
             trial.note(audit.event, audit.as_json() | facts)
 
-    server = await start_server(None, sock=sock, config=config, on_event=on_event)
+    server = await start_server(handle, sock=sock, config=config, on_event=on_event)
     async with server:
         if trial is not None:
             trial.begin(sock, "rdp", "", lambda: loop.call_soon_threadsafe(stop.set))

@@ -119,14 +119,16 @@ class Trial:
 
     def _conduct(self, places: dict[str, str], stop: Callable[[], object]) -> None:
         program = None
+        end = time.monotonic() + self.patience
         try:
             if self.command:
                 program = self._start(places)
             if program is not None or not self.command:
-                self._wait(program)
+                self._wait(program, end)
         finally:
             if program is not None:
-                program.wait(_SETTLE)
+                # A session goes on after the login, and the exit code is wanted.
+                program.wait(_SETTLE if self.exit_code is None else max(_SETTLE, end - time.monotonic()))
                 self._ended, self._said = program.status, program.last_line()
                 program.stop()
             stop()
@@ -145,8 +147,7 @@ class Trial:
             self._said = f"{words[0]} cannot be started: {error.strerror}"
             return None
 
-    def _wait(self, program: Program | None) -> None:
-        end = time.monotonic() + self.patience
+    def _wait(self, program: Program | None, end: float) -> None:
         with self._changed:
             while (left := end - time.monotonic()) > 0:
                 if program is None and self.outcomes:

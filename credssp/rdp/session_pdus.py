@@ -35,6 +35,7 @@ __all__ = [
     "ConnectInitial",
     "ConnectResponse",
     "DomainPDU",
+    "EarlyCapabilities",
     "FrameBuffer",
     "data_frame",
     "domain_pdu",
@@ -72,8 +73,21 @@ class _Block(enum.IntEnum):
 
 
 _CS_CORE_SIZE: Final = 132  # up to imeFileName, after which everything is optional
+_COLORS_AT: Final = 132  # of postBeta2ColorDepth; highColorDepth, supportedColorDepths, earlyCapabilityFlags: 8 on
 _SELECTED_AT: Final = 212  # of serverSelectedProtocol
 _REQUESTED_AT: Final = 8  # of clientRequestedProtocols
+
+
+_BETA_DEPTHS: Final = {0xCA00: 4, 0xCA01: 8, 0xCA02: 15, 0xCA03: 16, 0xCA04: 24}  # postBeta2ColorDepth
+_HIGH_DEPTHS: Final = (4, 8, 15, 16, 24)  # highColorDepth
+_RNS_UD_32BPP_SUPPORT: Final = 0x0008
+
+
+class EarlyCapabilities(enum.IntFlag):
+    """CS_CORE.earlyCapabilityFlags (2.2.1.3.2), as far as a server without graphics is concerned."""
+
+    SUPPORT_ERRINFO_PDU = 0x0001
+    WANT_32BPP_SESSION = 0x0002
 
 
 class FrameBuffer:
@@ -156,15 +170,16 @@ class ConnectInitial:
         user_data = initial.ber(b"\x04", "userData")
         initial.finish("Connect-Initial")
         user_data.expect(T124, "t124Identifier")
-        connect = user_data.part(user_data.per_length("connectPDU"), "connectPDU")
+        # Not relied on, by servers neither: IronRDP (ironrdp-wasm 1.1.0) does not count two bytes of what follows.
+        user_data.per_length("connectPDU")
+        user_data.expect(_CREATE_REQUEST, "conferenceCreateRequest")
+        blocks = _read_blocks(user_data)
         user_data.finish("userData")
-        connect.expect(_CREATE_REQUEST, "conferenceCreateRequest")
-        blocks = _read_blocks(connect)
         if _Block.CS_CORE not in blocks:
-            raise connect.error("there is no CS_CORE", "clientCoreData")
+            raise user_data.error("there is no CS_CORE", "clientCoreData")
         core = frame[slice(*blocks[_Block.CS_CORE])]
         if len(core) < _CS_CORE_SIZE:
-            raise connect.error(f"CS_CORE has {len(core)} bytes, at least {_CS_CORE_SIZE} are due", "clientCoreData")
+            raise user_data.error(f"CS_CORE has {len(core)} bytes, at least {_CS_CORE_SIZE} are due", "clientCoreData")
         width, height = struct.unpack_from("<HH", core, 8)
         selected = struct.unpack_from("<I", core, _SELECTED_AT)[0] if len(core) >= _SELECTED_AT + 4 else None
         return cls(
@@ -176,6 +191,27 @@ class ConnectInitial:
             selected_protocol=selected,
             _blocks=blocks,
         )
+
+    def _core(self) -> bytes:
+        return self.frame[slice(*self._blocks[_Block.CS_CORE])]
+
+    @property
+    def early_capabilities(self) -> EarlyCapabilities:
+        """earlyCapabilityFlags, what the client can do before capabilities are exchanged; none where it is missing."""
+        core, at = self._core(), _COLORS_AT + 12
+        return EarlyCapabilities(struct.unpack_from("<H", core, at)[0] if len(core) >= at + 2 else 0)
+
+    @property
+    def color_depth(self) -> int:
+        """Bits per pixel that the client asks for, 4, 8, 15, 16, 24 or 32, by the newest field that it sent."""
+        core = self._core()
+        if len(core) < _COLORS_AT + 12:
+            beta = struct.unpack_from("<H", core, _COLORS_AT)[0] if len(core) >= _COLORS_AT + 2 else 0
+            return _BETA_DEPTHS.get(beta, 8)
+        high, supported = struct.unpack_from("<HH", core, _COLORS_AT + 8)
+        if EarlyCapabilities.WANT_32BPP_SESSION in self.early_capabilities and supported & _RNS_UD_32BPP_SUPPORT:
+            return 32
+        return high if high in _HIGH_DEPTHS else 8
 
     def rewritten(self, selected: Protocol, *, deny_channels: Collection[str] = ()) -> bytes:
         """Return the frame for another server.

@@ -68,10 +68,11 @@ def connect_response(requested: Protocol, *, channels: int) -> bytes:
     """
     ids = struct.pack(f"<{channels}H", *range(IO_CHANNEL + 1, IO_CHANNEL + 1 + channels))
     net = struct.pack("<HH", IO_CHANNEL, channels) + ids + (b"\0\0" if channels % 2 else b"")
+    # In the order of Windows ([MS-RDPBCGR] 4.1.4); aardwolf 0.2.16 reads no other.
     blocks = (
         _block(_SC_CORE, struct.pack("<III", _VERSION, requested, 0))
-        + _block(_SC_SECURITY, struct.pack("<II", 0, 0))
         + _block(_SC_NET, net)
+        + _block(_SC_SECURITY, struct.pack("<II", 0, 0))
     )
     create = _CREATE_RESPONSE + H221_SERVER + per_length(len(blocks)) + blocks
     body = b"\x0a\x01\x00" + b"\x02\x01\x00" + _PARAMETERS + _ber(b"\x04", T124 + _CONNECT_PDU + create)
@@ -112,11 +113,12 @@ class SessionStart:
         self.info: ClientInfo | None = None
         self._requested = requested
         self._frames: FrameBuffer | None = FrameBuffer()
+        self._rest = b""
         self._attached = False
         self._joined: set[int] = set()
 
     def feed(self, data: bytes) -> bytes:
-        """Take bytes of the client and return the answer; what follows the Client Info PDU is not read.
+        """Take bytes of the client and return the answer; what follows the Client Info PDU is for `take_rest`.
 
         Raises:
             RemoteProtocolError: the client sent something that has no place here, or that does not decode.
@@ -138,8 +140,11 @@ class SessionStart:
         if is_client_info(frame):
             if not self._attached:
                 raise RemoteProtocolError("the client sent its Client Info PDU before it attached", section=_SECTION)
+            info = ClientInfo.decode(frame)
+            if self._frames is not None:
+                self._rest = self._frames.take_rest()
             self._frames = None
-            self.info = ClientInfo.decode(frame)
+            self.info = info
             return b""
         pdu = domain_pdu(frame)
         if pdu is DomainPDU.ERECT_DOMAIN_REQUEST and not self._attached:
@@ -174,6 +179,11 @@ class SessionStart:
         if self._frames is not None:
             raise LocalProtocolError("redirect() is due after the Client Info PDU")
         return valid_client() + redirection.encode(initiator=USER, channel=IO_CHANNEL)
+
+    def take_rest(self) -> bytes:
+        """Return what came together with the Client Info PDU and follows it, once."""
+        rest, self._rest = self._rest, b""
+        return rest
 
     def forget_info(self) -> None:
         """Let go of the Client Info PDU."""

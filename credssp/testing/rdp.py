@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self, Unpack
 
 from credssp.accounts import MemoryAccounts
@@ -31,12 +31,17 @@ from credssp.identity import Identity
 from credssp.rdp.events import Negotiated
 from credssp.rdp.server import NLAServer
 from credssp.testing.delegations import PATIENCE, Delegations
+from credssp.testing.rdp_session.modes import Desktop, SessionMode, session_mode
+from credssp.testing.rdp_session.report import SessionReport
+from credssp.testing.rdp_sessions import conduct
 from credssp.tls.settings import ServerTLS
 
 __all__ = ["DEFAULT_ACCOUNTS", "Delegation", "RDPServer", "Refusal"]
 
 DEFAULT_ACCOUNTS: Final[Mapping[tuple[str, str], str]] = {("LAB", "alice"): "correct horse battery staple"}
 """Who may log on unless a test says otherwise."""
+
+_DESKTOP: Final = Desktop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,8 @@ class Delegation:
         version: the CredSSP version that was used.
         peer_version: the version that the client says it has.
         negotiated: what was negotiated: protocol, the client's Connection Request.
-        received: what the client sent right after the login, up to 64 KiB; filled when the connection is closed.
+        received: what the client sent after the login, up to 64 KiB. It grows until the connection is closed.
+        session: what became of the session after the login. It changes until the connection is closed.
     """
 
     identity: Identity
@@ -60,6 +66,7 @@ class Delegation:
     peer_version: int
     negotiated: Negotiated
     received: bytearray
+    session: SessionReport = field(default_factory=SessionReport)
 
     @property
     def username(self) -> str:
@@ -115,8 +122,10 @@ class Refusal:
 class RDPServer(Delegations[Delegation, Refusal]):
     """An RDP endpoint with network level authentication, for tests.
 
-    After the login it reads what the client sends, answers nothing and closes when the client does, or after `hold`
-    seconds. A login counts when its connection is closed, so that `Delegation.received` is whole.
+    After the login the client gets a session, by default a screen of one colour for a second, so that it ends well
+    (`credssp.testing.Desktop`, `Disconnect`, `NoSession`). A client that sends anything else is only read,
+    for `hold` seconds. A login counts once the client has its screen, has said nothing for `hold` seconds, or has its
+    connection closed.
 
     Attributes:
         config: the options.
@@ -128,6 +137,7 @@ class RDPServer(Delegations[Delegation, Refusal]):
         /,
         *,
         port: int = 0,
+        session: SessionMode | str = _DESKTOP,
         hold: float = 0.2,
         config: ServerConfig | None = None,
         **options: Unpack[RDPServiceOptions],
@@ -137,7 +147,8 @@ class RDPServer(Delegations[Delegation, Refusal]):
         Args:
             who: accounts, as `credssp.MemoryAccounts` takes them; by default `DEFAULT_ACCOUNTS`.
             port: TCP port on 127.0.0.1; 0 for any that is free.
-            hold: seconds to keep a session open for a client that goes on talking.
+            session: what the client gets after the login: a mode, or its text as in ``credssp serve rdp --session``.
+            hold: seconds to read a client that does not have a session.
             config: as in `credssp.rdp.serve`.
             options: as in `credssp.rdp.serve`: `accounts` in place of `who`, `protocols`, `min_version`, ...
 
@@ -149,13 +160,14 @@ class RDPServer(Delegations[Delegation, Refusal]):
             config = replace(config, accounts=MemoryAccounts(DEFAULT_ACCOUNTS if who is None else who))
         super().__init__()
         self._port = port
+        self._session = session_mode(session) if isinstance(session, str) else session
         self._hold = hold
         self._listen = config.on_event
         self.config = replace(config, on_event=self._note, tls=replace(config.tls or ServerTLS(), key_log=True))
-        self._open: dict[Client, Delegation | None] = {}
         self._over: set[tuple[str, int]] = set()
         self._server: AsyncServer | None = None
-        self._received: dict[NLAServer, bytearray] = {}
+        self._served: dict[NLAServer, Delegation] = {}
+        self._uncounted: dict[NLAServer, Delegation] = {}
         self._address: tuple[str, int] | None = None
         self._failure: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -168,7 +180,7 @@ class RDPServer(Delegations[Delegation, Refusal]):
         return [place for place in places if place.address not in self._over]
 
     def _sessions(self) -> Sequence[Delegation]:
-        return [found for found in self._open.values() if found is not None]
+        return list(self._uncounted.values())
 
     def _idle(self) -> str:
         if self._thread.ident is None:
@@ -236,45 +248,55 @@ class RDPServer(Delegations[Delegation, Refusal]):
             await self._stop.wait()
 
     async def _handle(self, session: AsyncSession[NLAServer]) -> None:
-        received = self._received.get(session.endpoint, bytearray())
-        try:
-            async with asyncio.timeout(self._hold):
-                while len(received) < 65536 and (data := await session.read()):
-                    received += data
-        except TimeoutError:
-            pass
+        endpoint = session.endpoint
+        delegation = self._served[endpoint]  # it is there before the handler is called
+        await conduct(
+            session,
+            self._session,
+            hold=self._hold,
+            report=delegation.session,
+            received=delegation.received,
+            settled=lambda: self._count(endpoint),
+        )
+
+    def _count(self, endpoint: NLAServer) -> None:
+        """Let a login count, unless it did or was refused."""
+        with self._changed:
+            delegation = self._uncounted.pop(endpoint, None)
+            if delegation is not None:
+                self.delegations.append(delegation)
+                self._changed.notify_all()
 
     def _note(self, client: Client, event: ServerEvent) -> None:
+        endpoint = client.endpoint
         with self._changed:
             if isinstance(event, Refused | Closed):
                 self._over.add(client.address)
             else:
                 self._over.discard(client.address)
             if isinstance(event, Delegated):
-                self._open[client] = self._delegation(client, event)
+                self._served[endpoint] = self._uncounted[endpoint] = _delegation(endpoint, event)
             elif isinstance(event, Refused):
-                self._open.pop(client, None)
+                self._uncounted.pop(endpoint, None)
                 self.refusals.append(Refusal(event.error, event.locked, client.silent))
             elif isinstance(event, Closed):
-                delegation = self._open.pop(client, None)
-                self._received.pop(client.endpoint, None)
-                if delegation is not None:
-                    self.delegations.append(delegation)
+                self._count(endpoint)
+                self._served.pop(endpoint, None)
             self._changed.notify_all()
         if self._listen is not None:
             self._listen(client, event)
 
-    def _delegation(self, client: Client, event: Delegated) -> Delegation | None:
-        context, negotiated = client.endpoint.context, client.endpoint.negotiated
-        if context is None or negotiated is None:  # both are there before the event
-            return None
-        received = self._received[client.endpoint] = bytearray()
-        return Delegation(
-            event.identity,
-            event.credentials,
-            context.mechanism,
-            context.version or 0,
-            context.peer_version or 0,
-            negotiated,
-            received,
-        )
+
+def _delegation(endpoint: NLAServer, event: Delegated) -> Delegation:
+    context, negotiated = endpoint.context, endpoint.negotiated
+    assert context is not None  # noqa: S101  # for type checkers: both are there before the event
+    assert negotiated is not None  # noqa: S101
+    return Delegation(
+        event.identity,
+        event.credentials,
+        context.mechanism,
+        context.version or 0,
+        context.peer_version or 0,
+        negotiated,
+        bytearray(),
+    )

@@ -151,7 +151,7 @@ def test_over_hybrid_silence_is_not_a_refusal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_rdp, "_ANSWER", 0.1)
-    with over_hybrid(hold=60) as running:
+    with over_hybrid(hold=60, session="none") as running:
         code, facts = login(capsys, url(running))
     assert (code, facts["rdp"]["answer"]) == (0, "none")
 

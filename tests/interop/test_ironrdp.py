@@ -50,9 +50,8 @@ def test_a_right_password_is_accepted_and_delegated(selected: Protocol) -> None:
     assert (delegation.mechanism, delegation.version, delegation.peer_version) == ("ntlm", 6, 6)
     assert delegation.negotiated.selected is selected
     assert delegation.received[4:9] == MCS_CONNECT_INITIAL
-    # It fails after the login: this endpoint has no session to offer.
-    assert kind == "General"
-    assert "CredSSP" not in text
+    assert (kind, text) == ("", "connected")
+    assert delegation.session.activations == 1
 
 
 @pytest.mark.parametrize(("user", "password"), [("alice", "wrong"), ("nobody", PASSWORD)])

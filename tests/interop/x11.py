@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from tests.peers import require_program
 
-__all__ = ["Outcome", "run", "run_for", "running", "stop", "xvfb"]
+__all__ = ["Outcome", "count_pixels", "run", "run_for", "running", "stop", "xvfb"]
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,15 @@ class Outcome:
 
 
 @contextmanager
-def xvfb() -> Iterator[str]:
-    """A display of its own number, chosen by the X server."""
+def xvfb(folder: Path | None = None) -> Iterator[str]:
+    """A display of its own number, chosen by the X server; its pixels are in `folder`, for `count_pixels`."""
     reading, writing = os.pipe()
     with os.fdopen(reading) as numbers:
         server = subprocess.Popen(
             [
                 require_program("Xvfb"),
                 *("-displayfd", str(writing), "-screen", "0", "800x600x24", "-nolisten", "tcp", "-noreset"),
+                *(() if folder is None else ("-fbdir", str(folder))),
             ],
             pass_fds=[writing],
             stdin=subprocess.DEVNULL,
@@ -45,6 +47,18 @@ def xvfb() -> Iterator[str]:
             yield f":{number}"
         finally:
             stop(server)
+
+
+def count_pixels(folder: Path, color: int) -> int:
+    """Count the pixels of a colour, 0xRRGGBB, on the display of `xvfb`; the file is that of xwd (XWDFile.h)."""
+    data = (folder / "Xvfb_screen0").read_bytes()
+    header = struct.unpack_from(">25I", data)
+    size, bits, colors = header[0], header[11], header[19]
+    assert (bits, header[7]) == (32, 0), "32 bits, the least significant byte first"
+    pixels = data[size + 12 * colors :]
+    planes = (pixels[at::4] for at in range(3))
+    wanted = color.to_bytes(3, "little")
+    return sum(pixel == tuple(wanted) for pixel in zip(*planes, strict=False))
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

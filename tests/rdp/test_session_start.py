@@ -57,7 +57,8 @@ def test_the_response_names_a_channel_for_each_that_was_asked_for(count: int) ->
     assert (response.requested_protocols, response.encryption_method) == (3, 0)
     net = struct.pack("<HHHH", 0x0C03, 8 + 2 * (count + count % 2), IO_CHANNEL, count)
     ids = struct.pack(f"<{count}H", *range(1004, 1004 + count))
-    assert frame.endswith(net + ids + bytes(2 * (count % 2)))
+    security = struct.pack("<HHII", 0x0C02, 12, 0, 0)
+    assert frame.endswith(net + ids + bytes(2 * (count % 2)) + security)
 
 
 def test_the_licence_is_that_of_the_specification() -> None:
