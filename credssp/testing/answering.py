@@ -26,6 +26,7 @@ logger = logging.getLogger("credssp.testing.wsman")
 
 _R = TypeVar("_R")
 _REMEMBERED: Final = 10_000
+_REMEMBERED_CHARACTERS: Final = 64 * 1024 * 1024
 
 
 class Answering:
@@ -33,7 +34,8 @@ class Answering:
 
     Attributes:
         answers: the answers.
-        calls: the commands that were answered, the last 10,000 of them.
+        calls: the commands that were answered, the last 10,000 of them; fewer where their texts are longer than 64
+            million characters in all.
     """
 
     def __init__(
@@ -92,8 +94,16 @@ class Answering:
         else:
             self._run(command, call, *found)
         command.started = True
+        self._remember(call)
+
+    def _remember(self, call: CommandCall) -> None:
         self.calls.append(call)
         del self.calls[:-_REMEMBERED]
+        left, kept = _REMEMBERED_CHARACTERS, 0
+        for each in reversed(self.calls):
+            left -= len(each.command) + len(each.script) + len(each.stdin)
+            kept += left >= 0
+        del self.calls[: -max(1, kept)]
 
     def _run(self, command: RunningCommand, call: CommandCall, answer: Answer, groups: tuple[str, ...]) -> None:
         if answer.fault:

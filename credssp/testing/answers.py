@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, TypeAlias
 
 from credssp.credentials import DelegatedCredentials, PasswordCredentials
@@ -27,6 +27,9 @@ from credssp.testing.patterns import Pattern
 __all__ = ["Answer", "AnswerFunction", "Answers", "CommandCall", "CommandOutput", "Commands", "answers_of"]
 
 _FIELD: Final = re.compile(r"\{(user|domain|delegated_user|delegated_domain|host|stdin|command|script|module|[0-9])\}")
+
+
+_KINDS: Final[Mapping[str, Any]] = {"stdout": (bytes, str), "stderr": (bytes, str), "exit_code": int}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,10 @@ class CommandOutput:
         debug: likewise, those of Write-Debug.
         information: likewise, those of Write-Information; in PowerShell remoting only.
         progress: the text of a progress record.
+
+    Raises:
+        LocalProtocolError: an exit code that there is not.
+        TypeError: a value of another type.
     """
 
     stdout: bytes | str = field(default=b"", repr=False)
@@ -53,6 +60,14 @@ class CommandOutput:
     debug: str = field(default="", repr=False)
     information: str = field(default="", repr=False)
     progress: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value, kinds = getattr(self, each.name), _KINDS.get(each.name, str)
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                raise TypeError(f"CommandOutput: {each.name} is {type(value).__name__}")
+        if not 0 <= self.exit_code <= 0xFFFFFFFF:
+            raise LocalProtocolError(f"CommandOutput: exit_code {self.exit_code} is not between 0 and 4294967295")
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ class WSManResponder:
     wait at the same time; the responder itself is one, too, and keeps a thread while it waits.
 
     Attributes:
-        calls: the commands that were answered, the last 10,000 of them; they may hold secrets.
+        calls: the commands that were answered, the last 10,000 of them, or fewer long ones; they may hold secrets.
     """
 
     def __init__(
@@ -338,10 +338,9 @@ class WSManResponder:
             )
         if not streams:
             return _Later(command.waits(now), command)
-        return (
-            f"<rsp:ReceiveResponse>{streams}"
-            f'<rsp:CommandState{attribute} State="{_STATE}/Running"/></rsp:ReceiveResponse>'
-        )
+        # A runspace pool, which has messages of its own, is not a command that has a state.
+        state = f'<rsp:CommandState{attribute} State="{_STATE}/Running"/>' if command_id else ""
+        return f"<rsp:ReceiveResponse>{streams}{state}</rsp:ReceiveResponse>"
 
     def _of(self, shell: Shell, command_id: str) -> RunningCommand:
         command = shell.find(command_id)

@@ -528,3 +528,20 @@ def test_the_manual_has_every_key_and_every_fault() -> None:
     text = (DOCS / "how-to" / "winrm-test-a-client.md").read_text(encoding="utf-8")
     for name in (*FAULTS, *(each.name for each in dataclasses.fields(Answer) if each.init)):
         assert f"`{name}`" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"stdout": 5}, TypeError),
+        ({"warning": b"x"}, TypeError),
+        ({"stderr": None}, TypeError),
+        ({"exit_code": "1"}, TypeError),
+        ({"exit_code": True}, TypeError),
+        ({"exit_code": -1}, LocalProtocolError),
+        ({"exit_code": 1 << 32}, LocalProtocolError),
+    ],
+)
+def test_output_that_makes_no_sense_is_refused_by_name(values: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error, match=next(iter(values))):
+        CommandOutput(**values)

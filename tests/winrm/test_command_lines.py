@@ -123,3 +123,11 @@ def test_an_unknown_cmdlet_is_named_as_powershell_names_it() -> None:
     assert text.startswith("Get-Nothing : The term 'Get-Nothing' is not recognized as the name of a cmdlet")
     assert "+ Get-Nothing -All\r\n+ ~~~~~~~~~~~\r\n" in text
     assert "FullyQualifiedErrorId : CommandNotFoundException" in text
+
+
+def test_streams_of_powershell_in_clixml() -> None:
+    text = clixml("bad\r\n", verbose="v1\nv2", debug="d", warning="w\r\n")
+    root = ElementTree.fromstring(text.removeprefix("#< CLIXML\r\n"))  # noqa: S314
+    assert [(each.get("S"), each.text) for each in root] == [
+        ("verbose", "v1"), ("verbose", "v2"), ("debug", "d"), ("warning", "w"), ("Error", "bad_x000D__x000A_")
+    ]  # fmt: skip

@@ -9,6 +9,7 @@ import struct
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 from pypsrp.complex_objects import HostMethodIdentifier
@@ -18,12 +19,14 @@ from pypsrp.messages import (
     GetCommandMetadata,
     PipelineHostResponse,
     PipelineInput,
+    PublicKey,
     ResetRunspaceState,
     RunspacePoolHostResponse,
     SetMaxRunspaces,
     SetMinRunspaces,
 )
 
+from credssp.testing import answering
 from credssp.testing.answers import Answer
 from credssp.testing.wsman import WSManResponder
 from tests.winrm.remoting import PIPELINE, POOL, RESOURCE, Remoting, capability, create, initialise
@@ -392,3 +395,65 @@ def test_the_xml_of_messages_is_not_in_faults(pool: Remoting) -> None:
     _, text = pool.caller.send(envelope("Command", pool.command(fragment), **pool.options))
     assert "hunter2" not in text
     assert base64.b64encode(secret).decode() not in text
+
+
+# Keys for secure strings, and what is kept
+
+
+def public_key(bits: int = 2048, exponent: int = 65537) -> tuple[rsa.RSAPrivateKey, bytes]:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
+    modulus = key.public_key().public_numbers().n
+    header = bytes.fromhex("0602000000a40000") + b"RSA1" + struct.pack("<II", bits, exponent)
+    return key, header + modulus.to_bytes(bits // 8, "little")
+
+
+def test_a_client_gets_a_key_for_secure_strings(pool: Remoting) -> None:
+    key, blob = public_key()
+    pool.send(PublicKey(public_key=base64.b64encode(blob).decode()))
+    (answer,) = pool.receive()
+    made = base64.b64decode(answer.data.session_key)
+    assert made[:12].hex() == "010200001066000000a40000"
+    assert len(key.decrypt(made[:11:-1], padding.PKCS1v15())) == 32
+
+
+@pytest.mark.parametrize(
+    "blob",
+    [
+        b"",
+        b"x" * 276,
+        public_key()[1][:-1],
+        public_key()[1] + b"x",
+        public_key(1024)[1],
+        public_key(exponent=2)[1],
+        public_key(exponent=0)[1],
+        public_key()[1][:20] + bytes(256),
+        public_key()[1] * 100,
+    ],
+    ids=range(9),
+)
+def test_public_keys_that_are_none_are_refused(pool: Remoting, blob: bytes) -> None:
+    body = pool.stream(*pool.fragments(PublicKey(public_key=base64.b64encode(blob).decode())))
+    assert pool.caller.fault("Send", body, **pool.options) == INVALID
+
+
+def test_answers_of_a_pool_that_nobody_asks_for_are_bounded(pool: Remoting) -> None:
+    for _ in range(10):
+        pool.send(*(GetAvailableRunspaces(ci=1) for _ in range(100)))
+    body = pool.stream(*pool.fragments(GetAvailableRunspaces(ci=1)))
+    assert pool.caller.fault("Send", body, **pool.options) == 2150859174
+    pool.receive()
+    pool.caller.ask("Send", body, **pool.options)
+
+
+def test_the_pool_itself_has_no_state_of_a_command(pool: Remoting) -> None:
+    pool.send(GetAvailableRunspaces(ci=1))
+    assert "CommandState" not in pool.receive_text()
+
+
+def test_long_calls_are_not_all_remembered(pool: Remoting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "_REMEMBERED_CHARACTERS", 1000)
+    for script in ("whoami", "hostname", "#" + "x" * 400, "#" + "y" * 2000):
+        pool.run(script)
+    assert [call.script[:2] for call in pool.caller.responder.calls] == ["#y"]
+    pool.run("whoami")
+    assert [call.script for call in pool.caller.responder.calls] == ["whoami"]

@@ -8,5 +8,6 @@ is opened.
 * `messages` and `objects` read and write messages and the CLIXML in them,
 * `scripts` writes a pipeline of commands as text, which answers are matched with,
 * `records` makes the records of the streams,
+* `session_key` makes keys for clients that send secure strings,
 * `pool` and `pipeline` are the two state machines ([MS-PSRP] 3.2).
 """

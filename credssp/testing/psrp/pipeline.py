@@ -96,7 +96,7 @@ class Pipeline(MessageStream):
     @property
     def size(self) -> int:
         """Bytes that are kept for it."""
-        kept = self._incoming.size + self._urgent.size + len(self.stdin)
+        kept = self._incoming.size + self._urgent.size + len(self.stdin) + len(self.line) + len(self.script)
         return kept + sum(cutter.left for _, cutter in self.messages)
 
     # What comes
@@ -127,7 +127,6 @@ class Pipeline(MessageStream):
         values = message.values()
         self.runs = read_script(values)
         self.line, self.script = self.runs.line, self.runs.script
-        self.words = self.script.split()
         self.input_ended = values.flag("NoInput")
         self.piped = not self.input_ended
         self.complete = True
@@ -199,7 +198,7 @@ class Pipeline(MessageStream):
         output = known_output(call, self.words)
         if output is not None:
             return self.finish(output, now)
-        name = self.words[0] if self.words else ""
+        name = next(iter(self.script.split(None, 1)), "")
         record = records.not_found(name, self.runs.through if self.runs is not None else "")
         if self.runs is not None and self.runs.is_script and not _STOPS.search(self.script):
             # A script goes on after such an error, and has nothing more to do.

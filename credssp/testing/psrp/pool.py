@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 
 from pypsrp.messages import (
     ApplicationPrivateData,
+    EncryptedSessionKey,
     RunspaceAvailability,
     RunspacePoolStateMessage,
     SessionCapability,
@@ -19,9 +20,11 @@ from pypsrp.serializer import TaggedValue
 
 from credssp.errors import DecodeError, RemoteProtocolError
 from credssp.identity import Identity
+from credssp.testing.faults import fault_named
 from credssp.testing.psrp.fragments import Reassembly
 from credssp.testing.psrp.messages import MessageType, PSRPMessage, read_message
 from credssp.testing.psrp.pipeline import NO_ID, MessageStream, Pipeline
+from credssp.testing.psrp.session_key import encrypted_session_key
 from credssp.testing.running import RunningCommand
 from credssp.testing.shells import Shell, decoded
 from credssp.testing.soap import NS, Envelope, Fault
@@ -45,6 +48,9 @@ _OPENED: Final = 2  # RunspacePoolState ([MS-PSRP] 2.2.3.4)
 _MAX_RUNSPACES: Final = 1024
 _MAX_MESSAGE: Final = 256 * 1024
 """Longest message to the pool in bytes. Its longest one, INIT_RUNSPACEPOOL, has 2 KiB and the client's arguments."""
+
+_MAX_WAITING: Final = 1000
+"""Messages of the pool that wait for a client that does not ask for them."""
 
 _CREATION: Final = "rsp:Shell/{http://schemas.microsoft.com/powershell}creationXml"
 _INVALID: Final = 2150858817  # winerror.h
@@ -185,11 +191,21 @@ class RunspacePool(Shell):
         busy = any(not pipeline.ended(now) for pipeline in self.commands.values())
         self._respond(message.values().number("ci"), not busy, now)
 
+    def _public_key(self, message: PSRPMessage, now: float) -> None:
+        values = message.values()
+        key = encrypted_session_key(values.text(values.property("PublicKey")))
+        self._answer(MessageType.ENCRYPTED_SESSION_KEY, EncryptedSessionKey(session_key=key), now)
+
     def _host_response(self, message: PSRPMessage, now: float) -> None:  # noqa: ARG002
         message.values()
 
     def _respond(self, call: int, response: object, now: float) -> None:
-        self.stream.put(MessageType.RUNSPACE_AVAILABILITY, RunspaceAvailability(response=response, ci=call), now)
+        self._answer(MessageType.RUNSPACE_AVAILABILITY, RunspaceAvailability(response=response, ci=call), now)
+
+    def _answer(self, kind: MessageType, value: object, now: float) -> None:
+        if len(self.stream.messages) >= _MAX_WAITING:
+            raise fault_named("operations-quota")
+        self.stream.put(kind, value, now)
 
 
 _OPENING: Final = (MessageType.SESSION_CAPABILITY, MessageType.INIT_RUNSPACEPOOL)
@@ -200,6 +216,7 @@ _HANDLERS: Final = {
     MessageType.SET_MIN_RUNSPACES: RunspacePool._set_minimum,
     MessageType.GET_AVAILABLE_RUNSPACES: RunspacePool._available,
     MessageType.RESET_RUNSPACE_STATE: RunspacePool._reset,
+    MessageType.PUBLIC_KEY: RunspacePool._public_key,
     MessageType.RUNSPACEPOOL_HOST_RESPONSE: RunspacePool._host_response,
 }
 
