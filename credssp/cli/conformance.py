@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 __all__ = ["configure", "run"]
 
 _LONGEST = 3600
+_LIVE = ("server", "client")
+_JUDGING = (*_LIVE, "fixtures")
+_SERVER_ONLY = dict.fromkeys(("server_exec", "kerberos", "ccache"), ("server",))
+_CLIENT_ONLY = dict.fromkeys(("command", "exec_variant", "exec_reports", "keytab"), ("client",))
+_BELONGS = {
+    **_SERVER_ONLY,
+    **_CLIENT_ONLY,
+    **dict.fromkeys(("user", "domain", "password_file", "password_command", "spn", "seed"), _LIVE),
+    **dict.fromkeys(("expected", "junit", "html", "rule", "verbose", "reveal"), _JUDGING),
+    "target": ("server", "fixtures"),
+}
+"""Options, by the names of their values, and what they are for: one that has no effect is refused, not ignored."""
 
 _EPILOG = """Examples:
   credssp conformance server rdp://127.0.0.1:3389 -u alice -d LAB
@@ -126,12 +138,26 @@ def _check(arguments: argparse.Namespace) -> None:
             raise LocalProtocolError(f"--rule {pattern}: no rule matches; --list shows all rules")
     if not (math.isfinite(arguments.timeout) and 0 < arguments.timeout <= _LONGEST):
         raise LocalProtocolError(f"--timeout is a number of seconds above 0, up to {_LONGEST}")
+    _check_effect(arguments)
     if arguments.repeat < 1:
         raise LocalProtocolError("--repeat is a number of runs, 1 or more")
     for name in (arguments.junit, arguments.html):
         # Now, and not after minutes of logins.
         if name and (Path(name).is_dir() or not Path(name).absolute().parent.is_dir()):
             raise LocalProtocolError(f"the report cannot be written: {name} is a folder, or its folder does not exist")
+
+
+def _check_effect(arguments: argparse.Namespace) -> None:
+    """Refuse options that have no effect. Raises LocalProtocolError."""
+    from credssp.errors import LocalProtocolError
+
+    for name, kinds in _BELONGS.items():
+        given = getattr(arguments, name) not in (None, False, "", [])
+        if not given or arguments.what is None or arguments.what in kinds:
+            continue
+        option = {"target": "a target", "command": "--exec", "user": "-u", "domain": "-d"}.get(name)
+        option = option or f"--{name.replace('_', '-')}"
+        raise LocalProtocolError(f"{option} has no effect with {arguments.what}: it is for {', '.join(kinds)}")
 
 
 def _list(arguments: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ from typing import Final
 
 from credssp.conformance.http import SocketRequests
 from credssp.conformance.links import SocketLink
+from credssp.conformance.lookups import name_server_of
 from credssp.conformance.rule import Skipped
 from credssp.memory_file import anonymous_file
 
@@ -43,6 +44,8 @@ _ERRORS_SIZE: Final = 8192
 """Bytes of standard error that are read, from its end."""
 _LINE_SIZE: Final = 300
 _HIDDEN: Final = "********"
+_LOOKUP: Final = 60.0
+"""Seconds that a program may wait for name servers; resolvers give up after 5 s for each of a few."""
 _MAX_CONNECTIONS: Final = 16
 """Of one program before its login begins: a port scan and a few probes."""
 
@@ -146,6 +149,11 @@ class Program:
         if not code or not self._reports:
             return None
         return ProgramError(self.last_line() or f"exit status {code}")
+
+    @property
+    def name_server(self) -> str:
+        """The name server that it waits for, or an empty string."""
+        return "" if self._stopped else name_server_of(self._process.pid)
 
     def wait(self, patience: float) -> None:
         """Wait for its end."""
@@ -252,8 +260,19 @@ class ProgramLink:
         self._link.send(data)
 
     def receive(self, timeout: float) -> bytes | None:
-        """Return what came."""
+        """Return what came. Time in which the program looks up a name does not count.
+
+        Raises:
+            Skipped: it does so for too long.
+        """
         data = self._link.receive(timeout)
+        end = time.monotonic() + _LOOKUP
+        while data is None and timeout > 0 and (server := self._program.name_server):
+            if time.monotonic() > end:
+                raise Skipped(f"the program was looking up a name at {server} for more than {_LOOKUP:g} s")
+            data = self._link.receive(_TICK)
+            if data is None and not self._program.name_server:
+                data = self._link.receive(timeout)
         self._over = self._over or data == b""
         return data
 
@@ -282,9 +301,12 @@ class ProgramLink:
 
     def _accept(self, listener: socket.socket, timeout: float) -> socket.socket | None:
         end = time.monotonic() + timeout
-        while (left := end - time.monotonic()) > 0:
-            if select.select([listener], [], [], min(left, _TICK))[0]:
+        last = end + _LOOKUP
+        while (now := time.monotonic()) < min(end, last):
+            if select.select([listener], [], [], _TICK)[0]:
                 return listener.accept()[0]
+            if end - now < 2 * _TICK and self._program.name_server:
+                end = now + timeout  # the time of a name server does not count
             # One that ends well may have left children that connect; with nobody left there is nothing to wait for.
             if self._program.status or self._program.gone:
                 return None

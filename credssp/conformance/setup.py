@@ -49,6 +49,7 @@ class Setup:
         authorized: a server is to let the user in after the login.
         remote_guard: a server is to take Remote Credential Guard.
         large_message: a WinRM client is to send a message of more than 16384 bytes.
+        hybrid_ex: an RDP client is to ask for HYBRID_EX.
     """
 
     min_version: int = 2
@@ -59,6 +60,7 @@ class Setup:
     authorized: bool = True
     remote_guard: bool = False
     large_message: bool = False
+    hybrid_ex: bool = False
 
 
 VARIANTS: Final = {
@@ -66,6 +68,7 @@ VARIANTS: Final = {
     "spnego": Setup(form="spnego"),
     "large-message": Setup(large_message=True),
     "min-version-5": Setup(min_version=5),
+    "hybrid-ex": Setup(hybrid_ex=True),
     "restricted-admin": Setup(restricted_admin=True),
     "deny": Setup(deny=True),
 }

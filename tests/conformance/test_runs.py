@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -13,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from credssp.cli import main
 from credssp.cli.conformance import _Progress
-from credssp.conformance import CATALOGUE, Report, Result, Verdict, check_client, check_server, mutate
+from credssp.conformance import CATALOGUE, Report, Result, Verdict, check_client, check_server, mutate, program
 from credssp.conformance.chance import drawn_from, octets
 from credssp.conformance.liveness import listener_gone
+from credssp.conformance.lookups import name_server_of
 from credssp.conformance.memory import TEST_ACCOUNT, MemoryServerTarget
-from credssp.conformance.rdp import RdpServerTarget
+from credssp.conformance.rdp import CommandTarget, RdpServerTarget
 from credssp.conformance.report import as_json, as_text
 from credssp.conformance.scripted_server import ScriptedServer
 from credssp.conformance.server_program import ServerProgram
@@ -128,8 +131,8 @@ def test_what_the_target_cannot_be_set_up_to_is_not_the_peers_fault() -> None:
 @pytest.mark.usefixtures("_at_the_root")
 def test_a_server_that_dies_is_named_in_that_rule_and_started_again() -> None:
     port = free_port()
-    with ServerProgram(SERVER, "127.0.0.1", port) as program:
-        target = RdpServerTarget("127.0.0.1", port, TEST_ACCOUNT, timeout=10, program=program)
+    with ServerProgram(SERVER, "127.0.0.1", port) as started:
+        target = RdpServerTarget("127.0.0.1", port, TEST_ACCOUNT, timeout=10, program=started)
         report = check_server(target, rules=RULES)
     assert not report.trouble
     assert verdicts(report) == {
@@ -170,8 +173,8 @@ def test_a_server_that_cannot_be_started_is_an_error_of_the_caller(command: str,
 
 def test_a_port_in_use_is_not_taken_for_the_server() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        program = ServerProgram("sleep 5", "127.0.0.1", other.getsockname()[1])
-        assert "already" in program.start()
+        started = ServerProgram("sleep 5", "127.0.0.1", other.getsockname()[1])
+        assert "already" in started.start()
 
 
 @pytest.mark.usefixtures("_at_the_root")
@@ -281,3 +284,87 @@ def test_progress_is_shown_on_a_terminal_and_erased(
     assert "finding" in lines[-2]
     assert lines[-1] == "\x1b[K"
     assert file.getvalue() == ""
+
+
+# Name look-ups of a client
+
+LOOKING = """
+import socket, sys, time
+port, server, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as query:
+    query.connect(("127.0.0.1", server))
+    query.send(b"where is the KDC?")
+    time.sleep(seconds)
+import credssp
+from credssp.rdp import connect
+connect("127.0.0.1", port, credentials=credssp.PasswordCredentials({user!r}, {password!r}, domain={domain!r}),
+        mechanism="ntlm").close()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells the sockets of a program")
+@pytest.mark.parametrize(("patience", "judged"), [(60.0, True), (0.5, False)])
+def test_time_in_which_a_client_waits_for_a_name_server_is_not_a_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float, judged: bool
+) -> None:
+    account = TEST_ACCOUNT
+    script = tmp_path / "client.py"
+    names = {"user": account.username, "password": account.password.reveal(), "domain": account.domain}
+    script.write_text(LOOKING.format(**names))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        monkeypatch.setattr(program, "name_server_of", lambda pid: name_server_of(pid, ports=frozenset({port})))
+        monkeypatch.setattr(program, "_LOOKUP", patience)
+        target = CommandTarget(
+            shlex.join([sys.executable, str(script), "{port}", str(port), "7"]), account, timeout=20, start_timeout=5
+        )
+        report = check_client(target, rules=["CSSP-NEG-01"])
+    if judged:
+        assert verdicts(report) == {"NEG-01": "pass"}, report.explain()
+    else:
+        assert "did not connect within" in report.trouble
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells the sockets of a program")
+def test_a_name_server_is_found_for_programs_of_the_session_alone() -> None:
+    with (
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as silent,
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as own,
+    ):
+        silent.bind(("::1", 0))
+        port = silent.getsockname()[1]
+        own.connect(("::1", port))
+        wanted = frozenset({port})
+        assert name_server_of(os.getsid(0), ports=wanted) == f"::1:{port}"
+        assert name_server_of(os.getsid(0), ports=frozenset({1})) == ""
+        assert name_server_of(2**22 + 1, ports=wanted) == ""
+
+
+# Options without effect
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (
+            ["vectors", "--junit", "x.xml"],
+            "--junit has no effect with vectors: it is for server, client, fixtures",
+        ),
+        (["vectors", "--html", "x.html"], "--html has no effect with vectors"),
+        (["vectors", "--expected", "x.toml"], "--expected has no effect with vectors"),
+        (["vectors", "folder"], "a target has no effect with vectors"),
+        (
+            ["server", "localhost", "-u", "a", "--exec", "x {port}"],
+            "--exec has no effect with server: it is for client",
+        ),
+        (["client", "-u", "a", "--server-exec", "x"], "--server-exec has no effect with client: it is for server"),
+        (["fixtures", "--seed", "1"], "--seed has no effect with fixtures: it is for server, client"),
+        (["server", "localhost", "-u", "a", "--repeat", "0"], "--repeat is a number of runs, 1 or more"),
+    ],
+)
+def test_options_that_have_no_effect_are_refused(
+    arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["conformance", *arguments]) == 2
+    assert problem in capsys.readouterr().err

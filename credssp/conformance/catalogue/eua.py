@@ -8,14 +8,15 @@ from credssp.conformance.catalogue._base import CATALOGUE, CLIENT, MUST, ROBUSTN
 from credssp.conformance.chance import hexadecimal
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.connection import Connection, End
-from credssp.conformance.rule import Outcome, Skipped, alive, failed, passed
+from credssp.conformance.rule import Outcome, Skipped, Verdict, alive, failed, need, passed
 from credssp.conformance.run import ServerRun, describe_end, judge_refusal
 from credssp.conformance.scripted_client import ScriptedClient
 from credssp.conformance.scripted_server import ScriptedServer
 from credssp.conformance.setup import RdpAnswer, Setup
 from credssp.conformance.x224 import ask
+from credssp.errors import CredSSPError
 from credssp.rdp.negotiation import NegotiationResponse
-from credssp.rdp.x224 import ConnectionConfirm
+from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
 
 # fmt: off
 CATALOGUE.declare(
@@ -43,11 +44,27 @@ CATALOGUE.declare(
 SSL, HYBRID, HYBRID_EX = 1, 2, 8
 EX = RdpAnswer(selected=HYBRID_EX)
 SUCCESS, DENIED = b"\0\0\0\0", b"\5\0\0\0"
+TPKT = b"\3"
+ULTIMATUM = bytes.fromhex("0300000902f0802180")
+"""MCS Disconnect Provider Ultimatum ([T125] 7, [MS-RDPBCGR] 2.2.2.3): a client that reads it closes the connection."""
+
+
+def _setup_with_ex(run: ClientRun) -> Setup:
+    """Return the set-up in which the client asks for HYBRID_EX. Raises Skipped where there is none."""
+    for setup in (Setup(), Setup(hybrid_ex=True)):
+        data = run.target.request(run.start(setup, RdpAnswer(answer=b"")))
+        try:
+            asked = ConnectionRequest.decode(data[4:]).negotiation
+        except CredSSPError as error:
+            raise Skipped(f"no Connection Request: {error.message}") from None
+        if asked is not None and int(asked.protocols) & HYBRID_EX:
+            return setup
+    raise Skipped("the client does not ask for HYBRID_EX")
 
 
 def _result(run: ClientRun, data: bytes) -> ScriptedServer:
     """Serve a good login with HYBRID_EX and send this after it."""
-    served = run.try_serve(rdp=EX)
+    served = run.try_serve(_setup_with_ex(run), rdp=EX)
     if not served.delegated_something:
         raise Skipped(f"no good login with HYBRID_EX: {describe_end(served.end)}")
     if data:
@@ -55,53 +72,85 @@ def _result(run: ClientRun, data: bytes) -> ScriptedServer:
     return served
 
 
-def _complete(served: ScriptedServer) -> bool:
+def _next(served: ScriptedServer) -> End:
+    """Return what the client does next: MESSAGE where it continues, CLOSED where it stops, SILENT where it waits.
+
+    A client without sockets says itself whether it is content; of a program, its next PDU (MCS Connect Initial) or its
+    close does.
+    """
     peer = getattr(served.connection.link, "peer", None)
-    if peer is None:
-        raise Skipped("this client does not show whether it continued")
-    return bool(getattr(peer, "complete", False))
+    if peer is not None:
+        if getattr(peer, "complete", False):
+            return End.MESSAGE
+        return End.CLOSED if served.report is not None or served.connection.link.receive(0) == b"" else End.SILENT
+    reply = served.connection.receive()
+    if reply.end is End.SILENT:
+        return End.SILENT
+    return End.MESSAGE if reply.end is End.OTHER and reply.data[:1] == TPKT else End.CLOSED
+
+
+def _stops(run: ClientRun, result: bytes) -> tuple[ScriptedServer, Outcome]:
+    """Judge a client that must not continue after this result."""
+    served = _result(run, result)
+    following = _next(served)
+    alive(served.crash)
+    if following is End.MESSAGE:
+        return served, failed("the client continued")
+    if following is End.SILENT:
+        return served, Outcome(Verdict.HANG, "the client neither continued nor closed")
+    return served, passed("closed")
 
 
 @CATALOGUE.client("CSSP-EUA-01", "x224")
 def _authorized(run: ClientRun) -> Outcome:
-    return passed() if _complete(_result(run, SUCCESS)) else failed("the client did not continue")
+    following = _next(_result(run, SUCCESS))
+    if following is End.SILENT:
+        return Outcome(Verdict.HANG, "the client neither continued nor closed")
+    return passed() if following is End.MESSAGE else failed("the client did not continue: closed")
 
 
 @CATALOGUE.client("CSSP-EUA-02", "x224")
 def _denied(run: ClientRun) -> Outcome:
-    served = _result(run, DENIED)
-    alive(served.crash)
-    if _complete(served):
-        return failed("the client continued")
+    served, outcome = _stops(run, DENIED)
+    need(outcome)
+    if "report" not in run.target.features:
+        return outcome
     return passed(type(served.report).__name__) if served.report is not None else failed("no error")
 
 
 @CATALOGUE.client("CSSP-EUA-03", "x224")
 def _unknown(run: ClientRun) -> Outcome:
-    served = _result(run, b"\7\0\0\0")
-    alive(served.crash)
-    return failed("the client continued") if _complete(served) else passed()
+    return _stops(run, b"\7\0\0\0")[1]
 
 
 @CATALOGUE.client("CSSP-EUA-04", "x224")
 def _half(run: ClientRun) -> Outcome:
     for data in (b"\0\0", b""):
         served = _result(run, data)
+        following = _next(served)
         alive(served.crash)
-        if _complete(served):
+        if following is End.MESSAGE:
             return failed(f"the client continued after {len(data)} bytes")
     return passed()
 
 
 @CATALOGUE.client("CSSP-EUA-05", "x224")
 def _coalesced(run: ClientRun) -> Outcome:
-    served = _result(run, SUCCESS + b"\x03\x00\x00\x0c")
-    if not _complete(served):
-        return failed("the client did not continue")
-    endpoint = getattr(getattr(served.connection.link, "peer", None), "unused_data", None)
-    if endpoint is None:
+    if _next(_result(run, SUCCESS)) is not End.MESSAGE:
+        raise Skipped("the client does not continue after the result alone")
+    served = _result(run, SUCCESS + ULTIMATUM)
+    kept = getattr(getattr(served.connection.link, "peer", None), "unused_data", None)
+    if kept is not None:
+        return passed() if kept == ULTIMATUM else failed(f"{len(kept)} bytes were kept")
+    if getattr(served.connection.link, "peer", None) is not None:
         raise Skipped("this client does not show what it keeps")
-    return passed() if endpoint == b"\x03\x00\x00\x0c" else failed(f"{len(endpoint)} bytes were kept")
+    # A program that has read the PDU ends the connection, at once or after its own next PDU.
+    while (following := served.connection.receive()).end is End.OTHER:
+        pass
+    alive(served.crash)
+    if following.end is End.SILENT:
+        return failed("the client waits: it has not seen the PDU after the result")
+    return passed()
 
 
 def _login(
