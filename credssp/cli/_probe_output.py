@@ -105,7 +105,12 @@ def print_record(record: Iterable[Facts], form: str) -> None:
         _print_table(record)
     else:
         for facts in record:
-            _AT_ONCE[form](facts)
+            try:
+                _AT_ONCE[form](facts)
+            except (KeyError, TypeError, AttributeError, ValueError):
+                raise LocalProtocolError(
+                    f"{facts['target']}: not the facts of a server, or of a newer version"
+                ) from None
     sys.stdout.flush()
 
 

@@ -34,10 +34,12 @@ def print_text(facts: dict[str, Any]) -> None:
         shown["certificate"] = f"{certificate['subject']}, {certificate['key_type']}"
         shown["  valid"] = f"{certificate['not_before']} to {certificate['not_after']}"
         shown["  SHA-256"] = certificate["sha256"]
-        shown["  SHA-1"] = f"{certificate['sha1']} (the thumbprint that Windows shows)"
-        shown["  issuer"] = f"{certificate['issuer']}, serial {certificate['serial']}"
-        if certificate["names"]:
-            shown["  names"] = ", ".join(certificate["names"])
+        # Saved runs of older versions know less.
+        if sha1 := certificate.get("sha1"):
+            shown["  SHA-1"] = f"{sha1} (the thumbprint that Windows shows)"
+        shown["  issuer"] = f"{certificate['issuer']}, serial {certificate.get('serial') or 'unknown'}"
+        if names := certificate.get("names"):
+            shown["  names"] = ", ".join(names)
     if credssp := facts.get("credssp"):
         shown["CredSSP"] = f"version {credssp['version']}; {', '.join(credssp['mechanisms']) or 'no mechanism'}"
     elif error := facts.get("credssp_error"):

@@ -38,6 +38,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rate", type=float, metavar="N", help="connections per second at most (default: no limit but --concurrency)"
     )
+    parser.add_argument(
+        "--dask", metavar="SCHEDULER", help="let the workers of a Dask cluster probe: tcp://HOST:PORT (extra dask)"
+    )
     parser.add_argument("--timeout", type=float, default=5.0, metavar="S", help="for each answer (default: 5)")
     _ways.add_arguments(parser)
 
@@ -62,6 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
     begin = time.monotonic()
     try:
         _probe(arguments, source, request, output)
+    except LocalProtocolError as error:
+        print(f"credssp probe: {error.message}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         _end(output, begin, source.total)
         raise
@@ -73,24 +79,25 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _request(arguments: argparse.Namespace) -> ProbeRequest:
     from credssp.errors import LocalProtocolError
-    from credssp.fleet.pace import Pace
     from credssp.fleet.probing import ProbeRequest
 
     if not 0 < arguments.timeout < 3600:
         raise LocalProtocolError("--timeout is a positive number of seconds")
     if arguments.rate is not None and not 0.01 <= arguments.rate <= 1_000_000:
         raise LocalProtocolError("--rate is a number of connections per second from 0.01 to 1000000")
-    pace = None if arguments.rate is None else Pace(arguments.rate)
-    return ProbeRequest(arguments.timeout, _ways.way_of(arguments), pace)
+    return ProbeRequest(arguments.timeout, _ways.way_of(arguments))
 
 
 def _probe(arguments: argparse.Namespace, source: Source, request: ProbeRequest, output: Output) -> None:
     import asyncio
+    import dataclasses
     from collections.abc import Iterator
 
     from credssp.cli._progress import Progress
+    from credssp.fleet.dask_cluster import dask_executor
+    from credssp.fleet.pace import Pace
     from credssp.fleet.record import Facts
-    from credssp.fleet.run import probe_all
+    from credssp.fleet.run import probe_all, probe_over
     from credssp.fleet.target_url import TargetURL
 
     with Progress(source.total) as progress:
@@ -107,7 +114,21 @@ def _probe(arguments: argparse.Namespace, source: Source, request: ProbeRequest,
                 output.add(facts)
             progress.advance()
 
-        asyncio.run(probe_all(left(), request=request, done=done, concurrency=arguments.concurrency))
+        if arguments.dask is None:
+            pace = None if arguments.rate is None else Pace(arguments.rate)
+            paced = dataclasses.replace(request, pace=pace)
+            asyncio.run(probe_all(left(), request=paced, done=done, concurrency=arguments.concurrency))
+            return
+        with dask_executor(arguments.dask) as (executor, ahead):
+            probe_over(
+                executor,
+                left(),
+                request=request,
+                done=done,
+                rate=arguments.rate,
+                concurrency=arguments.concurrency,
+                ahead=ahead,
+            )
 
 
 def _end(output: Output, begin: float, total: int) -> None:

@@ -43,8 +43,9 @@ def html_report(
     totals, expiry, advice = Totals(), Expiry(now), dict[tuple[str, str], dict[str, Any]]()
     for facts in record:
         totals.add(facts)
-        if facts.get("answered"):
-            expiry.add(facts)
+        if not facts.get("answered"):
+            continue
+        expiry.add(facts)
         for each in _findings(facts):
             key = (str(each.get("id", "")), level_of(each))
             if key in totals.findings:

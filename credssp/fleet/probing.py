@@ -17,7 +17,7 @@ from credssp.fleet.facts import certificate_facts, probe_facts
 from credssp.fleet.target_url import TargetURL
 from credssp.fleet.way import Way
 
-__all__ = ["ProbeRequest", "probe_rdp", "probe_target", "probe_winrm"]
+__all__ = ["ProbeRequest", "not_probed", "probe_rdp", "probe_target", "probe_winrm"]
 
 logger = logging.getLogger("credssp.fleet")
 

@@ -64,8 +64,8 @@ class Totals:
         versions: CredSSP versions of the servers that answered.
         nla: `nla_of` them.
         tls: servers by TLS version that they take; one may count several times.
-        levels: servers by the worst of their findings.
-        findings: servers by id and level of a finding.
+        levels: servers that answered by the worst of their findings. Where none answered, the reason is in `errors`.
+        findings: these servers by id and level of a finding.
         errors: why the others did not answer, by name.
     """
 
@@ -92,11 +92,11 @@ class Totals:
             self.with_credssp += facts.get("credssp") is not None
             _count(self.versions, version_of(facts))
             _count(self.nla, nla_of(facts))
-            for version in facts.get("tls") or ["none"]:
+            for version in [*(facts.get("tls") or ()), *(facts.get("tls_old") or ())] or ["none"]:
                 _count(self.tls, str(version))
-        _count(self.levels, worst_level(facts))
-        for key in {(str(each.get("id", "")), level_of(each)) for each in _objects(facts.get("findings"))}:
-            _count(self.findings, key)
+            _count(self.levels, worst_level(facts))
+            for key in {(str(each.get("id", "")), level_of(each)) for each in _objects(facts.get("findings"))}:
+                _count(self.findings, key)
 
     def summary(self) -> str:
         """Return one line for people."""

@@ -80,6 +80,15 @@ def test_files_that_are_not_runs(runs: tuple[Path, Path], capsys: pytest.Capture
         assert capsys.readouterr().err.startswith("credssp report: ")
 
 
+def test_facts_of_another_kind_are_an_error_of_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run.jsonl"
+    run.write_text(json.dumps(HEALTHY) + '\n{"target": "odd", "certificate": 7}\n')
+    assert main(["report", str(run), "--text"]) == 2
+    assert capsys.readouterr().err == "credssp report: odd: not the facts of a server, or of a newer version\n"
+    for form in ("--table", "--csv", "--json"):
+        assert main(["report", str(run), form]) == 0
+
+
 def test_a_probe_writes_the_page_and_its_lines_make_it_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
