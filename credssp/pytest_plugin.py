@@ -19,6 +19,9 @@ parametrised indirectly: by the name of a scenario (`credssp.testing.scenarios`)
     @pytest.mark.parametrize("credssp_double_hop", ["winrm-to-winrm", "rdp-to-winrm"], indirect=True)
     def test_hop(credssp_double_hop): ...
 
+`credssp_domain` is an Active Directory domain with a joined member (`credssp.testing.domain`), where Samba and root are
+there; it skips with the reason where they are not.
+
 Nothing heavy is imported before a test asks for one of them.
 """
 
@@ -32,11 +35,13 @@ import pytest
 
 if TYPE_CHECKING:
     from credssp.testing import RDPServer
+    from credssp.testing.domain import Domain
     from credssp.testing.double_hop import DoubleHop
     from credssp.testing.winrm import WinRMServer
 
 __all__ = [
     "credssp_accounts",
+    "credssp_domain",
     "credssp_double_hop",
     "credssp_rdp_server",
     "credssp_winrm_server",
@@ -123,3 +128,24 @@ def credssp_double_hop(
     from credssp.testing.double_hop import hop_options
 
     return make_credssp_double_hop(credssp_accounts, **hop_options(getattr(request, "param", None)))
+
+
+@pytest.fixture(scope="session")
+def _credssp_domain(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Domain]:
+    """The domain of all tests of this process; it takes some ten seconds, and fewer when its data are in the cache."""
+    from credssp.testing.domain import Domain, obstacle
+
+    why = obstacle()
+    if why:
+        pytest.skip(f"there can be no domain here: {why}")
+    kept = getattr(pytestconfig, "cache", None)
+    with Domain(tmp_path_factory.mktemp("domain"), cache=kept.mkdir("domain") if kept else None) as domain:
+        yield domain
+
+
+@pytest.fixture
+def credssp_domain(_credssp_domain: Domain, monkeypatch: pytest.MonkeyPatch) -> Domain:
+    """A running `credssp.testing.domain.Domain`, one for all tests; the environment points libkrb5 to it."""
+    for name, value in _credssp_domain.environment.items():
+        monkeypatch.setenv(name, value)
+    return _credssp_domain

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -37,18 +36,17 @@ os.environ["KRB5_CONFIG"] = str(Path(_KERBEROS.name, "krb5.conf"))
 
 
 @pytest.fixture(scope="session")
-def domain(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Domain]:
-    """A domain of Active Directory with a member (`tests.domain.lab`)."""
+def domain(request: pytest.FixtureRequest) -> Domain:
+    """A domain of Active Directory with a member (`credssp.testing.domain`)."""
     require_domain()
-    cache = pytestconfig.cache.mkdir("domain") if hasattr(pytestconfig, "cache") and pytestconfig.cache else None
-    with Domain(tmp_path_factory.mktemp("domain"), cache=cache) as made:
-        yield made
+    made: Domain = request.getfixturevalue("_credssp_domain")
+    return made
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give tests of the domain more time: the first of them waits for it."""
     for item in items:
-        if "domain" in getattr(item, "fixturenames", ()):
+        if {"domain", "credssp_domain"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.timeout(300), append=False)
 
 

@@ -287,3 +287,14 @@ def test_pytest_shows_the_assertion_and_none_of_our_code(pytester: pytest.Pytest
     assert "AssertionError: expected a login, and no client" in output
     assert "AssertionError: no client" in output
     assert "delegations.py" not in output
+
+
+@BOTH
+def test_server_listens_on_an_address_of_loopback_and_on_no_other(kind: type[Server]) -> None:
+    for host in ("0.0.0.0", "::1", "localhost", "192.0.2.1"):  # noqa: S104
+        with pytest.raises(credssp.LocalProtocolError, match=f"host '{host}': not an address of 127.0.0.0/8"):
+            kind(ACCOUNTS, host=host)
+    with kind(ACCOUNTS, host="127.0.0.2") as server:
+        assert "//127.0.0.2:" in server.url
+        log_on(server)
+        server.assert_delegated(username="alice", timeout=SOON)

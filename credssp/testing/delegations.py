@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -9,15 +10,25 @@ from typing import ClassVar, Final, Generic, Protocol, Self, TypeVar
 
 from credssp.credentials import DelegatedCredentials, PasswordCredentials
 from credssp.drivers.gate import Place
-from credssp.errors import CredSSPError, Wrong
+from credssp.errors import CredSSPError, LocalProtocolError, Wrong
 from credssp.identity import Identity
 from credssp.status import describe
 from credssp.testing.failure_texts import login_text, refusals_text
 
-__all__ = ["PATIENCE", "Delegations"]
+__all__ = ["PATIENCE", "Delegations", "check_loopback"]
 
 PATIENCE: Final = 10.0
 """Seconds that a start, a stop or an assertion waits. A login on loopback takes thousandths."""
+
+
+def check_loopback(host: str) -> str:
+    """Return an address that only this machine can reach, or raise LocalProtocolError."""
+    try:
+        if ipaddress.IPv4Address(host).is_loopback:
+            return host
+    except ValueError:
+        pass
+    raise LocalProtocolError(f"host {host!r}: not an address of 127.0.0.0/8, on which test servers listen")
 
 
 class _Delegation(Protocol):

@@ -137,7 +137,7 @@ def use_delegated(
         connect(*server.address, config=config).close()
         return CommandOutput()
     https = None if server.certificate is None else ClientTLS(cafile=str(server.certificate))
-    return run_command("127.0.0.1", server.port, command, config=config, https=https)
+    return run_command(server.host, server.port, command, config=config, https=https)
 
 
 def _same(identity: Identity, delegated: PasswordCredentials) -> bool:

@@ -30,7 +30,7 @@ from credssp.errors import CredSSPError, LocalProtocolError, Wrong
 from credssp.identity import Identity
 from credssp.rdp.events import Negotiated
 from credssp.rdp.server import NLAServer
-from credssp.testing.delegations import PATIENCE, Delegations
+from credssp.testing.delegations import PATIENCE, Delegations, check_loopback
 from credssp.testing.rdp_session.modes import Desktop, SessionMode, session_mode
 from credssp.testing.rdp_session.report import SessionReport
 from credssp.testing.rdp_sessions import conduct
@@ -136,6 +136,7 @@ class RDPServer(Delegations[Delegation, Refusal]):
         who: Mapping[tuple[str, str], Any] | None = None,
         /,
         *,
+        host: str = "127.0.0.1",
         port: int = 0,
         session: SessionMode | str = _DESKTOP,
         hold: float = 0.2,
@@ -146,7 +147,8 @@ class RDPServer(Delegations[Delegation, Refusal]):
 
         Args:
             who: accounts, as `credssp.MemoryAccounts` takes them; by default `DEFAULT_ACCOUNTS`.
-            port: TCP port on 127.0.0.1; 0 for any that is free.
+            host: a loopback address of IPv4.
+            port: TCP port; 0 for any that is free.
             session: what the client gets after the login: a mode, or its text as in ``credssp serve rdp --session``.
             hold: seconds to read a client that does not have a session.
             config: as in `credssp.rdp.serve`.
@@ -159,6 +161,7 @@ class RDPServer(Delegations[Delegation, Refusal]):
         if who is not None or config.accounts is None:
             config = replace(config, accounts=MemoryAccounts(DEFAULT_ACCOUNTS if who is None else who))
         super().__init__()
+        self._host = check_loopback(host)
         self._port = port
         self._session = session_mode(session) if isinstance(session, str) else session
         self._hold = hold
@@ -240,7 +243,7 @@ class RDPServer(Delegations[Delegation, Refusal]):
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        async with await start_server(self._handle, "127.0.0.1", self._port, config=self.config) as server:
+        async with await start_server(self._handle, self._host, self._port, config=self.config) as server:
             with self._changed:
                 self._server = server
                 self._address = server.address

@@ -26,7 +26,7 @@ from credssp.drivers.winrm_serving import serving
 from credssp.errors import LocalProtocolError
 from credssp.memory_file import named_file
 from credssp.testing.answers import Answers, CommandCall, Commands
-from credssp.testing.delegations import Delegations
+from credssp.testing.delegations import Delegations, check_loopback
 from credssp.testing.wsman import WSManResponder
 from credssp.tls.certificate import generate_certificate
 from credssp.tls.settings import ServerTLS
@@ -40,6 +40,7 @@ class WinRMServer(Delegations[Login, Login]):
 
     Attributes:
         certificate: with https, the PEM file with the certificate that clients have to trust.
+        host: the address that it listens on.
     """
 
     _several = True
@@ -53,6 +54,7 @@ class WinRMServer(Delegations[Login, Login]):
         commands: Commands | Answers | None = None,
         hostname: str = "localhost",
         https: bool = False,
+        host: str = "127.0.0.1",
         port: int = 0,
         config: ServerConfig | None = None,
         **options: Unpack[WinRMServiceOptions],
@@ -65,7 +67,8 @@ class WinRMServer(Delegations[Login, Login]):
             commands: what the shell answers to commands, as `credssp.testing.answers.answers_of` takes it.
             hostname: the name that the shell has for this server.
             https: serve https, with a certificate made for it; http otherwise.
-            port: TCP port on 127.0.0.1; 0 for any that is free.
+            host: a loopback address of IPv4.
+            port: TCP port; 0 for any that is free.
             config: as for `WinRMApplication`.
             options: as for `WinRMApplication`.
 
@@ -83,6 +86,7 @@ class WinRMServer(Delegations[Login, Login]):
         self.responder = WSManResponder(hostname=hostname, commands=() if commands is None else commands)
         self._handler = handler or self.responder.respond
         self._https = https
+        self.host = check_loopback(host)
         self._wanted = port
         self._port: int | None = None
         self._stopped = False
@@ -128,14 +132,16 @@ class WinRMServer(Delegations[Login, Login]):
         """Start it; returns when it listens. Raises what keeps it from listening."""
         with contextlib.ExitStack() as stack:
             if self._https:
-                made = generate_certificate("p256", common_name="localhost", dns_names=("localhost", "127.0.0.1"))
+                made = generate_certificate("p256", common_name="localhost", dns_names=("localhost", self.host))
                 self.certificate = Path(stack.enter_context(named_file(made.chain)))
                 key = Path(stack.enter_context(named_file(made.private_key.reveal())))
                 self._port = stack.enter_context(
-                    serving(self._application, port=self._wanted, certfile=self.certificate, keyfile=key)
+                    serving(
+                        self._application, host=self.host, port=self._wanted, certfile=self.certificate, keyfile=key
+                    )
                 )
             else:
-                self._port = stack.enter_context(serving(self._application, port=self._wanted))
+                self._port = stack.enter_context(serving(self._application, host=self.host, port=self._wanted))
             self._running = stack.pop_all()
             self._stopped = False
         return self
@@ -147,7 +153,7 @@ class WinRMServer(Delegations[Login, Login]):
 
     @property
     def port(self) -> int:
-        """Its TCP port on 127.0.0.1."""
+        """Its TCP port."""
         if self._port is None:
             raise LocalProtocolError("the test server was not started")
         return self._port
@@ -155,4 +161,4 @@ class WinRMServer(Delegations[Login, Login]):
     @property
     def url(self) -> str:
         """URL of the service."""
-        return f"{'https' if self._https else 'http'}://127.0.0.1:{self.port}/wsman"
+        return f"{'https' if self._https else 'http'}://{self.host}:{self.port}/wsman"

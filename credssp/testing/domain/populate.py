@@ -23,6 +23,7 @@ _USERS = (
 
 
 def open_database(folder: str) -> SamDB:
+    """Open the database of a controller."""
     parameters = LoadParm()
     parameters.load(f"{folder}/etc/smb.conf")
     credentials = Credentials()
@@ -32,10 +33,12 @@ def open_database(folder: str) -> SamDB:
 
 
 def password(user: str) -> str:
+    """Return the password of a user, as in `settings`, which cannot be imported here."""
     return f"{user.capitalize()}-Passw0rd!"
 
 
 def change(database: SamDB, name: str, **attributes: str | bytes) -> None:
+    """Change attributes of an account."""
     found = database.search(database.domain_dn(), expression=f"(sAMAccountName={name})", attrs=["dn"])
     message = ldb.Message(found[0].dn)
     for attribute, value in attributes.items():
@@ -45,6 +48,7 @@ def change(database: SamDB, name: str, **attributes: str | bytes) -> None:
 
 
 def add_users(database: SamDB) -> None:
+    """Add all users and groups."""
     for name in _USERS:
         database.newuser(name, password(name))
     database.newcomputer("root")
@@ -69,6 +73,7 @@ def add_users(database: SamDB) -> None:
 
 
 def add_groups(database: SamDB, user: str, first: int, count: int) -> None:
+    """Add groups that a user is in."""
     base = database.domain_dn()
     member = str(database.search(base, expression=f"(sAMAccountName={user})", attrs=["dn"])[0].dn)
     for number in range(first, first + count):
@@ -78,6 +83,7 @@ def add_groups(database: SamDB, user: str, first: int, count: int) -> None:
 
 
 def main(folder: str, what: str, *arguments: str) -> None:
+    """Do one thing in one transaction."""
     database = open_database(folder)
     database.transaction_start()
     if what == "users":
@@ -88,4 +94,5 @@ def main(folder: str, what: str, *arguments: str) -> None:
     database.transaction_commit()
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])
