@@ -1,7 +1,7 @@
 """The reasons that a server gives for the end of a session ([MS-RDPBCGR] 2.2.5.1.1, Set Error Info PDU).
 
 `ErrorInfo` has those that a tester of clients needs; a server may send any other number. What they mean is in the
-tables that `credssp status` reads, too.
+tables that `credssp status` reads, too, which have the names of FreeRDP: users find those in their logs.
 """
 
 from __future__ import annotations
@@ -71,17 +71,24 @@ class ErrorInfo(enum.IntEnum):
     ERRINFO_CB_SESSION_ONLINE_VM_BOOT_TIMEOUT = 0x00000411
     ERRINFO_CB_SESSION_ONLINE_VM_SESSMON_FAILED = 0x00000412
 
-    # RDP
+    # RDP: what the server did not like about the client's PDUs
     ERRINFO_UNKNOWNPDUTYPE2 = 0x000010C9
     ERRINFO_UNKNOWNPDUTYPE = 0x000010CA
     ERRINFO_DATAPDUSEQUENCE = 0x000010CB
     ERRINFO_CONTROLPDUSEQUENCE = 0x000010CD
-    ERRINFO_CAPABILITYSETTOOSMALL = 0x000010D9
-    ERRINFO_CAPABILITYSETTOOLARGE = 0x000010DA
-    ERRINFO_CONFIRMACTIVEWRONGSHAREID = 0x000010D7
+    ERRINFO_CONNECTFAILED = 0x000010D3
+    ERRINFO_CONFIRMACTIVEWRONGSHAREID = 0x000010D4
+    ERRINFO_CAPABILITYSETTOOSMALL = 0x000010E7
+    ERRINFO_CAPABILITYSETTOOLARGE = 0x000010E8
+    ERRINFO_BADCAPABILITIES = 0x000010EA
+    ERRINFO_REMOTEAPPSNOTENABLED = 0x000010F3
+    ERRINFO_GRAPHICSMODENOTSUPPORTED = 0x0000112D
+    ERRINFO_GRAPHICSSUBSYSTEMRESETFAILED = 0x0000112E
+    ERRINFO_GRAPHICSSUBSYSTEMFAILED = 0x0000112F
+    ERRINFO_VIRTUALDESKTOPTOOLARGE = 0x00001134
+    ERRINFO_UPDATESESSIONKEYFAILED = 0x00001191
     ERRINFO_DECRYPTFAILED = 0x00001192
     ERRINFO_ENCRYPTFAILED = 0x00001193
-    ERRINFO_GRAPHICSSUBSYSTEMFAILED = 0x0000112D
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +115,16 @@ class ErrorInfoMeaning:
 
 def describe_error_info(code: int) -> ErrorInfoMeaning:
     """Return name and meaning of an errorInfo; of any number."""
-    if code == ErrorInfo.ERRINFO_NONE:
-        return ErrorInfoMeaning(code, ErrorInfo.ERRINFO_NONE.name, "No error.")
     entry = TABLES["RDP error info"].get(code)
-    if entry is None:
-        return ErrorInfoMeaning(code, f"{_PREFIX}0x{code:08X}", "There is no text for this number.")
-    return ErrorInfoMeaning(code, entry[0], entry[1])
+    if code == ErrorInfo.ERRINFO_NONE or entry is None:
+        meaning = "No error." if code == ErrorInfo.ERRINFO_NONE else "There is no text for this number."
+    else:
+        meaning = entry[1]
+    try:
+        name = ErrorInfo(code).name
+    except ValueError:
+        name = f"{_PREFIX}0x{code:08X}"
+    return ErrorInfoMeaning(code, name, meaning)
 
 
 def error_info(text: str | int) -> int:

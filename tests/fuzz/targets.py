@@ -49,6 +49,7 @@ from credssp.sid import is_sid
 from credssp.spnego import tokens
 from credssp.testing.psrp.pipeline import Pipeline
 from credssp.testing.psrp.pool import RunspacePool
+from credssp.testing.rdp_session import Desktop, SessionMachine
 from credssp.testing.soap import parse_envelope
 from credssp.tls.record import RecordTracker, end_of_records
 from credssp.winrm.encryption import encrypted_parts
@@ -56,6 +57,7 @@ from credssp.winrm.header import challenge_token, request_token
 from credssp.wire.ts_credentials import TSCredentials, TSPasswordCreds, TSSmartCardCreds
 from credssp.wire.ts_request import TSRequest
 from tests.kerberos.pacs import AUTHTIME, resigned
+from tests.rdp import session
 
 __all__ = ["TARGETS"]
 
@@ -113,6 +115,27 @@ def _rdp_session(data: bytes) -> None:
     front = FrontServer(config=credssp.ServerConfig())
     with contextlib.suppress(CredSSPError):
         front.receive(data)
+
+
+def _rdp_double(data: bytes) -> None:
+    """What a client sends to the session of a test server: from the beginning, and once it has its screen."""
+    for machine in (_beginning(), _active()):
+        with contextlib.suppress(CredSSPError):
+            machine.feed(data)
+            machine.feed(data[-100:])
+        machine.expire()
+        assert machine.ended
+
+
+def _beginning() -> SessionMachine:
+    return SessionMachine(Desktop(reactivations=1), Protocol.HYBRID)
+
+
+def _active() -> SessionMachine:
+    machine = SessionMachine(Desktop(), Protocol.HYBRID)
+    machine.feed(session.whole())
+    assert machine.active
+    return machine
 
 
 def _ntlm_acceptor(data: bytes) -> None:
@@ -270,6 +293,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "x224": _each(ConnectionRequest.decode, ConnectionConfirm.decode),
     "rdp": _rdp_server,
     "session": _rdp_session,
+    "double": _rdp_double,
     "headers": _http_headers,
     "body": _winrm_body,
     "soap": _each(parse_envelope),

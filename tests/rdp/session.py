@@ -27,12 +27,25 @@ def block(kind: int, contents: bytes) -> bytes:
     return struct.pack("<HH", kind, 4 + len(contents)) + contents
 
 
-def cs_core(*, selected: int | None = 1, name: str = "LAPTOP") -> bytes:
-    core = struct.pack("<IHHHHII", 0x00080004, 1024, 768, 0xCA01, 0xAA03, 0x409, 19041)
+def cs_core(
+    *,
+    selected: int | None = 1,
+    name: str = "LAPTOP",
+    desktop: tuple[int, int] = (1024, 768),
+    depth: int = 24,
+    supported: int = 7,
+    early: int = 1,
+) -> bytes:
+    core = struct.pack("<IHHHHII", 0x00080004, *desktop, 0xCA01, 0xAA03, 0x409, 19041)
     core += name.encode("utf-16-le").ljust(32, b"\0") + struct.pack("<III", 4, 0, 12) + bytes(64)
     assert len(core) == 128
     if selected is not None:
-        core += struct.pack("<HHIHHH", 0xCA01, 1, 0, 24, 7, 1) + bytes(64) + b"\x07\0" + struct.pack("<I", selected)
+        core += (
+            struct.pack("<HHIHHH", 0xCA01, 1, 0, depth, supported, early)
+            + bytes(64)
+            + b"\x07\0"
+            + struct.pack("<I", selected)
+        )
         assert len(core) == 212
     return block(0xC001, core)
 
@@ -116,3 +129,63 @@ def share(kind: int, contents: bytes = b"", *, total: int | None = None) -> byte
 def indication(data: bytes, *, channel: int = 1003) -> bytes:
     """An MCS SendDataIndication as a frame."""
     return data_frame(struct.pack(">BHHB", 26 << 2, 1, channel, 0x70) + per(len(data)) + data)
+
+
+# A client's side of an active session: the user is 1002, the I/O channel 1003.
+
+SHARE_ID = 0x103EA
+
+
+def join(channel: int, user: int = 1002) -> bytes:
+    return data_frame(struct.pack(">BHH", 14 << 2, user - 1001, channel))
+
+
+def request(data: bytes, *, channel: int = 1003) -> bytes:
+    """An MCS SendDataRequest as a frame."""
+    return data_frame(struct.pack(">BHHB", 25 << 2, 1, channel, 0x70) + per(len(data)) + data)
+
+
+def client_data(kind: int, body: bytes = b"", *, flags: int = 0) -> bytes:
+    """A data PDU of a client as a frame."""
+    head = struct.pack("<IBBHBBH", SHARE_ID, 0, 1, 4 + len(body), kind, flags, 0)
+    return request(share(0x17, head + body))
+
+
+def capability(kind: int, contents: bytes) -> bytes:
+    return block(kind, contents)
+
+
+def general(extra: int = 0x0401) -> bytes:
+    return capability(1, struct.pack("<6H", 1, 3, 0x200, 0, 0, extra) + bytes(8))
+
+
+def bitmap(depth: int = 16, size: tuple[int, int] = (1024, 768)) -> bytes:
+    return capability(2, struct.pack("<4H2H", depth, 1, 1, 1, *size) + bytes(12))
+
+
+def confirm_active(*sets: bytes, share_id: int = SHARE_ID, count: int | None = None) -> bytes:
+    """A Confirm Active PDU as a frame."""
+    sets = sets or (general(), bitmap())
+    combined = struct.pack("<HH", len(sets) if count is None else count, 0) + b"".join(sets)
+    body = struct.pack("<IHHH", share_id, 1002, 6, len(combined)) + b"MSTSC\0" + combined
+    return request(share(0x13, body))
+
+
+SYNCHRONIZE = client_data(31, struct.pack("<HH", 1, 1002))
+COOPERATE = client_data(20, struct.pack("<HHI", 4, 0, 0))
+REQUEST_CONTROL = client_data(20, struct.pack("<HHI", 1, 0, 0))
+FONT_LIST = client_data(39, struct.pack("<4H", 0, 0, 3, 50))
+FINALIZATION = SYNCHRONIZE + COOPERATE + REQUEST_CONTROL + FONT_LIST
+LEAVE = data_frame(b"\x21\x80")
+
+
+def beginning(*, wanted: bytes | None = None, info: bytes | None = None) -> bytes:
+    """All that a client sends up to Client Info."""
+    joins = b"".join(map(join, (1002, 1003, 1004, 1005)))
+    first = connect_initial() if wanted is None else wanted
+    return first + ERECT_DOMAIN + ATTACH_USER + joins + (client_info() if info is None else info)
+
+
+def whole() -> bytes:
+    """All that a client sends until it has its screen."""
+    return beginning() + confirm_active() + FINALIZATION

@@ -24,7 +24,7 @@ __all__ = ["LARGEST", "SMALLEST", "Screen"]
 
 SMALLEST: Final = (200, 200)
 LARGEST: Final = (4096, 2304)
-"""Width and height between which a desktop is: whatever a client asks for, its screen costs less than a megabyte."""
+"""Width and height between which a desktop is: whatever a client asks for, its screen costs less than 1.5 MiB."""
 
 _TILE: Final = 64
 _ROOM: Final = 15000
@@ -94,7 +94,7 @@ class Screen:
         if self.bare_bitmaps:
             flags |= _NO_BITMAP_COMPRESSION_HDR
         else:
-            line = wide * (self.depth + 7) // 8
+            line = wide * ((self.depth + 7) // 8)
             data = struct.pack("<HHHH", 0, len(data), line, line * rows) + data
         place = (left, top, left + columns - 1, top + rows - 1)
         return struct.pack("<9H", *place, wide, rows, self.depth, flags, len(data)) + data
