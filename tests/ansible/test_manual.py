@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -14,7 +17,7 @@ import pytest
 
 from credssp.testing.winrm import WinRMServer
 from tests.ansible.controller import LATEST, VERSIONS, Controller
-from tests.ansible.inventories import ACCOUNTS, inventory
+from tests.ansible.inventories import ACCOUNTS, PASSWORD, inventory
 from tests.docs.pages import DOCS, blocks
 from tests.docs.test_commands import commands
 
@@ -80,12 +83,14 @@ class Mistake(NamedTuple):
 
     Attributes:
         words: what the page says that Ansible says.
+        connection: ``winrm`` or ``psrp``.
         server: options of the server.
         inventory: options of `inventory`.
         settings: settings of the inventory, which count more.
     """
 
     words: str
+    connection: str = "winrm"
     server: Mapping[str, Any] = MappingProxyType({})
     inventory: Mapping[str, Any] = MappingProxyType({})
     settings: Mapping[str, str] = MappingProxyType({})
@@ -95,30 +100,96 @@ def refuses(*_: object) -> bool:
     return False
 
 
-MISTAKES = {
-    "password": Mistake("STATUS_LOGON_FAILURE", inventory={"password": "wrong"}),
-    "authority": Mistake("CERTIFICATE_VERIFY_FAILED", {"https": True}, {"trust": False}),
-    "http": Mistake("Remote end closed connection without response", {"https": True}, settings={"scheme": "http"}),
-    "https": Mistake("WRONG_VERSION_NUMBER", settings={"scheme": "https"}),
-    "ntlm": Mistake("ntlm: the specified credentials were rejected", settings={"transport": "ntlm"}),
-    "transport": Mistake("plaintext: the specified credentials were rejected", settings={"transport": "plaintext"}),
-    "path": Mistake("Code 404", settings={"path": "/wrong"}),
-    "authorization": Mistake(
-        "did not response with a CredSSP token after step Credential exchange", {"authorize": refuses}
-    ),
-    "encryption": Mistake(
-        "did not response with a CredSSP token after step Credential exchange", settings={"message_encryption": "never"}
-    ),
-}
+NO_TOKEN = "did not response with a CredSSP token after step Credential exchange"
+WITHOUT_CREDSSP = "authentication methods Negotiate, Kerberos, NTLM - actual: 'CredSSP'"
+OLD = {"min_version": 4, "max_version": 4}
+MISTAKES = [
+    Mistake("STATUS_LOGON_FAILURE", inventory={"password": "wrong"}),
+    Mistake("CERTIFICATE_VERIFY_FAILED", server={"https": True}, inventory={"trust": False}),
+    Mistake("Remote end closed connection without response", server={"https": True}, settings={"scheme": "http"}),
+    Mistake("Remote end closed connection without response", "psrp", {"https": True}, settings={"scheme": "http"}),
+    Mistake("WRONG_VERSION_NUMBER", settings={"scheme": "https"}),
+    Mistake("WRONG_VERSION_NUMBER", "psrp", settings={"scheme": "https"}),
+    Mistake("ntlm: the specified credentials were rejected", settings={"transport": "ntlm"}),
+    Mistake("plaintext: the specified credentials were rejected", settings={"transport": "plaintext"}),
+    Mistake(WITHOUT_CREDSSP, "psrp", settings={"transport": "negotiate"}),
+    Mistake("Code 404", settings={"path": "/wrong"}),
+    Mistake("Code: 404", "psrp", settings={"path": "wrong"}),
+    Mistake("did not meet the minimum requirements of 5", "psrp", OLD, settings={"minimum_version": "5"}),
+    Mistake(NO_TOKEN, server={"authorize": refuses}),
+    Mistake(NO_TOKEN, "psrp", server={"authorize": refuses}),
+    Mistake(NO_TOKEN, settings={"message_encryption": "never"}),
+]
 
 
-@pytest.mark.parametrize("name", MISTAKES)
-def test_the_table_says_what_ansible_says_of_a_wrong_setting(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mistake", MISTAKES, ids=[f"{each.connection}-{each.words[:20]}" for each in MISTAKES])
+def test_the_table_says_what_ansible_says_of_a_wrong_setting(mistake: Mistake, tmp_path: Path) -> None:
     controller = Controller.find(LATEST)
-    mistake = MISTAKES[name]
-    assert f"\n| `{mistake.words}` | " in TEXT
+    table = re.findall(r"^\| (`.*?`) \| ", TEXT[TEXT.index("| Ansible says |") :], re.MULTILINE)
+    assert f"`{mistake.words}`" in ", ".join(table)
     with WinRMServer(ACCOUNTS, **mistake.server) as server:
-        hosts = inventory(server, "winrm", settings=mistake.settings, **mistake.inventory)
+        hosts = inventory(server, mistake.connection, settings=mistake.settings, **mistake.inventory)
         run = controller.run(tmp_path, hosts=hosts, tasks="- ansible.windows.win_ping:")
+    (line,) = run.lines
+    assert (line["outcome"], run.code) in {("unreachable", 4), ("failed", 2)}
+    assert mistake.words in line["result"]["msg"]
+
+
+class OnlyNegotiate(BaseHTTPRequestHandler):
+    """A server where CredSSP is off."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", "Negotiate, Kerberos")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+def test_the_table_says_what_ansible_says_where_credssp_is_off(tmp_path: Path) -> None:
+    controller = Controller.find(LATEST)
+    assert "\n| `- actual: 'Negotiate, Kerberos'` | " in TEXT
+    with ThreadingHTTPServer(("127.0.0.1", 0), OnlyNegotiate) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        hosts = (
+            f"srv ansible_host=127.0.0.1 ansible_port={server.server_port} ansible_connection=winrm ansible_user=alice "
+            "ansible_password=secret ansible_winrm_transport=credssp ansible_winrm_scheme=http"
+        )
+        run = controller.run(tmp_path, hosts=hosts, tasks="- ansible.windows.win_ping:")
+        server.shutdown()
     assert run.code == 4
-    assert mistake.words in run.result("ansible.windows.win_ping", "unreachable")["msg"]
+    assert "- actual: 'Negotiate, Kerberos'" in run.result("ansible.windows.win_ping", "unreachable")["msg"]
+
+
+# The plugin
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("connection", ["winrm", "psrp"])
+def test_ansible_logs_on_with_this_library_by_the_settings_of_the_page(
+    connection: str, version: str, tmp_path: Path
+) -> None:
+    controller = Controller.find(version)
+    (tmp_path / "ansible.cfg").write_text(block("cfg"))
+    with WinRMServer(ACCOUNTS) as server:
+        run = controller.run(tmp_path, hosts=inventory(server, connection), tasks="- ansible.windows.win_ping:")
+        assert run.code == 0, run.output
+        server.assert_delegated(username="alice", password=PASSWORD)
+    # requests-credssp would log on.
+    with WinRMServer(ACCOUNTS, min_version=4, max_version=4) as server:
+        run = controller.run(tmp_path, hosts=inventory(server, connection), tasks="- ansible.windows.win_ping:")
+        assert run.code in {2, 4}
+        assert "the peer speaks CredSSP version 4" in run.lines[0]["result"]["msg"]
+        assert server.delegations == []
+
+
+def test_the_lowest_version_can_be_chosen_with_psrp(tmp_path: Path) -> None:
+    controller = Controller.find(LATEST)
+    (tmp_path / "ansible.cfg").write_text(block("cfg"))
+    with WinRMServer(ACCOUNTS, min_version=4, max_version=4) as server:
+        hosts = inventory(server, "psrp", settings={"minimum_version": "4"})
+        run = controller.run(tmp_path, hosts=hosts, tasks="- ansible.windows.win_ping:")
+    assert run.code == 0, run.output

@@ -108,20 +108,14 @@ def test_the_reference_has_every_member_of_the_event() -> None:
 
 # Ansible
 
-PLUGIN = EXAMPLES / "ansible" / "callback_plugins" / "credssp_agent.py"
-
 USE = """
-import importlib.util, sys, types
-if importlib.util.find_spec("ansible") is None:  # what the plugin needs of it
-    for name in ("ansible", "ansible.plugins", "ansible.plugins.callback"):
-        sys.modules[name] = types.ModuleType(name)
-    sys.modules["ansible.plugins.callback"].CallbackBase = object
-spec = importlib.util.spec_from_file_location("credssp_agent", sys.argv[1])
-spec.loader.exec_module(importlib.util.module_from_spec(spec))
+import sys
+from credssp.drivers.winrm_libraries import replace
+assert replace() == ("pywinrm", "pypsrp")
 from pypsrp.shell import Process, WinRS
 from pypsrp.wsman import WSMan
 from winrm.protocol import Protocol
-url, port = sys.argv[2], int(sys.argv[3])
+url, port = sys.argv[1], int(sys.argv[2])
 winrm = Protocol(url, transport="credssp", username="agent:prod-admin", password="-")
 shell = winrm.open_shell()
 command = winrm.run_command(shell, "whoami")
@@ -135,10 +129,10 @@ print(process.stdout)
 """
 
 
-def test_the_ansible_plugin_lets_pywinrm_and_pypsrp_log_on_through_the_agent(
+def test_what_the_ansible_plugin_does_lets_pywinrm_and_pypsrp_log_on_through_the_agent(
     agent: AgentProgram, winrm: WinRMServer
 ) -> None:
-    command = [sys.executable, "-c", USE, str(PLUGIN), winrm.url, str(winrm.port)]
+    command = [sys.executable, "-c", USE, winrm.url, str(winrm.port)]
     environ = {**os.environ, "CREDSSP_AGENT_SOCK": str(agent.path)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, env=environ, check=False)
     assert done.stdout.splitlines() == [r"b'LAB\\alice\r\n'"] * 2, done.stderr
@@ -150,7 +144,8 @@ def test_an_ansible_playbook_runs_without_a_password(
     agent: AgentProgram, winrm: WinRMServer, version: str, tmp_path: Path
 ) -> None:
     controller = Controller.find(version)
-    shutil.copytree(PLUGIN.parent, tmp_path / "callback_plugins")
+    (settings,) = blocks(text_of(HOW_TO), "cfg")
+    (tmp_path / "ansible.cfg").write_text(settings.text)
     (inventory,) = blocks(text_of(HOW_TO), "ini")[:1]
     hosts = inventory.text.replace("srv.lab.test", f"127.0.0.1 ansible_port={winrm.port} ansible_winrm_scheme=http")
     before = len([event for event in agent.seen() if event["event"] == "agent-login"])
