@@ -83,13 +83,9 @@ class CommandCall:
         codepage: the code page of the shell, such as 65001 for UTF-8.
         directory: the working directory that the client chose; empty for none.
         environment: the variables that the client set.
-    script: str = field(default="", repr=False)
-    ansible: ModuleCall | None = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        if not self.script:
-            object.__setattr__(self, "script", script_of(self.command))
-        object.__setattr__(self, "ansible", module_of(self.stdin))
+        script: what PowerShell is to run, decoded if it is encoded; read from `command` where it is not given, and
+            empty where another program is started.
+        ansible: the Ansible module that is to run, which its wrapper reads from standard input; or None.
     """
 
     command: str = field(repr=False)
@@ -179,8 +175,8 @@ class Answer:
             texts are templates.
         stderr: standard error, likewise a template. Where PowerShell runs an encoded command it is written as CLIXML,
             unless it begins with ``#<``; in PowerShell remoting as records.
-        warning: lines of PowerShell's stream of warnings, likewise a template; see `CommandOutput` for this and the
-            other streams.
+        warning: lines of PowerShell's stream of warnings, likewise a template; see
+            `credssp.testing.answers.CommandOutput` for this and the other streams.
         verbose: those of Write-Verbose.
         debug: those of Write-Debug.
         information: those of Write-Information.
@@ -329,8 +325,8 @@ def answers_of(commands: Commands | Answers) -> Answers:
     """Make `Answers` of what is easier to write.
 
     Args:
-        commands: a mapping of patterns to texts, `CommandOutput` or functions; a function alone, for all commands; or
-            several `Answer`.
+        commands: a mapping of patterns to texts, `credssp.testing.answers.CommandOutput` or functions; a function
+            alone, for all commands; or several `Answer`.
 
     Raises:
         TypeError: it is something else.
