@@ -66,7 +66,8 @@ def check_kerberos(
     yield from (_ticket_finding(each, given=tickets is not None) for each in found)
     reached = True
     if asked is not None and (needed or _has_tickets(found)):
-        about = list(_kdcs(conf, asked, timeout, asked=realm is not None))
+        # Of the default realm, the configuration was looked at above.
+        about = list(_kdcs(conf, asked, timeout, asked=realm is not None or asked != check.default_realm(conf)))
         yield from about
         reached = not about or any(each.severity is not Severity.BAD for each in about)
     if target is not None:
