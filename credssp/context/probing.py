@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from credssp.context.initiator import create_initiator
@@ -175,7 +177,8 @@ class ProbeReport:
         return True
 
 
-def first_requests() -> dict[str, bytes]:
+@functools.cache
+def first_requests() -> Mapping[str, bytes]:
     """Return, by mechanism, a TSRequest with a first token that proves and discloses nothing."""
     nobody = PasswordCredentials("probe", "none")  # goes into AUTHENTICATE only, which is never made
     negotiate = create_initiator(nobody, target_name="TERMSRV/probe", mechanism="ntlm").step(None)
@@ -184,4 +187,5 @@ def first_requests() -> dict[str, bytes]:
         "spnego/ntlm": NegTokenInit((OID.NTLM,), mech_token=negotiate).encode(),
         "spnego/kerberos": NegTokenInit((OID.MS_KERBEROS, OID.KERBEROS)).encode(),
     }
-    return {name: TSRequest(HIGHEST_VERSION, nego_tokens=(token,)).encode() for name, token in tokens.items()}
+    requests = {name: TSRequest(HIGHEST_VERSION, nego_tokens=(token,)).encode() for name, token in tokens.items()}
+    return MappingProxyType(requests)

@@ -1,8 +1,8 @@
 """What an RDP server offers, found out without credentials and without input or output.
 
 `probe` is a generator: it yields what to send, is sent what came back, and fills a report. An error of the connection
-is thrown into it. `credssp.drivers.rdp_probe` runs it. Each question takes a connection of its own, since a server
-closes after most answers:
+is thrown into it. `credssp.drivers.rdp_probe` runs it. A server closes after most answers, so that nearly every
+question takes a connection of its own:
 
 1. which protocols it takes: one Connection Request for each;
 2. which TLS versions, with which certificate, and whether old versions and weak ciphers are taken;
@@ -14,6 +14,7 @@ Nothing that is sent proves or discloses anything: NEGOTIATE and an empty Kerber
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias, TypeVar
@@ -93,24 +94,31 @@ def probe(report: ProbeReport, *, cookie: str | None = None, routing_token: byte
     tls = [p for p in accepted if p & (CREDSSP_PROTOCOLS | Protocol.SSL)]
     if not tls:
         return
-    report.begin("tls")
+    # A handshake costs more than all else: those that show the versions also carry the first questions inside.
+    questions = list(first_requests().items()) if tls[0] & CREDSSP_PROTOCOLS else []
     for version in VERSIONS:
+        report.begin("tls")
         _, rest = yield from _negotiate(report, ask, tls[0])
         try:
             channel = yield from _start_tls(report.host, version, rest)
         except RemoteProtocolError as error:
             report.add_tls_failure(error)
-        else:
-            report.add_tls(channel)
-    if tls[0] & CREDSSP_PROTOCOLS and report.tls:
-        report.begin("credssp")
-        for name, request in first_requests().items():
-            try:
-                _, rest = yield from _negotiate(report, ask, tls[0])
-                channel = yield from _start_tls(report.host, ClientTLS(), rest)
-                report.add_answer(name, (yield from _exchange(channel, request)))
-            except CredSSPError as error:
-                report.add_failure(name, error)
+            continue
+        report.add_tls(channel)
+        if questions:
+            report.begin("credssp")
+            # One that fails is asked again below, where the server is free to choose the version.
+            with contextlib.suppress(CredSSPError):
+                report.add_answer(questions[0][0], (yield from _exchange(channel, questions[0][1])))
+                del questions[0]
+    report.begin("credssp")
+    for name, request in questions if report.tls else ():
+        try:
+            _, rest = yield from _negotiate(report, ask, tls[0])
+            channel = yield from _start_tls(report.host, ClientTLS(), rest)
+            report.add_answer(name, (yield from _exchange(channel, request)))
+        except CredSSPError as error:
+            report.add_failure(name, error)
     # Last: a server that stays silent here costs nothing but its time.
     report.begin("old tls")
     yield from _offer_old(report, ask, tls[0])

@@ -6,6 +6,7 @@ version, the mechanisms and the names that NTLM tells everybody. `credssp.driver
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias, TypeVar
@@ -93,24 +94,29 @@ def probe(report: WinRMReport) -> ProbePosts[None]:
     except NotOfferedError:
         report.protocols["CredSSP"] = "not offered"
         return
-    report.begin("tls")
+    # As with RDP: the handshakes that show the versions also carry the first questions.
+    questions = list(first_requests().items())
     for version in VERSIONS:
+        report.begin("tls")
         try:
-            channel, _ = yield from _handshake(version)
+            channel, plaintext = yield from _handshake(version)
         except LimitExceededError:
             raise
         except RemoteProtocolError as error:
             report.add_tls_failure(error)
-        else:
-            report.add_tls(channel)
-    if report.tls:
+            continue
+        report.add_tls(channel)
         report.begin("credssp")
-        for name, request in first_requests().items():
-            try:
-                channel, plaintext = yield from _handshake(ClientTLS())
-                report.add_answer(name, (yield from _exchange(channel, plaintext, request)))
-            except CredSSPError as error:
-                report.add_failure(name, error)
+        with contextlib.suppress(CredSSPError):
+            report.add_answer(questions[0][0], (yield from _exchange(channel, plaintext, questions[0][1])))
+            del questions[0]
+    report.begin("credssp")
+    for name, request in questions if report.tls else ():
+        try:
+            channel, plaintext = yield from _handshake(ClientTLS())
+            report.add_answer(name, (yield from _exchange(channel, plaintext, request)))
+        except CredSSPError as error:
+            report.add_failure(name, error)
     report.begin("old tls")
     yield from _offer_old(report)
 

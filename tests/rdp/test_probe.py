@@ -68,7 +68,7 @@ def test_everything_is_found_out_however_the_answers_are_cut(piece: int) -> None
     assert report.credssp_version == 6
     assert {"ntlm", "spnego/ntlm"} <= set(report.mechanisms)
     assert report.ntlm["TargetName"]
-    assert sum(leg.fresh for leg in legs) == 6 + 2 + 3 + 2
+    assert sum(leg.fresh for leg in legs) == 6 + 2 + 1 + 2
 
 
 def test_a_tls_version_that_is_refused_is_left_out() -> None:
