@@ -145,6 +145,45 @@ def test_a_goodbye_in_place_of_an_answer_is_a_close() -> None:
     assert report.certificate is not None
 
 
+def test_a_goodbye_to_the_first_protocol_does_not_end_the_probe() -> None:
+    goodbye = bytes.fromhex("0300000902f0802180")
+
+    def connect() -> Peer:
+        peer = our_server()
+        return lambda data: goodbye if data[-4:] == bytes(4) else peer(data)  # asked for standard RDP security
+
+    report, _ = run(connect)
+    assert report.protocols["RDP"] == "closed"
+    assert report.protocols["HYBRID"] == "accepted"
+    assert report.certificate is not None
+    assert list(report.tls) == ["TLSv1.2", "TLSv1.3"]
+
+
+def test_a_server_that_is_silent_to_old_tls_is_known_all_the_same() -> None:
+    def connect() -> Peer:
+        peer = our_server()
+        old = (b"\x03\x02", b"\x03\x01")
+
+        def answer(data: bytes) -> bytes:
+            return b"" if data[:1] == b"\x16" and data[9:11] in old else peer(data)
+
+        return answer
+
+    report, _ = run(connect)
+    assert report.old_tls == {}
+    assert report.credssp_version == 6
+    assert report.error is None
+
+
+def test_flags_clock_and_build_are_kept() -> None:
+    report, _ = run(our_server)
+    assert report.negotiation_flags == 1
+    assert report.clock_skew is not None
+    assert abs(report.clock_skew) < 30
+    assert report.os_build == 20348
+    assert set(report.times) == {"negotiation", "tls", "credssp"}  # the last part is ended by the driver
+
+
 def test_a_server_of_another_kind_is_told_at_once() -> None:
     with pytest.raises(CredSSPError):
         run(lambda: lambda data: bytes.fromhex("0300000902f0802180"))
