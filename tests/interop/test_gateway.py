@@ -143,6 +143,19 @@ def test_a_probe_tells_the_fingerprint_to_pin(desk: Xrdp) -> None:
     found = json.loads(x11.run([*desk.prefix, *command], environment={}).output.splitlines()[0])
     assert found["error"] is None
     assert found["certificate"]["sha256"] == pin(desk.certificate.der)
+    errors = {each["id"] for each in found["findings"] if each["severity"] == "error"}
+    assert errors <= {"nla-missing", "standard-rdp-security"}
+    assert "nla-missing" in errors
+
+
+def test_doctor_says_that_xrdp_has_no_nla(desk: Xrdp) -> None:
+    command = [sys.executable, "-m", "credssp", "doctor", f"rdp://{desk.address}", "--json"]
+    report = json.loads(x11.run([*desk.prefix, *command], environment={}).output)
+    assert report["conclusion"]["exit_code"] == 1
+    assert report["conclusion"]["id"] == "nla-missing"
+    assert "SSL_REQUIRED_BY_SERVER" in report["conclusion"]["text"] or "selected" in report["conclusion"]["text"]
+    (certificate,) = (step for step in report["steps"] if step["step"] == "certificate")
+    assert pin(desk.certificate.der) in certificate["text"]
 
 
 def test_scanners_see_nla_and_nothing_else(desk: Xrdp, accounts: Path) -> None:
