@@ -18,6 +18,7 @@ from credssp.status import NTStatus
 from credssp.testing import DEFAULT_ACCOUNTS, RDPServer
 from credssp.testing.scenarios import RDP_SCENARIOS, WINRM_SCENARIOS, Scenario, scenario_options
 from credssp.testing.soap import identify
+from credssp.tls.settings import ClientTLS
 
 pytest_plugins = ["pytester"]
 
@@ -194,9 +195,11 @@ def test_several_logins_or_refusals_are_named() -> None:
 
 def outcome(server: RDPServer, scenario: Scenario) -> None:
     """Log on as a client that does everything right, and hold the server against the scenario."""
+    authority = server.faults.authority.decode()
+    trust = {"tls": ClientTLS(cadata=authority)} if authority else {}
     if scenario.error:
         with pytest.raises(getattr(credssp, scenario.error)):
-            log_on(server)
+            log_on(server, **trust)
     elif scenario.refusal is not None:
         with pytest.raises(credssp.PeerRefusedError) as told:
             log_on(server)
@@ -207,7 +210,7 @@ def outcome(server: RDPServer, scenario: Scenario) -> None:
             log_on(server)
         server.assert_refused()
     else:
-        log_on(server)
+        log_on(server, **trust)
         server.assert_delegated(username="alice", domain="LAB", password=PASSWORD)
 
 

@@ -13,6 +13,7 @@ from credssp.errors import (
     CertificateError,
     CredSSPError,
     LocalProtocolError,
+    LocalRestrictionError,
     PolicyError,
     VersionError,
 )
@@ -75,9 +76,14 @@ def exit_code(error: CredSSPError | None) -> int:
     cause = error.__cause__ or error
     if isinstance(cause, AuthenticationError):
         return _LOCAL.get(cause.status, UNREACHABLE)
-    if isinstance(cause, _OURS):
+    if isinstance(cause, _OURS) or _is_weak_certificate(cause):
         return UNSAFE
     return USAGE if isinstance(cause, LocalProtocolError) else UNREACHABLE
+
+
+def _is_weak_certificate(error: BaseException) -> bool:
+    """Whether the server's certificate is too weak for OpenSSL's level; these commands have none of their own."""
+    return isinstance(error, LocalRestrictionError) and error.restriction.startswith("security level")
 
 
 def certificate_of(context: ClientContext) -> bytes | None:

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from credssp.cli import _serve_events as events
+from credssp.cli import _serve_faults as wrong
 from credssp.cli import _serve_options as common
 from credssp.cli._arguments import count, seconds
 from credssp.cli._serve_trial import Trial, write_port
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from credssp.drivers.rdp_service import Client, ServerEvent
     from credssp.rdp.server import NLAServer
     from credssp.testing.rdp_session import SessionMode
+    from credssp.testing.server_faults import ServerFaults
 
 __all__ = ["configure", "run"]
 
@@ -58,6 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--half-open", type=count(65536), default=512, metavar="N", help="logins in progress at once (default: 512)"
     )
     parser.add_argument("--deadline", type=seconds, default=20.0, metavar="S", help="for a whole login (default: 20)")
+    wrong.add_arguments(parser, wrong.RDP_LEGS)
 
 
 def _session(text: str) -> SessionMode:
@@ -79,6 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         host, port = common.address(arguments.listen)
         trial = Trial.of(arguments)
+        faults = wrong.faults(arguments)
         config = _config(arguments)
         sockets = bind(host, port, arguments.workers)
         write_port(arguments.port_file, *sockets)
@@ -92,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
         {"address": common.shown_address(sockets[0]), "protocol": "rdp", "workers": arguments.workers},
         as_json=as_json,
     )
-    work = functools.partial(_work, arguments=arguments, config=config, trial=trial, as_json=as_json)
+    work = functools.partial(_work, arguments=arguments, config=config, faults=faults, trial=trial, as_json=as_json)
     if arguments.workers > 1:
         return run_workers(sockets, work)
     work(sockets[0], 0)
@@ -138,13 +142,16 @@ def _work(
     *,
     arguments: argparse.Namespace,
     config: ServerConfig,
+    faults: ServerFaults | None,
     trial: Trial | None,
     as_json: bool,
 ) -> None:
     import asyncio
 
     with events.queued_events(as_json=as_json):
-        asyncio.run(_serve(sock, worker, arguments=arguments, config=config, trial=trial, as_json=as_json))
+        asyncio.run(
+            _serve(sock, worker, arguments=arguments, config=config, faults=faults, trial=trial, as_json=as_json)
+        )
 
 
 async def _serve(
@@ -153,10 +160,12 @@ async def _serve(
     *,
     arguments: argparse.Namespace,
     config: ServerConfig,
+    faults: ServerFaults | None,
     trial: Trial | None,
     as_json: bool,
 ) -> None:
     import asyncio
+    import dataclasses
     import signal
 
     from credssp.drivers.rdp import start_server
@@ -194,7 +203,13 @@ async def _serve(
         if trial is not None:
             trial.note(audit.event, audit.as_json() | facts)
 
-    server = await start_server(handle, sock=sock, config=config, on_event=on_event)
+    config = dataclasses.replace(config, on_event=on_event)
+    if faults is None:
+        server = await start_server(handle, sock=sock, config=config)
+    else:
+        from credssp.testing.faulty_rdp import start_faulty_server
+
+        server = await start_faulty_server(faults, handle, sock=sock, config=config)
     async with server:
         if trial is not None:
             trial.begin(sock, "rdp", "", lambda: loop.call_soon_threadsafe(stop.set))

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import functools
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from credssp.cli import _serve_events as events
+from credssp.cli import _serve_faults as wrong
 from credssp.cli import _serve_options as common
 from credssp.cli._arguments import count, seconds
 from credssp.cli._serve_trial import Trial, write_port
 
 if TYPE_CHECKING:
     from credssp.drivers.winrm_asgi import WinRMApplication
+    from credssp.testing.server_faults import ServerFaults
     from credssp.testing.wsman import WSManResponder
 
 __all__ = ["configure", "run"]
@@ -29,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     common.add_account_arguments(parser, port=5985)
     parser.add_argument("--tls-cert", metavar="F", help="serve https: PEM file with the certificate chain")
     parser.add_argument("--tls-key", metavar="F", help="PEM file with its key, if --tls-cert does not contain it")
+    parser.add_argument("--https", action="store_true", help="serve https with a certificate made now (--certificate)")
     parser.add_argument("--tls", choices=("1.2", "1.3"), help="the TLS version inside CredSSP (default: both)")
     parser.add_argument(
         "--encryption",
@@ -57,10 +63,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--half-open", type=count(65536), default=512, metavar="N", help="logins in progress at once (default: 512)"
     )
     parser.add_argument("--deadline", type=seconds, default=20.0, metavar="S", help="for a whole login (default: 20)")
+    wrong.add_arguments(parser, wrong.WINRM_LEGS)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
+    with contextlib.ExitStack() as files:
+        return _run(arguments, files)
+
+
+def _run(arguments: argparse.Namespace, files: contextlib.ExitStack) -> int:
     import signal
 
     from credssp.errors import LocalProtocolError
@@ -75,12 +87,13 @@ def run(arguments: argparse.Namespace) -> int:
         host, port = common.address(arguments.listen)
         if arguments.tls_key is not None and arguments.tls_cert is None:
             raise LocalProtocolError("--tls-key needs --tls-cert")
+        if arguments.https and arguments.tls_cert is not None:
+            raise LocalProtocolError("--https and --tls-cert exclude each other")
         trial = Trial.of(arguments)
         silent = events.SilentClients(as_json=as_json)
-        application = _application(arguments, silent, trial, as_json=as_json)
-        server = serving.uvicorn_server(
-            application, certfile=arguments.tls_cert, keyfile=arguments.tls_key, key_log=common.key_log(arguments)
-        )
+        faults = wrong.faults(arguments)
+        application = _application(arguments, silent, trial, faults, as_json=as_json)
+        server = _server(application, arguments, faults, files)
         listener = serving.listen(host, port)
         write_port(arguments.port_file, listener)
     except LocalProtocolError as error:
@@ -89,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
     common.reload_on_sighup()
     common.confine(arguments)
     with listener:
-        scheme = "http" if arguments.tls_cert is None else "https"
+        scheme = "https" if arguments.https or arguments.tls_cert is not None else "http"
         shown = common.shown_address(listener)
         url = f"{scheme}://{shown.replace('%', '%25')}{application.config.path}"  # RFC 6874
         facts = {"address": shown, "protocol": "winrm", "url": url}
@@ -105,8 +118,35 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if trial is None else trial.report()
 
 
+def _server(
+    application: WinRMApplication,
+    arguments: argparse.Namespace,
+    faults: ServerFaults | None,
+    files: contextlib.ExitStack,
+) -> Any:
+    """Return what serves the application; over https where the arguments say so. Raises LocalProtocolError."""
+    from credssp.drivers import winrm_serving as serving
+
+    log = common.key_log(arguments)
+    if faults is None or not arguments.https:
+        return serving.uvicorn_server(application, certfile=arguments.tls_cert, keyfile=arguments.tls_key, key_log=log)
+    from credssp.memory_file import named_file
+    from credssp.testing.faulty_winrm import https_certificate, https_ciphers
+
+    made, _ = https_certificate(faults)
+    # Until the server ends: it looks for changes in them.
+    chain = files.enter_context(named_file(made.chain))
+    key = files.enter_context(named_file(made.private_key.reveal()))
+    return serving.uvicorn_server(application, certfile=chain, keyfile=key, ciphers=https_ciphers(faults), key_log=log)
+
+
 def _application(
-    arguments: argparse.Namespace, silent: events.SilentClients, trial: Trial | None, *, as_json: bool
+    arguments: argparse.Namespace,
+    silent: events.SilentClients,
+    trial: Trial | None,
+    faults: ServerFaults | None,
+    *,
+    as_json: bool,
 ) -> WinRMApplication:
     from credssp.drivers.audit import AuditEvent
     from credssp.drivers.winrm_asgi import ConnectionClosed, Login, WinRMApplication
@@ -145,7 +185,12 @@ def _application(
 
     domain = common.authority(arguments)
     tls = ServerTLS(minimum=arguments.tls or "1.2", maximum=arguments.tls or "1.3", key_log=common.key_log(arguments))
-    return WinRMApplication(
+    make: Callable[..., WinRMApplication] = WinRMApplication
+    if faults is not None:
+        from credssp.testing.faulty_winrm import FaultyApplication, inside
+
+        make = functools.partial(FaultyApplication, inside(faults, https=arguments.https))
+    return make(
         _responder(arguments).respond,
         path=arguments.path,
         cbt_hardening=arguments.channel_bindings,

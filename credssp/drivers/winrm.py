@@ -23,7 +23,7 @@ from credssp.drivers._http_client import line_too_long, read_final
 from credssp.drivers.blocking import obstacle_of, reason
 from credssp.drivers.handshake import ConnectError, DeadlineError, Obstacle, Timeouts
 from credssp.drivers.proxies import open_tunnel
-from credssp.errors import CertificateError, CredSSPError, LimitExceededError, RemoteProtocolError
+from credssp.errors import CertificateError, CredSSPError, LimitExceededError, PeerClosedError, RemoteProtocolError
 from credssp.next_step import NextStep
 from credssp.proxy import Proxy
 from credssp.secret import private
@@ -175,9 +175,11 @@ class WinRMConnection:
             if self._context is not None:
                 tcp = self._context.wrap_socket(tcp, server_hostname=self._name)
         except ssl.SSLCertVerificationError as error:
-            advice = translate(error, during="TLS handshake").advice
+            why = translate(error, during="TLS handshake")
             raise CertificateError(
-                f"the server's https certificate was rejected: {error.verify_message}", advice=advice
+                f"the server's https certificate was rejected: {error.verify_message}",
+                status=why.status,
+                advice=why.advice,
             ) from None
         except OSError as error:
             if self._late:
@@ -189,8 +191,8 @@ class WinRMConnection:
             by_default = self._context is not None and self._context.minimum_version == ssl.TLSVersion.TLSv1_2
             first = b"" if by_default else None
             advice = translate(error, during="TLS handshake", first=first).advice
-            why = old_server(error.reason or "", first) or self._reason(error)
-            raise ConnectError(f"the TLS handshake failed: {why}", advice=advice) from error
+            what = old_server(error.reason or "", first) or self._reason(error)
+            raise ConnectError(f"the TLS handshake failed: {what}", advice=advice) from error
         except (ValueError, OverflowError) as error:
             text = f"no connection to {host} port {port}: {reason(error)}"
             raise ConnectError(text).because_of(obstacle_of(error)) from None
@@ -292,7 +294,12 @@ class WinRMConnection:
         login.bind(self.certificate)
         header: str | None = login.start()
         while header is not None:
-            reply = self.post(authorization=header)
+            try:
+                reply = self.post(authorization=header)
+            except ConnectError as error:
+                # There was a connection: name and port are right, and what was sent is spent.
+                lost = PeerClosedError(f"the connection ended before the answer: {error.message}")
+                raise LoginError.because(lost, leg=login.leg, http_status=None) from lost
             proxy = self._proxy.address if self._relayed and self._proxy is not None else ""
             header = login.receive(reply.status, reply.challenges, proxy=proxy)
             if header is not None and self.closed:

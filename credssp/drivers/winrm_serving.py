@@ -17,7 +17,6 @@ from typing import Any, Final, TypeAlias
 try:
     import h11
     import uvicorn
-    from uvicorn.config import create_ssl_context
     from uvicorn.protocols.http.h11_impl import H11Protocol
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
@@ -335,6 +334,7 @@ def uvicorn_server(
     *,
     certfile: str | PathLike[str] | None = None,
     keyfile: str | PathLike[str] | None = None,
+    ciphers: str | None = None,
     connections: int | None = None,
     grace: int = 2,
     key_log: bool = False,
@@ -345,6 +345,7 @@ def uvicorn_server(
         application: the ASGI application.
         certfile: PEM file with the certificate for https outside, read again after it changed; None for http.
         keyfile: PEM file with its key, if that is not in `certfile`.
+        ciphers: OpenSSL cipher string of https for TLS 1.2; by default uvicorn's.
         connections: connections at one time; one more gets 503.
         grace: seconds for what is under way when it stops.
         key_log: write the keys of https to the file that SSLKEYLOGFILE names: for test endpoints.
@@ -368,11 +369,14 @@ def uvicorn_server(
         timeout_graceful_shutdown=grace,
         limit_concurrency=connections,
         h11_max_incomplete_event_size=_HEADERS_SIZE,
-        ssl_certfile=None if certfile is None else fspath(certfile),
-        ssl_keyfile=None if keyfile is None else fspath(keyfile),
     )
+    config.load()
+    server = _Server(config)
+    if certfile is None:
+        return server
+    paths = (certfile,) if keyfile is None else (certfile, keyfile)
     try:
-        config.load()
+        server.certificate = _watch(*paths, ciphers=ciphers, key_log=key_log)
     except OSError as error:  # OpenSSL's errors are of this kind
         why = getattr(error, "reason", None) or error.strerror or type(error).__name__
         refused = certificate_refused(why, security_level(), whose="the certificate of https")
@@ -380,25 +384,24 @@ def uvicorn_server(
             raise refused from None
         files = " with ".join(fspath(each) for each in (certfile, keyfile) if each is not None)
         raise LocalProtocolError(f"the certificate of https ({files}) cannot be used: {why}") from None
-    server = _Server(config)
-    if certfile is not None:
-        paths = (certfile,) if keyfile is None else (certfile, keyfile)
-        server.certificate = _watch(config, *paths, key_log=key_log)
+    # Before it listens, too: nobody may get plain HTTP from whatever way this server is started in.
+    config.ssl, server.channel_bindings = server.certificate.current()
     return server
 
 
-def _watch(config: uvicorn.Config, *paths: str | PathLike[str], key_log: bool) -> WatchedFile[_Outer]:
+def _https_context(certfile: str, keyfile: str, ciphers: str | None) -> ssl.SSLContext:
+    """Make what uvicorn would make, but set the ciphers first: they have the security level for the certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if ciphers is not None:
+        context.set_ciphers(ciphers)
+    context.load_cert_chain(certfile, keyfile)
+    return context
+
+
+def _watch(*paths: str | PathLike[str], ciphers: str | None, key_log: bool) -> WatchedFile[_Outer]:
     def load(chain: bytes, *_: bytes) -> _Outer:
         # A new one: loading a chain and a key that do not belong together would leave the old one without a key.
-        context = create_ssl_context(
-            certfile=fspath(paths[0]),
-            keyfile=fspath(paths[-1]),
-            password=None,
-            ssl_version=config.ssl_version,
-            cert_reqs=config.ssl_cert_reqs,
-            ca_certs=None,
-            ciphers=config.ssl_ciphers,
-        )
+        context = _https_context(fspath(paths[0]), fspath(paths[-1]), ciphers)
         if key_log:
             log_keys(context)
         found = re.search(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", chain, re.DOTALL)
@@ -437,6 +440,7 @@ def serving(
     port: int = 0,
     certfile: str | PathLike[str] | None = None,
     keyfile: str | PathLike[str] | None = None,
+    ciphers: str | None = None,
 ) -> Iterator[int]:
     """Serve from another thread while the block runs; for tests, so that SSLKEYLOGFILE is honoured.
 
@@ -446,11 +450,12 @@ def serving(
         port: the port, 0 for any.
         certfile: as for `uvicorn_server`.
         keyfile: as for `uvicorn_server`.
+        ciphers: as for `uvicorn_server`.
 
     Yields:
         The port.
     """
-    server = uvicorn_server(application, certfile=certfile, keyfile=keyfile, grace=1, key_log=True)
+    server = uvicorn_server(application, certfile=certfile, keyfile=keyfile, ciphers=ciphers, grace=1, key_log=True)
     with listen(host, port) as listener:
         thread = threading.Thread(target=serve, args=(server, listener), name="credssp winrm server", daemon=True)
         thread.start()

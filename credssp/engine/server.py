@@ -139,12 +139,16 @@ class ServerEngine(Engine):
             raise
         self._advance(Step.CLIENT_KEY_VERIFIED)
         events.append(Authenticated(self._effective, self.mechanism.name, self.mechanism.identity))
-        answer = self.mechanism.wrap(binding.server_value(self._effective, self._nonce, self._public_key))
+        answer = self.mechanism.wrap(self._own_proof())
         self._send(
             Step.SEND_NEGO_AND_KEY if token else Step.SEND_KEY,
             TSRequest(self._own_version, nego_tokens=(token,) if token else None, pub_key_auth=answer),
             events,
         )
+
+    def _own_proof(self) -> bytes:
+        """Return what this side's pubKeyAuth holds before encryption."""
+        return binding.server_value(self._effective, self._nonce, self._public_key)
 
     def _verify(self, key: bytes) -> None:
         try:

@@ -103,6 +103,9 @@ class NLAServer(Endpoint[ServerContext]):
         """The CredSSP context; None before the Connection Request."""
         return self._context
 
+    def _make_context(self) -> ServerContext:
+        return ServerContext(config=self.config)
+
     def forget_credentials(self) -> None:
         """Let go of what the client delegated (`credssp.ServerContext.forget_credentials`)."""
         if self._context is not None:
@@ -148,7 +151,7 @@ class NLAServer(Endpoint[ServerContext]):
                     return
                 self._requested(tpdu, events)
                 data = self._buffer.take_rest()
-            context = self._context = ServerContext(config=self.config)
+            context = self._context = self._make_context()
             self._state = RDPState.EXPECT_CREDSSP
             if not data:
                 return

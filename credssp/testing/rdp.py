@@ -23,7 +23,6 @@ from credssp.credentials import DelegatedCredentials, PasswordCredentials
 from credssp.drivers.aio import AsyncSession
 from credssp.drivers.audit import wrong_of
 from credssp.drivers.gate import Place
-from credssp.drivers.rdp import start_server
 from credssp.drivers.rdp_asyncio import AsyncServer
 from credssp.drivers.rdp_service import Client, Closed, Delegated, Refused, ServerEvent
 from credssp.errors import CredSSPError, LocalProtocolError, Wrong
@@ -31,9 +30,11 @@ from credssp.identity import Identity
 from credssp.rdp.events import Negotiated
 from credssp.rdp.server import NLAServer
 from credssp.testing.delegations import PATIENCE, Delegations, check_loopback
+from credssp.testing.faulty_rdp import start_faulty_server
 from credssp.testing.rdp_session.modes import Desktop, SessionMode, session_mode
 from credssp.testing.rdp_session.report import SessionReport
 from credssp.testing.rdp_sessions import conduct
+from credssp.testing.server_faults import RDP_LEGS, ServerFaults
 from credssp.tls.settings import ServerTLS
 
 __all__ = ["DEFAULT_ACCOUNTS", "Delegation", "RDPServer", "Refusal"]
@@ -129,6 +130,7 @@ class RDPServer(Delegations[Delegation, Refusal]):
 
     Attributes:
         config: the options.
+        faults: what it does wrong.
     """
 
     def __init__(
@@ -140,6 +142,7 @@ class RDPServer(Delegations[Delegation, Refusal]):
         port: int = 0,
         session: SessionMode | str = _DESKTOP,
         hold: float = 0.2,
+        faults: ServerFaults | None = None,
         config: ServerConfig | None = None,
         **options: Unpack[RDPServiceOptions],
     ) -> None:
@@ -151,6 +154,7 @@ class RDPServer(Delegations[Delegation, Refusal]):
             port: TCP port; 0 for any that is free.
             session: what the client gets after the login: a mode, or its text as in ``credssp serve rdp --session``.
             hold: seconds to read a client that does not have a session.
+            faults: what it does wrong, to see what the client does then.
             config: as in `credssp.rdp.serve`.
             options: as in `credssp.rdp.serve`: `accounts` in place of `who`, `protocols`, `min_version`, ...
 
@@ -165,6 +169,8 @@ class RDPServer(Delegations[Delegation, Refusal]):
         self._port = port
         self._session = session_mode(session) if isinstance(session, str) else session
         self._hold = hold
+        self.faults = faults or ServerFaults()
+        self.faults.check_legs(RDP_LEGS)
         self._listen = config.on_event
         self.config = replace(config, on_event=self._note, tls=replace(config.tls or ServerTLS(), key_log=True))
         self._over: set[tuple[str, int]] = set()
@@ -243,7 +249,9 @@ class RDPServer(Delegations[Delegation, Refusal]):
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        async with await start_server(self._handle, self._host, self._port, config=self.config) as server:
+        async with await start_faulty_server(
+            self.faults, self._handle, self._host, self._port, config=self.config
+        ) as server:
             with self._changed:
                 self._server = server
                 self._address = server.address

@@ -17,6 +17,8 @@ from credssp.errors import LocalProtocolError
 from credssp.nt_hash import nt_hash
 from credssp.rdp import Protocol
 from credssp.status import NTStatus
+from credssp.testing.server_faults import ServerFaults
+from credssp.testing.wrong_certificates import CertificateKind
 from credssp.tls.settings import ServerTLS
 
 __all__ = ["RDP_SCENARIOS", "WINRM_SCENARIOS", "Scenario", "scenario_options"]
@@ -55,6 +57,24 @@ def _with_status(name: tuple[str, str], value: Any, status: int) -> Account:
     return Account(*name, nt_hash(value) if isinstance(value, str) else value, status)
 
 
+def _fault(question: str, error: str = "", **faults: Any) -> Scenario:
+    return Scenario(question, {"faults": ServerFaults(**faults)}, error=error)
+
+
+def _certificates(weak: str, **options: Any) -> dict[str, Scenario]:
+    """Return the scenarios of certificates: `weak` is the error where the key is, `options` those of the server."""
+
+    def of(kind: CertificateKind, question: str, error: str = "") -> Scenario:
+        return Scenario(question, {"faults": ServerFaults(certificate=kind), **options}, error=error)
+
+    return {
+        "good-certificate": of("good", "takes a certificate of an authority that it trusts"),
+        "expired-certificate": of("expired", "refuses an expired certificate", "CertificateError"),
+        "weak-certificate": of("weak", "refuses an RSA key of 1024 bits", weak),
+        "other-name": of("other-name", "refuses the certificate of another host", "CertificateError"),
+    }
+
+
 def _deny(*_: object) -> bool:
     return False
 
@@ -85,10 +105,20 @@ _BOTH: Final[Mapping[str, Scenario]] = {
         status=NTStatus.STATUS_PASSWORD_EXPIRED,
         refusal=NTStatus.STATUS_PASSWORD_EXPIRED,
     ),
+    "closed-at-authentication": _fault(
+        "reports a connection that ends before its proof, and does not call the password wrong",
+        "PeerClosedError",
+        close_at="authentication",
+    ),
+    "wrong-key": _fault(
+        "verifies the server's pubKeyAuth, and delegates nothing where it is wrong", "BindingError", wrong_key=True
+    ),
+    "slow-server": _fault("waits for a server that takes a second for each answer", delay=1.0),
 }
 
 RDP_SCENARIOS: Final[Mapping[str, Scenario]] = {
     **_BOTH,
+    **_certificates("LocalRestrictionError"),
     "hybrid-only": Scenario("works without HYBRID_EX", {"protocols": Protocol.HYBRID}),
     "not-authorized": Scenario("notices AUTHZ_ACCESS_DENIED", {"authorize": _deny}),
 }
@@ -96,6 +126,7 @@ RDP_SCENARIOS: Final[Mapping[str, Scenario]] = {
 
 WINRM_SCENARIOS: Final[Mapping[str, Scenario]] = {
     **_BOTH,
+    **_certificates("CertificateError", https=True),
     "https": Scenario("works with https, and trusts its certificate", {"https": True}),
     "always-encrypted": Scenario("encrypts messages over https, too", {"https": True, "encryption": "always"}),
     "not-authorized": Scenario("notices that the user may not use the service (403)", {"authorize": _deny}),

@@ -21,14 +21,15 @@ from typing import Any, Self, Unpack
 from credssp.accounts import MemoryAccounts
 from credssp.config import ServerConfig, WinRMServiceOptions, server_config
 from credssp.drivers.gate import Place
-from credssp.drivers.winrm_asgi import Login, WinRMApplication
+from credssp.drivers.winrm_asgi import Login
 from credssp.drivers.winrm_serving import serving
 from credssp.errors import LocalProtocolError
 from credssp.memory_file import named_file
 from credssp.testing.answers import Answers, CommandCall, Commands
 from credssp.testing.delegations import Delegations, check_loopback
+from credssp.testing.faulty_winrm import FaultyApplication, https_certificate, https_ciphers, inside
+from credssp.testing.server_faults import ServerFaults
 from credssp.testing.wsman import WSManResponder
-from credssp.tls.certificate import generate_certificate
 from credssp.tls.settings import ServerTLS
 from credssp.winrm.handler import Handler
 
@@ -41,6 +42,7 @@ class WinRMServer(Delegations[Login, Login]):
     Attributes:
         certificate: with https, the PEM file with the certificate that clients have to trust.
         host: the address that it listens on.
+        faults: what it does wrong.
     """
 
     _several = True
@@ -55,6 +57,7 @@ class WinRMServer(Delegations[Login, Login]):
         hostname: str = "localhost",
         https: bool = False,
         host: str = "127.0.0.1",
+        faults: ServerFaults | None = None,
         port: int = 0,
         config: ServerConfig | None = None,
         **options: Unpack[WinRMServiceOptions],
@@ -68,6 +71,8 @@ class WinRMServer(Delegations[Login, Login]):
             hostname: the name that the shell has for this server.
             https: serve https, with a certificate made for it; http otherwise.
             host: a loopback address of IPv4.
+            faults: what it does wrong, to see what the client does then. Its certificate is that of https; with http,
+                the one inside CredSSP.
             port: TCP port; 0 for any that is free.
             config: as for `WinRMApplication`.
             options: as for `WinRMApplication`.
@@ -87,12 +92,13 @@ class WinRMServer(Delegations[Login, Login]):
         self._handler = handler or self.responder.respond
         self._https = https
         self.host = check_loopback(host)
+        self.faults = faults or ServerFaults()
         self._wanted = port
         self._port: int | None = None
         self._stopped = False
         self._running = contextlib.ExitStack()
         config = replace(config, on_login=self._note, tls=replace(config.tls or ServerTLS(), key_log=True))
-        self._application = WinRMApplication(self._handler, config=config)
+        self._application = FaultyApplication(inside(self.faults, https=https), self._handler, config=config)
 
     @property
     def logins(self) -> list[Login]:
@@ -132,12 +138,19 @@ class WinRMServer(Delegations[Login, Login]):
         """Start it; returns when it listens. Raises what keeps it from listening."""
         with contextlib.ExitStack() as stack:
             if self._https:
-                made = generate_certificate("p256", common_name="localhost", dns_names=("localhost", self.host))
-                self.certificate = Path(stack.enter_context(named_file(made.chain)))
-                key = Path(stack.enter_context(named_file(made.private_key.reveal())))
+                made, trusted = https_certificate(self.faults, self.host)
+                self.certificate = Path(stack.enter_context(named_file(trusted)))
+                chain = stack.enter_context(named_file(made.chain))
+                key = stack.enter_context(named_file(made.private_key.reveal()))
+                ciphers = https_ciphers(self.faults)
                 self._port = stack.enter_context(
                     serving(
-                        self._application, host=self.host, port=self._wanted, certfile=self.certificate, keyfile=key
+                        self._application,
+                        host=self.host,
+                        port=self._wanted,
+                        certfile=chain,
+                        keyfile=key,
+                        ciphers=ciphers,
                     )
                 )
             else:

@@ -9,7 +9,7 @@ from typing import Final
 from credssp.errors import CertificateError, CredSSPError, TLSAlertError, TLSError
 from credssp.next_step import NextStep
 from credssp.status import NTStatus, SecurityStatus
-from credssp.tls.restrictions import certificate_refused, check_memory, handshake_refused
+from credssp.tls.restrictions import check_memory, handshake_refused, peer_certificate_refused
 
 __all__ = ["ALERTS", "old_server", "translate"]
 
@@ -163,7 +163,7 @@ def translate(
     """
     check_memory(error, during=during)
     if isinstance(error, ssl.SSLCertVerificationError):
-        weak = certificate_refused(_TOO_WEAK.get(error.verify_code, ""), level, whose=whose)
+        weak = peer_certificate_refused(_TOO_WEAK.get(error.verify_code, ""), level, whose=whose)
         if weak is not None:
             return weak
         if error.verify_code in _NAME_MISMATCH:

@@ -22,6 +22,7 @@ __all__ = [
     "certificate_refused",
     "check_memory",
     "handshake_refused",
+    "peer_certificate_refused",
     "rsa_bits",
     "security_level",
 ]
@@ -127,9 +128,21 @@ def certificate_refused(reason: str, level: int, *, whose: str) -> LocalRestrict
     )
 
 
+def peer_certificate_refused(reason: str, level: int, *, whose: str) -> LocalRestrictionError | None:
+    """Return the same for a peer's certificate, which has to be replaced: nothing is to be allowed here for it."""
+    refused = certificate_refused(reason, level, whose=whose)
+    if refused is not None:
+        refused.advice = (
+            f"Have that certificate replaced: it needs an RSA key of {RSA_BITS.get(level, 0)} bits or more, or an "
+            "elliptic curve, and SHA-256 or better. CipherString of openssl.cnf has the level; do not lower it for one "
+            "peer."
+        )
+    return refused
+
+
 def handshake_refused(reason: str, level: int) -> LocalRestrictionError | None:
     """Return the error for a handshake that failed because of this machine; None where that is not the cause."""
-    refused = certificate_refused(reason, level, whose="the peer's certificate")
+    refused = peer_certificate_refused(reason, level, whose="the peer's certificate")
     what = _HANDSHAKE.get(reason)
     if refused is not None or what is None:
         return refused

@@ -252,7 +252,8 @@ class ClientLogin:
                 raise LimitExceededError(f"more than {self.config.limits.max_tokens} legs without an end")
             return format_token(self.context.step(token).token)
         except CredSSPError as error:
-            if self.leg is Leg.TLS and self.context.tls_cipher and not isinstance(error, TLSError | CertificateError):
+            in_tls = self.context.handshake_complete and not isinstance(error, TLSError | CertificateError)
+            if self.leg is Leg.TLS and in_tls:
                 self.leg = Leg.AUTHENTICATION  # TLS is there, and the first token was not: no tickets, say
             raise LoginError.because(error, leg=self.leg, http_status=status) from error
 

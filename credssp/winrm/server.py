@@ -120,6 +120,9 @@ class ServerConnection:
     def __repr__(self) -> str:
         return f"<ServerConnection to {self.state.value}>"
 
+    def _make_context(self) -> ServerContext:
+        return ServerContext(config=self.config)
+
     def receive(self, token: bytes) -> LegAnswer:
         """Take the token of a leg.
 
@@ -133,7 +136,7 @@ class ServerConnection:
         context = self._context
         if context is None or self.state is not LoginState.EXPECT_LEG:
             self.reset()
-            context = self._context = ServerContext(config=self.config)
+            context = self._context = self._make_context()
             self.state = LoginState.EXPECT_LEG
         self._legs += 1
         return self._leg(context, context.step, token)

@@ -118,6 +118,7 @@ ELSEWHERE = {
     "serve rdp --users-file", "serve winrm --users-file", "serve winrm --key", "serve winrm --keytab",
     "serve winrm --transcript",
     "serve rdp --port-file", "serve winrm --port-file",  # tests/cli/test_serve_trial.py
+    "serve rdp --cacert-file", "serve winrm --cacert-file",  # tests/cli/test_serve_faults.py
     # what only an agent that runs can read: tests/lsa/test_agent_files.py
     "agent add --cacert", "agent add --keytab", "agent add --pkinit",
     "agent add --ccache",  # may be written later, as by kinit

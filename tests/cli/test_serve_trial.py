@@ -134,7 +134,7 @@ def test_once_fails_without_a_client(tmp_path: Path) -> None:
 
 def test_the_command_of_the_manual() -> None:
     page = (DOCS / "how-to" / "test-any-client.md").read_text(encoding="utf-8")
-    (shell,), (shown,) = blocks(page, "sh"), blocks(page, "text")
+    (shell, *_), (shown,) = blocks(page, "sh"), blocks(page, "text")
     words = shlex.split(shell.text.replace("\\\n", " "))
     client = [word.replace("alice", "bob") for word in LOGIN]
     words = [shlex.join(client) if word.startswith("my-client") else word for word in words]

@@ -241,7 +241,7 @@ def old_https(folder: Path) -> Iterator[int]:
     path.write_bytes(made.chain + made.private_key.reveal())
     app = application(WSManResponder(), accounts=MemoryAccounts({("LAB", "alice"): "secret"}))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(serving, "create_ssl_context", lambda **options: old_context("1.0", made))
+        patch.setattr(serving, "_https_context", lambda *_: old_context("1.0", made))
         with serving.serving(app, certfile=path) as port:
             yield port
 
