@@ -64,6 +64,13 @@ def test_sdist_has_what_its_tests_read() -> None:
     assert included >= {"/tests", "/fixtures", "/docs", "/.ci", "/.github", "/.pre-commit-config.yaml", "/noxfile.py"}
 
 
+def test_the_wheel_has_the_plugin_of_ansible() -> None:
+    packages = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert packages == ["credssp", "ansible_collections"]
+    assert (ROOT / "ansible_collections/credssp/ansible/plugins/callback/login.py").exists()
+    assert not list(ROOT.glob("ansible_collections/**/__init__.py"))  # other packages have collections there, too
+
+
 def test_ci_knows_the_packages_of_two_releases_of_debian() -> None:
     script = text(".ci/run")
     for codename in ("bookworm", "trixie"):
