@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from credssp.cli import _ways
 from credssp.cli._arguments import seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from credssp.diagnosis.request import Request
     from credssp.diagnosis.step import Diagnosis
 
@@ -42,13 +45,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     _ways.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--html", metavar="FILE", help="write one self-contained page, to attach to a ticket")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Examine, and say it in plain words."""
+    from credssp.cli._probe_output import check_writable
     from credssp.errors import LocalProtocolError
 
     try:
+        check_writable(arguments.html)
         if arguments.target is None:
             return _machine(arguments)
         request = _request(arguments)
@@ -64,6 +70,10 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(diagnosis.to_dict())
     else:
         _print(diagnosis)
+    if arguments.html is not None:
+        from credssp.diagnosis.page import diagnosis_page
+
+        _write(arguments.html, diagnosis_page(diagnosis))
     return diagnosis.conclusion.exit_code
 
 
@@ -82,6 +92,10 @@ def _machine(arguments: argparse.Namespace) -> int:
         examine_machine(realm=arguments.realm, tickets=tickets, keytab=arguments.keytab, timeout=arguments.timeout)
     )
     bad = [finding for finding in findings if finding.severity is Severity.BAD]
+    if arguments.html is not None:
+        from credssp.diagnosis.page import machine_page
+
+        _write(arguments.html, machine_page(findings))
     if arguments.json:
         facts = [{"area": f.area, "severity": f.severity.value, "text": f.text, "advice": f.advice} for f in findings]
         print_json({"target": None, "fit": not bad, "findings": facts})
@@ -92,6 +106,17 @@ def _machine(arguments: argparse.Namespace) -> int:
             print(f"      -> {printable(finding.advice)}")
     print(f"\n{len(bad)} of {len(findings)} findings are bad." if bad else "\nNothing is wrong.")
     return 1 if bad else 0
+
+
+def _write(name: str, parts: Iterable[str]) -> None:
+    """Write a page. Raises LocalProtocolError: the file cannot be written."""
+    from credssp.errors import LocalProtocolError
+
+    try:
+        with Path(name).open("w", encoding="utf-8") as stream:
+            stream.writelines(f"{part}\n" for part in parts)
+    except OSError as error:
+        raise LocalProtocolError(f"--html {name} cannot be written: {error.strerror}") from None
 
 
 def _request(arguments: argparse.Namespace) -> Request:

@@ -71,6 +71,7 @@ READ: dict[str, list[str]] = {
 }  # fmt: skip
 WRITTEN: dict[str, list[str]] = {
     "conformance --junit": ["conformance", "fixtures", "--rule", "*", "--junit", "@"],
+    "doctor --html": ["doctor", "--html", "@"],
     "conformance --html": ["conformance", "fixtures", "--rule", "*", "--html", "@"],
     "probe --junit": ["probe", "127.0.0.1:1", "--junit", "@"],
     "probe --html": ["probe", "127.0.0.1:1", "--html", "@"],
