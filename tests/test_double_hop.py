@@ -60,6 +60,14 @@ def test_a_command_runs_on_the_second_server(make_credssp_double_hop: Make, http
     hop.assert_double_hop()
 
 
+def test_standard_input_goes_to_the_second_server(make_credssp_double_hop: Make) -> None:
+    text = "ä<&]]>\r\n" * 30_000
+    hop = make_credssp_double_hop(second_options={"commands": {"sort": lambda call: call.stdin}})
+    output = use_delegated(ALICE, hop.first, command="sort", stdin=text, mechanism="ntlm")
+    assert output.stdout == text.encode()
+    hop.assert_double_hop()
+
+
 def test_a_slow_command_is_waited_for(make_credssp_double_hop: Make) -> None:
     from credssp.testing.answers import Answer
 

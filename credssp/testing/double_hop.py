@@ -14,6 +14,7 @@ of your own on the first server, use the test servers with `assert_double_hop`, 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import threading
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ from credssp.identity import Identity
 from credssp.next_step import NextStep
 from credssp.status import NTStatus, SecurityStatus
 from credssp.testing.answers import CommandCall, CommandOutput
+from credssp.testing.command_lines import script_of
 from credssp.testing.delegations import PATIENCE
 from credssp.testing.failure_texts import account_name
 from credssp.testing.rdp import DEFAULT_ACCOUNTS, RDPServer
@@ -113,6 +115,7 @@ def use_delegated(
     server: RDPServer | WinRMServer,
     *,
     command: str = "whoami",
+    stdin: str | bytes = b"",
     config: ClientConfig | None = None,
     **options: Unpack[ClientOptions],
 ) -> CommandOutput:
@@ -122,6 +125,7 @@ def use_delegated(
         delegated: the credentials, or what has them, as for `password_of`.
         server: the next server.
         command: WinRM: what to run there.
+        stdin: WinRM: its standard input; text is sent as UTF-8.
         config: how to log on; its credentials do not count.
         options: fields of `credssp.ClientConfig`, in place of those of `config`, such as ``delegate=False``.
 
@@ -137,7 +141,8 @@ def use_delegated(
         connect(*server.address, config=config).close()
         return CommandOutput()
     https = None if server.certificate is None else ClientTLS(cafile=str(server.certificate))
-    return run_command(server.host, server.port, command, config=config, https=https)
+    data = stdin.encode() if isinstance(stdin, str) else stdin
+    return run_command(server.host, server.port, command, stdin=data, config=config, https=https)
 
 
 def _same(identity: Identity, delegated: PasswordCredentials) -> bool:
@@ -357,7 +362,7 @@ class DoubleHop:
 
     def _command(self, call: CommandCall) -> CommandOutput:
         try:
-            return use_delegated(call, self.second, command=call.command, config=self._config)
+            return use_delegated(call, self.second, command=_line(call), stdin=call.stdin, config=self._config)
         except CredSSPError as error:
             self.failures.append(error)
             words, code = _as_windows(error)
@@ -393,6 +398,14 @@ def hop_options(chosen: str | Mapping[str, Any] | None) -> dict[str, Any]:
     if not {first, second} <= {"rdp", "winrm"}:
         raise LocalProtocolError(f"double hop {chosen!r}: use rdp or winrm, -to-, and rdp or winrm")
     return {"first": first, "second": second}
+
+
+def _line(call: CommandCall) -> str:
+    """Return the command line of the second hop: PowerShell with the script where a pipeline of its remoting came."""
+    if not call.script or script_of(call.command):
+        return call.command
+    script = base64.b64encode(call.script.encode("utf-16-le")).decode("ascii")
+    return f"powershell -NoProfile -OutputFormat Text -EncodedCommand {script}"
 
 
 def _as_windows(error: CredSSPError) -> tuple[str, int]:

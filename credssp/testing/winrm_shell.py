@@ -26,11 +26,13 @@ _ANONYMOUS: Final = f"{NS['a']}/role/anonymous"
 _TERMINATE: Final = f"{NS['rsp']}/signal/terminate"
 _ENDED: Final = f"{NS['rsp']}/CommandState/Done"
 _TIMED_OUT: Final = "2150858793"
+_INPUT: Final = 64 * 1024
+"""Bytes of standard input in a message, which fits the smallest MaxEnvelopeSizekb of Windows, 150."""
 _MAX_OUTPUT: Final = 16 * 1024 * 1024
 
 
 def run_command(
-    host: str, port: int, command: str, *, config: ClientConfig, https: ClientTLS | None = None
+    host: str, port: int, command: str, *, stdin: bytes = b"", config: ClientConfig, https: ClientTLS | None = None
 ) -> CommandOutput:
     """Log on, run a command in a shell with code page 65001, and close the shell.
 
@@ -38,6 +40,7 @@ def run_command(
         host: name or address.
         port: TCP port.
         command: the command line; it may hold secrets.
+        stdin: its standard input; it may hold secrets, too.
         config: how to log on, and how long to wait: `Timeouts.login` is for the login and the command together.
         https: how to check the certificate of https; None for http.
 
@@ -51,7 +54,7 @@ def run_command(
     with WinRMConnection(host, port, https=https, timeouts=timeouts) as connection:
         connection.connect()
         connection.log_on(login)
-        return _Shell(connection, login, time.monotonic() + timeouts.login).run(command)
+        return _Shell(connection, login, time.monotonic() + timeouts.login).run(command, stdin)
 
 
 class _Shell:
@@ -61,12 +64,14 @@ class _Shell:
         self._deadline = deadline
         self._id = ""
 
-    def run(self, command: str) -> CommandOutput:
+    def run(self, command: str, stdin: bytes) -> CommandOutput:
         made = self._ask("Create", "<rsp:Shell><rsp:OutputStreams>stdout stderr</rsp:OutputStreams></rsp:Shell>")
         self._id = _text(made, "rsp:Shell/rsp:ShellId")
         try:
             line = f"<rsp:CommandLine><rsp:Command>{escape(command)}</rsp:Command></rsp:CommandLine>"
-            command_id = _text(self._ask("Command", line), "rsp:CommandResponse/rsp:CommandId")
+            made = self._ask("Command", line, piped=bool(stdin))
+            command_id = _text(made, "rsp:CommandResponse/rsp:CommandId")
+            self._send(escape(command_id), stdin)
             output = self._receive(escape(command_id))
             signal = f'<rsp:Signal CommandId="{escape(command_id)}"><rsp:Code>{_TERMINATE}</rsp:Code></rsp:Signal>'
             self._ask("Signal", signal)
@@ -75,6 +80,13 @@ class _Shell:
                 with contextlib.suppress(CredSSPError):  # the command has ended, and so does the shell some day
                     self._ask("Delete", "")
         return output
+
+    def _send(self, command_id: str, stdin: bytes) -> None:
+        for start in range(0, len(stdin), _INPUT):
+            piece = base64.b64encode(stdin[start : start + _INPUT]).decode("ascii")
+            end = ' End="true"' if start + _INPUT >= len(stdin) else ""
+            stream = f'<rsp:Stream Name="stdin" CommandId="{command_id}"{end}>{piece}</rsp:Stream>'
+            self._ask("Send", f"<rsp:Send>{stream}</rsp:Send>")
 
     def _receive(self, command_id: str) -> CommandOutput:
         wanted = f'<rsp:DesiredStream CommandId="{command_id}">stdout stderr</rsp:DesiredStream>'
@@ -95,10 +107,10 @@ class _Shell:
                 number = int(code) if code.isascii() and code.isdigit() and len(code) < 11 else 0
                 return CommandOutput(bytes(found["stdout"]), bytes(found["stderr"]), number)
 
-    def _ask(self, action: str, body: str) -> Envelope:
+    def _ask(self, action: str, body: str, *, piped: bool = False) -> Envelope:
         """Send a request, again where the server had nothing to say within its time; a fault is an error."""
         while True:
-            _, answer = self._connection.send(self._login, self._request(action, body))
+            _, answer = self._connection.send(self._login, self._request(action, body, piped=piped))
             envelope = parse_envelope(answer.data)
             fault = envelope.find("s:Fault")
             if fault is None:
@@ -109,10 +121,13 @@ class _Shell:
                 reason = " ".join("".join(fault.itertext()).split())[:300]
                 raise RemoteProtocolError(f"the next server answered {action} with the fault {code or '?'}: {reason}")
 
-    def _request(self, action: str, body: str) -> bytes:
+    def _request(self, action: str, body: str, *, piped: bool) -> bytes:
         prefixes = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in NS.items())
         selector = f'<w:Selector Name="ShellId">{escape(self._id)}</w:Selector>' if self._id else ""
-        options = "" if self._id else '<w:OptionSet><w:Option Name="WINRS_CODEPAGE">65001</w:Option></w:OptionSet>'
+        option = "" if self._id else '<w:Option Name="WINRS_CODEPAGE">65001</w:Option>'
+        if piped:
+            option = '<w:Option Name="WINRS_CONSOLEMODE_STDIN">FALSE</w:Option>'
+        options = f"<w:OptionSet>{option}</w:OptionSet>" if option else ""
         return (
             f"<s:Envelope {prefixes}><s:Header><a:To>{NS['a']}</a:To><a:ReplyTo><a:Address>{_ANONYMOUS}</a:Address>"
             f"</a:ReplyTo><a:Action>{ACTION[action]}</a:Action><a:MessageID>uuid:{uuid.uuid4()}</a:MessageID>"

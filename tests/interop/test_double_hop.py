@@ -64,6 +64,34 @@ def test_command_of_the_client_runs_on_the_second_server(credssp_double_hop: Dou
     credssp_double_hop.assert_double_hop(username="alice", domain="LAB", password=PASSWORD)
 
 
+def test_script_of_powershell_runs_on_the_second_server(credssp_double_hop: DoubleHop) -> None:
+    session = require_module("winrm").Session(
+        credssp_double_hop.first.url, ("LAB\\alice", PASSWORD), transport="credssp"
+    )
+    assert session.run_ps("hostname").std_out == b"second\r\n"
+    unknown = session.run_ps("Get-Nothing")
+    assert unknown.status_code == 1
+    assert unknown.std_err.startswith(b"Get-Nothing : The term 'Get-Nothing' is not recognized")
+    credssp_double_hop.assert_double_hop(username="alice", domain="LAB", password=PASSWORD)
+
+
+def test_pipeline_of_powershell_remoting_runs_on_the_second_server(make_credssp_double_hop: Make) -> None:
+    hop = make_credssp_double_hop(ACCOUNTS, second_options={"commands": {"Get-Service*": "Running  WinRM\r\n"}})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        options = {"auth": "credssp", "ssl": False, "encryption": "always", "no_proxy": True}
+        with require_module("pypsrp.client").Client(
+            "127.0.0.1", port=hop.first.port, username="LAB\\alice", password=PASSWORD, **options
+        ) as session:
+            output, streams, failed = session.execute_ps("Get-Service WinRM")
+            assert (output.strip(), failed) == ("Running  WinRM", False), streams.error
+            _, streams, failed = session.execute_ps("Get-Nothing")
+    assert failed
+    assert str(streams.error[0]).startswith("Get-Nothing : The term 'Get-Nothing' is not recognized")
+    assert [call.script for call in hop.second.calls] == ["Get-Service WinRM", "Get-Nothing"]
+    hop.assert_double_hop(username="alice", domain="LAB", password=PASSWORD)
+
+
 def xfreerdp3(server: RDPServer | WinRMServer, folder: Path, *options: str) -> None:
     (folder / "krb5.conf").write_text("[libdefaults]\ndns_lookup_kdc = false\ndns_lookup_realm = false\n")
     x11.run(
