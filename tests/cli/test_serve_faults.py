@@ -116,7 +116,7 @@ def test_good_certificate_is_taken(kind: str, tmp_path: Path) -> None:
 def test_commands_of_the_manual(tmp_path: Path) -> None:
     pytest.importorskip("uvicorn")
     page = (DOCS / "how-to" / "test-any-client.md").read_text(encoding="utf-8")
-    (text,) = (block.text for block in blocks(page, "sh") if "--wrong-key" in block.text)
+    (text,) = (block.text for block in blocks(page, "sh") if "--https" in block.text)
     program = [sys.executable, "-m", "credssp"]
     commands = [shlex.split(line) for line in text.replace("\\\n", " ").splitlines()]
     assert len(commands) == 4

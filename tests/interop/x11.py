@@ -72,11 +72,17 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def run(
-    command: Sequence[str], *, environment: Mapping[str, str], timeout: float = 30, text: str | None = None
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    timeout: float = 30,
+    text: str | None = None,
+    cwd: Path | None = None,
 ) -> Outcome:
     """Run a program to its end."""
     done = subprocess.run(
         list(command),
+        cwd=cwd,
         env=dict(os.environ) | dict(environment),
         input=text,
         stdin=subprocess.DEVNULL if text is None else None,

@@ -1,6 +1,7 @@
 // Logs on with IronRDP's web client: node ironrdp.mjs FOLDER HOST:PORT USER DOMAIN PASSWORD
 //
-// FOLDER is the npm package ironrdp-wasm. Prints {"kind": ..., "text": ...}: how the login ended, in IronRDP's words.
+// FOLDER is the npm package ironrdp-wasm. Prints {"kind": ..., "text": ...}: how it ended, in IronRDP's words. Exit code 0
+// if it connected, else 1.
 //
 // The client expects a browser: it opens a WebSocket to a gateway, sends one RDCleanPath PDU with the X.224 Connection
 // Request, gets one back with the Connection Confirm and the server's certificate, and from then on sends the plaintext
@@ -140,4 +141,4 @@ try {
     : { kind: ironrdp.IronErrorKind[error.kind()], text: error.backtrace() };
 }
 console.log(JSON.stringify(outcome));
-process.exit(0);
+process.exit(outcome.text === "connected" ? 0 : 1);
