@@ -6,6 +6,7 @@ As its probes they go on whatever comes. Here they are careful, but for what a t
 from __future__ import annotations
 
 import dataclasses
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,7 +24,7 @@ from credssp.kerberos.tickets import ServiceKey, ServiceTicket
 from credssp.protocol_version import has_error_code, has_hashed_binding
 from credssp.rdp.negotiation import NegotiationFailure, NegotiationRequest, NegotiationResponse, Protocol
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
-from credssp.tls.channel import TLSChannel
+from credssp.tls.channel import TLSChannel, TLSSession
 from credssp.tls.settings import ClientTLS, client_context, server_context
 from credssp.wire.ts_request import TSRequest
 
@@ -125,9 +126,11 @@ SERVER_CHECKS: Mapping[str, Callable[[ScriptedServer, TSRequest], bool]] = {
 
 
 def _careful(
-    min_version: int, without: frozenset[str], refusal: Refusal
+    min_version: int, without: frozenset[str], refusal: Refusal, stumbles: Callable[[ScriptedServer, TSRequest], bool]
 ) -> Callable[[ScriptedServer, TSRequest, CredSSPError | None], bytes | None]:
     def refuse(server: ScriptedServer, message: TSRequest, problem: CredSSPError | None) -> bytes | None:
+        if stumbles(server, message):
+            raise ZeroDivisionError
         status = getattr(problem, "ntstatus", None) or LOGON_FAILURE
         if message.version < min_version and "lowest version" not in without:
             return refusal(message, server.effective, NOT_SUPPORTED)
@@ -177,6 +180,8 @@ def server(
     ),
     keys: tuple[ServiceKey, ...] = (),
     hangs: bool = False,
+    stumbles: Callable[[ScriptedServer, TSRequest], bool] = lambda _, __: False,
+    context: Callable[[], ssl.SSLContext] | None = None,
     target: Mapping[str, Any] | None = None,
     **script: Any,
 ) -> MemoryServerTarget:
@@ -191,6 +196,8 @@ def server(
         result: the Early User Authorization Result, by the protocol selected and whether the user may log on.
         keys: keys of its services, for Kerberos.
         hangs: whether it waits after a refusal instead of closing.
+        stumbles: messages at which it crashes.
+        context: makes its TLS context in place of the project's.
         target: further attributes of the target.
         script: fields of `ServerScript`.
     """
@@ -206,11 +213,12 @@ def server(
                 link.send(answer)
                 if not selected_in(answer):
                     return
-            refuses = _careful(setup.min_version, frozenset(without), refusal)
+            refuses = _careful(setup.min_version, frozenset(without), refusal, stumbles)
             after = result(selected_in(answer) if answer else 0, setup.authorized)
             own = dataclasses.replace(ServerScript(**script), refuses=refuses, after=after)
             certificate = certificate_of(setup.key_type)
-            channel = TLSChannel(server_context(own.tls, certificate), server_side=True)
+            made = server_context(own.tls, certificate) if context is None else context()
+            channel = TLSChannel(made, server_side=True)
             connection = Connection(link, channel, side="server", timeout=1.0)
             shaken = connection.handshaking()
             if (yield from fed(shaken, first) if first else shaken) is not None:
@@ -260,6 +268,9 @@ def client(
     rdp: bytes | None = None,
     confirmed: Callable[[bytes], bool] = takes,
     ticket: Callable[[], ServiceTicket | None] = lambda: None,
+    stumbles: Callable[[ScriptedClient, TSRequest], bool] = lambda _, __: False,
+    tls: ClientTLS | None = None,
+    content: bool = True,
     target: Mapping[str, Any] | None = None,
     **script: Any,
 ) -> MemoryClientTarget:
@@ -272,12 +283,19 @@ def client(
         rdp: its Connection Request; None for a client without RDP's negotiation.
         confirmed: whether it goes on after a Connection Confirm.
         ticket: gets its Kerberos ticket.
+        stumbles: messages at which it crashes.
+        tls: its TLS settings; with resumption it comes back with the session of its last login.
+        content: whether it is content with a login that went well.
         target: further attributes of the target.
         script: fields of `ClientScript`.
     """
 
+    sessions: list[TLSSession] = []
+
     def make(setup: Setup) -> MemoryPeer:
         def refuses(scripted: ScriptedClient, message: TSRequest) -> bool:
+            if stumbles(scripted, message):
+                raise ZeroDivisionError
             if message.version < setup.min_version and "lowest version" not in without:
                 return True
             taken = message.pub_key_auth is not None and accepts(scripted, message)
@@ -294,7 +312,11 @@ def client(
                     return
             empty = {"credentials": PasswordCredentials.empty().to_wire().encode()} if setup.restricted_admin else {}
             own = dataclasses.replace(ClientScript(**{"form": setup.form or "ntlm"} | script | empty), refuses=refuses)
-            channel = TLSChannel(client_context(ClientTLS()), server_side=False, server_hostname="srv.lab.test")
+            settings = tls or ClientTLS()
+            last = sessions[-1] if sessions and settings.resumption else None
+            channel = TLSChannel(
+                client_context(settings), server_side=False, server_hostname="srv.lab.test", session=last
+            )
             connection = Connection(link, channel, side="client", timeout=1.0)
             if (yield from connection.handshaking()) is not None:
                 return
@@ -302,7 +324,9 @@ def client(
             name = (target or {}).get("target_name", TARGET_NAME)
             scripted = ScriptedClient(connection, own, account, public_key=key, target_name=name, ticket=ticket())
             yield from scripted.logging_on()
-            peer.complete = scripted.stage == "done"
+            peer.complete = scripted.stage == "done" and content
+            if channel.session is not None:
+                sessions.append(channel.session)
 
         return ScriptedPeer(act)
 

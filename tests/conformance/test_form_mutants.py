@@ -124,12 +124,17 @@ def test_a_client_that_does_not_need_names() -> None:
     caught(check_client(scripted.client(), rules=["CSSP-SPNEGO-36"]), "SPNEGO-36")
 
 
-def judged_as_client(edit: Callable[[bytes], bytes] = bytes, **ntlm: Any) -> Callable[[str], Verdict]:
-    """Judge a login of the suite's own client, made wrong, as if somebody had recorded it."""
+def recorded(edit: Callable[[bytes], bytes] = bytes, **ntlm: Any) -> RecordedLogin:
+    """A login of the suite's own client, made wrong, as if somebody had recorded it."""
     run = ServerRun(own_server(), {})
     made = run.try_login(ntlm=ntlm).observed().login
     run.close()
-    login = RecordedLogin(((sender, edit(data)) for sender, data in made.messages), account=made.account)
+    return RecordedLogin(((sender, edit(data)) for sender, data in made.messages), account=made.account)
+
+
+def judged_as_client(edit: Callable[[bytes], bytes] = bytes, **ntlm: Any) -> Callable[[str], Verdict]:
+    """Judge such a login."""
+    login = recorded(edit, **ntlm)
     report = check_exchanges([(login, (Role.CLIENT,))], rules=["CSSP-SPNEGO-*"])
     return lambda rule: report.verdict_of(f"CSSP-SPNEGO-{rule}")
 

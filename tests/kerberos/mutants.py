@@ -31,6 +31,11 @@ class Session(KerberosSession):
     def wrap(self, data: bytes, **options: Any) -> bytes:
         if self.change == "wrong flags" or (self.change == "always a subkey" and not self._base_flags):
             options["flip_flags"] = 0x04
+        if self.change == "signed alone":
+            options |= {"seal": False, "rrc": 0}
+        if self.change == "other number":
+            options["sequence"] = self.sequence + 1000
+            self.sequence += 1
         return super().wrap(data, **options)
 
     def unwrap(self, token: bytes) -> bytes:
@@ -51,7 +56,7 @@ class Service(KerberosServer):
     """The suite's service, which looks neither at names nor at clocks, with a changed session."""
 
     def __init__(self, keys: Sequence[ServiceKey], change: str, **options: Any) -> None:
-        super().__init__(keys, **options)
+        super().__init__(keys, in_turn=True, **options)
         self.change = change
 
     def verify_mech_list_mic(self, mech_types: bytes, mic: bytes) -> None:
@@ -130,7 +135,7 @@ def client(
     **faults: Any,
 ) -> MemoryClientTarget:
     def inner(_: ScriptedClient) -> KerberosClient:
-        made = Client(ticket=tickets(target_name), **faults)
+        made = Client(ticket=tickets(target_name), in_turn=True, **faults)
         made.change = change
         return made
 

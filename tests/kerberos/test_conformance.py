@@ -16,12 +16,14 @@ from credssp.conformance.kerberos import TicketSource, read_service_keys
 from credssp.conformance.result import Report
 from credssp.conformance.rule import Role, Verdict
 from credssp.conformance.runner import SUITE_FAILED
+from credssp.conformance.scripted_server import ScriptedServer
 from credssp.errors import AuthenticationError, LocalProtocolError
 from credssp.kerberos.tickets import service_ticket
 from credssp.kerberos.values import EncryptionKey
 from credssp.secret import Secret
+from credssp.wire.ts_request import TSRequest
 from tests.cli.test_winrm import served as winrm
-from tests.conformance.mutants import mute
+from tests.conformance.mutants import client_hash, mute
 from tests.conformance.peers import own_kerberos_client, own_kerberos_server
 from tests.conformance.test_own_peers import LENIENT
 from tests.kdc import REALM
@@ -64,10 +66,21 @@ def test_our_client(lab: Lab, bare: bool) -> None:
     assert report.verdict_of("CSSP-PKA24-04") is report.verdict_of("CSSP-CRED-01") is Verdict.PASS
 
 
+def bare_kerberos(_: ScriptedServer, message: TSRequest) -> bool:
+    """Whether a token is Kerberos' without SPNEGO around it."""
+    token = (message.nego_tokens or (b"",))[0]
+    return token[:1] == b"\x60" and OID_OF_SPNEGO not in token[:16]
+
+
+OID_OF_SPNEGO = bytes.fromhex("06062b0601050502")
 SERVERS: list[tuple[str, dict[str, Any], str, str]] = [
     ("looks at nothing", {}, "KRB-05 KRB-06", "KRB-08 KRB-09 KRB-10 KRB-11 KRB-12"),
     ("repeats another time", {"answer": "other time"}, "KRB-03", ""),
     ("wrong flags", {"change": "wrong flags"}, "KRB-17", ""),
+    ("signed alone", {"change": "signed alone"}, "KRB-38", ""),
+    ("another number", {"change": "other number"}, "KRB-39", ""),
+    ("a wrong hash", {"key_value": client_hash}, "KRB-01 KRB-18 KRB-19 CRED-16", ""),
+    ("stumbles over bare Kerberos", {"stumbles": bare_kerberos}, "KRB-02", ""),
     ("one turn", {"change": "takes only Windows' turn"}, "KRB-14", ""),
     ("takes its own", {"change": "takes its own"}, "KRB-15", ""),
     ("no sequence", {"change": "no sequence"}, "", "KRB-16"),
@@ -84,6 +97,8 @@ CLIENTS: list[tuple[str, dict[str, Any], str, str]] = [
     ("goes on whatever comes", {"change": "no matter what"}, "KRB-28 KRB-31", ""),
     ("signed will do", {}, "", "KRB-32"),
     ("one turn", {"change": "takes only Windows' turn"}, "KRB-33", ""),
+    ("signed alone", {"change": "signed alone"}, "KRB-38", ""),
+    ("another number", {"change": "other number"}, "KRB-39", ""),
     ("always a subkey", {"change": "always a subkey"}, "KRB-34", ""),
     ("no sequence", {"change": "no sequence"}, "", "KRB-35"),
     ("takes its own", {"change": "takes its own"}, "KRB-36", ""),

@@ -166,7 +166,13 @@ def _no_restricted_admin(run: ClientRun) -> Outcome:
 
 @CATALOGUE.server("CSSP-NEG-09", "x224")
 def _remote_guard_flag(run: ServerRun) -> Outcome:
-    answer = _answer(run, SSL | HYBRID, REMOTE_GUARD_REQUIRED).negotiation
+    link = run.raw()
+    confirm = ask(link, SSL | HYBRID, run.target.timeout, flags=REMOTE_GUARD_REQUIRED)
+    if not isinstance(confirm, ConnectionConfirm):
+        end = _last(link, confirm, run.target.timeout)
+        need(judge_refusal(end, link.crash, accepted=failed("no Connection Confirm")))
+        return lenient("closed without a Connection Confirm, which would say why")
+    answer = confirm.negotiation
     if isinstance(answer, NegotiationResponse) and int(answer.flags) & REMOTE_GUARD_SUPPORTED:
         return passed("the server has the mode")
     return passed(f"{answer}")
