@@ -44,6 +44,9 @@ _SHELL: Final = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell"
 _CONFIG: Final = "http://schemas.microsoft.com/wbem/wsman/1/config"
 _STATE: Final = f"{_SHELL}/CommandState"
 
+_STOP: Final = "crtl_c"
+"""The end of ``powershell/signal/crtl_c``, as [MS-PSRP] 3.1.5.3.9 and PowerShell spell it. pypsrp spells it ctrl_c."""
+
 _MIN_CHUNK: Final = 4096
 _ENVELOPE_ROOM: Final = 2048
 """Bytes for everything around the output in an answer."""
@@ -370,7 +373,7 @@ class WSManResponder:
             if command is not None and name == "terminate":
                 command.gone = True
                 shell.commands.pop(command_id, None)
-            elif command is not None and name in {"ctrl_c", "ctrl_break"}:
+            elif command is not None and name in {"ctrl_c", "ctrl_break", _STOP}:
                 command.interrupt(self._clock())
         self._changes.tell()
         return "<rsp:SignalResponse/>"

@@ -27,7 +27,7 @@ from pypsrp.messages import (
 )
 
 from credssp.testing import answering
-from credssp.testing.answers import Answer
+from credssp.testing.answers import Answer, CommandOutput
 from credssp.testing.wsman import WSManResponder
 from tests.winrm.remoting import PIPELINE, POOL, RESOURCE, Remoting, capability, create, initialise
 from tests.winrm.test_wsman import BOB, Caller, envelope
@@ -300,11 +300,14 @@ def test_pipelines_without_commands_are_refused(pool: Remoting, xml: str) -> Non
     assert pool.caller.fault("Command", pool.command(fragment), **pool.options) == INVALID
 
 
-def test_a_pipeline_is_stopped_and_what_began_to_come_comes_to_its_end(pool: Remoting, now: list[float]) -> None:
+@pytest.mark.parametrize("code", ["powershell/signal/crtl_c", "powershell/signal/ctrl_c"])
+def test_a_pipeline_is_stopped_and_what_began_to_come_comes_to_its_end(
+    pool: Remoting, now: list[float], code: str
+) -> None:
     pool.start(create("endless"))
     now[0] += 5
     first = pool.receive_text(PIPELINE, size=8192)
-    signal = f'<rsp:Signal CommandId="{PIPELINE}"><rsp:Code>powershell/signal/ctrl_c</rsp:Code></rsp:Signal>'
+    signal = f'<rsp:Signal CommandId="{PIPELINE}"><rsp:Code>{code}</rsp:Code></rsp:Signal>'
     pool.caller.ask("Signal", signal, **pool.options)
     pool.caller.ask("Signal", signal, **pool.options)
     assert pool.messages(first) == []
@@ -377,6 +380,18 @@ def test_no_pipeline_makes_anything_leave(data: bytes) -> None:
     for action, body in (("Command", remoting.command(data)), ("Send", remoting.stream(data))):
         status, _ = remoting.caller.send(envelope(action, body, **remoting.options))
         assert status in {200, 500}
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
+def test_no_script_makes_anything_leave_or_an_answer_that_cannot_be_read(script: str) -> None:
+    remoting = Remoting(
+        Caller(WSManResponder(commands={"*0*": "{script}", "*1*": CommandOutput(stderr=script)}))
+    ).open()
+    body = remoting.command(*remoting.fragments(create(script), pipeline=PIPELINE))
+    status, _ = remoting.caller.send(envelope("Command", body, **remoting.options))
+    assert status in {200, 500}
+    if status == 200:
+        assert names(remoting.receive(PIPELINE))[-1] == "PipelineState"
 
 
 @given(st.text(max_size=20))
