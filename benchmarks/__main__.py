@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from benchmarks.measure import Side, compare
 
 GROUPS = ("login", "bulk", "memory", "startup", "rdp", "sspi", "uniform")
-NAMED = ("soak", "endurance", "strangers", "domain", "relay", "agent")
+NAMED = ("soak", "endurance", "strangers", "domain", "relay", "agent", "fleet")
 """Groups that run only where they are named."""
 
 SIDES: dict[Side, str] = {
@@ -248,6 +248,23 @@ def relay(quick: bool) -> list[Figure]:
         Figure(f"{count} relayed sessions: threads more", growth.more_threads, 0),
         Figure(f"{count} relayed sessions: credentials more", growth.more_credentials, 0),
     ]
+
+
+def fleet(quick: bool) -> list[Figure]:
+    from benchmarks.fleet import LIVE, TARGETS, measure, peak_memory
+
+    ours, theirs = measure(rounds=1 if quick else 3)
+    figures = [Figure(f"probe: seconds of {TARGETS} targets, {LIVE} live", min(ours), median=statistics.median(ours))]
+    if theirs:
+        median = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+        figures += [
+            Figure("nmap, rdp-enum-encryption and rdp-ntlm-info: seconds of the same", min(theirs)),
+            Figure("probe / nmap", min(ours) / min(theirs), 1 / 8, median=median),
+        ]
+    else:
+        print("fleet: nmap is not installed and was not compared", file=sys.stderr)
+    count = 20_000 if quick else 1_000_000
+    return [*figures, Figure(f"probe: MB at most, {count} targets", peak_memory(count, "--json"), 100)]
 
 
 def agent(quick: bool) -> list[Figure]:
