@@ -1,0 +1,17 @@
+"""The memory of a probe does not depend on how many targets it has; the full figure is in ``benchmarks fleet``."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.fleet import peak_memory
+
+pytestmark = pytest.mark.performance
+
+
+@pytest.mark.parametrize("form", ["--json", "--table"])
+def test_ten_times_the_targets_take_no_more_memory(form: str) -> None:
+    few, many = peak_memory(800, form), peak_memory(8000, form)
+    assert many < 100, f"{many:.0f} MB"
+    # 900 bytes for each of 7,200 targets would be seen.
+    assert many - few < 6, f"{few:.1f} MB, then {many:.1f} MB"
