@@ -22,8 +22,12 @@ MAX_RECEIVED: Final = 65536
 _STEP: Final = 20.0
 """Seconds that a client may take for a step of the connection sequence. aardwolf needs some for the first one: it
 compiles its ASN.1 between login and session."""
-_GOODBYE: Final = 3.0
-"""Seconds for a client that was told the end to close first: a reset would overtake what was told."""
+_NEVER: Final = float("inf")
+_BEFORE_SCREEN: Final = 0.5
+"""Seconds between the last PDU of the connection sequence and the first of the screen, which other servers make then.
+IronRDP (ironrdp-wasm 1.1.0) loses what comes together with the former, and reads the rest as something else."""
+_GOODBYE: Final = 1.0
+"""Seconds for a client that was told the end to close first: a reset would overtake what was told. Some wait for us."""
 
 
 async def conduct(
@@ -72,16 +76,24 @@ async def _serve(
     """Run the session; returns whether the connection is to be closed."""
     loop = asyncio.get_running_loop()
     quiet = loop.call_later(hold, settled)
-    ends: float | None = None
+    draws = ends = _NEVER
+    seen = 0
     while not machine.ended:
         try:
-            async with asyncio.timeout_at(loop.time() + _STEP if ends is None else ends):
+            async with asyncio.timeout_at(min(draws, loop.time() + _STEP if ends == _NEVER else ends)):
                 data = await session.read()
         except TimeoutError:
-            if ends is None:
+            now = loop.time()
+            if now >= ends:
+                session.write(machine.expire())
+                break
+            if now < draws or not await _write(session, machine.draw()):
                 return True
-            session.write(machine.expire())
-            break
+            draws = _NEVER
+            if seen != machine.report.activations and isinstance(mode, Desktop):
+                seen, ends = machine.report.activations, now + mode.seconds
+                settled()
+            continue
         finally:
             quiet.cancel()
         if not data:
@@ -95,9 +107,8 @@ async def _serve(
             return False
         if answer and not await _write(session, answer):
             return True
-        if machine.report.activations and ends is None and isinstance(mode, Desktop):
-            ends = loop.time() + mode.seconds
-            settled()
+        if machine.screen_due and draws == _NEVER:
+            draws = loop.time() + (_BEFORE_SCREEN if answer else 0.0)
     if machine.report.ended_by == "server":
         await _read(session, _GOODBYE, kept)
     return True

@@ -1,7 +1,8 @@
 // Logs on with IronRDP's web client: node ironrdp.mjs FOLDER HOST:PORT USER DOMAIN PASSWORD
 //
-// FOLDER is the npm package ironrdp-wasm. Prints {"kind": ..., "text": ...}: how it ended, in IronRDP's words. Exit code 0
-// if it connected, else 1.
+// FOLDER is the npm package ironrdp-wasm. Prints {"kind": ..., "text": ..., "screen": ...}: the kind of the error, or an
+// empty string; how the login or the session ended, in IronRDP's words; and the colours of its screen, with the number of
+// pixels of each. Exit code 0 if there was a session that ended in order, else 1.
 //
 // The client expects a browser: it opens a WebSocket to a gateway, sends one RDCleanPath PDU with the X.224 Connection
 // Request, gets one back with the Connection Confirm and the server's certificate, and from then on sends the plaintext
@@ -119,7 +120,30 @@ const [folder, destination, user, domain, password] = process.argv.slice(2);
 const ironrdp = await import(pathToFileURL(join(folder, "pkg", "rdp_client.js")));
 await ironrdp.default({ module_or_path: await readFile(join(folder, "pkg", "rdp_client_bg.wasm")) });
 ironrdp.setup("error");
-const canvas = { width: 0, height: 0, getContext: () => null };
+const size = { width: 800, height: 600 };
+const screen = Buffer.alloc(4 * size.width * size.height);
+globalThis.ImageData = class {
+  constructor(data, width) {
+    Object.assign(this, { data: Buffer.from(data), width });
+  }
+};
+globalThis.CanvasRenderingContext2D = class {
+  putImageData({ data, width }, left, top) {
+    if (width !== size.width || left !== 0) throw new Error("expected whole rows");
+    data.copy(screen, 4 * size.width * top);
+  }
+};
+
+function colors() {
+  const found = {};
+  for (let at = 0; at < screen.length; at += 4) {
+    const color = screen.toString("hex", at, at + 3);
+    found[color] = (found[color] ?? 0) + 1;
+  }
+  return found;
+}
+
+const canvas = { width: 0, height: 0, getContext: () => new CanvasRenderingContext2D() };
 const builder = new ironrdp.SessionBuilder()
   .username(user)
   .serverDomain(domain)
@@ -127,18 +151,19 @@ const builder = new ironrdp.SessionBuilder()
   .destination(destination)
   .proxyAddress("ws://gateway.invalid")
   .authToken("none")
-  .desktopSize(new ironrdp.DesktopSize(800, 600))
+  .desktopSize(new ironrdp.DesktopSize(size.width, size.height))
   .renderCanvas(canvas)
   .setCursorStyleCallbackContext(null)
   .setCursorStyleCallback(() => {});
-let outcome = { kind: "", text: "connected" };
+let outcome;
 try {
-  await builder.connect();
+  const session = await builder.connect();
+  outcome = { kind: "", text: (await session.run()).reason() };
 } catch (error) {
   const ours = !(error instanceof ironrdp.IronError);
   outcome = ours
     ? { kind: "Error", text: String(error?.stack ?? error) }
     : { kind: ironrdp.IronErrorKind[error.kind()], text: error.backtrace() };
 }
-console.log(JSON.stringify(outcome));
-process.exit(outcome.text === "connected" ? 0 : 1);
+console.log(JSON.stringify({ ...outcome, screen: colors() }));
+process.exit(outcome.kind === "" ? 0 : 1);

@@ -122,7 +122,9 @@ def _rdp_double(data: bytes) -> None:
     for machine in (_beginning(), _active()):
         with contextlib.suppress(CredSSPError):
             machine.feed(data)
+            machine.draw()
             machine.feed(data[-100:])
+        machine.draw()
         machine.expire()
         assert machine.ended
 

@@ -66,9 +66,14 @@ def kinds(data: bytes) -> list[object]:
     return found
 
 
+def feed(machine: SessionMachine, data: bytes) -> bytes:
+    """What a driver sends: the answer, then the screen where it is due."""
+    return machine.feed(data) + machine.draw()
+
+
 def started(mode: Desktop | Disconnect | None = None, data: bytes = b"") -> SessionMachine:
     machine = SessionMachine(mode or Desktop(), Protocol.HYBRID)
-    machine.feed(data or pdus.whole())
+    feed(machine, data or pdus.whole())
     return machine
 
 
@@ -76,7 +81,7 @@ def started(mode: Desktop | Disconnect | None = None, data: bytes = b"") -> Sess
 def test_a_client_is_led_to_its_screen(step: int) -> None:
     machine = SessionMachine(Desktop(), Protocol.HYBRID)
     sent = pdus.whole()
-    answer = b"".join(machine.feed(sent[at : at + step]) for at in range(0, len(sent), step))
+    answer = b"".join(feed(machine, sent[at : at + step]) for at in range(0, len(sent), step))
     told = kinds(answer)
     joins = ["CHANNEL_JOIN_CONFIRM"] * 4
     assert told[:7] == ["Connect Response", "ATTACH_USER_CONFIRM", *joins, LICENCE]
@@ -100,14 +105,18 @@ def test_each_answer_comes_when_it_is_due() -> None:
     assert kinds(granted) == [CONTROL]
     assert granted[-8:] == struct.pack("<HHI", 2, 1002, 1002)
     assert machine.report.state is SessionState.EXPECT_FONT_LIST
-    assert kinds(machine.feed(pdus.FONT_LIST))[0] == FONT_MAP
+    assert machine.draw() == b""
+    assert kinds(machine.feed(pdus.FONT_LIST)) == [FONT_MAP]
+    assert machine.screen_due
+    assert set(kinds(machine.draw())) == {FAST_PATH}
+    assert machine.draw() == b""
 
 
 def test_a_client_that_wants_to_know_is_told_once_that_the_user_is_logged_on() -> None:
     asked = pdus.beginning(info=pdus.client_info(flags=0x13B | 0x40))
     machine = SessionMachine(Desktop(reactivations=1), Protocol.HYBRID)
-    told = kinds(machine.feed(asked + pdus.confirm_active() + pdus.FINALIZATION))
-    told += kinds(machine.feed(pdus.confirm_active() + pdus.FINALIZATION))
+    told = kinds(feed(machine, asked + pdus.confirm_active() + pdus.FINALIZATION))
+    told += kinds(feed(machine, pdus.confirm_active() + pdus.FINALIZATION))
     assert told.count(SAVE_SESSION_INFO) == 1
     assert told.count(FONT_MAP) == 2
 
@@ -115,7 +124,7 @@ def test_a_client_that_wants_to_know_is_told_once_that_the_user_is_logged_on() -
 def test_a_client_without_fast_path_gets_its_screen_in_data_pdus() -> None:
     plain = pdus.confirm_active(pdus.general(extra=0), pdus.bitmap())
     machine = SessionMachine(Desktop(), Protocol.HYBRID)
-    told = kinds(machine.feed(pdus.beginning() + plain + pdus.FINALIZATION))
+    told = kinds(feed(machine, pdus.beginning() + plain + pdus.FINALIZATION))
     assert FAST_PATH not in told
     assert UPDATE in told
 
@@ -149,13 +158,13 @@ def test_size_and_depth_are_those_that_the_client_asks_for(
 )
 def test_a_client_that_asks_for_the_screen_gets_it_once(asked: bytes) -> None:
     machine = started()
-    once = machine.feed(asked)
+    once = feed(machine, asked)
     assert set(kinds(once)) == {FAST_PATH}
-    assert machine.feed(asked * 50) == once
+    assert feed(machine, asked * 50) == once
 
 
 def test_output_that_is_suppressed_is_not_sent() -> None:
-    assert started().feed(pdus.client_data(35, b"\x00" + bytes(3))) == b""
+    assert feed(started(), pdus.client_data(35, b"\x00" + bytes(3))) == b""
 
 
 @pytest.mark.parametrize(
@@ -174,7 +183,7 @@ def test_output_that_is_suppressed_is_not_sent() -> None:
 )
 def test_what_has_no_effect_is_read(sent: bytes) -> None:
     machine = started()
-    assert machine.feed(sent) == b""
+    assert feed(machine, sent) == b""
     assert machine.active
     assert machine.feed(pdus.client_data(36)) != b""
 
@@ -198,14 +207,14 @@ def test_a_shutdown_request_may_end_the_session() -> None:
 
 def test_a_session_is_deactivated_and_activated_again() -> None:
     machine = SessionMachine(Desktop(reactivations=2), Protocol.HYBRID)
-    told = kinds(machine.feed(pdus.whole()))
+    told = kinds(feed(machine, pdus.whole()))
     assert told[-2:] == [(DEACTIVATE_ALL,), (DEMAND_ACTIVE,)]
     assert not machine.active
     assert machine.feed(pdus.client_data(28, bytes(16))) == b"", "input of the old share"
-    again = kinds(machine.feed(pdus.confirm_active() + pdus.FINALIZATION))
+    again = kinds(feed(machine, pdus.confirm_active() + pdus.FINALIZATION))
     assert again[:4] == [SYNCHRONIZE, CONTROL, CONTROL, FONT_MAP]
     assert again[-2:] == [(DEACTIVATE_ALL,), (DEMAND_ACTIVE,)]
-    assert set(kinds(machine.feed(pdus.confirm_active() + pdus.FINALIZATION))[4:]) == {FAST_PATH}
+    assert set(kinds(feed(machine, pdus.confirm_active() + pdus.FINALIZATION))[4:]) == {FAST_PATH}
     assert (machine.active, machine.report.activations) == (True, 3)
 
 

@@ -9,8 +9,8 @@ EXPECT_CLIENT_INFO     Erect Domain, Attach User, Channel Joins,    confirms; th
 EXPECT_CONFIRM_ACTIVE  Confirm Active                               Synchronize, Control (Cooperate)
 EXPECT_FONT_LIST       Synchronize, Control (Cooperate)             none any more
 ..                     Control (Request Control)                    Control (Granted Control)
-..                     Font List                                    Font Map, "logged on" if asked for; the screen
-ACTIVE                 Refresh Rect, Suppress Output (allow)        the screen
+..                     Font List                                    Font Map, "logged on" if asked for; `draw`
+ACTIVE                 Refresh Rect, Suppress Output (allow)        `draw`
 ..                     Shutdown Request                             Shutdown Request Denied, or the end
 ..                     input, channels, anything else               none
 any but the first two  Disconnect Provider Ultimatum                none: the client left
@@ -18,8 +18,8 @@ any but the first two  Disconnect Provider Ultimatum                none: the cl
 
 A session is deactivated and activated again from ACTIVE to EXPECT_CONFIRM_ACTIVE (1.3.1.3). What a client still sends
 of the old share meanwhile, such as input, is read and ignored. Synchronize and Cooperate need not wait for those of the
-client (1.3.1.1), and aardwolf waits for them. Nothing waits here: the driver calls `expire` when the session has lasted
-long enough.
+client (1.3.1.1), and aardwolf waits for them. Nothing waits here: the driver calls `draw` when a screen is due, and
+`expire` when the session has lasted long enough.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class SessionMachine:
 
     Attributes:
         report: what was seen of it.
+        screen_due: whether the client waits for the screen, which `draw` returns.
         ended: whether it is over: nothing is read or written any more.
     """
 
@@ -72,7 +73,7 @@ class SessionMachine:
         self._reactivations = mode.reactivations if isinstance(mode, Desktop) else 0
         self._client = ClientCapabilities()
         self._notify = False
-        self._redraw = False
+        self.screen_due = False
 
     @property
     def active(self) -> bool:
@@ -80,9 +81,7 @@ class SessionMachine:
         return self.report.state is SessionState.ACTIVE and not self.ended
 
     def feed(self, data: bytes) -> bytes:
-        """Take bytes of the client and return the answer.
-
-        However often the client asks for the screen in `data`, it gets it once.
+        """Take bytes of the client and return the answer; the screen is not part of it.
 
         Raises:
             RemoteProtocolError: the client sent something that has no place here, or that does not decode.
@@ -102,10 +101,15 @@ class SessionMachine:
         self._frames.feed(data)
         while not self.ended and (frame := self._frames.next_frame()) is not None:
             self._answer(frame, out)
-        if self._redraw and self.active:
-            self._redraw = False
-            out += self._screen().updates()
-            self._reactivate(out)
+        return b"".join(out)
+
+    def draw(self) -> bytes:
+        """Return the screen if it is due: once, however often the client asked for it."""
+        if not (self.screen_due and self.active):
+            return b""
+        self.screen_due = False
+        out = list(self._screen().updates())
+        self._reactivate(out)
         return b"".join(out)
 
     def expire(self) -> bytes:
@@ -189,13 +193,13 @@ class SessionMachine:
                 out.append(share.logged_on())
             self.report.state = SessionState.ACTIVE
             self.report.activations += 1
-            self._redraw = True
+            self.screen_due = True
 
     def _serve(self, message: ShareMessage, out: list[bytes]) -> None:
         if message.data_kind == DataType.REFRESH_RECT:
-            self._redraw = True
+            self.screen_due = True
         elif message.data_kind == DataType.SUPPRESS_OUTPUT:
-            self._redraw |= message.body.number(1, "allowDisplayUpdates") == _ALLOW_DISPLAY_UPDATES
+            self.screen_due |= message.body.number(1, "allowDisplayUpdates") == _ALLOW_DISPLAY_UPDATES
         elif message.data_kind == DataType.SHUTDOWN_REQUEST:
             deny = isinstance(self._mode, Desktop) and self._mode.shutdown == "deny"
             out.append(share.shutdown_denied() if deny else self._end(ErrorInfo.ERRINFO_LOGOFF_BY_USER))

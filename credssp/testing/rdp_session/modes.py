@@ -32,7 +32,7 @@ class Desktop:
     Keys and the mouse have no effect.
 
     Attributes:
-        seconds: how long the session is active before the server ends it; at most a day.
+        seconds: how long the session is active before the server ends it, from each activation on; at most a day.
         color: of the screen, as 0xRRGGBB.
         error: the reason that the server gives when it ends the session (`ErrorInfo`, or any number); 0 for none. By
             default, the user logged off.
