@@ -20,9 +20,9 @@ from typing import Any, Final
 
 from credssp.testing.patterns import Pattern
 
-__all__ = ["ModuleCall", "argument_text", "known_result", "module_fits", "module_of", "runs_module"]
+__all__ = ["SEPARATOR", "ModuleCall", "argument_text", "known_result", "module_fits", "module_of", "runs_module"]
 
-_SEPARATOR: Final = "\0\0\0\0"
+SEPARATOR: Final = "\0\0\0\0"
 _QUOTED_SEPARATOR: Final = "`0`0`0`0"
 _NAME: Final = "_ansible_module_name"
 _INTERNAL: Final = "_ansible_"
@@ -55,7 +55,7 @@ def module_of(stdin: str) -> ModuleCall | None:
     """Return the module that is called by what Ansible sends to its wrapper; None if it is something else."""
     if _NAME not in stdin:
         return None
-    for part in reversed(stdin.split(_SEPARATOR)):
+    for part in reversed(stdin.split(SEPARATOR)):
         if _NAME not in part:
             continue
         try:
@@ -90,7 +90,8 @@ def argument_text(value: object) -> str:
 def known_result(call: ModuleCall, *, host: str, user: str) -> dict[str, Any]:
     """Return what a module answers to whom no answer was given.
 
-    ``win_ping`` and ``setup``, which every play needs to begin, succeed; all others fail and say so.
+    ``win_ping`` and ``setup``, which every play needs to begin, succeed, and so does ``win_copy``, which is several
+    calls. All others fail and say so.
 
     Args:
         call: the module.
@@ -102,5 +103,10 @@ def known_result(call: ModuleCall, *, host: str, user: str) -> dict[str, Any]:
     if call.short_name == "setup":
         facts = {"os_family": "Windows", "system": "Win32NT", "hostname": host, "user_id": user}
         return {"changed": False, "ansible_facts": {f"ansible_{name}": value for name, value in facts.items()}}
+    if call.short_name == "win_copy":
+        # What is to be copied, at first, and later that it was; between the two, Ansible sends it (`ansible_files`).
+        wanted = {name: call.arguments.get(name, []) for name in ("files", "directories", "symlinks")}
+        copied = {"dest": call.arguments.get("dest", ""), "operation": "file_copy"}
+        return {"changed": True, **(wanted if call.arguments.get("_copy_mode") == "query" else copied)}
     message = f"this test server has no answer for the module {call.name}; write one with module = {call.short_name!r}"
     return {"changed": False, "failed": True, "msg": message}

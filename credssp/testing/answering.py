@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from credssp.drivers.faults import fault as described
 from credssp.testing.ansible import runs_module
+from credssp.testing.ansible_files import takes_file
 from credssp.testing.answers import Answer, Answers, CommandCall, CommandOutput
 from credssp.testing.faults import fault_named
 from credssp.testing.running import RunningCommand
@@ -87,7 +88,7 @@ class Answering:
             return
         if found is not None and found[0].function is not None and not ended:
             return
-        if found is None and runs_module(call.script) and not ended:
+        if found is None and not ended and (runs_module(call.script) or takes_file(call.script)):
             return
         if found is None:
             command.finish_unknown(call, self._clock())

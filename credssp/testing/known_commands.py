@@ -9,6 +9,7 @@ from typing import Final
 
 from credssp.credentials import PasswordCredentials
 from credssp.testing.ansible import known_result
+from credssp.testing.ansible_files import file_output
 from credssp.testing.answers import CommandCall, CommandOutput
 from credssp.testing.command_lines import unknown_cmdlet, unknown_command, without_exit
 
@@ -52,6 +53,8 @@ def known_output(call: CommandCall, words: Sequence[str]) -> CommandOutput | Non
     if call.ansible is not None:
         result = known_result(call.ansible, host=call.host, user=call.delegated_user)
         return CommandOutput(json.dumps(result), exit_code=int("failed" in result))
+    if call.script and (printed := file_output(call.script, call.stdin)) is not None:
+        return CommandOutput(printed)
     if call.script:
         script = without_exit(call.script)
         words = script.split() if _ONE_COMMAND.fullmatch(script) else ()

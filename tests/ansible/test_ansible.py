@@ -170,3 +170,38 @@ def test_commands_and_modules_without_an_answer_are_failed_tasks(
     (call,) = [call for call in server.calls if call.ansible is not None]
     assert call.ansible is not None
     assert call.ansible.arguments == {"name": "spooler"}
+
+
+COPIES = """
+- ansible.windows.win_copy:
+    src: big.txt
+    dest: C:\\big.txt
+- ansible.windows.win_copy:
+    src: folder/
+    dest: C:\\folder
+- ansible.windows.win_copy:
+    content: ""
+    dest: C:\\empty.txt
+- ansible.windows.win_template:
+    src: sum.j2
+    dest: C:\\sum.txt
+"""
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("connection", CONNECTIONS)
+def test_files_are_copied_and_nothing_is_written(version: str, connection: str, tmp_path: Path) -> None:
+    controller = Controller.find(version)
+    (tmp_path / "big.txt").write_text("hello" * 100_000)
+    (tmp_path / "sum.j2").write_text("{{ 1 + 1 }}")
+    (tmp_path / "folder").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "folder" / name).write_text(name)
+    with WinRMServer(ACCOUNTS) as server:
+        run = controller.run(tmp_path, hosts=inventory(server, connection), tasks=COPIES)
+        assert run.code == 0, run.output
+        called = [call.ansible for call in server.calls if call.ansible is not None]
+    assert [line["result"]["changed"] for line in run.lines] == [True] * 4
+    # It compares the checksum of what arrived with that of its file, and warns if the folder is left over.
+    assert [line["result"].get("warnings") for line in run.lines] == [None] * 4
+    assert [call.short_name for call in called] == ["win_copy"] * 8

@@ -198,3 +198,69 @@ def test_a_file_with_nonsense_about_modules_is_refused(text: str, words: str) ->
 def test_a_result_that_json_does_not_have_is_refused() -> None:
     with pytest.raises(TypeError, match="result"):
         Answer(result={"x": object()})
+
+
+# Files
+
+
+def put_file(action: str, data: str) -> str:
+    manifest = json.dumps({"scripts": {}, "actions": [{"name": action, "params": {"Path": "C:\\\\x"}}]})
+    return f'{{"name": "exec_wrapper"}}\n\0\0\0\0\n{manifest}\n\0\0\0\0\n{data}'
+
+
+TAKES_FILE = (
+    "$fd = [System.IO.File]::Create($p); [SHA1CryptoServiceProvider]; [System.Convert]::FromBase64String($input)"
+)
+PIECES = "aGU=\r\nbGxv\r\n"
+HELLO = {"sha1": "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"}  # of "hello"
+
+
+@pytest.mark.parametrize("action", ["winrm_put_file.ps1", "psrp_put_file.ps1"])
+def test_the_checksum_of_a_file_is_told_since_2_19(action: str) -> None:
+    assert run(caller(), put_file(action, PIECES)) == HELLO
+
+
+def test_the_checksum_of_a_file_is_told_before_2_19() -> None:
+    user = caller()
+    shell = user.create()
+    command = user.command(shell, "powershell", "-EncodedCommand", encoded(TAKES_FILE))
+    send(user, shell, command, PIECES[:6].encode(), end=False)
+    send(user, shell, command, PIECES[6:].encode())
+    assert json.loads(user.receive(shell, command)[0]) == HELLO
+
+
+@pytest.mark.parametrize(
+    "stdin", [put_file("winrm_put_file.ps1", "%"), put_file("other.ps1", PIECES), '\0\0\0\0"actions"']
+)
+def test_what_is_no_file_of_ansible_is_an_unknown_command(stdin: str) -> None:
+    user = caller()
+    shell = user.create()
+    command = user.command(shell, "powershell", "-EncodedCommand", encoded(BOOTSTRAP))
+    send(user, shell, command, stdin.encode())
+    assert user.receive(shell, command)[2] == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "output"),
+    [
+        (
+            "$tmp = New-Item -Type Directory -Path $tmp_path -Name 'ansible-tmp-1.2-3'",
+            b"C:\\Windows\\Temp\\ansible-tmp-1.2-3\r\n",
+        ),
+        ("Set-StrictMode -Version Latest\nRemove-Item 'C:\\Windows\\Temp\\ansible-tmp-1.2-3' -Force -Recurse;", b""),
+    ],
+)
+def test_folders_for_files_are_names(script: str, output: bytes) -> None:
+    assert caller().run("powershell", "-EncodedCommand", encoded(script)) == (output, b"", 0)
+
+
+def test_win_copy_always_copies() -> None:
+    arguments = {"_ansible_module_name": "win_copy", "dest": "C:\\x", "files": [{"src": "x", "dest": "x"}]}
+    assert run(caller(), since_2_19({**arguments, "_copy_mode": "query"})) == {
+        "changed": True,
+        "files": [{"src": "x", "dest": "x"}],
+        "directories": [],
+        "symlinks": [],
+    }
+    done = run(caller(), since_2_19({**arguments, "_copy_mode": "single"}))
+    assert (done["changed"], done["dest"]) == (True, "C:\\x")
