@@ -148,11 +148,8 @@ def open_shell(
         try:
             from credssp.testing.psrp.pool import open_pool
         except ModuleNotFoundError as error:
-            if error.name is None or error.name.partition(".")[0] != "pypsrp":
-                raise
-            reason = "PowerShell remoting needs the package pypsrp here: pip install 'credssp[psrp]'"
-            logger.error("%s", reason)
-            raise Fault("w:InvalidResourceURI", _NOT_SUPPORTED, reason) from None
+            logger.error("%s", error)
+            raise Fault("w:InvalidResourceURI", _NOT_SUPPORTED, str(error)) from None
         return open_pool(envelope, owner, now, taken=taken)
     if envelope.resource != CMD:
         reason = f"there are two kinds of shells here: {CMD} and {_POWERSHELL}Microsoft.PowerShell"

@@ -16,6 +16,7 @@ import pytest
         ("credssp.drivers.winrm_httpx", "anyio", "httpx"),
         ("credssp.drivers.winrm_serving", "uvicorn", "winrm-server"),
         ("credssp.drivers.winrm_serving", "h11", "winrm-server"),
+        ("credssp.testing.psrp", "pypsrp", "psrp"),
     ],
 )
 def test_import_names_what_is_missing_and_the_extra(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import builtins
 import re
 import struct
+import sys
 from typing import Any
 
 import pytest
@@ -189,14 +189,10 @@ def test_what_a_pool_does_not_do_gets_a_fault(pool: Remoting, action: str) -> No
 def test_without_pypsrp_the_fault_names_the_package(
     remoting: Remoting, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    imported = builtins.__import__
-
-    def importing(name: str, *arguments: Any, **options: Any) -> Any:
-        if name == "credssp.testing.psrp.pool":
-            raise ModuleNotFoundError("No module named 'pypsrp'", name="pypsrp")
-        return imported(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", importing)
+    for name in tuple(sys.modules):
+        if name.startswith("credssp.testing.psrp"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pypsrp", None)
     status, text = remoting.caller.send(envelope("Create", remoting.creation(OPENING), resource=RESOURCE))
     assert status == 500
     assert "pip install 'credssp[psrp]'" in text

@@ -11,3 +11,12 @@ is opened.
 * `session_key` makes keys for clients that send secure strings,
 * `pool` and `pipeline` are the two state machines ([MS-PSRP] 3.2).
 """
+
+try:
+    import pypsrp as pypsrp
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"credssp.testing.psrp needs {error.name}, which is missing: "
+        "pip install 'credssp[psrp]' (in a clone: '.[psrp]')",
+        name=error.name,
+    ) from None
