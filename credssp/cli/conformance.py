@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -51,6 +52,7 @@ Test accounts only: the suite logs on dozens of times, with wrong passwords too.
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = _EPILOG
+    parser.set_defaults(account=None)
     parser.add_argument("what", nargs="?", choices=("server", "client", "fixtures", "vectors"), help="what to judge")
     parser.add_argument("target", nargs="?", help="server: rdp:// or http(s):// URL; fixtures: folder")
     parser.add_argument("--list", action="store_true", help="list the rules and stop")
@@ -99,12 +101,24 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.what == "vectors":
             return _vectors()
         progress = _Progress(quiet=arguments.json, verbose=arguments.verbose)
+        begun = datetime.now(UTC)
         with _ended_by_sigterm(), progress:
             report = _judge(arguments, progress)
-        return _write(report, arguments)
+        return _write(_described(report, arguments, begun), arguments)
     except (LocalProtocolError, AuthenticationError) as error:
         print(f"credssp conformance: {error.message}", file=sys.stderr)
         return 2
+
+
+def _described(report: Report, arguments: argparse.Namespace, begun: datetime) -> Report:
+    """Add when and how the report was made."""
+    from dataclasses import replace
+
+    from credssp.cli._conformance_command import command_line
+
+    hidden = "" if arguments.account is None else arguments.account.password.reveal()
+    command = command_line(arguments, seed=report.facts.get("seed", ""), hidden=hidden)
+    return replace(report, facts=report.facts | {"date": f"{begun:%Y-%m-%d %H:%M:%S} UTC", "command": command})
 
 
 @contextlib.contextmanager
@@ -289,7 +303,9 @@ def _account(arguments: argparse.Namespace) -> Account:
     if not secret:
         where = f" in {arguments.password_file}" if arguments.password_file else ""
         raise LocalProtocolError(f"the password{where} is empty: the suite needs an account with one")
-    return Account(arguments.user, secret, arguments.domain)
+    account = Account(arguments.user, secret, arguments.domain)
+    arguments.account = account
+    return account
 
 
 class _Progress:

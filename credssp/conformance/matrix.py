@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from credssp.conformance.result import Report, Result
+from credssp.conformance.result import LEVELS, Report, Result
 from credssp.conformance.rule import AREAS, Rule, Verdict
 from credssp.pages import document, escape, escape_lines, scrolling
 
@@ -73,12 +73,14 @@ class _Findings:
         self._parts: list[str] = []
         self._anchors: dict[tuple[int, str], str] = {}
         for number, report in enumerate(reports):
-            for result in report.results:
+            command = report.facts.get("command", "")
+            for result in sorted(report.results, key=lambda result: LEVELS.index(result.rule.level)):
                 if result.verdict in (Verdict.PASS, Verdict.SKIP):
                     continue
                 anchor = f"f{len(self._parts) + 1}"
                 self._anchors.setdefault((number, result.rule.id), anchor)
-                text = escape_lines("\n".join(result.describe(reveal=reveal)))
+                again = [f"  try again {command} --rule {result.rule.id}"] if command else []
+                text = escape_lines("\n".join([*result.describe(reveal=reveal), *again]))
                 self._parts.append(
                     f'<section id="{anchor}" class="{result.rule.area}"><h3>{escape(report.peer)}, {report.side}: '
                     f"{result.rule.id}</h3><pre>{text}</pre></section>"
@@ -123,8 +125,9 @@ def _legend() -> str:
 
 def _counts(reports: Sequence[Report]) -> str:
     lines = "".join(
-        f"<li>{escape(report.peer)}, {report.side}: "
+        f"<li>{escape(report.peer)}, {report.side}: <strong>{escape(report.verdict)}</strong>: "
         + (escape(report.trouble) or ", ".join(f"{report.count(v)} {v.value}" for v in Verdict if report.count(v)))
+        + "".join(f"<br>{escape(report.facts[name])}" for name in ("date", "command") if name in report.facts)
         + "</li>"
         for report in reports
     )
@@ -155,15 +158,15 @@ def _table(reports: Sequence[Report], rules: dict[str, Rule], areas: Sequence[st
             good = not any(findings.anchor(number, rule.id) for number in range(len(reports)))
             hint = escape(f"{rule.stimulus}: {rule.expected}")
             rows.append(
-                f'<tr{" class=good" if good else ""}><td class="id">{rule.id}</td><td title="{hint}">'
+                f'<tr{" class=good" if good else ""}>{"".join(cells)}<td class="id">{rule.id}</td><td title="{hint}">'
                 f'{escape(rule.title)}</td><td>{rule.level.value}</td><td class="section">{escape(rule.section)}</td>'
-                f"{''.join(cells)}</tr>"
+                "</tr>"
             )
         title = f'<tr><th class="area" colspan="{4 + len(reports)}">{area}: {escape(AREAS[area])}</th></tr>'
         bodies.append(f'<tbody class="{area}">{title}{"".join(rows)}</tbody>')
     return scrolling(
         "rules and peers",
-        f"<table><thead><tr><th>rule</th><th>what</th><th>level</th><th>section</th>{head}</tr></thead>"
+        f"<table><thead><tr>{head}<th>rule</th><th>what</th><th>level</th><th>section</th></tr></thead>"
         f"{''.join(bodies)}</table>",
     )
 

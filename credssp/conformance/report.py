@@ -26,11 +26,19 @@ _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010f
 
 
 def as_text(report: Report, *, reveal: bool = False, verbose: bool = False) -> str:
-    """Return findings, then the counts."""
-    lines: list[str] = []
-    for result in report.results:
-        if not result.verdict.is_good or result.varies or (verbose and result.verdict is not Verdict.PASS):
-            lines += [*result.describe(reveal=reveal), ""]
+    """Return a banner, findings (SECURITY first), each with the command that tries it again, and the counts."""
+    command = report.facts.get("command", "")
+    about = [f"credssp {__version__}", *(report.facts[name] for name in ("date",) if name in report.facts)]
+    lines = [f"{report.peer} ({report.side}): {report.verdict}", ", ".join(about), *filter(None, (command,)), ""]
+    shown = [*report.findings, *(result for result in report.results if result.verdict.is_good and result.varies)]
+    if verbose:
+        others = (Verdict.LENIENT, Verdict.SKIP)
+        shown += [result for result in report.results if result.verdict in others and not result.varies]
+    for result in shown:
+        lines += result.describe(reveal=reveal)
+        if command:
+            lines.append(f"  try again {command} --rule {result.rule.id}")
+        lines.append("")
     if report.trouble:
         lines += [report.trouble, ""]
     counts = ", ".join(f"{report.count(verdict)} {verdict.value}" for verdict in Verdict if report.count(verdict))
@@ -39,7 +47,7 @@ def as_text(report: Report, *, reveal: bool = False, verbose: bool = False) -> s
     if varying:
         lines.append(f"not the same in all {report.facts['runs']} runs: {', '.join(varying)}")
     lines.append(f"{report.peer} ({report.side}): {counts or 'nothing tried'}{f'; {known} known' if known else ''}")
-    if "seed" in report.facts:
+    if "seed" in report.facts and not command:
         lines.append(f"repeat this run with --seed {report.facts['seed']}")
     return "\n".join(lines)
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from credssp.conformance.rule import Outcome, Role, Rule, Verdict
+from credssp.conformance.rule import Level, Outcome, Role, Rule, Verdict
 
-__all__ = ["ORDER", "Report", "Result"]
+__all__ = ["LEVELS", "ORDER", "Report", "Result"]
 
 ORDER: Final = (Verdict.SKIP, Verdict.PASS, Verdict.LENIENT, Verdict.FAIL, Verdict.HANG, Verdict.CRASH)
 """The worst of several outcomes counts; a pass counts more than a skip."""
+
+
+LEVELS: Final = (Level.SECURITY, Level.MUST, Level.SHOULD, Level.MAY, Level.ROBUSTNESS)
+"""The order in which findings are told: what harms users first, what is our opinion last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,23 @@ class Report:
     def ok(self) -> bool:
         """Whether there is nothing to act on."""
         return not self.trouble and not any(result.matters for result in self.results)
+
+    @property
+    def findings(self) -> tuple[Result, ...]:
+        """What is not good, known or not; by level (`LEVELS`), then as in `results`."""
+        bad = [result for result in self.results if not result.verdict.is_good]
+        return tuple(sorted(bad, key=lambda result: LEVELS.index(result.rule.level)))
+
+    @property
+    def verdict(self) -> str:
+        """The report in a few words, such as ``3 findings (1 SECURITY, 2 MUST)``."""
+        if self.trouble:
+            return "not judged" if not self.results else "judged in part"
+        levels = [result.rule.level for result in self.findings if result.matters]
+        if not levels:
+            return "no findings" if self.results else "nothing tried"
+        counts = ", ".join(f"{levels.count(level)} {level.value}" for level in LEVELS if level in levels)
+        return f"{len(levels)} finding{'s' if len(levels) > 1 else ''} ({counts})"
 
     def count(self, verdict: Verdict) -> int:
         """How many rules came to this."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import io
 import itertools
 import json
@@ -15,14 +17,15 @@ from pathlib import Path
 import pytest
 
 from credssp.cli import main
-from credssp.cli.conformance import _Progress
+from credssp.cli._conformance_command import command_line
+from credssp.cli.conformance import _Progress, configure
 from credssp.conformance import CATALOGUE, Report, Result, Verdict, check_client, check_server, mutate, program
 from credssp.conformance.chance import drawn_from, octets
 from credssp.conformance.liveness import listener_gone
 from credssp.conformance.lookups import name_server_of
 from credssp.conformance.memory import TEST_ACCOUNT, MemoryServerTarget
 from credssp.conformance.rdp import CommandTarget, RdpServerTarget
-from credssp.conformance.report import as_json, as_text
+from credssp.conformance.report import as_html, as_json, as_text
 from credssp.conformance.scripted_server import ScriptedServer
 from credssp.conformance.server_program import ServerProgram
 from credssp.errors import LocalProtocolError
@@ -368,3 +371,34 @@ def test_options_that_have_no_effect_are_refused(
 ) -> None:
     assert main(["conformance", *arguments]) == 2
     assert problem in capsys.readouterr().err
+
+
+# The report
+
+
+def test_the_report_begins_with_its_verdict_and_what_harms_users() -> None:
+    report = check_server(scripted.server("key", version=7), rules=["CSSP-VER-01", "CSSP-PKA56-22"], seed="1")
+    report = dataclasses.replace(report, facts=report.facts | {"command": "credssp conformance server x --seed 1"})
+    text = as_text(report).splitlines()
+    assert text[0] == "scripted server (server): 2 findings (1 SECURITY, 1 MUST)"
+    assert text[2] == "credssp conformance server x --seed 1"
+    found = [line.split(" ")[0] for line in text if line.startswith("CSSP-")]
+    assert found == ["CSSP-PKA56-22", "CSSP-VER-01"]
+    assert "  try again credssp conformance server x --seed 1 --rule CSSP-PKA56-22" in text
+    assert check_server(scripted.server(), rules=["CSSP-VER-01"]).verdict == "no findings"
+    assert Report("peer", "server", (), "closed").verdict == "not judged"
+    page = as_html([report])
+    assert "<strong>2 findings (1 SECURITY, 1 MUST)</strong>" in page
+    assert page.index("CSSP-PKA56-22</h3>") < page.index("CSSP-VER-01</h3>")
+
+
+@pytest.mark.parametrize("quoted", ["/p:it\\'s", "'/p:it'\"'\"'s'", '"/p:it\'s"'])
+def test_the_command_of_a_report_can_be_typed_again_and_hides_the_password(quoted: str) -> None:
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    command = f"xfreerdp /v:{{host}}:{{port}} {quoted}"
+    arguments = parser.parse_args(["client", "-u", "alice", "--exec", command, "--timeout", "9", "--rule", "CSSP-*"])
+    shown = shlex.split(command_line(arguments, seed="1", hidden="it's"))
+    assert shown[:6] == ["credssp", "conformance", "client", "-u", "alice", "--exec"]
+    assert shlex.split(shown[6]) == ["xfreerdp", "/v:{host}:{port}", "/p:********"]
+    assert shown[7:] == ["--timeout", "9", "--seed", "1"]
