@@ -58,12 +58,12 @@ def cs_net(channels: Sequence[str]) -> bytes:
 CS_MULTITRANSPORT = block(0xC00A, struct.pack("<I", 0x105))
 
 
-def connect_initial(blocks: bytes | None = None, *, long: bool = True) -> bytes:
-    """A client's first frame."""
+def connect_initial(blocks: bytes | None = None, *, long: bool = True, short_by: int = 0) -> bytes:
+    """A client's first frame; the length of connectPDU may be too small."""
     if blocks is None:
         blocks = cs_core() + cs_net(["rdpdr", "cliprdr"]) + CS_MULTITRANSPORT
     gcc = CREATE + per(len(blocks)) + blocks
-    user_data = T124 + per(len(gcc)) + gcc
+    user_data = T124 + per(len(gcc) - short_by) + gcc
     parameters = ber(b"\x30", bytes.fromhex("020122020102020100020101020100020101020300ffff020102")[:24], long=False)
     body = b"\x04\x01\x01\x04\x01\x01\x01\x01\xff" + parameters * 3 + ber(b"\x04", user_data)
     return data_frame(ber(b"\x7f\x65", body, long=long))

@@ -300,3 +300,12 @@ def test_a_preconnection_pdu_that_is_too_long_is_refused_by_its_size() -> None:
         PreconnectionPDU.size_of(struct.pack("<I", 5000))
     with pytest.raises(LocalProtocolError):
         PreconnectionPDU(0, "x" * 2000).encode()
+
+
+def test_the_length_of_the_connect_pdu_is_not_relied_on() -> None:
+    # IronRDP leaves two bytes out; the blocks have a length of their own, and nothing may follow them.
+    assert ConnectInitial.decode(pdus.connect_initial(short_by=2)).channels == ("rdpdr", "cliprdr")
+    whole = pdus.connect_initial()
+    longer = whole[:2] + (len(whole) + 1).to_bytes(2, "big") + whole[4:] + b"\0"
+    with pytest.raises(DecodeError):
+        ConnectInitial.decode(longer)
