@@ -64,6 +64,7 @@ class Trial:
     exit_code: int | None
     patience: float
     outcomes: list[dict[str, Any]] = field(default_factory=list)
+    _closed: set[str] = field(default_factory=set)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _ended: int | None = None
     _said: str = ""
@@ -97,6 +98,10 @@ class Trial:
         if event in {"delegated", "refused"}:
             with self._changed:
                 self.outcomes.append({**facts, "event": event})
+                self._changed.notify_all()
+        elif event == "closed":
+            with self._changed:
+                self._closed.add(facts.get("id", ""))
                 self._changed.notify_all()
 
     def begin(self, listener: socket.socket, scheme: str, path: str, stop: Callable[[], object]) -> None:
@@ -151,6 +156,8 @@ class Trial:
         with self._changed:
             while (left := end - time.monotonic()) > 0:
                 if program is None and self.outcomes:
+                    # Its last request may still be under way.
+                    self._changed.wait_for(lambda: self.outcomes[0].get("id") in self._closed, min(left, _SETTLE))
                     return
                 # A client whose exit code counts has work to do after its login.
                 if self.exit_code is None and self._decided():

@@ -182,6 +182,8 @@ def _application(
             address = "" if closed.client is None else closed.client[0]
             audit = AuditEvent(event="closed", id=closed.id, address=address)
             events.emit("closed", audit.as_json() | _peer(closed.client), as_json=as_json)
+            if trial is not None:
+                trial.note("closed", audit.as_json())
 
     domain = common.authority(arguments)
     tls = ServerTLS(minimum=arguments.tls or "1.2", maximum=arguments.tls or "1.3", key_log=common.key_log(arguments))
