@@ -69,6 +69,7 @@ def judge_winrm(report: WinRMReport, *, https: bool, now: datetime | None = None
         found.append(finding("winrm-http", "The server answers over http, without TLS around it."))
     found += _tls(report, offered="credssp" in schemes)
     found += _credssp(report, offered="credssp" in schemes)
+    found += _old_tls(report.https_old, report.https_weak_cipher, "https takes")
     # Clients see the certificate of https; the one inside CredSSP is made by WinRM itself and never verified.
     found += _certificate(report.https_certificate, report, now)
     return sorted(found, key=rank)
@@ -114,11 +115,15 @@ def _tls(report: ProbeReport, *, offered: bool) -> Iterator[ServerFinding]:
     if offered and not report.tls:
         why = report.tls_error or "no handshake came about"
         yield finding("tls-failed", f"The server takes neither TLS 1.2 nor TLS 1.3: {why.rstrip('.')}.")
-    if report.old_tls:
-        shown = ", ".join(f"{version} with {cipher}" for version, cipher in sorted(report.old_tls.items()))
-        yield finding("tls-old", f"The server takes {shown}.")
-    if report.weak_cipher:
-        yield finding("tls-weak-cipher", f"Offered weak ciphers alone, the server takes {report.weak_cipher}.")
+    yield from _old_tls(report.old_tls, report.weak_cipher, "the server takes")
+
+
+def _old_tls(versions: dict[str, str], weak: str, who: str) -> Iterator[ServerFinding]:
+    if versions:
+        shown = ", ".join(f"{version} with {cipher}" for version, cipher in sorted(versions.items()))
+        yield finding("tls-old", f"{who[0].upper()}{who[1:]} {shown}.")
+    if weak:
+        yield finding("tls-weak-cipher", f"Offered weak ciphers alone, {who} {weak}.")
 
 
 def _credssp(report: ProbeReport, *, offered: bool) -> Iterator[ServerFinding]:

@@ -87,8 +87,8 @@ def connect(request: Request, addresses: Sequence[str]) -> Step:
             )
         return Step("tcp", State.OK, text, seconds)
     # What a machine says counts for more than silence.
-    order = [Obstacle.REFUSED, Obstacle.UNREACHABLE, Obstacle.OTHER, Obstacle.NAME, Obstacle.MUTE, Obstacle.SILENT]
-    worst = min(errors, key=lambda error: order.index(error.obstacle))
+    order = (Obstacle.REFUSED, Obstacle.UNREACHABLE, Obstacle.OTHER, Obstacle.NAME)
+    worst = min(errors, key=lambda error: order.index(error.obstacle) if error.obstacle in order else len(order))
     seconds = time.monotonic() - begin
     return Step.judged("tcp", worst.message, [way_finding(worst, request.where, wanted="")], seconds)
 

@@ -30,7 +30,7 @@ _WSMAN: Final = "/wsman"
 
 _ON_THE_WAY: Final = frozenset(
     {"name-unknown", "port-closed", "no-answer", "unreachable", "no-connection", "other-protocol", "silent"}
-    | {"closed-early", "openssl-restricted"}
+    | {"closed-early", "openssl-restricted", "tls-failed"}
 )
 _NEGOTIATION: Final = frozenset({"standard-rdp-security", "restricted-admin-offered", "winrm-credssp-off"}) | {
     "winrm-basic-http",
@@ -48,7 +48,7 @@ def look_at_server(request: Request) -> tuple[list[Step], list[ServerFinding], P
     rdp = request.scheme == "rdp"
     report = _probe_rdp(request) if rdp else _probe_winrm(request)
     found = judge_rdp(report) if rdp else _winrm_findings(request, report)
-    found = _named(request, found)
+    found = _named(request, report, found)
     lost = [each for each in found if each.id in _ON_THE_WAY]
     seconds = report.times.get("negotiation", time.monotonic() - begin)
     if lost and not report.protocols:
@@ -92,10 +92,12 @@ def _winrm_findings(request: Request, report: ProbeReport) -> list[ServerFinding
     return judge_winrm(report, https=request.scheme == "https") if isinstance(report, WinRMReport) else []
 
 
-def _named(request: Request, found: list[ServerFinding]) -> list[ServerFinding]:
+def _named(request: Request, report: ProbeReport, found: list[ServerFinding]) -> list[ServerFinding]:
     """Name the protocol that answers in place of the one that was asked for, where a question or two can tell."""
     wanted = "RDP" if request.scheme == "rdp" else "TLS" if request.scheme == "https" else "HTTP"
-    unclear = {"other-protocol", "silent", "closed-early", "no-connection"}
+    if report.protocols:  # it is what was asked for, whatever came later
+        return found
+    unclear = {"other-protocol", "silent", "closed-early", "no-connection", "tls-failed"}
     if not any(each.id in unclear for each in found):
         return found
     if any(each.id == "other-protocol" and " speaks " in each.seen for each in found):

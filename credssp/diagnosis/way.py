@@ -70,6 +70,9 @@ def _no_connection(error: ConnectError, where: str) -> ServerFinding:
         return finding("no-answer", f"Nothing came back from {where}: packets are dropped, or the machine is off.")
     if error.obstacle is Obstacle.MUTE:
         return finding("silent", f"{where} takes the connection and does not answer TLS in time.")
+    if error.obstacle is Obstacle.TLS:
+        why = _last(error.message)
+        return finding("tls-failed", f"{where} takes the connection, and the TLS handshake of https fails: {why}.")
     if error.obstacle is Obstacle.UNREACHABLE:
         return finding("unreachable", f"There is no way to {where}: {_last(error.message)}.")
     return finding("no-connection", f"There is no connection to {where}: {_last(error.message)}.")

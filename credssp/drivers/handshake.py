@@ -65,6 +65,7 @@ class Obstacle(enum.Enum):
     SILENT = "nothing came back"
     UNREACHABLE = "the address cannot be reached"
     MUTE = "the connection was taken, and TLS got no answer"
+    TLS = "the connection was taken, and TLS around HTTP failed"
     OTHER = "another reason"
 
 

@@ -192,7 +192,8 @@ class WinRMConnection:
             first = b"" if by_default else None
             advice = translate(error, during="TLS handshake", first=first).advice
             what = old_server(error.reason or "", first) or self._reason(error)
-            raise ConnectError(f"the TLS handshake failed: {what}", advice=advice) from error
+            failed = ConnectError(f"the TLS handshake failed: {what}", advice=advice)
+            raise failed.because_of(Obstacle.TLS) from error
         except (ValueError, OverflowError) as error:
             text = f"no connection to {host} port {port}: {reason(error)}"
             raise ConnectError(text).because_of(obstacle_of(error)) from None

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 import time
 from collections.abc import Callable
 from typing import Final
 
+from credssp.context.probing import next_old_offer
 from credssp.drivers.handshake import ConnectError, Timeouts
+from credssp.drivers.proxies import reach
 from credssp.drivers.winrm import WinRMConnection
 from credssp.errors import CredSSPError
 from credssp.proxy import Proxy
+from credssp.tls.hello import HelloAnswer, client_hello, read_answer
 from credssp.tls.settings import ClientTLS
 from credssp.winrm.probe import WinRMReport
 from credssp.winrm.probe import probe as probe_posts
@@ -21,6 +25,8 @@ __all__ = ["probe"]
 _log = logging.getLogger("credssp.probe")
 
 _BODY: Final = 64 * 1024
+_HELLO: Final = 20 * 1024
+"""Bytes of an answer to a ClientHello that are read: a record has 16 KiB at most."""
 
 
 def probe(
@@ -48,20 +54,45 @@ def probe(
     begin = time.monotonic()
     tls = ClientTLS() if https else None
 
-    def make() -> WinRMConnection:
+    def wait() -> None:
         nonlocal begin
         if pace is not None and (delay := pace()) > 0:
             begin += delay
             time.sleep(delay)
+
+    def connect() -> socket.socket:
+        wait()
+        return reach(host, port, timeouts=timeouts, proxy=proxy)
+
+    def make() -> WinRMConnection:
+        wait()
         return WinRMConnection(host, port, path=path, https=tls, timeouts=timeouts, max_body=_BODY, proxy=proxy)
 
     try:
         _run(report, make)
+        if https:
+            report.begin("old tls")
+            _offer_old(report, connect, timeouts)
     except CredSSPError as error:
         report.error = error
     report.begin("")
     report.seconds = time.monotonic() - begin
     return report
+
+
+def _offer_old(report: WinRMReport, connect: Callable[[], socket.socket], timeouts: Timeouts) -> None:
+    """Offer https what it should not take any more; connections end after the ServerHello."""
+    answers: list[HelloAnswer | None] = []
+    while (offer := next_old_offer(answers)) is not None:
+        answer: HelloAnswer | None = None
+        with contextlib.suppress(CredSSPError, OSError), connect() as connection:
+            connection.settimeout(timeouts.leg)
+            connection.sendall(client_hello(offer.version, offer.suites))
+            data = b""
+            while (answer := read_answer(data)) is None and len(data) < _HELLO and (more := connection.recv(4096)):
+                data += more
+        answers.append(answer)
+        report.add_old_https(answer)
 
 
 def _run(report: WinRMReport, make: Callable[[], WinRMConnection]) -> None:

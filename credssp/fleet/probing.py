@@ -92,5 +92,6 @@ async def probe_winrm(target: TargetURL, request: ProbeRequest) -> dict[str, Any
     https = None
     if report.https_certificate is not None:
         https = {"version": report.https_version} | certificate_facts(report.https_certificate)
+        https |= {"tls_old": report.https_old, "tls_weak_cipher": report.https_weak_cipher or None}
     findings = judge_winrm(report, https=target.scheme == "https")
     return probe_facts(target, report, findings) | {"server": report.server or None, "https": https}

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias, TypeVar
 
 from credssp.context.probing import VERSIONS, OldTLS, ProbeReport, first_requests, next_old_offer
 from credssp.errors import CredSSPError, LimitExceededError, PeerClosedError, RemoteProtocolError
 from credssp.tls.channel import TLSChannel
-from credssp.tls.hello import HelloAnswer, client_hello, read_answer
+from credssp.tls.hello import WEAK_SUITES, HelloAnswer, client_hello, read_answer
 from credssp.tls.settings import ClientTLS, client_context
 from credssp.winrm.client import check_offer
 from credssp.winrm.errors import NotOfferedError
@@ -36,6 +36,8 @@ class WinRMReport(ProbeReport):
         https_version: TLS version of https, or an empty string.
         https_certificate: its certificate, DER.
         server: what the server calls itself.
+        https_old: version to cipher suite, of TLS 1.0 and 1.1, where https takes them.
+        https_weak_cipher: the cipher suite that https chose where only weak ones were offered, or an empty string.
         http_status: status of the answer to the first request, 0 where there was none.
     """
 
@@ -43,6 +45,17 @@ class WinRMReport(ProbeReport):
     https_certificate: bytes | None = None
     server: str = ""
     http_status: int = 0
+    https_old: dict[str, str] = field(default_factory=dict)
+    https_weak_cipher: str = ""
+
+    def add_old_https(self, answer: HelloAnswer | None) -> None:
+        """Take what https answered to an `OldTLS`; None for a refusal."""
+        if answer is None:
+            return
+        if answer.version in ("TLSv1", "TLSv1.1"):
+            self.https_old[answer.version] = answer.cipher
+        if answer.cipher in WEAK_SUITES.values():
+            self.https_weak_cipher = self.https_weak_cipher or answer.cipher
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,15 @@ from pathlib import Path
 import pytest
 
 from credssp.cli import main
+from credssp.config import Timeouts
+from credssp.drivers.blocking import open_socket
+from credssp.drivers.winrm_probe import _offer_old
 from credssp.testing import RDPServer
 from credssp.tls.certificate import load_certificate
+from credssp.winrm.probe import WinRMReport
 from tests.diagnosis.setups import certificate, closed_port, doctor, no_nla, probe, web_server
 from tests.peers import missing, require_program
+from tests.tls.test_hello import openssl
 
 
 @pytest.fixture(autouse=True)
@@ -238,6 +243,28 @@ def test_policy_that_refuses(capsys: pytest.CaptureFixture[str], tmp_path: Path)
 def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     assert main(["doctor", *arguments]) == 2
     assert capsys.readouterr().err.startswith("credssp doctor: ")
+
+
+def test_https_with_nothing_but_old_tls(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with openssl(tmp_path, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0") as port:
+        url = f"https://127.0.0.1:{port}"
+        code, report = doctor(capsys, url, "--timeout", "10")
+        assert list(probe(capsys, url, "--timeout", "10")) == ["tls-failed"]
+    assert (code, report["conclusion"]["id"]) == (1, "tls-failed")
+    assert (
+        f"127.0.0.1 port {port} takes the connection, and the TLS handshake of https fails"
+        in (report["conclusion"]["text"])
+    )
+
+
+def test_https_with_old_tls_too(tmp_path: Path) -> None:
+    # An https service that is not WinRM: what its TLS takes does not depend on that.
+    with openssl(tmp_path, "-www", "-cipher", "ALL:COMPLEMENTOFALL:@SECLEVEL=0") as port:
+        made = WinRMReport("127.0.0.1", port)
+        timeouts = Timeouts(connect=10, leg=10, login=30)
+        _offer_old(made, lambda: open_socket("127.0.0.1", port, timeouts=timeouts), timeouts)
+    assert set(made.https_old) == {"TLSv1", "TLSv1.1"}
+    assert made.https_weak_cipher
 
 
 def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:

@@ -96,6 +96,7 @@ def test_facts_of_a_winrm_server() -> None:
     assert found(winrm("Negotiate", "CredSSP")) == []
     assert found(winrm("Negotiate", "CredSSP"), https=False) == ["winrm-http"]
     assert found(winrm("Basic", "CredSSP")) == ["winrm-basic"]
+    assert found(winrm("CredSSP", https_old={"TLSv1": "x"}, https_weak_cipher="y")) == ["tls-old", "tls-weak-cipher"]
     assert found(winrm("BASIC", "CredSSP"), https=False) == ["winrm-basic-http", "winrm-http"]
     off = winrm("Negotiate", tls={}, credssp_version=None)
     off.protocols["CredSSP"] = "not offered"
@@ -185,6 +186,7 @@ def errors() -> Iterator[tuple[Exception, str]]:
     yield ConnectError("x").because_of(Obstacle.SILENT), "no-answer"
     yield ConnectError("x").because_of(Obstacle.UNREACHABLE), "unreachable"
     yield ConnectError("x").because_of(Obstacle.MUTE), "silent"
+    yield ConnectError("x").because_of(Obstacle.TLS), "tls-failed"
     yield ConnectError("x"), "no-connection"
     yield DeadlineError("x"), "silent"
     yield PeerClosedError("x"), "closed-early"
