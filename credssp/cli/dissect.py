@@ -12,25 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from credssp.dissect.tls.keylog import Secrets
     from credssp.exchange.opening import LogonSecrets
-    from credssp.kerberos.tickets import ServiceKey
 
 __all__ = ["configure", "run"]
-
-_MAX_KEY = 1 << 20
-"""Bytes of a private key in PEM, with all the text that may be around it."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = (
         "Options that give a secret can be repeated; every value is tried. A password on the command line can be seen "
-        "by other users of the machine. Exit codes: 0 a CredSSP conversation was found, 1 none was, or the file cannot "
+        "by other users of the machine. Exit codes: 0 a CredSSP conversation was found, 1 none was, or a file cannot "
         "be read, 2 wrong usage."
     )
     parser.add_argument(
-        "file", metavar="FILE", help="pcap or pcapng, a transcript, the folder of a fixture, or - for standard input"
+        "files",
+        metavar="FILE",
+        nargs="+",
+        help="pcap or pcapng, a transcript, the folder of a fixture, or - for standard input; or several files",
     )
     tls = parser.add_argument_group("to decrypt TLS")
     tls.add_argument(
@@ -51,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     kerberos.add_argument(
         "--keytab", metavar="F", action="append", default=[], help="keytab with the key of the service (the server's)"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--json", action="store_true", help="print one JSON object; for several files, one per line")
     parser.add_argument(
         "--html",
         metavar="FILE",
@@ -60,13 +58,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="write one self-contained page with a sequence diagram; without FILE, print it instead of text",
     )
     parser.add_argument("-o", "--output", metavar="PATH", help="write to this file instead of standard output")
+    parser.add_argument(
+        "--dask",
+        metavar="SCHEDULER",
+        help="let the workers of a Dask cluster read the files, and the files of keys: tcp://HOST:PORT (extra dask)",
+    )
     parser.add_argument("--reveal", action="store_true", help="show passwords, PINs, buffers, keys and NTLM proofs")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Take the file apart and show what is in it."""
+    """Take the files apart and show what is in them."""
     from credssp.cli._output import printable
-    from credssp.dissect.dissector import examine
     from credssp.dissect.errors import CaptureError
 
     try:
@@ -74,24 +76,35 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         print(f"credssp dissect: {error}", file=sys.stderr)
         return 2
-    if fault := _html_fault(arguments):
+    if fault := _html_fault(arguments) or _many_fault(arguments):
         print(f"credssp dissect: {fault}", file=sys.stderr)
         return 2
     try:
-        logon = dataclasses.replace(logon, service_keys=_service_keys(arguments))
-        secrets = _tls_secrets(arguments)
-        file = sys.stdin.buffer if arguments.file == "-" else Path(arguments.file)
-        report = examine(file, tls=secrets, logon=logon, reveal=arguments.reveal)
-        if arguments.output is None:
-            _show(report, arguments)
-        else:
-            _write(Path(arguments.output), lambda: _show(report, arguments))
-        if arguments.html:
-            _write(Path(arguments.html), lambda: _show_page(report))
+        if len(arguments.files) > 1 or arguments.dask is not None:
+            from credssp.cli._dissect_many import dissect_many
+
+            return dissect_many(arguments, logon, _show, _write)
+        return _dissect_one(arguments, logon)
     except CaptureError as error:
         # Its text says it all; the number of a SECURITY_STATUS would be no help with a file.
         print(f"credssp dissect: {printable(error.message)}", file=sys.stderr)
         return 1
+
+
+def _dissect_one(arguments: argparse.Namespace, logon: LogonSecrets) -> int:
+    from credssp.dissect.dissector import examine
+    from credssp.fleet.captures import KeyFiles
+
+    keys = KeyFiles.of(arguments)
+    logon = dataclasses.replace(logon, service_keys=keys.service_keys())
+    file = sys.stdin.buffer if arguments.files == ["-"] else Path(arguments.files[0])
+    report = examine(file, tls=keys.tls_secrets(), logon=logon, reveal=arguments.reveal)
+    if arguments.output is None:
+        _show(report, arguments)
+    else:
+        _write(Path(arguments.output), lambda: _show(report, arguments))
+    if arguments.html:
+        _write(Path(arguments.html), lambda: _show_page(report))
     return 0 if report["conversations"] else 1
 
 
@@ -104,6 +117,17 @@ def _show(report: dict[str, Any], arguments: argparse.Namespace) -> None:
         from credssp.cli._dissect_text import print_report
 
         print_report(report)
+
+
+def _many_fault(arguments: argparse.Namespace) -> str:
+    """Return what cannot be done with several files, or by other machines, or an empty string."""
+    if "-" in arguments.files and (len(arguments.files) > 1 or arguments.dask is not None):
+        return "- is for one capture alone, on this machine"
+    if arguments.dask is None:
+        return ""
+    if arguments.password or arguments.hash or arguments.session_key:
+        return "passwords, hashes and session keys are not sent to a cluster: use --keylog and --keytab, or omit --dask"
+    return ""
 
 
 def _show_page(report: dict[str, Any]) -> None:
@@ -165,23 +189,6 @@ def _logon_secrets(arguments: argparse.Namespace) -> LogonSecrets:
     )
 
 
-def _service_keys(arguments: argparse.Namespace) -> tuple[ServiceKey, ...]:
-    from credssp.dissect.errors import CaptureError
-    from credssp.errors import LocalProtocolError
-    from credssp.kerberos.keytab_file import MAX_SIZE, read_keytab_file
-
-    keys: list[ServiceKey] = []
-    for path in arguments.keytab:
-        try:
-            with Path(path.removeprefix("FILE:")).open("rb") as stream:
-                keys += read_keytab_file(stream.read(MAX_SIZE + 1))
-        except OSError as error:
-            raise CaptureError(f"the keytab {path} cannot be read: {error.strerror}") from None
-        except LocalProtocolError as error:
-            raise CaptureError(f"{path}: {error.message}") from None
-    return tuple(keys)
-
-
 def _key(text: str, option: str) -> bytes:
     """Return 16 bytes. A hash may come as ``LM:NT``, as most tools print it."""
     digits = text.rpartition(":")[2] if option == "--hash" else text
@@ -192,25 +199,3 @@ def _key(text: str, option: str) -> bytes:
     if len(key) != 16:
         raise ValueError(f"{option} takes 32 hexadecimal digits")
     return key
-
-
-def _tls_secrets(arguments: argparse.Namespace) -> Secrets:
-    from credssp.dissect.errors import CaptureError
-    from credssp.dissect.tls.keylog import Secrets
-    from credssp.secret import Secret
-
-    secrets = Secrets()
-    path = ""
-    try:
-        for path in arguments.keylog:
-            with Path(path).open("rb") as lines:
-                secrets.add_file(lines)
-        if arguments.rsa_key is not None:
-            path = arguments.rsa_key
-            with Path(path).open("rb") as pem:
-                secrets.load_rsa_key(Secret(pem.read(_MAX_KEY)))
-    except OSError as error:
-        raise CaptureError(f"the key file {path} cannot be read: {error.strerror}") from None
-    except CaptureError as error:
-        raise CaptureError(f"{path}: {error.message}") from None
-    return secrets

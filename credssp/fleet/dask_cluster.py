@@ -34,7 +34,7 @@ def dask_executor(address: str) -> Iterator[tuple[concurrent.futures.Executor, i
     try:
         from distributed import Client, Security
     except ImportError:
-        raise LocalProtocolError("Dask is missing: pip install 'credssp[dask]'") from None
+        raise LocalProtocolError("Dask is missing: pip install 'credssp[dask]' (in a clone: '.[dask]')") from None
     try:
         security = Security() if address.startswith("tls://") else None
         client = Client(address, timeout=_CONNECT, security=security, set_as_default=False)

@@ -67,7 +67,7 @@ def read_facts(stream: IO[bytes], name: str, *, cut_off: bool = True) -> Iterato
             continue
         facts = _parsed(line)
         if facts is None:
-            if cut_off and not line.endswith(b"\n") and len(line) < _MAX_LINE:
+            if cut_off and line.startswith(b"{") and not line.endswith(b"\n") and len(line) < _MAX_LINE:
                 return
             raise LocalProtocolError(
                 f"{name}, line {number}: not an object as `credssp probe --json` prints one for each server"

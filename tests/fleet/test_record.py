@@ -37,7 +37,9 @@ def test_a_record_that_was_cut_off_is_taken_up_without_its_last_line(tmp_path: P
         assert [json.loads(line) for line in path.read_text().splitlines()] == [*FLEET[:kept], HEALTHY]
 
 
-@pytest.mark.parametrize("text", ["target\n", "[]\n", '{"target": 1}\n', '{"a": 1}\n', "[" * 100_000 + "\n", "\xff\n"])
+@pytest.mark.parametrize(
+    "text", ["target\n", "[]\n", '{"target": 1}\n', '{"a": 1}\n', "[" * 100_000 + "\n", "\xff\n", "noise"]
+)
 def test_another_kind_of_file_is_refused_and_stays_as_it_is(tmp_path: Path, text: str) -> None:
     path = tmp_path / "run.jsonl"
     path.write_text(json.dumps(HEALTHY) + "\n" + text)
