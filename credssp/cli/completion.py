@@ -14,6 +14,8 @@ SHELLS: Final = {
 }
 """Those that it can be printed for, and the file that each reads it from."""
 
+_INSTALL: Final = "pip install 'credssp[shell]' (in a clone: '.[shell]')"
+
 _FILES: Final = ("FILE", "F", "FOLDER", "PATH", "CACHE")
 """What the argument of an option is called where it is a file."""
 
@@ -22,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("shell", choices=list(SHELLS), help="which shell")
     places = "".join(f"\n  {shell:5} {place}" for shell, place in SHELLS.items())
-    parser.epilog = f"Needs the extra shell: pip install 'credssp[shell]'. Where each shell reads it from:{places}"
+    parser.epilog = f"Needs the extra shell: {_INSTALL}. Where each shell reads it from:{places}"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         import shtab
     except ImportError:
-        raise LocalProtocolError("completion needs shtab: pip install 'credssp[shell]'") from None
+        raise LocalProtocolError(f"completion needs shtab: {_INSTALL}") from None
 
     from credssp.cli import COMMANDS, _parser
 

@@ -54,7 +54,9 @@ def manual_pages() -> Iterator[tuple[str, str]]:
     try:
         from argparse_manpage.manpage import Manpage
     except ImportError:
-        raise LocalProtocolError("manual pages need argparse-manpage: pip install 'credssp[shell]'") from None
+        raise LocalProtocolError(
+            "manual pages need argparse-manpage: pip install 'credssp[shell]' (in a clone: '.[shell]')"
+        ) from None
 
     from credssp.cli import COMMANDS, _parser
 
