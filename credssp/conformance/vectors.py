@@ -133,6 +133,7 @@ def _malformed() -> list[dict[str, Any]]:
             neither,
         ),
         ("CSSP-TSREQ-24", "version under tag 80", mutate.clear_version(message), "refuse", neither),
+        ("CSSP-TSREQ-25", "no members at all", mutate.sequence([]), "refuse", neither),
     )
     return [
         {"name": about, "about": _malformed_about(expected), "rule": rule, "encoded": data.hex(), "expected": expected}

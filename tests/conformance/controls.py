@@ -385,7 +385,7 @@ SERVERS: list[tuple[str, Make, str]] = [
         lambda: m.server(peer=m.Hanging),
         "CRED-11 CRED-18 ERR-14 ERR-15 PKA56-08 PKA56-12 PKA56-24 SPNEGO-05 SPNEGO-06 SPNEGO-08 SPNEGO-12 SPNEGO-15 "
         "SPNEGO-19 SPNEGO-21 SPNEGO-22 SPNEGO-23 SPNEGO-44 SPNEGO-45 TLS-05 TSREQ-07 TSREQ-08 TSREQ-10 TSREQ-11 "
-        "TSREQ-14 TSREQ-15 TSREQ-20 TSREQ-22 VER-08 VER-12",
+        "TSREQ-14 TSREQ-15 TSREQ-20 TSREQ-22 TSREQ-25 VER-08 VER-12",
     ),
     (
         "answers with the client's hash",
@@ -429,7 +429,7 @@ CLIENTS: list[tuple[str, Make, str]] = [
         lambda: m.client(peer=m.Crashing),
         "ERR-07 ERR-09 ERR-10 ERR-11 ERR-12 ERR-13 PKA24-07 PKA56-09 PKA56-18 PKA56-24 SPNEGO-05 SPNEGO-06 SPNEGO-13 "
         "SPNEGO-19 SPNEGO-25 SPNEGO-26 SPNEGO-27 SPNEGO-36 TLS-05 TLS-08 TSREQ-07 TSREQ-08 TSREQ-10 TSREQ-11 TSREQ-13 "
-        "TSREQ-14 TSREQ-15 TSREQ-16 TSREQ-20 TSREQ-21 TSREQ-22 TSREQ-24 VER-08 VER-12",
+        "TSREQ-14 TSREQ-15 TSREQ-16 TSREQ-20 TSREQ-21 TSREQ-22 TSREQ-24 TSREQ-25 VER-08 VER-12",
     ),
     ("crashes after errors, RDP", lambda: crashing(own_rdp_client()), "NEG-10"),
     ("binds to something else", lambda: scripted.client(key_value=m.other_key), "PKA24-08 VER-04 VER-05"),

@@ -69,6 +69,8 @@ CATALOGUE.declare(
      "OCTET STRINGs just below and above 128 and 256 bytes, and of about 4096", "taken"),
     ("CSSP-TSREQ-24", "a member with the wrong tag class", MUST, BOTH, "2.2.1; X.690 8.14",
      "version under the primitive tag 80 in place of A0", "refused"),
+    ("CSSP-TSREQ-25", "a TSRequest without members", MUST, BOTH, "2.2.1 version", "30 00: not even a version",
+     "refused; the peer is there for the next login"),
 )
 # fmt: on
 
@@ -188,6 +190,7 @@ MALFORMED: Final[tuple[tuple[str, Expect, Build], ...]] = (
     ("CSSP-TSREQ-21", "refuse", lambda message: b"\x30\x84\x7f\xff\xff\xff" + message.encode()[2:]),
     ("CSSP-TSREQ-22", "either", lambda message: message.encode() * 2),
     ("CSSP-TSREQ-24", "refuse", mutate.clear_version),
+    ("CSSP-TSREQ-25", "refuse", lambda _: mutate.sequence([])),
 )
 
 for rule_id, expect, build in MALFORMED:
