@@ -356,6 +356,39 @@ def winrm(
     return Wrong()
 
 
+def crashes_at_500() -> Any:
+    class Crashing(MemoryWinRMClientTarget):
+        def start(self, setup: Setup, answer: RdpAnswer) -> Link:
+            link: Any = super().start(setup, answer)
+            take = link.source.answer
+
+            def answered(given: HttpAnswer) -> None:
+                if given.status == 500:
+                    link.source.crash = "ZeroDivisionError in the peer"
+                take(given)
+
+            link.source.answer = answered
+            return link  # type: ignore[no-any-return]
+
+    return Crashing()
+
+
+def crashes_in_guard_mode() -> Any:
+    """A server that ends in an unintended way where a password comes in Remote Credential Guard mode."""
+    target = own_rdp_server()
+    make = target.make
+
+    class Peer(Wrapping):
+        def step(self, data: bytes) -> bytes:
+            output = super().step(data)
+            if self.complete:
+                raise ZeroDivisionError
+            return output
+
+    target.make = lambda setup: Peer(make(setup)) if setup.remote_guard else make(setup)
+    return target
+
+
 def takes_any_answer() -> Any:
     class Careless(MemoryWinRMClientTarget):
         def start(self, setup: Setup, answer: RdpAnswer) -> Link:
@@ -394,6 +427,7 @@ SERVERS: list[tuple[str, Make, str]] = [
         "SPNEGO-28 SPNEGO-29 SPNEGO-30 SPNEGO-43 SPNEGO-46 SPNEGO-47 TSREQ-23 VER-04 VER-06",
     ),
     ("crashes after errors, RDP", lambda: crashing(own_rdp_server()), "CRED-20 NEG-12 NEG-14 NEG-21"),
+    ("crashes in guard mode", crashes_in_guard_mode, "CRED-17"),
     ("stumbles over a token alone", lambda: scripted.server(stumbles=lone_token), "SPNEGO-11"),
     ("stumbles over what is not DER", lambda: scripted.server(stumbles=odd), "TSREQ-04 TSREQ-05 TSREQ-06 TSREQ-09"),
     ("stumbles over two tokens", lambda: scripted.server(stumbles=two_tokens), "TSREQ-12"),
@@ -439,6 +473,7 @@ CLIENTS: list[tuple[str, Make, str]] = [
     ("a wrong trailer", lambda: winrm(other_trailer), "WINRM-06"),
     ("one message however large", lambda: winrm(set_up={"large_message": False}), "WINRM-07"),
     ("takes any answer", takes_any_answer, "WINRM-08"),
+    ("crashes at 500", crashes_at_500, "WINRM-04"),
     ("a token that nobody asked for", lambda: winrm(again=True), "WINRM-09"),
     ("no policy, WinRM", lambda: winrm(set_up={"deny": False}), "WINRM-11"),
     ("a token to begin with", lambda: winrm(first_token), "WINRM-16"),
