@@ -37,7 +37,7 @@ COMMANDS = {
     "status": "explain a SECURITY_STATUS or NTSTATUS",
     "decode": "take a TSRequest, TSCredentials, SPNEGO or NTLM token apart",
     "dissect": "open captures and transcripts, verify and judge them",
-    "doctor": "examine this machine: TLS, Kerberos, clock, tickets, keytab",
+    "doctor": "find what is wrong with a server, the way there, this machine",
     "conformance": "judge servers, clients and captures by the rules",
     "policy": "ask the delegation policy whether credentials may go there",
     "help": "show the arguments of a command, or write manual pages",
