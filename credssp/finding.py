@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-__all__ = ["Finding", "Level", "ServerFinding", "Severity"]
+__all__ = ["Finding", "FindingLevel", "ServerFinding", "Severity"]
 
 
 class Severity(enum.Enum):
@@ -37,7 +37,7 @@ class Finding:
     id: str = ""
 
 
-class Level(enum.Enum):
+class FindingLevel(enum.Enum):
     """How much a finding about a server matters."""
 
     ERROR = "error"
@@ -61,7 +61,7 @@ class ServerFinding:
     """
 
     id: str
-    level: Level
+    level: FindingLevel
     seen: str
     why: str
     advice: str

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from credssp.cli._output import printable
-from credssp.cli._progress import Progress
+from credssp.cli._progress import ProgressLine
 from credssp.dissect.errors import CaptureError
 from credssp.errors import LocalProtocolError
 from credssp.exchange.opening import LogonSecrets
@@ -40,7 +40,7 @@ def dissect_many(arguments: argparse.Namespace, logon: LogonSecrets, show: Show,
         except LocalProtocolError as error:
             print(f"credssp dissect: {error.message}", file=sys.stderr)
             return 2
-        progress = stack.enter_context(Progress(len(arguments.files)))
+        progress = stack.enter_context(ProgressLine(len(arguments.files)))
         results = dissect_files(
             arguments.files,
             executor=executor,

@@ -18,13 +18,13 @@ from credssp.fleet.target_url import TargetURL
 from credssp.fleet.targets import TargetFile, TargetRange, parse_ports, parse_range, spell_out
 from credssp.fleet.way import Way
 
-__all__ = ["Source", "is_meant"]
+__all__ = ["TargetSource", "is_meant"]
 
 _SHOWN: Final = 20
 """Bad lines that are printed; of a file that is something else altogether, all would be."""
 
 
-class Source:
+class TargetSource:
     """What is to be probed.
 
     Args:

@@ -11,14 +11,14 @@ import time
 from collections.abc import Iterator
 from typing import Final, Self
 
-__all__ = ["Progress"]
+__all__ = ["ProgressLine"]
 
 _INTERVAL: Final = 0.1
 """Seconds between two drawings."""
 _WIDTH: Final = 30
 
 
-class Progress:
+class ProgressLine:
     """Is drawn if a terminal looks on and there is something to wait for; erased at the end of the block.
 
     Args:

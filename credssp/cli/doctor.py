@@ -13,7 +13,7 @@ from credssp.cli._arguments import seconds
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from credssp.diagnosis.request import Request
+    from credssp.diagnosis.request import DiagnosisRequest
     from credssp.diagnosis.step import Diagnosis
 
 __all__ = ["configure", "run"]
@@ -119,10 +119,10 @@ def _write(name: str, parts: Iterable[str]) -> None:
         raise LocalProtocolError(f"--html {name} cannot be written: {error.strerror}") from None
 
 
-def _request(arguments: argparse.Namespace) -> Request:
+def _request(arguments: argparse.Namespace) -> DiagnosisRequest:
     """Read the arguments. Raises LocalProtocolError."""
     from credssp.credentials import CCacheCredentials
-    from credssp.diagnosis.request import Request
+    from credssp.diagnosis.request import DiagnosisRequest
     from credssp.fleet.target_url import parse_target
     from credssp.policy import load_policy
     from credssp.target import Target
@@ -133,7 +133,7 @@ def _request(arguments: argparse.Namespace) -> Request:
     options = _ways.way_of(arguments).options(target)
     ClientTLS(fingerprint=arguments.fingerprint)  # which checks it
     roots_of(arguments.cacert, None)
-    request = Request(
+    request = DiagnosisRequest(
         url=str(target),
         scheme=target.scheme,
         host=target.host,

@@ -12,7 +12,7 @@ from credssp.cli._arguments import count
 
 if TYPE_CHECKING:
     from credssp.cli._probe_output import Output
-    from credssp.cli._probe_targets import Source
+    from credssp.cli._probe_targets import TargetSource
     from credssp.fleet.probing import ProbeRequest
 
 __all__ = ["configure", "run"]
@@ -48,12 +48,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Probe and print."""
     from credssp.cli._probe_output import Output
-    from credssp.cli._probe_targets import Source, is_meant
+    from credssp.cli._probe_targets import TargetSource, is_meant
     from credssp.errors import LocalProtocolError
 
     try:
         request = _request(arguments)
-        source = Source(arguments, request.way)
+        source = TargetSource(arguments, request.way)
         if not is_meant(source.total, yes=arguments.yes):
             return 2
         output = Output(arguments, source.total)
@@ -88,19 +88,19 @@ def _request(arguments: argparse.Namespace) -> ProbeRequest:
     return ProbeRequest(arguments.timeout, _ways.way_of(arguments))
 
 
-def _probe(arguments: argparse.Namespace, source: Source, request: ProbeRequest, output: Output) -> None:
+def _probe(arguments: argparse.Namespace, source: TargetSource, request: ProbeRequest, output: Output) -> None:
     import asyncio
     import dataclasses
     from collections.abc import Iterator
 
-    from credssp.cli._progress import Progress
+    from credssp.cli._progress import ProgressLine
     from credssp.fleet.dask_cluster import dask_executor
     from credssp.fleet.pace import Pace
     from credssp.fleet.record import Facts
     from credssp.fleet.run import probe_all, probe_over
     from credssp.fleet.target_url import TargetURL
 
-    with Progress(source.total) as progress:
+    with ProgressLine(source.total) as progress:
 
         def left() -> Iterator[TargetURL]:
             for target in source:

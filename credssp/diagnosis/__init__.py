@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from credssp.diagnosis.examine import examine, examine_machine
 from credssp.diagnosis.judge import judge_rdp, judge_winrm
-from credssp.diagnosis.request import Request
-from credssp.diagnosis.step import Conclusion, Diagnosis, State, Step
+from credssp.diagnosis.request import DiagnosisRequest
+from credssp.diagnosis.step import Conclusion, Diagnosis, DiagnosisStep, StepState
 
 __all__ = [
     "Conclusion",
     "Diagnosis",
-    "Request",
-    "State",
-    "Step",
+    "DiagnosisRequest",
+    "DiagnosisStep",
+    "StepState",
     "examine",
     "examine_machine",
     "judge_rdp",

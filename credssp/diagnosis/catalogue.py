@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from credssp.finding import Level, ServerFinding
+from credssp.finding import FindingLevel, ServerFinding
 
 __all__ = ["KINDS", "Kind", "finding", "rank"]
 
@@ -30,7 +30,7 @@ class Kind:
     """
 
     id: str
-    level: Level
+    level: FindingLevel
     title: str
     why: str
     advice: str
@@ -38,7 +38,7 @@ class Kind:
     place: str = "server"
 
 
-_E, _W, _N = Level.ERROR, Level.WARNING, Level.NOTE
+_E, _W, _N = FindingLevel.ERROR, FindingLevel.WARNING, FindingLevel.NOTE
 
 _ALL: Final = (
     # The way there
@@ -401,7 +401,7 @@ _RANK: Final = {name: number for number, name in enumerate(KINDS)}
 
 def rank(found: ServerFinding) -> tuple[int, int]:
     """Return what sorts findings: errors first, then the way of a login."""
-    return list(Level).index(found.level), _RANK[found.id]
+    return list(FindingLevel).index(found.level), _RANK[found.id]
 
 
 def finding(name: str, seen: str) -> ServerFinding:

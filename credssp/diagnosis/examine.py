@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from credssp.diagnosis import kerberos, machine, network
 from credssp.diagnosis.catalogue import KINDS, rank
-from credssp.diagnosis.request import Request
+from credssp.diagnosis.request import DiagnosisRequest
 from credssp.diagnosis.server import look_at_server
-from credssp.diagnosis.step import Conclusion, Diagnosis, State, Step
-from credssp.finding import Finding, Level, ServerFinding, Severity
+from credssp.diagnosis.step import Conclusion, Diagnosis, DiagnosisStep, StepState
+from credssp.finding import Finding, FindingLevel, ServerFinding, Severity
 from credssp.target import Target
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ def examine_machine(
     yield from kerberos.check_kerberos(None, realm=realm, tickets=tickets, keytab=keytab, timeout=timeout)
 
 
-def examine(request: Request) -> Diagnosis:
+def examine(request: DiagnosisRequest) -> Diagnosis:
     """Go the way of a login to a server, as far as it goes without credentials.
 
-    Every look is bounded by `Request.timeout`, but for libkrb5, which has deadlines of its own.
+    Every look is bounded by `DiagnosisRequest.timeout`, but for libkrb5, which has deadlines of its own.
     """
     begin = time.monotonic()
     steps, problems, needs_kerberos = _server(request)
@@ -55,31 +55,35 @@ def examine(request: Request) -> Diagnosis:
     for found, seconds in _timed(_kerberos(request, target, needs_kerberos=needs_kerberos)):
         local.append(found)
         if found.severity is not Severity.OK or found.area != "openssl":
-            steps.append(Step.of(found, seconds))
+            steps.append(DiagnosisStep.of(found, seconds))
     by_kerberos = any(found.text.startswith("there is a ticket for") for found in local)
     local.append(machine.check_policy(request, by_kerberos=by_kerberos))
-    steps.append(Step.of(local[-1]))
-    steps += [Step.of(each) for each in local if each.area in ("openssl", "ntlm") and each.severity is Severity.BAD]
+    steps.append(DiagnosisStep.of(local[-1]))
+    steps += [
+        DiagnosisStep.of(each) for each in local if each.area in ("openssl", "ntlm") and each.severity is Severity.BAD
+    ]
     problems.sort(key=rank)
     seconds = time.monotonic() - begin
     conclusion = _conclude(request, problems, local)
     return Diagnosis(request.url, tuple(steps), tuple(problems), tuple(local), conclusion, seconds)
 
 
-def _server(request: Request) -> tuple[list[Step], list[ServerFinding], bool]:
+def _server(request: DiagnosisRequest) -> tuple[list[DiagnosisStep], list[ServerFinding], bool]:
     """Return the steps, the findings, and whether the server takes nothing but Kerberos."""
     name, addresses = network.look_up(request)
     steps = [name]
     if addresses:
         steps.append(network.connect(request, addresses))
-    if steps[-1].state is State.FAILED:
-        steps += [Step(each, State.SKIPPED, f"not looked at: {steps[-1].name} failed") for each in _OF_A_SERVER]
+    if steps[-1].state is StepState.FAILED:
+        steps += [
+            DiagnosisStep(each, StepState.SKIPPED, f"not looked at: {steps[-1].name} failed") for each in _OF_A_SERVER
+        ]
         return steps, [found for step in steps for found in step.findings], False
     more, problems, report = look_at_server(request)
     return steps + more, problems, report.mechanisms == ["spnego/kerberos"]
 
 
-def _kerberos(request: Request, target: Target, *, needs_kerberos: bool) -> Iterator[Finding]:
+def _kerberos(request: DiagnosisRequest, target: Target, *, needs_kerberos: bool) -> Iterator[Finding]:
     needed = request.needs_kerberos or needs_kerberos
     found = kerberos.check_kerberos(
         target,
@@ -99,11 +103,11 @@ def _timed(found: Iterator[Finding]) -> Iterator[tuple[Finding, float]]:
         begin = time.monotonic()
 
 
-def _conclude(request: Request, problems: list[ServerFinding], local: list[Finding]) -> Conclusion:
+def _conclude(request: DiagnosisRequest, problems: list[ServerFinding], local: list[Finding]) -> Conclusion:
     """Choose the fault to begin with: the first one on the way of a login, of all that are errors."""
     errors: dict[str, tuple[str, str]] = {}
     for problem in problems:
-        if problem.level is Level.ERROR:
+        if problem.level is FindingLevel.ERROR:
             errors.setdefault(problem.id, (problem.seen, problem.advice))
     for found in local:
         if found.severity is Severity.BAD:
@@ -116,7 +120,7 @@ def _conclude(request: Request, problems: list[ServerFinding], local: list[Findi
         first = min(errors, key=list(KINDS).index)
         kind, (text, advice) = KINDS[first], errors[first]
         return Conclusion(first, text, advice or kind.advice, _command(kind.command, request), _EXIT[kind.place])
-    warnings = sum(problem.level is Level.WARNING for problem in problems)
+    warnings = sum(problem.level is FindingLevel.WARNING for problem in problems)
     text = "Nothing is wrong."
     if warnings:
         several = "one thing should be changed" if warnings == 1 else f"{warnings} things should be changed"
@@ -129,7 +133,7 @@ def _without_md5(found: Finding) -> bool:
     return found.severity is not Severity.BAD or "MD5" in found.text or "MD4" in found.text or found.area == "ntlm"
 
 
-def _command(template: str, request: Request) -> str:
+def _command(template: str, request: DiagnosisRequest) -> str:
     values = {
         "host": request.host,
         "port": str(request.port),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from credssp.diagnosis.request import Request
+from credssp.diagnosis.request import DiagnosisRequest
 from credssp.finding import Finding, Severity
 from credssp.ntlm.check import check_algorithms
 from credssp.tls.check import check_openssl, check_peers
@@ -19,7 +19,7 @@ def check_libraries() -> Iterator[Finding]:
     yield from check_algorithms()
 
 
-def check_policy(request: Request, *, by_kerberos: bool) -> Finding:
+def check_policy(request: DiagnosisRequest, *, by_kerberos: bool) -> Finding:
     """Ask the delegation policy about the server.
 
     Args:

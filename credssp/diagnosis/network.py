@@ -10,8 +10,8 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from credssp.diagnosis.request import Request
-from credssp.diagnosis.step import State, Step
+from credssp.diagnosis.request import DiagnosisRequest
+from credssp.diagnosis.step import DiagnosisStep, StepState
 from credssp.diagnosis.way import protocol_of, way_finding
 from credssp.drivers.blocking import open_socket
 from credssp.drivers.handshake import ConnectError, Obstacle
@@ -29,15 +29,15 @@ _ADDRESSES: Final = 4
 _STRONG_SUITES: Final = (0xC02F, 0xC030, 0xC02B, 0xC02C, 0x1301, 0x1302)
 
 
-def look_up(request: Request) -> tuple[Step, list[str]]:
+def look_up(request: DiagnosisRequest) -> tuple[DiagnosisStep, list[str]]:
     """Find the addresses of the host; returns the step, and the addresses in the order of the system."""
     begin = time.monotonic()
     if request.proxy is not None:
         text = f"the proxy {request.proxy} looks up the name"
-        return Step("name", State.SKIPPED, text), [request.host]
+        return DiagnosisStep("name", StepState.SKIPPED, text), [request.host]
     with contextlib.suppress(ValueError):
         ipaddress.ip_address(request.host.partition("%")[0])
-        return Step("name", State.OK, f"{request.host} is an address"), [request.host]
+        return DiagnosisStep("name", StepState.OK, f"{request.host} is an address"), [request.host]
     found: list[str] = []
     failed: list[Exception] = []
 
@@ -54,13 +54,13 @@ def look_up(request: Request) -> tuple[Step, list[str]]:
     thread.join(2 * request.timeout)
     seconds = time.monotonic() - begin
     if found:
-        return Step("name", State.OK, f"{request.host} is {', '.join(found)}", seconds), found
+        return DiagnosisStep("name", StepState.OK, f"{request.host} is {', '.join(found)}", seconds), found
     error = ConnectError(f"the name {request.host} has no address").because_of(Obstacle.NAME)
     text = f"{request.host} has no address" if failed else f"no answer about {request.host} in {seconds:.0f} s"
-    return Step.judged("name", text, [way_finding(error, request.where, wanted="")], seconds), []
+    return DiagnosisStep.judged("name", text, [way_finding(error, request.where, wanted="")], seconds), []
 
 
-def connect(request: Request, addresses: Sequence[str]) -> Step:
+def connect(request: DiagnosisRequest, addresses: Sequence[str]) -> DiagnosisStep:
     """Try a TCP connection to each address until one is there."""
     begin = time.monotonic()
     errors: list[ConnectError] = []
@@ -78,22 +78,22 @@ def connect(request: Request, addresses: Sequence[str]) -> Step:
         text = f"port {request.port} takes connections {way}"
         if errors:
             refused = ", ".join(addresses[: len(errors)])
-            return Step(
+            return DiagnosisStep(
                 "tcp",
-                State.NOTE,
+                StepState.NOTE,
                 f"{text}, but not at {refused}",
                 seconds,
                 advice=f"programs that try {addresses[0]} first wait for it; correct the name's addresses",
             )
-        return Step("tcp", State.OK, text, seconds)
+        return DiagnosisStep("tcp", StepState.OK, text, seconds)
     # What a machine says counts for more than silence.
     order = (Obstacle.REFUSED, Obstacle.UNREACHABLE, Obstacle.OTHER, Obstacle.NAME)
     worst = min(errors, key=lambda error: order.index(error.obstacle) if error.obstacle in order else len(order))
     seconds = time.monotonic() - begin
-    return Step.judged("tcp", worst.message, [way_finding(worst, request.where, wanted="")], seconds)
+    return DiagnosisStep.judged("tcp", worst.message, [way_finding(worst, request.where, wanted="")], seconds)
 
 
-def what_answers(request: Request, *, asked: str) -> str:
+def what_answers(request: DiagnosisRequest, *, asked: str) -> str:
     """Return the name of the protocol that is spoken there; empty where no question gets an answer that is known.
 
     Two questions, each over a connection of its own, of one in RDP, one in HTTP, and one in TLS.
@@ -117,7 +117,7 @@ def _ascii(host: str) -> str:
     return host.encode("idna").decode() if not host.isascii() else host
 
 
-def _ask(request: Request, question: bytes) -> bytes:
+def _ask(request: DiagnosisRequest, question: bytes) -> bytes:
     """Return the first bytes that come, none where nothing does."""
     try:
         with reach(request.host, request.port, timeouts=request.timeouts, proxy=request.proxy) as connection:

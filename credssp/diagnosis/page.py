@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 
 from credssp.diagnosis.catalogue import KINDS
-from credssp.diagnosis.step import Diagnosis, State, Step
+from credssp.diagnosis.step import Diagnosis, DiagnosisStep, StepState
 from credssp.finding import Finding, ServerFinding, Severity
 from credssp.pages import badge, document, escape, scrolling
 
@@ -65,7 +65,7 @@ def _style() -> str:
     return files("credssp.diagnosis").joinpath("page.css").read_text(encoding="utf-8")
 
 
-def _steps(steps: Sequence[Step]) -> Iterator[str]:
+def _steps(steps: Sequence[DiagnosisStep]) -> Iterator[str]:
     yield "<section><h2>Steps</h2>"
     rows = []
     for step in steps:
@@ -82,7 +82,7 @@ def _steps(steps: Sequence[Step]) -> Iterator[str]:
     yield f"{scrolling('steps', table)}</section>"
 
 
-def _state(state: State) -> str:
+def _state(state: StepState) -> str:
     return badge(state.value)
 
 

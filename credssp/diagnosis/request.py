@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from credssp.config import Timeouts
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from credssp.policy import PolicySettings
     from credssp.proxy import Proxy
 
-__all__ = ["Request"]
+__all__ = ["DiagnosisRequest"]
 
 _SERVICES: Final = {"rdp": "TERMSRV", "http": "HTTP", "https": "HTTP"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class DiagnosisRequest:
     """What to examine.
 
     Attributes:
@@ -46,7 +46,7 @@ class Request:
     path: str = ""
     timeout: float = 5.0
     proxy: Proxy | None = None
-    routing_token: bytes | None = None
+    routing_token: bytes | None = field(default=None, repr=False)
     cookie: str | None = None
     cacert: str | None = None
     fingerprint: str | None = None

@@ -13,8 +13,8 @@ from credssp.diagnosis.catalogue import finding
 from credssp.diagnosis.certificate import read_certificate
 from credssp.diagnosis.judge import judge_rdp, judge_winrm
 from credssp.diagnosis.network import what_answers
-from credssp.diagnosis.request import Request
-from credssp.diagnosis.step import State, Step
+from credssp.diagnosis.request import DiagnosisRequest
+from credssp.diagnosis.step import DiagnosisStep, StepState
 from credssp.drivers import rdp_probe, winrm_probe
 from credssp.drivers.winrm import WinRMConnection
 from credssp.errors import CertificateError, CredSSPError
@@ -42,7 +42,7 @@ _TLS: Final = frozenset({"tls-failed", "tls-old", "tls-weak-cipher"})
 _CREDSSP: Final = frozenset({"credssp-failed", "credssp-old", "no-mechanism"})
 
 
-def look_at_server(request: Request) -> tuple[list[Step], list[ServerFinding], ProbeReport]:
+def look_at_server(request: DiagnosisRequest) -> tuple[list[DiagnosisStep], list[ServerFinding], ProbeReport]:
     """Probe the server and tell it step by step; returns the steps, all findings, and the report."""
     begin = time.monotonic()
     rdp = request.scheme == "rdp"
@@ -52,9 +52,9 @@ def look_at_server(request: Request) -> tuple[list[Step], list[ServerFinding], P
     lost = [each for each in found if each.id in _ON_THE_WAY]
     seconds = report.times.get("negotiation", time.monotonic() - begin)
     if lost and not report.protocols:
-        return [Step.judged("answer", lost[0].seen, lost, time.monotonic() - begin)], found, report
+        return [DiagnosisStep.judged("answer", lost[0].seen, lost, time.monotonic() - begin)], found, report
     kind = f"WinRM ({report.server or 'no name'})" if isinstance(report, WinRMReport) else "RDP"
-    steps = [Step.judged("answer", f"{kind} answers", lost), *_negotiation(report, found, seconds, rdp=rdp)]
+    steps = [DiagnosisStep.judged("answer", f"{kind} answers", lost), *_negotiation(report, found, seconds, rdp=rdp)]
     steps += _tls(report, found)
     trust = list(_trust(request, report))
     found += trust
@@ -64,7 +64,7 @@ def look_at_server(request: Request) -> tuple[list[Step], list[ServerFinding], P
     return steps, found, report
 
 
-def _probe_rdp(request: Request) -> ProbeReport:
+def _probe_rdp(request: DiagnosisRequest) -> ProbeReport:
     return asyncio.run(
         rdp_probe.probe(
             request.host,
@@ -77,7 +77,7 @@ def _probe_rdp(request: Request) -> ProbeReport:
     )
 
 
-def _probe_winrm(request: Request) -> WinRMReport:
+def _probe_winrm(request: DiagnosisRequest) -> WinRMReport:
     return winrm_probe.probe(
         request.host,
         request.port,
@@ -88,11 +88,11 @@ def _probe_winrm(request: Request) -> WinRMReport:
     )
 
 
-def _winrm_findings(request: Request, report: ProbeReport) -> list[ServerFinding]:
+def _winrm_findings(request: DiagnosisRequest, report: ProbeReport) -> list[ServerFinding]:
     return judge_winrm(report, https=request.scheme == "https") if isinstance(report, WinRMReport) else []
 
 
-def _named(request: Request, report: ProbeReport, found: list[ServerFinding]) -> list[ServerFinding]:
+def _named(request: DiagnosisRequest, report: ProbeReport, found: list[ServerFinding]) -> list[ServerFinding]:
     """Name the protocol that answers in place of the one that was asked for, where a question or two can tell."""
     wanted = "RDP" if request.scheme == "rdp" else "TLS" if request.scheme == "https" else "HTTP"
     if report.protocols:  # it is what was asked for, whatever came later
@@ -113,46 +113,50 @@ def _service(scheme: str) -> str:
     return {"rdp": "RDP", "http": "WinRM over http", "https": "WinRM over https"}[scheme]
 
 
-def _negotiation(report: ProbeReport, found: list[ServerFinding], seconds: float, *, rdp: bool) -> Iterator[Step]:
+def _negotiation(
+    report: ProbeReport, found: list[ServerFinding], seconds: float, *, rdp: bool
+) -> Iterator[DiagnosisStep]:
     accepted = [name for name, answer in report.protocols.items() if answer == "accepted"]
     text = f"the server takes {', '.join(accepted) or 'nothing that was asked for'}"
     if report.negotiation_flags is not None:
         flags = ResponseFlags(report.negotiation_flags)
         names = [flag.name or "" for flag in ResponseFlags if flag and flag in flags]
         text += f"; flags 0x{report.negotiation_flags:02X}{f' ({chr(44).join(names)})' if names else ''}"
-    yield Step.judged("negotiation", text, [each for each in found if each.id in _NEGOTIATION], seconds)
+    yield DiagnosisStep.judged("negotiation", text, [each for each in found if each.id in _NEGOTIATION], seconds)
     if not rdp:
         return
     nla = [each for each in found if each.id in _NLA]
     enforced = "network level authentication is offered and enforced"
-    yield Step.judged("nla", nla[0].seen.rstrip(".") if nla else enforced, nla)
+    yield DiagnosisStep.judged("nla", nla[0].seen.rstrip(".") if nla else enforced, nla)
 
 
-def _tls(report: ProbeReport, found: list[ServerFinding]) -> Iterator[Step]:
+def _tls(report: ProbeReport, found: list[ServerFinding]) -> Iterator[DiagnosisStep]:
     about = [each for each in found if each.id in _TLS]
     seconds = report.times.get("tls", 0.0) + report.times.get("old tls", 0.0)
     if not report.tls and not about:
-        yield Step("tls", State.SKIPPED, "the server takes no protocol with TLS")
+        yield DiagnosisStep("tls", StepState.SKIPPED, "the server takes no protocol with TLS")
         return
     text = ", ".join(f"{version} with {cipher}" for version, cipher in report.tls.items()) or "no handshake succeeds"
-    yield Step.judged("tls", text, about, seconds)
+    yield DiagnosisStep.judged("tls", text, about, seconds)
 
 
 def _outer(report: ProbeReport) -> bytes | None:
     return report.https_certificate if isinstance(report, WinRMReport) else None
 
 
-def _certificate(request: Request, certificate: bytes | None, about: list[ServerFinding]) -> Iterator[Step]:
+def _certificate(
+    request: DiagnosisRequest, certificate: bytes | None, about: list[ServerFinding]
+) -> Iterator[DiagnosisStep]:
     if certificate is None:
         why = "http has no certificate" if request.scheme == "http" else "the server showed no certificate"
-        yield Step("certificate", State.SKIPPED, why)
+        yield DiagnosisStep("certificate", StepState.SKIPPED, why)
         return
     facts = read_certificate(certificate)
     text = f"{facts.subject}, {facts.key_type}, until {(facts.not_after or 'an unknown day')[:10]}, "
-    yield Step.judged("certificate", f"{text}SHA-256 {facts.sha256}", about)
+    yield DiagnosisStep.judged("certificate", f"{text}SHA-256 {facts.sha256}", about)
 
 
-def _trust(request: Request, report: ProbeReport) -> Iterator[ServerFinding]:
+def _trust(request: DiagnosisRequest, report: ProbeReport) -> Iterator[ServerFinding]:
     """Compare with what was given to trust; without that a certificate need not chain to anything (CredSSP pins it)."""
     certificate = _outer(report) if request.scheme != "rdp" else report.certificate
     if certificate is None:
@@ -175,7 +179,7 @@ def _trust(request: Request, report: ProbeReport) -> Iterator[ServerFinding]:
         yield finding("cert-untrusted", f"The certificate does not chain to {request.cacert}: {why}")
 
 
-def _https_refusal(request: Request) -> str:
+def _https_refusal(request: DiagnosisRequest) -> str:
     settings = ClientTLS(cafile=request.cacert, verify_name=False)
     try:
         with WinRMConnection(
@@ -189,22 +193,22 @@ def _https_refusal(request: Request) -> str:
     return ""
 
 
-def _credssp(report: ProbeReport, found: list[ServerFinding]) -> Iterator[Step]:
+def _credssp(report: ProbeReport, found: list[ServerFinding]) -> Iterator[DiagnosisStep]:
     about = [each for each in found if each.id in _CREDSSP]
     seconds = report.times.get("credssp", 0.0)
     if report.credssp_version is None and not about:
-        yield Step("credssp", State.SKIPPED, "the server does not take CredSSP, or no TLS came about")
+        yield DiagnosisStep("credssp", StepState.SKIPPED, "the server does not take CredSSP, or no TLS came about")
         return
     mechanisms = ", ".join(report.mechanisms) or "no mechanism"
     text = f"version {report.credssp_version}; {mechanisms}" if report.credssp_version else about[0].seen.rstrip(".")
-    yield Step.judged("credssp", text, about, seconds)
+    yield DiagnosisStep.judged("credssp", text, about, seconds)
     if report.ntlm:
         names = report.ntlm.get("MsvAvDnsComputerName") or report.ntlm.get("MsvAvNbComputerName") or "no name"
         domain = report.ntlm.get("MsvAvDnsDomainName") or report.ntlm.get("MsvAvNbDomainName") or "no domain"
         system = f", version {report.ntlm['Version']}" if "Version" in report.ntlm else ""
-        yield Step("names", State.OK, f"NTLM says {names} of {domain}{system}")
+        yield DiagnosisStep("names", StepState.OK, f"NTLM says {names} of {domain}{system}")
     if report.clock_skew is None:
-        yield Step("clock", State.SKIPPED, "the server does not tell its time")
+        yield DiagnosisStep("clock", StepState.SKIPPED, "the server does not tell its time")
         return
     skewed = [each for each in found if each.id == "clock-skew"]
-    yield Step.judged("clock", f"the server's clock differs by {abs(report.clock_skew):.0f} s", skewed)
+    yield DiagnosisStep.judged("clock", f"the server's clock differs by {abs(report.clock_skew):.0f} s", skewed)

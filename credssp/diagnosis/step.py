@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from credssp.finding import Finding, Level, ServerFinding, Severity
+from credssp.finding import Finding, FindingLevel, ServerFinding, Severity
 
-__all__ = ["Conclusion", "Diagnosis", "State", "Step"]
+__all__ = ["Conclusion", "Diagnosis", "DiagnosisStep", "StepState"]
 
 
-class State(enum.Enum):
+class StepState(enum.Enum):
     """What came of a step."""
 
     OK = "ok"
@@ -22,12 +22,16 @@ class State(enum.Enum):
     SKIPPED = "skipped"
 
 
-_BY_LEVEL: Final = {Level.ERROR: State.FAILED, Level.WARNING: State.WARNING, Level.NOTE: State.NOTE}
-_BY_SEVERITY: Final = {Severity.OK: State.OK, Severity.NOTE: State.NOTE, Severity.BAD: State.FAILED}
+_BY_LEVEL: Final = {
+    FindingLevel.ERROR: StepState.FAILED,
+    FindingLevel.WARNING: StepState.WARNING,
+    FindingLevel.NOTE: StepState.NOTE,
+}
+_BY_SEVERITY: Final = {Severity.OK: StepState.OK, Severity.NOTE: StepState.NOTE, Severity.BAD: StepState.FAILED}
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class DiagnosisStep:
     """One thing that was looked at.
 
     Attributes:
@@ -40,21 +44,21 @@ class Step:
     """
 
     name: str
-    state: State
+    state: StepState
     text: str
     seconds: float = 0.0
     findings: tuple[ServerFinding, ...] = ()
     advice: str = ""
 
     @classmethod
-    def judged(cls, name: str, text: str, findings: Sequence[ServerFinding], seconds: float = 0.0) -> Step:
+    def judged(cls, name: str, text: str, findings: Sequence[ServerFinding], seconds: float = 0.0) -> DiagnosisStep:
         """Return a step whose state is that of the worst of its findings."""
         levels = {found.level for found in findings}
-        state = next((_BY_LEVEL[level] for level in Level if level in levels), State.OK)
+        state = next((_BY_LEVEL[level] for level in FindingLevel if level in levels), StepState.OK)
         return cls(name, state, text, seconds, tuple(findings))
 
     @classmethod
-    def of(cls, found: Finding, seconds: float = 0.0) -> Step:
+    def of(cls, found: Finding, seconds: float = 0.0) -> DiagnosisStep:
         """Return what an examination of this machine found as a step."""
         return cls(found.area, _BY_SEVERITY[found.severity], found.text, seconds, advice=found.advice)
 
@@ -104,7 +108,7 @@ class Diagnosis:
     """
 
     target: str
-    steps: tuple[Step, ...]
+    steps: tuple[DiagnosisStep, ...]
     problems: tuple[ServerFinding, ...]
     local: tuple[Finding, ...]
     conclusion: Conclusion

@@ -157,9 +157,13 @@ class SavedRun:
         self._path = Path(path)
 
     def __iter__(self) -> Iterator[Facts]:
-        """Yield the results. Raises LocalProtocolError: the file cannot be read, or is something else."""
+        """Yield the results. Raises LocalProtocolError: the file cannot be read, holds none, or is something else."""
+        facts = None
         try:
             with self._path.open("rb") as stream:
-                yield from read_facts(stream, str(self._path))
+                for facts in read_facts(stream, str(self._path)):
+                    yield facts
         except OSError as error:
             raise LocalProtocolError(f"{self._path} cannot be read: {error.strerror}") from None
+        if facts is None:
+            raise LocalProtocolError(f"{self._path} holds no result of `credssp probe --json`")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from credssp.errors import LocalProtocolError
@@ -24,7 +24,7 @@ class Way:
     """
 
     url: Proxy | bool | None = False
-    routing_token: bytes | None = None
+    routing_token: bytes | None = field(default=None, repr=False)
     cookie: str | None = None
 
     def proxy(self, target: TargetURL) -> Proxy | None:

@@ -75,7 +75,7 @@ WRITTEN: dict[str, list[str]] = {
     "conformance --html": ["conformance", "fixtures", "--rule", "*", "--html", "@"],
     "probe --junit": ["probe", "127.0.0.1:1", "--junit", "@"],
     "probe --html": ["probe", "127.0.0.1:1", "--html", "@"],
-    "report --html": ["report", "/dev/null", "--html", "@"],
+    "report --html": ["report", "%", "--html", "@"],
     "dissect --html": ["dissect", CAPTURE, "--html", "@"],
     "probe --resume": ["probe", "127.0.0.1:1", "--resume", "@"],
     "dissect -o": ["dissect", CAPTURE, "-o", "@"],
@@ -157,6 +157,9 @@ def _run(command: list[str], file: Path, tmp_path: Path, capsys: pytest.CaptureF
     password.chmod(0o600)
     words = [word.replace("@", str(file)) if word != "LAB\\alice" else word for word in command]
     words = [word.replace("+", str(password)) for word in words]
+    results = tmp_path / "results"
+    results.write_text('{"target": "rdp://127.0.0.1:1"}\n')
+    words = [word.replace("%", str(results)) for word in words]
     if words[0] == "agent":  # it protects the memory of its process, for good
         done = subprocess.run(
             [sys.executable, "-m", "credssp", *words], capture_output=True, text=True, timeout=100, check=False

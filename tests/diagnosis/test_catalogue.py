@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from credssp.diagnosis.catalogue import KINDS, finding, rank
-from credssp.finding import Level
+from credssp.finding import FindingLevel
 from tests.test_next_steps import LOWERS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -50,6 +50,6 @@ def test_errors_come_first_and_then_the_way_of_a_login() -> None:
     found = [finding(name, "seen.") for name in reversed(KINDS)]
     found.sort(key=rank)
     levels = [each.level for each in found]
-    assert levels == sorted(levels, key=list(Level).index)
-    errors = [each.id for each in found if each.level is Level.ERROR]
-    assert errors == [name for name, kind in KINDS.items() if kind.level is Level.ERROR]
+    assert levels == sorted(levels, key=list(FindingLevel).index)
+    errors = [each.id for each in found if each.level is FindingLevel.ERROR]
+    assert errors == [name for name, kind in KINDS.items() if kind.level is FindingLevel.ERROR]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from credssp.cli import main
-from credssp.diagnosis import Conclusion, Diagnosis, State, Step
+from credssp.diagnosis import Conclusion, Diagnosis, DiagnosisStep, StepState
 from credssp.diagnosis.catalogue import KINDS, finding
 from credssp.diagnosis.page import diagnosis_page, machine_page
 from credssp.finding import Finding, Severity
@@ -28,8 +28,10 @@ def no_kerberos(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def diagnosis() -> Diagnosis:
     """One with every kind of finding, in a server's most unpleasant words."""
     found = tuple(finding(name, f"Seen: <b>{name}</b>\x1b[31m & more.") for name in KINDS)
-    steps = [Step(state.value, state, f"text of {state.value} " * 12, 0.25, advice="do it") for state in State]
-    steps += [Step.judged("answer", "x" * 150, found[:3], 1.5)]
+    steps = [
+        DiagnosisStep(state.value, state, f"text of {state.value} " * 12, 0.25, advice="do it") for state in StepState
+    ]
+    steps += [DiagnosisStep.judged("answer", "x" * 150, found[:3], 1.5)]
     local = tuple(Finding("openssl", severity, "<i>found</i>", "see openssl.cnf") for severity in Severity)
     ending = Conclusion("credssp-old", found[0].seen, "Update <it>.", "credssp probe rdp://srv:3389", 1)
     return Diagnosis("rdp://srv.lab.test:3389", tuple(steps), found, local, ending, 12.34)
