@@ -155,6 +155,11 @@ class Program:
         """The name server that it waits for, or an empty string."""
         return "" if self._stopped else name_server_of(self._process.pid)
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether it has ended and told that the login went well; it must be a program that tells."""
+        return self._reports and self.status == 0
+
     def wait(self, patience: float) -> None:
         """Wait for its end."""
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -254,6 +259,12 @@ class ProgramLink:
         """What the program told; waits for its end."""
         self._program.wait(self._patience)
         return self._program.report
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the program told that the login went well; waits for its end."""
+        self._program.wait(self._patience)
+        return self._program.succeeded
 
     def send(self, data: bytes) -> None:
         """Send bytes."""

@@ -26,6 +26,8 @@ __all__ = ["CommandTarget", "RdpServerTarget"]
 SSL_HYBRID = 0x3
 _SETTLE = 0.3
 """Seconds in which a server that refuses authInfo closes; one that took it waits for the next PDU."""
+_SILENCE = 30.0
+"""Seconds in which a server ends a login that does not go on: longer than the deadlines that are in use."""
 _PATIENCE = 0.5
 """Seconds in which a program that crashes ends after its connection."""
 
@@ -40,11 +42,12 @@ class RdpServerTarget:
         account: an account it knows.
         name: for reports.
         timeout: seconds to wait for an answer.
-        features: what it offers; ``clock`` where `timeout` is longer than its own deadline.
+        features: what it offers; ``clock`` where `silence` is longer than its own deadline.
         target_name: the SPN.
         settle: seconds to wait for a refusal of authInfo.
         tickets: gives out Kerberos tickets for it, or None.
         program: the server, where the suite starts it itself, or None.
+        silence: seconds to wait for it to close a connection on which nothing more comes; `timeout` if that is longer.
     """
 
     host: str
@@ -57,6 +60,7 @@ class RdpServerTarget:
     settle: float | None = _SETTLE
     tickets: TicketSource | None = None
     program: ServerProgram | None = field(default=None, repr=False)
+    silence: float = _SILENCE
 
     def __post_init__(self) -> None:
         if self.tickets is not None:

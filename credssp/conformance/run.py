@@ -149,6 +149,18 @@ class ServerRun(Run):
         """Try a login with Kerberos, as `login`."""
         return self.login(form=self._first_form(self.kerberos_forms), **script)
 
+    def patient_login(self, **script: Any) -> ScriptedClient:
+        """Try a login as `login`, and wait for each answer as long as `patience` says."""
+        self.baseline()  # before the connection: some servers have room for one
+        connection = self.connect()
+        connection.timeout = self.patience
+        return self.login(connection=connection, **script)
+
+    @property
+    def patience(self) -> float:
+        """Seconds in which a server must have closed a connection on which nothing more comes."""
+        return max(self.target.timeout, getattr(self.target, "silence", 0.0))
+
     def try_login(self, setup: Setup | None = None, *, tls: ClientTLS | None = None, **script: Any) -> ScriptedClient:
         """Try a login whatever came of a good one."""
         return self._attempt(self._with_form(ClientScript(**script)), setup or Setup(), tls=tls)
@@ -333,6 +345,28 @@ class ServerRun(Run):
         if login.end is not None and login.end.end is End.SILENT and not login.echoed:
             return Outcome(Verdict.HANG, f"{what}: neither an answer nor a close")
         return failed(f"{what} was refused: {describe_end(login.end)}")
+
+    def taken_like(self, login: ScriptedClient, what: str, *, control: bytes) -> Outcome:
+        """Judge a login whose credentials must be taken because of their form, as `taken`.
+
+        What is delegated is made up. A server that uses it, such as a gateway that logs on with it elsewhere, refuses
+        it whatever its form, and that says nothing about the form.
+
+        Args:
+            login: the login.
+            what: what was tried, in words.
+            control: TSCredentials in the most common form that are wrong in the same way.
+
+        Raises:
+            Skipped: the server refuses `control` as well, or does not show what it makes of credentials.
+        """
+        outcome = self.taken(login, what)
+        if outcome.verdict is Verdict.FAIL and login.stage == "done" and login.accepted is False:
+            usual = self.login(credentials=control)
+            if usual.stage == "done" and usual.accepted is False:
+                raise Skipped("the server checks the credentials that it is given: it refuses made-up ones in any form")
+            self.last = login.connection
+        return outcome
 
     def either(self, login: ScriptedClient, what: str) -> Outcome:
         """Judge a login that may be taken or refused, but not left hanging."""

@@ -34,7 +34,7 @@ from credssp.engine.events import Authenticated, CredentialsDelegated, Event, Se
 from credssp.errors import AuthenticationError, CertificateError, LocalProtocolError
 from credssp.kerberos.remote_guard import remote_guard_credentials
 from credssp.lsa.faults import pack_skipped
-from credssp.lsa.messages import Open, Progress
+from credssp.lsa.messages import HIGHEST_PEER_VERSION, Open, Progress
 from credssp.lsa.opened import AgentRefusedError, CertificateRule, OpenedCredential, Reason
 from credssp.mechanism_name import MechanismChoice, MechanismName
 from credssp.policy.configured import lowest_version
@@ -314,7 +314,7 @@ class AgentLogin:
             context=context,
             leg=self._legs,
             complete=int(engine.complete),
-            peer_version=engine.peer_version or 0,
+            peer_version=min(engine.peer_version or 0, HIGHEST_PEER_VERSION),
             version=engine.version or 0,
             mechanism=mechanism.name,
             proved=engine.server_authentication.value,

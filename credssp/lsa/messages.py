@@ -29,6 +29,7 @@ from credssp.mechanism_name import MechanismChoice
 from credssp.wire.tolerant import MAX_MESSAGE_SIZE
 
 __all__ = [
+    "HIGHEST_PEER_VERSION",
     "KINDS",
     "MAX_SIZE",
     "VERSION",
@@ -51,6 +52,9 @@ VERSION: Final = 1
 
 MAX_SIZE: Final = 256 * 1024
 """Bytes of one message: a TSRequest has 64 KiB at most, a chain of certificates about as much."""
+
+HIGHEST_PEER_VERSION: Final = 255
+"""What `Progress.peer_version` has for this CredSSP version and all above it: the field is one byte."""
 
 _SMALL: Final = NumberField(1)
 _FLAG: Final = NumberField(1, highest=1)
@@ -295,7 +299,7 @@ class Progress(AgentMessage):
         context: number of the context: valid on this connection, until the login is over.
         leg: number of the server's message that was acted on; 0 for `Open`.
         complete: whether the login is over and went well.
-        peer_version: the CredSSP version that the server says it has; 0 before its first message.
+        peer_version: the CredSSP version that the server says it has, 255 for any above; 0 before its first message.
         version: the effective version; 0 before.
         mechanism: ``ntlm`` or ``kerberos``; empty as long as it is not known.
         proved: what proved the server's identity so far (`credssp.server_authentication.ServerAuthentication`).

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from credssp.conformance import mutate
 from credssp.conformance.catalogue._base import (
     CATALOGUE,
@@ -20,6 +22,7 @@ from credssp.conformance.observation import Observation
 from credssp.conformance.rule import Outcome, Skipped, failed, lenient, passed
 from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.conformance.samples import SMART_CARD_SAMPLE, remote_guard, smart_card
+from credssp.conformance.scripted_client import ScriptedClient
 from credssp.conformance.scripted_server import nothing_delegated
 from credssp.conformance.setup import RdpAnswer, Setup
 from credssp.conformance.x224 import ask
@@ -140,10 +143,22 @@ def _password(password: str, *, username: str = "alice", domain: str = "") -> by
     return PasswordCredentials(username, password, domain=domain).to_wire().encode()
 
 
+_OTHER_USER: Final = _password("other", username="bob")
+_OTHER_PASSWORD: Final = _password("other")
+
+
+def _taken_from_another(run: ServerRun, login: ScriptedClient, what: str) -> Outcome:
+    return run.taken_like(login, what, control=_OTHER_USER)
+
+
+def _taken_with_another_password(run: ServerRun, login: ScriptedClient, what: str) -> Outcome:
+    return run.taken_like(login, what, control=_OTHER_PASSWORD)
+
+
 @CATALOGUE.server("CSSP-CRED-12")
 def _upn(run: ServerRun) -> Outcome:
     login = run.login(credentials=_password(run.target.account.password.reveal(), username="alice@lab.test"))
-    return run.taken(login, "a UPN with an empty domain")
+    return _taken_from_another(run, login, "a UPN with an empty domain")
 
 
 @CATALOGUE.server("CSSP-CRED-17", "x224")
@@ -208,14 +223,14 @@ logins(
 )
 logins(
     ServerRun.either,
-    ("CSSP-CRED-10", Try("credentials of another user", credentials=_password("other", username="bob"))),
+    ("CSSP-CRED-10", Try("credentials of another user", credentials=_OTHER_USER)),
 )
 logins(
     ServerRun.refused_or_lenient,
     ("CSSP-CRED-11", Try("bytes after TSCredentials", credentials=_password("x") + b"\0\0")),
 )
 logins(
-    ServerRun.taken,
+    _taken_with_another_password,
     (
         "CSSP-CRED-13",
         *(
@@ -223,6 +238,9 @@ logins(
             for password in ("Grün-пароль-密码-\U0001f511", "x" * 512)
         ),
     ),
+)
+logins(
+    _taken_from_another,
     ("CSSP-CRED-14", Try("smart card credentials", credentials=smart_card())),
     ("CSSP-CRED-15", Try("the example of section 4", credentials=SMART_CARD_SAMPLE)),
 )

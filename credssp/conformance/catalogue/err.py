@@ -287,7 +287,7 @@ def _silent(run: ServerRun) -> Outcome:
     connection = run.connect()
     if connection.handshake() is not None:
         return failed("the TLS handshake failed")
-    reply = connection.receive()
+    reply = connection.receive(run.patience)
     return judge_refusal(reply, connection.link.crash, accepted=failed("an unasked message"))
 
 

@@ -321,6 +321,7 @@ serves(
     ClientRun.stopped_early,
     ("CSSP-SPNEGO-26", Try("a mechanism that was not offered", setup=SPNEGO, challenge_token=_other_mechanism)),
     ("CSSP-SPNEGO-27", Try("reject", setup=SPNEGO, challenge_token=lambda _: NegTokenResp(NegState.REJECT).encode())),
+    before=_speaks_spnego,
 )
 serves(
     ClientRun.completed,

@@ -128,8 +128,15 @@ AUTH_INFOS: Final = tuple(
     PasswordCredentials("alice", "x" * length).to_wire().encode()
     for length in (38, 39, 97, 98, 99, 100, 101, 102, 2000)
 )
+_OTHER_PASSWORD: Final = PasswordCredentials("alice", "other").to_wire().encode()
+
+
+def _taken_in_any_size(run: ServerRun, login: ScriptedClient, what: str) -> Outcome:
+    return run.taken_like(login, what, control=_OTHER_PASSWORD)
+
+
 logins(
-    ServerRun.taken,
+    _taken_in_any_size,
     ("CSSP-TSREQ-23", *(Try(f"authInfo of {len(data) + 16} bytes", credentials=data) for data in AUTH_INFOS)),
 )
 
@@ -197,5 +204,6 @@ for rule_id, expect, build in MALFORMED:
     needs = ("clock",) if rule_id == "CSSP-TSREQ-19" else ()
     stimulus = CATALOGUE[rule_id].stimulus
     server, client = JUDGES[expect]
-    logins(server, (rule_id, Try(stimulus, first=lambda _, message, build=build: build(message))), needs=needs)
+    via = ServerRun.patient_login if needs else ServerRun.login
+    logins(server, (rule_id, Try(stimulus, first=lambda _, message, build=build: build(message))), via=via, needs=needs)
     serves(client, (rule_id, Try(stimulus, challenge=lambda _, message, build=build: build(message))), needs=needs)
