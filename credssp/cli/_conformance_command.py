@@ -17,6 +17,7 @@ _WORDS: Final = {
     "command": "--exec",
     "exec_variant": "--exec-variant",
     "exec_reports": "--exec-reports",
+    "cacert_file": "--cacert-file",
     "kerberos": "--kerberos",
     "ccache": "--ccache",
     "spn": "--spn",

@@ -25,7 +25,7 @@ _LONGEST = 3600
 _LIVE = ("server", "client")
 _JUDGING = (*_LIVE, "fixtures")
 _SERVER_ONLY = dict.fromkeys(("server_exec", "kerberos", "ccache"), ("server",))
-_CLIENT_ONLY = dict.fromkeys(("command", "exec_variant", "exec_reports", "keytab"), ("client",))
+_CLIENT_ONLY = dict.fromkeys(("command", "exec_variant", "exec_reports", "cacert_file", "keytab"), ("client",))
 _BELONGS = {
     **_SERVER_ONLY,
     **_CLIENT_ONLY,
@@ -69,6 +69,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exec-reports", action="store_true",
         help="client: it exits with 0 after a good login alone, and says why not in its last line on stderr",
+    )  # fmt: skip
+    parser.add_argument(
+        "--cacert-file", metavar="F",
+        help="client: write the certificates of the suite's endpoints to this file, for it to trust",
     )  # fmt: skip
     parser.add_argument("--transport", choices=("rdp", "http"), default="rdp", help="client: what it speaks")
     parser.add_argument("--kerberos", action="store_true", help="server: with Kerberos too; -d is the realm then")
@@ -227,12 +231,18 @@ def _judge(arguments: argparse.Namespace, progress: _Progress) -> Report:
 
 def _client(arguments: argparse.Namespace) -> CommandTarget:
     from credssp.conformance.rdp import CommandTarget
+    from credssp.conformance.scripted_server import endpoint_certificates
     from credssp.errors import LocalProtocolError
 
     variants = dict(text.partition("=")[::2] for text in arguments.exec_variant)
     for command in (arguments.command or "", *variants.values()):
         if "{port}" not in command:
             raise LocalProtocolError("client needs --exec with a command line that has {host} and {port} in it")
+    if arguments.cacert_file is not None:
+        try:
+            Path(arguments.cacert_file).write_bytes(endpoint_certificates())
+        except OSError as error:
+            raise LocalProtocolError(f"--cacert-file {arguments.cacert_file}: {error.strerror}") from None
     return CommandTarget(
         arguments.command,
         _account(arguments),

@@ -20,7 +20,7 @@ from credssp.conformance.kerberos import KerberosServer
 from credssp.conformance.kerberos.server import KerberosAnswer
 from credssp.conformance.observation import KnownPlaintext, Observation
 from credssp.conformance.rule import Role
-from credssp.conformance.setup import RdpAnswer
+from credssp.conformance.setup import KEY_TYPES, RdpAnswer
 from credssp.errors import CredSSPError
 from credssp.exchange.account import LogonAccount
 from credssp.exchange.recorded_login import RecordedLogin
@@ -36,7 +36,14 @@ from credssp.tls.settings import ServerTLS
 from credssp.wire.ts_credentials import TSCredentials, TSPasswordCreds
 from credssp.wire.ts_request import TSRequest
 
-__all__ = ["ScriptedServer", "ServerEdit", "ServerScript", "certificate_of", "nothing_delegated"]
+__all__ = [
+    "ScriptedServer",
+    "ServerEdit",
+    "ServerScript",
+    "certificate_of",
+    "endpoint_certificates",
+    "nothing_delegated",
+]
 
 ServerEdit: TypeAlias = Callable[["ScriptedServer", TSRequest], Sent]
 """Returns what goes out in place of a message; None for nothing (the client is still waited for)."""
@@ -61,6 +68,11 @@ def certificate_of(key_type: str) -> ServerCertificate:
             certificate = generate_certificate("ed25519")
         _certificates[key_type] = certificate
     return _certificates[key_type]
+
+
+def endpoint_certificates() -> bytes:
+    """Return the certificates of all servers that clients meet in this process, PEM: for the clients to trust."""
+    return b"".join(certificate_of(key_type).chain for key_type in KEY_TYPES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

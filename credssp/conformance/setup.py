@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias, get_args
 
 from credssp.conformance.kerberos import TicketSource
 from credssp.conformance.links import Link
 from credssp.exchange.account import LogonAccount
 from credssp.kerberos.tickets import ServiceKey
 
-__all__ = ["FEATURES", "FORMS", "VARIANTS", "ClientTarget", "KeyType", "RdpAnswer", "ServerTarget", "Setup", "WireForm"]
+__all__ = [
+    "FEATURES",
+    "FORMS",
+    "KEY_TYPES",
+    "VARIANTS",
+    "ClientTarget",
+    "KeyType",
+    "RdpAnswer",
+    "ServerTarget",
+    "Setup",
+    "WireForm",
+]
 
 WireForm: TypeAlias = Literal["", "ntlm", "spnego", "kerberos", "spnego-kerberos"]
 
 KeyType: TypeAlias = Literal["", "rsa", "p256", "ed25519", "ed25519-ff"]
 """Kinds of a server's key: an Ed25519 key that begins with FF is one of them."""
+
+KEY_TYPES: Final[tuple[KeyType, ...]] = tuple(kind for kind in get_args(KeyType) if kind)
+"""All of them."""
 
 FORMS: Final[dict[WireForm, str]] = {
     "ntlm": "bare NTLM",

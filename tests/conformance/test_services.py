@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import shlex
 import socket
-import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -17,8 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 import credssp
+from credssp.cli import main
 from credssp.conformance.http import HttpServerTarget
 from credssp.conformance.links import Link, SocketLink
 from credssp.conformance.memory import TEST_ACCOUNT
@@ -26,7 +28,7 @@ from credssp.conformance.rdp import CommandTarget, RdpServerTarget
 from credssp.conformance.result import Report
 from credssp.conformance.rule import Skipped, Verdict
 from credssp.conformance.runner import check_client, check_server
-from credssp.conformance.scripted_server import certificate_of
+from credssp.conformance.scripted_server import endpoint_certificates
 from credssp.conformance.setup import RdpAnswer, Setup
 from credssp.conformance.x224 import answer_request, take_frame
 from credssp.drivers.handshake import Timeouts
@@ -190,9 +192,9 @@ def listener() -> Iterator[socket.socket]:
 
 
 @pytest.fixture
-def authorities() -> tuple[bytes, ...]:
-    """The certificates that the suite's endpoints have."""
-    return tuple(certificate_of(each).der for each in ("rsa", "p256", "ed25519", "ed25519-ff"))
+def authorities() -> bytes:
+    """The certificates that the suite's endpoints have, PEM."""
+    return endpoint_certificates()
 
 
 class Listening(Server):
@@ -206,8 +208,8 @@ class Listening(Server):
         self.port = self._port
 
 
-def test_the_gateway_as_a_client(tmp_path: Path, listener: socket.socket, authorities: tuple[bytes, ...]) -> None:
-    (tmp_path / "ca.pem").write_bytes(b"".join(ssl.DER_cert_to_PEM_cert(each).encode() for each in authorities))
+def test_the_gateway_as_a_client(tmp_path: Path, listener: socket.socket, authorities: bytes) -> None:
+    (tmp_path / "ca.pem").write_bytes(authorities)
     options = f'cacert = "ca.pem"\nserver_name = "localhost"\n{AS_SERVICE}'
     with relaying(Scene(tmp_path, 'security = "tls"', options, server=Listening(listener))) as port:
 
@@ -227,9 +229,10 @@ def test_the_gateway_as_a_client(tmp_path: Path, listener: socket.socket, author
         kept(check_client(client, rules=["CSSP-EUA-04"]), 1)
 
 
-def test_a_program_that_logs_on_through_the_agent(listener: socket.socket, authorities: tuple[bytes, ...]) -> None:
+def test_a_program_that_logs_on_through_the_agent(listener: socket.socket, authorities: bytes) -> None:
     credentials = credssp.PasswordCredentials(TEST_ACCOUNT.username, TEST_ACCOUNT.password, domain=TEST_ACCOUNT.domain)
-    rule = CertificateRule(roots=authorities)
+    roots = tuple(each.public_bytes(Encoding.DER) for each in x509.load_pem_x509_certificates(authorities))
+    rule = CertificateRule(roots=roots)
     with running_agent(opened(credentials=credentials, mechanisms=("ntlm",), certificate=rule)) as agent:
         port = listener.getsockname()[1]
 
@@ -248,10 +251,8 @@ def test_a_program_that_logs_on_through_the_agent(listener: socket.socket, autho
         kept(check_client(OnLoopback("agent", TEST_ACCOUNT, listener, begin), rules=LOGINS), 80)
 
 
-def test_credssp_login_through_the_agent(
-    tmp_path: Path, authorities: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "ca.pem").write_bytes(b"".join(ssl.DER_cert_to_PEM_cert(each).encode() for each in authorities))
+def test_credssp_login_through_the_agent(tmp_path: Path, authorities: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ca.pem").write_bytes(authorities)
     path = tmp_path / "s"
     user = f"{TEST_ACCOUNT.domain}\\{TEST_ACCOUNT.username}"
     with agent_program(path) as agent:
@@ -263,3 +264,19 @@ def test_credssp_login_through_the_agent(
         report = kept(check_client(target, rules=["CSSP-EUA-0[125]", "CSSP-VER-04"]), 3)
     # It logs on and no more: what follows the result is for somebody else.
     assert {r.rule.id for r in report.results if r.verdict is Verdict.SKIP} == {"CSSP-EUA-05"}
+
+
+def test_a_program_that_checks_certificates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CREDSSP_PASSWORD", TEST_ACCOUNT.password.reveal())
+    file = tmp_path / "ca.pem"
+    user = ["-u", TEST_ACCOUNT.username, "-d", TEST_ACCOUNT.domain]
+    login = [sys.executable, "-m", "credssp", "login", "rdp://{host}:{port}", *user, "--cacert", str(file)]
+    options = ["--exec", shlex.join(login), "--exec-reports", "--timeout", "20", "--rule", "CSSP-PKA24-08"]
+    words = ["conformance", "client", *user, *options, "--cacert-file"]
+    assert main([*words, str(file)]) == 0, capsys.readouterr().out
+    assert "1 pass" in capsys.readouterr().out
+    assert b"PRIVATE" not in file.read_bytes()
+    assert main([*words, str(tmp_path / "none" / "ca.pem")]) == 2
+    assert "--cacert-file" in capsys.readouterr().err
