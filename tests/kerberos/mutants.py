@@ -11,6 +11,7 @@ from credssp.conformance.kerberos import KerberosClient, KerberosServer, Kerbero
 from credssp.conformance.kerberos.server import KerberosAnswer
 from credssp.conformance.memory import MemoryClientTarget, MemoryServerTarget
 from credssp.conformance.scripted_client import ScriptedClient
+from credssp.conformance.setup import WireForm
 from credssp.errors import CredSSPError
 from credssp.kerberos.tickets import ServiceKey
 from credssp.spnego import OID, Candidate, NegTokenResp
@@ -84,6 +85,14 @@ def without_mic(message: TSRequest) -> TSRequest:
     return mutate.replaced(message, nego_tokens=(dataclasses.replace(resp, mech_list_mic=NO_MIC).encode(),))
 
 
+def no_mic_heard(message: TSRequest) -> TSRequest:
+    """Leave out a mechListMIC, as a server that does not look at it does."""
+    token = (message.nego_tokens or (b"",))[0]
+    if token[:1] != b"\xa1" or (resp := NegTokenResp.decode(token)).mech_list_mic is None:
+        return message
+    return mutate.replaced(message, nego_tokens=(dataclasses.replace(resp, mech_list_mic=None).encode(),))
+
+
 def server(
     account: Account,
     keys: Sequence[ServiceKey],
@@ -132,6 +141,7 @@ def client(
     target_name: str,
     *,
     change: str = "",
+    form: WireForm = "kerberos",
     **faults: Any,
 ) -> MemoryClientTarget:
     def inner(_: ScriptedClient) -> KerberosClient:
@@ -141,7 +151,7 @@ def client(
 
     return scripted.client(
         account=account,
-        form="kerberos",
+        form=form,
         inner=inner,
         target={
             "features": frozenset({"kerberos"}),

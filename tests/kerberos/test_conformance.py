@@ -86,6 +86,7 @@ SERVERS: list[tuple[str, dict[str, Any], str, str]] = [
     ("no sequence", {"change": "no sequence"}, "", "KRB-16"),
     ("any mechListMIC", {"change": "any mechListMIC"}, "KRB-20", ""),
     ("no mechListMIC", {"heard": m.without_mic}, "KRB-21", ""),
+    ("looks at no mechListMIC", {"heard": m.no_mic_heard, "change": "no sequence"}, "", "KRB-22"),
     ("waits after errors", {"hangs": True, "refusal": mute}, "KRB-04 KRB-07 KRB-13 KRB-23", ""),
 ]
 
@@ -102,6 +103,7 @@ CLIENTS: list[tuple[str, dict[str, Any], str, str]] = [
     ("always a subkey", {"change": "always a subkey"}, "KRB-34", ""),
     ("no sequence", {"change": "no sequence"}, "", "KRB-35"),
     ("takes its own", {"change": "takes its own"}, "KRB-36", ""),
+    ("waits for a token", {"form": "spnego-kerberos"}, "KRB-30", ""),
 ]
 
 
@@ -127,6 +129,13 @@ def test_a_wrong_server_is_caught(lab: Lab, name: str, options: dict[str, Any], 
 def test_a_wrong_client_is_caught(lab: Lab, name: str, options: dict[str, Any], bad: str, lenient: str) -> None:
     target = m.client(ALICE, read_service_keys(str(lab.keytab)), tickets(lab), TARGET, **options)
     caught(check_client(target, rules=[f"CSSP-{rule}" for rule in f"{bad} {lenient}".split()]), bad, lenient)
+
+
+def test_a_client_with_a_ticket_for_another_service_is_caught(lab: Lab) -> None:
+    lab.realm.add("cifs/localhost")
+    keys = read_service_keys(str(lab.realm.keytab("cifs.keytab", "cifs/localhost")))
+    target = m.client(ALICE, keys, tickets(lab), "cifs/localhost")
+    caught(check_client(target, rules=["CSSP-KRB-26"]), "KRB-26", "")
 
 
 # The command
