@@ -16,7 +16,7 @@ CAPTURE = str(Path(__file__).parents[2] / "fixtures" / "xfreerdp-2.11.7-capture-
 COMMAND_LINES = {
     "login": ["login", "rdp://127.0.0.1:1", "-u", "alice", "--json"],
     "probe": ["probe", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "--json"],
-    "report": ["report", "/dev/null", "--csv"],
+    "report": ["report", "@", "--csv"],
     "completion": ["completion", "bash"],
     "demo": ["demo"],
     "status": ["status", "5"],
@@ -43,7 +43,9 @@ def test_every_command_is_in_the_table() -> None:
 def test_a_closed_pipe_ends_a_command_silently(command: str, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("secret\n")
     (tmp_path / "password").chmod(0o600)
+    (tmp_path / "results").write_text('{"target": "rdp://127.0.0.1:1"}\n')
     words = [word.replace("+", str(tmp_path / "password")) for word in COMMAND_LINES[command]]
+    words = [str(tmp_path / "results") if word == "@" else word for word in words]
     reading, writing = os.pipe()
     os.close(reading)
     try:
@@ -96,13 +98,17 @@ def test_a_password_on_the_command_line_is_refused_with_a_reason(
 
 
 def test_a_dead_port_is_what_doctor_reports_first(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor", "rdp://127.0.0.1:1", "--timeout", "2"]) == 1
+    assert main(["doctor", "rdp://127.0.0.1:1", "--timeout", "2"]) == 3  # the way to the server
     out = capsys.readouterr().out
-    assert out.startswith("bad   no connection to 127.0.0.1 port 1: Connection refused\n")
+    (bad,) = (line for line in out.splitlines() if line.startswith("failed"))
+    assert " ".join(bad.split()[3:]) == "tcp no connection to 127.0.0.1 port 1: Connection refused"
     assert "Nothing is wrong" not in out
 
 
 def test_doctor_says_that_the_port_is_open(capsys: pytest.CaptureFixture[str]) -> None:
     with RDPServer({("LAB", "alice"): "correct horse"}) as server:
         main(["doctor", f"rdp://127.0.0.1:{server.port}", "--timeout", "2"])
-    assert capsys.readouterr().out.startswith(f"ok    127.0.0.1 port {server.port} takes connections\n")
+    lines = capsys.readouterr().out.splitlines()
+    (tcp,) = (line for line in lines if line.split()[3:4] == ["tcp"])
+    assert tcp.startswith("ok ")
+    assert f"port {server.port} takes connections" in tcp
