@@ -32,6 +32,7 @@ __all__ = [
     "authority",
     "authorization",
     "certificate",
+    "check_versions",
     "confine",
     "key_log",
     "keytab",
@@ -133,6 +134,19 @@ def add_account_arguments(parser: argparse.ArgumentParser, *, port: int) -> None
     names = parser.add_argument_group("names that NTLM sends to every client (default: those of this host)")
     for name, what in _NAMES.items():
         names.add_argument(f"--{name.replace('_', '-')}", metavar="NAME", help=what)
+
+
+def check_versions(arguments: argparse.Namespace) -> None:
+    """Refuse an old highest version that is not the lowest, too. Raises LocalProtocolError."""
+    from credssp.errors import LocalProtocolError
+    from credssp.policy.encryption_oracle import DEFAULT_ENCRYPTION_ORACLE
+
+    lowest, highest = DEFAULT_ENCRYPTION_ORACLE.server_min_version, arguments.max_version
+    if arguments.min_version is None and highest < lowest:
+        raise LocalProtocolError(
+            f"--max-version {highest}: add --min-version {highest}; versions below {lowest} are vulnerable to "
+            "CVE-2018-0886, and accepted only if that is meant"
+        )
 
 
 def address(text: str) -> tuple[str, int]:

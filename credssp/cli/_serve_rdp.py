@@ -75,12 +75,14 @@ def _session(text: str) -> SessionMode:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
+    from credssp.drivers.handshake import ConnectError
     from credssp.drivers.workers import bind, run_workers
     from credssp.errors import LocalProtocolError
 
     as_json = arguments.json or not sys.stdout.isatty()
     try:
         host, port = common.address(arguments.listen)
+        common.check_versions(arguments)
         trial = Trial.of(arguments)
         faults = wrong.faults(arguments)
         config = _config(arguments)
@@ -88,6 +90,9 @@ def run(arguments: argparse.Namespace) -> int:
         write_port(arguments.port_file, *sockets)
     except LocalProtocolError as error:
         print(f"credssp serve: {error.message}", file=sys.stderr)
+        return 2
+    except ConnectError as error:  # 1 is for clients that fail
+        print(f"credssp serve: {error.message}. {error.advice}", file=sys.stderr)
         return 2
     common.reload_on_sighup()
     common.confine(arguments)

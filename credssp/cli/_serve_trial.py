@@ -50,7 +50,7 @@ class Trial:
     """What is expected of a client, and what it did.
 
     Attributes:
-        command: the command line of the client; empty if it is started elsewhere.
+        words: the command line of the client; empty if it is started elsewhere.
         user: the domain and the name that are to be delegated, or None.
         status: the NTSTATUS of the refusal, 0 for any, or None where a login is expected.
         exit_code: that of the client, or None.
@@ -58,7 +58,7 @@ class Trial:
         outcomes: the events ``delegated`` and ``refused`` so far.
     """
 
-    command: str
+    words: tuple[str, ...]
     user: tuple[str, str] | None
     status: int | None
     exit_code: int | None
@@ -68,6 +68,8 @@ class Trial:
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _ended: int | None = None
     _said: str = ""
+    _over: bool = False
+    _interrupted: bool = False
     _thread: threading.Thread | None = None
 
     @classmethod
@@ -86,12 +88,10 @@ class Trial:
             raise LocalProtocolError("--expect-exit needs --exec")
         if getattr(arguments, "workers", 1) > 1 or arguments.uid is not None:
             raise LocalProtocolError("--exec and --once do not go with --workers and --uid")
-        user = None
-        if arguments.expect_user is not None:
-            domain, _, name = arguments.expect_user.rpartition("\\")
-            user = domain, name
+        words = () if arguments.exec is None else _words(arguments.exec)
+        user = None if arguments.expect_user is None else _user(arguments.expect_user)
         status = _status(arguments.expect_refused)
-        return cls(arguments.exec or "", user, status, arguments.expect_exit, arguments.patience)
+        return cls(words, user, status, arguments.expect_exit, arguments.patience)
 
     def note(self, event: str, facts: dict[str, Any]) -> None:
         """Take notice of an event of the endpoint."""
@@ -126,24 +126,24 @@ class Trial:
         program = None
         end = time.monotonic() + self.patience
         try:
-            if self.command:
+            if self.words:
                 program = self._start(places)
-            if program is not None or not self.command:
+            if program is not None or not self.words:
                 self._wait(program, end)
         finally:
             if program is not None:
                 # A session goes on after the login, and the exit code is wanted.
-                program.wait(_SETTLE if self.exit_code is None else max(_SETTLE, end - time.monotonic()))
+                left = _SETTLE if self.exit_code is None else max(_SETTLE, end - time.monotonic())
+                self._wait_for_end(program, time.monotonic() + left)
                 self._ended, self._said = program.status, program.last_line()
                 program.stop()
+            self._over = True
             stop()
 
     def _start(self, places: dict[str, str]) -> Program | None:
-        import shlex
-
         from credssp.conformance.program import Program
 
-        words = shlex.split(self.command)
+        words = list(self.words)
         for place, value in places.items():
             words = [word.replace(place, value) for word in words]
         try:
@@ -152,9 +152,14 @@ class Trial:
             self._said = f"{words[0]} cannot be started: {error.strerror}"
             return None
 
+    def _wait_for_end(self, program: Program, end: float) -> None:
+        with self._changed:
+            while not self._interrupted and program.status is None and (left := end - time.monotonic()) > 0:
+                self._changed.wait(min(left, _TICK))
+
     def _wait(self, program: Program | None, end: float) -> None:
         with self._changed:
-            while (left := end - time.monotonic()) > 0:
+            while not self._interrupted and (left := end - time.monotonic()) > 0:
                 if program is None and self.outcomes:
                     # Its last request may still be under way.
                     self._changed.wait_for(lambda: self.outcomes[0].get("id") in self._closed, min(left, _SETTLE))
@@ -197,26 +202,33 @@ class Trial:
     def verdict(self) -> tuple[bool, str]:
         """Return whether the client passed, and one sentence about it."""
         if self._thread is not None:
-            self._thread.join(self.patience + 4 * _SETTLE)
+            # Where the endpoint was stopped from outside, by SIGTERM or Ctrl-C, the client still runs.
+            with self._changed:
+                self._interrupted = not self._over
+                self._changed.notify_all()
+            self._thread.join(4 * _SETTLE)
         right = [each for each in self.outcomes if not self._wrong(each)]
         wrong = [each for each in self.outcomes if self._wrong(each)]
         # A client that was refused may try again; one that logged on although it was to be refused has done so.
         failed = [each for each in wrong if each["event"] == "delegated"] if right else wrong
         if failed:
-            return False, self._wrong(failed[-1]) + (f"; {self._ending()}" if self.command else "")
+            return False, self._wrong(failed[-1]) + (f"; {self._ending()}" if self.words else "")
         if not right:
             return False, self._nothing()
         if self.exit_code is not None and self._ended != self.exit_code:
             return False, f"expected exit code {self.exit_code}, and {self._ending()}"
         said = _refusal(right[-1]) if self.status is not None else _delegated(right[-1])
-        return True, f"{said}, and {self._ending()}" if self.command else said
+        return True, f"{said}, and {self._ending()}" if self.words else said
 
     def _nothing(self) -> str:
-        if not self.command:
-            return f"no client logged on within {self.patience:g} s"
-        if self._ended is None and "cannot be started" in self._said:
+        when = "before the endpoint was stopped" if self._interrupted else f"within {self.patience:g} s"
+        if not self.words:
+            return f"no client logged on {when}"
+        if self._ended is not None:
+            return f"no client logged on: {self._ending()}"
+        if "cannot be started" in self._said:
             return self._said
-        return f"no client logged on: {self._ending()}"
+        return f"no client logged on {when}, and {self._ending()}"
 
     def _ending(self) -> str:
         words = "the client was stopped" if self._ended is None else f"the client ended with exit code {self._ended}"
@@ -252,6 +264,29 @@ def write_port(path: str | None, *listeners: socket.socket) -> None:
         for listener in listeners:
             listener.close()
         raise LocalProtocolError(f"--port-file {path}: it cannot be written: {error.strerror}") from None
+
+
+def _words(command: str) -> tuple[str, ...]:
+    import shlex
+
+    from credssp.errors import LocalProtocolError
+
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError as error:
+        raise LocalProtocolError(f"--exec: {command!r} cannot be split into words: {error}") from None
+    if not words:
+        raise LocalProtocolError("--exec: the command is empty")
+    return words
+
+
+def _user(text: str) -> tuple[str, str]:
+    from credssp.errors import LocalProtocolError
+
+    domain, _, name = text.rpartition("\\")
+    if not name:  # such as that of a variable which is not set
+        raise LocalProtocolError(f"--expect-user {text!r}: a name is missing; write DOMAIN\\NAME or NAME")
+    return domain, name
 
 
 def _status(text: str | None) -> int | None:

@@ -85,6 +85,7 @@ def _run(arguments: argparse.Namespace, files: contextlib.ExitStack) -> int:
         return 2
     try:
         host, port = common.address(arguments.listen)
+        common.check_versions(arguments)
         if arguments.tls_key is not None and arguments.tls_cert is None:
             raise LocalProtocolError("--tls-key needs --tls-cert")
         if arguments.https and arguments.tls_cert is not None:

@@ -71,6 +71,10 @@ READ: dict[str, list[str]] = {
 }  # fmt: skip
 WRITTEN: dict[str, list[str]] = {
     "conformance --junit": ["conformance", "fixtures", "--rule", "*", "--junit", "@"],
+    "conformance --cacert-file": [
+        "conformance", "client", "--exec", "true {host} {port}", "-u", "LAB\\alice", "--password-file", "+",
+        "--cacert-file", "@", "--timeout", "1",
+    ],
     "doctor --html": ["doctor", "--html", "@"],
     "conformance --html": ["conformance", "fixtures", "--rule", "*", "--html", "@"],
     "probe --junit": ["probe", "127.0.0.1:1", "--junit", "@"],
@@ -81,7 +85,7 @@ WRITTEN: dict[str, list[str]] = {
     "dissect -o": ["dissect", CAPTURE, "-o", "@"],
     "login --transcript": [*LOGIN, "--password-file", "+", "--transcript", "@"],
     "serve rdp --transcript": ["serve", "rdp", *SERVE, "--transcript", "@"],
-}
+}  # fmt: skip
 if KERBEROS:
     READ |= {
         "login --ccache": ["login", NOWHERE, "--mechanism", "kerberos", "--ccache", "@"],

@@ -6,8 +6,11 @@ import argparse
 import contextlib
 import os
 import shlex
+import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,7 +101,7 @@ def test_a_client_that_is_not_there_fails() -> None:
 def test_a_client_that_never_ends_is_stopped_when_its_time_is_over() -> None:
     done = serve("rdp", "--patience", "0.5", client=[sys.executable, "-c", "import time; time.sleep(1000)"])
     assert done.returncode == 1
-    assert "FAILED: no client logged on: the client was stopped\n" in done.stderr
+    assert "FAILED: no client logged on within 0.5 s, and the client was stopped\n" in done.stderr
 
 
 @contextlib.contextmanager
@@ -130,6 +133,54 @@ def test_once_fails_without_a_client(tmp_path: Path) -> None:
         _, error = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "FAILED: no client logged on within 0.3 s\n" in error
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_endpoint_that_is_stopped_ends_at_once_and_stops_its_client(
+    kind: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    started = tmp_path / "started"
+    text = f"import pathlib, time; pathlib.Path({str(started)!r}).write_text('x'); time.sleep(1000)"
+    command = [sys.executable, "-m", "credssp", "serve", kind, "--listen", "127.0.0.1:0", "--user", f"{USER}:x"]
+    command += ["--patience", "1000", "--exec", shlex.join([sys.executable, "-c", text])]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            end = time.monotonic() + 30
+            while not started.exists() and time.monotonic() < end:
+                time.sleep(0.05)
+            process.send_signal(number)
+            _, error = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 1
+    assert error.endswith("no client logged on before the endpoint was stopped, and the client was stopped\n")
+
+
+def test_once_ends_when_it_is_stopped(kind: str, tmp_path: Path) -> None:
+    with serving_once(kind, tmp_path / "port", "--patience", "1000") as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # it listens
+        end = time.monotonic() + 30
+        while not (tmp_path / "port").exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        time.sleep(0.5)  # and has its handlers
+        process.terminate()
+        _, error = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert error.endswith("FAILED: no client logged on before the endpoint was stopped\n")
+
+
+def test_a_port_in_use_is_not_taken_for_a_client_that_failed(kind: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        done = serve(kind, "--listen", f"127.0.0.1:{listener.getsockname()[1]}")
+    assert done.returncode == 2
+    assert "cannot listen on 127.0.0.1 port" in done.stderr
+
+
+def test_an_old_highest_version_alone_is_refused_before_the_endpoint_listens(kind: str) -> None:
+    done = serve(kind, "--max-version", "4")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--max-version 4: add --min-version 4; versions below 5 are vulnerable" in done.stderr
 
 
 def test_the_command_of_the_manual() -> None:
@@ -169,6 +220,11 @@ def test_without_exec_and_once_there_is_no_trial() -> None:
         ),
         ({"once": True, "workers": 2}, "do not go with --workers"),
         ({"exec": "x", "uid": "nobody"}, "do not go with --workers and --uid"),
+        ({"exec": ""}, "--exec: the command is empty"),
+        ({"exec": "  "}, "--exec: the command is empty"),
+        ({"exec": "echo 'x"}, "cannot be split into words: No closing quotation"),
+        ({"once": True, "expect_user": ""}, "--expect-user '': a name is missing"),
+        ({"once": True, "expect_user": "LAB\\"}, "a name is missing"),
     ],
 )
 def test_options_that_make_no_sense_are_named(changed: dict[str, Any], words: str) -> None:
