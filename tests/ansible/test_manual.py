@@ -62,6 +62,7 @@ def test_the_pytest_example_passes(tmp_path: Path) -> None:
     write_files(tmp_path)
     (tmp_path / "test_spooler.py").write_text(block("py"))
     environment = controller.environment(tmp_path, {})
+    environment.pop("PYTEST_ADDOPTS", None)  # those are for our tests
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "test_spooler.py"],
         cwd=tmp_path,
