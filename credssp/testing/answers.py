@@ -203,7 +203,7 @@ class Answer:
     verbose: str = field(default="", repr=False)
     debug: str = field(default="", repr=False)
     information: str = field(default="", repr=False)
-    progress: str = ""
+    progress: str = field(default="", repr=False)
     exit_code: int = 0
     delay: float = 0.0
     fault: str = ""
@@ -218,7 +218,7 @@ class Answer:
         if self.result is not None and self.stdout:
             raise LocalProtocolError("result: with stdout; one of the two is what the command prints")
         try:
-            json.dumps(self.result)
+            json.dumps(self.result, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise TypeError(f"result: a value that JSON does not have: {error}") from None
         if not self.pieces:

@@ -186,6 +186,7 @@ def test_answers_to_modules_are_read_from_a_file() -> None:
         ("arguments = { force = true }", "arguments: a pattern that is not a text"),
         ("arguments = { force = '/(/' }", "not a regular expression"),
         ("result = { at = 2026-01-01 }", "result: a value that JSON does not have"),
+        ("result = { size = nan }", "result: a value that JSON does not have"),
         ("result = {}\nstdout = 'x'", "result: with stdout"),
     ],
 )

@@ -545,3 +545,9 @@ def test_the_manual_has_every_key_and_every_fault() -> None:
 def test_output_that_makes_no_sense_is_refused_by_name(values: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error, match=next(iter(values))):
         CommandOutput(**values)
+
+
+def test_what_an_answer_prints_does_not_show_in_its_repr() -> None:
+    names = ("stdout", "stderr", "warning", "verbose", "debug", "information", "progress")
+    texts: dict[str, Any] = dict.fromkeys(names, "printed")
+    assert "printed" not in repr(Answer(**texts))
