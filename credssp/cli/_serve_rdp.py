@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import enum
 import functools
 import sys
@@ -183,6 +184,10 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
 
+    def end() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: a signal was first
+            loop.call_soon_threadsafe(stop.set)
+
     silent = events.SilentClients(as_json=as_json)
     sessions: dict[NLAServer, SessionReport] = {}
 
@@ -217,7 +222,7 @@ async def _serve(
         server = await start_faulty_server(faults, handle, sock=sock, config=config)
     async with server:
         if trial is not None:
-            trial.begin(sock, "rdp", "", lambda: loop.call_soon_threadsafe(stop.set))
+            trial.begin(sock, "rdp", "", end)
         await stop.wait()
     silent.tell()
 
