@@ -588,7 +588,7 @@ def test_serve_wrong_usage(
 def test_serve_address_taken(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-        assert main(["serve", "rdp", "--listen", address, "--user", "a:b"]) == 1
+        assert main(["serve", "rdp", "--listen", address, "--user", "a:b"]) == 2
     error = capsys.readouterr().err
     assert "Address already in use" in error
     assert error.endswith("Choose another address or port, or stop what listens there.\n")
