@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from credssp.conformance.http import SocketRequests
 from credssp.conformance.links import SocketLink
 from credssp.conformance.lookups import name_server_of
 from credssp.conformance.rule import Skipped
+from credssp.errors import LocalProtocolError
 from credssp.memory_file import anonymous_file
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "ProgramError",
     "ProgramLink",
     "ProgramRequests",
+    "command_words",
     "stop_programs",
     "without_proxies",
 ]
@@ -48,6 +51,25 @@ _LOOKUP: Final = 60.0
 """Seconds that a program may wait for name servers; resolvers give up after 5 s for each of a few."""
 _MAX_CONNECTIONS: Final = 16
 """Of one program before its login begins: a port scan and a few probes."""
+
+
+def command_words(command: str, name: str = "the command line") -> list[str]:
+    """Take a command line apart, as a POSIX shell does.
+
+    Args:
+        command: the line.
+        name: what it is, for the error.
+
+    Raises:
+        LocalProtocolError: a quote is open, or there is no word.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise LocalProtocolError(f"{name} cannot be read: {error}") from None
+    if not words:
+        raise LocalProtocolError(f"{name} is empty")
+    return words
 
 
 _started: set[Program] = set()

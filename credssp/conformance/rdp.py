@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import socket
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from credssp.conformance.http import HttpServerLink
 from credssp.conformance.kerberos import TicketSource
 from credssp.conformance.links import Link, SocketLink
 from credssp.conformance.liveness import await_listener, listener_gone
-from credssp.conformance.program import Program, ProgramLink, ProgramRequests, without_proxies
+from credssp.conformance.program import Program, ProgramLink, ProgramRequests, command_words, without_proxies
 from credssp.conformance.rule import Skipped
 from credssp.conformance.server_program import ServerProgram
 from credssp.conformance.setup import VARIANTS, RdpAnswer, Setup
@@ -133,9 +132,9 @@ class CommandTarget:
     _requests: dict[int, bytes] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        self.name = self.name or Path(_words(self.command)[0]).name
+        self.name = self.name or Path(command_words(self.command)[0]).name
         for command in self.variants.values():
-            _words(command)
+            command_words(command)
         if self.transport == "http":
             self.features = ("http", *(feature for feature in self.features if feature not in ("http", "x224")))
         if self.service_keys:
@@ -146,7 +145,7 @@ class CommandTarget:
 
     def start(self, setup: Setup, answer: RdpAnswer) -> Link:
         """Start the program and wait for its connection."""
-        words = _words(self._command(setup))
+        words = command_words(self._command(setup))
         listener = socket.create_server(("127.0.0.1", 0))
         port = str(listener.getsockname()[1])
         host = "localhost" if self.service_keys else "127.0.0.1"  # Kerberos knows no addresses
@@ -185,14 +184,3 @@ class CommandTarget:
     def request(self, link: Link) -> bytes:
         """Return the client's Connection Request."""
         return self._requests.pop(id(link), b"")
-
-
-def _words(command: str) -> list[str]:
-    """Take a command line apart."""
-    try:
-        words = shlex.split(command)
-    except ValueError as error:
-        raise LocalProtocolError(f"the command line cannot be read: {error}") from None
-    if not words:
-        raise LocalProtocolError("the command line is empty")
-    return words

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 import socket
 import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Final
 
-from credssp.conformance.program import Program
+from credssp.conformance.program import Program, command_words
 from credssp.errors import LocalProtocolError
 
 __all__ = ["ServerProgram"]
@@ -42,12 +41,7 @@ class ServerProgram:
         start_timeout: float = 20.0,
         hidden: str = "",
     ) -> None:
-        try:
-            words = shlex.split(command)
-        except ValueError as error:
-            raise LocalProtocolError(f"the server's command line cannot be read: {error}") from None
-        if not words:
-            raise LocalProtocolError("the server's command line is empty")
+        words = command_words(command, "the server's command line")
         self._words = [word.replace("{host}", host).replace("{port}", str(port)) for word in words]
         self._address = host, port
         self._environment = environment

@@ -10,10 +10,10 @@ from typing import ClassVar, Final, Generic, Protocol, Self, TypeVar
 
 from credssp.credentials import DelegatedCredentials, PasswordCredentials
 from credssp.drivers.gate import Place
-from credssp.errors import CredSSPError, LocalProtocolError, Wrong
+from credssp.errors import LocalProtocolError
 from credssp.identity import Identity
 from credssp.status import describe
-from credssp.testing.failure_texts import login_text, refusals_text
+from credssp.testing.failure_texts import RefusedClient, login_text, refusals_text
 
 __all__ = ["PATIENCE", "Delegations", "check_loopback"]
 
@@ -39,19 +39,8 @@ class _Delegation(Protocol):
     def credentials(self) -> DelegatedCredentials | None: ...
 
 
-class _Refusal(Protocol):
-    @property
-    def error(self) -> CredSSPError | None: ...
-
-    @property
-    def wrong(self) -> Wrong: ...
-
-    @property
-    def silent(self) -> bool: ...
-
-
 D = TypeVar("D", bound=_Delegation)
-R = TypeVar("R", bound=_Refusal)
+R = TypeVar("R", bound=RefusedClient)
 
 
 class Delegations(Generic[D, R]):

@@ -11,18 +11,23 @@ from credssp.drivers.handshake import DeadlineError
 from credssp.errors import CredSSPError, PeerClosedError, TLSAlertError, TLSError, VersionError, Wrong
 from credssp.identity import Identity
 
-__all__ = ["account_name", "login_text", "refusals_text"]
+__all__ = ["RefusedClient", "account_name", "login_text", "refusals_text"]
 
 
-class _Refusal(Protocol):
-    @property
-    def error(self) -> CredSSPError | None: ...
-
-    @property
-    def wrong(self) -> Wrong: ...
+class RefusedClient(Protocol):
+    """What is known of a client that was not let in."""
 
     @property
-    def silent(self) -> bool: ...
+    def error(self) -> CredSSPError | None:
+        """Why."""
+
+    @property
+    def wrong(self) -> Wrong:
+        """Which of name, password and state of the account was wrong, where that is known."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether it sent nothing."""
 
 
 _WRONG: Final[Mapping[Wrong, str]] = {
@@ -68,13 +73,13 @@ def login_text(identity: Identity | None, credentials: DelegatedCredentials | No
     return f"{who}, who delegated {what}"
 
 
-def refusals_text(refusals: Iterable[_Refusal]) -> str:
+def refusals_text(refusals: Iterable[RefusedClient]) -> str:
     """Say all about refusals, which a server must not tell its clients and a test has to know; each text once."""
     counted = collections.Counter(map(_explain, refusals))
     return "; ".join(text if count == 1 else f"{text} ({count} times)" for text, count in counted.items())
 
 
-def _explain(refusal: _Refusal) -> str:
+def _explain(refusal: RefusedClient) -> str:
     error = refusal.error
     if refusal.silent:
         return "a client connected and sent nothing"
