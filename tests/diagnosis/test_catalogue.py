@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import string
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from credssp.diagnosis.catalogue import KINDS, finding, rank
 from credssp.finding import FindingLevel
+from tests.modules import load_generator
 from tests.test_next_steps import LOWERS
-
-DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(scope="module")
 def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("findings_docs", DOCS / "_ext" / "findings_docs.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_generator("findings_docs")
 
 
 def test_the_reference_is_up_to_date(generator: ModuleType) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import socket
 import subprocess
 import sys
@@ -15,22 +14,14 @@ import pytest
 
 import credssp
 from credssp.sspi import SecurityStatus, SSPIError
+from tests.modules import load_module
 from tests.peers import require_module
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "sspi_echo.py"
 ACCOUNTS = credssp.MemoryAccounts({("LAB", "alice"): "secret"})
 
 
-def load() -> Any:
-    spec = importlib.util.spec_from_file_location("sspi_echo", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-example = load()
+example: Any = load_module("sspi_echo", EXAMPLE)
 
 
 def over_loopback(client: Callable[[socket.socket], Any], server: Callable[[socket.socket], Any]) -> tuple[Any, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+from tests.modules import load_module
 from tests.peers import missing, peers_folder
 
 SSPILIB = "sspilib-0.6.0"
@@ -19,13 +19,7 @@ def sspilib_tests() -> Path:
 
 def pywin32_module(name: str) -> ModuleType:
     """Return `sspi` or `sspicon` of pywin32, which has no wheel off Windows; skip or fail if it is missing."""
-    path = _found(Path(PYWIN32, f"{name}.py"))
-    spec = importlib.util.spec_from_file_location(f"pywin32_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_module(f"pywin32_{name}", _found(Path(PYWIN32, f"{name}.py")))
 
 
 def _found(relative: Path) -> Path:
