@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,14 +35,7 @@ def shadow(
         [*command, f"/sam-file:{sam}", *options, *more],
         environment={"DISPLAY": display, "HOME": str(folder)} | dict(environment or {}),
     ) as log:
-        end = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert time.monotonic() < end, log.read_text(errors="replace")
-                time.sleep(0.05)
+        x11.wait_for_port(port, log, seconds=20)
         yield port
 
 

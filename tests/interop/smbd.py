@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,12 +75,5 @@ def file_server(folder: Path, user: str, password: str) -> Iterator[FileServer]:
     # In a process group of its own, to all of which it sends SIGTERM when it ends.
     command = [require_program("smbd"), "-F", f"--configfile={configuration}", "--debug-stdout"]
     with x11.running(command, environment={}) as log:
-        end = time.monotonic() + 30
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert time.monotonic() < end, log.read_text(errors="replace")
-                time.sleep(0.05)
+        x11.wait_for_port(port, log, seconds=30)
         yield FileServer(port, folder / "work")

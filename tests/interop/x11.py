@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import struct
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from pathlib import Path
 
 from tests.peers import require_program
 
-__all__ = ["Outcome", "count_pixels", "run", "run_for", "running", "stop", "xvfb"]
+__all__ = ["Outcome", "count_pixels", "run", "run_for", "running", "stop", "wait_for_port", "xvfb"]
 
 
 @dataclass(frozen=True)
@@ -125,3 +127,15 @@ def running(command: Sequence[str], *, environment: Mapping[str, str]) -> Iterat
             yield log
         finally:
             stop(process)
+
+
+def wait_for_port(port: int, log: Path, *, seconds: float) -> None:
+    """Wait until a program takes connections on loopback; fail with its log if that takes longer."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            assert time.monotonic() < end, log.read_text(errors="replace")
+            time.sleep(0.05)
