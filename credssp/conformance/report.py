@@ -1,4 +1,4 @@
-"""Reports as text, JSON and JUnit XML, and a table of counts; the HTML page is `credssp.conformance.matrix`.
+"""Reports as text, JSON and JUnit XML; the HTML page is `credssp.conformance.matrix`.
 
 How much of the bytes they show is decided in `credssp.conformance.rule.Evidence`.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from typing import Final
 from xml.etree import ElementTree  # written here, never read
 
@@ -16,7 +15,7 @@ from credssp.conformance.matrix import as_html
 from credssp.conformance.result import Report
 from credssp.conformance.rule import SHOWN, Verdict
 
-__all__ = ["REPORT_FORMAT", "SHOWN", "as_html", "as_json", "as_junit", "as_text", "summary_table"]
+__all__ = ["REPORT_FORMAT", "SHOWN", "as_html", "as_json", "as_junit", "as_text"]
 
 REPORT_FORMAT: Final = 1
 """Of `as_json`; docs/reference/conformance-formats.md says what may be added without a new number."""
@@ -132,13 +131,3 @@ def _child(case: ElementTree.Element, tag: str, text: str, **attributes: str) ->
 def _xml(text: str) -> str:
     """Replace what XML cannot hold by its number."""
     return _NOT_XML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-def summary_table(reports: Mapping[str, Report]) -> list[str]:
-    """Return the lines of a Markdown table of counts by level."""
-    lines = ["| peer | pass | lenient | fail | hang | crash | skip |", "| --- | --: | --: | --: | --: | --: | --: |"]
-    order = (Verdict.PASS, Verdict.LENIENT, Verdict.FAIL, Verdict.HANG, Verdict.CRASH, Verdict.SKIP)
-    for name, report in reports.items():
-        cells = " | ".join(str(report.count(verdict)) for verdict in order)
-        lines.append(f"| {name} | {cells} |")
-    return lines

@@ -18,7 +18,7 @@ from credssp import binding
 from credssp.cli import main
 from credssp.conformance import CATALOGUE, all_vectors, check_exchanges, check_server, exchanges_in, load_expected
 from credssp.conformance.expected import out_of_date
-from credssp.conformance.report import SHOWN, as_html, as_json, as_junit, as_text, summary_table
+from credssp.conformance.report import SHOWN, as_html, as_json, as_junit, as_text
 from credssp.conformance.result import Report, Result
 from credssp.conformance.rule import Evidence, Outcome, Role, Verdict
 from credssp.conformance.runner import select
@@ -148,10 +148,6 @@ def test_html_is_one_page_that_refers_to_nothing_outside(bad: Report, good: Repo
     assert page.cells > 20
     assert "CSSP-PKA56-04" in text
     assert as_html([Report("<script>", "server", (), trouble="<b>")]).count("<script>") == 0
-
-
-def test_summary(bad: Report) -> None:
-    assert summary_table({"peer": bad})[2].startswith("| peer | ")
 
 
 def test_expected_failures_do_not_count(tmp_path: Path, bad: Report) -> None:
