@@ -22,6 +22,7 @@ extensions = [
     "state_diagram",
     "status_table",
     "public_names",
+    "rule_pages",
 ]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build", "README.md"]

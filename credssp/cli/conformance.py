@@ -31,7 +31,7 @@ _BELONGS = {
     **_CLIENT_ONLY,
     **dict.fromkeys(("user", "domain", "password_file", "password_command", "spn", "seed"), _LIVE),
     **dict.fromkeys(("expected", "junit", "html", "rule", "verbose", "reveal"), _JUDGING),
-    "target": ("server", "fixtures"),
+    "target": ("server", "fixtures", "rule"),
 }
 """Options, by the names of their values, and what they are for: one that has no effect is refused, not ignored."""
 
@@ -44,6 +44,7 @@ _EPILOG = """Examples:
   credssp conformance client -u alice -d EXAMPLE.TEST --keytab F --exec 'rdesktop -u alice {host}:{port}'
   credssp conformance fixtures fixtures --html report.html
   credssp conformance vectors > vectors.json
+  credssp conformance rule CSSP-PKA56-11
 
 Test accounts only: the suite logs on dozens of times, with wrong passwords too. The password is read as in
 `credssp login`. Exit codes: 0 nothing to act on, 1 findings, 2 wrong usage or a peer that takes no good login."""
@@ -53,8 +54,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = _EPILOG
     parser.set_defaults(account=None)
-    parser.add_argument("what", nargs="?", choices=("server", "client", "fixtures", "vectors"), help="what to judge")
-    parser.add_argument("target", nargs="?", help="server: rdp:// or http(s):// URL; fixtures: folder")
+    parser.add_argument(
+        "what", nargs="?", choices=("server", "client", "fixtures", "vectors", "rule"),
+        help="what to judge; rule explains rules"
+    )  # fmt: skip
+    parser.add_argument(
+        "target", nargs="?", help="server: rdp:// or http(s):// URL; fixtures: folder; rule: id or pattern"
+    )
     parser.add_argument("--list", action="store_true", help="list the rules and stop")
     parser.add_argument("--rule", action="append", default=[], metavar="GLOB", help="only these rules; may be repeated")
     parser.add_argument("-u", "--user", help="account that the peer knows")
@@ -104,6 +110,8 @@ def run(arguments: argparse.Namespace) -> int:
             return _list(arguments)
         if arguments.what == "vectors":
             return _vectors()
+        if arguments.what == "rule":
+            return _explain(arguments)
         progress = _Progress(quiet=arguments.json, verbose=arguments.verbose)
         begun = datetime.now(UTC)
         with _ended_by_sigterm(), progress:
@@ -194,6 +202,24 @@ def _list(arguments: argparse.Namespace) -> int:
     else:
         print_table(("rule", "level", "role", "title"), [(r.id, r.level.value, r.role.value, r.title) for r in rules])
     return 0 if rules else 2
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from credssp.cli._conformance_rule import as_object, as_text
+    from credssp.cli._output import print_json
+    from credssp.conformance.runner import select
+    from credssp.errors import LocalProtocolError
+
+    if arguments.target is None:
+        raise LocalProtocolError("rule needs the id of a rule, such as CSSP-PKA56-11, or a pattern; --list shows all")
+    rules = dict.fromkeys(case.rule for case in select([arguments.target]))
+    if not rules:
+        raise LocalProtocolError(f"{arguments.target}: no rule matches; --list shows all rules")
+    if arguments.json:
+        print_json([as_object(rule) for rule in rules])
+    else:
+        print("\n\n".join("\n".join(as_text(rule)) for rule in rules))
+    return 0
 
 
 def _vectors() -> int:

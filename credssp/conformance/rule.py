@@ -130,6 +130,13 @@ class Rule:
         """The middle of the id, such as ``TSREQ``."""
         return self.id.split("-")[1]
 
+    @property
+    def rationale(self) -> str:
+        """Why the rule exists and what goes wrong where it is broken; empty for a rule of another catalogue."""
+        from credssp.conformance.explained import rationale_of
+
+        return rationale_of(self.id)
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:

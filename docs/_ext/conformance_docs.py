@@ -1,7 +1,8 @@
 """Writes docs/reference/conformance-rules.md and docs/spec-coverage.md from the catalogue.
 
 ``python docs/_ext/conformance_docs.py`` writes them; tests/conformance/test_docs.py checks that they are up to date.
-The requirements of [MS-CSSP] sections 2 and 3 are listed in our own words in docs/_ext/ms_cssp_requirements.toml.
+The requirements of [MS-CSSP] sections 2 and 3 are listed in our own words in docs/_ext/ms_cssp_requirements.toml. The
+page of each rule, docs/reference/rules/ID.md, is written when the manual is built (rule_pages.py).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ DOCS = Path(__file__).parent.parent
 sys.path[:0] = [str(DOCS.parent)]
 
 from credssp.conformance.catalogue import CATALOGUE  # noqa: E402
-from credssp.conformance.rule import AREAS, Role  # noqa: E402
+from credssp.conformance.result import LEVELS  # noqa: E402
+from credssp.conformance.rule import AREAS, Level, Role, Rule  # noqa: E402
 
 RULES = DOCS / "reference" / "conformance-rules.md"
 COVERAGE = DOCS / "spec-coverage.md"
@@ -25,6 +27,14 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+def link(rule: Rule) -> str:
+    return f"[{rule.id}](rules/{rule.id}.md)"
+
+
+def of_level(level: Level) -> list[Rule]:
+    return [rule for rule in CATALOGUE.rules if rule.level is level]
+
+
 def rules() -> str:
     lines = [
         "# Conformance rules",
@@ -32,14 +42,21 @@ def rules() -> str:
         "Generated from `credssp.conformance.catalogue` by `docs/_ext/conformance_docs.py`; do not edit. Sections",
         "without a name are those of [MS-CSSP]. How to run them: [](../how-to/conformance.md).",
         "",
-        f"{len(CATALOGUE.rules)} rules.",
+        f"{len(CATALOGUE.rules)} rules. The page of each says why it exists and shows a peer that breaks it, as",
+        "`credssp conformance rule ID` does.",
+        "",
+        "## By level",
+        "",
+        "[What the levels mean](../how-to/conformance.md#levels-of-rules).",
+        "",
+        *(f"* {level.value}: {', '.join(map(link, of_level(level)))}" for level in LEVELS),
     ]
     for area, about in AREAS.items():
         lines += ["", f"## {area}: {about}", "", "| rule | level | role | section | stimulus | expected |"]
         lines.append("| --- | --- | --- | --- | --- | --- |")
         for rule in CATALOGUE.rules:
             if rule.area == area:
-                cells = (rule.id, rule.level.value, rule.role.value, rule.section, rule.stimulus, rule.expected)
+                cells = (link(rule), rule.level.value, rule.role.value, rule.section, rule.stimulus, rule.expected)
                 lines.append("| " + " | ".join(map(cell, cells)) + " |")
     return "\n".join(lines) + "\n"
 

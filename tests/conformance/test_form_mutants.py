@@ -183,7 +183,11 @@ def test_servers_with_a_wrong_challenge(rule: str, edit: Callable[[bytes], bytes
     caught(check_server(target, rules=[f"CSSP-SPNEGO-{rule}"]), f"SPNEGO-{rule}")
 
 
-@pytest.mark.parametrize(("rule", "fault"), [("44", "flags"), ("45", "key"), ("47", "domain")])
+@pytest.mark.parametrize(
+    ("rule", "fault"),
+    [("44", "flags"), ("45", "key"), ("47", "domain")],
+    ids=["looks at no character set", "looks at no session key", "looks at no domain"],
+)
 def test_a_server_without_a_check_of_ntlm(rule: str, fault: str) -> None:
     """No character set, no session key; and a response without the domain, which is not taken."""
     target = scripted.server(mechanisms=ntlm(**{fault: False}))

@@ -17,9 +17,10 @@ ROOT = DOCS.parent
 RULES = tomllib.loads(Path(__file__).with_name("english.toml").read_text(encoding="utf-8"))
 PAGES = [
     *sorted(ROOT.glob("*.md")),
-    *(page for page in sorted(DOCS.rglob("*.md")) if "adr" not in page.parts and "_build" not in page.parts),
+    *(page for page in sorted(DOCS.rglob("*.md")) if not {"adr", "_build", "rules"} & set(page.parts)),
     *sorted((ROOT / "fixtures").glob("*.toml")),  # notes of pages that are generated
     *sorted((DOCS / "_ext").glob("*.toml")),
+    *sorted((ROOT / "credssp").rglob("*.toml")),
 ]
 MODULES = sorted((ROOT / "credssp").rglob("*.py"))
 

@@ -13,7 +13,11 @@ from tests.docs.pages import DOCS
 # The records of decisions tell what was turned down, too, and field results what was found on some day.
 PAGES = [
     *DOCS.parent.glob("*.md"),
-    *(page for page in sorted(DOCS.rglob("*.md")) if page.parent.name != "adr" and page.name != "field-results.md"),
+    *(
+        page
+        for page in sorted(DOCS.rglob("*.md"))
+        if page.parent.name not in ("adr", "rules") and page.name != "field-results.md"
+    ),
 ]
 _NO_MODULES = {"credssp.security_packages", "credssp.ansible.login"}
 """Names of another kind: the group of entry points, and a plugin of Ansible."""

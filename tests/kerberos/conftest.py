@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance.recording import hold_against_examples
 from tests.kdc import Realm
 from tests.peers import require_module
+
+__all__ = ["PASSWORD", "Lab", "hold_against_examples", "lab"]
 
 PASSWORD = "Made-up for these tests 1"
 
