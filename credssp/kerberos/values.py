@@ -177,10 +177,15 @@ def write_flags(flags: int) -> bytes:
 
 
 def read_flags(reader: Reader, span: Span | None, path: str) -> int | None:
-    """Read KerberosFlags of 32 bits, or None where they are absent."""
+    """Read KerberosFlags, or None where they are absent.
+
+    There are at least 32 bits (RFC 4120 5.2.8), but minikerberos 0.4.9 (aardwolf) writes no more than it needs, which
+    is DER for named bits. What is omitted is 0, and bits after the 32nd have no meaning: MIT krb5 reads them this way.
+    """
     if span is None:
         return None
     start, stop = reader.only(span, Tag.BIT_STRING, path)
-    if stop - start != 5:
-        raise reader.error("KerberosFlags of 32 bits belong here", path, start)
-    return int.from_bytes(reader.data[start + 1 : stop], "big")
+    unused, bits = reader.data[start : start + 1], reader.data[start + 1 : stop]
+    if not unused or unused[0] > 7 or (bits[-1:] or b"\xff")[0] & ((1 << unused[0]) - 1):
+        raise reader.error("is not a BIT STRING", path, start)
+    return int.from_bytes(bits[:4].ljust(4, b"\0"), "big")

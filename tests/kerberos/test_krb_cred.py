@@ -104,12 +104,30 @@ def test_what_is_no_encrypted_part(data: bytes, text: str) -> None:
         EncKrbCredPart.decode(data)
 
 
-def test_flags_of_another_size() -> None:
-    flags = write_explicit(3, write_tlv(Tag.BIT_STRING, b"\0\x60"))
+def part_with_flags(contents: bytes) -> bytes:
+    flags = write_explicit(3, write_tlv(Tag.BIT_STRING, contents))
     key = write_explicit(0, write_sequence(write_explicit(0, write_integer(18)), write_explicit(1, b"\x04\0")))
-    part = write_tlv(0x7D, write_sequence(write_explicit(0, write_sequence(write_sequence(key, flags)))))
-    with pytest.raises(DecodeError, match="flags .*32 bits"):
-        EncKrbCredPart.decode(part)
+    return write_tlv(0x7D, write_sequence(write_explicit(0, write_sequence(write_sequence(key, flags)))))
+
+
+@pytest.mark.parametrize(
+    ("contents", "flags"),
+    [
+        (b"\0\x60\0\0\0", 0x60000000),
+        (b"\x05\x60", 0x60000000),  # as many bits as are needed: minikerberos
+        (b"\0", 0),  # none is
+        (b"\x07\x80\0\0\x01\x80", 0x80000001),  # the 33rd has no meaning
+    ],
+)
+def test_flags_of_another_size(contents: bytes, flags: int) -> None:
+    (info,) = EncKrbCredPart.decode(part_with_flags(contents)).ticket_info
+    assert info.flags == flags
+
+
+@pytest.mark.parametrize("contents", [b"", b"\x08\0\0\0\0", b"\x05\x61", b"\x05"])
+def test_flags_that_are_no_bit_string(contents: bytes) -> None:
+    with pytest.raises(DecodeError, match="flags .*not a BIT STRING"):
+        EncKrbCredPart.decode(part_with_flags(contents))
 
 
 def test_too_many_tickets() -> None:
