@@ -106,6 +106,40 @@ def test_freerdp_3_with_kerberos(display: str) -> None:
     assert "39" in _numbers(report, Verdict.LENIENT)
 
 
+def test_hydra() -> None:
+    require_program("hydra")
+    from fixtures import field_peers
+
+    # FreeRDP 2 or 3 is in it, by the Debian release; these hold for both.
+    with field_peers.hydra_client() as target:
+        report = check_client(target, rules=["CSSP-CRED-01", "CSSP-PKA56-0[25]", "CSSP-NEG-01", "CSSP-ERR-08"])
+    assert report.ok, report.explain()
+    assert {r.verdict for r in report.results} == {Verdict.PASS}
+
+
+def test_aardwolf() -> None:
+    require_module("aardwolf")
+    from fixtures import field_peers
+
+    with field_peers.aardwolf_client() as target:
+        report = check_client(target, rules=["CSSP-CRED-01", "CSSP-PKA56-05", "CSSP-SPNEGO-37", "CSSP-EUA-0[123]"])
+    # Known: no MIC, and a result without a name lets it in.
+    assert {r.rule.id for r in report.results if r.verdict is not Verdict.PASS} == {"CSSP-SPNEGO-37", "CSSP-EUA-03"}
+
+
+@needs_kerberos
+def test_aardwolf_with_kerberos() -> None:
+    require_module("aardwolf")
+    require_program("kvno")
+    from fixtures import field_kerberos
+
+    with field_kerberos.lab() as lab, field_kerberos.aardwolf_client(lab) as target:
+        report = check_client(target, rules=["CSSP-CRED-01", "CSSP-KRB-2[45678]"])
+    whole(report, 6)
+    # Known: it does not ask for mutual authentication.
+    assert _numbers(report, Verdict.FAIL) == "24 25"
+
+
 @needs_kerberos
 def test_rdesktop() -> None:
     require_program("rdesktop")
