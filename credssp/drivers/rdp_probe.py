@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import re
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -21,8 +21,6 @@ from credssp.rdp.probe import probe as probe_steps
 __all__ = ["probe"]
 
 _log = logging.getLogger("credssp.probe")
-
-_NUMBER = re.compile(r"\[Errno (\d+)\]")
 
 
 async def probe(
@@ -103,77 +101,73 @@ async def _run(steps: ProbeSteps[None], connect: Callable[[], Awaitable[_Peer]],
 
 async def _connect(host: str, port: int, timeouts: Timeouts, proxy: Proxy | None) -> _Peer:
     if proxy is not None:
-        tunnel = await reach_async(host, port, timeouts=timeouts, proxy=proxy)
-        return _Peer(*await asyncio.open_connection(sock=tunnel), timeouts)
+        return _Peer(await reach_async(host, port, timeouts=timeouts, proxy=proxy), timeouts)
     try:
         async with asyncio.timeout(timeouts.connect):
-            return _Peer(*await _open(host, port), timeouts)
+            return _Peer(await _open(host, port), timeouts)
     except TimeoutError:
         raise ConnectError(f"no connection within {timeouts.connect:g} s").because_of(Obstacle.SILENT) from None
     except (OSError, UnicodeError, OverflowError) as error:
-        first = _first(error)
-        raise ConnectError(f"no connection: {reason(first)}").because_of(obstacle_of(first)) from None
+        raise ConnectError(f"no connection: {reason(error)}").because_of(obstacle_of(error)) from None
 
 
-async def _open(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect; to an IPv4 address without what asyncio does for names, which costs more than a refusal itself."""
+async def _open(host: str, port: int) -> socket.socket:
+    """Connect to the first of the host's addresses that takes it; raises what the first of them came to."""
+    loop = asyncio.get_running_loop()
     try:
-        socket.inet_pton(socket.AF_INET, host)
-    except (OSError, ValueError):
-        return await asyncio.open_connection(host, port)
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, (host, port))
-        return await asyncio.open_connection(sock=sock)
-    except BaseException:
-        sock.close()
-        raise
-
-
-def _first(error: Exception) -> Exception:
-    """Return the first of the errors that asyncio puts into one where a host has several addresses, as a text only."""
-    if isinstance(error, OSError) and error.errno is None and (found := _NUMBER.search(str(error))):
-        return OSError(int(found[1]), "")
-    return error
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:  # a name
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    errors: list[OSError] = []
+    for family, kind, protocol, _, address in found:
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await loop.sock_connect(sock, address)
+        except OSError as error:
+            sock.close()
+            errors.append(error)
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise errors[0]
 
 
 class _Peer:
-    """One connection to the server; every wait ends after `Timeouts.leg`."""
+    """One connection to the server, without asyncio's streams, which cost more than most answers.
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeouts: Timeouts) -> None:
-        self._reader = reader
-        self._writer = writer
+    Every wait ends after `Timeouts.leg`.
+    """
+
+    def __init__(self, sock: socket.socket, timeouts: Timeouts) -> None:
+        self._sock = sock
         self._timeouts = timeouts
 
     def abort(self) -> None:
         """Close without a word: a probe that says goodbye in TLS waits for an answer that many servers never send."""
-        self._writer.transport.abort()
+        self._sock.close()
 
     async def exchange(self, leg: ProbeLeg) -> bytes:
         """Send, and return what comes if something is awaited."""
-        if leg.data:
-            await self._send(leg.data)
-        return await self._receive(leg.awaited) if leg.awaited else b""
-
-    async def _send(self, data: bytes) -> None:
-        try:
-            self._writer.write(data)
-            async with asyncio.timeout(self._timeouts.leg):
-                await self._writer.drain()
-        except TimeoutError:
-            raise too_late(self._timeouts, "send", whole=False) from None
-        except OSError:
-            pass  # what came before it is still to be read
-
-    async def _receive(self, awaited: str) -> bytes:
+        loop = asyncio.get_running_loop()
+        step = "send"
         try:
             async with asyncio.timeout(self._timeouts.leg):
-                data = await self._reader.read(65536)
+                if leg.data:
+                    # What came before an error is still to be read.
+                    with contextlib.suppress(OSError):
+                        await loop.sock_sendall(self._sock, leg.data)
+                if not leg.awaited:
+                    return b""
+                step = leg.awaited
+                data = await loop.sock_recv(self._sock, 65536)
         except TimeoutError:
-            raise too_late(self._timeouts, awaited, whole=False) from None
+            raise too_late(self._timeouts, step, whole=False) from None
         except OSError:
             data = b""
         if not data:
-            raise PeerClosedError(f"the server closed the connection; the next step was to {awaited}")
+            raise PeerClosedError(f"the server closed the connection; the next step was to {leg.awaited}")
         return data

@@ -42,7 +42,7 @@ class ProbeRequest:
 
     @property
     def timeouts(self) -> Timeouts:
-        """Those of all connections to one server: twelve at most, each with a few answers."""
+        """Those of all connections to one server: ten as a rule, each with a few answers."""
         return Timeouts(connect=self.timeout, leg=self.timeout, login=10 * self.timeout)
 
 

@@ -1,13 +1,15 @@
 """What an RDP server offers, found out without credentials and without input or output.
 
 `probe` is a generator: it yields what to send, is sent what came back, and fills a report. An error of the connection
-is thrown into it. `credssp.drivers.rdp_probe` runs it. A server closes after most answers, so that nearly every
-question takes a connection of its own:
+is thrown into it. `credssp.drivers.rdp_probe` runs it. A server closes after most answers, so that questions take
+connections of their own, but for those that can follow an answer on the same one:
 
-1. which protocols it takes: one Connection Request for each;
-2. which TLS versions, with which certificate, and whether old versions and weak ciphers are taken;
+1. which protocols it takes: a Connection Request for each, and one for those together that most servers refuse;
+2. which TLS versions, with which certificate: where a protocol with TLS was just taken, a handshake follows;
 3. which CredSSP version and which names: a TSRequest with NTLM's NEGOTIATE is answered with CHALLENGE, which has them;
-4. which mechanisms inside CredSSP: NTLM without SPNEGO, and SPNEGO with NTLM or Kerberos alone.
+4. which mechanisms inside CredSSP: NTLM without SPNEGO, and SPNEGO with NTLM or Kerberos alone; the first two follow
+   the handshakes;
+5. whether old TLS versions and weak ciphers are taken.
 
 Nothing that is sent proves or discloses anything: NEGOTIATE and an empty Kerberos offer hold no name and no secret.
 """
@@ -15,7 +17,9 @@ Nothing that is sent proves or discloses anything: NEGOTIATE and an empty Kerber
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+import functools
+import operator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias, TypeVar
 
@@ -48,6 +52,16 @@ _PROTOCOLS: Final = (
     Protocol.RDSTLS,
     Protocol.RDSAAD,
 )
+_CHOICES: Final = (
+    (Protocol.RDP,),
+    (Protocol.HYBRID,),
+    (Protocol.HYBRID_EX,),
+    (Protocol.SSL, Protocol.RDSTLS, Protocol.RDSAAD),
+)
+"""What is asked for at a time: together what servers that demand CredSSP refuse."""
+
+_WITH_TLS: Final = CREDSSP_PROTOCOLS | Protocol.SSL
+
 _MAX_HANDSHAKE: Final = 256 * 1024
 """Bytes of a server's TLS handshake that are read; chains with a dozen certificates have a tenth of it."""
 
@@ -55,6 +69,7 @@ _GREETING: Final = 64
 """Bytes of a first answer that are kept, which is enough to recognise a protocol."""
 
 T = TypeVar("T")
+_Choice: TypeAlias = tuple[Protocol, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +91,21 @@ ProbeSteps: TypeAlias = Generator[ProbeLeg, bytes, T]
 """Yields legs; is sent what came, ``b""`` where nothing is awaited."""
 
 
+@dataclass(slots=True)
+class _Todo:
+    """What is to be asked on the next connection that the server takes TLS on.
+
+    Attributes:
+        versions: TLS settings, one for each version.
+        questions: TSRequests by mechanism.
+        broken: what ended a handshake, where that was no answer of the server; nothing more is asked in TLS then.
+    """
+
+    versions: list[ClientTLS] = field(default_factory=lambda: list(VERSIONS))
+    questions: dict[str, bytes] = field(default_factory=lambda: dict(first_requests()))
+    broken: CredSSPError | None = None
+
+
 def probe(report: ProbeReport, *, cookie: str | None = None, routing_token: bytes | None = None) -> ProbeSteps[None]:
     """Find out what a server offers, and fill the report.
 
@@ -88,31 +118,20 @@ def probe(report: ProbeReport, *, cookie: str | None = None, routing_token: byte
         CredSSPError: the connection failed where no answer of the server can be seen in that.
     """
     ask = ConnectionRequest(cookie=cookie, routing_token=routing_token)
-    report.begin("negotiation")
-    yield from _ask_all(report, ask)
+    todo = _Todo()
+    yield from _ask_all(report, ask, todo)
+    if todo.broken is not None:
+        raise todo.broken
     accepted = [p for p in reversed(_PROTOCOLS) if report.protocols.get(p.name or "") == "accepted"]
-    tls = [p for p in accepted if p & (CREDSSP_PROTOCOLS | Protocol.SSL)]
+    tls = [p for p in accepted if p & _WITH_TLS]
     if not tls:
         return
-    # A handshake costs more than all else: those that show the versions also carry the first questions inside.
-    questions = list(first_requests().items()) if tls[0] & CREDSSP_PROTOCOLS else []
-    for version in VERSIONS:
+    while todo.versions:
         report.begin("tls")
         _, rest = yield from _negotiate(report, ask, tls[0])
-        try:
-            channel = yield from _start_tls(report.host, version, rest)
-        except RemoteProtocolError as error:
-            report.add_tls_failure(error)
-            continue
-        report.add_tls(channel)
-        if questions:
-            report.begin("credssp")
-            # One that fails is asked again below, where the server is free to choose the version.
-            with contextlib.suppress(CredSSPError):
-                report.add_answer(questions[0][0], (yield from _exchange(channel, questions[0][1])))
-                del questions[0]
+        yield from _handshake(report, todo, tls[0], rest)
     report.begin("credssp")
-    for name, request in questions if report.tls else ():
+    for name, request in todo.questions.items() if report.tls and tls[0] & CREDSSP_PROTOCOLS else ():
         try:
             _, rest = yield from _negotiate(report, ask, tls[0])
             channel = yield from _start_tls(report.host, ClientTLS(), rest)
@@ -124,19 +143,44 @@ def probe(report: ProbeReport, *, cookie: str | None = None, routing_token: byte
     yield from _offer_old(report, ask, tls[0])
 
 
-def _ask_all(report: ProbeReport, ask: ConnectionRequest) -> ProbeSteps[None]:
+def _handshake(report: ProbeReport, todo: _Todo, protocol: Protocol, rest: bytes) -> ProbeSteps[None]:
+    """Find out about the next TLS version on a connection that has this protocol.
+
+    A handshake costs more than all else: those that show the versions also carry the first questions inside.
+    """
+    report.begin("tls")
+    try:
+        channel = yield from _start_tls(report.host, todo.versions.pop(0), rest)
+    except RemoteProtocolError as error:
+        report.add_tls_failure(error)
+        return
+    report.add_tls(channel)
+    if todo.questions and protocol & CREDSSP_PROTOCOLS:
+        report.begin("credssp")
+        name = next(iter(todo.questions))
+        # One that fails is asked again later, where the server is free to choose the version.
+        with contextlib.suppress(CredSSPError):
+            report.add_answer(name, (yield from _exchange(channel, todo.questions[name])))
+            del todo.questions[name]
+
+
+def _ask_all(report: ProbeReport, ask: ConnectionRequest, todo: _Todo) -> ProbeSteps[None]:
     """Ask for each protocol. Raises DecodeError: no answer was that of an RDP server."""
     farewell: DecodeError | None = None
-    for protocol in _PROTOCOLS:
+    choices = list(_CHOICES)
+    while choices:
+        choice = choices.pop(0)
+        report.begin("negotiation")
         try:
-            report.protocols[protocol.name or ""] = yield from _offer(report, ask, protocol)
+            choices += yield from _offer(report, ask, choice, todo)
         except DecodeError as error:
             # xrdp 0.9.21 says goodbye with an MCS PDU to who asks for a protocol that it does not know or take, which
             # may be the first of them. What begins otherwise is not an RDP server.
             if not report.protocols and not _is_goodbye(report.greeting):
                 raise
             farewell = farewell or error
-            report.protocols[protocol.name or ""] = "closed"
+            choices += _closed(report, choice)
+    report.protocols = {name: report.protocols[name] for name in _names(_PROTOCOLS)}
     if farewell is not None and set(report.protocols.values()) == {"closed"}:
         report.protocols.clear()
         raise farewell
@@ -147,20 +191,49 @@ def _is_goodbye(data: bytes) -> bool:
     return len(data) > 7 and data[0] == 3 and data[4:7] == b"\x02\xf0\x80" and data[7] >> 2 == 8
 
 
-def _offer(report: ProbeReport, ask: ConnectionRequest, protocol: Protocol) -> ProbeSteps[str]:
+def _offer(report: ProbeReport, ask: ConnectionRequest, choice: _Choice, todo: _Todo) -> ProbeSteps[Sequence[_Choice]]:
+    """Let the server choose; returns what has to be asked for on other connections to know about each."""
     try:
-        answer, _ = yield from _negotiate(report, ask, protocol)
+        answer, rest = yield from _negotiate(report, ask, functools.reduce(operator.or_, choice))
     except PeerClosedError:
-        return "closed"
-    if isinstance(answer, NegotiationResponse) and answer.selected == protocol:
-        report.negotiation_flags = int(answer.flags) | (report.negotiation_flags or 0)
+        return _closed(report, choice)
     if isinstance(answer, NegotiationFailure):
-        try:
-            return FailureCode(answer.code).name
-        except ValueError:
-            return f"failure {answer.code}"
+        # Who refuses a choice refuses each.
+        report.protocols |= dict.fromkeys(_names(choice), _failure(answer))
+        return ()
     selected = Protocol.RDP if answer is None else answer.selected
-    return "accepted" if selected == protocol else f"selected {selected.name or int(selected)}"
+    if selected not in choice:
+        report.protocols |= dict.fromkeys(_names(choice), f"selected {selected.name or int(selected)}")
+        return ()
+    report.protocols[selected.name or ""] = "accepted"
+    if answer is not None:
+        report.negotiation_flags = int(answer.flags) | (report.negotiation_flags or 0)
+    if selected & _WITH_TLS and todo.versions and todo.broken is None:
+        try:
+            yield from _handshake(report, todo, selected, rest)
+        except CredSSPError as error:
+            todo.broken = error
+    others = tuple(protocol for protocol in choice if protocol is not selected)
+    return (others,) if others else ()
+
+
+def _closed(report: ProbeReport, choice: _Choice) -> Sequence[_Choice]:
+    """Take a close, or a goodbye, for an answer: which of a choice it is about is not known."""
+    if len(choice) > 1:
+        return [(protocol,) for protocol in choice]
+    report.protocols |= dict.fromkeys(_names(choice), "closed")
+    return ()
+
+
+def _failure(answer: NegotiationFailure) -> str:
+    try:
+        return FailureCode(answer.code).name
+    except ValueError:
+        return f"failure {answer.code}"
+
+
+def _names(choice: _Choice) -> list[str]:
+    return [protocol.name or "" for protocol in choice]
 
 
 def _negotiate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -29,8 +28,10 @@ def our_server(**options: Any) -> Peer:
     server = NLAServer(accounts=credssp.MemoryAccounts({("LAB", "alice"): "secret"}), **options)
 
     def answer(data: bytes) -> bytes:
-        with contextlib.suppress(CredSSPError):
+        try:
             server.receive(data)
+        except CredSSPError as error:
+            return server.data_to_send() + error.token
         return server.data_to_send()
 
     return answer
@@ -68,7 +69,59 @@ def test_everything_is_found_out_however_the_answers_are_cut(piece: int) -> None
     assert report.credssp_version == 6
     assert {"ntlm", "spnego/ntlm"} <= set(report.mechanisms)
     assert report.ntlm["TargetName"]
-    assert sum(leg.fresh for leg in legs) == 6 + 2 + 1 + 2
+    assert sum(leg.fresh for leg in legs) == 4 + 1 + 2
+
+
+def requested(leg: ProbeLeg) -> int:
+    """requestedProtocols of a Connection Request."""
+    return int.from_bytes(leg.data[-4:], "little")
+
+
+def test_what_is_refused_together_is_refused_each() -> None:
+    report, legs = run(our_server)
+    assert [requested(leg) for leg in legs if leg.data[:1] == b"\x03"][:4] == [
+        Protocol.RDP,
+        Protocol.HYBRID,
+        Protocol.HYBRID_EX,
+        Protocol.SSL | Protocol.RDSTLS | Protocol.RDSAAD,
+    ]
+    refused = {name for name, answer in report.protocols.items() if answer == "HYBRID_REQUIRED_BY_SERVER"}
+    assert refused == {"RDP", "SSL", "RDSTLS", "RDSAAD"}
+    assert list(report.protocols) == ["RDP", "SSL", "HYBRID", "HYBRID_EX", "RDSTLS", "RDSAAD"]
+
+
+def scripted(accepted: Protocol, code: int) -> Callable[[], Peer]:
+    """A server that takes one protocol, then keeps silent and closes."""
+
+    def answer(data: bytes) -> bytes:
+        if data[:1] != b"\x03":
+            return b""
+        asked = Protocol(int.from_bytes(data[-4:], "little"))
+        choice = NegotiationResponse(accepted) if asked & accepted else NegotiationFailure(code)
+        return ConnectionConfirm(choice).encode()
+
+    return lambda: answer
+
+
+@pytest.mark.parametrize("accepted", [Protocol.SSL, Protocol.RDSTLS, Protocol.RDSAAD])
+def test_what_is_taken_of_several_is_told_from_the_others(accepted: Protocol) -> None:
+    report, _ = run(scripted(accepted, 1))
+    assert report.protocols.pop(str(accepted.name)) == "accepted"
+    assert set(report.protocols.values()) == {"SSL_REQUIRED_BY_SERVER"}
+    assert len(report.protocols) == 5
+
+
+def test_a_deadline_in_tls_leaves_the_protocols_known() -> None:
+    connect, report = scripted(Protocol.HYBRID, 5), ProbeReport("srv.lab.test", 3389)
+    steps = probe(report)
+    leg = next(steps)
+    late = CredSSPError("the peer sent nothing")
+    with pytest.raises(CredSSPError, match="sent nothing"):
+        while True:
+            leg = steps.send(connect()(leg.data)) if leg.data[:1] == b"\x03" else steps.throw(late)
+    assert report.protocols["HYBRID"] == "accepted"
+    assert report.protocols["SSL"] == report.protocols["HYBRID_EX"] == "HYBRID_REQUIRED_BY_SERVER"
+    assert report.tls == {}
 
 
 def test_a_tls_version_that_is_refused_is_left_out() -> None:
@@ -99,7 +152,7 @@ def test_nothing_is_asked_inside_tls_where_only_rdp_security_is_taken() -> None:
     report, legs = run(lambda: lambda _: confirm)
     assert report.protocols["RDP"] == "accepted"
     assert report.protocols["HYBRID"] == "selected RDP"
-    assert len(legs) == 6
+    assert len(legs) == 4
 
 
 def test_a_failure_code_without_a_name_and_a_close_are_answers() -> None:
@@ -138,10 +191,11 @@ def test_a_goodbye_in_place_of_an_answer_is_a_close() -> None:
 
     def connect() -> Peer:
         peer = our_server()
-        return lambda data: goodbye if data[-4:] == b"\x10\0\0\0" else peer(data)
+        return lambda data: goodbye if data[:1] == b"\x03" and data[-4] & Protocol.RDSAAD else peer(data)
 
     report, _ = run(connect)
     assert report.protocols["RDSAAD"] == "closed"
+    assert report.protocols["SSL"] == report.protocols["RDSTLS"] == "HYBRID_REQUIRED_BY_SERVER"
     assert report.certificate is not None
 
 
