@@ -19,6 +19,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "sequence_diagram",
     "state_diagram",
     "status_table",
     "public_names",
@@ -29,8 +30,8 @@ exclude_patterns = ["_build", "README.md"]
 graphviz_output_format = "svg"
 html_theme = "furo"
 html_title = f"credssp {release}"
-html_static_path = ["_static"]
-html_css_files = ["manual.css"]
+html_static_path = ["_static", "../credssp/dissect/sequence.css"]
+html_css_files = ["manual.css", "sequence.css"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3

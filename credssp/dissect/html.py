@@ -24,7 +24,8 @@ def page(report: Tree) -> str:
 
 def page_parts(report: Tree) -> Iterator[str]:
     """Yield the page in parts, conversation by conversation. All of it is ASCII, whatever encoding it is written in."""
-    style = files("credssp.dissect").joinpath("report.css").read_text(encoding="utf-8")
+    here = files("credssp.dissect")
+    style = "".join(here.joinpath(f"{name}.css").read_text(encoding="utf-8") for name in ("report", "sequence"))
     note = "Bytes are counted on the layer they belong to."
     yield from document(f"CredSSP: {report['file']}", _body(report), style=style, note=note)
 

@@ -98,7 +98,7 @@ class _Todo:
     Attributes:
         versions: TLS settings, one for each version.
         questions: TSRequests by mechanism.
-        broken: what ended a handshake, where that was no answer of the server; nothing more is asked in TLS then.
+        broken: the error that ended a handshake without an answer of the server; nothing more is asked in TLS then.
     """
 
     versions: list[ClientTLS] = field(default_factory=lambda: list(VERSIONS))
