@@ -123,6 +123,8 @@ class ClientRun(Run):
 
     def completed_rightly(self, served: ScriptedServer, what: str) -> Outcome:
         """Judge a client that must complete the login, and bind in the form of the version to the right key."""
+        if served.key_message is not None and served.client_key is None:
+            return failed(f"{what}: {describe_end(served.end)}")
         if served.key_message is not None and not served.client_key_right:
             return failed(f"{what}: the client's pubKeyAuth is not what version {served.effective} wants")
         return self.completed(served, what)

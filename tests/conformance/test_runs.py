@@ -55,6 +55,26 @@ def spoilt(_: object, data: bytes) -> bytes:
     return data[:5] + bytes((data[5] ^ 1,)) + data[6:]
 
 
+def test_a_client_whose_mic_does_not_verify_is_told_so() -> None:
+    versions: list[int] = []
+
+    def heard(message: TSRequest) -> TSRequest:
+        versions.append(message.version)
+        return message
+
+    def key(_: object, message: TSRequest) -> TSRequest:
+        if versions[-1] <= 6:
+            return message
+        token = message.nego_tokens[0]
+        return mutate.replaced(message, nego_tokens=(token[:80] + bytes((token[80] ^ 1,)) + token[81:],))
+
+    report = check_client(scripted.client(form="ntlm", heard=heard, key=key), rules=["CSSP-VER-03"])
+    (result,) = report.results
+    assert result.verdict is Verdict.FAIL
+    assert "the MIC does not match" in result.outcome.detail
+    assert "pubKeyAuth" not in result.outcome.detail
+
+
 def test_a_server_whose_pub_key_auth_does_not_verify_is_judged_to_the_end() -> None:
     report = check_server(scripted.server(key_octets=spoilt))
     assert not report.trouble
