@@ -106,8 +106,8 @@ sys.exit(code)
 """
 
 
-def peak_memory(targets: int, *arguments: str) -> float:
-    """Return the MB that ``credssp probe`` had at most, for so many targets without a server (Linux).
+def peak_memory(targets: int, *arguments: str, command: str = "probe") -> float:
+    """Return the MB that a command had at most, for so many targets without a server (Linux).
 
     The process says so itself: what wait4 tells is at least what the parent had when it started the process.
     """
@@ -115,8 +115,8 @@ def peak_memory(targets: int, *arguments: str) -> float:
         port = taken.getsockname()[1]
         last = (127 << 24) + (1 << 16) + targets - 1
         text = f"127.1.0.0-{'.'.join(str(last >> shift & 255) for shift in (24, 16, 8, 0))}"
-        command = [sys.executable, "-c", _MEASURED, "probe", text, "--port", str(port), "--yes", *arguments]
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+        words = [sys.executable, "-c", _MEASURED, command, text, "--port", str(port), "--yes", *arguments]
+        done = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 3:
-        raise RuntimeError(f"credssp probe ended with exit code {done.returncode}: {done.stderr}")
+        raise RuntimeError(f"credssp {command} ended with exit code {done.returncode}: {done.stderr}")
     return int(done.stderr.split()[-1]) * 1024 / 1_000_000

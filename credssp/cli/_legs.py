@@ -7,10 +7,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from credssp.engine.events import Direction, Observer
-    from credssp.wire.ts_request import TSRequest
+    from collections.abc import Callable
 
-__all__ = ["add_argument", "observing", "show_probe_legs"]
+    from credssp.fleet.logins.legs import LoginLeg
+
+__all__ = ["add_argument", "leg_printer", "show_probe_legs"]
 
 PROBE = "credssp.probe"
 """Name of the logger to which the drivers tell the legs of a probe."""
@@ -23,24 +24,21 @@ def add_argument(parser: Any) -> None:
     )
 
 
-def observing(observer: Observer | None) -> Observer:
-    """Return an observer that prints the TSRequests of a login, and tells another one too."""
+def leg_printer() -> Callable[..., None]:
+    """Return a function that prints a leg of a login, and in front of it the target where there are several."""
     from credssp.cli._output import printable
-    from credssp.dissect.views import fields_of
 
-    count = 0
+    arrows = {"client": "client -> server", "server": "client <- server", "": ""}
 
-    def see(direction: Direction, message: TSRequest, data: bytes) -> None:
-        nonlocal count
-        count += 1
-        arrow = "client ->" if direction.value == "sent" else "<- server"
-        fields = "; ".join(fields_of(message)) or "nothing but the version"
-        line = f"leg {count}  {arrow}  TSRequest, {len(data)} bytes, version {message.version}: {fields}"
-        print(printable(line), file=sys.stderr, flush=True)
-        if observer is not None:
-            observer(direction, message, data)
+    def show(leg: LoginLeg, target: str = "") -> None:
+        size = "" if leg.size is None else f"{leg.size} bytes"
+        number = "-" if leg.number is None else str(leg.number)
+        status = f"  [{leg.status}]" if leg.status else ""
+        line = f"leg {number:>2}  {arrows[leg.sender]:<16}  {size:>11}  {leg.seconds * 1000:>9.3f} ms"
+        line = f"{line}  {'; '.join(leg.content)}{status}"
+        print(printable(f"{target}  {line}" if target else line), file=sys.stderr, flush=True)
 
-    return see
+    return show
 
 
 def show_probe_legs() -> None:

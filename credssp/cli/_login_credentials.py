@@ -8,11 +8,11 @@ import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
-    from credssp.cli._targets import TargetURL
     from credssp.credentials import AgentCredentials, CertificateCredentials, DelegatedCredentials, LogonCredentials
+    from credssp.fleet.target_url import TargetURL
     from credssp.secret import Secret
 
-__all__ = ["PIN_VARIABLE", "add_arguments", "check_files", "delegated", "logon", "who"]
+__all__ = ["PIN_VARIABLE", "add_arguments", "check_files", "delegated", "logon"]
 
 PIN_VARIABLE: Final = "CREDSSP_PIN"
 
@@ -223,13 +223,13 @@ def _principal(user: str | None, domain: str) -> str | None:
 
 
 def delegated(
-    arguments: argparse.Namespace, target: TargetURL, credentials: LogonCredentials | None = None
+    arguments: argparse.Namespace, target: TargetURL | None, credentials: LogonCredentials | None = None
 ) -> DelegatedCredentials | None:
     """Return what to delegate in place of what logs on, or None. May ask a KDC. Raises CredSSPError.
 
     Args:
         arguments: those of the command line.
-        target: the server.
+        target: the server; None to read what is the same for all, and to check the rest.
         credentials: what `logon` returned.
     """
     from credssp.cli import _secrets
@@ -271,11 +271,11 @@ def delegated(
         raise LocalProtocolError("--reader and --container need --smartcard-pin")
     if not arguments.remote_guard:
         return None
-    if target.scheme != "rdp":
+    if target is not None and target.scheme != "rdp":
         raise LocalProtocolError("Remote Credential Guard works with rdp:// only")
     if arguments.mechanism == "ntlm":
         raise LocalProtocolError("Remote Credential Guard needs Kerberos")
-    if isinstance(credentials, AgentCredentials):
+    if target is None or isinstance(credentials, AgentCredentials):
         return None  # the agent has the tickets
     from credssp.kerberos.remote_guard import remote_guard_credentials
 
@@ -323,18 +323,3 @@ def pin_from(source: str) -> Secret[str]:
         return _secrets.ask("PIN: ")
     # What was given may be the PIN itself, so it is not repeated.
     raise LocalProtocolError("--smartcard-pin must be ask, file:F or env:NAME: others can see a command line")
-
-
-def who(credentials: LogonCredentials | None) -> str:
-    """Return who logs on, for people."""
-    from credssp.credentials import AgentCredentials, CCacheCredentials, KeytabCredentials
-
-    if credentials is None:
-        return "tickets of the default cache"
-    if isinstance(credentials, AgentCredentials):
-        return f"{credentials.name} of the agent"
-    if isinstance(credentials, CCacheCredentials):
-        return f"{credentials.principal or 'tickets'} of {credentials.ccache}"
-    if isinstance(credentials, KeytabCredentials):
-        return f"{credentials.principal or 'first entry'} of {credentials.keytab}"
-    return f"{credentials.domain}\\{credentials.username}" if credentials.domain else credentials.username

@@ -18,6 +18,7 @@ from credssp.dissect.views import fields_of
 from credssp.engine.events import Direction
 from credssp.errors import CredSSPError, PeerClosedError
 from credssp.status import SecurityStatus
+from credssp.tls.record import has_handshake
 from credssp.wire.ts_request import TSRequest
 
 __all__ = ["GREETING", "REPLY", "LoopbackLeg", "Recorder", "Transcript", "run_login"]
@@ -66,7 +67,7 @@ class Recorder:
 
     def leg(self, token: bytes, status: SecurityStatus, content: str = "") -> None:
         """Note a leg."""
-        parts = [content] if content else ["TLS handshake"] * _has_handshake(token) + self._fields
+        parts = [content] if content else ["TLS handshake"] * has_handshake(token) + self._fields
         self._fields = []
         self._legs.append(
             LoopbackLeg(len(self._legs) + 1, self._sender, len(token), tuple(parts) or ("TLS alert",), status)
@@ -206,16 +207,6 @@ def _serve(side: _Side, transcript: Transcript) -> None:
     side.send(REPLY)
     side.wait_for_close()
     side.close()
-
-
-def _has_handshake(token: bytes) -> bool:
-    """Whether TLS records of the handshake (22) or a change of keys (20) are in there."""
-    position = 0
-    while position + 5 <= len(token):
-        if token[position] in (20, 22):
-            return True
-        position += 5 + int.from_bytes(token[position + 3 : position + 5], "big")
-    return False
 
 
 def _ours(error: CredSSPError | OSError, side: str) -> CredSSPError:

@@ -1,19 +1,13 @@
-"""How ``credssp probe`` prints what it found out about one server: for people, and as a JSON line."""
+"""How ``credssp probe`` prints what it found out about one server, for people."""
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
 from credssp.cli._output import print_facts, printable
 
-__all__ = ["print_json_line", "print_text"]
-
-
-def print_json_line(facts: dict[str, Any]) -> None:
-    """Print one line."""
-    print(json.dumps(facts), flush=True)
+__all__ = ["print_text"]
 
 
 def print_text(facts: dict[str, Any]) -> None:

@@ -151,8 +151,8 @@ def check_versions(arguments: argparse.Namespace) -> None:
 
 def address(text: str) -> tuple[str, int]:
     """Take ``ADDRESS:PORT``, ``[V6]:PORT`` or ``:PORT`` apart. Raises LocalProtocolError."""
-    from credssp.cli._targets import plain_zone
     from credssp.errors import LocalProtocolError
+    from credssp.fleet.target_url import plain_zone
 
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65535 or (":" in host and not host.startswith("[")):

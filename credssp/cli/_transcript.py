@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from credssp.cli._login import LoginOutcome
     from credssp.dissect.transcript import TranscriptWriter
+    from credssp.fleet.logins.outcome import LoginOutcome
 
 __all__ = ["record", "recording"]
 

@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Examine, and say it in plain words."""
-    from credssp.cli._probe_output import check_writable
+    from credssp.cli._results import check_writable
     from credssp.errors import LocalProtocolError
 
     try:

@@ -1,4 +1,4 @@
-"""``credssp login URL``: try a login as mstsc or winrs would, up to the authorization result."""
+"""``credssp login``: try a login as mstsc or winrs would, up to the authorization result, at one server or many."""
 
 from __future__ import annotations
 
@@ -6,35 +6,30 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Final
 
-from credssp.cli import _legs, _login_credentials, _transcript, _ways
-from credssp.cli._arguments import seconds
+from credssp.cli import _fleet_arguments, _legs, _login_credentials, _transcript, _ways
+from credssp.cli._arguments import count, seconds
 from credssp.protocol_version import VERSIONS
 
 if TYPE_CHECKING:
-    from credssp.cli._login import LoginOutcome
-    from credssp.cli._targets import TargetURL
-    from credssp.config import ClientConfig
-    from credssp.engine.events import Observer
-    from credssp.errors import CredSSPError
+    from credssp.cli._login_config import LoginWay
+    from credssp.fleet.target_url import TargetURL
 
 __all__ = ["configure", "run"]
 
-_SESSION: Final = {
-    "session": "the server answered",
-    "closed": "the server closed the connection when it was to begin",
-    "none": "no answer, and no refusal either",
-}
-"""What came of the RDP session with HYBRID, which shows whether the login was accepted."""
+_NAME: Final = "credssp login: "
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = (
         "Exit codes: 0 accepted; 1 refused by the server or a KDC; 2 wrong usage; 3 no connection, or no CredSSP "
-        "offered; 4 one of our own checks failed (key mismatch, certificate, version, policy).\n"
+        "offered; 4 one of our own checks failed (key mismatch, certificate, version, policy). Of several targets the "
+        "worst counts: 4, 1, 2, 3, and 0 if every login was accepted.\n"
+        "Several targets are tried until a refusal judges the password (--keep-going tries all), one at a time until a "
+        "login was accepted.\n"
         "The password comes from --password-file or --password-command, else from CREDSSP_PASSWORD, else you are asked."
     )
-    parser.add_argument("target", metavar="URL", help="rdp://HOST[:PORT]; http://HOST[:PORT] or https://... for WinRM")
+    _fleet_arguments.add_target_arguments(parser)
     _login_credentials.add_arguments(parser)
     how = parser.add_argument_group("how")
     how.add_argument(
@@ -59,136 +54,97 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="allow TLS 1.0, 1.1 and old ciphers for this host: attackers may then read and change what is sent",
     )
-    how.add_argument("--timeout", type=seconds, default=30.0, metavar="S", help="for the whole login (default: 30)")
+    how.add_argument("--timeout", type=seconds, default=30.0, metavar="S", help="for a whole login (default: 30)")
     _ways.add_arguments(parser)
     parser.add_argument(
         "--transcript", metavar="FILE", help="write all messages to this file, for `credssp dissect`; keep it private"
     )
     _legs.add_argument(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    _fleet_arguments.add_form_arguments(
+        parser,
+        table="print a line for each server (default for several)",
+        json="print one JSON object; of several servers, one per line",
+        html="write one HTML page: totals, statuses, servers",
+    )
+    many = parser.add_argument_group("several targets")
+    many.add_argument(
+        "--keep-going",
+        action="store_true",
+        help="try every target, whatever the first ones say: with a wrong password, this locks the account",
+    )
+    many.add_argument(
+        "--resume",
+        metavar="FILE",
+        help="keep the results in this file (JSON lines), and do not try again what it has already",
+    )
+    many.add_argument(
+        "--concurrency",
+        type=count(4096),
+        default=64,
+        metavar="N",
+        help="servers to connect to at once (default: 64); logins are made one at a time, then 4",
+    )
+    many.add_argument(
+        "--rate", type=float, metavar="N", help="connections per second at most (default: no limit but --concurrency)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Try it and say what came of it."""
-    from credssp.cli._login import exit_code
-    from credssp.cli._targets import parse_target, transport_of
-    from credssp.errors import CredSSPError, LocalProtocolError
+    from credssp.cli._login_config import LoginPlan, LoginWay
+    from credssp.cli._target_source import TargetSource, is_meant
+    from credssp.errors import LocalProtocolError
 
     try:
-        target = parse_target(arguments.target)
-        with _transcript.recording(arguments.transcript, str(target)) as transcript:
-            observer = _legs.observing(transcript) if arguments.verbose else transcript
-            request = _request(arguments, target, observer)
-            outcome = transport_of(target).log_on(target, request)
-            _transcript.record(transcript, outcome)
+        way = LoginWay.of(arguments)
+        source = TargetSource(arguments, way.check, command="login")
+        if _is_one(arguments, source.total):
+            return _log_on_to_one(arguments, next(iter(source)), way)
+        if arguments.transcript:
+            raise LocalProtocolError("--transcript is about one login: give one target")
+        if not is_meant(source.total, "Log on to {} targets?", yes=arguments.yes):
+            return 2
+        from credssp.cli._login_many import log_on_to_all
+
+        return log_on_to_all(arguments, source, LoginPlan.of(way))
     except LocalProtocolError as error:
         print(f"credssp login: {error.message}", file=sys.stderr)
         return 2
+
+
+def _is_one(arguments: argparse.Namespace, total: int) -> bool:
+    """Whether there is one login, and nothing to write about it but what is printed."""
+    files = (arguments.junit, arguments.html, arguments.resume)
+    return total == 1 and not (arguments.table or arguments.csv or any(file is not None for file in files))
+
+
+def _log_on_to_one(arguments: argparse.Namespace, target: TargetURL, way: LoginWay) -> int:
+    """Log on, and print all about it. Raises LocalProtocolError."""
+    from credssp.cli._login_config import LoginPlan
+    from credssp.cli._login_print import print_login, print_why
+    from credssp.cli._output import print_json
+    from credssp.errors import CredSSPError, LocalProtocolError
+    from credssp.fleet.logins.login import log_on, login_facts, no_login, who
+    from credssp.fleet.logins.outcome import exit_code, verdict_on
+
+    user = ""
+    try:
+        with _transcript.recording(arguments.transcript, str(target)) as transcript:
+            plan = LoginPlan.of(way, transcript)
+            user = who(plan.config.credentials)
+            on_leg = _legs.leg_printer() if arguments.verbose else None
+            outcome = log_on(target, plan.adapt(plan.config, target), on_leg=on_leg)
+            _transcript.record(transcript, outcome)
+    except LocalProtocolError:
+        raise
     except CredSSPError as error:
         # No ticket for what is to be delegated: there is not even a connection yet.
-        _explain(error)
+        print_why(no_login(target, user, error), sys.stderr, name=_NAME)
         return exit_code(error)
-    code = exit_code(outcome.error)
+    facts = login_facts(target, user, outcome)
     if arguments.json:
-        _print_json(target, request, outcome)
+        print_json({name: value for name, value in facts.items() if name != "outcome"})
     else:
-        _print(target, request, outcome, code)
-    return code
-
-
-def _request(arguments: argparse.Namespace, target: TargetURL, observer: Observer | None) -> ClientConfig:
-    from credssp.config import ClientConfig, Timeouts
-    from credssp.tls.settings import ClientTLS
-
-    credentials = _login_credentials.logon(arguments)
-    _login_credentials.check_files(arguments)
-    delegated = _login_credentials.delegated(arguments, target, credentials)
-    return ClientConfig(
-        credentials=credentials,
-        delegated_credentials=delegated,
-        mechanism="kerberos" if arguments.remote_guard else arguments.mechanism,
-        allow_ntlm_downgrade=arguments.allow_ntlm_downgrade,
-        allow_empty_password=arguments.empty_password,
-        delegate=not arguments.no_delegate,
-        restricted_admin=arguments.restricted_admin,
-        bind_https=not arguments.no_channel_bindings,
-        min_version=arguments.min_version,
-        tls=ClientTLS(cafile=arguments.cacert, fingerprint=arguments.fingerprint, legacy=arguments.legacy_tls),
-        timeouts=Timeouts(connect=arguments.timeout, leg=arguments.timeout, login=arguments.timeout),
-        observer=observer,
-        **_ways.way_of(arguments).options(target),
-    )
-
-
-def _print_json(target: TargetURL, request: ClientConfig, outcome: LoginOutcome) -> None:
-    from credssp.cli._login import refused_by
-    from credssp.cli._output import print_json
-    from credssp.fleet.facts import status_facts
-
-    error = outcome.error
-    head: dict[str, object] = {"target": str(target), "user": _login_credentials.who(request.credentials)}
-    head |= {"accepted": error is None, "refused_by": refused_by(error), "status": status_facts(error)}
-    print_json(head | outcome.facts | {"seconds": round(outcome.seconds, 3)})
-
-
-def _print(target: TargetURL, request: ClientConfig, outcome: LoginOutcome, code: int) -> None:
-    from credssp.cli._output import print_facts
-
-    facts = outcome.facts
-    shown: dict[str, str] = {}
-    shown["user"] = _login_credentials.who(request.credentials)
-    if (rdp := facts.get("rdp")) and rdp["selected_protocol"]:
-        shown["protocol"] = rdp["selected_protocol"]
-    if winrm := facts.get("winrm"):
-        if https := winrm["https"]:
-            shown["https"] = f"{https['version']}, {https['key_type']}"
-            shown["  certificate"] = f"{https['sha256']} ({https['certificate_check']})"
-        if winrm["leg"]:
-            shown["failed at"] = f"{winrm['leg']}, HTTP {winrm['http_status']}"
-        if winrm["identity"]:
-            shown["service"] = ", ".join(winrm["identity"].values())
-    if tls := facts["tls"]:
-        shown["TLS"] = f"{tls['version']}, {tls['cipher']}, {tls['key_type']}"
-        shown["certificate"] = f"{tls['certificate_sha256']} ({tls['certificate_check']})"
-    if version := facts["credssp"]:
-        shown["CredSSP"] = f"version {version['version']} (the server says {version['peer_version']})"
-    if facts["mechanism"]:
-        shown["mechanism"] = facts["mechanism"]
-    if facts["principal"]:
-        shown["principal"] = facts["principal"]
-    for skip in facts["skipped"]:
-        shown["not used"] = f"{skip['mechanism']}: {skip['text']}"
-    if outcome.error is None:
-        proved = ", ".join(facts["server_authentication"]) or "nothing"
-        shown["server proved by"] = proved if facts["server_authenticated"] else f"{proved} (not which server it is)"
-        shown["delegated"] = "yes" if facts["delegated"] else "an empty set"
-        if facts.get("early_user_authorization"):
-            shown["authorization"] = facts["early_user_authorization"]
-        elif rdp:
-            shown["session"] = _SESSION[rdp["answer"]]
-    shown["time"] = f"{outcome.seconds:.3f} s"
-    print_facts(f"{_verdict(outcome.error, code)}: {target}", shown)
-    if outcome.error is not None:
-        _explain(outcome.error)
-
-
-def _verdict(error: CredSSPError | None, code: int) -> str:
-    from credssp.cli._login import refused_by
-    from credssp.rdp.client import LoginRefusedError
-
-    if isinstance(error, LoginRefusedError):
-        return "refused after the proof"
-    names = {"server": "the server", "kdc": "the KDC", "card": "the card"}
-    if (who := refused_by(error)) is not None:
-        return f"refused by {names[who]}"
-    return ("accepted", "refused", "no login", "no login", "stopped by our own check")[code]
-
-
-def _explain(error: CredSSPError) -> None:
-    from credssp.cli._output import printable
-    from credssp.fleet.facts import status_facts
-
-    status = status_facts(error)
-    advice = "" if status["advice"] in error.message else f": {status['advice']}"
-    print(f"credssp login: {printable(error.message)}", file=sys.stderr)
-    print(f"  {status['name']} {status['hex']}{advice}", file=sys.stderr)
+        print_login(facts, verdict_on(outcome.error))
+        print_why(facts, sys.stderr, name=_NAME)
+    return exit_code(outcome.error)

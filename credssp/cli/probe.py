@@ -7,13 +7,14 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from credssp.cli import _legs, _probe_arguments, _ways
+from credssp.cli import _fleet_arguments, _legs, _ways
 from credssp.cli._arguments import count
 
 if TYPE_CHECKING:
-    from credssp.cli._probe_output import Output
-    from credssp.cli._probe_targets import TargetSource
+    from credssp.cli._results import Output
+    from credssp.cli._target_source import TargetSource
     from credssp.fleet.probing import ProbeRequest
+    from credssp.fleet.totals import Totals
 
 __all__ = ["configure", "run"]
 
@@ -24,8 +25,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Exit codes: 0 at least one server offers CredSSP; 1 none does; 2 wrong usage; 3 no server answered. "
         "With --json, one JSON object per line and server, in the order in which they are done."
     )
-    _probe_arguments.add_target_arguments(parser)
-    _probe_arguments.add_form_arguments(parser)
+    _fleet_arguments.add_target_arguments(parser)
+    _fleet_arguments.add_form_arguments(parser)
     parser.add_argument(
         "--resume",
         metavar="FILE",
@@ -47,16 +48,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Probe and print."""
-    from credssp.cli._probe_output import Output
-    from credssp.cli._probe_targets import TargetSource, is_meant
+    from credssp.cli._probe_output import PROBES
+    from credssp.cli._results import Output
+    from credssp.cli._target_source import TargetSource, is_meant
     from credssp.errors import LocalProtocolError
 
     try:
         request = _request(arguments)
-        source = TargetSource(arguments, request.way)
-        if not is_meant(source.total, yes=arguments.yes):
+        source = TargetSource(arguments, request.way.options, command="probe")
+        if not is_meant(source.total, "Probe {} targets?", yes=arguments.yes):
             return 2
-        output = Output(arguments, source.total)
+        output = Output(arguments, source.total, PROBES)
     except LocalProtocolError as error:
         print(f"credssp probe: {error.message}", file=sys.stderr)
         return 2
@@ -88,7 +90,7 @@ def _request(arguments: argparse.Namespace) -> ProbeRequest:
     return ProbeRequest(arguments.timeout, _ways.way_of(arguments))
 
 
-def _probe(arguments: argparse.Namespace, source: TargetSource, request: ProbeRequest, output: Output) -> None:
+def _probe(arguments: argparse.Namespace, source: TargetSource, request: ProbeRequest, output: Output[Totals]) -> None:
     import asyncio
     import dataclasses
     from collections.abc import Iterator
@@ -131,7 +133,7 @@ def _probe(arguments: argparse.Namespace, source: TargetSource, request: ProbeRe
             )
 
 
-def _end(output: Output, begin: float, total: int) -> None:
+def _end(output: Output[Totals], begin: float, total: int) -> None:
     """Print what comes at the end, after an interrupt too."""
     output.totals.seconds = time.monotonic() - begin
     output.finish()

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from credssp.cli import _probe_arguments
+from credssp.cli import _fleet_arguments
 
 if TYPE_CHECKING:
     from credssp.fleet.record import SavedRun
@@ -22,12 +22,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("run", metavar="A.jsonl", help="results of credssp probe --json or --resume")
     parser.add_argument("later", metavar="B.jsonl", nargs="?", help="results of a later run")
-    _probe_arguments.add_form_arguments(parser)
+    _fleet_arguments.add_form_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print and write the reports."""
-    from credssp.cli._probe_output import check_writable, print_record, write_reports
+    from credssp.cli._probe_output import print_record, write_reports
+    from credssp.cli._results import check_writable
     from credssp.errors import LocalProtocolError
     from credssp.fleet.record import SavedRun
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Any, Final
 
 from credssp.fleet.record import Facts
 from credssp.fleet.totals import level_of
 
-__all__ = ["MAX_COLUMNS", "flatten", "harmless", "write_csv"]
+__all__ = ["MAX_COLUMNS", "flatten", "harmless", "write_columns", "write_csv"]
 
 MAX_COLUMNS: Final = 256
 """Servers choose the names of some facts, such as the schemes of HTTP; what goes beyond is left to JSON."""
@@ -66,26 +66,39 @@ def _item(value: Any) -> str:
 
 
 def write_csv(record: Iterable[Facts], stream: IO[str]) -> None:
-    """Write the table; goes twice through the record.
+    """Write the table of what servers offer; see `write_columns`."""
+    write_columns(record, stream, first=_FIRST, row=_row)
+
+
+def write_columns(
+    record: Iterable[Facts], stream: IO[str], *, first: Sequence[str], row: Callable[[Facts], dict[str, str]]
+) -> None:
+    """Write a table; goes twice through the record.
+
+    Args:
+        record: results.
+        stream: a text stream.
+        first: the columns in front, whether or not any server has them. The last one is ``error``.
+        row: returns the cells of a server by column.
 
     A value that a spreadsheet would take for a formula begins with an apostrophe, and characters that are not plainly
     visible are backslash escapes: servers choose many of the values.
     """
-    columns = _columns(record)
+    columns = _columns(record, first, row)
     writer = csv.writer(stream)
     writer.writerow([harmless(name) for name in columns])
     for facts in record:
-        row = _row(facts)
-        writer.writerow([harmless(row.get(name, "")) for name in columns])
+        cells = row(facts)
+        writer.writerow([harmless(cells.get(name, "")) for name in columns])
 
 
-def _columns(record: Iterable[Facts]) -> list[str]:
+def _columns(record: Iterable[Facts], first: Sequence[str], row: Callable[[Facts], dict[str, str]]) -> list[str]:
     others: dict[str, None] = {}
     for facts in record:
-        for name in _row(facts):
-            if name not in _FIRST and name != "error" and len(others) < MAX_COLUMNS - len(_FIRST) - 1:
+        for name in row(facts):
+            if name not in first and name != "error" and len(others) < MAX_COLUMNS - len(first) - 1:
                 others[name] = None
-    return [*_FIRST, *sorted(others), "error"]
+    return [*first, *sorted(others), "error"]
 
 
 def _row(facts: Facts) -> dict[str, str]:

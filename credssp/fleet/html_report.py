@@ -6,11 +6,20 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from importlib.resources import files
 from typing import Any, Final
 
 from credssp.fleet.compare import Change, compare
 from credssp.fleet.expiry import Expiry
+from credssp.fleet.page_parts import (
+    FilterButtons,
+    bars,
+    classes_of,
+    fieldsets,
+    filter_style,
+    report_style,
+    table_head,
+    table_row,
+)
 from credssp.fleet.record import Facts
 from credssp.fleet.totals import LEVELS, Totals, level_of, nla_of, version_of, worst_level
 from credssp.pages import badge, document, escape, scrolling
@@ -50,7 +59,6 @@ def html_report(
             key = (str(each.get("id", "")), level_of(each))
             if key in totals.findings:
                 advice.setdefault(key, each)
-    style = files("credssp.fleet").joinpath("report.css").read_text(encoding="utf-8")
     parts = itertools.chain(
         _head(totals, now),
         _changes(record, earlier),
@@ -60,7 +68,7 @@ def html_report(
         _servers(record, totals),
         _silent(totals),
     )
-    style += _filters(totals)
+    style = report_style() + filter_style(_groups(totals))
     yield from document(f"CredSSP: {totals.targets:,} servers", parts, style=style, note="Times are in UTC.")
 
 
@@ -74,22 +82,13 @@ def _head(totals: Totals, now: datetime) -> Iterator[str]:
 def _totals(totals: Totals) -> Iterator[str]:
     if not totals.answered:
         return
-    yield '<section><h2>Totals</h2><div class="groups">'
     levels = Counter({_WORST[level]: totals.levels[level] for level in _LEVELS if totals.levels[level]})
-    for name, counts in (
-        ("CredSSP version", totals.versions),
-        ("NLA", totals.nla),
-        ("TLS", totals.tls),
-        ("Worst finding", levels),
-    ):
-        yield f'<div><h3>{name}</h3><table class="bars"><tbody>'
-        most = max(counts.values(), default=1)
-        for value, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-            kind = "good" if value in _GOOD else "bad" if value in _BAD else "poor" if value in _POOR else ""
-            bar = f'<div class="bar"><i class="{kind}" style="width: {100 * count / most:.1f}%"></i></div>'
-            yield f'<tr><td>{escape(value)}</td><td class="count">{count:,}</td><td>{bar}</td></tr>'
-        yield "</tbody></table></div>"
-    yield "</div></section>"
+    counts = [("CredSSP version", totals.versions), ("NLA", totals.nla), ("TLS", totals.tls), ("Worst finding", levels)]
+    yield from bars(counts, _kind)
+
+
+def _kind(value: str) -> str:
+    return "good" if value in _GOOD else "bad" if value in _BAD else "poor" if value in _POOR else ""
 
 
 def _certificates(expiry: Expiry) -> Iterator[str]:
@@ -117,18 +116,11 @@ def _servers(record: Iterable[Facts], totals: Totals) -> Iterator[str]:
     if not totals.answered:
         return
     yield "<section><h2>Servers</h2>"
-    for title, name, values in _groups(totals):
-        yield f"<fieldset><legend>{title}</legend>"
-        for number, value in enumerate(("all", *values)):
-            checked = " checked" if number == 0 else ""
-            yield f'<label><input type="radio" name="{name}" id="{name}-{number}"{checked}> {escape(value)}</label>'
-        yield "</fieldset>"
+    groups = _groups(totals)
+    yield from fieldsets(groups)
     if totals.answered > MAX_ROWS:
         yield f"<p>{MAX_ROWS:,} of {totals.answered:,} servers are shown, those with the worst findings first.</p>"
-    yield '<table class="servers"><thead><tr>'
-    yield "".join(f'<th scope="col">{name}</th>' for name in _COLUMNS)
-    yield "</tr></thead><tbody>"
-    groups = _groups(totals)
+    yield table_head(_COLUMNS)
     yield from itertools.islice(
         (
             _row(facts, groups)
@@ -145,14 +137,15 @@ def _servers(record: Iterable[Facts], totals: Totals) -> Iterator[str]:
 _COLUMNS: Final = ("server", "name", "CredSSP", "NLA", "TLS", "certificate until", "findings")
 
 
-def _groups(totals: Totals) -> list[tuple[str, str, Sequence[str]]]:
-    """Return title, id and values of each group of filters."""
+def _groups(totals: Totals) -> list[FilterButtons]:
+    """Return the groups of filters."""
     levels = [level for level in _LEVELS if totals.levels[level]]
     versions = sorted(totals.versions, reverse=True)
     nla = [value for value in _NLA if totals.nla[value]]
     kinds = list(dict.fromkeys(name for (name, _), _ in totals.findings.most_common(20)))
-    groups = [("worst", "w", levels), ("CredSSP", "v", versions), ("NLA", "n", nla), ("finding", "f", kinds)]
-    return [group for group in groups if len(group[2]) > 1]
+    groups = [FilterButtons("worst", "w", levels), FilterButtons("CredSSP", "v", versions)]
+    groups += [FilterButtons("NLA", "n", nla), FilterButtons("finding", "f", kinds)]
+    return [group for group in groups if len(group.values) > 1]
 
 
 def _values(facts: Facts, group: str) -> set[str]:
@@ -166,22 +159,7 @@ def _values(facts: Facts, group: str) -> set[str]:
     return {str(each.get("id", "")) for each in _findings(facts)}
 
 
-def _filters(totals: Totals) -> str:
-    """Return the style that leaves the servers of what is checked in each group."""
-    return "".join(
-        f"body:has(#{name}-{number}:checked) .servers tbody tr:not(.{name}{number}) {{ display: none; }}\n"
-        for _, name, values in _groups(totals)
-        for number in range(1, len(values) + 1)
-    )
-
-
-def _row(facts: Facts, groups: Sequence[tuple[str, str, Sequence[str]]]) -> str:
-    classes = [
-        f"{name}{number}"
-        for _, name, values in groups
-        for number, value in enumerate(values, 1)
-        if value in _values(facts, name)
-    ]
+def _row(facts: Facts, groups: Sequence[FilterButtons]) -> str:
     ntlm = facts.get("ntlm")
     ntlm = ntlm if isinstance(ntlm, dict) else {}
     certificate = facts.get("certificate")
@@ -196,11 +174,8 @@ def _row(facts: Facts, groups: Sequence[tuple[str, str, Sequence[str]]]) -> str:
         escape(until),
         "".join(map(_finding, _findings(facts))),
     )
-    row = "".join(
-        f'<td data-name="{name}"{" class=nowrap" if name.startswith("cert") else ""}>{cell}</td>'
-        for name, cell in zip(_COLUMNS, cells, strict=True)
-    )
-    return f'<tr class="{" ".join(classes)}">{row}</tr>'
+    classes = classes_of(groups, lambda name: _values(facts, name))
+    return table_row(_COLUMNS, cells, classes=classes, nowrap="certificate until")
 
 
 def _finding(finding: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape, quoteattr  # written here, never read
 from credssp.fleet.record import Facts
 from credssp.fleet.totals import LEVELS, level_of
 
-__all__ = ["write_junit"]
+__all__ = ["quoted", "seconds_of", "text_of", "write_junit"]
 
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot contain; facts quote texts that servers choose."""
@@ -28,7 +28,7 @@ def write_junit(record: Iterable[Facts], stream: IO[str]) -> None:
         tests += 1
         failures += bool(_errors(facts))
         skipped += not facts.get("answered") and not _errors(facts)
-        seconds += _seconds(facts)
+        seconds += seconds_of(facts)
     stream.write("<?xml version='1.0' encoding='utf-8'?>\n")
     stream.write(
         f'<testsuite name="credssp probe" tests="{tests}" failures="{failures}" errors="0" skipped="{skipped}" '
@@ -40,17 +40,17 @@ def write_junit(record: Iterable[Facts], stream: IO[str]) -> None:
 
 
 def _case(facts: Facts) -> Iterator[str]:
-    yield f'<testcase classname="credssp.probe" name={_quoted(facts["target"])} time="{_seconds(facts):.3f}">'
+    yield f'<testcase classname="credssp.probe" name={quoted(facts["target"])} time="{seconds_of(facts):.3f}">'
     errors = _errors(facts)
     for each in errors:
-        yield f"<failure type={_quoted(each.get('id', ''))} message={_quoted(each.get('seen', ''))}>"
-        yield f"{_text(_described(each))}</failure>"
+        yield f"<failure type={quoted(each.get('id', ''))} message={quoted(each.get('seen', ''))}>"
+        yield f"{text_of(_described(each))}</failure>"
     if not errors and not facts.get("answered"):
         error = facts.get("error")
-        yield f"<skipped message={_quoted((error or {}).get('text', 'no answer'))}/>"
+        yield f"<skipped message={quoted((error or {}).get('text', 'no answer'))}/>"
     others = [each for each in _findings(facts) if level_of(each) != "error"]
     if others:
-        yield f"<system-out>{_text(chr(10).join(map(_described, others)))}</system-out>"
+        yield f"<system-out>{text_of(chr(10).join(map(_described, others)))}</system-out>"
     yield "</testcase>\n"
 
 
@@ -69,7 +69,8 @@ def _described(finding: dict[str, Any]) -> str:
     return "\n".join([head, *(f"{name}: {finding[name]}" for name in ("why", "do") if finding.get(name))])
 
 
-def _seconds(facts: Facts) -> float:
+def seconds_of(facts: Facts) -> float:
+    """Return how long a server took."""
     value = facts.get("seconds")
     return float(value) if isinstance(value, int | float) else 0.0
 
@@ -79,9 +80,11 @@ def _xml(value: object) -> str:
     return _NOT_XML.sub(lambda found: f"\\u{ord(found[0]):04x}", str(value))
 
 
-def _quoted(value: object) -> str:
+def quoted(value: object) -> str:
+    """Return an attribute's value in its quotes."""
     return quoteattr(_xml(value))
 
 
-def _text(value: str) -> str:
+def text_of(value: str) -> str:
+    """Return the text of an element."""
     return escape(_xml(value))

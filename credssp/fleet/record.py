@@ -114,6 +114,10 @@ class Record:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; what is in it can no longer be read."""
         self._file.close()
 
     def add(self, facts: Facts) -> None:

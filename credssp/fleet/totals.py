@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-__all__ = ["LEVELS", "Totals", "level_of", "nla_of", "version_of", "worst_level"]
+__all__ = ["LEVELS", "Totals", "count_value", "level_of", "nla_of", "version_of", "worst_level"]
 
 LEVELS: Final = ("error", "warning", "note", "ok")
 """Of findings, the worst first."""
@@ -86,17 +86,17 @@ class Totals:
         if not facts.get("answered"):
             error = facts.get("error")
             name = error.get("text") or error.get("name") if isinstance(error, dict) else None
-            _count(self.errors, str(name or "no answer"))
+            count_value(self.errors, str(name or "no answer"))
         else:
             self.answered += 1
             self.with_credssp += facts.get("credssp") is not None
-            _count(self.versions, version_of(facts))
-            _count(self.nla, nla_of(facts))
+            count_value(self.versions, version_of(facts))
+            count_value(self.nla, nla_of(facts))
             for version in [*(facts.get("tls") or ()), *(facts.get("tls_old") or ())] or ["none"]:
-                _count(self.tls, str(version))
-            _count(self.levels, worst_level(facts))
+                count_value(self.tls, str(version))
+            count_value(self.levels, worst_level(facts))
             for key in {(str(each.get("id", "")), level_of(each)) for each in _objects(facts.get("findings"))}:
-                _count(self.findings, key)
+                count_value(self.findings, key)
 
     def summary(self) -> str:
         """Return one line for people."""
@@ -110,7 +110,8 @@ def _objects(value: Any) -> list[dict[str, Any]]:
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
-def _count(counter: Counter[Any], key: Any) -> None:
+def count_value(counter: Counter[Any], key: Any) -> None:
+    """Count a value that servers choose, one of a bounded number."""
     if key not in counter and len(counter) >= _MOST:
         key = ("other", "note") if isinstance(key, tuple) else "other"
     counter[key] += 1

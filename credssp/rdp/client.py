@@ -206,6 +206,11 @@ class NLAClient(Endpoint[ClientContext]):
         return True if self.complete and (self._late.decided or not self._unconfirmed) else None
 
     @property
+    def proof_sent(self) -> bool:
+        """Whether what was sent may hold a proof of the password: it was not the first message."""
+        return self._proof_sent
+
+    @property
     def _unconfirmed(self) -> bool:
         return self._approach is Approach.NEGOTIATED and self.authorization is None
 

@@ -10,7 +10,15 @@ from typing import Final
 
 from credssp.errors import RemoteProtocolError
 
-__all__ = ["HEADER_SIZE", "MAX_PLAINTEXT", "RecordTracker", "begins_encryption", "end_of_records", "measure_record"]
+__all__ = [
+    "HEADER_SIZE",
+    "MAX_PLAINTEXT",
+    "RecordTracker",
+    "begins_encryption",
+    "end_of_records",
+    "has_handshake",
+    "measure_record",
+]
 
 HEADER_SIZE: Final = 5
 """Bytes in front of every record: content type, two of version, two of length (big-endian)."""
@@ -25,6 +33,10 @@ _MAX_CIPHERTEXT: Final = MAX_PLAINTEXT + 2048
 _CONTENT_TYPES: Final = range(20, 25)
 _ENCRYPTION_BEGINS: Final = (20, 23)
 """change_cipher_spec, after which TLS 1.2 encrypts, and application_data, as which TLS 1.3 encrypts everything."""
+
+
+_HANDSHAKE: Final = (20, 22)
+"""change_cipher_spec and handshake."""
 
 
 def measure_record(data: bytes | bytearray | memoryview, start: int = 0) -> int:
@@ -52,6 +64,16 @@ def begins_encryption(data: bytes) -> bool:
     start = 0
     while start + HEADER_SIZE <= len(data):
         if data[start] in _ENCRYPTION_BEGINS:
+            return True
+        start += HEADER_SIZE + int.from_bytes(data[start + 3 : start + 5], "big")
+    return False
+
+
+def has_handshake(data: bytes) -> bool:
+    """Whether one of these records belongs to the handshake and is not encrypted, or is a change of keys."""
+    start = 0
+    while start + HEADER_SIZE <= len(data):
+        if data[start] in _HANDSHAKE:
             return True
         start += HEADER_SIZE + int.from_bytes(data[start + 3 : start + 5], "big")
     return False

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from credssp.cli import _login_credentials, login
-from credssp.cli._targets import parse_target
 from credssp.credentials import PasswordCredentials, SmartCardCredentials
+from credssp.fleet.target_url import parse_target
 
 KSP = "Microsoft Smart Card Key Storage Provider"
 
@@ -38,7 +38,7 @@ def test_hints_and_key_of_a_card(
 ) -> None:
     monkeypatch.setenv("CREDSSP_PIN", "1234")
     arguments = parsed("--smartcard-pin", "env:CREDSSP_PIN", *words)
-    card: Any = _login_credentials.delegated(arguments, parse_target(arguments.target))
+    card: Any = _login_credentials.delegated(arguments, parse_target(arguments.targets[0]))
     assert isinstance(card, SmartCardCredentials)
     assert (card.user_hint, card.domain_hint, card.key_spec) == (user, domain, key_spec)
 

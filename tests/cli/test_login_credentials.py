@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from credssp.cli import _login_credentials as options
-from credssp.cli._targets import parse_target
 from credssp.credentials import (
     AgentCredentials,
     CCacheCredentials,
@@ -21,6 +20,8 @@ from credssp.credentials import (
     SmartCardCredentials,
 )
 from credssp.errors import LocalProtocolError
+from credssp.fleet.logins.login import who
+from credssp.fleet.target_url import parse_target
 
 HASH = "31d6cfe0d16ae931b73c59d7e0c089c0"
 RDP, WINRM = parse_target("rdp://srv"), parse_target("http://srv")
@@ -67,7 +68,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_who_logs_on(words: list[str], credentials: object, shown: str) -> None:
     found = options.logon(parse(*words))
     assert found == credentials
-    assert options.who(found) == shown
+    assert who(found) == shown
 
 
 def test_hash_in_a_file(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,16 +67,67 @@ def test_a_closed_pipe_ends_a_command_silently(command: str, tmp_path: Path) -> 
     assert done.returncode == 141
 
 
-def test_verbose_shows_the_legs_of_a_login(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+LEG = re.compile(
+    r"leg +(?P<number>\d+|-)  (?P<way>client [<-][->] server|) +(?:(?P<size>\d+) bytes)? +(?P<time>\d+\.\d{3}) ms  "
+    r"(?P<content>.*)"
+)
+
+
+def legs_of(text: str) -> list[re.Match[str]]:
+    found = [LEG.fullmatch(line) for line in text.splitlines() if line.startswith("leg ")]
+    legs = [leg for leg in found if leg is not None]
+    assert len(legs) == len(found), text
+    return legs
+
+
+def test_verbose_shows_the_legs_of_a_login_over_rdp(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("CREDSSP_PASSWORD", "correct horse")
     with RDPServer({("LAB", "alice"): "correct horse"}) as server:
-        assert main(["login", f"rdp://127.0.0.1:{server.port}", "-u", "LAB\\alice", "-v"]) == 0
+        assert main(["login", f"rdp://127.0.0.1:{server.port}", "-u", "LAB\\alice", "-v", "--json"]) == 0
     out, err = capsys.readouterr()
-    legs = [line for line in err.splitlines() if line.startswith("leg ")]
-    assert [line.split()[2:4] for line in legs][:2] == [["client", "->"], ["<-", "server"]]
-    assert "negoTokens" in legs[0]
-    assert "authInfo" in legs[-1]
+    legs = legs_of(err)
+    assert legs[0]["content"] == "connected"
+    contents = [leg["content"] for leg in legs]
+    assert contents[1].startswith("X.224 Connection Request  [SEC_I_CONTINUE_NEEDED 0x00090312]")
+    assert contents[2] == "X.224 Connection Confirm, HYBRID_EX"
+    assert contents[3].startswith("TLS handshake")
+    assert [leg["way"] for leg in legs[1:3]] == ["client -> server", "client <- server"]
+    assert [leg["size"] for leg in legs[1:3]] == ["43", "19"]
+    # The numbers are those of docs/how-to/test-any-client.md.
+    numbered = {leg["number"]: leg["content"] for leg in legs if leg["number"] != "-"}
+    assert list(numbered) == ["1", "2", "3", "4", "5"]
+    assert "TSRequest, version 6: negoTokens (NTLM AUTHENTICATE), pubKeyAuth" in numbered["3"]
+    assert numbered["5"] == "TSRequest, version 6: authInfo  [SEC_E_OK 0x00000000]"
+    assert contents[-1] == "Early User Authorization Result AUTHZ_SUCCESS"
+    # Each time is that since the leg before, so that together they are no more than the whole login.
+    assert 0 < sum(float(leg["time"]) for leg in legs) / 1000 <= json.loads(out)["seconds"] + 0.001
     assert "correct horse" not in out + err
+
+
+@pytest.mark.parametrize("password", ["correct horse", "wrong"])
+def test_verbose_shows_the_legs_of_a_login_over_winrm(
+    password: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("uvicorn")
+    from credssp.testing.winrm import WinRMServer
+
+    monkeypatch.setenv("CREDSSP_PASSWORD", password)
+    with WinRMServer({("LAB", "alice"): "correct horse"}) as server:
+        code = main(["login", f"http://127.0.0.1:{server.port}", "-u", "LAB\\alice", "-v"])
+    out, err = capsys.readouterr()
+    contents = [leg["content"] for leg in legs_of(err)]
+    assert contents[:2] == ["connected", "HTTP 401, which offers CredSSP"]
+    assert contents[3] == "HTTP 401; TLS handshake"
+    if password == "wrong":
+        assert code == 1
+        assert contents[-1].startswith("HTTP 401; TSRequest, version 6: errorCode STATUS_LOGON_FAILURE 0xC000006D")
+        assert "[STATUS_LOGON_FAILURE 0xC000006D]" in contents[-1]
+    else:
+        assert code == 0
+        assert contents[-1] == "HTTP 200"
+    assert password not in out + err or password == "wrong"
 
 
 def test_verbose_shows_the_legs_of_a_probe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,8 @@ import pytest
 
 import credssp
 from credssp import rdp
-from credssp.cli import _rdp, main
+from credssp.cli import main
+from credssp.fleet.logins import rdp as rdp_login
 from credssp.nt_hash import nt_hash
 from credssp.rdp import Protocol
 from credssp.testing import RDPServer
@@ -139,7 +140,7 @@ def test_over_hybrid_a_close_after_the_credentials_is_a_refusal(capsys: pytest.C
 
 def test_over_hybrid_a_server_that_takes_its_time_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
     async def slowly(identity: Any, credentials: Any) -> bool:
-        await asyncio.sleep(_rdp._SETTLE + 2 * _rdp._REACTION)
+        await asyncio.sleep(rdp_login._SETTLE + 2 * rdp_login._REACTION)
         return False
 
     with over_hybrid(authorize=slowly) as running:
@@ -150,7 +151,7 @@ def test_over_hybrid_a_server_that_takes_its_time_is_waited_for(capsys: pytest.C
 def test_over_hybrid_silence_is_not_a_refusal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_rdp, "_ANSWER", 0.1)
+    monkeypatch.setattr(rdp_login, "_ANSWER", 0.1)
     with over_hybrid(hold=60, session="none") as running:
         code, facts = login(capsys, url(running))
     assert (code, facts["rdp"]["answer"]) == (0, "none")

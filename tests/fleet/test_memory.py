@@ -1,4 +1,4 @@
-"""The memory of a probe does not depend on how many targets it has; the full figure is in ``benchmarks fleet``."""
+"""The memory of a run does not depend on how many targets it has; the full figure is in ``benchmarks fleet``."""
 
 from __future__ import annotations
 
@@ -17,3 +17,13 @@ def test_ten_times_the_targets_take_no_more_memory(form: str) -> None:
     assert many < 100, f"{many:.0f} MB"
     # 900 bytes for each of 7,200 targets would be seen.
     assert many - few < 6, f"{few:.1f} MB, then {many:.1f} MB"
+
+
+@pytest.mark.parametrize("form", ["--json", "--table"])
+def test_logins_do_not_add_up(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CREDSSP_PASSWORD", "secret")
+    words = (form, "-u", "alice", "--mechanism", "ntlm")
+    few, many = (peak_memory(targets, *words, command="login") for targets in (50, 500))
+    assert many < 150, f"{many:.0f} MB"
+    # 64 logins are under way at a time in both; 10 KB for each of the others would be seen.
+    assert many - few < 5, f"{few:.1f} MB, then {many:.1f} MB"

@@ -14,9 +14,11 @@ from credssp.conformance.runner import check_exchanges, exchanges_in
 from credssp.dissect.dissector import dissect
 from credssp.dissect.html import page
 from credssp.fleet.html_report import html_report
+from credssp.fleet.logins.html import login_report
 from credssp.pages import badge, document, escape, escape_lines, scrolling
 from tests.dissect.captures import Connection, pcapng
 from tests.dissect.logins import log_on
+from tests.fleet.logins import LOGINS, REFUSED
 from tests.fleet.samples import FLEET, facts, finding
 from tests.pages.browser import WIDTHS, look_at
 
@@ -48,9 +50,14 @@ def conformance_page() -> str:
     return as_html([check_exchanges(exchanges_in(FIXTURES)[:6])])
 
 
+def login_page() -> str:
+    many = [REFUSED | {"target": f"http://srv{number}.lab.test:5985/wsman"} for number in range(40)]
+    return "\n".join(login_report([*LOGINS, *many]))
+
+
 @pytest.mark.interop
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("make", [fleet_page, dissect_page, conformance_page])
+@pytest.mark.parametrize("make", [fleet_page, login_page, dissect_page, conformance_page])
 def test_a_page_is_for_everybody_at_every_width(make: Callable[[], str], dark: bool, tmp_path: Path) -> None:
     found = look_at(make(), tmp_path, dark=dark)
     assert [each["width"] for each in found] == list(WIDTHS)

@@ -1,18 +1,22 @@
-"""RDP for ``login``."""
+"""A login over RDP, up to the point where the server has shown whether it accepts it."""
 
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
+from dataclasses import replace
 from typing import Any
 
-from credssp.cli._login import LoginOutcome, certificate_of, context_facts
 from credssp.config import ClientConfig
 from credssp.drivers import blocking
 from credssp.drivers.agent import with_agent
 from credssp.drivers.handshake import ConnectError, Timeouts
 from credssp.drivers.proxies import reach
 from credssp.errors import CredSSPError
+from credssp.fleet.logins.legs import LegRecorder, SeenNLAClient
+from credssp.fleet.logins.outcome import LoginOutcome, certificate_of, context_facts
+from credssp.fleet.logins.turn import Turn
 from credssp.fleet.target_url import TargetURL
 from credssp.rdp.client import LoginRefusedError, NLAClient
 from credssp.rdp.mcs import USER_REQUESTED, connect_initial
@@ -29,23 +33,39 @@ _REACTION = 0.2
 """Seconds after MCS Connect Initial in which a close is about the session, and not about the credentials."""
 
 
-def log_on(target: TargetURL, request: ClientConfig) -> LoginOutcome:
-    """Log on and close. Raises LocalProtocolError for a request that makes no sense."""
-    client = NLAClient(host=target.host, config=with_agent(request))
+def log_on(target: TargetURL, request: ClientConfig, *, legs: LegRecorder, turn: Turn | None = None) -> LoginOutcome:
+    """Log on and close. Raises LocalProtocolError for a request that makes no sense, NotTriedError of `turn`."""
+    client = SeenNLAClient(legs, host=target.host, config=with_agent(replace(request, observer=legs.observe)))
     begin = time.monotonic()
     error: CredSSPError | None = None
     answer = None
     try:
-        answer = _log_on(client, target, request.timeouts)
+        if turn is not None:
+            turn(lambda: _reach(client, target, request.timeouts).close())
+            begin = time.monotonic()
+        answer = _log_on(client, target, request.timeouts, legs)
     except CredSSPError as failure:
         error = failure
     seconds = time.monotonic() - begin
-    return LoginOutcome(error, _facts(client, request, answer), seconds, certificate=certificate_of(client.context))
+    legs.flush()
+    return LoginOutcome(
+        error,
+        _facts(client, request, answer),
+        seconds,
+        certificate=certificate_of(client.context),
+        proof_sent=client.proof_sent,
+    )
 
 
-def _log_on(client: NLAClient, target: TargetURL, timeouts: Timeouts) -> str:
+def _reach(client: NLAClient, target: TargetURL, timeouts: Timeouts) -> socket.socket:
+    return reach(target.host, target.port, timeouts=timeouts, proxy=client.config.proxy)
+
+
+def _log_on(client: NLAClient, target: TargetURL, timeouts: Timeouts, legs: LegRecorder) -> str:
     begin = time.monotonic()
-    connection = reach(target.host, target.port, timeouts=timeouts, proxy=client.config.proxy)
+    legs.begin()
+    connection = _reach(client, target, timeouts)
+    legs.connected("connected")
     left = timeouts.login - (time.monotonic() - begin)
     with connection:
         if left <= 0:

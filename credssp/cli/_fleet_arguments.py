@@ -1,4 +1,4 @@
-"""The arguments of ``credssp probe``, and those that ``credssp report`` shares with it."""
+"""The arguments about many servers, which ``probe``, ``login`` and ``report`` share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 __all__ = ["UNASKED", "add_form_arguments", "add_target_arguments"]
 
 UNASKED: Final = 4096
-"""Targets that are probed without a question."""
+"""Targets that are taken without a question."""
 
 
 def add_target_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,12 +26,25 @@ def add_target_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help=f"do not ask before more than {UNASKED:,} targets")
 
 
-def add_form_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the forms in which results are printed and written."""
+def add_form_arguments(
+    parser: argparse.ArgumentParser,
+    *,
+    table: str = "print a line for each server that answered (default)",
+    json: str = "print one JSON object per line and server",
+    html: str = "write one HTML page: totals, certificates, findings, servers",
+) -> None:
+    """Declare the forms in which results are printed and written.
+
+    Args:
+        parser: of the command.
+        table: what ``--table`` does.
+        json: what ``--json`` does.
+        html: what ``--html`` does.
+    """
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--text", action="store_true", help="print a block for each server (default for one server)")
-    form.add_argument("--table", action="store_true", help="print a line for each server that answered (default)")
-    form.add_argument("--json", action="store_true", help="print one JSON object per line and server")
+    form.add_argument("--table", action="store_true", help=table)
+    form.add_argument("--json", action="store_true", help=json)
     form.add_argument("--csv", action="store_true", help="print comma-separated values, with all facts")
     parser.add_argument("--junit", metavar="FILE", help="write JUnit XML: a test for each server")
-    parser.add_argument("--html", metavar="FILE", help="write one HTML page: totals, certificates, findings, servers")
+    parser.add_argument("--html", metavar="FILE", help=html)

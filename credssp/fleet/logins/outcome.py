@@ -1,10 +1,10 @@
-"""What came of a login: shared by ``credssp login`` and its transports."""
+"""What came of a login: shared by the transports."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from credssp.context import ClientContext
 from credssp.errors import (
@@ -19,9 +19,10 @@ from credssp.errors import (
 )
 from credssp.fleet.facts import key_type
 from credssp.lsa.opened import AgentRefusedError
+from credssp.rdp.client import LoginRefusedError
 from credssp.status import NTStatus, SecurityStatus
 
-__all__ = ["LoginOutcome", "certificate_of", "context_facts", "exit_code", "refused_by"]
+__all__ = ["LoginOutcome", "certificate_of", "context_facts", "exit_code", "outcome_name", "refused_by", "verdict_on"]
 
 ACCEPTED, REFUSED, USAGE, UNREACHABLE, UNSAFE = range(5)
 
@@ -44,12 +45,14 @@ class LoginOutcome:
         facts: what is known about the connection; see `context_facts`.
         seconds: how long it took.
         certificate: the server's certificate inside CredSSP, DER, or None where it did not come so far.
+        proof_sent: whether the server may have a proof of the password.
     """
 
     error: CredSSPError | None
     facts: dict[str, Any]
     seconds: float
-    certificate: bytes | None = None
+    certificate: bytes | None = field(default=None, repr=False)
+    proof_sent: bool = False
 
 
 def refused_by(error: CredSSPError | None) -> str | None:
@@ -79,6 +82,29 @@ def exit_code(error: CredSSPError | None) -> int:
     if isinstance(cause, _OURS) or _is_weak_certificate(cause):
         return UNSAFE
     return USAGE if isinstance(cause, LocalProtocolError) else UNREACHABLE
+
+
+def verdict_on(error: CredSSPError | None) -> str:
+    """Return what came of a login in a few words, for people."""
+    if isinstance(error, LoginRefusedError):
+        return "refused after the proof"
+    names = {"server": "the server", "kdc": "the KDC", "card": "the card"}
+    if (by := refused_by(error)) is not None:
+        return f"refused by {names[by]}"
+    return ("accepted", "refused", "no login", "no login", "stopped by our own check")[exit_code(error)]
+
+
+_NAMES: Final = ("accepted", "refused", "local", "no_login", "unsafe")
+"""By `exit_code`."""
+
+
+def outcome_name(error: CredSSPError | None) -> str:
+    """Return what came of a login in a word.
+
+    ``accepted``; ``refused`` by the server, a KDC or a card; ``local``: something is missing on this machine, such as
+    tickets; ``no_login``: no connection, or no CredSSP; ``unsafe``: one of our own checks failed.
+    """
+    return _NAMES[exit_code(error)]
 
 
 def _is_weak_certificate(error: BaseException) -> bool:
