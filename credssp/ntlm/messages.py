@@ -203,7 +203,7 @@ class Authenticate:
         flags: NegotiateFlags.
         username: UserName.
         domain: DomainName.
-        workstation: Workstation.
+        workstation: Workstation, with U+FFFD for what is not UTF-16LE.
         nt_response: NtChallengeResponse as received.
         ntlmv2: what is in `nt_response`, or None where it is not an NTLMv2 response (24 bytes or fewer).
         lm_response: LmChallengeResponse as received.
@@ -268,7 +268,8 @@ class Authenticate:
             flags,
             _text(username, flags, "AUTHENTICATE.UserName"),
             _text(domain, flags, "AUTHENTICATE.DomainName"),
-            _text(workstation, flags, "AUTHENTICATE.Workstation"),
+            # Nothing depends on it, and some clients send what is no text: that is no reason to refuse a user.
+            _text(workstation, flags, "AUTHENTICATE.Workstation", errors="replace"),
             nt_response,
             ntlmv2,
             lm_response,
@@ -392,11 +393,11 @@ def _beyond_end(name: str, at: int, size: int, start: int, total: int) -> Decode
     )
 
 
-def _text(raw: bytes, flags: int, name: str) -> str:
+def _text(raw: bytes, flags: int, name: str, *, errors: str = "strict") -> str:
     if not flags & f.NTLMSSP_NEGOTIATE_UNICODE:
         return raw.decode("latin-1")
     try:
-        return utf_16_le_decode(raw, "strict", True)[0]  # what `raw.decode` comes to, at a third of the cost
+        return utf_16_le_decode(raw, errors, True)[0]  # what `raw.decode` comes to, at a third of the cost
     except UnicodeDecodeError as error:
         offset = error.start
     raise DecodeError("no UTF-16LE text", field=name, offset=offset, section="[MS-NLMP] 2.2.1")
