@@ -22,13 +22,14 @@ that a reset, which may overtake the redirection."""
 
 
 async def pick_up(
-    session: AsyncSession[Any], requested: Protocol, *, timeouts: Timeouts
+    session: AsyncSession[Any], requested: Protocol, *, selected: Protocol, timeouts: Timeouts
 ) -> tuple[SessionStart, PasswordCredentials]:
     """Be an RDP server until the client has named its user.
 
     Args:
         session: the stream after TLS.
         requested: what the client requested in its Connection Request.
+        selected: what was selected for it.
         timeouts: `leg` and `login` count here.
 
     Returns:
@@ -39,7 +40,7 @@ async def pick_up(
         CredSSPError: it broke the protocol, left, or took too long.
         OSError: the connection failed.
     """
-    start = SessionStart(requested)
+    start = SessionStart(requested, selected=selected)
     try:
         async with asyncio.timeout(timeouts.login) as whole:
             while start.info is None:

@@ -416,9 +416,10 @@ class _Connection(RDPLogin):
         change = back.info_for(target, self._credentials, front_is_nla=self._front_is_nla)
         self._front().forget_credentials()
         self._credentials = None
-        way_back = FromServer(requested.requested)
+        way_back = FromServer(requested.requested, asked=server.endpoint.requested_protocols)
         way = FromClient(
             server.endpoint.selected_protocol,
+            negotiated=self._front().selected_protocol,
             rewrite=change,
             deny_channels=target.deny_channels,
             io_channel=lambda: None if way_back.response is None else way_back.response.io_channel,
@@ -457,7 +458,12 @@ class _Connection(RDPLogin):
     async def _pick_up(self, session: AsyncSession[Any], target: TargetSettings, requested: Protocol) -> None:
         """Hear from a client which user it wants to be, and send it back with a ticket."""
         gateway, host = self._gateway, self.client.address[0]
-        start, credentials = await pick_up(session, requested, timeouts=gateway.settings.config.limits.timeouts)
+        start, credentials = await pick_up(
+            session,
+            requested,
+            selected=self._front().selected_protocol,
+            timeouts=gateway.settings.config.limits.timeouts,
+        )
         ticket = gateway.tickets.issue(host, credentials, token=self._token, connection=self.client.id)
         asyncio.get_running_loop().call_later(LIFETIME, gateway.tickets.expire)
         self._tell(PickedUp(target.name, _name(credentials)))

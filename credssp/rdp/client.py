@@ -356,6 +356,11 @@ class NLAClient(Endpoint[ClientContext]):
         self._refused = better.refused
         return better
 
+    @property
+    def requested_protocols(self) -> Protocol:
+        """What the Connection Request asks for."""
+        return self._asked.protocols
+
     def _confirmed(self, tpdu: bytes, events: list[Event]) -> None:
         """Check the server's choice ([MS-RDPBCGR] 3.2.5.3.2)."""
         answer = ConnectionConfirm.decode(tpdu).negotiation

@@ -58,6 +58,7 @@ class FromClient:
         self,
         selected: Protocol,
         *,
+        negotiated: Protocol | None = None,
         rewrite: Callable[[ClientInfo], ClientInfo | None],
         deny_channels: Collection[str] = (),
         io_channel: Callable[[], int | None] = lambda: None,
@@ -66,6 +67,7 @@ class FromClient:
 
         Args:
             selected: what the server selected.
+            negotiated: what the relay selected for the client; None where it is not compared with what the client says.
             rewrite: returns what the server gets in place of a Client Info PDU; None for the PDU as it came.
             deny_channels: names of static channels that the server must not see.
             io_channel: returns the MCS id of the server's I/O channel, or None as long as it is not known.
@@ -73,6 +75,7 @@ class FromClient:
         self.initial: ConnectInitial | None = None
         self.info: ClientInfo | None = None
         self._selected = selected
+        self._negotiated = negotiated
         self._rewrite: Callable[[ClientInfo], ClientInfo | None] | None = rewrite
         self._deny = frozenset(deny_channels)
         self._io_channel = io_channel
@@ -103,6 +106,7 @@ class FromClient:
     def _frame(self, frame: bytes) -> bytes:
         if self.initial is None:
             self.initial = ConnectInitial.decode(frame)
+            self.initial.check(self._negotiated)
             return self.initial.rewritten(self._selected, deny_channels=self._deny)
         if is_client_info(frame):
             self._check_channel(frame)
@@ -136,14 +140,16 @@ class FromServer:
         response: the server's Connect Response, or None before.
     """
 
-    def __init__(self, requested: Protocol) -> None:
+    def __init__(self, requested: Protocol, *, asked: Protocol | None = None) -> None:
         """Prepare.
 
         Args:
             requested: what the client requested of the relay.
+            asked: what the relay requested of the server; None where it is not compared with what the server says.
         """
         self.response: ConnectResponse | None = None
         self._requested = requested
+        self._asked = asked
         self._frames = FrameBuffer()
         self._watch: RedirectionWatch | None = None
 
@@ -170,7 +176,7 @@ class FromServer:
             StandardSecurityError: the session would be encrypted with RC4.
             RedirectedError: the server redirects the client.
             RemoteProtocolError: it did not begin with a Connect Response, or with one that does not decode; or what
-                followed is not a frame.
+                followed is not a frame; or it heard another request than the relay made.
         """
         if self._watch is not None:
             self._watch.look(data)
@@ -181,6 +187,7 @@ class FromServer:
         if frame is None:
             return b""
         response = self.response = ConnectResponse.decode(frame)
+        response.check(self._asked)
         if response.encryption_method or response.encryption_level:
             raise StandardSecurityError(
                 "the server wants standard RDP security (encryptionMethod "

@@ -213,6 +213,23 @@ class ConnectInitial:
             return 32
         return high if high in _HIGH_DEPTHS else 8
 
+    def check(self, negotiated: Protocol | None) -> None:
+        """Compare what the client says was selected with what was; None for nothing to compare with.
+
+        Old clients leave it out, which is taken here: a client of CredSSP that somebody talked out of it does not come
+        this far.
+
+        Raises:
+            RemoteProtocolError: they differ.
+        """
+        told = self.selected_protocol
+        if negotiated is not None and told is not None and told != negotiated:
+            raise RemoteProtocolError(
+                f"serverSelectedProtocol is {told}, and {int(negotiated)} was selected: "
+                "somebody changed the negotiation on its way, or the client has a bug",
+                section="[MS-RDPBCGR] 3.3.5.3.3",
+            )
+
     def rewritten(self, selected: Protocol, *, deny_channels: Collection[str] = ()) -> bytes:
         """Return the frame for another server.
 
@@ -295,6 +312,20 @@ class ConnectResponse:
                 raise user_data.error("SC_NET is too short", "serverNetworkData")
             channel = struct.unpack_from("<H", frame, start + 4)[0]
         return cls(frame, requested, method, level, channel, blocks)
+
+    def check(self, asked: Protocol | None) -> None:
+        """Compare what the server says was requested with what was; None for nothing to compare with.
+
+        Raises:
+            RemoteProtocolError: they differ.
+        """
+        told = self.requested_protocols
+        if asked is not None and told is not None and told != asked:
+            raise RemoteProtocolError(
+                f"clientRequestedProtocols is {told}, and {int(asked)} was requested: "
+                "somebody changed the negotiation on its way, or the server has a bug",
+                section="[MS-RDPBCGR] 3.2.5.3.4",
+            )
 
     def rewritten(self, requested: Protocol) -> bytes:
         """Return the frame for the client, with the protocols that it requested: it closes if they differ."""

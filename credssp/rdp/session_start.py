@@ -103,15 +103,17 @@ class SessionStart:
         info: its Client Info PDU, with the password, or None before; `forget_info` lets go of it.
     """
 
-    def __init__(self, requested: Protocol) -> None:
+    def __init__(self, requested: Protocol, *, selected: Protocol | None = None) -> None:
         """Prepare.
 
         Args:
             requested: what the client requested in its Connection Request.
+            selected: what was selected; None where it is not compared with what the client says.
         """
         self.initial: ConnectInitial | None = None
         self.info: ClientInfo | None = None
         self._requested = requested
+        self._selected = selected
         self._frames: FrameBuffer | None = FrameBuffer()
         self._rest = b""
         self._attached = False
@@ -136,6 +138,7 @@ class SessionStart:
     def _answer(self, frame: bytes) -> bytes:
         if self.initial is None:
             self.initial = ConnectInitial.decode(frame)
+            self.initial.check(self._selected)
             return connect_response(self._requested, channels=len(self.initial.channels))
         if is_client_info(frame):
             if not self._attached:

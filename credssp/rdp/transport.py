@@ -198,6 +198,11 @@ class TransportClient(_Transport):
         )
 
     @property
+    def requested_protocols(self) -> Protocol:
+        """What the Connection Request asks for."""
+        return self._protocol
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of the server's certificate, 64 hex digits; empty before there is one, and without TLS."""
         channel = self._channel

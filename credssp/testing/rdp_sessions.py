@@ -54,7 +54,8 @@ async def conduct(
     """
     kept = bytearray() if received is None else received
     if not isinstance(mode, NoSession):
-        machine = SessionMachine(mode, _requested(session.endpoint), report=report)
+        endpoint = session.endpoint
+        machine = SessionMachine(mode, _requested(endpoint), selected=endpoint.selected_protocol, report=report)
         if await _serve(session, machine, mode, hold, kept, settled):
             return
     await _read(session, hold, kept)

@@ -19,7 +19,7 @@ from credssp.errors import CredSSPError
 from credssp.gateway import back
 from credssp.gateway.events import Connected, Ended, SessionStarted
 from credssp.gateway.settings import read_settings
-from tests.gateway.test_gateway import ALICE, HOST, NLA, PINNED, UP, Scene, Server, tls_client
+from tests.gateway.test_gateway import ALICE, HOST, NLA, PINNED, Scene, Server, as_selected, tls_client
 from tests.rdp import session as pdus
 
 WAYS = ["reset", "close", "half-close", "silence"]
@@ -114,7 +114,7 @@ async def session_through(scene: Scene, port: int, front: str) -> None:
     try:
         async with asyncio.timeout(20):
             session = await (nla_at(port) if front == "nla" else tls_at(port))
-            session.write(UP)
+            session.write(as_selected(session))
             wanted = len(pdus.connect_response()) + len(pdus.fast_path(b"desktop"))
             await session.readexactly(wanted)
             session.write(b"bye")

@@ -15,7 +15,7 @@ from credssp.drivers.reading import loop_queues
 from credssp.errors import CredSSPError
 from credssp.gateway.events import Ended
 from credssp.rdp.session_pdus import FrameBuffer
-from tests.gateway.test_gateway import NLA, PINNED, UP, Scene, Server, nla_client
+from tests.gateway.test_gateway import NLA, PINNED, Scene, Server, as_selected, nla_client
 from tests.rdp import session as pdus
 
 SESSIONS = 24
@@ -116,7 +116,7 @@ class Talker(Server):
             while frames.next_frame() is not None:
                 seen += 1
                 if seen == 1:
-                    session.write(self._response)
+                    session.write(self.response_to(session))
         session.write(self._desktop)
         number = (await session.readexactly(1))[0]
         await talk(session, self._plans[number], "server", number)
@@ -124,7 +124,7 @@ class Talker(Server):
 
 async def client(scene: Scene, plan: Plan, number: int) -> None:
     session = await nla_client(scene)
-    session.write(UP)
+    session.write(as_selected(session))
     await session.readexactly(len(pdus.connect_response()))
     assert await session.readexactly(9) == pdus.fast_path(b"desktop")
     session.write(bytes((number,)))

@@ -19,7 +19,7 @@ from credssp.gateway.settings import read_settings
 from credssp.rdp import AuthorizationDeniedError, Protocol
 from credssp.status import NTStatus
 from tests.authorities import GROUPS, Authority
-from tests.gateway.test_gateway import NLA, PINNED, UP, Scene, Server, nla_client, run, session_of
+from tests.gateway.test_gateway import NLA, PINNED, Scene, Server, as_selected, nla_client, run, session_of
 
 ALL = Protocol.SSL | Protocol.HYBRID | Protocol.HYBRID_EX
 DOMAIN_USER = PasswordCredentials("alice", "gateway password", domain="LAB")
@@ -137,7 +137,7 @@ def test_clients_of_a_unix_socket_have_no_address_and_are_served(tmp_path: Path)
                 with pytest.raises(credssp.PeerRefusedError):
                     await connect(credentials=PasswordCredentials("nosuch", "wrong", domain="LAB"))
             session = await connect(credentials=DOMAIN_USER)
-            session.write(UP)
+            session.write(as_selected(session))
             await session.readexactly(100)
             assert [place.hold for place in gateway.half_open] == []
             session.close()

@@ -85,6 +85,10 @@ class Server:
         finally:
             session.close()
 
+    def response_to(self, session: aio.AsyncSession[Any]) -> bytes:
+        """Return the Connect Response, with the protocols that the client requested."""
+        return self._response.replace(pdus.sc_core(), pdus.sc_core(requested=int(requested_of(session))))
+
     async def _talk(self, session: aio.AsyncSession[Any]) -> None:
         context = getattr(session.endpoint, "context", None)
         if context is not None:
@@ -98,7 +102,7 @@ class Server:
             while (frame := frames.next_frame()) is not None:
                 if self.initial is None:
                     self.initial = ConnectInitial.decode(frame)
-                    session.write(self._response)
+                    session.write(self.response_to(session))
                 elif len(frame) > 20:
                     self.info = ClientInfo.decode(frame)
                     session.write(self._desktop)
@@ -177,9 +181,25 @@ class Scene:
 UP = pdus.connect_initial() + pdus.ERECT_DOMAIN + pdus.ATTACH_USER + pdus.client_info(("LAB", "x", "typed", "", ""))
 
 
+def as_selected(session: Any, data: bytes = UP) -> bytes:
+    """Return what a client sends, with the protocol in its Connect Initial that was selected for it."""
+    selected = int(session.endpoint.selected_protocol)
+    told = pdus.connect_initial().replace(pdus.cs_core(), pdus.cs_core(selected=selected))
+    return data.replace(pdus.connect_initial(), told)
+
+
+def requested_of(session: Any) -> Protocol:
+    """Return what the client of a server's session requested."""
+    endpoint = session.endpoint
+    found: Protocol = (
+        endpoint.requested.requested if isinstance(endpoint, FrontServer) else (endpoint.request.negotiation.protocols)
+    )
+    return found
+
+
 async def session_of(session: aio.AsyncSession[Any], *, requested: int) -> None:
     """Begin a session and talk through it."""
-    session.write(UP)
+    session.write(as_selected(session))
     response = await session.readexactly(len(pdus.connect_response()))
     assert ConnectResponse.decode(response).requested_protocols == requested
     assert await session.readexactly(9) == pdus.fast_path(b"desktop")
@@ -389,7 +409,7 @@ def test_restricted_admin_is_refused_by_name(tmp_path: Path) -> None:
 def test_standard_security_behind_ends_the_session_with_the_reason(tmp_path: Path) -> None:
     async def work(scene: Scene) -> None:
         session = await nla_client(scene)
-        session.write(UP)
+        session.write(as_selected(session))
         assert await session.read() == b""
         assert "standard RDP security" in (await scene.until(Ended)).why
         session.close()
@@ -403,7 +423,7 @@ def test_standard_security_behind_ends_the_session_with_the_reason(tmp_path: Pat
 def test_a_redirection_by_the_server_ends_the_session_unseen(tmp_path: Path, credentials: str) -> None:
     async def work(scene: Scene) -> None:
         session = await nla_client(scene)
-        session.write(pdus.connect_initial())
+        session.write(as_selected(session, pdus.connect_initial()))
         await session.readexactly(len(pdus.connect_response()))
         session.write(UP[len(pdus.connect_initial()) :])
         received = b""
@@ -509,7 +529,7 @@ async def tls_session(scene: Scene, **options: Any) -> Any:
 async def sent_back(scene: Scene, info: bytes, **options: Any) -> ServerRedirection:
     """Name a user and be sent back."""
     session = await tls_session(scene, **options)
-    session.write(pdus.connect_initial() + pdus.ERECT_DOMAIN + pdus.ATTACH_USER + info)
+    session.write(as_selected(session, pdus.connect_initial() + pdus.ERECT_DOMAIN + pdus.ATTACH_USER + info))
     frames = FrameBuffer()
     while True:
         data = await session.read()
@@ -558,7 +578,7 @@ def test_a_spent_ticket_is_refused(tmp_path: Path) -> None:
     async def work(scene: Scene) -> None:
         where = await sent_back(scene, info_of("wrong"))
         session = await tls_session(scene, cookie=where.username)
-        session.write(UP)
+        session.write(as_selected(session))
         assert await session.read() == b""
         session.close()
         refused = await scene.until(Refused)
@@ -639,7 +659,7 @@ def test_sessions_leave_no_credential_descriptor_or_count(tmp_path: Path, front:
         if front == "pickup":
             options["cookie"] = (await sent_back(scene, info_of())).username
         session = await (nla_client(scene) if front == "nla" else tls_session(scene, **options))
-        session.write(UP)
+        session.write(as_selected(session))
         await session.readexactly(len(pdus.connect_response()))
         session.close()
         await session.wait_closed()
@@ -679,7 +699,7 @@ def test_a_session_holds_no_credentials(tmp_path: Path, mechanism: str) -> None:
     async def work(scene: Scene) -> None:
         before = passwords()
         session = await nla_client(scene, bob)
-        session.write(UP)
+        session.write(as_selected(session))
         await session.readexactly(len(pdus.connect_response()))
         await scene.until(SessionStarted)
         scene.events.clear()

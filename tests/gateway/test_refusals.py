@@ -31,9 +31,9 @@ from tests.gateway.test_gateway import (
     NLA,
     PICKUP,
     PINNED,
-    UP,
     Scene,
     Server,
+    as_selected,
     info_of,
     nla_client,
     run,
@@ -314,7 +314,7 @@ def test_what_does_not_belong_before_client_info_ends_the_session(
 ) -> None:
     async def work(scene: Scene) -> None:
         session = await (nla_client(scene) if front == "nla" else tls_client(scene))
-        session.write(sent)
+        session.write(as_selected(session, sent))
         while await session.read():
             pass
         ended = await scene.until(Ended)
@@ -348,7 +348,7 @@ def test_a_client_that_says_nothing_is_given_up(tmp_path: Path, listen: str) -> 
 def test_the_total_time_of_a_session_is_bounded(tmp_path: Path) -> None:
     async def work(scene: Scene) -> None:
         session = await nla_client(scene)
-        session.write(UP)
+        session.write(as_selected(session))
         await scene.until(SessionStarted)
         await session.readexactly(len(pdus.connect_response()) + len(pdus.fast_path(b"desktop")))
 

@@ -56,18 +56,26 @@ class SessionMachine:
         ended: whether it is over: nothing is read or written any more.
     """
 
-    def __init__(self, mode: Desktop | Disconnect, requested: Protocol, *, report: SessionReport | None = None) -> None:
+    def __init__(
+        self,
+        mode: Desktop | Disconnect,
+        requested: Protocol,
+        *,
+        selected: Protocol | None = None,
+        report: SessionReport | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
             mode: what the server does.
             requested: what the client requested in its Connection Request.
+            selected: what was selected; None where it is not compared with what the client says.
             report: a new report to fill, if the caller keeps it.
         """
         self.report = SessionReport() if report is None else report
         self.ended = False
         self._mode = mode
-        self._start: SessionStart | None = SessionStart(requested)
+        self._start: SessionStart | None = SessionStart(requested, selected=selected)
         self._frames = SessionFrames()
         self._reads_errors = False
         self._reactivations = mode.reactivations if isinstance(mode, Desktop) else 0
