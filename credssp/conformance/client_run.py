@@ -42,7 +42,9 @@ class ClientRun(Run):
     def connect(self, setup: Setup | None = None, script: ServerScript | None = None) -> Connection:
         """Let the client begin a login, and put TLS on it; the handshake is still to be done."""
         script = script or ServerScript()
-        link = self.start(setup, script.rdp)
+        return self._secure(self.start(setup, script.rdp), script)
+
+    def _secure(self, link: Link, script: ServerScript) -> Connection:
         # Over HTTP every leg wants an answer; clients built on pyspnego take one without bytes for a refusal.
         tls = dataclasses.replace(script.tls, tickets=True) if "http" in self.target.features else script.tls
         channel = TLSChannel(
@@ -65,8 +67,15 @@ class ClientRun(Run):
         """Serve one login whatever came of a good one."""
         return self._serve(setup, ServerScript(**script))
 
+    def serve_again(self, link: Link, **script: Any) -> ScriptedServer:
+        """Serve a further login of the same client, over the connection of one that is over (HTTP)."""
+        wanted = ServerScript(**script)
+        return self._serve_on(self._secure(link, wanted), wanted)
+
     def _serve(self, setup: Setup | None, script: ServerScript) -> ScriptedServer:
-        connection = self.connect(setup, script)
+        return self._serve_on(self.connect(setup, script), script)
+
+    def _serve_on(self, connection: Connection, script: ServerScript) -> ScriptedServer:
         end = connection.handshake()
         served = ScriptedServer(
             connection,

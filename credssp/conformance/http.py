@@ -145,6 +145,11 @@ class HttpConnection:
             return HttpAnswer(0)
         return HttpAnswer(reply.status, reply.challenges, reply.content_type, reply.body)
 
+    @property
+    def certificate(self) -> bytes | None:
+        """The certificate of https, DER; None over http or before the connection."""
+        return self._connection.certificate
+
     def close(self) -> None:
         """Close it; the next request opens another."""
         self._connection.close()

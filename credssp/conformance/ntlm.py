@@ -7,6 +7,7 @@ project's own, which is held against the specification's values elsewhere.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, Literal
 
@@ -16,20 +17,45 @@ from credssp.exchange.account import LogonAccount
 from credssp.nt_hash import nt_hash
 from credssp.ntlm import crypto
 from credssp.ntlm import flags as f
-from credssp.ntlm.av_pairs import AV_FLAG_MIC_PRESENT, AV_FLAGS, AV_TARGET_NAME, AV_TIMESTAMP, encode_av_pair
+from credssp.ntlm.av_pairs import (
+    AV_CHANNEL_BINDINGS,
+    AV_FLAG_MIC_PRESENT,
+    AV_FLAGS,
+    AV_TARGET_NAME,
+    AV_TIMESTAMP,
+    encode_av_pair,
+)
 from credssp.ntlm.initiator import CLIENT_FLAGS
-from credssp.ntlm.messages import Challenge, Version, encode_authenticate, encode_negotiate
+from credssp.ntlm.messages import MIC_OFFSET, MIC_SIZE, Challenge, Version, encode_authenticate, encode_negotiate
 from credssp.ntlm.proof import make_mic, make_response
 from credssp.ntlm.session import NTLMSession
 from credssp.spnego import OID
 
-__all__ = ["NTLM_FLAGS", "NTLMClient", "ProbeSession"]
+__all__ = ["NO_BINDINGS", "NTLM_FLAGS", "NTLMClient", "ProbeSession", "without_version"]
 
 NTLM_FLAGS: Final = CLIENT_FLAGS
 """NegotiateFlags of the suite's client: those of our own initiator, and pyspnego's."""
 
 CLIENT_VERSION: Final = Version(10, 0, 19041).encode()
 WORKSTATION: Final = "CONFORMANCE"
+NO_BINDINGS: Final = bytes(16)
+"""MsvAvChannelBindings of a client that has none."""
+
+_VERSION_AT: Final = {2: 48, 3: 64}
+"""Where Version begins in CHALLENGE and AUTHENTICATE."""
+_OFFSETS_AT: Final = {2: (16, 44), 3: (16, 24, 32, 40, 48, 56)}
+"""Where the offsets of their payload are."""
+
+
+def without_version(message: bytes) -> bytes:
+    """Take the 8 bytes of Version out of CHALLENGE or AUTHENTICATE; what follows moves up, and so does the MIC."""
+    kind = message[8]
+    at = _VERSION_AT[kind]
+    out = bytearray(message[:at] + message[at + 8 :])
+    for place in _OFFSETS_AT[kind]:
+        (offset,) = struct.unpack_from("<I", out, place)
+        struct.pack_into("<I", out, place, offset - 8 if offset > at else offset)
+    return bytes(out)
 
 
 class ProbeSession:
@@ -84,6 +110,10 @@ class NTLMClient:
         timestamp: TimeStamp of the response, None for the server's.
         without_domain: compute the response with an empty domain, and send the domain anyway.
         without_key: omit EncryptedRandomSessionKey, and use KeyExchangeKey in its place.
+        version: ``set``; ``zero``: not negotiated, and 8 zero bytes in its place; ``absent``: not even those.
+        workstation: Workstation.
+        bindings: MsvAvChannelBindings, None for none at all.
+        upper: makes the capitals of the user name.
         session: the keys, after `answer`.
     """
 
@@ -103,13 +133,26 @@ class NTLMClient:
     timestamp: bytes | None = None
     without_domain: bool = False
     without_key: bool = False
+    version: Literal["set", "zero", "absent"] = "set"
+    workstation: str = WORKSTATION
+    bindings: bytes | None = NO_BINDINGS
+    upper: Callable[[str], str] = upper_case
     session: ProbeSession = field(init=False)
     _negotiate: bytes = field(default=b"", init=False)
 
     def first(self) -> bytes:
         """Return NEGOTIATE."""
-        self._negotiate = encode_negotiate(self.flags, CLIENT_VERSION)[: self.size].ljust(self.size, b"\0")
+        flags, size = self.flags, self.size
+        if self.version != "set":
+            flags &= ~f.NTLMSSP_NEGOTIATE_VERSION
+        if self.version == "absent":
+            size = 32
+        self._negotiate = encode_negotiate(flags, self._version)[:size].ljust(size, b"\0")
         return self._negotiate
+
+    @property
+    def _version(self) -> bytes:
+        return CLIENT_VERSION if self.version == "set" else bytes(8)
 
     def answer(self, token: bytes) -> bytes:
         """Return AUTHENTICATE for a CHALLENGE, and set `session`. Raises DecodeError for anything else."""
@@ -122,27 +165,35 @@ class NTLMClient:
             pairs.append((AV_FLAGS, struct.pack("<I", AV_FLAG_MIC_PRESENT)))
         if self.target_name:
             pairs.append((AV_TARGET_NAME, self.target_name.encode("utf-16-le")))
-        pairs.append((10, bytes(16)))
+        if self.bindings is not None:
+            pairs.append((AV_CHANNEL_BINDINGS, self.bindings))
         av = b"".join(encode_av_pair(av_id, value) for av_id, value in pairs) + bytes(4)
         temp = b"\1\1" + bytes(6) + timestamp + octets(8) + bytes(4) + av + self.tail
         user = "" if self.anonymous else self.account.username
         domain = "" if self.anonymous else self.account.domain
         hashed = nt_hash(self.account.password.reveal())
-        key = crypto.ntowfv2(hashed, upper_case(user), "" if self.without_domain else domain)
+        key = crypto.ntowfv2(hashed, self.upper(user), "" if self.without_domain else domain)
         response, base_key = make_response(key, challenge.server_challenge, temp)
         exported = base_key if self.without_key else octets(16)
         if self.spoil_proof:
             response = bytes(16) + temp
+        flags = challenge.flags & ~self.clear_flags | (f.NTLMSSP_NEGOTIATE_ANONYMOUS if self.anonymous else 0)
+        if self.version != "set":
+            flags &= ~f.NTLMSSP_NEGOTIATE_VERSION
         message = encode_authenticate(
-            flags=challenge.flags & ~self.clear_flags | (f.NTLMSSP_NEGOTIATE_ANONYMOUS if self.anonymous else 0),
+            flags=flags,
             nt_response=b"" if self.anonymous else bytes(24) if self.v1 else response,
             domain=domain,
             username=user,
-            workstation=WORKSTATION,
+            workstation=self.workstation,
             session_key=b"" if self.without_key else crypto.rc4(base_key, exported),
-            version=CLIENT_VERSION,
+            version=self._version,
         )
+        mic_at = MIC_OFFSET
+        if self.version == "absent":
+            message, mic_at = without_version(message), MIC_OFFSET - len(CLIENT_VERSION)
         if self.mic == "good":
-            message = message[:72] + make_mic(exported, self._negotiate, token, message) + message[88:]
+            mic = make_mic(exported, self._negotiate, token, message, mic_at)
+            message = message[:mic_at] + mic + message[mic_at + MIC_SIZE :]
         self.session = ProbeSession(exported)
         return message

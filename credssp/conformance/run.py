@@ -6,7 +6,9 @@ import dataclasses
 from typing import Any, TypeAlias
 
 from credssp import binding
+from credssp.account import upper_case
 from credssp.conformance.connection import Connection, End, Reply
+from credssp.conformance.http import HttpClientLink
 from credssp.conformance.links import Link
 from credssp.conformance.observation import Observation
 from credssp.conformance.rule import Evidence, Outcome, Skipped, Verdict, failed, lenient, passed
@@ -22,6 +24,14 @@ __all__ = ["KnownLogins", "Run", "ServerRun", "describe_end", "judge_refusal"]
 
 KnownLogins: TypeAlias = dict[tuple[WireForm, int, Setup], ScriptedClient]
 """Good logins at a server, by form, version and set-up."""
+
+
+def outer_certificate(connection: Connection) -> bytes | None:
+    """Return the server's certificate of the outermost TLS: of https, or else of the login's own."""
+    link = connection.link
+    if isinstance(link, HttpClientLink):
+        return link.connection.certificate
+    return connection.channel.peer_certificate
 
 
 def describe_end(reply: Reply | None) -> str:
@@ -142,7 +152,12 @@ class ServerRun(Run):
         setup = setup or Setup()
         wanted = self._with_form(ClientScript(**script))
         good = self.baseline(wanted.form, min(wanted.version, HIGHEST_VERSION), setup)
-        wanted = dataclasses.replace(wanted, separate_key=wanted.separate_key or good.script.separate_key)
+        wanted = dataclasses.replace(
+            wanted,
+            separate_key=wanted.separate_key or good.script.separate_key,
+            bound=wanted.bound or good.script.bound,
+            full_capitals=wanted.full_capitals or good.script.full_capitals,
+        )
         return self._attempt(wanted, setup, tls=tls, connection=connection)
 
     def kerberos_login(self, **script: Any) -> ScriptedClient:
@@ -215,6 +230,11 @@ class ServerRun(Run):
         """The forms with Kerberos, if there are tickets."""
         return ("spnego-kerberos", "kerberos") if "kerberos" in self.target.features else ()
 
+    @property
+    def ntlm_form(self) -> WireForm:
+        """The form with NTLM that the server takes. Raises Skipped where it takes none."""
+        return self._first_form(self.ntlm_forms)
+
     def _first_form(self, forms: tuple[WireForm, ...]) -> WireForm:
         for form in forms:
             if self._takes(form):
@@ -235,11 +255,31 @@ class ServerRun(Run):
         take it there (FreeRDP 3's). The other rules are about other things.
         """
         script = ClientScript(form=form, version=version)
-        login = self._attempt(script, setup)
+        login = self._good_in_other_ways(script, setup)
         if login.key_answered or not script.in_spnego or login.stage != "key":
             return login
         later = self._attempt(dataclasses.replace(script, separate_key=True), setup)
         return later if later.key_answered else login
+
+    def _good_in_other_ways(self, script: ClientScript, setup: Setup) -> ScriptedClient:
+        """Log on well, as some servers want it: with channel bindings over https, with other capitals in the name."""
+        login = self._attempt(script, setup)
+        name, ways = self.target.account.username, []
+        if self.is_https:
+            ways.append(dataclasses.replace(script, bound=True))
+        if not script.is_kerberos and upper_case(name) != name.upper():
+            ways.append(dataclasses.replace(script, full_capitals=True))
+        for way in ways:
+            if login.key_answered or login.stage != "key":
+                break
+            other = self._attempt(way, setup)
+            login = other if other.key_answered else login
+        return login
+
+    @property
+    def is_https(self) -> bool:
+        """Whether there is another TLS around the login's own."""
+        return "http" in self.target.features and self.target.name.startswith("https:")
 
     def ticket(self) -> ServiceTicket:
         """Return a Kerberos ticket for the server.
@@ -271,6 +311,7 @@ class ServerRun(Run):
             public_key=key,
             target_name=self.target.target_name,
             ticket=self.ticket() if script.is_kerberos else None,
+            certificate=outer_certificate(connection) or b"",
         )
         if end is not None:
             login.end = end
@@ -289,7 +330,13 @@ class ServerRun(Run):
             # RDP: a server that took them waits for MCS, or sends the Early User Authorization Result.
             reply = connection.receive(settle)
             script = login.script
-            good = script == ClientScript(form=script.form, version=script.version, separate_key=script.separate_key)
+            good = script == ClientScript(
+                form=script.form,
+                version=script.version,
+                separate_key=script.separate_key,
+                bound=script.bound,
+                full_capitals=script.full_capitals,
+            )
             if reply.end is End.CLOSED and (good or self._closes_after_a_login()):
                 # A test endpoint that is content with the login: a close says nothing there.
                 return

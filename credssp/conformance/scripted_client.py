@@ -17,7 +17,7 @@ from credssp.conformance.chance import octets
 from credssp.conformance.connection import Connection, Reply, Sent, Waiting, writes_of
 from credssp.conformance.inner import Inner
 from credssp.conformance.kerberos import KerberosClient
-from credssp.conformance.ntlm import NTLMClient
+from credssp.conformance.ntlm import NO_BINDINGS, NTLMClient
 from credssp.conformance.observation import KnownPlaintext, Observation
 from credssp.conformance.rule import Role
 from credssp.conformance.setup import WireForm
@@ -25,11 +25,13 @@ from credssp.errors import CredSSPError
 from credssp.exchange.account import LogonAccount
 from credssp.exchange.recorded_login import RecordedLogin
 from credssp.kerberos.tickets import ServiceTicket
+from credssp.ntlm.crypto import channel_bindings_hash
 from credssp.protocol_version import HIGHEST_VERSION, effective_version, has_hashed_binding
 from credssp.spnego import OID, NegState, NegTokenInit, NegTokenResp
+from credssp.tls.end_point import end_point_bindings
 from credssp.wire.ts_request import TSRequest
 
-__all__ = ["ClientScript", "Edit", "ScriptedClient", "Stage"]
+__all__ = ["ClientScript", "Edit", "ScriptedClient", "Stage", "bindings_hash"]
 
 Edit: TypeAlias = Callable[["ScriptedClient", TSRequest], Sent]
 """Returns what goes out in place of a message: another one, bytes, several TLS writes, or None for nothing."""
@@ -68,6 +70,8 @@ class ClientScript:
         auth_octets: what becomes of the encrypted authInfo.
         seal_key: encrypts the plaintext of pubKeyAuth in place of a good mechanism.
         seal_auth: encrypts the plaintext of authInfo likewise.
+        bound: send the channel bindings of the outermost TLS (RFC 5929, ``tls-server-end-point``).
+        full_capitals: make NTOWFv2 with the capitals of Unicode (``SS`` for ``ß``), which Windows does not use.
         separate_key: send the last token alone and pubKeyAuth in a message of its own.
         first: edits the first message.
         key: edits the one with pubKeyAuth.
@@ -95,6 +99,8 @@ class ClientScript:
     auth_octets: Callable[[bytes], bytes] | None = None
     seal_key: Callable[[ScriptedClient, bytes], bytes] | None = None
     seal_auth: Callable[[ScriptedClient, bytes], bytes] | None = None
+    bound: bool = False
+    full_capitals: bool = False
     separate_key: bool = False
     first: Edit | None = None
     key: Edit | None = None
@@ -114,6 +120,12 @@ class ClientScript:
         return self.form.endswith("kerberos")
 
 
+def bindings_hash(certificate: bytes) -> bytes:
+    """Return the hash of the channel bindings to this certificate; zeros where RFC 5929 defines none for it."""
+    data = end_point_bindings(certificate) if certificate else None
+    return NO_BINDINGS if data is None else channel_bindings_hash(data)
+
+
 class ScriptedClient:
     """A login under way, and what came of it.
 
@@ -127,6 +139,7 @@ class ScriptedClient:
         nonce: the nonce that counts.
         key_reply: the server's message with pubKeyAuth, or None.
         server_key: what was in it; None where it is absent or does not open.
+        certificate: that of the server, of the outermost TLS; empty where it is not known.
     """
 
     def __init__(
@@ -138,6 +151,7 @@ class ScriptedClient:
         public_key: bytes,
         target_name: str,
         ticket: ServiceTicket | None = None,
+        certificate: bytes = b"",
     ) -> None:
         self.connection = connection
         self.script = script
@@ -146,6 +160,7 @@ class ScriptedClient:
         self.accepted: bool | None = None
         self.server_version: int | None = None
         self.public_key = public_key
+        self.certificate = certificate
         self.key_reply: TSRequest | None = None
         self.server_key: bytes | None = None
         self.own_key_auth = b""
@@ -162,10 +177,12 @@ class ScriptedClient:
 
     def _make_inner(self, ticket: ServiceTicket | None) -> Inner:
         script = self.script
+        bound: dict[str, Any] = {"bindings": bindings_hash(self.certificate)} if script.bound else {}
         if script.is_kerberos:
             assert ticket is not None  # noqa: S101  # the run sees to it
-            return KerberosClient(ticket=ticket, in_turn=script.refuses is not None, **script.kerberos)
-        return NTLMClient(account=self._used, target_name=self.target_name, **script.ntlm)
+            return KerberosClient(ticket=ticket, in_turn=script.refuses is not None, **bound | dict(script.kerberos))
+        usual = bound | ({"upper": str.upper} if script.full_capitals else {})
+        return NTLMClient(account=self._used, target_name=self.target_name, **usual | dict(script.ntlm))
 
     # What came of it
 
@@ -327,19 +344,7 @@ class ScriptedClient:
                 return False
             if not script.in_spnego:
                 yield from self._send(alone, None)
-        nonce = script.nonce
-        if nonce == FRESH:
-            nonce = self.nonce if has_hashed_binding(self.effective) else None
-        value = self._client_key = self.client_value() if script.key_value is None else script.key_value(self)
-        sealed = self.wrap(value) if script.seal_key is None else script.seal_key(self, value)
-        self.own_key_auth = sealed if script.key_octets is None else script.key_octets(sealed)
-        message = TSRequest(
-            version,
-            nego_tokens=None if script.separate_key or token is None else (token,),
-            pub_key_auth=self.own_key_auth,
-            client_nonce=nonce,
-        )
-        answer = yield from self._exchange(message, script.key)
+        answer = yield from self._exchange(self._with_key(None if script.separate_key else token), script.key)
         if answer is None or answer.pub_key_auth is None:
             if self.end is None:
                 self.end = yield from self.connection.receiving()
@@ -349,6 +354,26 @@ class ScriptedClient:
             self.end = dataclasses.replace(following, note=f"the client's own pubKeyAuth, then {following}")
             return False
         return True
+
+    def last_message(self, last: bytes) -> TSRequest:
+        """Return the message with another last token of NTLM in place of the one that was sent."""
+        return self._with_key(self._last_token(last) if self.script.in_spnego else last)
+
+    def _with_key(self, token: bytes | None) -> TSRequest:
+        """Return the message with pubKeyAuth, beside a last token or without one."""
+        script = self.script
+        nonce = script.nonce
+        if nonce == FRESH:
+            nonce = self.nonce if has_hashed_binding(self.effective) else None
+        value = self._client_key = self.client_value() if script.key_value is None else script.key_value(self)
+        sealed = self.wrap(value) if script.seal_key is None else script.seal_key(self, value)
+        self.own_key_auth = sealed if script.key_octets is None else script.key_octets(sealed)
+        return TSRequest(
+            script.version if script.key_version is None else script.key_version,
+            nego_tokens=None if token is None else (token,),
+            pub_key_auth=self.own_key_auth,
+            client_nonce=nonce,
+        )
 
     def _last_token(self, last: bytes | None) -> bytes | None:
         """Put our last token into SPNEGO, with the mechListMIC; None where nothing is due."""

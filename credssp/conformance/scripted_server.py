@@ -29,6 +29,7 @@ from credssp.mechanism_name import MechanismName
 from credssp.nt_hash import nt_hash
 from credssp.ntlm.acceptor import NTLMAcceptor
 from credssp.ntlm.challenge import NTLMTarget
+from credssp.ntlm.messages import Challenge
 from credssp.protocol_version import HIGHEST_VERSION, effective_version
 from credssp.spnego import OID, Candidate, SpnegoAcceptor
 from credssp.tls.certificate import ServerCertificate, generate_certificate, process_certificate
@@ -83,6 +84,9 @@ class ServerScript:
         version: the version it says it has.
         key_version: version of the message with pubKeyAuth; None for the same.
         challenge_token: what becomes of the token that answers the client's first.
+        ntlm_challenge: what becomes of NTLM's CHALLENGE before the acceptor sees to it that the MIC covers it.
+        unsigned: never sign SPNEGO's MechTypeList with NTLM: a mechListMIC that is made counts in the sequence of what
+            is sealed, and would be missed there where it is left out.
         last_token: what becomes of the token that goes with pubKeyAuth (SPNEGO's accept-completed); gets None where
             there is none.
         key_value: plaintext of pubKeyAuth; None for the right one.
@@ -108,6 +112,8 @@ class ServerScript:
     version: int = HIGHEST_VERSION
     key_version: int | None = None
     challenge_token: Callable[[bytes], bytes] | None = None
+    ntlm_challenge: Callable[[bytes], bytes] | None = None
+    unsigned: bool = False
     last_token: Callable[[bytes | None], bytes | None] | None = None
     key_value: Callable[[ScriptedServer], bytes] | None = None
     key_octets: Callable[[ScriptedServer, bytes], bytes] | None = None
@@ -138,6 +144,23 @@ class _Store:
         if username.partition("@")[0].lower() != self._account.username.lower():
             return ()
         return (Account(domain, username, nt_hash(self._account.password.reveal())),)
+
+
+class _Acceptor(NTLMAcceptor):
+    """The project's, which can send another CHALLENGE and expect the client's MIC over that one; and be silent."""
+
+    edit: Callable[[bytes], bytes] | None = None
+    unsigned = False
+
+    def make_mech_list_mic(self, mech_types: bytes) -> bytes:
+        return bytes(16) if self.unsigned else super().make_mech_list_mic(mech_types)
+
+    def _accept_negotiate(self, token: bytes) -> bytes:
+        challenge = super()._accept_negotiate(token)
+        if self.edit is not None:
+            self._challenge = self.edit(challenge)
+            self._flags &= Challenge.decode(self._challenge).flags
+        return self._challenge
 
 
 class ScriptedServer:
@@ -193,7 +216,9 @@ class ScriptedServer:
         return candidates
 
     def _make_ntlm(self) -> NTLMAcceptor:
-        return NTLMAcceptor(_Store(self.account), target=NAMES, require_mic=False, random=octets)
+        acceptor = _Acceptor(_Store(self.account), target=NAMES, require_mic=False, random=octets)
+        acceptor.edit, acceptor.unsigned = self.script.ntlm_challenge, self.script.unsigned
+        return acceptor
 
     def _kerberos_candidate(self) -> Candidate:
         def make() -> KerberosServer:

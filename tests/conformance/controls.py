@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import ssl
+import struct
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,12 +17,14 @@ from typing import Any
 from credssp.conformance import mutate
 from credssp.conformance.http import HttpAnswer, HttpRequest
 from credssp.conformance.links import Link, MemoryPeer
-from credssp.conformance.ntlm import NTLM_FLAGS
+from credssp.conformance.ntlm import NTLM_FLAGS, NTLMClient
+from credssp.conformance.rule import Case
 from credssp.conformance.scripted_client import ScriptedClient
 from credssp.conformance.scripted_server import ScriptedServer
 from credssp.conformance.setup import RdpAnswer, Setup
 from credssp.errors import CredSSPError
 from credssp.exchange.recorded_login import RecordedLogin
+from credssp.ntlm.messages import Challenge
 from credssp.rdp.negotiation import NegotiationFailure, NegotiationRequest, NegotiationResponse, Protocol
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
 from credssp.spnego import OID, NegTokenInit, NegTokenResp
@@ -37,9 +40,14 @@ from tests.conformance import test_form_mutants as forms
 from tests.conformance.http_peers import MemoryWinRMClientTarget
 from tests.conformance.mutants import Make
 from tests.conformance.ntlm_service import ntlm
-from tests.conformance.peers import own_rdp_client, own_rdp_server
+from tests.conformance.peers import ODD, own_rdp_client, own_rdp_server, own_relayed_client, own_session_server
 
 SEAL_FLAG, LARGEST = 0x20, 16000
+
+
+def needs_a_kdc(case: Case) -> bool:
+    """Whether a rule can only be tried with Kerberos."""
+    return case.rule.area == "KRB" or "kerberos" in case.needs
 
 
 # What a peer stumbles over
@@ -373,16 +381,18 @@ def crashes_at_500() -> Any:
     return Crashing()
 
 
-def crashes_in_guard_mode() -> Any:
-    """A server that ends in an unintended way where a password comes in Remote Credential Guard mode."""
+def raising_in_guard_mode(error: Exception) -> Any:
+    """A server that takes no password in Remote Credential Guard mode, and says so with this."""
     target = own_rdp_server()
     make = target.make
 
     class Peer(Wrapping):
+        complete = False
+
         def step(self, data: bytes) -> bytes:
             output = super().step(data)
-            if self.complete:
-                raise ZeroDivisionError
+            if self.peer.complete:
+                raise error
             return output
 
     target.make = lambda setup: Peer(make(setup)) if setup.remote_guard else make(setup)
@@ -412,6 +422,135 @@ TLS_12 = ClientTLS(maximum="1.2")
 RESUMING = ClientTLS(maximum="1.2", resumption=True)
 FAILURE = NegotiationFailure(1)
 
+
+# NTLM without Version, names, channel bindings
+
+VERSION_FLAG = 0x02000000
+WRONG_BINDINGS = b"\xb1" * 16
+
+
+def stale_version(challenge: bytes) -> bytes:
+    """Version although the flag is not there."""
+    return forms.flags(challenge, clear=VERSION_FLAG)
+
+
+def on_odd_offset(challenge: bytes) -> bytes:
+    """One byte in front of TargetName."""
+    size, offset = struct.unpack_from("<H2xI", challenge, 12)
+    out = bytearray(challenge + b"\0" + challenge[offset : offset + size])
+    struct.pack_into("<I", out, 16, len(challenge) + 1)
+    return bytes(out)
+
+
+def offsets(message: TSRequest, kind: int) -> tuple[int, ...]:
+    """Offsets of the payload of an NTLM message of this type; empty for others."""
+    token = (message.nego_tokens or (b"",))[0]
+    if token[8:9] != bytes((kind,)):
+        return ()
+    places = {2: (16, 44), 3: (16, 24, 32, 40, 48, 56)}[kind]
+    return tuple(int.from_bytes(token[at : at + 4], "little") for at in places)
+
+
+def no_room(kind: int) -> Callable[[object, TSRequest], bool]:
+    """Stumble over an NTLM message without the bytes of Version."""
+    fixed = {2: 56, 3: 88}[kind]
+    return lambda _, message: 0 < min(offsets(message, kind) or (0,)) < fixed
+
+
+class MicBehindFlags(NTLMClient):
+    """Leaves the bytes of Version out where there is no flag, as pyspnego 0.12."""
+
+    def answer(self, token: bytes) -> bytes:
+        if not Challenge.decode(token).flags & VERSION_FLAG:
+            self.version = "absent"
+        return super().answer(token)
+
+
+def mic_behind_flags(peer: ScriptedClient) -> NTLMClient:
+    return MicBehindFlags(account=peer.account, target_name=peer.target_name)
+
+
+def in_ntlm(kind: int, change: Callable[[bytes, int], bytes]) -> Callable[[bytes], bytes]:
+    """Change the NTLM message of this type in a TSRequest; gets the bytes and where it begins."""
+
+    def edit(data: bytes) -> bytes:
+        at = data.find(b"NTLMSSP\0" + bytes((kind,)))
+        return data if at < 0 else change(data, at)
+
+    return edit
+
+
+def without_the_flag(data: bytes, at: int) -> bytes:
+    return data[: at + 15] + bytes((data[at + 15] & ~0x02,)) + data[at + 16 :]
+
+
+def odd_user(data: bytes, at: int) -> bytes:
+    return data[: at + 40] + bytes((data[at + 40] + 1,)) + data[at + 41 :]
+
+
+def names_a_workstation(data: bytes, at: int) -> bytes:
+    return data[: at + 24] + b"\4" + data[at + 25 :]
+
+
+# WinRM, the conduct
+
+
+class Insisting(MemoryWinRMClientTarget):
+    """A client that begins another login where the server refuses one, or sends its message again.
+
+    Attributes:
+        whenever: whether to, by the status and whether the message was sent.
+    """
+
+    whenever: Callable[[int, bool], bool] = staticmethod(lambda status, sent: False)
+
+    def start(self, setup: Setup, answer: RdpAnswer) -> Link:
+        link: Any = super().start(setup, answer)
+        source, take = link.source, link.source.answer
+        sent = False
+
+        def answered(given: HttpAnswer) -> None:
+            nonlocal sent
+            sent = sent or is_encrypted_type(source.last.content_type)
+            if (
+                self.whenever(given.status, sent)
+                and not given.token
+                and source.last.authorization + source.last.content_type
+            ):
+                fresh: Any = MemoryWinRMClientTarget.start(self, setup, answer)
+                source._session, source._exchange, source._next = (
+                    fresh.source._session, fresh.source._exchange, fresh.source._next
+                )  # fmt: skip
+                sent = False
+                return
+            take(given)
+
+        following = source.next
+
+        def noted(timeout: float) -> HttpRequest | None:
+            request = following(timeout)
+            if request is not None:
+                source.last = request
+            return request  # type: ignore[no-any-return]
+
+        source.next, source.answer = noted, answered
+        return link  # type: ignore[no-any-return]
+
+
+def insisting(whenever: Callable[[int, bool], bool]) -> Insisting:
+    target = Insisting()
+    target.whenever = whenever  # type: ignore[method-assign]
+    return target
+
+
+def body_in_clear(request: HttpRequest) -> HttpRequest:
+    return dataclasses.replace(request, body=request.body or b"<soap/>")
+
+
+def login_for_the_message(request: HttpRequest) -> HttpRequest:
+    return HttpRequest(format_token(b"\x16\3\1\0\1\1")) if is_encrypted_type(request.content_type) else request
+
+
 SERVERS: list[tuple[str, Make, str]] = [
     (
         "waits after errors",
@@ -427,7 +566,7 @@ SERVERS: list[tuple[str, Make, str]] = [
         "SPNEGO-28 SPNEGO-29 SPNEGO-30 SPNEGO-43 SPNEGO-46 SPNEGO-47 TSREQ-23 VER-04 VER-06",
     ),
     ("crashes after errors, RDP", lambda: crashing(own_rdp_server()), "CRED-20 NEG-12 NEG-14 NEG-21"),
-    ("crashes in guard mode", crashes_in_guard_mode, "CRED-17"),
+    ("crashes in guard mode", lambda: raising_in_guard_mode(ZeroDivisionError()), "CRED-17"),
     ("stumbles over a token alone", lambda: scripted.server(stumbles=lone_token), "SPNEGO-11"),
     ("stumbles over what is not DER", lambda: scripted.server(stumbles=odd), "TSREQ-04 TSREQ-05 TSREQ-06 TSREQ-09"),
     ("stumbles over two tokens", lambda: scripted.server(stumbles=two_tokens), "TSREQ-12"),
@@ -455,6 +594,19 @@ SERVERS: list[tuple[str, Make, str]] = [
     ("a result for everybody", lambda: rdp_server(result=lambda *_: scripted.AUTHORIZED), "EUA-06"),
     ("no result", lambda: rdp_server(result=lambda *_: b""), "EUA-07 EUA-09"),
     ("a result after a refusal", lambda: rdp_server(refusal=result_after_a_refusal), "EUA-08"),
+    ("Version that is not negotiated", lambda: scripted.server(mechanisms=ntlm(challenge=stale_version)), "SPNEGO-50"),
+    ("the MIC behind the flags", lambda: scripted.server(mechanisms=ntlm(mic_behind_flags=True)), "SPNEGO-51"),
+    ("stumbles where there is no Version", lambda: scripted.server(stumbles=no_room(3)), "SPNEGO-52"),
+    (
+        "capitals of Unicode",
+        lambda: scripted.server(account=ODD, mechanisms=ntlm(account=ODD, upper=str.upper)),
+        "SPNEGO-55",
+    ),
+    ("ASCII workstations", lambda: scripted.server(mechanisms=ntlm(workstations=False)), "SPNEGO-57"),
+    ("a name on an odd offset", lambda: scripted.server(mechanisms=ntlm(challenge=on_odd_offset)), "SPNEGO-58"),
+    ("refuses channel bindings", lambda: scripted.server(mechanisms=ntlm(bindings=False)), "SPNEGO-60"),
+    ("takes any choice", lambda: own_session_server(checks=False), "NEG-22"),
+    ("repeats another request", lambda: own_session_server(changed=1), "NEG-23"),
 ]  # fmt: skip
 
 CLIENTS: list[tuple[str, Make, str]] = [
@@ -514,6 +666,17 @@ CLIENTS: list[tuple[str, Make, str]] = [
     ("ignores the result", rdp_client, "EUA-02 EUA-03 EUA-04"),
     ("loses what follows the result", loses_data, "EUA-05"),
     ("delegates in Restricted Admin mode", delegates_in_restricted_admin_mode, "CRED-05 NEG-08"),
+    ("the MIC behind the flags", lambda: scripted.client(inner=mic_behind_flags), "SPNEGO-53"),
+    ("stumbles where there is no Version", lambda: scripted.client(stumbles=no_room(2)), "SPNEGO-54"),
+    ("capitals of Unicode", lambda: scripted.client(account=ODD, ntlm={"upper": str.upper}), "SPNEGO-56"),
+    ("other channel bindings", lambda: scripted.client(ntlm={"bindings": WRONG_BINDINGS}), "SPNEGO-63"),
+    ("takes any request", lambda: own_relayed_client(checks=False), "NEG-24"),
+    ("another login for its message", lambda: winrm(login_for_the_message), "WINRM-03"),
+    ("TLS 1.2 only, WinRM", lambda: MemoryWinRMClientTarget(tls=TLS_12), "WINRM-10"),
+    ("another proof after a refusal", lambda: insisting(lambda status, sent: status == 401 and not sent), "WINRM-19"),
+    ("the message again", lambda: insisting(lambda status, sent: status >= 500 and sent), "WINRM-20"),
+    ("never gives up", lambda: insisting(lambda status, sent: status == 401 and sent), "WINRM-21"),
+    ("a message with every token", lambda: winrm(body_in_clear), "WINRM-22"),
 ]  # fmt: skip
 
 
@@ -543,8 +706,14 @@ RECORDED: list[tuple[str, Callable[[], RecordedLogin], str]] = [
     ("NTLM without sealing", lambda: forms.recorded(without_sealing), "SPNEGO-20"),
     ("an LM response", lambda: forms.recorded(lm_response), "SPNEGO-38"),
     ("another protocol in the Client Core Data", lambda: core_data(1), "NEG-07"),
+    ("Version that is not negotiated", lambda: forms.recorded(in_ntlm(1, without_the_flag)), "SPNEGO-50"),
+    ("a name on an odd offset", lambda: forms.recorded(in_ntlm(3, odd_user)), "SPNEGO-58"),
+    ("a workstation beside Version", lambda: forms.recorded(in_ntlm(1, names_a_workstation)), "SPNEGO-59"),
 ]
 """Clients' logins that are recorded, for rules that only look: the suite would not complete a login with these."""
 
-LENIENT_SERVERS: list[tuple[str, Make, str]] = [("takes a response of any age", m.server, "SPNEGO-48")]
+LENIENT_SERVERS: list[tuple[str, Make, str]] = [
+    ("takes a response of any age", m.server, "SPNEGO-48"),
+    ("compares no channel bindings", m.server, "SPNEGO-61"),
+]
 """What breaks a rule that calls it lenient."""

@@ -13,6 +13,7 @@ from credssp.errors import CredSSPError
 from credssp.exchange.account import LogonAccount
 from credssp.kerberos.tickets import ServiceKey
 from credssp.policy import DelegationPolicy
+from credssp.tls.settings import ClientTLS
 from credssp.winrm.client import ClientSettings
 from credssp.winrm.encryption import is_encrypted_type
 from credssp.winrm.session import ClientSession, Exchange, Incoming, Outgoing
@@ -64,6 +65,7 @@ class MemoryWinRMClientTarget:
 
     Attributes:
         encrypt: whether it encrypts messages, as over http it must.
+        tls: its TLS settings.
     """
 
     name: str = "credssp.winrm.ClientSession"
@@ -73,6 +75,7 @@ class MemoryWinRMClientTarget:
     target_name: str = "HTTP/srv.lab.test"
     service_keys: tuple[ServiceKey, ...] = ()
     encrypt: bool = True
+    tls: ClientTLS | None = None
 
     def start(self, setup: Setup, answer: RdpAnswer) -> Link:
         """Start a login with an encrypted message behind it."""
@@ -83,6 +86,7 @@ class MemoryWinRMClientTarget:
             mechanism="negotiate" if setup.form == "spnego" else "ntlm",
             min_version=setup.min_version,
             policy=DelegationPolicy.deny_all() if setup.deny else None,
+            tls=self.tls,
         )
         session = ClientSession(settings, "srv.lab.test", encrypt=self.encrypt)
         return HttpServerLink(_Session(session, b"<soap/>" + b" " * (40_000 if setup.large_message else 0)))

@@ -8,15 +8,17 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from credssp.conformance import Account
 from credssp.conformance.memory import TEST_ACCOUNT
 from credssp.conformance.scripted_server import NAMES, ScriptedServer
 from credssp.errors import AuthenticationError, RemoteProtocolError
 from credssp.nt_hash import nt_hash
 from credssp.ntlm import crypto
 from credssp.ntlm.challenge import build_challenge
+from credssp.ntlm.flags import NTLMSSP_NEGOTIATE_VERSION
 from credssp.ntlm.messages import Authenticate, Negotiate, Version
 from credssp.ntlm.proof import check_response, logon_failure, verify_mic
-from credssp.ntlm.rules import check_flags
+from credssp.ntlm.rules import check_flags, has_bindings
 from credssp.ntlm.session import NTLMSession
 from credssp.security_context import SecurityContext
 from credssp.spnego import OID, Candidate
@@ -34,6 +36,11 @@ class Faults:
         domain: whether a response that was made with an empty domain is taken.
         key: whether a session key has to be there.
         unknown: what an unknown user is told.
+        mic_behind_flags: whether the MIC is looked for at 64 where there is no NEGOTIATE_VERSION.
+        account: whom it knows.
+        upper: makes the capitals of the user name, where that is one way only.
+        workstations: whether a workstation may be anything.
+        bindings: whether channel bindings may be sent.
     """
 
     challenge: Callable[[bytes], bytes] = bytes
@@ -43,6 +50,11 @@ class Faults:
     domain: bool = True
     key: bool = True
     unknown: AuthenticationError | None = None
+    mic_behind_flags: bool = False
+    account: Account = TEST_ACCOUNT
+    upper: Callable[[str], str] | None = None
+    workstations: bool = True
+    bindings: bool = True
 
 
 class NTLMService(SecurityContext):
@@ -95,8 +107,17 @@ class NTLMService(SecurityContext):
 
     def _authenticate(self, token: bytes) -> None:
         faults, message = self._faults, Authenticate.decode(token)
-        proved = check_response(message, self._server_challenge, nt_hash(TEST_ACCOUNT.password.reveal()))
-        if message.username.upper() != TEST_ACCOUNT.username.upper():
+        hashed = nt_hash(faults.account.password.reveal())
+        proved = check_response(message, self._server_challenge, hashed)
+        if faults.upper is not None:
+            key = crypto.ntowfv2(hashed, faults.upper(message.username), message.domain)
+            if crypto.hmac_md5(key, self._server_challenge + message.nt_response[16:]) != message.nt_response[:16]:
+                proved = None
+        if not faults.workstations and not message.workstation.isascii():
+            raise logon_failure()
+        if not faults.bindings and message.ntlmv2 is not None and has_bindings(message.ntlmv2):
+            raise logon_failure()
+        if message.username.upper() != faults.account.username.upper():
             raise faults.unknown or logon_failure()
         if proved is None or (not faults.domain and proved.domain != message.domain):
             raise logon_failure()
@@ -109,7 +130,8 @@ class NTLMService(SecurityContext):
             self.mech_list_mic_required = True
             if faults.mic:
                 negotiate, challenge = self._messages[:2]
-                verify_mic(key, negotiate, challenge, token, message.mic_offset)
+                behind = faults.mic_behind_flags and not message.flags & NTLMSSP_NEGOTIATE_VERSION
+                verify_mic(key, negotiate, challenge, token, 64 if behind else message.mic_offset)
         self.session = NTLMSession(key, role="acceptor")
         self.complete = self.can_wrap = True
 

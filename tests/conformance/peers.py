@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from credssp.accounts import MemoryAccounts
 from credssp.conformance.kerberos import TicketSource
@@ -20,9 +20,14 @@ from credssp.policy import DelegationPolicy
 from credssp.rdp.client import NLAClient
 from credssp.rdp.early_user_authorization import EarlyUserAuthorization
 from credssp.rdp.events import AuthorizationRequired
+from credssp.rdp.mcs import connect_initial
+from credssp.rdp.negotiation import Protocol
+from credssp.rdp.relayed import FromServer
 from credssp.rdp.server import NLAServer
+from credssp.rdp.session_start import SessionStart
 
 __all__ = [
+    "ODD",
     "ContextPeer",
     "EndpointPeer",
     "own_client",
@@ -30,8 +35,14 @@ __all__ = [
     "own_kerberos_server",
     "own_rdp_client",
     "own_rdp_server",
+    "own_relayed_client",
     "own_server",
+    "own_session_server",
 ]
+
+
+ODD = LogonAccount("Strauß-ŉǰ", "made up for conformance", "LAB")
+"""A user whose name has letters that have no capital of one unit."""
 
 
 class ContextPeer:
@@ -104,6 +115,49 @@ class EndpointPeer:
         self._endpoint.receive_eof()
 
 
+class SessionPeer(EndpointPeer):
+    """`NLAServer`, and the beginning of a session after the login (`credssp.rdp.session_start`)."""
+
+    start_of: SessionStart | None = None
+
+    def __init__(self, endpoint: NLAServer, *, checks: bool = True, changed: int = 0) -> None:
+        """Take whether it checks the client's word, and what it changes in its own."""
+        super().__init__(endpoint)
+        self._server, self._checks, self._changed = endpoint, checks, changed
+
+    def step(self, data: bytes) -> bytes:
+        """Take bytes."""
+        server = self._server
+        if not server.complete:
+            return super().step(data)
+        if self.start_of is None:
+            asked = server.request.negotiation if server.request is not None else None
+            requested = Protocol.RDP if asked is None else asked.protocols
+            selected = server.selected_protocol if self._checks else None
+            self.start_of = SessionStart(requested ^ Protocol(self._changed), selected=selected)
+        return server.wrap(self.start_of.feed(server.unwrap(data)))
+
+
+class RelayedPeer(EndpointPeer):
+    """`NLAClient` as the gateway's own end of a server: MCS Connect Initial after the login, and what is answered."""
+
+    def __init__(self, endpoint: NLAClient, *, checks: bool = True) -> None:
+        """Take whether it checks the server's word."""
+        super().__init__(endpoint)
+        self._client = endpoint
+        asked = endpoint.requested_protocols
+        self._way = FromServer(asked, asked=asked if checks else None)
+
+    def step(self, data: bytes) -> bytes:
+        """Take bytes."""
+        client = self._client
+        if client.complete:
+            self._way.feed(client.unwrap(data))
+            return b""
+        output = super().step(data)
+        return output + client.wrap(connect_initial(client.selected_protocol)) if client.complete else output
+
+
 def _accounts(account: LogonAccount) -> MemoryAccounts:
     return MemoryAccounts({(account.domain, account.username): account.password})
 
@@ -116,29 +170,30 @@ def _mechanism(setup: Setup) -> Literal["negotiate", "ntlm"]:
     return "negotiate" if setup.form == "spnego" else "ntlm"
 
 
-def own_server() -> MemoryServerTarget:
-    """Return `credssp.ServerContext` as a target."""
+def own_server(account: LogonAccount = TEST_ACCOUNT, **options: Any) -> MemoryServerTarget:
+    """Return `credssp.ServerContext` as a target, with these of its options."""
 
     def make(setup: Setup) -> MemoryPeer:
         context = ServerContext(
-            accounts=_accounts(TEST_ACCOUNT),
+            accounts=_accounts(account),
             certificate=certificate_of(setup.key_type),
             mechanisms=NTLM_ONLY,
             min_version=setup.min_version,
+            **options,
         )
         return ContextPeer(context)
 
-    return MemoryServerTarget("credssp.ServerContext", make)
+    return MemoryServerTarget("credssp.ServerContext", make, account)
 
 
-def own_client() -> MemoryClientTarget:
+def own_client(account: LogonAccount = TEST_ACCOUNT) -> MemoryClientTarget:
     """Return `credssp.ClientContext` as a target."""
 
     def make(setup: Setup) -> MemoryPeer:
         if setup.restricted_admin:
             raise Skipped("Restricted Admin mode belongs to RDP")
         context = ClientContext(
-            TEST_ACCOUNT.credentials,
+            account.credentials,
             target_name=TARGET_NAME,
             mechanism=_mechanism(setup),
             min_version=setup.min_version,
@@ -146,11 +201,11 @@ def own_client() -> MemoryClientTarget:
         )
         return ContextPeer(context)
 
-    return MemoryClientTarget("credssp.ClientContext", make)
+    return MemoryClientTarget("credssp.ClientContext", make, account)
 
 
 def own_kerberos_server(
-    account: LogonAccount, *, keytab: str, tickets: TicketSource, target_name: str
+    account: LogonAccount, *, keytab: str, tickets: TicketSource, target_name: str, **options: Any
 ) -> MemoryServerTarget:
     """Return `credssp.ServerContext` with a keytab as a target.
 
@@ -159,12 +214,17 @@ def own_kerberos_server(
         keytab: with the key of the service.
         tickets: for a client of it.
         target_name: the service.
+        options: further options of the context.
     """
 
     def make(setup: Setup) -> MemoryPeer:
         certificate = certificate_of(setup.key_type)
         context = ServerContext(
-            accounts=_accounts(account), certificate=certificate, keytab=keytab, min_version=setup.min_version
+            accounts=_accounts(account),
+            certificate=certificate,
+            keytab=keytab,
+            min_version=setup.min_version,
+            **options,
         )
         return ContextPeer(context)
 
@@ -218,6 +278,35 @@ def own_rdp_server() -> MemoryServerTarget:
         return EndpointPeer(endpoint, authorized=setup.authorized)
 
     return MemoryServerTarget("credssp.rdp.NLAServer", make, features=frozenset({"x224", "report"}), rdp=True)
+
+
+def own_session_server(**options: Any) -> MemoryServerTarget:
+    """Return `credssp.rdp.NLAServer` with a session after it; options as of `SessionPeer`."""
+
+    def make(setup: Setup) -> MemoryPeer:
+        endpoint = NLAServer(
+            accounts=_accounts(TEST_ACCOUNT),
+            certificate=certificate_of(setup.key_type),
+            mechanisms=NTLM_ONLY,
+            min_version=setup.min_version,
+        )
+        return SessionPeer(endpoint, **options)
+
+    features = frozenset({"x224", "report"})
+    return MemoryServerTarget("credssp.rdp.session_start.SessionStart", make, features=features, rdp=True)
+
+
+def own_relayed_client(**options: Any) -> MemoryClientTarget:
+    """Return `credssp.rdp.NLAClient` as a relay has it; options as of `RelayedPeer`."""
+
+    def make(setup: Setup) -> MemoryPeer:
+        endpoint = NLAClient(
+            TEST_ACCOUNT.credentials, host="srv.lab.test", mechanism=_mechanism(setup), min_version=setup.min_version
+        )
+        return RelayedPeer(endpoint, **options)
+
+    features = frozenset({"x224", "report"})
+    return MemoryClientTarget("credssp.rdp.relayed.FromServer", make, features=features, rdp=True)
 
 
 def own_rdp_client() -> MemoryClientTarget:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import functools
-
 import pytest
 
 from credssp.conformance import CATALOGUE, Role, Verdict, check_client, check_exchanges, check_server
+from credssp.conformance.scripted_server import certificate_of
+from credssp.errors import AuthenticationError
+from credssp.tls.end_point import end_point_bindings
 from tests.conformance import controls, mutants, scripted, test_whole_suite
+from tests.conformance.broken import BROKEN
 from tests.conformance.http_peers import own_winrm_client
 from tests.conformance.mutants import Make
-from tests.conformance.peers import own_rdp_client, own_rdp_server, own_server
+from tests.conformance.peers import (
+    ODD,
+    own_client,
+    own_rdp_client,
+    own_rdp_server,
+    own_relayed_client,
+    own_server,
+    own_session_server,
+)
 from tests.conformance.test_mutants import BAD, caught, full, ids
-from tests.conformance.test_own_peers import winrm_loopback
+from tests.conformance.test_own_peers import bound_winrm, winrm_loopback
 from tests.kerberos import test_conformance as kerberos
 
 Pairs = set[tuple[str, Role]]
 SERVER, CLIENT = Role.SERVER, Role.CLIENT
+BINDINGS = end_point_bindings(certificate_of("").der)
 
 
 @pytest.mark.parametrize(("name", "make", "rules"), controls.SERVERS, ids=ids(controls.SERVERS))
@@ -56,61 +67,50 @@ def broken() -> Pairs:
     for side, table in ((SERVER, kerberos.SERVERS), (CLIENT, kerberos.CLIENTS)):
         found |= {(f"CSSP-{rule}", side) for *_, bad, lenient in table for rule in f"{bad} {lenient}".split()}
     found |= {(f"CSSP-{rule}", SERVER) for _, rules in test_whole_suite.WRONG_ANSWERS for rule in rules.split()}
-    return found | BY_HAND
-
-
-BY_HAND: Pairs = {
-    ("CSSP-WINRM-03", SERVER),  # test_whole_suite: a server that takes every leg
-    ("CSSP-WINRM-13", SERVER),
-    ("CSSP-WINRM-17", SERVER),  # test_form_mutants: other metadata
-    ("CSSP-WINRM-18", CLIENT),  # test_whole_suite: a client that takes any 200 for the end
-    ("CSSP-KRB-26", CLIENT),  # kerberos/test_conformance: a ticket for another service
-    ("CSSP-SPNEGO-40", CLIENT),  # test_form_mutants: a recorded client, lenient
-}
-"""Those whose wrong peer needs more than a function that makes it; the tests are named."""
-
-WITHOUT_A_BREAKER: Pairs = {
-    ("CSSP-KRB-37", CLIENT),
-    *((f"CSSP-WINRM-{number}", CLIENT) for number in ("03", "10")),
-}
-"""Rules that no wrong peer has been made for: a list that only gets shorter."""
+    return found | BROKEN
 
 
 def test_every_rule_has_a_peer_that_breaks_it() -> None:
-    wanted = {(case.rule.id, case.side) for case in CATALOGUE.cases}
-    assert broken() <= wanted
-    assert wanted - broken() == WITHOUT_A_BREAKER
+    assert broken() == {(case.rule.id, case.side) for case in CATALOGUE.cases}
 
 
-@functools.cache
+KEEPING_SERVERS: list[tuple[Make, str]] = [
+    (scripted.server, ""),
+    (lambda: scripted.server(rdp=scripted.confirm), "CRED-* NEG-* EUA-*"),
+    (lambda: controls.impatient(scripted.server()), "TSREQ-19 ERR-18"),
+    (own_server, ""),
+    (lambda: own_server(ODD), "SPNEGO-55"),
+    (lambda: own_server(max_clock_skew=300), "SPNEGO-48"),
+    (lambda: own_server(channel_bindings=BINDINGS, cbt_hardening="relaxed"), "SPNEGO-61"),
+    (own_rdp_server, "CRED-* NEG-* EUA-*"),
+    (own_session_server, "NEG-22 NEG-23"),
+    (lambda: controls.raising_in_guard_mode(AuthenticationError("no password in this mode")), "CRED-17"),
+]
+KEEPING_CLIENTS: list[tuple[Make, str]] = [
+    (scripted.client, ""),
+    (lambda: scripted.client(form="spnego"), "SPNEGO-*"),
+    (lambda: scripted.client(rdp=scripted.REQUEST.encode()), "CRED-* NEG-* EUA-*"),
+    (lambda: controls.impatient(scripted.client()), "TSREQ-19"),
+    (lambda: own_client(ODD), "SPNEGO-56"),
+    (own_rdp_client, ""),
+    (own_relayed_client, "NEG-24"),
+    (own_winrm_client, "WINRM-*"),
+]
+"""Peers without a fault, scripted ones and this project's where a script cannot; and what they are tried on."""
+
+
 def kept() -> Pairs:
-    """The rules that peers without a fault keep: scripted ones, and this project's where a script cannot."""
-    found: Pairs = set()
-    servers = (
-        scripted.server(),
-        scripted.server(rdp=scripted.confirm),
-        controls.impatient(scripted.server()),
-        own_server(),
-        own_rdp_server(),
-    )
-    clients = (
-        scripted.client(),
-        scripted.client(form="spnego"),
-        scripted.client(rdp=scripted.REQUEST.encode()),
-        controls.impatient(scripted.client()),
-        own_rdp_client(),
-        own_winrm_client(),
-    )
-    with winrm_loopback() as loopback:
-        reports = [*(check_server(each) for each in (*servers, loopback)), *(check_client(each) for each in clients)]
+    """The rules that one of these keeps."""
+    reports = [check_server(make(), rules=full(rules)) for make, rules in KEEPING_SERVERS]
+    reports += [check_client(make(), rules=full(rules)) for make, rules in KEEPING_CLIENTS]
+    with winrm_loopback() as loopback, bound_winrm() as bound:
+        reports += [check_server(loopback, rules=["CSSP-WINRM-*"]), check_server(bound, rules=["CSSP-SPNEGO-62"])]
     reports.append(check_exchanges([(controls.core_data(2), (CLIENT,))]))
-    for report in reports:
-        found |= {(result.rule.id, result.side) for result in report.results if result.verdict is Verdict.PASS}
-    return found
+    passes = (result for report in reports for result in report.results if result.verdict is Verdict.PASS)
+    return {(result.rule.id, result.side) for result in passes}
 
 
 def test_every_rule_has_a_peer_that_keeps_it() -> None:
-    wanted = {(case.rule.id, case.side) for case in CATALOGUE.cases}
-    # Kerberos needs a KDC: tests/kerberos/test_conformance.py tries all of its rules, and CSSP-CRED-16.
-    missing = {pair for pair in wanted - kept() if "-KRB-" not in pair[0]}
-    assert missing == {("CSSP-CRED-16", SERVER), ("CSSP-CRED-17", SERVER), ("CSSP-SPNEGO-48", SERVER)}
+    # tests/kerberos/test_conformance.py has those that a KDC is needed for, and counts them in the same way.
+    wanted = {(case.rule.id, case.side) for case in CATALOGUE.cases if not controls.needs_a_kdc(case)}
+    assert wanted - kept() == set()

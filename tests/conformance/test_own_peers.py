@@ -26,8 +26,17 @@ from credssp.conformance.x224 import answer_request, take_frame
 from credssp.drivers.handshake import Timeouts
 from credssp.drivers.rdp_service import ServerLimits
 from credssp.rdp import connect, serve
+from credssp.testing.winrm import WinRMServer
 from tests.conformance.http_peers import own_winrm_client
-from tests.conformance.peers import own_client, own_rdp_client, own_rdp_server, own_server
+from tests.conformance.peers import (
+    ODD,
+    own_client,
+    own_rdp_client,
+    own_rdp_server,
+    own_relayed_client,
+    own_server,
+    own_session_server,
+)
 
 ACCOUNTS = credssp.MemoryAccounts({(TEST_ACCOUNT.domain, TEST_ACCOUNT.username): TEST_ACCOUNT.password})
 
@@ -36,6 +45,8 @@ LENIENT = {
     "CSSP-CRED-17": "a client that gives a password away where it could have kept it harms itself; the application "
     "is told what was delegated",
     "CSSP-SPNEGO-40": "pyspnego leaves MsvAvChannelBindings out where there are none; zeros say the same",
+    "CSSP-SPNEGO-61": "pubKeyAuth binds the login to the key of the TLS connection; only https has bindings to compare",
+    "CSSP-KRB-41": "as CSSP-SPNEGO-61",
     "CSSP-SPNEGO-48": "max_clock_skew is off by default: the server challenge is fresh for every login",
 }
 
@@ -115,6 +126,15 @@ def winrm_loopback() -> Iterator[HttpServerTarget]:
         yield HttpServerTarget(f"http://127.0.0.1:{port}/wsman", TEST_ACCOUNT)
 
 
+@contextmanager
+def bound_winrm() -> Iterator[HttpServerTarget]:
+    """A WinRM server over https that takes no login without its channel bindings."""
+    pytest.importorskip("credssp.drivers.winrm_serving")
+    who = {(TEST_ACCOUNT.domain, TEST_ACCOUNT.username): TEST_ACCOUNT.password}
+    with WinRMServer(who, https=True, cbt_hardening="strict", min_version=2) as server:
+        yield HttpServerTarget(server.url, TEST_ACCOUNT, name=server.url)
+
+
 @pytest.fixture(scope="module")
 def reports() -> dict[str, Report]:
     found = {}
@@ -131,6 +151,12 @@ def reports() -> dict[str, Report]:
     found[threaded.name] = check_client(threaded, rules=["CSSP-TSREQ-*", "CSSP-PKA56-*"])
     with winrm_loopback() as http:
         found["WinRM over loopback"] = check_server(http)
+    with bound_winrm() as https:
+        found["WinRM, bound"] = check_server(https, rules=["CSSP-SPNEGO-6[012]"])
+    found["RDP session"] = check_server(own_session_server(), rules=["CSSP-NEG-2[23]"])
+    found["RDP relay"] = check_client(own_relayed_client(), rules=["CSSP-NEG-24"])
+    found["capitals, server"] = check_server(own_server(ODD), rules=["CSSP-SPNEGO-55"])
+    found["capitals, client"] = check_client(own_client(ODD), rules=["CSSP-SPNEGO-56"])
     return found
 
 
@@ -157,8 +183,8 @@ def test_every_rule_is_tried_on_one_of_them_or_on_a_fixture(reports: dict[str, R
     assert wanted - tried == set()
 
 
-def test_there_are_257_rules() -> None:
-    assert len(CATALOGUE.rules) == 257
+def test_there_are_283_rules() -> None:
+    assert len(CATALOGUE.rules) == 283
 
 
 def test_every_rule_has_a_case_for_each_of_its_roles() -> None:

@@ -41,7 +41,7 @@ from credssp.rdp.transport import TransportClient
 from credssp.testing import RDPServer
 from credssp.testing.winrm import WinRMServer
 from tests.conformance.test_own_peers import judged
-from tests.gateway.test_gateway import HOST, NLA, PINNED, UP, Scene, Server
+from tests.gateway.test_gateway import HOST, NLA, PINNED, Scene, Server, as_selected
 from tests.lsa.agents import opened, running_agent
 from tests.lsa.programs import agent_program
 
@@ -216,7 +216,7 @@ def test_the_gateway_as_a_client(tmp_path: Path, listener: socket.socket, author
         async def session() -> None:
             client = TransportClient(host=HOST, protocol=Protocol.SSL, config=credssp.ClientConfig())
             found = await log_on(client, HOST, port, timeouts=Timeouts(connect=30, leg=30, login=30), in_thread=False)
-            found.write(UP)
+            found.write(as_selected(found))
             while await found.read():
                 pass
             found.close()

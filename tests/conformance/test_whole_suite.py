@@ -12,6 +12,7 @@ import pytest
 
 import credssp
 from credssp import binding
+from credssp.channel_bindings import BindingDemand, ChannelBindings
 from credssp.conformance.catalogue._protector import Protector
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.connection import Connection, Waiting
@@ -25,6 +26,9 @@ from credssp.conformance.runner import SUITE_FAILED, check_client, check_exchang
 from credssp.conformance.scripted_client import ClientScript, ScriptedClient
 from credssp.conformance.setup import RdpAnswer, Setup
 from credssp.exchange.recorded_login import RecordedLogin
+from credssp.ntlm import acceptor
+from credssp.ntlm.messages import NTLMv2Response
+from credssp.ntlm.rules import has_bindings
 from credssp.rdp.negotiation import NegotiationFailure, NegotiationRequest, NegotiationResponse, Protocol
 from credssp.rdp.server import NLAServer
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
@@ -35,11 +39,12 @@ from credssp.winrm.header import format_token
 from credssp.wire.ts_request import TSRequest
 from tests.conformance import mutants as m
 from tests.conformance import scripted
+from tests.conformance.broken import breaks
 from tests.conformance.http_peers import MemoryWinRMClientTarget, own_winrm_client
 from tests.conformance.mutants import CLIENTS, SERVERS
 from tests.conformance.peers import EndpointPeer, own_rdp_client, own_rdp_server
 from tests.conformance.test_mutants import ids
-from tests.conformance.test_own_peers import winrm_loopback
+from tests.conformance.test_own_peers import bound_winrm, winrm_loopback
 
 
 def sound(report: Report) -> None:
@@ -205,6 +210,7 @@ class ScriptedRequests:
         self.over = True
 
 
+@breaks(Role.CLIENT, "WINRM-18")
 @pytest.mark.parametrize("leg", [3, 4], ids=["at the first token", "at pubKeyAuth"])
 def test_a_winrm_client_that_takes_any_200_for_the_end(leg: int) -> None:
     class Hasty(MemoryWinRMClientTarget):
@@ -296,6 +302,7 @@ def test_wrong_winrm_servers_are_caught(
         assert report.verdict_of(f"CSSP-{rule}") in (Verdict.FAIL, Verdict.HANG), rule
 
 
+@breaks(Role.SERVER, "WINRM-03 WINRM-13 WINRM-24")
 def test_a_winrm_server_that_takes_every_leg(monkeypatch: pytest.MonkeyPatch) -> None:
     real = HttpConnection.request
 
@@ -309,12 +316,41 @@ def test_a_winrm_server_that_takes_every_leg(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(HttpConnection, "request", request)
         known: dict[Any, Any] = {}
         verdicts = set()
-        for case in select(["CSSP-WINRM-03", "CSSP-WINRM-13"], side=Role.SERVER):  # it takes no good login
+        rules = ["CSSP-WINRM-03", "CSSP-WINRM-13", "CSSP-WINRM-24"]
+        for case in select(rules, side=Role.SERVER):  # it takes no good login
             run = ServerRun(target, known)
             outcome = dataclasses.replace(case.judge(run), evidence=run.evidence)
             verdicts.add(Result(case.rule, case.side, outcome).verdict)
             run.close()
     assert verdicts == {Verdict.FAIL}
+
+
+@breaks(Role.SERVER, "WINRM-23")
+def test_a_winrm_server_that_acts_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, answers = HttpConnection.request, {}
+
+    def request(self: HttpConnection, *, body: bytes = b"", **rest: Any) -> HttpAnswer | None:
+        answer = real(self, body=body, **rest)
+        return answers.setdefault(body, answer) if body else answer
+
+    with winrm_loopback() as target:
+        monkeypatch.setattr(HttpConnection, "request", request)
+        report = check_server(target, rules=["CSSP-WINRM-23"])
+    assert report.verdict_of("CSSP-WINRM-23") is Verdict.FAIL, report.explain()
+
+
+@breaks(Role.SERVER, "SPNEGO-62")
+def test_a_winrm_server_that_demands_channel_bindings_and_takes_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = acceptor.check_bindings
+
+    def careless(response: NTLMv2Response, own: ChannelBindings | None, demand: BindingDemand) -> None:
+        if not has_bindings(response):
+            real(response, own, demand)
+
+    monkeypatch.setattr(acceptor, "check_bindings", careless)
+    with bound_winrm() as target:
+        report = check_server(target, rules=["CSSP-SPNEGO-62"])
+    assert report.verdict_of("CSSP-SPNEGO-62") is Verdict.FAIL, report.explain()
 
 
 # RDP servers with other protocols, and what they make of requests

@@ -70,6 +70,8 @@ class Service(KerberosServer):
 
     def _step(self, token: bytes | None) -> bytes | None:
         reply = super()._step(token)
+        if self.change == "no bindings" and any(self.facts.bindings):
+            raise CredSSPError("channel bindings")
         if self.session is not None:
             self.session = Session(self.session, self.change)
             if self.change == "no sequence":

@@ -16,13 +16,17 @@ from credssp.conformance.kerberos import TicketSource, read_service_keys
 from credssp.conformance.result import Report
 from credssp.conformance.rule import Role, Verdict
 from credssp.conformance.runner import SUITE_FAILED
-from credssp.conformance.scripted_server import ScriptedServer
+from credssp.conformance.scripted_server import ScriptedServer, certificate_of
 from credssp.errors import AuthenticationError, LocalProtocolError
 from credssp.kerberos.tickets import service_ticket
 from credssp.kerberos.values import EncryptionKey
 from credssp.secret import Secret
+from credssp.spnego.initiator import SpnegoInitiator
+from credssp.tls.end_point import end_point_bindings
 from credssp.wire.ts_request import TSRequest
 from tests.cli.test_winrm import served as winrm
+from tests.conformance.broken import breaks
+from tests.conformance.controls import needs_a_kdc
 from tests.conformance.mutants import client_hash, mute
 from tests.conformance.peers import own_kerberos_client, own_kerberos_server
 from tests.conformance.test_own_peers import LENIENT
@@ -50,20 +54,48 @@ def judged(report: Report, side: Role, *, skipped: frozenset[str] = frozenset())
     assert tried == wanted - skipped
 
 
+def own_server(lab: Lab, **options: Any) -> Report:
+    target = own_kerberos_server(ALICE, keytab=str(lab.keytab), tickets=tickets(lab), target_name=TARGET, **options)
+    return check_server(target, rules=["CSSP-KRB-4?"] if options else ())
+
+
+def own_client(lab: Lab, *, bare: bool = False) -> Report:
+    keys = read_service_keys(str(lab.keytab))
+    return check_client(own_kerberos_client(ALICE, service_keys=keys, target_name=TARGET, bare=bare))
+
+
 def test_our_server(lab: Lab) -> None:
-    target = own_kerberos_server(ALICE, keytab=str(lab.keytab), tickets=tickets(lab), target_name=TARGET)
-    report = check_server(target)
+    report = own_server(lab)
     judged(report, Role.SERVER)
     assert report.verdict_of("CSSP-CRED-16") is Verdict.PASS  # the one rule outside of KRB that needs Kerberos
 
 
 @pytest.mark.parametrize("bare", [False, True])
 def test_our_client(lab: Lab, bare: bool) -> None:
-    keys = read_service_keys(str(lab.keytab))
-    report = check_client(own_kerberos_client(ALICE, service_keys=keys, target_name=TARGET, bare=bare))
+    report = own_client(lab, bare=bare)
     judged(report, Role.CLIENT, skipped=frozenset({"CSSP-KRB-30", "CSSP-KRB-37"} if bare else ()))
     # With Kerberos, what needs no NTLM is tried as well.
     assert report.verdict_of("CSSP-PKA24-04") is report.verdict_of("CSSP-CRED-01") is Verdict.PASS
+
+
+def test_every_rule_that_needs_a_kdc_has_a_peer_that_keeps_it(lab: Lab) -> None:
+    bindings = end_point_bindings(certificate_of("").der)
+    reports = (
+        own_server(lab),
+        own_server(lab, channel_bindings=bindings, cbt_hardening="relaxed"),
+        own_client(lab),
+    )
+    kept = {(each.rule.id, each.side) for report in reports for each in report.results if each.verdict is Verdict.PASS}
+    wanted = {(case.rule.id, case.side) for case in CATALOGUE.cases if needs_a_kdc(case)}
+    assert wanted - kept == set()
+
+
+@breaks(Role.CLIENT, "KRB-37")
+def test_a_client_that_follows_to_ntlm_without_a_proof_is_caught(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SpnegoInitiator, "_check_mic_not_missing", lambda self: None)
+    keys = read_service_keys(str(lab.keytab))
+    target = own_kerberos_client(ALICE, service_keys=keys, target_name=TARGET)
+    caught(check_client(target, rules=["CSSP-KRB-37"]), "KRB-37", "")
 
 
 def bare_kerberos(_: ScriptedServer, message: TSRequest) -> bool:
@@ -74,7 +106,8 @@ def bare_kerberos(_: ScriptedServer, message: TSRequest) -> bool:
 
 OID_OF_SPNEGO = bytes.fromhex("06062b0601050502")
 SERVERS: list[tuple[str, dict[str, Any], str, str]] = [
-    ("looks at nothing", {}, "KRB-05 KRB-06", "KRB-08 KRB-09 KRB-10 KRB-11 KRB-12"),
+    ("looks at nothing", {}, "KRB-05 KRB-06", "KRB-08 KRB-09 KRB-10 KRB-11 KRB-12 KRB-41"),
+    ("refuses channel bindings", {"change": "no bindings"}, "KRB-40", ""),
     ("repeats another time", {"answer": "other time"}, "KRB-03", ""),
     ("wrong flags", {"change": "wrong flags"}, "KRB-17", ""),
     ("signed alone", {"change": "signed alone"}, "KRB-38", ""),
@@ -93,6 +126,7 @@ SERVERS: list[tuple[str, dict[str, Any], str, str]] = [
 CLIENTS: list[tuple[str, dict[str, Any], str, str]] = [
     ("wants no proof", {"mutual": False}, "KRB-24", ""),
     ("wants no sealing", {"flags": 0x0E}, "KRB-25", ""),
+    ("other channel bindings", {"bindings": b"\xb1" * 16}, "KRB-42", ""),
     ("forwards", {"flags": 0x3F}, "", "KRB-27"),
     ("takes any time", {"change": "takes any time"}, "KRB-29", ""),
     ("goes on whatever comes", {"change": "no matter what"}, "KRB-28 KRB-31", ""),
@@ -131,6 +165,7 @@ def test_a_wrong_client_is_caught(lab: Lab, name: str, options: dict[str, Any], 
     caught(check_client(target, rules=[f"CSSP-{rule}" for rule in f"{bad} {lenient}".split()]), bad, lenient)
 
 
+@breaks(Role.CLIENT, "KRB-26")
 def test_a_client_with_a_ticket_for_another_service_is_caught(lab: Lab) -> None:
     lab.realm.add("cifs/localhost")
     keys = read_service_keys(str(lab.realm.keytab("cifs.keytab", "cifs/localhost")))
@@ -162,6 +197,8 @@ def test_a_winrm_server_over_http(lab: Lab, capsys: pytest.CaptureFixture[str], 
             assert error == ""
             verdicts = {result["rule"]: result["verdict"] for result in json.loads(out)["results"]}
             assert verdicts.pop("CSSP-KRB-22", "") in ("pass", "lenient")
+            # Over http there is no other TLS, to which a login could be bound.
+            assert (verdicts.pop("CSSP-KRB-40"), verdicts.pop("CSSP-KRB-41")) == ("skip", "skip")
             assert set(verdicts.values()) == {"pass"}, verdicts
             assert len(verdicts) == 24
 

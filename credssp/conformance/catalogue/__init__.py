@@ -1,6 +1,7 @@
 """All rules. Each module declares one area, or a part of one, and `CATALOGUE` holds them in that order."""
 
 from credssp.conformance.catalogue import (
+    bindings,
     cred,
     err,
     eua,
@@ -9,13 +10,17 @@ from credssp.conformance.catalogue import (
     neg,
     neg_form,
     ntlm,
+    ntlm_names,
+    ntlm_version,
     pka24,
     pka56,
+    relay,
     spnego,
     tls,
     tsreq,
     ver,
     winrm,
+    winrm_conduct,
     winrm_form,
 )
 from credssp.conformance.catalogue._base import CATALOGUE
@@ -23,5 +28,6 @@ from credssp.conformance.catalogue._base import CATALOGUE
 __all__ = ["CATALOGUE"]
 
 _AREAS = (
-    tsreq, ver, spnego, ntlm, krb, krb_client, pka24, pka56, cred, err, tls, neg, neg_form, eua, winrm, winrm_form,
+    tsreq, ver, spnego, ntlm, ntlm_version, ntlm_names, krb, krb_client, bindings, pka24, pka56, cred, err, tls, neg,
+    neg_form, relay, eua, winrm, winrm_form, winrm_conduct,
 )  # fmt: skip

@@ -193,7 +193,7 @@ def _unprotected_choice(run: ClientRun) -> Outcome:
     def drop(token: bytes | None) -> bytes | None:
         return None if token is None else NegTokenResp(NegState.ACCEPT_COMPLETED).encode()
 
-    served = run.try_serve(ntlm_first=True, last_token=drop)
+    served = run.try_serve(ntlm_first=True, unsigned=True, last_token=drop)
     if served.kerberos is not None or served.observed().login.ntlm.flags is None:
         raise Skipped("the client offers Kerberos alone, or no NTLM beside it")
     return run.stopped(served, "NTLM without mechListMIC")

@@ -27,7 +27,8 @@ CATALOGUE.declare(
     ("CSSP-WINRM-02", "tokens are TLS records in base64", MUST, CLIENT, "[MS-WSMV] 2.2.9.1.3.1", "a good login",
      "CredSSP, a space, base64; a ClientHello first"),
     ("CSSP-WINRM-03", "a login belongs to one connection", ROBUSTNESS, BOTH, "[MS-WSMV] 2.2.9.1.3; 3.1.5 step 1",
-     "the client's legs; a leg on another connection than its login", "one TLS session; the stray leg is refused"),
+     "the client's legs, and its message; a leg on another connection than its login",
+     "one TLS session; the stray leg is refused"),
     ("CSSP-WINRM-04", "no credentials into a failed login", SECURITY, CLIENT, "3.1.5 step 5",
      "500 in place of the leg with the server's pubKeyAuth", "an error, or a new login; no authInfo"),
     ("CSSP-WINRM-05", "the form of encrypted messages", MUST, BOTH, "[MS-WSMV] 2.2.9.1.3.1",
@@ -65,35 +66,37 @@ IDENTIFY = (
 MULTIPLE = ENCRYPTED.replace("multipart/encrypted", "multipart/x-multi-encrypted", 1)
 
 
-def _http(run: ServerRun) -> tuple[HttpConnection, HttpClientLink]:
+def http_of(run: ServerRun) -> tuple[HttpConnection, HttpClientLink]:
+    """Open a connection. Raises Skipped where there is no HTTP."""
     link = run.raw()
     if not isinstance(link, HttpClientLink):
         raise Skipped("no HTTP")
     return link.connection, link
 
 
-def _ready(run: ServerRun) -> tuple[HttpConnection, Protector]:
+def ready(run: ServerRun) -> tuple[HttpConnection, Protector]:
     """Log on; returns the HTTP connection, and what encrypts for it."""
-    http, link = _http(run)
+    http, link = http_of(run)
     login = run.login(connection=run.wrap(link))
     if not login.accepted:
         raise Skipped(f"no good login: {describe_end(login.end)}")
     return http, Protector(login.connection)
 
 
-def _answer(answer: HttpAnswer | None) -> HttpAnswer:
+def answered(answer: HttpAnswer | None) -> HttpAnswer:
+    """Return an answer; one that did not come in time ends the case."""
     if answer is None:
         raise Judged(Outcome(Verdict.HANG, "no answer in time"))
     return answer
 
 
-def _not_taken(answer: HttpAnswer | None) -> Outcome:
+def not_taken(answer: HttpAnswer | None) -> Outcome:
     """Judge the answer to a message that must not be taken."""
-    status = _answer(answer).status
+    status = answered(answer).status
     return failed(f"taken: {status}") if 200 <= status < 300 else passed(f"{status}")
 
 
-def _send(
+def send(
     http: HttpConnection,
     protector: Protector,
     message: bytes = IDENTIFY,
@@ -106,7 +109,7 @@ def _send(
 
 @CATALOGUE.server("CSSP-WINRM-01", "http")
 def _offered(run: ServerRun) -> Outcome:
-    answer = _answer(_http(run)[0].request())
+    answer = answered(http_of(run)[0].request())
     fits = answer.status == 401 and answer.offers
     return passed() if fits else failed(f"{answer.status}, WWW-Authenticate: {', '.join(answer.challenges) or 'none'}")
 
@@ -124,7 +127,8 @@ def _records(run: ClientRun) -> Outcome:
     return passed() if hello[0] == 0x16 and hello[5] == 1 else failed("the first token is not a ClientHello")
 
 
-def _link(connection: Connection) -> HttpServerLink:
+def link_of(connection: Connection) -> HttpServerLink:
+    """Return the link of a client's connection. Raises Skipped where there is no HTTP."""
     if not isinstance(connection.link, HttpServerLink):
         raise Skipped("no HTTP")
     return connection.link
@@ -132,23 +136,23 @@ def _link(connection: Connection) -> HttpServerLink:
 
 def _finish(status: int) -> Callable[[ScriptedServer, object], None]:
     """Return what ends a login with this status in place of a message."""
-    return lambda served, _: _link(served.connection).finish(HttpAnswer(status))
+    return lambda served, _: link_of(served.connection).finish(HttpAnswer(status))
 
 
 def requests_of(served: ScriptedServer) -> list[HttpRequest]:
     """Return the requests of a login. Raises Skipped where there is no HTTP."""
-    return _link(served.connection).requests
+    return link_of(served.connection).requests
 
 
 @CATALOGUE.server("CSSP-WINRM-03", "http")
 def _stray_leg(run: ServerRun) -> Outcome:
-    _, link = _http(run)
+    _, link = http_of(run)
     connection = run.wrap(link)
     if connection.handshake() is not None:
         raise Skipped("no TLS handshake")
-    other, _ = _http(run)
+    other, _ = http_of(run)
     connection.channel.write(b"\x30\x03\x02\x01\x06")
-    answer = _answer(other.request(authorization=format_token(connection.channel.data_to_send())))
+    answer = answered(other.request(authorization=format_token(connection.channel.data_to_send())))
     if answer.status == 200 or (answer.token or b"")[:1] == b"\x17":
         return failed("the leg was taken on another connection")
     return passed(f"{answer.status}")
@@ -159,7 +163,14 @@ def _one_session(run: ClientRun) -> Outcome:
     hellos = sum(
         1 for request in requests_of(run.baseline()) if request.token[:1] == b"\x16" and request.token[5:6] == b"\1"
     )
-    return passed() if hellos == 1 else failed(f"{hellos} ClientHellos in one login")
+    if hellos != 1:
+        return failed(f"{hellos} ClientHellos in one login")
+    served = run.serve()
+    link = link_of(served.connection)
+    link.finish(HttpAnswer(200))
+    following = link.source.next(run.target.timeout)
+    again = following is not None and following.token[:1] == b"\x16"
+    return failed("another login for the message") if again else passed()
 
 
 @CATALOGUE.client("CSSP-WINRM-04", "http")
@@ -173,8 +184,8 @@ def _lost(run: ClientRun) -> Outcome:
 
 def encrypted_answer(run: ServerRun) -> tuple[HttpAnswer, Protector]:
     """Log on, send a message, and return the answer to it. Raises Skipped where that is not encrypted."""
-    http, protector = _ready(run)
-    answer = _send(http, protector)
+    http, protector = ready(run)
+    answer = send(http, protector)
     if answer is None or not is_encrypted_type(answer.content_type):
         raise Skipped(f"no encrypted answer: {answer.status if answer else 'none in time'}")
     return answer, protector
@@ -209,7 +220,7 @@ def _client_body(run: ClientRun) -> Outcome:
 def client_message(run: ClientRun, mark: bytes) -> tuple[HttpRequest, Protector]:
     """Serve a login and return the encrypted message after it."""
     served = run.try_serve(Setup(large_message=bool(mark)))
-    link = _link(served.connection)
+    link = link_of(served.connection)
     if not served.delegated_something:
         raise Skipped(f"no good login: {describe_end(served.end)}")
     link.finish(HttpAnswer(200))
@@ -247,8 +258,8 @@ def _client_trailer(run: ClientRun) -> Outcome:
 
 @CATALOGUE.server("CSSP-WINRM-07", "http")
 def _server_large(run: ServerRun) -> Outcome:
-    http, protector = _ready(run)
-    answer = _answer(_send(http, protector, IDENTIFY + b" " * 40_000))
+    http, protector = ready(run)
+    answer = answered(send(http, protector, IDENTIFY + b" " * 40_000))
     # Whatever the application says, it says it encrypted: the message was understood.
     return passed(f"{answer.status}") if is_encrypted_type(answer.content_type) else failed(f"{answer.status}")
 
@@ -268,8 +279,8 @@ def _lie(sealed: Encrypted) -> bytes:
 
 @CATALOGUE.server("CSSP-WINRM-08", "http")
 def _server_lie(run: ServerRun) -> Outcome:
-    http, protector = _ready(run)
-    return _not_taken(_send(http, protector, change=_lie))
+    http, protector = ready(run)
+    return not_taken(send(http, protector, change=_lie))
 
 
 @CATALOGUE.client("CSSP-WINRM-08", "http", "report")
@@ -279,7 +290,7 @@ def _client_lie(run: ClientRun) -> Outcome:
     for part in encrypted_parts(request.content_type, request.body):
         protector.unwrap(part.records)
     sealed = encrypt(protector, b"<answer/>", SOAP)
-    link = _link(protector.connection)
+    link = link_of(protector.connection)
     link.source.answer(HttpAnswer(200, (), sealed.content_type, _lie(sealed)))
     told = link.report
     alive(link.crash)
@@ -310,14 +321,14 @@ def _policy(run: ClientRun) -> Outcome:
 def _clear(run: ServerRun) -> Outcome:
     if run.target.name.startswith("https:"):
         raise Skipped("https encrypts")
-    http, _ = _ready(run)
-    return _not_taken(http.request(content_type=SOAP, body=IDENTIFY))
+    http, _ = ready(run)
+    return not_taken(http.request(content_type=SOAP, body=IDENTIFY))
 
 
 @CATALOGUE.server("CSSP-WINRM-13", "http")
 def _junk(run: ServerRun) -> Outcome:
     for value in ("CredSSP !!!!", format_token(b"GET / HTTP/1.0\r\n\r\n"), "CredSSP", "CredSSP ="):
-        answer = _answer(_http(run)[0].request(authorization=value))
+        answer = answered(http_of(run)[0].request(authorization=value))
         if answer.status >= 500 or 200 <= answer.status < 300:
             return failed(f"{value[:12]}: {answer.status}")
     return passed()
@@ -325,18 +336,18 @@ def _junk(run: ServerRun) -> Outcome:
 
 @CATALOGUE.server("CSSP-WINRM-14", "http")
 def _wrong_password(run: ServerRun) -> Outcome:
-    http, link = _http(run)
+    http, link = http_of(run)
     login = run.login(connection=run.wrap(link), password=hexadecimal(8))
     if login.key_answered or link.accepted:
         return failed("the login was taken")
-    return _not_taken(http.request(content_type=SOAP, body=IDENTIFY))
+    return not_taken(http.request(content_type=SOAP, body=IDENTIFY))
 
 
 @CATALOGUE.server("CSSP-WINRM-15", "http")
 def _stray_message(run: ServerRun) -> Outcome:
-    _, protector = _ready(run)
-    other, _ = _ready(run)
-    return _not_taken(_send(other, protector))
+    _, protector = ready(run)
+    other, _ = ready(run)
+    return not_taken(send(other, protector))
 
 
 @CATALOGUE.client("CSSP-WINRM-18", "http")

@@ -60,6 +60,7 @@ class KerberosClient:
         spoil_key: encrypt the authenticator with an unknown key.
         spoil_ticket: change one bit of the ticket.
         subkey: choose a key of our own.
+        bindings: Bnd of the authenticator's checksum, zeros for none.
         in_turn: refuse messages whose sequence number is not due, as careful clients do. The suite's probe reads them:
             a rule judges the numbers (CSSP-KRB-39).
         session: protects messages, once the service has answered.
@@ -80,6 +81,7 @@ class KerberosClient:
     spoil_key: bool = False
     spoil_ticket: bool = False
     subkey: bool = True
+    bindings: bytes = bytes(_BINDINGS_SIZE)
     in_turn: bool = False
     session: KerberosSession = field(init=False)
     mutual_proof: bool = field(default=False, init=False)
@@ -92,7 +94,7 @@ class KerberosClient:
         """Return the AP-REQ in its framing."""
         moment = datetime.now(UTC) - timedelta(seconds=self.age)
         key = self.ticket.key
-        value = struct.pack("<I", _BINDINGS_SIZE) + bytes(_BINDINGS_SIZE) + struct.pack("<I", self.flags)
+        value = struct.pack("<I", _BINDINGS_SIZE) + self.bindings + struct.pack("<I", self.flags)
         checksums = {"gss": Checksum(Checksum.GSS_API, value), "none": None, "other": Checksum(7, bytes(16))}
         authenticator = self._authenticator = Authenticator(
             crealm=self.ticket.realm,
