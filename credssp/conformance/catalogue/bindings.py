@@ -2,7 +2,7 @@
 
 CredSSP needs none: pubKeyAuth binds the login to the server's key. Some clients (FreeRDP's) send those of the TLS
 connection anyway, and WinRM services over https may demand those of https. None of it may be in the way of a good
-login, and whoever sends or demands them has to be right.
+login, and a peer that sends or demands them has to be right.
 """
 
 from __future__ import annotations

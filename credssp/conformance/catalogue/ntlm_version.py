@@ -1,6 +1,6 @@
 """SPNEGO, NTLM without Version: who does not negotiate it, and where everything is then ([MS-NLMP] 2.2.1, 2.2.2.10).
 
-Without NTLMSSP_NEGOTIATE_VERSION the 8 bytes are zero; the fields behind them stay where they are, and the MIC with
+Without NTLMSSP_NEGOTIATE_VERSION the 8 bytes are zero; the fields after them stay where they are, and the MIC with
 them. Windows NT and 2000 leave the bytes out, and some of today's libraries do so too.
 """
 
