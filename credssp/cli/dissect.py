@@ -69,12 +69,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Take the files apart and show what is in them."""
     from credssp.cli._output import printable
+    from credssp.cli._results import check_writable
     from credssp.dissect.errors import CaptureError
+    from credssp.errors import LocalProtocolError
 
     try:
         logon = _logon_secrets(arguments)
+        check_writable(arguments.output, arguments.html)
     except ValueError as error:
         print(f"credssp dissect: {error}", file=sys.stderr)
+        return 2
+    except LocalProtocolError as error:
+        print(f"credssp dissect: {printable(error.message)}", file=sys.stderr)
         return 2
     if fault := _html_fault(arguments) or _many_fault(arguments):
         print(f"credssp dissect: {fault}", file=sys.stderr)

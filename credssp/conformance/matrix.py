@@ -26,7 +26,7 @@ _SIGNS: Final = {
 }
 
 _STYLE: Final = """
-body { max-width: none; margin: 1.5em }
+body { max-width: none; margin: 1.5em auto }
 ul.counts { padding-left: 1.2em } .controls { margin: 1em 0 }
 .controls label, .legend span.item { display: inline-block; margin-right: .9em }
 h1, h3, li { overflow-wrap: anywhere }
@@ -37,7 +37,9 @@ thead th.peer { padding: .4em .15em; height: 14em; text-align: left }
 thead th.peer div { writing-mode: vertical-rl; transform: rotate(180deg); max-height: 17em; overflow: hidden;
   text-overflow: ellipsis; white-space: nowrap }
 tbody th.area { background: var(--box); font-weight: 600 }
-td.id { white-space: nowrap; font-variant-numeric: tabular-nums } td.section { color: var(--faint); font-size: 90% }
+td.what { min-width: 15em } td.level { white-space: nowrap }
+td.id { white-space: nowrap; font-variant-numeric: tabular-nums } td.section { color: var(--faint);
+  font-size: 90%; min-width: 9em }
 .v { text-align: center; min-width: 1.7em; font-weight: bold } .v a { display: block; color: inherit;
   text-decoration: none } .v a:hover { outline: 2px solid }
 .pass { background: #cfeee3; color: #004d38 } .lenient { background: #f0e442; color: #3a3600 }
@@ -158,9 +160,9 @@ def _table(reports: Sequence[Report], rules: dict[str, Rule], areas: Sequence[st
             good = not any(findings.anchor(number, rule.id) for number in range(len(reports)))
             hint = escape(f"{rule.stimulus}: {rule.expected}")
             rows.append(
-                f'<tr{" class=good" if good else ""}>{"".join(cells)}<td class="id">{rule.id}</td><td title="{hint}">'
-                f'{escape(rule.title)}</td><td>{rule.level.value}</td><td class="section">{escape(rule.section)}</td>'
-                "</tr>"
+                f'<tr{" class=good" if good else ""}>{"".join(cells)}<td class="id">{rule.id}</td>'
+                f'<td class="what" title="{hint}">{escape(rule.title)}</td><td class="level">{rule.level.value}</td>'
+                f'<td class="section">{escape(rule.section)}</td></tr>'
             )
         title = f'<tr><th class="area" colspan="{4 + len(reports)}">{area}: {escape(AREAS[area])}</th></tr>'
         bodies.append(f'<tbody class="{area}">{title}{"".join(rows)}</tbody>')

@@ -179,12 +179,16 @@ def _dates(begin: datetime, end: datetime, now: datetime) -> Iterator[ServerFind
     day = f"{end:%Y-%m-%d}"
     if end < now:
         ago = (now - end).days
-        yield finding("cert-expired", f"The certificate expired on {day}{f', {ago} days ago' if ago else ''}.")
+        yield finding("cert-expired", f"The certificate expired on {day}{f', {_days(ago)} ago' if ago else ''}.")
     elif begin > now:
         yield finding("cert-not-yet-valid", f"The certificate is valid from {begin:%Y-%m-%d %H:%M} UTC on.")
     elif end - now < _EXPIRING and end - begin > 2 * _EXPIRING:
         # Certificates that live for days are renewed by a program, whose business this is.
-        yield finding("cert-expiring", f"The certificate expires on {day}, in {(end - now).days} days.")
+        yield finding("cert-expiring", f"The certificate expires on {day}, in {_days((end - now).days)}.")
+
+
+def _days(count: int) -> str:
+    return f"{count} day{'' if count == 1 else 's'}"
 
 
 def _strength(facts: CertificateFacts) -> Iterator[ServerFinding]:

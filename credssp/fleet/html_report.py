@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -82,9 +81,9 @@ def _head(totals: Totals, now: datetime) -> Iterator[str]:
 def _totals(totals: Totals) -> Iterator[str]:
     if not totals.answered:
         return
-    levels = Counter({_WORST[level]: totals.levels[level] for level in _LEVELS if totals.levels[level]})
-    counts = [("CredSSP version", totals.versions), ("NLA", totals.nla), ("TLS", totals.tls), ("Worst finding", levels)]
-    yield from bars(counts, _kind)
+    levels = {_WORST[level]: totals.levels[level] for level in _LEVELS if totals.levels[level]}
+    counts = [("CredSSP version", totals.versions), ("NLA", totals.nla), ("TLS", totals.tls)]
+    yield from bars([*counts, ("Worst finding", levels)], _kind)
 
 
 def _kind(value: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -40,18 +40,21 @@ def report_style() -> str:
     return files("credssp.fleet").joinpath("report.css").read_text(encoding="utf-8")
 
 
-def bars(counts_by_name: Iterable[tuple[str, Counter[str]]], kind: Callable[[str], str]) -> Iterator[str]:
+def bars(counts_by_name: Iterable[tuple[str, Mapping[str, int]]], kind: Callable[[str], str]) -> Iterator[str]:
     """Yield a section with a group of bars for each name.
 
     Args:
-        counts_by_name: names and counts.
+        counts_by_name: names and counts; those of a Counter are shown the largest first, others in their order.
         kind: returns ``good``, ``poor``, ``bad`` or an empty string for a value.
     """
     yield '<section><h2>Totals</h2><div class="groups">'
     for name, counts in counts_by_name:
         yield f'<div><h3>{name}</h3><table class="bars"><tbody>'
         most = max(counts.values(), default=1)
-        for value, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        shown = list(counts.items())
+        if isinstance(counts, Counter):
+            shown.sort(key=lambda item: (-item[1], item[0]))
+        for value, count in shown:
             bar = f'<div class="bar"><i class="{kind(value)}" style="width: {100 * count / most:.1f}%"></i></div>'
             yield f'<tr><td>{escape(value)}</td><td class="count">{count:,}</td><td>{bar}</td></tr>'
         yield "</tbody></table></div>"

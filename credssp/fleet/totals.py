@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -13,6 +14,8 @@ LEVELS: Final = ("error", "warning", "note", "ok")
 
 _MOST: Final = 64
 """Different values that are counted one by one; servers choose some of them, and the rest are counted together."""
+
+_ADDRESS: Final = re.compile(r" to \S+ port \d+")
 
 _SYNONYMS: Final = {"bad": "error", "danger": "error", "critical": "error", "high": "error", "info": "note"}
 
@@ -66,7 +69,7 @@ class Totals:
         tls: servers by TLS version that they take; one may count several times.
         levels: servers that answered by the worst of their findings. Where none answered, the reason is in `errors`.
         findings: these servers by id and level of a finding.
-        errors: why the others did not answer, by name.
+        errors: why the others did not answer, by name; those that differ in the address alone are one.
     """
 
     targets: int = 0
@@ -86,7 +89,7 @@ class Totals:
         if not facts.get("answered"):
             error = facts.get("error")
             name = error.get("text") or error.get("name") if isinstance(error, dict) else None
-            count_value(self.errors, str(name or "no answer"))
+            count_value(self.errors, _ADDRESS.sub("", str(name or "no answer")))
         else:
             self.answered += 1
             self.with_credssp += facts.get("credssp") is not None

@@ -105,10 +105,17 @@ def test_standard_input_and_output_to_a_file(
     assert main(["dissect", "-", "--html", "-o", str(target)]) == 0
     assert capsys.readouterr().out == ""
     assert target.read_text().startswith("<!DOCTYPE html>")
-    assert main(["dissect", str(capture), "-o", str(tmp_path)]) == 1
-    assert "cannot be written" in capsys.readouterr().err
-    assert main(["dissect", str(capture), "--html", str(tmp_path)]) == 1
-    assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["-o", "--html"])
+@pytest.mark.parametrize("place", ["", "missing/page.html"])
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_printed(
+    option: str, place: str, capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["dissect", str(capture), option, str(tmp_path / place)]) == 2
+    printed = capsys.readouterr()
+    assert "cannot be written" in printed.err
+    assert printed.out == ""
 
 
 def test_html_is_written_beside_text_and_never_over_a_capture(

@@ -98,6 +98,15 @@ def test_totals() -> None:
     assert totals.summary() == "4 targets in 1.2 s: 3 answered, 3 with CredSSP, 1 with errors"
 
 
+def test_reasons_that_differ_in_the_address_are_one() -> None:
+    totals = Totals()
+    for number in range(300):
+        text = f"no connection to 192.0.2.{number} port 5985: Connection refused"
+        totals.add(SILENT | {"error": {"text": text}})
+    totals.add(SILENT | {"error": {"text": "no connection: Connection refused"}})
+    assert totals.errors == {"no connection: Connection refused": 301}
+
+
 def test_totals_are_bounded_whatever_servers_say() -> None:
     totals = Totals()
     for number in range(1000):
