@@ -42,7 +42,7 @@ class CertificateFacts:
         sha256: SHA-256 of the DER, 64 hexadecimal digits.
         key_type: kind and size of its key, such as ``RSA 2048``.
         sha1: SHA-1 of the DER, as Windows shows it as the thumbprint; 40 hexadecimal digits. For comparing only.
-        serial: serial number, hexadecimal.
+        serial: serial number, hexadecimal, two digits for each byte.
         names: DNS names and addresses of subjectAltName.
         key_size: bits of the key, or None.
         signature: its signature's hash, such as ``sha256``; empty where the algorithm has none of its own.
@@ -95,7 +95,8 @@ def _read(facts: CertificateFacts, parsed: Certificate) -> None:
     facts.key_type, facts.key_size = _key(parsed)
     facts.not_before = parsed.not_valid_before_utc.isoformat()
     facts.not_after = parsed.not_valid_after_utc.isoformat()
-    facts.serial = f"{parsed.serial_number:x}"
+    digits = f"{parsed.serial_number:x}"
+    facts.serial = digits.zfill(len(digits) + len(digits) % 2)  # whole bytes, as openssl and Windows show it
     facts.subject = parsed.subject.rfc4514_string()
     facts.issuer = parsed.issuer.rfc4514_string()
     facts.self_signed = parsed.issuer == parsed.subject

@@ -53,7 +53,8 @@ def look_at_server(request: DiagnosisRequest) -> tuple[list[DiagnosisStep], list
     seconds = report.times.get("negotiation", time.monotonic() - begin)
     if lost and not report.protocols:
         return [DiagnosisStep.judged("answer", lost[0].seen, lost, time.monotonic() - begin)], found, report
-    kind = f"WinRM ({report.server or 'no name'})" if isinstance(report, WinRMReport) else "RDP"
+    name = f" ({report.server})" if isinstance(report, WinRMReport) and report.server else ""
+    kind = f"{'RDP' if rdp else 'WinRM'}{name}"
     steps = [DiagnosisStep.judged("answer", f"{kind} answers", lost), *_negotiation(report, found, seconds, rdp=rdp)]
     steps += _tls(report, found)
     trust = list(_trust(request, report))

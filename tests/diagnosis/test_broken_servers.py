@@ -170,20 +170,32 @@ def test_clock_off_by_an_hour(offset: str, word: str) -> None:
 _IN_A_NETWORK = """
 set -e
 ip link set lo up
-ip route add 192.0.2.9/32 dev lo
+ip addr add 192.0.2.9/32 dev lo
+ip addr add 192.0.2.11/32 dev lo
 ip route add prohibit 192.0.2.10/32
+nft -f - <<end
+table inet firewall {
+  chain input {
+    type filter hook input priority 0; policy accept;
+    ip daddr 192.0.2.9 tcp dport 3389 drop
+    ip daddr 192.0.2.11 tcp dport 3389 tcp flags & psh == psh drop
+  }
+}
+end
 exec "$0" -c "$1"
 """
 _ASK = """
-import contextlib, io, json
+import contextlib, io, json, socket
 from credssp.cli import main
+
+listener = socket.create_server(("", 3389))
 
 def ask(*arguments):
     with contextlib.redirect_stdout(io.StringIO()) as out:
         code = main(list(arguments))
     return code, json.loads(out.getvalue())
 
-for host in ("192.0.2.9", "192.0.2.10"):
+for host in ("192.0.2.9", "192.0.2.10", "192.0.2.11"):
     code, report = ask("doctor", "--json", "--timeout", "1", f"rdp://{host}")
     _, facts = ask("probe", "--json", "--timeout", "1", f"rdp://{host}")
     print(json.dumps([code, report["conclusion"], [found["id"] for found in facts["findings"]]]))
@@ -191,20 +203,21 @@ for host in ("192.0.2.9", "192.0.2.10"):
 
 
 def test_packets_that_are_dropped(tmp_path: Path) -> None:
-    """Packets to an address that is routed to loopback, and is not its own, vanish there as in a firewall."""
-    for needed in ("unshare", "ip"):
+    """A firewall drops all that goes to a port, or what goes there after the connection is there."""
+    for needed in ("unshare", "ip", "nft"):
         require_program(needed)
     if subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False).returncode:
         missing("needs the right to make a network namespace")
     command = ["unshare", "-n", "sh", "-c", _IN_A_NETWORK, sys.executable, _ASK]
     done = subprocess.run(command, env=os.environ, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    (code, dropped, probed), (refused_code, refused, refused_probed) = map(json.loads, done.stdout.splitlines())
+    (code, dropped, probed), (refused_code, refused, refused_probed), later = map(json.loads, done.stdout.splitlines())
     assert (code, dropped["id"], probed) == (3, "no-answer", ["no-answer"])
     assert dropped["text"] == (
         "Nothing came back from 192.0.2.9 port 3389: packets are dropped, or the machine is off."
     )
     assert (refused_code, refused["id"], refused_probed) == (3, "unreachable", ["unreachable"])
+    assert (later[0], later[1]["id"], later[2]) == (3, "silent", ["silent"])
 
 
 def test_certificate_of_another_authority(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

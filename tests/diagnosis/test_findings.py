@@ -163,7 +163,7 @@ def test_facts_of_a_certificate_are_those_of_openssl(folder: Path) -> None:
     command = ["openssl", "x509", "-noout", "-fingerprint", "-sha1", "-serial", "-in", str(pem)]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     thumbprint, serial = (line.partition("=")[2].replace(":", "").lower() for line in lines)
-    assert (facts["sha1"], facts["serial"].rjust(len(serial), "0")) == (thumbprint, serial)
+    assert (facts["sha1"], facts["serial"]) == (thumbprint, serial)
     assert facts["names"] == ["srv.lab.test", "192.0.2.7"]
     assert (facts["key_type"], facts["key_size"], facts["signature"]) == ("RSA 2048", 2048, "sha256")
     assert (facts["issuer"], facts["self_signed"]) == ("CN=Test authority", False)
