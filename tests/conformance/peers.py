@@ -25,6 +25,7 @@ from credssp.rdp.negotiation import Protocol
 from credssp.rdp.relayed import FromServer
 from credssp.rdp.server import NLAServer
 from credssp.rdp.session_start import SessionStart
+from tests.rdp.session import ERECT_DOMAIN
 
 __all__ = [
     "ODD",
@@ -152,8 +153,7 @@ class RelayedPeer(EndpointPeer):
         """Take bytes."""
         client = self._client
         if client.complete:
-            self._way.feed(client.unwrap(data))
-            return b""
+            return client.wrap(ERECT_DOMAIN) if self._way.feed(client.unwrap(data)) else b""
         output = super().step(data)
         return output + client.wrap(connect_initial(client.selected_protocol)) if client.complete else output
 

@@ -1,8 +1,8 @@
 """SPNEGO and KRB, channel bindings: what the inner login says of the TLS around it (RFC 5929, RFC 4121 4.1.1.2).
 
-CredSSP needs none: pubKeyAuth binds the login to the server's key. Some clients (FreeRDP's) send those of the TLS
-connection anyway, and WinRM services over https may demand those of https. None of it may be in the way of a good
-login, and a peer that sends or demands them has to be right.
+CredSSP needs none: pubKeyAuth binds the login to the server's key. A client may send those of the TLS connection
+anyway, and WinRM services over https may demand those of https. None of it may be in the way of a good login, and a
+peer that sends or demands them has to be right.
 """
 
 from __future__ import annotations

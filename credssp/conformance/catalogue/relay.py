@@ -11,7 +11,7 @@ from __future__ import annotations
 from credssp.conformance.catalogue._base import CATALOGUE, CLIENT, MUST, SERVER, SHOULD
 from credssp.conformance.client_run import ClientRun
 from credssp.conformance.connection import Connection, End, Reply
-from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, passed
+from credssp.conformance.rule import Outcome, Skipped, Verdict, alive, failed, passed
 from credssp.conformance.run import ServerRun, describe_end
 from credssp.conformance.scripted_server import ScriptedServer
 from credssp.conformance.x224 import request_tls
@@ -42,7 +42,7 @@ _RESPONSE = b"\x7f\x66"
 _RESPONSE_AT = 7
 _RESULT_SIZE = 4
 _STAYS = 1.0
-"""Seconds in which a client ends a connection that it does not want."""
+"""Seconds in which a client continues, or ends the connection."""
 
 
 def _frame(connection: Connection) -> bytes:
@@ -127,11 +127,12 @@ def _continued(run: ClientRun) -> tuple[ScriptedServer, ConnectInitial, Protocol
     return served, initial, asked.protocols
 
 
-def _end(connection: Connection, seconds: float) -> Reply:
-    """Read what still comes, for so long; returns how it ended."""
+def _after(connection: Connection, seconds: float) -> tuple[Reply, bool]:
+    """Read what still comes, for so long; returns how it ended, and whether anything came."""
+    came = False
     while connection.plaintext(1 << 14, seconds):
-        pass
-    return connection.receive(0.01)
+        came = True
+    return connection.receive(0.01), came
 
 
 @CATALOGUE.client("CSSP-NEG-24", "x224")
@@ -139,13 +140,18 @@ def _other_request(run: ClientRun) -> Outcome:
     for changed in (Protocol(0), SSL, HYBRID_EX):
         served, initial, requested = _continued(run)
         connection = served.connection
-        response = connect_response(requested ^ changed, channels=len(initial.channels))
-        connection.send(response, note="MCS Connect Response")
-        stays = _end(connection, min(run.target.timeout, _STAYS)).end is End.SILENT
-        if not changed and not stays:
+        told = requested ^ changed
+        connection.send(connect_response(told, channels=len(initial.channels)), note="MCS Connect Response")
+        reply, came = _after(connection, min(run.target.timeout, _STAYS))
+        if not changed and reply.end is not End.SILENT:
             raise Skipped("the client ends the connection after any MCS Connect Response")
-        if changed and stays:
-            told = int(requested ^ changed)
-            return failed(f"clientRequestedProtocols {told} was taken where {int(requested)} was requested")
-        served.connection.close()
+        if changed and reply.end is End.SILENT and not came:
+            reply = connection.receive()
+        if changed and reply.end is End.SILENT:
+            what = f"clientRequestedProtocols {int(told)} where {int(requested)} was requested"
+            if came:
+                return failed(f"{what}: the client continued")
+            return Outcome(Verdict.HANG, f"{what}: neither an answer nor a close")
+        alive(served.crash)
+        connection.close()
     return passed()
