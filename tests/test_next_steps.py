@@ -16,7 +16,7 @@ import pytest
 import credssp
 from credssp.errors import AuthenticationError, CredSSPError, PeerRefusedError
 from credssp.kerberos import gss_errors
-from credssp.kerberos.contexts import kerberos_obstacle
+from credssp.kerberos.logon import kerberos_obstacle
 from credssp.next_step import ABOUT_VERSIONS, NextStep
 from credssp.rdp import NegotiationError, NLAClient, NLAServer, Protocol
 from credssp.rdp.negotiation import FailureCode, NegotiationFailure, NegotiationResponse

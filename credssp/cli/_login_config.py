@@ -93,4 +93,7 @@ class LoginPlan:
         if arguments.remote_guard:
             delegated = _login_credentials.delegated(arguments, target, config.credentials)
             config = replace(config, delegated_credentials=delegated)
-        return replace(config, **self.way.way.options(target))
+        options = self.way.way.options(target)
+        if options["cookie"] is None and options["routing_token"] is None:
+            del options["cookie"]  # the user's name is in the one that is there
+        return replace(config, **options)

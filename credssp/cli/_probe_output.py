@@ -18,7 +18,7 @@ from credssp.fleet.junit import write_junit
 from credssp.fleet.record import Facts
 from credssp.fleet.totals import Totals, nla_of, version_of, worst_level
 
-__all__ = ["PROBES", "print_record", "write_reports"]
+__all__ = ["PROBES", "check_probe", "print_record", "write_reports"]
 
 
 def print_record(record: Iterable[Facts], form: str) -> None:
@@ -83,10 +83,17 @@ def _cells(facts: Facts) -> Iterator[str]:
     yield f"{worst_level(facts)}: {', '.join(ids)}" if ids else ""
 
 
+def check_probe(facts: Facts) -> None:
+    """Refuse a result of another command. Raises LocalProtocolError."""
+    if "outcome" in facts and "accepted" in facts:
+        raise LocalProtocolError(f"{facts['target']}: the result of a login, and not of a probe")
+
+
 PROBES: Final = Forms(
     totals=Totals,
     at_once={"text": print_text, "json": print_json_line},
     at_the_end={"table": _print_table, "csv": _print_csv},
     html=html_report,
     junit=write_junit,
+    check=check_probe,
 )

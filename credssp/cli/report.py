@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print and write the reports."""
-    from credssp.cli._probe_output import print_record, write_reports
+    from credssp.cli._probe_output import check_probe, print_record, write_reports
     from credssp.cli._results import check_writable
     from credssp.errors import LocalProtocolError
     from credssp.fleet.record import SavedRun
@@ -35,6 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         check_writable(arguments.html, arguments.junit)
         first = SavedRun(arguments.run)
+        for run in filter(None, (arguments.run, arguments.later)):
+            check_probe(next(iter(SavedRun(run))))
         if arguments.later is None:
             print_record(first, _form(arguments))
             write_reports(first, arguments)

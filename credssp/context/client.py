@@ -24,7 +24,7 @@ from credssp.errors import (
     TLSAlertError,
 )
 from credssp.kerberos import krb5_conf
-from credssp.kerberos.contexts import kerberos_obstacle
+from credssp.kerberos.logon import kerberos_obstacle
 from credssp.mechanism import Mechanism
 from credssp.next_step import NextStep
 from credssp.policy.configured import delegation_policy, lowest_version

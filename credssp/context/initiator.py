@@ -11,7 +11,7 @@ mechanism     Kerberos can start                                     it cannot
 
 Kerberos "can start" when its libraries are installed and a ticket for the target was got with these credentials. That
 is tried in the first `step`, which may ask a KDC; it is not even tried with an NT hash, for an IP address, or for a
-user whose domain is not a realm (`credssp.kerberos.contexts.realm_obstacle`; ``kerberos`` tries that).
+user whose domain is not a realm (`credssp.kerberos.logon.realm_obstacle`; ``kerberos`` tries that).
 `SpnegoInitiator.skipped` says why it was not used.
 """
 
@@ -30,7 +30,8 @@ from credssp.credentials import (
     needs_a_driver,
 )
 from credssp.errors import LocalProtocolError
-from credssp.kerberos.contexts import KerberosInitiator, kerberos_obstacle, realm_obstacle
+from credssp.kerberos.contexts import KerberosInitiator
+from credssp.kerberos.logon import kerberos_obstacle, realm_obstacle
 from credssp.mechanism import Mechanism
 from credssp.mechanism_name import MechanismName
 from credssp.ntlm.initiator import NTLMInitiator

@@ -28,7 +28,7 @@ from credssp.drivers.rdp_blocking import BlockingServer, SessionHandler
 from credssp.drivers.rdp_service import ServeOptions, ServerSettings
 from credssp.drivers.reading import loop_queues
 from credssp.errors import LocalProtocolError
-from credssp.kerberos.contexts import kerberos_obstacle
+from credssp.kerberos.logon import kerberos_obstacle
 from credssp.rdp.client import NLAClient
 from credssp.target import Target
 

@@ -6,30 +6,28 @@ Making the initiator and its first step may ask a KDC, and so may block.
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from credssp.channel_bindings import BindingDemand, ChannelBindings
 from credssp.config import CbtHardening
 from credssp.credentials import (
-    AgentCredentials,
     CCacheCredentials,
     CertificateCredentials,
     KerberosCredentials,
     KeytabCredentials,
     LogonCredentials,
-    NTHashCredentials,
     PasswordCredentials,
 )
 from credssp.errors import AuthenticationError, DecodeError, LocalProtocolError, RemoteProtocolError
 from credssp.identity import Identity
-from credssp.kerberos import gss_errors, krb5_conf, pyspnego, tickets
+from credssp.kerberos import gss_errors, pyspnego, tickets
 from credssp.kerberos.acceptor_key import AcceptorKeys
 from credssp.kerberos.admission import Admission, admit, admit_last_leg
 from credssp.kerberos.ap import AP_REP, KRB_ERROR, unframe
 from credssp.kerberos.gss_errors import failure
+from credssp.kerberos.logon import TICKET, client_of, obtain, usable
 from credssp.message_parts import MessagePart, OpenedMessage, SealedMessage, cut
 from credssp.next_step import NextStep
 from credssp.security_context import SecurityContext
@@ -48,15 +46,12 @@ __all__ = [
     "KerberosAcceptor",
     "KerberosInitiator",
     "UnpackedKerberos",
-    "kerberos_obstacle",
-    "realm_obstacle",
 ]
 
 # Values of spnego.ContextReq, which are those of GSS-API (RFC 2744 3.9.5).
 _REQUIRED: Final = {0x02: "mutual authentication", 0x10: "confidentiality", 0x20: "integrity"}
 
 
-_TICKET: Final = "getting a Kerberos ticket"
 _DOING: Final = {KRB_ERROR: gss_errors.KRB_ERROR, AP_REP: gss_errors.PROOF}
 
 
@@ -208,10 +203,10 @@ class KerberosInitiator(_KerberosContext):
         self._bindings = bindings
 
     def _open(self) -> spnego.ContextProxy:
-        credentials = _usable(self._credentials, self._target)
+        credentials = usable(self._credentials, self._target)
         principal = ""
         if isinstance(credentials, PasswordCredentials | CertificateCredentials):
-            principal = _client(credentials).principal
+            principal = client_of(credentials).principal
         if sys.platform != "win32":  # SSPI has a cache of its own for each logon
             credentials = self._get_tickets(credentials)
         bindings = self._bindings
@@ -237,20 +232,7 @@ class KerberosInitiator(_KerberosContext):
             if credentials is not None and credentials.principal is not None:
                 return pyspnego.call(self._ticket(), tickets.in_spelling_of_cache, credentials)
             return credentials
-        workstation = self._workstation
-        if isinstance(credentials, KeytabCredentials):
-            get = functools.partial(tickets.keytab_tickets, credentials, workstation=workstation)
-        else:
-            client = _client(credentials)
-            name = client.user if client.enterprise else client.principal
-            if isinstance(credentials, PasswordCredentials):
-                get = functools.partial(tickets.password_tickets, name, credentials.password)
-            else:
-                from credssp.kerberos import pkinit  # brings ctypes, which no other login needs
-
-                get = functools.partial(pkinit.certificate_tickets, name, credentials)
-            get = functools.partial(get, enterprise=client.enterprise, workstation=workstation)
-        self._tickets = pyspnego.call(self._ticket(), get)
+        self._tickets = pyspnego.call(self._ticket(), obtain, credentials, self._workstation)
         return self._tickets
 
     def _ticket(self) -> str:
@@ -263,8 +245,8 @@ class KerberosInitiator(_KerberosContext):
             case None:
                 source, principal = "the default credential cache", None
             case _:
-                return _TICKET
-        return f"{_TICKET} with {source}{f' as {principal}' if principal else ''}"
+                return TICKET
+        return f"{TICKET} with {source}{f' as {principal}' if principal else ''}"
 
     def _doing(self, token: bytes | None) -> str:
         if token is None:
@@ -318,106 +300,6 @@ class UnpackedKerberos(_KerberosContext):
 
     def _step(self, token: bytes | None) -> bytes | None:  # noqa: ARG002
         raise self._out_of_turn()
-
-
-def kerberos_obstacle(credentials: LogonCredentials | None, target: Target) -> AuthenticationError | None:
-    """Return why Kerberos cannot work whatever a KDC would say, or None where it is worth trying."""
-    try:
-        _usable(credentials, target)
-    except AuthenticationError as error:
-        return error.with_traceback(None)  # its frames hold the credentials
-    return None
-
-
-def _usable(credentials: LogonCredentials | None, target: Target) -> KerberosCredentials | None:
-    missing = pyspnego.kerberos_missing()
-    if missing:
-        raise pyspnego.kerberos_unavailable(missing)
-    if isinstance(credentials, AgentCredentials):
-        raise failure("the credentials are an agent's, which logs on itself", SecurityStatus.SEC_E_NO_CREDENTIALS)
-    if isinstance(credentials, NTHashCredentials):
-        raise failure(
-            "an NT hash logs on with NTLM only; Kerberos needs the password",
-            SecurityStatus.SEC_E_NO_CREDENTIALS,
-            advice=NextStep.KERBEROS_USER,
-        )
-    if isinstance(credentials, PasswordCredentials) and credentials.domain == ".":
-        raise failure(
-            "the user is a local account of the server (.\\), which no KDC knows",
-            SecurityStatus.SEC_E_NO_AUTHENTICATING_AUTHORITY,
-            advice=NextStep.KERBEROS_USER,
-        )
-    if isinstance(credentials, PasswordCredentials) and not credentials.username:
-        raise failure("Kerberos needs a user name", SecurityStatus.SEC_E_NO_CREDENTIALS, advice=NextStep.KERBEROS_USER)
-    if isinstance(credentials, CertificateCredentials) and sys.platform == "win32":
-        raise failure(
-            "Windows logs on with the certificates of its own store, not with these",
-            SecurityStatus.SEC_E_NO_CREDENTIALS,
-        )
-    if target.is_address:
-        raise failure(
-            "Kerberos knows hosts by name, and the target is an IP address",
-            SecurityStatus.SEC_E_TARGET_UNKNOWN,
-            advice=NextStep.KERBEROS_NAME,
-        )
-    return credentials
-
-
-def realm_obstacle(credentials: LogonCredentials | None) -> AuthenticationError | None:
-    """Return why a password is most likely not one of a Kerberos realm, or None where it is worth asking a KDC.
-
-    A domain without a dot is a NetBIOS name (``LAB\\alice``), which only the KDC of a default realm could know. libkrb5
-    takes it for a realm and looks for its KDC in DNS, for seconds where no server answers.
-    """
-    if not isinstance(credentials, PasswordCredentials) or sys.platform == "win32":
-        return None
-    name = _client(credentials)
-    if name.enterprise or not name.realm or "." in name.realm or name.realm in krb5_conf.load().realms:
-        return None
-    return failure(
-        f"{name.realm} is a NetBIOS name, and krb5.conf has neither such a realm nor a default realm to ask about it; "
-        "Kerberos wants the user as NAME@EXAMPLE.COM",
-        SecurityStatus.SEC_E_NO_AUTHENTICATING_AUTHORITY,
-        advice=NextStep.KERBEROS_USER,
-    )
-
-
-class _Client(NamedTuple):
-    """Who asks for a ticket.
-
-    Attributes:
-        user: the user's name, or for an enterprise name all of ``user@suffix``.
-        realm: the realm in capitals; empty for the default one.
-        enterprise: whether `user` is a name that the KDC of the default realm looks up (NT-ENTERPRISE, RFC 6806 5).
-    """
-
-    user: str
-    realm: str
-    enterprise: bool
-
-    @property
-    def principal(self) -> str:
-        """As libkrb5 writes it."""
-        name = self.user.replace("\\", "\\\\").replace("@", "\\@")
-        return f"{name}@{self.realm}" if self.realm else name
-
-
-def _client(credentials: PasswordCredentials | CertificateCredentials) -> _Client:
-    """Return the principal whose password or certificate this is.
-
-    The realm of an Active Directory domain is its DNS name in capitals, and MIT Kerberos compares exactly; without a
-    domain the default realm is taken. A NetBIOS domain, and the suffix of a UPN that is not a realm of krb5.conf, are
-    names that the KDC of the default realm knows, if there is one: DNS is not asked for a realm of that name. A domain
-    that is given as such, with a dot, is a realm.
-    """
-    user, domain = credentials.username, credentials.domain
-    suffix = not domain and "@" in user
-    if suffix:
-        user, _, domain = user.rpartition("@")
-    realm, conf = domain.upper(), krb5_conf.load()
-    if domain and (suffix or "." not in domain) and realm not in conf.realms and "default_realm" in conf.libdefaults:
-        return _Client(f"{user}@{domain}", "", enterprise=True)
-    return _Client(user, realm, enterprise=False)
 
 
 _REPAIRABLE: Final[dict[SecurityStatus, int | None]] = {

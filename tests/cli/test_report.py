@@ -100,3 +100,14 @@ def test_a_probe_writes_the_page_and_its_lines_make_it_again(
     assert "<h1>1 of 2 targets answered</h1>" in first
     assert main(["report", str(record), "--html", str(html)]) == 0
     assert html.read_text().partition("<section>")[2] == first.partition("<section>")[2]
+
+
+def test_results_of_logins_are_not_those_of_probes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    probes, logins = tmp_path / "probes", tmp_path / "logins"
+    probes.write_text('{"target": "rdp://h:1", "answered": false}\n')
+    logins.write_text('{"target": "rdp://h:1", "outcome": "accepted", "accepted": true}\n')
+    for words in (["report", str(logins)], ["report", str(probes), str(logins)]):
+        assert main([*words, "--csv"]) == 2
+        assert "rdp://h:1: the result of a login, and not of a probe" in capsys.readouterr().err
+    assert main(["probe", "127.0.0.1", "--port", "1", "--resume", str(logins)]) == 2
+    assert "the result of a login" in capsys.readouterr().err

@@ -25,7 +25,8 @@ from credssp.errors import (
 from credssp.identity import Identity
 from credssp.kerberos import contexts, pyspnego
 from credssp.kerberos.admission import Admission
-from credssp.kerberos.contexts import KerberosAcceptor, KerberosInitiator, kerberos_obstacle
+from credssp.kerberos.contexts import KerberosAcceptor, KerberosInitiator
+from credssp.kerberos.logon import kerberos_obstacle
 from credssp.kerberos.values import EncryptionKey
 from credssp.secret import Secret
 from credssp.server_authentication import ServerAuthentication

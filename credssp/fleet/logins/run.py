@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import queue
 import threading
@@ -14,9 +15,11 @@ from credssp.errors import CredSSPError
 from credssp.fleet.logins.caution import AT_ONCE, Admittance, Caution
 from credssp.fleet.logins.legs import LoginLeg
 from credssp.fleet.logins.login import log_on, login_facts, no_login, not_begun, who
+from credssp.fleet.logins.tickets import with_shared_tickets
 from credssp.fleet.logins.turn import NotTriedError
 from credssp.fleet.record import Facts
 from credssp.fleet.target_url import TargetURL
+from credssp.status import describe
 
 __all__ = ["log_on_all"]
 
@@ -67,6 +70,8 @@ def log_on_all(
     run = _Run(config, adapt, caution, on_leg)
     source = iter(targets)
     try:
+        for facts in run.get_tickets(source):
+            done(facts)
         for facts in run.results(source, concurrency):
             done(facts)
         if caution.reason is not None:
@@ -100,6 +105,15 @@ class _Run:
         self._on_leg = on_leg
         self._results: queue.SimpleQueue[tuple[int, Facts]] = queue.SimpleQueue()
         self._under_way: dict[int, tuple[TargetURL, Admittance]] = {}
+
+    def get_tickets(self, source: Iterator[TargetURL]) -> Iterator[Facts]:
+        """Get the tickets for all logins; yield the facts of the first target where there are none."""
+        try:
+            self._config = with_shared_tickets(self._config)
+        except CredSSPError as error:
+            self._caution.stop(f"there is no Kerberos ticket: {describe(error.error_code).summary}")
+            for target in itertools.islice(source, 1):
+                yield no_login(target, self.user, error)
 
     def results(self, source: Iterator[TargetURL], concurrency: int) -> Iterator[Facts]:
         """Yield facts until nothing is under way, and there is nothing more to begin."""
