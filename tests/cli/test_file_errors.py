@@ -41,6 +41,7 @@ READ: dict[str, list[str]] = {
     "login --pkinit": [*LOGIN, "--pkinit", "FILE:@,@"],
     "login --pkinit PKCS12": [*LOGIN, "--pkinit", "PKCS12:@"],
     "login --pkinit-anchors": [*LOGIN, "--pkinit", "FILE:+,+", "--pkinit-anchors", "FILE:@"],
+    "login --file": ["login", "-u", "LAB\\alice", "--file", "@"],
     "probe --file": ["probe", "--file", "@"],
     "report": ["report", "@"],
     "serve rdp --cert": ["serve", "rdp", *SERVE, "--cert", "@"],
@@ -84,6 +85,9 @@ WRITTEN: dict[str, list[str]] = {
     "probe --resume": ["probe", "127.0.0.1:1", "--resume", "@"],
     "dissect -o": ["dissect", CAPTURE, "-o", "@"],
     "login --transcript": [*LOGIN, "--password-file", "+", "--transcript", "@"],
+    "login --junit": [*LOGIN, "--password-file", "+", "--junit", "@"],
+    "login --html": [*LOGIN, "--password-file", "+", "--html", "@"],
+    "login --resume": [*LOGIN, "--password-file", "+", "--resume", "@"],
     "serve rdp --transcript": ["serve", "rdp", *SERVE, "--transcript", "@"],
 }  # fmt: skip
 if KERBEROS:
