@@ -340,10 +340,10 @@ class ScriptedClient:
         version = script.version if script.key_version is None else script.key_version
         if script.separate_key:
             alone = TSRequest(version, nego_tokens=(token or b"",))
-            if script.in_spnego and (yield from self._exchange(alone, None)) is None:
-                return False
             if not script.in_spnego:
                 yield from self._send(alone, None)
+            elif not (yield from self._hear_last(alone)):
+                return False
         answer = yield from self._exchange(self._with_key(None if script.separate_key else token), script.key)
         if answer is None or answer.pub_key_auth is None:
             if self.end is None:
@@ -374,6 +374,17 @@ class ScriptedClient:
             pub_key_auth=self.own_key_auth,
             client_nonce=nonce,
         )
+
+    def _hear_last(self, message: TSRequest) -> Waiting[bool]:
+        """Send our last token alone and check the mechListMIC of the server that answers it."""
+        answer = yield from self._exchange(message, None)
+        if answer is None:
+            return False
+        try:
+            self._verify_mech_list_mic(self._spnego(answer))
+        except CredSSPError as error:
+            self.end = Reply.unusable(self._token(answer) or b"", error)
+        return self.end is None
 
     def _last_token(self, last: bytes | None) -> bytes | None:
         """Put our last token into SPNEGO, with the mechListMIC; None where nothing is due."""

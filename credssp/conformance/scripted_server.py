@@ -87,8 +87,8 @@ class ServerScript:
         ntlm_challenge: what becomes of NTLM's CHALLENGE before the acceptor sees to it that the MIC covers it.
         unsigned: never sign SPNEGO's MechTypeList with NTLM: a mechListMIC that is made counts in the sequence of what
             is sealed, and would be missed there where it is left out.
-        last_token: what becomes of the token that goes with pubKeyAuth (SPNEGO's accept-completed); gets None where
-            there is none.
+        last_token: what becomes of the last token (SPNEGO's accept-completed), which goes with pubKeyAuth, or before
+            it to a client that waits for it; gets None where there is none.
         key_value: plaintext of pubKeyAuth; None for the right one.
         key_octets: what becomes of the encrypted pubKeyAuth.
         public_key: a key to bind to in place of the certificate's.
@@ -205,6 +205,7 @@ class ScriptedServer:
         self.nonce = b""
         self.kerberos: KerberosServer | None = None
         self._server_key: bytes | None = None
+        self._last_edited = False
         self._service_keys = service_keys
         candidates = (script.mechanisms or ScriptedServer._mechanisms)(self)
         self._acceptor = SpnegoAcceptor(candidates, require_mic=False, bare=("ntlm", "kerberos"))
@@ -353,7 +354,8 @@ class ScriptedServer:
                 # SPNEGO: another mechanism than the client's first begins only now, and some clients wait for our
                 # last mechListMIC before they bind.
                 if token is not None:
-                    self._send(TSRequest(self.script.version, nego_tokens=(token,)), None)
+                    token = self._edited(token) if self._acceptor.complete else token
+                    self._send(TSRequest(self.script.version, nego_tokens=(token,) if token else None), None)
                     token = None
                 following = yield from self._receive()
                 if following is None:
@@ -375,8 +377,7 @@ class ScriptedServer:
 
     def _answer_key(self, token: bytes | None) -> Waiting[None]:
         script = self.script
-        if script.last_token is not None:
-            token = script.last_token(token)
+        token = self._edited(token)
         value = self._server_key = self.server_value() if script.key_value is None else script.key_value(self)
         sealed = self._acceptor.wrap(value) if script.seal_key is None else script.seal_key(self, value)
         if script.key_octets is not None:
@@ -385,6 +386,13 @@ class ScriptedServer:
         self._send(TSRequest(version, nego_tokens=(token,) if token else None, pub_key_auth=sealed), script.key)
         if (yield from self._receive()) is not None and script.after:
             self.connection.send(script.after)
+
+    def _edited(self, token: bytes | None) -> bytes | None:
+        """Return what becomes of the last token, which is asked for once."""
+        if self.script.last_token is None or self._last_edited:
+            return token
+        self._last_edited = True
+        return self.script.last_token(token)
 
     def wrap(self, data: bytes) -> bytes:
         """Encrypt with the session key."""

@@ -105,6 +105,13 @@ def test_peers_that_do_not_verify_the_mech_list() -> None:
     caught(check_client(scripted.client(inner=careless), rules=["CSSP-SPNEGO-05"]), "SPNEGO-05")
 
 
+def test_clients_that_wait_for_the_servers_mech_list_mic_before_they_bind() -> None:
+    rules = ["CSSP-SPNEGO-05", "CSSP-SPNEGO-06"]
+    report = check_client(scripted.client(separate_key=True), rules=rules)
+    assert [r.verdict for r in report.results] == [Verdict.PASS, Verdict.PASS], report.explain()
+    caught(check_client(scripted.client(separate_key=True, inner=careless), rules=rules), "SPNEGO-05")
+
+
 def signed_only(peer: ScriptedClient, value: bytes) -> bytes:
     """As a client has it that agreed to no SEAL."""
     assert isinstance(peer.inner, NTLMClient)
