@@ -338,7 +338,7 @@ class Authenticator:
             crealm=read_realm(reader, reader.required(crealm, f"{path}.crealm"), f"{path}.crealm") or "",
             cname=Principal.read(reader, reader.required(cname, f"{path}.cname"), f"{path}.cname"),
             checksum=None if cksum is None else _read_checksum(reader, cksum, f"{path}.cksum"),
-            cusec=reader.integer(cusec, f"{path}.cusec"),
+            cusec=_padded_number(reader, cusec, f"{path}.cusec"),
             ctime=read_time(reader, ctime, f"{path}.ctime"),
             subkey=None if subkey is None else read_key(reader, subkey, f"{path}.subkey"),
             seq_number=_sequence_number(reader, seq_number, path),
@@ -466,7 +466,16 @@ def _message(tag: int, kind: int, *values: bytes) -> bytes:
 
 def _sequence_number(reader: Reader, span: Span | None, path: str) -> int | None:
     # Unsigned, but old implementations write those of 2**31 and above as negative numbers.
-    return None if span is None else reader.integer(span, f"{path}.seq-number") & 0xFFFFFFFF
+    return None if span is None else _padded_number(reader, span, f"{path}.seq-number") & 0xFFFFFFFF
+
+
+def _padded_number(reader: Reader, span: Span | None, field: str) -> int:
+    """Read an INTEGER that may begin with zeros: sspi-rs (in sspilib 0.6.0) writes four bytes whatever the value is."""
+    start, end = reader.only(span, Tag.INTEGER, field)
+    if end - start == 4:
+        while start < end - 1 and reader.data[start] == 0 and reader.data[start + 1] < 0x80:
+            start += 1
+    return reader.number((start, end), field)
 
 
 def _read_checksum(reader: Reader, span: Span, path: str) -> Checksum:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -151,6 +152,25 @@ def test_negative_sequence_numbers_of_old_implementations() -> None:
     shorter = data.replace(number, negative)
     shorter = bytes((shorter[0], shorter[1] - 1, shorter[2], shorter[3] - 1)) + shorter[4:]
     assert EncAPRepPart.decode(shorter).seq_number == 2**31
+
+
+def padded(message: bytes, member: int, value: int, width: int) -> bytes:
+    """An Authenticator with a number of this many bytes in place of the shortest form."""
+    short = write_explicit(member, write_integer(value))
+    assert message.count(short) == 1
+    long = write_explicit(member, write_tlv(Tag.INTEGER, value.to_bytes(width, "big")))
+    before, after = message.split(short)
+    inner = (before + long + after)[4:]
+    return write_tlv(0x62, write_tlv(0x30, inner))
+
+
+@pytest.mark.parametrize(("member", "name", "value"), [(4, "cusec", 0x1234), (7, "seq_number", 7)])
+def test_numbers_of_sspi_rs_have_four_bytes_whatever_they_are(member: int, name: str, value: int) -> None:
+    message = replace(BARE, **({"seq_number": 9} | {name: value})).encode()
+    assert getattr(Authenticator.decode(padded(message, member, value, 4)), name) == value
+    for width in (3, 5, 8):
+        with pytest.raises(DecodeError, match="not the shortest form"):
+            Authenticator.decode(padded(message, member, value, width))
 
 
 @pytest.mark.parametrize(
