@@ -1,8 +1,9 @@
 // Logs on with IronRDP's web client: node ironrdp.mjs FOLDER HOST:PORT USER DOMAIN PASSWORD
 //
-// FOLDER is the npm package ironrdp-wasm. Prints {"kind": ..., "text": ..., "screen": ...}: the kind of the error, or an
-// empty string; how the login or the session ended, in IronRDP's words; and the colours of its screen, with the number of
-// pixels of each. Exit code 0 if there was a session that ended in order, else 1.
+// FOLDER is the npm package ironrdp-wasm. Prints {"kind": ..., "text": ..., "in": ..., "screen": ...}: the kind of the
+// error, or an empty string; how the login or the session ended, in IronRDP's words; whether it went on after CredSSP; and
+// the colours of its screen, with the number of pixels of each. Exit code 0 if there was a session that ended in order,
+// else 1.
 //
 // The client expects a browser: it opens a WebSocket to a gateway, sends one RDCleanPath PDU with the X.224 Connection
 // Request, gets one back with the Connection Confirm and the server's certificate, and from then on sends the plaintext
@@ -25,6 +26,7 @@ globalThis.CloseEvent ??= class extends Event {
 
 const WebSocketState = { CONNECTING: 0, OPEN: 1, CLOSED: 3 };
 const RDCLEANPATH = Buffer.from([2, 2, 0x0d, 0x3e]); // INTEGER 3390, its version 1
+const TPKT = 3; // how a PDU of RDP begins; CredSSP's messages are SEQUENCEs
 const DESTINATION = 0xa2, X224 = 0xa6, CERTIFICATES = 0xa7, ADDRESS = 0xa9;
 
 function der(tag, ...parts) {
@@ -51,6 +53,8 @@ function* elements(data) {
 
 const first = (data) => elements(data).next().value[1];
 
+let loggedOn = false;
+
 class Gateway extends EventTarget {
   readyState = WebSocketState.CONNECTING;
   #turn = Promise.resolve(); // blobs are read asynchronously, and must stay in order
@@ -67,8 +71,10 @@ class Gateway extends EventTarget {
   send(blob) {
     this.#turn = this.#turn.then(async () => {
       const data = Buffer.from(await new Response(blob).arrayBuffer());
-      if (this.#channel) this.#channel.write(data);
-      else this.#connect(data);
+      if (this.#channel) {
+        loggedOn ||= data[0] === TPKT;
+        this.#channel.write(data);
+      } else this.#connect(data);
     });
   }
 
@@ -165,5 +171,5 @@ try {
     ? { kind: "Error", text: String(error?.stack ?? error) }
     : { kind: ironrdp.IronErrorKind[error.kind()], text: error.backtrace() };
 }
-console.log(JSON.stringify({ ...outcome, screen: colors() }));
+console.log(JSON.stringify({ ...outcome, in: loggedOn, screen: colors() }));
 process.exit(outcome.kind === "" ? 0 : 1);

@@ -44,7 +44,7 @@ def tables(text: str, title: str) -> list[str]:
         rule
         for part in text.split("**")
         if part.startswith("\n\n| rule |") and text.split("**")[text.split("**").index(part) - 1] == title
-        for rule in re.findall(r"^\| (CSSP-\S+)", part, re.MULTILINE)
+        for rule in re.findall(r"^\| \[(CSSP-[\w-]+)\]", part, re.MULTILINE)
     ]
 
 
@@ -83,6 +83,11 @@ def test_what_is_kept_back_has_a_number_and_a_date_alone(bad: Report) -> None:
 def test_a_rule_is_either_told_or_kept_back() -> None:
     with pytest.raises(AssertionError, match="forgiving server"):
         read_notes(NOTES.replace(KEPT, "CSSP-PKA56-17"))
+
+
+def test_a_note_names_the_rule_that_it_is_like() -> None:
+    with pytest.raises(AssertionError, match="forgiving server"):
+        read_notes(NOTES.replace("Nothing is compared.", "The same."))
 
 
 def test_notes_are_those_of_the_longest_name(bad: Report) -> None:

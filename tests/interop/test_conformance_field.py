@@ -8,6 +8,7 @@ import pytest
 
 from credssp.conformance import Report, Verdict, check_client, check_server
 from credssp.conformance.judging import SUITE_FAILED
+from credssp.testing.domain import obstacle
 from tests.peers import require_module, require_program
 
 pytestmark = pytest.mark.interop
@@ -193,6 +194,56 @@ def test_winrm_clients_over_requests_credssp(library: str) -> None:
     # What needs another command line, and what the program says, is judged too.
     for rule in ("CSSP-PKA56-05", "CSSP-SPNEGO-05", "CSSP-VER-10", "CSSP-WINRM-07", "CSSP-WINRM-08"):
         assert report.verdict_of(rule) is Verdict.PASS, rule
+
+
+def test_ironrdp() -> None:
+    from fixtures import field_peers
+
+    few = ["CSSP-CRED-01", "CSSP-PKA56-0[25]", "CSSP-ERR-10", "CSSP-EUA-0[12]", "CSSP-NEG-16"]
+    report = check_client(field_peers.ironrdp_client(), rules=few)
+    # It names the reason of a refusal, and goes on after CredSSP.
+    assert {r.rule.id: r.verdict for r in report.results if r.verdict is not Verdict.PASS} == {}, report.explain()
+    assert len(report.results) == 7
+
+
+def test_sspi_rs_in_both_roles() -> None:
+    require_module("sspilib")
+    from fixtures import field_sspi
+
+    client = check_client(field_sspi.client(), rules=field_sspi.RULES)
+    # Its Negotiate waits for the server's mechListMIC before it binds, and checks it.
+    for rule in ("CSSP-SPNEGO-05", "CSSP-SPNEGO-06", "CSSP-SPNEGO-27"):
+        assert client.verdict_of(rule) is Verdict.PASS, client.explain()
+    assert _numbers(client, Verdict.FAIL) == "18 36 38"
+    server = check_server(field_sspi.server(), rules=["CSSP-SPNEGO-02", "CSSP-SPNEGO-21", "CSSP-SPNEGO-22"])
+    assert {r.verdict for r in server.results} == {Verdict.PASS}, server.explain()
+
+
+@needs_kerberos
+@pytest.mark.skipif(bool(obstacle()), reason=f"no domain: {obstacle()}")
+def test_sspi_rs_with_kerberos() -> None:
+    require_module("sspilib")
+    from fixtures import field_sspi
+
+    report = field_sspi.kerberos_report("1")
+    whole(report, 39)
+    # Its numbers have four bytes whatever they are, which is not DER: the login is judged all the same.
+    assert report.verdict_of("CSSP-KRB-24") is Verdict.PASS
+    assert _numbers(report, Verdict.FAIL) == "29 33 34"
+
+
+@pytest.mark.parametrize("connection", ["winrm", "psrp"])
+def test_ansible(connection: str) -> None:
+    from fixtures import field_peers
+    from tests.ansible.controller import LATEST
+
+    few = ["CSSP-PKA56-05", "CSSP-SPNEGO-05", "CSSP-VER-10", "CSSP-WINRM-02"]
+    with field_peers.ansible_client(connection, LATEST) as target:
+        report = check_client(target, rules=few)
+    assert report.ok, report.explain()
+    # pywinrm's Protocol has no argument for the lowest version.
+    skipped = {r.rule.id for r in report.results if r.verdict is Verdict.SKIP}
+    assert skipped == ({"CSSP-VER-10"} if connection == "winrm" else set())
 
 
 def test_xrdp_has_no_credssp_to_judge() -> None:
