@@ -31,7 +31,7 @@ from credssp.ntlm.proof import make_mic, make_response
 from credssp.ntlm.session import NTLMSession
 from credssp.spnego import OID
 
-__all__ = ["NO_BINDINGS", "NTLM_FLAGS", "NTLMClient", "ProbeSession", "without_version"]
+__all__ = ["NO_BINDINGS", "NTLM_FLAGS", "NTLMClient", "ProbeSession", "unversioned", "without_version"]
 
 NTLM_FLAGS: Final = CLIENT_FLAGS
 """NegotiateFlags of the suite's client: those of our own initiator, and pyspnego's."""
@@ -45,6 +45,17 @@ _VERSION_AT: Final = {2: 48, 3: 64}
 """Where Version begins in CHALLENGE and AUTHENTICATE."""
 _OFFSETS_AT: Final = {2: (16, 44), 3: (16, 24, 32, 40, 48, 56)}
 """Where the offsets of their payload are."""
+
+
+_FLAGS_AT: Final = 20
+"""Where NegotiateFlags of CHALLENGE are."""
+
+
+def unversioned(challenge: bytes) -> bytes:
+    """Take NEGOTIATE_VERSION out of CHALLENGE, and make its Version zero."""
+    flags = int.from_bytes(challenge[_FLAGS_AT : _FLAGS_AT + 4], "little") & ~f.NTLMSSP_NEGOTIATE_VERSION
+    head = challenge[:_FLAGS_AT] + flags.to_bytes(4, "little") + challenge[_FLAGS_AT + 4 : _VERSION_AT[2]]
+    return head + bytes(8) + challenge[_VERSION_AT[2] + 8 :]
 
 
 def without_version(message: bytes) -> bytes:

@@ -12,7 +12,10 @@ from credssp import binding
 from credssp.conformance import mutate
 from credssp.conformance.catalogue import CATALOGUE
 from credssp.conformance.samples import SMART_CARD_SAMPLE, remote_guard, smart_card
-from credssp.conformance.vectors_ntlm import NONCE, PUBLIC_KEY, logins, sessions
+from credssp.conformance.vectors_http import headers, sequences
+from credssp.conformance.vectors_names import capitals, channel_bindings
+from credssp.conformance.vectors_ntlm import NONCE, PUBLIC_KEY, logins, logins_without_version, sessions
+from credssp.conformance.vectors_relay import relayed
 from credssp.credentials import PasswordCredentials
 from credssp.protocol_version import VERSIONS, has_hashed_binding
 from credssp.wire.ts_credentials import AnyCreds, TSCredentials, TSPasswordCreds, TSSmartCardCreds
@@ -39,7 +42,13 @@ def all_vectors() -> dict[str, Any]:
         "ts_credentials": _credentials(),
         "binding": _bindings(),
         "ntlm": logins(),
+        "ntlm_without_version": logins_without_version(),
+        "ntowfv2": capitals(),
         "ntlm_session": sessions(),
+        "channel_bindings": channel_bindings(),
+        "http_headers": headers(),
+        "http_sequences": sequences(),
+        "rdp_relay": relayed(),
         "rules": [
             {
                 "id": rule.id,

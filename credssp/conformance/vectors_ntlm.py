@@ -6,7 +6,14 @@ from typing import Any, Final, Literal
 
 from credssp import binding
 from credssp.account import upper_case
-from credssp.conformance.ntlm import CLIENT_VERSION, NTLM_FLAGS, WORKSTATION, NTLMClient
+from credssp.conformance.ntlm import (
+    CLIENT_VERSION,
+    NTLM_FLAGS,
+    WORKSTATION,
+    NTLMClient,
+    unversioned,
+    without_version,
+)
 from credssp.credentials import PasswordCredentials
 from credssp.exchange.account import LogonAccount
 from credssp.nt_hash import nt_hash
@@ -21,13 +28,14 @@ from credssp.ntlm.av_pairs import (
     encode_av_pair,
 )
 from credssp.ntlm.challenge import NTLMTarget, build_challenge
-from credssp.ntlm.messages import encode_authenticate
+from credssp.ntlm.flags import NTLMSSP_NEGOTIATE_VERSION
+from credssp.ntlm.messages import MIC_OFFSET, MIC_SIZE, encode_authenticate
 from credssp.ntlm.proof import make_mic, make_response
 from credssp.ntlm.session import NTLMSession
 from credssp.protocol_version import HIGHEST_VERSION
 from credssp.spnego import OID, NegTokenInit
 
-__all__ = ["NONCE", "PUBLIC_KEY", "SESSION_KEY", "logins", "sessions"]
+__all__ = ["NONCE", "PUBLIC_KEY", "SESSION_KEY", "logins", "logins_without_version", "sessions"]
 
 SESSION_KEY: Final = b"\x55" * 16
 NONCE: Final = bytes(range(32))
@@ -47,8 +55,18 @@ def logins() -> list[dict[str, Any]]:
     ]
 
 
-def _login(name: str, user: str, domain: str, password: str) -> dict[str, Any]:
-    client = NTLMClient(account=LogonAccount(user, password, domain))
+def logins_without_version() -> list[dict[str, Any]]:
+    """Return logins in which nothing says NEGOTIATE_VERSION, with the bytes of Version and without."""
+    return [
+        _login("Version is zero", "User", "Domain", "Password", version="zero"),
+        _login("Version is left out", "User", "Domain", "Password", version="absent"),
+    ]
+
+
+def _login(
+    name: str, user: str, domain: str, password: str, *, version: Literal["set", "zero", "absent"] = "set"
+) -> dict[str, Any]:
+    client = NTLMClient(account=LogonAccount(user, password, domain), version=version)
     negotiate = client.first()
     challenge, flags = build_challenge(
         NTLM_FLAGS,
@@ -57,6 +75,10 @@ def _login(name: str, user: str, domain: str, password: str) -> dict[str, Any]:
         filetime=_FILETIME,
         version=CLIENT_VERSION,
     )
+    if version != "set":
+        challenge, flags = unversioned(challenge), flags & ~NTLMSSP_NEGOTIATE_VERSION
+    if version == "absent":
+        challenge = without_version(challenge)
     stamp = _FILETIME.to_bytes(8, "little")
     pairs = b"".join(
         encode_av_pair(av_id, value)
@@ -81,9 +103,12 @@ def _login(name: str, user: str, domain: str, password: str) -> dict[str, Any]:
         username=user,
         workstation=WORKSTATION,
         session_key=encrypted,
-        version=CLIENT_VERSION,
+        version=CLIENT_VERSION if version == "set" else bytes(8),
     )
-    mic = make_mic(SESSION_KEY, negotiate, challenge, message)
+    mic_at = MIC_OFFSET
+    if version == "absent":
+        message, mic_at = without_version(message), MIC_OFFSET - len(CLIENT_VERSION)
+    mic = make_mic(SESSION_KEY, negotiate, challenge, message, mic_at)
     return {
         "name": name,
         "about": "NTLMv2 from password to MIC; authenticate holds the MIC, which is over it with 16 zero bytes there",
@@ -100,8 +125,9 @@ def _login(name: str, user: str, domain: str, password: str) -> dict[str, Any]:
         "encryptedRandomSessionKey": encrypted.hex(),
         "negotiate": negotiate.hex(),
         "challenge": challenge.hex(),
-        "authenticate": (message[:72] + mic + message[88:]).hex(),
+        "authenticate": (message[:mic_at] + mic + message[mic_at + MIC_SIZE :]).hex(),
         "mic": mic.hex(),
+        "micOffset": mic_at,
     }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from credssp.conformance.catalogue._base import BOTH, CATALOGUE, CLIENT, MUST, ROBUSTNESS, SERVER, Try, logins, serves
 from credssp.conformance.client_run import ClientRun
-from credssp.conformance.ntlm import without_version
+from credssp.conformance.ntlm import unversioned, without_version
 from credssp.conformance.observation import Observation
 from credssp.conformance.rule import Outcome, Skipped, failed, lenient, need, passed
 from credssp.conformance.run import ServerRun
@@ -34,15 +34,6 @@ CATALOGUE.declare(
      "CHALLENGE without NEGOTIATE_VERSION, whose payload begins at 48", "completes: offsets say where the payload is"),
 )
 # fmt: on
-
-_FLAGS_AT = 20
-
-
-def unversioned(challenge: bytes) -> bytes:
-    """Take NEGOTIATE_VERSION out of CHALLENGE, and make its Version zero."""
-    flags = int.from_bytes(challenge[_FLAGS_AT : _FLAGS_AT + 4], "little") & ~NTLMSSP_NEGOTIATE_VERSION
-    head = challenge[:_FLAGS_AT] + flags.to_bytes(4, "little") + challenge[_FLAGS_AT + 4 : 48]
-    return head + bytes(8) + challenge[56:]
 
 
 @CATALOGUE.observe("CSSP-SPNEGO-50")
