@@ -59,7 +59,7 @@ def sequences() -> list[dict[str, Any]]:
         ("an error of the application", "CSSP-WINRM-20", "message", {"status": 500, "wwwAuthenticate": []}, "stop",
          "it may have acted on the message"),
         ("an error of a proxy", "CSSP-WINRM-20", "message", {"status": 502, "wwwAuthenticate": []}, "stop",
-         "the server behind it may have acted on the message"),
+         "a server that it asked may have acted on the message"),
         ("a login that was forgotten", "CSSP-WINRM-21", "message", _OFFER, "either",
          "the server did not decrypt the message: a few more logins may help, and no more than a few"),
     )  # fmt: skip
