@@ -368,7 +368,7 @@ class _Progress:
         self._findings += result.matters
         if self._verbose:
             print(
-                f"{result.rule.id:<16} {result.verdict.value:<8} {result.outcome.detail}", file=sys.stderr, flush=True
+                f"{result.verdict.value:<8} {result.rule.id:<16} {result.outcome.detail}", file=sys.stderr, flush=True
             )
 
     def _show(self, text: str) -> None:
@@ -386,7 +386,7 @@ def _write(report: Report, arguments: argparse.Namespace) -> int:
         if arguments.junit:
             Path(arguments.junit).write_text(as_junit(report, reveal=reveal), encoding="utf-8")
         if arguments.html:
-            Path(arguments.html).write_text(as_html([report], reveal=reveal), encoding="utf-8")
+            Path(arguments.html).write_text(as_html(report.by_peer(), reveal=reveal), encoding="utf-8")
     except OSError as error:
         raise LocalProtocolError(f"the report {error.filename} cannot be written: {error.strerror}") from None
     print(as_json(report, reveal=reveal) if arguments.json else as_text(report, reveal=reveal))

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         check_server,
         exchanges_in,
     )
+    from credssp.conformance.server_program import ServerProgram
     from credssp.conformance.setup import Setup
     from credssp.conformance.vectors import all_vectors
     from credssp.exchange.account import LogonAccount as Account
@@ -53,6 +54,7 @@ __all__ = [
     "Result",
     "Role",
     "Rule",
+    "ServerProgram",
     "Setup",
     "Skipped",
     "Verdict",
@@ -74,6 +76,7 @@ _HOMES: Final = {
     "rule": ("Level", "Outcome", "Role", "Rule", "Skipped", "Verdict"),
     "result": ("Report", "Result"),
     "runner": ("check_client", "check_exchanges", "check_server", "exchanges_in"),
+    "server_program": ("ServerProgram",),
     "setup": ("Setup",),
     "vectors": ("all_vectors",),
 }

@@ -7,12 +7,13 @@ from typing import Any, TypeAlias
 
 from credssp import binding
 from credssp.conformance.connection import Connection, End
-from credssp.conformance.links import Link
+from credssp.conformance.links import Link, without_notes
 from credssp.conformance.observation import Observation
-from credssp.conformance.rule import Outcome, Skipped, Verdict, failed, lenient, passed
+from credssp.conformance.rule import Evidence, Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.run import Run, describe_end, judge_refusal
 from credssp.conformance.scripted_server import ScriptedServer, ServerScript, certificate_of
 from credssp.conformance.setup import ClientTarget, RdpAnswer, Setup
+from credssp.conformance.x224 import confirm
 from credssp.protocol_version import HIGHEST_VERSION
 from credssp.tls.channel import TLSChannel
 from credssp.tls.settings import server_context
@@ -28,16 +29,26 @@ class ClientRun(Run):
 
     Attributes:
         target: the client.
+        request: its last Connection Request, for clients that send one.
     """
 
     def __init__(self, target: ClientTarget, known: KnownLogins) -> None:
         super().__init__()
         self.target = target
+        self.request = b""
         self._known = known
 
     def start(self, setup: Setup | None = None, rdp: RdpAnswer | None = None) -> Link:
         """Let the client begin a login."""
-        return self._keep(self.target.start(setup or Setup(), rdp or RdpAnswer()))
+        answer = rdp or RdpAnswer()
+        link = self._keep(self.target.start(setup or Setup(), answer))
+        if "http" in self.target.features:
+            return link
+        before = []
+        if "x224" in self.target.features:
+            self.request = self.target.request(link)
+            before = [Evidence("client", self.request, "before TLS"), Evidence("server", confirm(answer), "before TLS")]
+        return self._noted(link, "server", *(each for each in before if each.data))
 
     def connect(self, setup: Setup | None = None, script: ServerScript | None = None) -> Connection:
         """Let the client begin a login, and put TLS on it; the handshake is still to be done."""
@@ -50,7 +61,7 @@ class ClientRun(Run):
         channel = TLSChannel(
             server_context(dataclasses.replace(tls, key_log=True), certificate_of(script.key_type)), server_side=True
         )
-        self.last = Connection(link, channel, side="server", timeout=self.target.timeout)
+        self.last = Connection(without_notes(link), channel, side="server", timeout=self.target.timeout)
         return self.last
 
     def serve(self, setup: Setup | None = None, **script: Any) -> ScriptedServer:

@@ -13,9 +13,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-__all__ = ["Link", "MemoryLink", "MemoryPeer", "SocketLink"]
+from credssp.conformance.rule import Evidence
+from credssp.exchange.recorded_login import Sender
+
+__all__ = ["Link", "MemoryLink", "MemoryPeer", "NotedLink", "SocketLink", "without_notes"]
 
 _READ_SIZE: Final = 65536
 _CPU_SECONDS: Final = 3.0
@@ -153,6 +156,55 @@ class MemoryLink:
         if not self._over and not self.hung:
             self._run(self.peer.eof)
             self._over = True
+
+
+class NotedLink:
+    """A link that notes what goes over it before TLS, as evidence.
+
+    Attributes:
+        link: the link itself.
+        notes: what went over.
+    """
+
+    def __init__(self, link: Link, side: Sender, notes: list[Evidence]) -> None:
+        self.link = link
+        self.notes = notes
+        self._side: Sender = side
+        self._other: Sender = "server" if side == "client" else "client"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.link, name)
+
+    @property
+    def crash(self) -> str:
+        """See `Link`."""
+        return self.link.crash
+
+    @property
+    def report(self) -> BaseException | None:
+        """See `Link`."""
+        return self.link.report
+
+    def send(self, data: bytes) -> None:
+        """Send bytes."""
+        self.notes.append(Evidence(self._side, data, "before TLS"))
+        self.link.send(data)
+
+    def receive(self, timeout: float) -> bytes | None:
+        """Return what came."""
+        data = self.link.receive(timeout)
+        note = "before TLS" if data else "nothing at all" if data is None else "closed"
+        self.notes.append(Evidence(self._other, data or b"", note))
+        return data
+
+    def close(self) -> None:
+        """Close the link."""
+        self.link.close()
+
+
+def without_notes(link: Link) -> Link:
+    """Return a link as it is below TLS, where no bytes can be read."""
+    return link.link if isinstance(link, NotedLink) else link
 
 
 class SocketLink:

@@ -1,8 +1,8 @@
-"""One HTML page: a matrix of rules and peers, and the findings.
+"""A matrix of rules and peers: as text, or with the findings on one HTML page.
 
-It refers to nothing outside and has no script, so that it also works as an artifact of a CI server that allows neither;
-areas and findings are picked by style sheet alone. Every verdict has a sign of its own: colours alone are not for
-everybody. They are those of Okabe and Ito, which stay apart for the colour-blind.
+The page refers to nothing outside and has no script, so that it also works as an artifact of a CI server that allows
+neither; areas and findings are picked by style sheet alone. Every verdict has a sign of its own: colours alone are not
+for everybody. They are those of Okabe and Ito, which stay apart for the colour-blind.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from credssp.conformance.result import LEVELS, Report, Result
 from credssp.conformance.rule import AREAS, Rule, Verdict
 from credssp.pages import document, escape, escape_lines, scrolling
 
-__all__ = ["as_html"]
+__all__ = ["as_html", "as_table"]
 
 _SIGNS: Final = {
     Verdict.PASS: ("\u2713", "as the rule expects"),
@@ -24,6 +24,16 @@ _SIGNS: Final = {
     Verdict.CRASH: ("!", "ended in an unintended way"),
     Verdict.SKIP: ("\u00b7", "could not be tried"),
 }
+
+_LETTERS: Final = {
+    Verdict.PASS: ".",
+    Verdict.LENIENT: "~",
+    Verdict.FAIL: "F",
+    Verdict.HANG: "H",
+    Verdict.CRASH: "C",
+    Verdict.SKIP: "-",
+}
+"""Signs where there may be nothing but ASCII."""
 
 _STYLE: Final = """
 body { max-width: none; margin: 1.5em auto }
@@ -54,6 +64,27 @@ pre { white-space: pre-wrap; word-break: break-all; margin: .3em 0 }
 """
 
 
+def as_table(reports: Sequence[Report]) -> list[str]:
+    """Return the matrix as lines of text: a column for each peer, numbered, in front of each rule that was tried."""
+    meanings = ", ".join(f"{letter} {verdict.value}" for verdict, letter in _LETTERS.items())
+    lines = [f"Peers by rules ({meanings}; lower case: known)"]
+    lines += [f"  {number:>2}  {report.peer} ({report.side})" for number, report in enumerate(reports, 1)]
+    lines += ["", "".join(f"{number:>3}" for number in range(1, len(reports) + 1))]
+    found = {result.rule.id: result.rule for report in reports for result in report.results}
+    for rule in sorted(found.values(), key=lambda rule: (list(AREAS).index(rule.area), rule.id)):
+        letters = [_letter(report, rule.id) for report in reports]
+        if set(letters) != {_LETTERS[Verdict.SKIP]}:
+            cells = "".join(f"{letter:>3}" for letter in letters)
+            lines.append(f"{cells}  {rule.id:<15} {rule.level.value:<10} {rule.title}")
+    return lines
+
+
+def _letter(report: Report, rule_id: str) -> str:
+    letter = _LETTERS[report.verdict_of(rule_id)]
+    matters = any(result.matters for result in report.results if result.rule.id == rule_id)
+    return letter if matters else letter.lower()
+
+
 def as_html(reports: Sequence[Report], *, reveal: bool = False) -> str:
     """Return the page."""
     found = {result.rule.id: result.rule for report in reports for result in report.results}
@@ -75,17 +106,15 @@ class _Findings:
         self._parts: list[str] = []
         self._anchors: dict[tuple[int, str], str] = {}
         for number, report in enumerate(reports):
-            command = report.facts.get("command", "")
             for result in sorted(report.results, key=lambda result: LEVELS.index(result.rule.level)):
                 if result.verdict in (Verdict.PASS, Verdict.SKIP):
                     continue
                 anchor = f"f{len(self._parts) + 1}"
                 self._anchors.setdefault((number, result.rule.id), anchor)
-                again = [f"  try again {command} --rule {result.rule.id}"] if command else []
-                text = escape_lines("\n".join([*result.describe(reveal=reveal), *again]))
+                text = escape_lines("\n".join(report.describe(result, reveal=reveal)))
                 self._parts.append(
-                    f'<section id="{anchor}" class="{result.rule.area}"><h3>{escape(report.peer)}, {report.side}: '
-                    f"{result.rule.id}</h3><pre>{text}</pre></section>"
+                    f'<section id="{anchor}" class="{result.rule.area}"><h3>{result.verdict.value}: {result.rule.id}, '
+                    f"{escape(report.peer)} ({report.side})</h3><pre>{text}</pre></section>"
                 )
 
     def anchor(self, report: int, rule_id: str) -> str:
@@ -126,14 +155,19 @@ def _legend() -> str:
 
 
 def _counts(reports: Sequence[Report]) -> str:
+    same = len(reports) > 1 and all(report.facts == reports[0].facts for report in reports)
     lines = "".join(
         f"<li>{escape(report.peer)}, {report.side}: <strong>{escape(report.verdict)}</strong>: "
         + (escape(report.trouble) or ", ".join(f"{report.count(v)} {v.value}" for v in Verdict if report.count(v)))
-        + "".join(f"<br>{escape(report.facts[name])}" for name in ("date", "command") if name in report.facts)
+        + ("" if same else _made(report))
         + "</li>"
         for report in reports
     )
-    return f'<ul class="counts">{lines}</ul>'
+    return f'<ul class="counts">{lines}</ul>{f"<p>{_made(reports[0])}</p>" if same else ""}'
+
+
+def _made(report: Report) -> str:
+    return "".join(f"<br>{escape(report.facts[name])}" for name in ("date", "command") if name in report.facts)
 
 
 def _table(reports: Sequence[Report], rules: dict[str, Rule], areas: Sequence[str], findings: _Findings) -> str:

@@ -11,11 +11,11 @@ from typing import Final
 from xml.etree import ElementTree  # written here, never read
 
 from credssp.__about__ import __version__
-from credssp.conformance.matrix import as_html
+from credssp.conformance.matrix import as_html, as_table
 from credssp.conformance.result import Report
 from credssp.conformance.rule import SHOWN, Verdict
 
-__all__ = ["REPORT_FORMAT", "SHOWN", "as_html", "as_json", "as_junit", "as_text"]
+__all__ = ["REPORT_FORMAT", "SHOWN", "as_html", "as_json", "as_junit", "as_table", "as_text"]
 
 REPORT_FORMAT: Final = 1
 """Of `as_json`; docs/reference/conformance-formats.md says what may be added without a new number."""
@@ -34,12 +34,11 @@ def as_text(report: Report, *, reveal: bool = False, verbose: bool = False) -> s
         others = (Verdict.LENIENT, Verdict.SKIP)
         shown += [result for result in report.results if result.verdict in others and not result.varies]
     for result in shown:
-        lines += result.describe(reveal=reveal)
-        if command:
-            lines.append(f"  try again {command} --rule {result.rule.id}")
-        lines.append("")
+        lines += [*report.describe(result, reveal=reveal), ""]
     if report.trouble:
         lines += [report.trouble, ""]
+    if len(peers := report.by_peer()) > 1:
+        lines += [*as_table(peers), ""]
     counts = ", ".join(f"{report.count(verdict)} {verdict.value}" for verdict in Verdict if report.count(verdict))
     known = sum(1 for result in report.results if result.expected)
     varying = [result.rule.id for result in report.results if result.varies]
@@ -71,11 +70,14 @@ def as_json(report: Report, *, reveal: bool = False) -> str:
                 "section": result.rule.section,
                 "stimulus": result.rule.stimulus,
                 "expected": result.rule.expected,
+                "rationale": result.rule.rationale,
                 "verdict": result.verdict.value,
                 "detail": result.outcome.detail,
                 "known": result.expected,
                 "exchange": result.subject,
+                "program": result.program,
                 "seconds": round(result.seconds, 3),
+                "again": "" if result.verdict.is_good else report.again(result.rule.id),
                 "verdicts": [verdict.value for verdict in result.verdicts],
                 "evidence": [
                     {
@@ -101,7 +103,7 @@ def as_junit(report: Report, *, reveal: bool = False) -> str:
     for result in report.results:
         name = f"{result.rule.id} {result.rule.title}" + (f" [{result.subject}]" if result.subject else "")
         case = _case(suite, f"{report.peer}.{result.rule.area}", name, result.seconds)
-        text = "\n".join(result.describe(reveal=reveal))
+        text = "\n".join(report.describe(result, reveal=reveal))
         if result.matters:
             _child(case, "failure", text, type=result.verdict.value, message=result.outcome.detail)
         elif result.expected or result.verdict is Verdict.SKIP:

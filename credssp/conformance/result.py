@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import textwrap
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from credssp.conformance.rule import Level, Outcome, Role, Rule, Verdict
@@ -15,6 +16,8 @@ ORDER: Final = (Verdict.SKIP, Verdict.PASS, Verdict.LENIENT, Verdict.FAIL, Verdi
 
 LEVELS: Final = (Level.SECURITY, Level.MUST, Level.SHOULD, Level.MAY, Level.ROBUSTNESS)
 """The order in which findings are told: what harms users first, what is our opinion last."""
+
+_WIDTH: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Result:
         subject: the exchange it is about, for recorded ones.
         expected: why it is expected not to pass, or an empty string.
         verdicts: the verdict of every run, in their order, where there were several.
+        program: the peer, for recorded exchanges whose programs are known.
     """
 
     rule: Rule
@@ -38,6 +42,7 @@ class Result:
     subject: str = ""
     expected: str = ""
     verdicts: tuple[Verdict, ...] = ()
+    program: str = ""
 
     @property
     def varies(self) -> bool:
@@ -55,17 +60,25 @@ class Result:
         return not self.verdict.is_good and not self.expected
 
     def describe(self, *, reveal: bool = False) -> list[str]:
-        """Return what there is to say: rule, section, expectation, what was seen, and bytes (`Evidence.shown`)."""
+        """Return what there is to say: verdict, rule, what was seen, why it matters, and bytes (`Evidence.shown`)."""
         rule = self.rule
-        lines = [f"{rule.id} [{rule.level.value}] {self.verdict.value.upper()}: {rule.title}"]
+        lines = [f"{self.verdict.value.upper()} {rule.id} [{rule.level.value}] {rule.title}"]
         if self.subject:
-            lines.append(f"  exchange  {self.subject} ({self.side.value})")
+            lines.append(f"  exchange  {self.subject} ({self.program or self.side.value})")
         lines += [
-            f"  section   {rule.section}",
-            f"  stimulus  {rule.stimulus}",
-            f"  expected  {rule.expected}",
             f"  seen      {self.outcome.detail or self.verdict.value}",
+            f"  expected  {rule.expected}",
+            f"  stimulus  {rule.stimulus}",
+            f"  section   {rule.section}",
         ]
+        if rule.rationale:
+            lines += textwrap.wrap(
+                rule.rationale,
+                _WIDTH,
+                initial_indent="  why       ",
+                subsequent_indent=" " * 12,
+                break_on_hyphens=False,
+            )
         if self.expected:
             lines.append(f"  known     {self.expected}")
         if self.varies:
@@ -116,6 +129,28 @@ class Report:
             return "no findings" if self.results else "nothing tried"
         counts = ", ".join(f"{levels.count(level)} {level.value}" for level in LEVELS if level in levels)
         return f"{len(levels)} finding{'s' if len(levels) > 1 else ''} ({counts})"
+
+    def again(self, rule_id: str) -> str:
+        """Return the command that tries one rule again; empty for a report that no command made."""
+        command = self.facts.get("command", "")
+        return f"{command} --rule {rule_id}" if command else ""
+
+    def describe(self, result: Result, *, reveal: bool = False) -> list[str]:
+        """Return what there is to say of a result, and the command that tries its rule again."""
+        again = self.again(result.rule.id)
+        return [*result.describe(reveal=reveal), *([f"  try again {again}"] if again else [])]
+
+    def by_peer(self) -> tuple[Report, ...]:
+        """Return a report for each program and role in recorded exchanges; this one alone if it is about one peer."""
+        found: dict[tuple[str, str], list[Result]] = {}
+        for result in self.results:
+            if result.subject:
+                found.setdefault((result.program or result.subject, result.side.value), []).append(result)
+        if not found:
+            return (self,)
+        return tuple(
+            replace(self, peer=peer, side=side, results=tuple(found[peer, side])) for peer, side in sorted(found)
+        )
 
     def count(self, verdict: Verdict) -> int:
         """How many rules came to this."""

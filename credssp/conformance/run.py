@@ -9,12 +9,13 @@ from credssp import binding
 from credssp.account import upper_case
 from credssp.conformance.connection import Connection, End, Reply
 from credssp.conformance.http import HttpClientLink
-from credssp.conformance.links import Link
+from credssp.conformance.links import Link, NotedLink, without_notes
 from credssp.conformance.observation import Observation
 from credssp.conformance.rule import Evidence, Outcome, Skipped, Verdict, failed, lenient, passed
 from credssp.conformance.scripted_client import ClientScript, ScriptedClient
 from credssp.conformance.setup import FORMS, ServerTarget, Setup, WireForm
 from credssp.errors import CredSSPError
+from credssp.exchange.recorded_login import Sender
 from credssp.kerberos.tickets import ServiceTicket
 from credssp.protocol_version import HIGHEST_VERSION
 from credssp.tls.channel import TLSChannel, TLSSession
@@ -62,17 +63,19 @@ class Run:
     """The connections of one case.
 
     Attributes:
-        last: the last connection.
+        last: the last connection with TLS, or None where a link came after it.
+        notes: what went over the last link before TLS.
     """
 
     def __init__(self) -> None:
         self.last: Connection | None = None
+        self.notes: list[Evidence] = []
         self._open: list[Link] = []
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """What went over in the last connection."""
-        return tuple(self.last.evidence) if self.last is not None else ()
+        """What went over in the last connection: inside TLS, or before it where TLS did not begin."""
+        return tuple(self.notes if self.last is None else self.last.evidence)
 
     def close(self) -> None:
         """Close all connections."""
@@ -82,6 +85,11 @@ class Run:
     def _keep(self, link: Link) -> Link:
         self._open.append(link)
         return link
+
+    def _noted(self, link: Link, side: Sender, *before: Evidence) -> Link:
+        """Begin to note what goes over a link."""
+        self.last, self.notes = None, list(before)
+        return NotedLink(link, side, self.notes)
 
     @property
     def any_ended(self) -> bool:
@@ -118,12 +126,14 @@ class ServerRun(Run):
     def raw(self, setup: Setup | None = None) -> Link:
         """Open a connection before anything was said."""
         self._make_room()
-        return self._keep(self.target.open_raw(setup or Setup()))
+        link = self._keep(self.target.open_raw(setup or Setup()))
+        return link if "http" in self.target.features else self._noted(link, "client")
 
     def raw_at_tls(self, setup: Setup | None = None) -> Link:
         """Open a connection at the point where TLS begins, without a TLS of ours."""
         self._make_room()
-        return self._keep(self.target.open(setup or Setup()))
+        link = self._keep(self.target.open(setup or Setup()))
+        return link if "http" in self.target.features else self._noted(link, "client")
 
     def wrap(self, link: Link, *, tls: ClientTLS | None = None, session: TLSSession | None = None) -> Connection:
         """Put TLS on a link."""
@@ -131,7 +141,7 @@ class ServerRun(Run):
         channel = TLSChannel(
             client_context(tls or ClientTLS()), server_side=False, server_hostname=host, session=session
         )
-        self.last = Connection(link, channel, side="client", timeout=self.target.timeout)
+        self.last = Connection(without_notes(link), channel, side="client", timeout=self.target.timeout)
         return self.last
 
     # Logins

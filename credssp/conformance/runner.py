@@ -205,10 +205,12 @@ def check_exchanges(
             if not case.passive or case.side not in sides:
                 continue
             begin = time.monotonic()
-            outcome = look(case, [Observation(exchange, case.side)])
+            seen = Observation(exchange, case.side)
+            outcome = look(case, [seen])
             seconds = time.monotonic() - begin
             reason = "" if outcome.verdict.is_good else expected_reason(exchange.name, case.rule.id, expected or {})
             result = Result(case.rule, case.side, outcome, seconds, exchange.name, reason)
+            result = replace(result, program=exchange.programs.get(seen.who, ""))
             results.append(result)
             if on_result is not None:
                 on_result(result)

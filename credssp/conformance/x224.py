@@ -11,7 +11,7 @@ from credssp.errors import RemoteProtocolError
 from credssp.rdp.negotiation import NegotiationRequest, NegotiationResponse, Protocol, RequestFlags, ResponseFlags
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
 
-__all__ = ["answer_request", "ask", "request_tls", "take_frame"]
+__all__ = ["answer_request", "ask", "confirm", "request_tls", "take_frame"]
 
 
 def take_frame(link: Link, timeout: float) -> bytes:
@@ -62,11 +62,14 @@ def request_tls(link: Link, protocols: int, timeout: float) -> Protocol:
     raise Skipped(f"the server selects no CredSSP: it answered {told}")
 
 
+def confirm(rdp: RdpAnswer) -> bytes:
+    """Return the answer to a Connection Request; empty for none."""
+    if rdp.answer is not None:
+        return rdp.answer
+    return ConnectionConfirm(NegotiationResponse(Protocol(rdp.selected), ResponseFlags(rdp.flags))).encode()
+
+
 def answer_request(link: Link, rdp: RdpAnswer) -> None:
     """Answer it."""
-    answer = rdp.answer
-    if answer is None:
-        response = NegotiationResponse(Protocol(rdp.selected), ResponseFlags(rdp.flags))
-        answer = ConnectionConfirm(response).encode()
-    if answer:
+    if answer := confirm(rdp):
         link.send(answer)

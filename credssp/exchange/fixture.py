@@ -249,6 +249,7 @@ def login_of(fixture: Fixture) -> RecordedLogin:
         client_application=b"".join(
             message.data for message in fixture.messages if (message.layer, message.sender) == ("application", "client")
         ),
+        programs=fixture.manifest["programs"],
     )
 
 

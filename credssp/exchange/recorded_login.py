@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -108,6 +108,7 @@ class RecordedLogin:
         name: where the login comes from, for reports.
         outcome: ``accepted``, ``refused`` or ``failed``.
         client_application: what the client sent after the login, as far as it was recorded.
+        programs: the program of each side with its version, where they are known.
         requests: the TSRequests, decoded where they can be.
         ntlm: the messages of NTLM.
         wire_form: ``spnego``, ``ntlm`` or ``kerberos``: the first token; empty if there is none.
@@ -126,6 +127,7 @@ class RecordedLogin:
         name: str = "",
         outcome: str = "accepted",
         client_application: bytes = b"",
+        programs: Mapping[Sender, str] | None = None,
     ) -> None:
         self.messages = tuple(messages)
         self.public_key = public_key
@@ -134,6 +136,7 @@ class RecordedLogin:
         self.name = name
         self.outcome = outcome
         self.client_application = client_application
+        self.programs = dict(programs or {})
         self.ntlm = NTLMMessages()
         self.wire_form = ""
         self.mechanism = ""

@@ -1,13 +1,15 @@
 """Writes a page for each conformance rule, docs/reference/rules/ID.md, before the manual is read.
 
 They are not committed: the catalogue and `credssp.conformance.explained` are. The index of them is
-docs/reference/conformance-rules.md. No table of contents has them: the sidebar of every page would.
+docs/reference/conformance-rules.md. No table of contents has them: the sidebar of every page would. Theirs is the same
+for all of them, and made once: making it takes most of the time of a page.
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from sphinx.application import Sphinx
 
@@ -78,6 +80,28 @@ def write(app: Sphinx) -> None:
             file.write_text(text, encoding="utf-8")
 
 
+class Sidebar:
+    """The table of contents of the pages of rules."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def share(self, _app: Sphinx, pagename: str, _template: str, context: dict[str, Any], _doctree: object) -> None:
+        """Give a page of a rule the table of the first one."""
+        if not pagename.startswith(f"{FOLDER.as_posix()}/"):
+            return
+        make = context["toctree"]
+
+        def once(**options: Any) -> Any:
+            key = repr(sorted(options.items()))
+            if key not in self._made:
+                self._made[key] = make(**options)
+            return self._made[key]
+
+        context["toctree"] = once
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", write)
+    app.connect("html-page-context", Sidebar().share, priority=400)  # before the theme, which asks for it
     return {"parallel_read_safe": True, "parallel_write_safe": True}

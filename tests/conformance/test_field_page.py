@@ -43,8 +43,8 @@ def tables(text: str, title: str) -> list[str]:
     return [
         rule
         for part in text.split("**")
-        if part.startswith("\n\n| rule |") and text.split("**")[text.split("**").index(part) - 1] == title
-        for rule in re.findall(r"^\| \[(CSSP-[\w-]+)\]", part, re.MULTILINE)
+        if part.startswith("\n\n| verdict |") and text.split("**")[text.split("**").index(part) - 1] == title
+        for rule in re.findall(r"^\| \w+ \| \[(CSSP-[\w-]+)\]", part, re.MULTILINE)
     ]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import html
 import json
 import re
 import shlex
@@ -43,13 +45,42 @@ def good() -> Report:
 
 def test_a_finding_shows_rule_section_expectation_and_octets(bad: Report) -> None:
     text = as_text(bad)
-    assert "CSSP-PKA56-04 [SECURITY] FAIL" in text
+    assert "\nFAIL CSSP-PKA56-04 [SECURITY] " in text
     assert "section   3.1.5 step 4" in text
     assert "expected  refused; no pubKeyAuth of the server" in text
     assert "  client    30" in text
     assert "  server    30" in text
     assert not bad.ok
     assert "CSSP-PKA56-04" in bad.explain()
+
+
+def made_by_a_command(report: Report) -> Report:
+    return dataclasses.replace(report, facts=report.facts | {"command": "credssp conformance server rdp://x"})
+
+
+def test_every_format_tells_why_a_finding_matters_and_how_to_try_it_again(bad: Report) -> None:
+    report = made_by_a_command(bad)
+    rule = CATALOGUE["CSSP-PKA56-04"]
+    again = "credssp conformance server rdp://x --rule CSSP-PKA56-04"
+    finding = next(result for result in report.findings if result.rule is rule)
+    texts = report.describe(finding)
+    assert texts[0] == f"FAIL {rule.id} [SECURITY] {rule.title}"
+    assert texts[-1] == f"  try again {again}"
+    why = next(number for number, line in enumerate(texts) if line.startswith("  why"))
+    assert " ".join(" ".join(texts[why : why + 4]).split()[1:]).startswith(rule.rationale[:60])
+    block = "\n".join(texts)
+    assert f"\n{block}\n" in as_text(report)
+    suite = ElementTree.fromstring(as_junit(report))  # noqa: S314
+    assert block in [failure.text for failure in suite.iterfind("testcase/failure")]
+    assert html.escape(block) in as_html([report])
+    (told,) = [each for each in json.loads(as_json(report))["results"] if each["rule"] == rule.id]
+    assert (told["rationale"], told["again"], told["stimulus"]) == (rule.rationale, again, rule.stimulus)
+
+
+def test_only_findings_are_to_be_tried_again(bad: Report, good: Report) -> None:
+    for each in json.loads(as_json(made_by_a_command(bad)))["results"]:
+        assert bool(each["again"]) == (each["verdict"] not in ("pass", "lenient", "skip"))
+    assert {each["again"] for each in json.loads(as_json(good))["results"]} == {""}
 
 
 def test_octets_are_cut_unless_asked_for(bad: Report) -> None:
@@ -188,6 +219,31 @@ def test_fixtures_conform_but_for_what_is_listed() -> None:
     assert report.ok, report.explain()
     assert out_of_date(report, expected) == []
     assert report.count(Verdict.PASS) > 500
+
+
+def test_recorded_exchanges_are_a_matrix_of_peers_and_rules() -> None:
+    expected = load_expected(FIXTURES / "expected.toml")
+    report = check_exchanges(exchanges_in(FIXTURES), rules=["CSSP-TSREQ-0[12]", "CSSP-NEG-*"], expected=expected)
+    peers = report.by_peer()
+    assert sum(len(each.results) for each in peers) == len(report.results)
+    (rdesktop,) = [each for each in peers if each.peer.startswith("rdesktop ")]
+    assert (rdesktop.side, rdesktop.verdict_of("CSSP-TSREQ-01")) == ("client", Verdict.FAIL)
+    assert {each.side for each in peers if each.peer.startswith("FreeRDP 2")} == {"client", "server"}
+    text = as_text(report)
+    assert text.index("Peers by rules") < text.index("CSSP-TSREQ-02   MUST")
+    (row,) = [line for line in text.splitlines() if "  CSSP-TSREQ-01   MUST " in line]
+    letters = row.split()[: len(peers)]
+    assert letters[peers.index(rdesktop)] == "f"  # known
+    assert letters.count(".") == len(peers) - 1
+    page = as_html(peers)
+    assert page.count('<th class="peer"') == len(peers)
+    assert 'title="rdesktop ' in page
+    assert as_html([report]).count('<th class="peer"') == 1
+
+
+def test_a_report_about_one_peer_has_no_matrix(bad: Report) -> None:
+    assert bad.by_peer() == (bad,)
+    assert "Peers by rules" not in as_text(bad)
 
 
 def test_select() -> None:

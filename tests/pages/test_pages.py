@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from credssp.conformance.expected import load_expected
 from credssp.conformance.report import as_html
 from credssp.conformance.runner import check_exchanges, exchanges_in
 from credssp.dissect.dissector import dissect
@@ -47,7 +48,8 @@ def dissect_page() -> str:
 
 
 def conformance_page() -> str:
-    return as_html([check_exchanges(exchanges_in(FIXTURES)[:6])])
+    expected = load_expected(FIXTURES / "expected.toml")
+    return as_html(check_exchanges(exchanges_in(FIXTURES), expected=expected).by_peer())
 
 
 def login_page() -> str:

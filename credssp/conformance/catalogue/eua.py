@@ -52,7 +52,8 @@ ULTIMATUM = bytes.fromhex("0300000902f0802180")
 def _setup_with_ex(run: ClientRun) -> Setup:
     """Return the set-up in which the client asks for HYBRID_EX. Raises Skipped where there is none."""
     for setup in (Setup(), Setup(hybrid_ex=True)):
-        data = run.target.request(run.start(setup, RdpAnswer(answer=b"")))
+        run.start(setup, RdpAnswer(answer=b""))
+        data = run.request
         try:
             asked = ConnectionRequest.decode(data[4:]).negotiation
         except CredSSPError as error:

@@ -59,9 +59,9 @@ REMOTE_GUARD_REQUIRED, REMOTE_GUARD_SUPPORTED = 0x02, 0x10
 
 
 def _requested(run: ClientRun) -> ConnectionRequest:
-    link = run.start(rdp=RdpAnswer(answer=b""))
+    run.start(rdp=RdpAnswer(answer=b""))
     try:
-        return ConnectionRequest.decode(run.target.request(link)[4:])
+        return ConnectionRequest.decode(run.request[4:])
     except CredSSPError as error:
         raise Skipped(f"no Connection Request: {error}") from None
 

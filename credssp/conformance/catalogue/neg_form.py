@@ -55,7 +55,8 @@ def _ends(run: ServerRun) -> Outcome:
 
 @CATALOGUE.client("CSSP-NEG-16", "x224")
 def _request_form(run: ClientRun) -> Outcome:
-    data = run.target.request(run.start(rdp=RdpAnswer(answer=b"")))
+    run.start(rdp=RdpAnswer(answer=b""))
+    data = run.request
     if len(data) < 11:
         raise Skipped("no Connection Request")
     if data[:2] != b"\3\0" or int.from_bytes(data[2:4], "big") != len(data):
