@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from credssp.dissect.model import Conversation, Event, Sender
 from credssp.errors import CredSSPError
@@ -10,7 +11,9 @@ from credssp.rdp.negotiation import CREDSSP_PROTOCOLS, NegotiationFailure, Proto
 from credssp.rdp.tpkt import TPKTBuffer
 from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
 
-__all__ = ["X224Layer"]
+__all__ = ["X224Layer", "confirm_in_words", "request_in_words"]
+
+NO_NEGOTIATION: Final = "no negotiation (standard RDP security)"
 
 Deliver = Callable[[Sender, bytes, int | None], None]
 
@@ -65,29 +68,43 @@ class X224Layer:
 
     def _request(self, tpdu: bytes) -> str:
         request = ConnectionRequest.decode(tpdu)
-        parts = ["X.224 Connection Request"]
-        if request.cookie is not None:
-            parts.append(f"cookie mstshash={request.cookie}")
-        if request.routing_token is not None:
-            parts.append("routing token")
-        if request.negotiation is None:
-            return ", ".join([*parts, "no negotiation (standard RDP security)"])
-        flags = request.negotiation.flags
-        self._conversation.restricted_admin = RequestFlags.RESTRICTED_ADMIN_MODE_REQUIRED in flags
-        parts.append(f"requests {protocol_names(request.negotiation.protocols)}")
-        parts += [flag.name for flag in RequestFlags if flag and flag in flags and flag.name]
-        return ", ".join(parts)
+        if request.negotiation is not None:
+            flags = request.negotiation.flags
+            self._conversation.restricted_admin = RequestFlags.RESTRICTED_ADMIN_MODE_REQUIRED in flags
+        return request_in_words(request)
 
     def _confirm(self, tpdu: bytes) -> str:
-        negotiation = ConnectionConfirm.decode(tpdu).negotiation
+        confirm = ConnectionConfirm.decode(tpdu)
+        negotiation = confirm.negotiation
         if negotiation is None or isinstance(negotiation, NegotiationFailure):
             self.refused = True
-            why = "no negotiation (standard RDP security)" if negotiation is None else negotiation.summary
+            why = NO_NEGOTIATION if negotiation is None else negotiation.summary
             self._conversation.note(f"no CredSSP can follow: {why}")
-            return f"X.224 Connection Confirm, {why}"
-        if not negotiation.selected & CREDSSP_PROTOCOLS:
+        elif not negotiation.selected & CREDSSP_PROTOCOLS:
             self._conversation.note(
                 f"the server chose {protocol_names(negotiation.selected)}, which is not network level authentication"
             )
             self.refused = negotiation.selected == Protocol.RDP
-        return f"X.224 Connection Confirm, selects {protocol_names(negotiation.selected)}"
+        return confirm_in_words(confirm)
+
+
+def request_in_words(request: ConnectionRequest) -> str:
+    """Return a Connection Request in one line."""
+    parts = ["X.224 Connection Request"]
+    if request.cookie is not None:
+        parts.append(f"cookie mstshash={request.cookie}")
+    if request.routing_token is not None:
+        parts.append("routing token")
+    if request.negotiation is None:
+        return ", ".join([*parts, NO_NEGOTIATION])
+    parts.append(f"requests {protocol_names(request.negotiation.protocols)}")
+    flags = request.negotiation.flags
+    return ", ".join([*parts, *(flag.name for flag in RequestFlags if flag and flag in flags and flag.name)])
+
+
+def confirm_in_words(confirm: ConnectionConfirm) -> str:
+    """Return a Connection Confirm in one line."""
+    negotiation = confirm.negotiation
+    if negotiation is None or isinstance(negotiation, NegotiationFailure):
+        return f"X.224 Connection Confirm, {NO_NEGOTIATION if negotiation is None else negotiation.summary}"
+    return f"X.224 Connection Confirm, selects {protocol_names(negotiation.selected)}"

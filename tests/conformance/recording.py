@@ -23,7 +23,9 @@ from credssp.conformance.explained import examples_of
 from credssp.conformance.result import Result
 from credssp.conformance.rule import Evidence, Verdict
 from credssp.dissect.views import Views
+from credssp.dissect.x224_layer import confirm_in_words, request_in_words
 from credssp.errors import CredSSPError
+from credssp.rdp.x224 import ConnectionConfirm, ConnectionRequest
 
 __all__ = ["SEED", "hold_against_examples"]
 
@@ -92,10 +94,19 @@ def fault(node: Any) -> str:
     return re.sub("^an? (rdp |winrm )?(server|client) (that )?", "", name)
 
 
+def decoded(data: bytes) -> list[str]:
+    """Return the lines of ``credssp decode``; an X.224 frame, which is not one of its messages, is in one line."""
+    if data[:1] != b"\x03":
+        return render(Views().any_message(data))
+    if data[5:6] == b"\xe0":
+        return [request_in_words(ConnectionRequest.decode(data[4:]))]
+    return [confirm_in_words(ConnectionConfirm.decode(data[4:]))]
+
+
 def message(item: Evidence) -> dict[str, Any]:
     shown = {"sender": item.sender, "start": item.shown().hex(), "size": len(item.data), "note": item.note}
     try:
-        tree = render(Views().any_message(item.data)) if item.data else []
+        tree = decoded(item.data) if item.data else []
     except CredSSPError as error:
         tree = [f"not decoded: {error.message}"]
     if len(tree) > LINES:

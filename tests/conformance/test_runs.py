@@ -402,14 +402,14 @@ def test_the_report_begins_with_its_verdict_and_what_harms_users() -> None:
     text = as_text(report).splitlines()
     assert text[0] == "scripted server (server): 2 findings (1 SECURITY, 1 MUST)"
     assert text[2] == "credssp conformance server x --seed 1"
-    found = [line.split(" ")[0] for line in text if line.startswith("CSSP-")]
-    assert found == ["CSSP-PKA56-22", "CSSP-VER-01"]
+    found = [line.split(" ")[:2] for line in text if line.startswith("FAIL ")]
+    assert found == [["FAIL", "CSSP-PKA56-22"], ["FAIL", "CSSP-VER-01"]]
     assert "  try again credssp conformance server x --seed 1 --rule CSSP-PKA56-22" in text
     assert check_server(scripted.server(), rules=["CSSP-VER-01"]).verdict == "no findings"
     assert Report("peer", "server", (), "closed").verdict == "not judged"
     page = as_html([report])
     assert "<strong>2 findings (1 SECURITY, 1 MUST)</strong>" in page
-    assert page.index("CSSP-PKA56-22</h3>") < page.index("CSSP-VER-01</h3>")
+    assert page.index("<h3>fail: CSSP-PKA56-22,") < page.index("<h3>fail: CSSP-VER-01,")
 
 
 @pytest.mark.parametrize("quoted", ["/p:it\\'s", "'/p:it'\"'\"'s'", '"/p:it\'s"'])
