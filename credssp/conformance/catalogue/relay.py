@@ -118,7 +118,7 @@ def _continued(run: ClientRun) -> tuple[ScriptedServer, ConnectInitial, Protocol
     run.baseline()
     served = run.try_serve()
     try:
-        asked = ConnectionRequest.decode(run.target.request(served.connection.link)[4:]).negotiation
+        asked = ConnectionRequest.decode(run.request[4:]).negotiation
         initial = ConnectInitial.decode(_frame(served.connection)) if served.delegated_something else None
     except CredSSPError:
         initial = asked = None
