@@ -172,6 +172,7 @@ class ScriptedClient:
         self.inner = self._make_inner(ticket) if script.inner is None else script.inner(self)
         self._init = NegTokenInit(script.mech_types or self.inner.mech_types)
         self._reply: NegTokenResp | None = None
+        self._heard: bytes | None = None
         self._client_key: bytes | None = None
         self._auth_info: bytes | None = None
 
@@ -382,6 +383,7 @@ class ScriptedClient:
             return False
         try:
             self._verify_mech_list_mic(self._spnego(answer))
+            self._heard = self._token(answer)
         except CredSSPError as error:
             self.end = Reply.unusable(self._token(answer) or b"", error)
         return self.end is None
@@ -415,9 +417,12 @@ class ScriptedClient:
         return mic[:at] + bytes((mic[at] ^ 1,)) + mic[at + 1 :]
 
     def _open(self, answer: TSRequest) -> None:
-        """Open the server's pubKeyAuth; its last mechListMIC may ride along and counts in the sequence."""
+        """Open the server's pubKeyAuth; its last mechListMIC may ride along and counts in the sequence, once.
+
+        FreeRDP 3 repeats the token of the message before.
+        """
         try:
-            if answer.nego_tokens and self.script.in_spnego:
+            if answer.nego_tokens and self.script.in_spnego and answer.nego_tokens[0] != self._heard:
                 self._verify_mech_list_mic(NegTokenResp.decode(answer.nego_tokens[0]))
             self.server_key = self.inner.session.unwrap(answer.pub_key_auth or b"")
         except CredSSPError:

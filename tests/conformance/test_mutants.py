@@ -8,13 +8,17 @@ from typing import Any
 import pytest
 
 from credssp.accounts import MemoryAccounts
+from credssp.conformance import mutate
 from credssp.conformance.ntlm import NTLMClient
 from credssp.conformance.rule import Verdict
+from credssp.conformance.run import ServerRun
 from credssp.conformance.runner import check_client, check_server
 from credssp.conformance.scripted_client import ScriptedClient
+from credssp.conformance.scripted_server import ScriptedServer
 from credssp.errors import AuthenticationError
 from credssp.ntlm.flags import NTLMSSP_NEGOTIATE_SEAL
 from credssp.ntlm.session import NTLMSession
+from credssp.wire.ts_request import TSRequest
 from tests.conformance import mutants as m
 from tests.conformance import scripted
 from tests.conformance.mutants import CLIENTS, SERVERS, Make
@@ -110,6 +114,23 @@ def test_clients_that_wait_for_the_servers_mech_list_mic_before_they_bind() -> N
     report = check_client(scripted.client(separate_key=True), rules=rules)
     assert [r.verdict for r in report.results] == [Verdict.PASS, Verdict.PASS], report.explain()
     caught(check_client(scripted.client(separate_key=True, inner=careless), rules=rules), "SPNEGO-05")
+
+
+def test_a_last_token_that_comes_again_beside_pub_key_auth_counts_once() -> None:
+    last: list[bytes] = []
+
+    def remembered(token: bytes | None) -> bytes | None:
+        last.extend(filter(None, [token]))
+        return token
+
+    def again(_: ScriptedServer, message: TSRequest) -> TSRequest:
+        return mutate.replaced(message, nego_tokens=(last[-1],))
+
+    run = ServerRun(scripted.server(last_token=remembered, key=again), {})
+    login = run.try_login(form="spnego", separate_key=True)
+    assert len(last) == 1
+    assert login.key_answered
+    assert login.server_is_right
 
 
 def signed_only(peer: ScriptedClient, value: bytes) -> bytes:
