@@ -219,7 +219,7 @@ def test_a_proof_without_an_answer_ends_the_run(how: str, capsys: pytest.Capture
     )
     with server, farm(1) as built:
         try:
-            code = main(["login", *USER, "--json", "--timeout", "5", server.url, built.url(1)])
+            code = main(["login", *USER, "--json", "--timeout", "10", server.url, built.url(1)])
         finally:
             gate.set()
         assert built.proofs == []

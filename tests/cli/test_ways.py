@@ -231,3 +231,13 @@ def test_what_load_balancers_look_at(
     with listening() as (port, seen):
         run(capsys, command, f"rdp://127.0.0.1:{port}", *options)
     assert {(request.cookie, request.routing_token) for request in seen} == {(cookie, token)}
+
+
+def test_several_logins_through_a_proxy(server: RDPServer, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("python_socks")
+    url = f"rdp://127.0.0.1:{server.port}"
+    with RDPServer({("LAB", "alice"): PASSWORD}, host="127.0.0.2") as other, proxies.running(proxies.http()) as proxy:
+        words = ["-u", "LAB\\alice", "--json", "--proxy", f"http://127.0.0.1:{proxy.port}"]
+        assert main(["login", *words, url, other.url]) == 0
+        assert set(proxy.asked) == {("127.0.0.1", server.port), ("127.0.0.2", other.port)}
+    assert len(capsys.readouterr().out.splitlines()) == 2
