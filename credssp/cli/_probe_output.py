@@ -6,15 +6,12 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Final
+from typing import IO, Final
 
 from credssp.cli._output import print_table, printable
 from credssp.cli._probe_print import print_text
 from credssp.cli._results import MAX_ROWS, Forms, print_json_line
 from credssp.errors import LocalProtocolError
-from credssp.fleet.csv_table import write_csv
-from credssp.fleet.html_report import html_report
-from credssp.fleet.junit import write_junit
 from credssp.fleet.record import Facts
 from credssp.fleet.totals import Totals, nla_of, version_of, worst_level
 
@@ -49,11 +46,28 @@ def write_reports(
     Raises:
         LocalProtocolError: a file cannot be written.
     """
-    forms = replace(PROBES, html=lambda results: html_report(results, earlier=earlier))
+    forms = replace(PROBES, html=lambda results: _html(results, earlier=earlier))
     forms.write_reports(record, arguments)
 
 
+# Forms that are not asked for are not imported: much of the time that a probe takes is that of its start.
+
+
+def _html(record: Iterable[Facts], *, earlier: Iterable[Facts] | None = None) -> Iterator[str]:
+    from credssp.fleet.html_report import html_report
+
+    return html_report(record, earlier=earlier)
+
+
+def _junit(record: Iterable[Facts], stream: IO[str]) -> None:
+    from credssp.fleet.junit import write_junit
+
+    write_junit(record, stream)
+
+
 def _print_csv(record: Iterable[Facts]) -> None:
+    from credssp.fleet.csv_table import write_csv
+
     write_csv(record, sys.stdout)
 
 
@@ -93,7 +107,7 @@ PROBES: Final = Forms(
     totals=Totals,
     at_once={"text": print_text, "json": print_json_line},
     at_the_end={"table": _print_table, "csv": _print_csv},
-    html=html_report,
-    junit=write_junit,
+    html=_html,
+    junit=_junit,
     check=check_probe,
 )
