@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -16,12 +17,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import credssp
 from benchmarks.login import DOMAIN, PASSWORD, USER
 from credssp.tls.certificate import process_certificate
 
-__all__ = ["NMAP", "live_servers", "measure", "peak_memory"]
+__all__ = ["NMAP", "Taken", "live_servers", "measure", "peak_memory"]
 
 NETWORK = "127.77.0.0/20"
 TARGETS, LIVE = 4096, 200
@@ -63,36 +65,49 @@ async def _serve(sockets: list[socket.socket]) -> None:
     del servers
 
 
-def _seconds(command: list[str]) -> tuple[float, str]:
+class Taken(NamedTuple):
+    """What a run took.
+
+    Attributes:
+        seconds: wall time, which counts.
+        cpu: CPU seconds of the program, without those of the servers; they depend less on other jobs.
+    """
+
+    seconds: float
+    cpu: float
+
+
+def _run(command: list[str]) -> tuple[Taken, str]:
     # Installed programs are compiled; without this, a clone would be compiled in every run.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    begin = time.monotonic()
+    begin, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False, env=environment)
-    return time.monotonic() - begin, done.stdout
+    seconds, after = time.monotonic() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Taken(seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime), done.stdout
 
 
-def measure(rounds: int) -> tuple[list[float], list[float]]:
-    """Return the seconds of each round, ours and nmap's; the latter are missing where nmap is.
+def measure(rounds: int) -> tuple[list[Taken], list[Taken]]:
+    """Return what each round took, ours and nmap's; the latter are missing where nmap is.
 
     Raises:
         RuntimeError: one of the two did not find every server.
     """
-    ours: list[float] = []
-    theirs: list[float] = []
+    ours: list[Taken] = []
+    theirs: list[Taken] = []
     nmap = shutil.which(NMAP)
     with live_servers() as port:
         for _ in range(rounds):
             probe = [sys.executable, "-m", "credssp", "probe", NETWORK, "--port", str(port), "--json"]
-            seconds, out = _seconds([*probe, "--concurrency", "256"])
+            taken, out = _run([*probe, "--concurrency", "256"])
             if (found := out.count('"answered": true')) != LIVE:
                 raise RuntimeError(f"credssp probe found {found} of {LIVE} servers")
-            ours.append(seconds)
+            ours.append(taken)
             if nmap is None:
                 continue
-            seconds, out = _seconds([nmap, "-n", "-Pn", "-T4", "-p", str(port), "--script", _SCRIPTS, NETWORK])
+            taken, out = _run([nmap, "-n", "-Pn", "-T4", "-p", str(port), "--script", _SCRIPTS, NETWORK])
             if (found := out.count("CredSSP (NLA): SUCCESS")) != LIVE:
                 raise RuntimeError(f"nmap found {found} of {LIVE} servers")
-            theirs.append(seconds)
+            theirs.append(taken)
     return ours, theirs
 
 
