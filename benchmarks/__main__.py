@@ -250,10 +250,10 @@ def relay(quick: bool) -> list[Figure]:
     ]
 
 
-# nmap waits for most of its time (1.0 CPU seconds of 19), the probe computes for most of its own (1.5 of 1.6 to 2.8 s on
-# two idle cores, servers included 2.4): the ratio is 0.08 to 0.15 there, before a probe made seven connections in place
-# of eleven, and 0.85 at a load of 17. Instructions do not depend on the load (valgrind --tool=cachegrind, millions): 1,250
-# to start, 0.85 for an address where nothing listens, 26 to 33 for a server (38 with eleven connections).
+# nmap waits for most of its time (1.0 CPU seconds of 19), the probe computes for most of its own (1.5 of 1.6 to 2.8 on
+# two idle cores). The ratio was 0.08 to 0.15 there when a probe made eleven connections in place of seven; at a load of
+# 17 it is 0.85. Instructions depend less on other jobs (valgrind --tool=cachegrind, millions): 1,240 to start, 0.88 for
+# an address where nothing listens, 33 for a server (38 with eleven connections).
 def fleet(quick: bool) -> list[Figure]:
     from benchmarks.fleet import LIVE, TARGETS, measure, peak_memory
 

@@ -8,6 +8,7 @@ import logging
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
 
 from credssp.context.probing import ProbeReport
 from credssp.drivers.blocking import obstacle_of, reason
@@ -21,6 +22,9 @@ from credssp.rdp.probe import probe as probe_steps
 __all__ = ["probe"]
 
 _log = logging.getLogger("credssp.probe")
+
+_Address: TypeAlias = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
+"""An answer of getaddrinfo."""
 
 
 async def probe(
@@ -46,6 +50,7 @@ async def probe(
             the server's.
     """
     report = ProbeReport(host, port)
+    addresses: list[_Address] = []
     begin = time.monotonic()
     try:
         async with asyncio.timeout(timeouts.login) as limit:
@@ -56,7 +61,7 @@ async def probe(
                     limit.reschedule((limit.when() or 0.0) + delay)
                     begin += delay
                     await asyncio.sleep(delay)
-                return await _connect(host, port, timeouts, proxy)
+                return await _connect(host, port, timeouts, proxy, addresses)
 
             steps = probe_steps(report, cookie=cookie or None, routing_token=routing_token)
             await _run(steps, connect, (host, port))
@@ -99,27 +104,36 @@ async def _run(steps: ProbeSteps[None], connect: Callable[[], Awaitable[_Peer]],
         peer.abort()
 
 
-async def _connect(host: str, port: int, timeouts: Timeouts, proxy: Proxy | None) -> _Peer:
+async def _connect(host: str, port: int, timeouts: Timeouts, proxy: Proxy | None, addresses: list[_Address]) -> _Peer:
     if proxy is not None:
         return _Peer(await reach_async(host, port, timeouts=timeouts, proxy=proxy), timeouts)
     try:
         async with asyncio.timeout(timeouts.connect):
-            return _Peer(await _open(host, port), timeouts)
+            return _Peer(await _open(host, port, addresses), timeouts)
     except TimeoutError:
         raise ConnectError(f"no connection within {timeouts.connect:g} s").because_of(Obstacle.SILENT) from None
     except (OSError, UnicodeError, OverflowError) as error:
         raise ConnectError(f"no connection: {reason(error)}").because_of(obstacle_of(error)) from None
 
 
-async def _open(host: str, port: int) -> socket.socket:
-    """Connect to the first of the host's addresses that takes it; raises what the first of them came to."""
+async def _open(host: str, port: int, addresses: list[_Address]) -> socket.socket:
+    """Connect to the first address of the host that takes it; raises what the first of them came to.
+
+    Args:
+        host: name or address.
+        port: TCP port.
+        addresses: those to try, which are looked up where there are none. The one that took the connection is left:
+            a name may belong to several servers, and a report is about one.
+    """
     loop = asyncio.get_running_loop()
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:  # a name
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    if not addresses:
+        try:
+            addresses += socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        except socket.gaierror:  # a name
+            addresses += await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     errors: list[OSError] = []
-    for family, kind, protocol, _, address in found:
+    for found in addresses:
+        family, kind, protocol, _, address = found
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setblocking(False)
@@ -132,6 +146,7 @@ async def _open(host: str, port: int) -> socket.socket:
             sock.close()
             raise
         else:
+            addresses[:] = [found]
             return sock
     raise errors[0]
 

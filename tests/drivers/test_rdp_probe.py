@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from typing import Any
+
+import pytest
 
 from credssp import rdp
 from credssp.context.probing import ProbeReport
@@ -64,3 +67,24 @@ def test_an_endless_handshake_ends() -> None:
     thread.join(5)
     assert report.tls == {}
     assert report.error is None
+
+
+def test_a_report_is_about_one_of_the_addresses_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up: list[str] = []
+    genuine = socket.getaddrinfo
+
+    def lookup(host: str, port: int, *arguments: Any, **options: Any) -> Any:
+        if host != "farm.lab.test":
+            return genuine(host, port, *arguments, **options)
+        if options.get("flags", 0) & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "not an address")
+        looked_up.append(host)
+        return [genuine(f"127.0.0.{number}", port, type=socket.SOCK_STREAM)[0] for number in (9, 1, 8)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    with RDPServer() as server:
+        limits = Timeouts(connect=2, leg=2, login=10)
+        report = asyncio.run(rdp_probe.probe("farm.lab.test", server.port, timeouts=limits))
+    assert report.error is None
+    assert report.credssp_version == 6
+    assert looked_up == ["farm.lab.test"]
