@@ -9,7 +9,7 @@ errors of other libraries are not chained where their text could hold secrets.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias, TypeVar
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 from credssp.next_step import NextStep
 from credssp.status import NTStatus, SecurityStatus, describe, security_status_from_ntstatus
@@ -125,6 +125,11 @@ class CredSSPError(Exception):
         Windows servers send both kinds (0xC000006D and 0x80090308, say).
         """
         return int(self.status) if self.ntstatus is None else self.ntstatus
+
+    def as_status(self) -> dict[str, Any]:
+        """Return number, name, text and advice for JSON: the text is `message` without advice at its end."""
+        text = self.message.removesuffix(self.advice).rstrip()
+        return describe(self.error_code).to_dict(text=text or self.message, advice=self.advice)
 
     def __reduce__(self) -> tuple[object, ...]:
         # The constructors take keywords, which Exception's own way of copying and pickling does not know.

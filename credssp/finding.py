@@ -36,6 +36,16 @@ class Finding:
     advice: str = ""
     id: str = ""
 
+    def to_dict(self) -> dict[str, str | None]:
+        """Return plain data."""
+        return {
+            "id": self.id or None,
+            "area": self.area,
+            "severity": self.severity.value,
+            "text": self.text,
+            "advice": self.advice,
+        }
+
 
 class FindingLevel(enum.Enum):
     """How much a finding about a server matters."""
@@ -73,5 +83,5 @@ class ServerFinding:
             "severity": self.level.value,
             "seen": self.seen,
             "why": self.why,
-            "do": self.advice,
+            "advice": self.advice,
         }

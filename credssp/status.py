@@ -21,7 +21,7 @@ import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 __all__ = [
     "NTStatus",
@@ -248,6 +248,21 @@ class StatusInfo:
         """Name and number, such as ``STATUS_LOGON_FAILURE 0xC000006D``; only the number if there is no name."""
         number = _hex(self.code)
         return number if self.name == number else f"{self.name} {number}"
+
+    def to_dict(self, *, text: str = "", advice: str = "") -> dict[str, Any]:
+        """Return number, name, text and advice, as every command prints a status with ``--json``.
+
+        Args:
+            text: what happened, where more is known than the general meaning.
+            advice: what to do about it, likewise.
+        """
+        return {
+            "code": self.code,
+            "hex": _hex(self.code),
+            "name": self.name,
+            "text": text or self.meaning,
+            "advice": advice or self.advice,
+        }
 
 
 # Win32 errors that stand for a logon status ([MS-ERREF] 2.2). WinRM and PowerShell show them as HRESULT_FROM_WIN32.

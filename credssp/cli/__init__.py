@@ -40,6 +40,7 @@ COMMANDS = {
     "doctor": "find what is wrong with a server, the way there, this machine",
     "conformance": "judge servers, clients and captures by the rules",
     "policy": "ask the delegation policy whether credentials may go there",
+    "schema": "print the JSON Schema of what a command prints with --json",
     "help": "show the arguments of a command, or write manual pages",
     "completion": "print what lets a shell complete commands and options",
 }

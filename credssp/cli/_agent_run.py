@@ -120,8 +120,7 @@ def _sink(where: str) -> Iterator[tuple[Sink, Callable[[], None]]]:
         """There is nothing to open again."""
 
     if where == "stdout":
-        dropped = {"event": "dropped"}
-        with queued_lines(lambda count: line_of(dropped | {"events": count})):
+        with queued_lines(lambda count: line_of(_dropped(count))):
             yield (lambda event: write_line(line_of(event))), nothing
         return
     if where == "stderr":
@@ -133,6 +132,12 @@ def _sink(where: str) -> Iterator[tuple[Sink, Callable[[], None]]]:
         raise LocalProtocolError(f"events cannot go to {where}: {error.strerror}") from None
     with contextlib.closing(opened):
         yield opened, getattr(opened, "reopen", nothing)
+
+
+def _dropped(count: int) -> dict[str, Any]:
+    from credssp.drivers.audit import AuditEvent
+
+    return AuditEvent(event="dropped").as_json() | {"events": count}
 
 
 def _listening(bound: BoundSocket) -> dict[str, Any]:

@@ -35,8 +35,8 @@ def as_object(rule: Rule) -> dict[str, Any]:
                 "detail": example.detail,
                 "messages": [
                     {
-                        "from": message.sender,
-                        "octets": message.start,
+                        "sender": message.sender,
+                        "data": message.start,
                         "size": message.size,
                         "note": message.note,
                         "tree": list(message.tree),

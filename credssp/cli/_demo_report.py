@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from credssp.cli._demo_run import DemoOutcome, key_name
-from credssp.cli._output import MASK, print_facts, print_json, print_table
-from credssp.credentials import PasswordCredentials
+from credssp.cli._output import print_facts, print_json, print_table
+from credssp.cli._serve_events import credential_facts
+from credssp.fleet.logins.outcome import context_facts
 from credssp.server_authentication import ServerAuthentication
-from credssp.status import SecurityStatus
+from credssp.status import SecurityStatus, describe
 
 __all__ = ["print_report"]
 
@@ -39,8 +40,8 @@ def print_report(outcome: DemoOutcome, warnings: list[str], *, reveal: bool, as_
 def _verdict(outcome: DemoOutcome) -> str:
     if outcome.ok:
         return (
-            f"OK: the server received exactly the credentials that the client sent, in {outcome.milliseconds:.0f} ms; "
-            "application data went both ways, and both sides closed."
+            "OK: the server received exactly the credentials that the client sent, in "
+            f"{outcome.seconds * 1000:.0f} ms; application data went both ways, and both sides closed."
         )
     if outcome.transcript.failures:
         return "FAILED: the login did not complete."
@@ -72,65 +73,44 @@ def _negotiated(outcome: DemoOutcome) -> dict[str, str]:
 
 
 def _received(outcome: DemoOutcome, *, reveal: bool) -> dict[str, str]:
-    received = outcome.server.delegated_credentials
-    if not isinstance(received, PasswordCredentials):
+    data = _delegated(outcome, reveal=reveal)
+    if data is None:
         return {"credentials": "none"}
-    data = _delegated(received, reveal=reveal)
     return {
         "type": data["type"],
         "domain": data["domain"],
-        "user name": data["username"],
-        "password": data["password"] if reveal else f"{data['password']} (--reveal shows it)",
+        "user name": data["user"],
+        "password": data["secret"] if reveal else f"{data['secret']} (--reveal shows it)",
     }
 
 
-def _delegated(received: PasswordCredentials, *, reveal: bool) -> dict[str, str]:
-    return {
-        "type": "TSPasswordCreds",
-        "domain": received.domain,
-        "username": received.username,
-        "password": received.password.reveal() if reveal else MASK,
-    }
-
-
-def _status_data(status: SecurityStatus) -> dict[str, Any]:
-    return {"code": int(status), "hex": f"0x{status:08X}", "name": status.name}
+def _delegated(outcome: DemoOutcome, *, reveal: bool) -> dict[str, Any] | None:
+    received = outcome.server.delegated_credentials
+    return None if received is None else credential_facts(received, reveal=reveal)
 
 
 def _as_data(outcome: DemoOutcome, warnings: list[str], *, reveal: bool) -> dict[str, Any]:
-    client, transcript, decision = outcome.client, outcome.transcript, outcome.decision
-    received = outcome.server.delegated_credentials
-    identity = outcome.server.identity
+    transcript, decision, identity = outcome.transcript, outcome.decision, outcome.server.identity
     return {
         "ok": outcome.ok,
         "warnings": warnings,
-        "milliseconds": round(outcome.milliseconds, 1),
+        "seconds": round(outcome.seconds, 4),
         "legs": [
             {
                 "number": leg.number,
-                "direction": "client-to-server" if leg.sender == "client" else "server-to-client",
+                "sender": leg.sender,
                 "octets": leg.size,
                 "content": list(leg.content),
-                "status": _status_data(leg.status),
+                "status": describe(leg.status).to_dict(),
             }
             for leg in outcome.legs
         ],
-        "negotiated": {
-            "tls_version": client.tls_version,
-            "tls_cipher": client.tls_cipher,
-            "server_key": outcome.key,
-            "certificate_check": client.certificate_check.value,
-            "credssp_version": client.version,
-            "mechanism": client.mechanism,
-            "server_authentication": _authentication(client.server_authentication),
-            "policy": {"allowed": decision.allowed, "setting": decision.setting, "reason": decision.reason},
-        },
-        "status": {
-            "client": _status_data(transcript.client_status),
-            "server": _status_data(transcript.server_status),
-        },
-        "identity": None if identity is None else {"domain": identity.domain, "username": identity.username},
-        "delegated": _delegated(received, reveal=reveal) if isinstance(received, PasswordCredentials) else None,
+        **context_facts(outcome.client),
+        "policy": {"allowed": decision.allowed, "setting": decision.setting, "reason": decision.reason},
+        "client_status": describe(transcript.client_status).to_dict(),
+        "server_status": describe(transcript.server_status).to_dict(),
+        "identity": None if identity is None else {"domain": identity.domain, "user": identity.username},
+        "delegated": _delegated(outcome, reveal=reveal),
         "credentials_match": outcome.credentials_match,
         "application_data_matches": outcome.data_matches,
         "closed": transcript.closed,

@@ -69,7 +69,7 @@ def _tls(info: Tree) -> None:
     print(printable(f"  {place}TLS: {', '.join(part for part in parts if part)}"))
     certificate = info["certificate"]
     if certificate is not None:
-        what = [certificate.get("subject"), certificate.get("key"), certificate.get("remark")]
+        what = [certificate["subject"] or "cannot be read in whole", certificate["key_type"]]
         print(printable(f"  certificate: {', '.join(part for part in what if part)}, SHA-256 {certificate['sha256']}"))
 
 
@@ -81,10 +81,10 @@ def _negotiated(tree: Tree) -> None:
     if mechanism or form:
         inside = " in SPNEGO" if form == "spnego" else ""
         print(f"  mechanism: {_MECHANISMS.get(mechanism, 'not known')}{inside}")
-    if tree["user_name"] is None and tree["target_name"]:
+    if tree["user"] is None and tree["target_name"]:
         print(printable(f"  target: {tree['target_name']}"))
-    if tree["user_name"] is not None:
-        account = f"{tree['domain']}\\{tree['user_name']}" if tree["domain"] else tree["user_name"]
+    if tree["user"] is not None:
+        account = f"{tree['domain']}\\{tree['user']}" if tree["domain"] else tree["user"]
         workstation = f", from {tree['workstation']}" if tree["workstation"] else ""
         target = f", to {tree['target_name']}" if tree["target_name"] else ""
         print(printable(f"  account: {account or 'anonymous'}{workstation}{target}"))

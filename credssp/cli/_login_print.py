@@ -33,15 +33,15 @@ def print_login(facts: Facts, verdict: str | None = None) -> None:
         shown["protocol"] = rdp["selected_protocol"]
     if winrm := facts.get("winrm"):
         if https := winrm["https"]:
-            shown["https"] = f"{https['version']}, {https['key_type']}"
-            shown["  certificate"] = f"{https['sha256']} ({https['certificate_check']})"
+            shown["https"] = f"{https['version']}, {https['certificate']['key_type']}"
+            shown["  certificate"] = f"{https['certificate']['sha256']} ({https['certificate_check']})"
         if winrm["leg"]:
             shown["failed at"] = f"{winrm['leg']}, HTTP {winrm['http_status']}"
         if winrm["identity"]:
             shown["service"] = ", ".join(winrm["identity"].values())
     if tls := facts.get("tls"):
-        shown["TLS"] = f"{tls['version']}, {tls['cipher']}, {tls['key_type']}"
-        shown["certificate"] = f"{tls['certificate_sha256']} ({tls['certificate_check']})"
+        shown["TLS"] = f"{tls['version']}, {tls['cipher']}, {tls['certificate']['key_type']}"
+        shown["certificate"] = f"{tls['certificate']['sha256']} ({tls['certificate_check']})"
     if version := facts.get("credssp"):
         shown["CredSSP"] = f"version {version['version']} (the server says {version['peer_version']})"
     if facts.get("mechanism"):
@@ -49,7 +49,7 @@ def print_login(facts: Facts, verdict: str | None = None) -> None:
     if facts.get("principal"):
         shown["principal"] = facts["principal"]
     for skip in facts.get("skipped") or ():
-        shown["not used"] = f"{skip['mechanism']}: {skip['text']}"
+        shown["not used"] = f"{skip['mechanism']}: {skip['status']['text']}"
     if facts["accepted"]:
         proved = ", ".join(facts["server_authentication"]) or "nothing"
         shown["server proved by"] = proved if facts["server_authenticated"] else f"{proved} (not which server it is)"

@@ -15,6 +15,7 @@ def print_text(facts: dict[str, Any]) -> None:
     shown: dict[str, str] = {}
     if error := facts.get("error"):
         shown["error"] = f"{error['text']} ({error['name']})"
+        shown["  advice"] = error.get("advice", "")
     if protocols := facts.get("protocols"):
         shown["takes"] = ", ".join(name for name, answer in protocols.items() if answer == "accepted") or "nothing"
         refused = {name: answer for name, answer in protocols.items() if answer != "accepted"}
@@ -47,5 +48,6 @@ def print_text(facts: dict[str, Any]) -> None:
         print(f"  {found['severity']:<7}  {found['id']}: {printable(found['seen'])}")
         if found["severity"] != "note":
             print(f"  {'':<7}  {printable(found['why'])}")
-            print(f"  {'':<7}  -> {printable(found['do'])}")
+            # Runs that were saved before have "do".
+            print(f"  {'':<7}  -> {printable(found.get('advice') or found['do'])}")
     sys.stdout.flush()

@@ -56,14 +56,11 @@ def _short(value: object) -> str:
 
 
 def status_facts(error: CredSSPError, *, locked: bool) -> dict[str, Any]:
-    """Return number, name and text of a refusal, the NTSTATUS where it is one, and what was wrong for its owner."""
+    """Return the status of a refusal, its NTSTATUS where it has one, and what was wrong for its owner."""
     from credssp.drivers.audit import wrong_of
-    from credssp.status import describe
 
-    info = describe(error.error_code)
-    status = {"code": info.code, "hex": f"0x{info.code:08X}", "name": info.name, "text": error.message}
     ntstatus = None if error.ntstatus is None else f"0x{error.ntstatus:08X}"
-    return {"ntstatus": ntstatus, "status": status, "wrong": wrong_of(error, locked=locked)}
+    return {"ntstatus": ntstatus, "status": error.as_status(), "wrong": wrong_of(error, locked=locked)}
 
 
 def exchange_facts(

@@ -97,8 +97,7 @@ def _machine(arguments: argparse.Namespace) -> int:
 
         _write(arguments.html, machine_page(findings))
     if arguments.json:
-        facts = [{"area": f.area, "severity": f.severity.value, "text": f.text, "advice": f.advice} for f in findings]
-        print_json({"target": None, "fit": not bad, "findings": facts})
+        print_json({"target": None, "fit": not bad, "machine": [finding.to_dict() for finding in findings]})
         return 1 if bad else 0
     for finding in findings:
         print(f"{finding.severity.value:<5} {printable(finding.text)}")

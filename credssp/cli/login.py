@@ -143,7 +143,7 @@ def _log_on_to_one(arguments: argparse.Namespace, target: TargetURL, way: LoginW
         return exit_code(error)
     facts = login_facts(target, user, outcome)
     if arguments.json:
-        print_json({name: value for name, value in facts.items() if name != "outcome"})
+        print_json(facts)
     else:
         print_login(facts, verdict_on(outcome.error))
         print_why(facts, sys.stderr, name=_NAME)

@@ -75,9 +75,9 @@ def _data(info: StatusInfo | Meaning) -> dict[str, object]:
         "code": info.code,
         "hex": f"0x{info.code:08X}",
         "name": info.name,
-        "meaning": info.meaning,
-        "cause": info.cause,
+        "text": info.meaning,
         "advice": info.advice,
+        "cause": info.cause,
     }
 
 

@@ -17,8 +17,9 @@ from credssp.conformance.rule import SHOWN, Verdict
 
 __all__ = ["REPORT_FORMAT", "SHOWN", "as_html", "as_json", "as_junit", "as_table", "as_text"]
 
-REPORT_FORMAT: Final = 1
-"""Of `as_json`; docs/reference/conformance-formats.md says what may be added without a new number."""
+REPORT_FORMAT: Final = 2
+"""Of `as_json`; docs/reference/conformance-formats.md says what may be added without a new number. 1 had the members
+`from` and `octets` of evidence."""
 
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot contain; findings quote texts that peers choose."""
@@ -81,8 +82,8 @@ def as_json(report: Report, *, reveal: bool = False) -> str:
                 "verdicts": [verdict.value for verdict in result.verdicts],
                 "evidence": [
                     {
-                        "from": item.sender,
-                        "octets": item.shown(reveal=reveal).hex(),
+                        "sender": item.sender,
+                        "data": item.shown(reveal=reveal).hex(),
                         "size": len(item.data),
                         "note": item.note,
                     }

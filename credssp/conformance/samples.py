@@ -9,7 +9,7 @@ from credssp.secret import Secret
 from credssp.wire.ts_credentials import TSCredentials, TSCspDataDetail, TSSmartCardCreds
 from credssp.wire.ts_remote_guard import TSRemoteGuardCreds, TSRemoteGuardPackageCred
 
-__all__ = ["SMART_CARD_SAMPLE", "remote_guard", "smart_card"]
+__all__ = ["SMART_CARD_SAMPLE", "remote_guard", "smart_card", "whole_smart_card"]
 
 SMART_CARD_SAMPLE: Final = TSCredentials(
     TSSmartCardCreds(
@@ -28,6 +28,15 @@ SMART_CARD_SAMPLE: Final = TSCredentials(
 def smart_card() -> bytes:
     """Return TSCredentials of a smart card with as few members as there may be."""
     return TSCredentials(TSSmartCardCreds(pin=Secret("1234"), csp_data=TSCspDataDetail(key_spec=0))).encode()
+
+
+def whole_smart_card() -> bytes:
+    """Return TSCredentials of a smart card with every member."""
+    csp = TSCspDataDetail(
+        key_spec=1, card_name="Card", reader_name="Reader 0", container_name="Container", csp_name="CSP"
+    )
+    creds = TSSmartCardCreds(pin=Secret("1234"), csp_data=csp, user_hint="User", domain_hint="Domain")
+    return TSCredentials(creds).encode()
 
 
 def remote_guard(supplemental: int) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from credssp import binding
 from credssp.conformance import mutate
 from credssp.conformance.catalogue import CATALOGUE
-from credssp.conformance.samples import SMART_CARD_SAMPLE, remote_guard, smart_card
+from credssp.conformance.samples import SMART_CARD_SAMPLE, remote_guard, smart_card, whole_smart_card
 from credssp.conformance.vectors_http import headers, sequences
 from credssp.conformance.vectors_names import capitals, channel_bindings
 from credssp.conformance.vectors_ntlm import NONCE, PUBLIC_KEY, logins, logins_without_version, sessions
@@ -167,6 +167,7 @@ def _credentials() -> list[dict[str, Any]]:
             "UTF-16LE, with a character of two units",
         ),
         ("smart card, as few members as there may be", smart_card(), "TSSmartCardCreds without hints"),
+        ("smart card, every member", whole_smart_card(), "TSSmartCardCreds with hints"),
         ("smart card, [MS-CSSP] section 4", SMART_CARD_SAMPLE, "the example of the specification"),
         ("Remote Credential Guard, one supplemental package", remote_guard(1), "TSRemoteGuardCreds"),
         ("Remote Credential Guard, no supplemental package", remote_guard(0), "supplementalCreds is absent"),

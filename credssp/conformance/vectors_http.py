@@ -20,7 +20,7 @@ def headers() -> list[dict[str, Any]]:
         ("an offer among others", ["Negotiate", 'Basic realm="WSMAN"', "CredSSP"], True, None, "one line for each"),
         ("an offer in one line", ['Negotiate, Kerberos, Basic realm="a, CredSSP b", CredSSP'], True, None,
          "a comma in a quoted text separates nothing"),
-        ("no offer", ["Negotiate", 'Basic realm="CredSSP"'], False, None, "the word in a quoted text is no scheme"),
+        ("no offer", ["Negotiate", 'Basic realm="CredSSP"'], False, None, "the word in a quoted text is not a scheme"),
         ("a token", [_VALUE], True, _TOKEN, "one space, then base64 with its padding"),
         ("a token after other schemes", ["Negotiate", _VALUE], True, _TOKEN, "in a line of its own"),
         ("a token between other schemes", [f"Negotiate, {_VALUE}, Kerberos"], True, _TOKEN, "in one line"),

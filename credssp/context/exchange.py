@@ -49,6 +49,8 @@ class Context(TLSFacts, ABC):
         complete: whether the exchange is over and went well; then `wrap` and `unwrap` work.
         mechanism: ``ntlm`` or ``kerberos``: the one at work, also in an exchange that failed; empty before it is known.
             `complete` says whether it proved anything.
+        wire_form: ``spnego``, ``ntlm`` or ``kerberos``: what the tokens look like, inside SPNEGO or bare; empty before
+            it is known, and where an agent makes them.
         version: the effective CredSSP version, or None before the peer's first message.
         peer_version: the version that the peer says it has, or None.
         unused_data: plaintext that came after the last message of the exchange; the application's first bytes.
@@ -63,7 +65,7 @@ class Context(TLSFacts, ABC):
         self._shut_down = False
         self._flights_alone = False
         self.complete = False
-        self.mechanism = ""
+        self.mechanism = self.wire_form = ""
         self.version: int | None = None
         self.peer_version: int | None = None
         self.unused_data = b""
@@ -110,7 +112,7 @@ class Context(TLSFacts, ABC):
         try:
             self._check_open()
             self.complete = False
-            self.mechanism = ""
+            self.mechanism = self.wire_form = ""
             self.version = self.peer_version = None
         finally:
             self._turn.release()
@@ -149,7 +151,7 @@ class Context(TLSFacts, ABC):
             if self._flights_alone and (flight := channel.data_to_send()):
                 return StepResult(SecurityStatus.SEC_I_CONTINUE_NEEDED, flight)
             engine = self._engine = self._start()
-            self.mechanism = engine.mechanism.name
+            self.mechanism, self.wire_form = engine.mechanism.name, engine.mechanism.wire_form
         plaintext = channel.read()
         if engine is None:
             # Late bytes of a stream that was read beyond the last message.
@@ -166,7 +168,7 @@ class Context(TLSFacts, ABC):
         finally:
             self.version = engine.version
             self.peer_version = engine.peer_version
-            self.mechanism = engine.mechanism.name
+            self.mechanism, self.wire_form = engine.mechanism.name, engine.mechanism.wire_form
         if engine.complete:
             self.complete = True
             self.unused_data = engine.unused_data

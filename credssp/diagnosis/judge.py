@@ -9,10 +9,11 @@ from typing import Final
 
 from credssp.context.probing import ProbeReport
 from credssp.diagnosis.catalogue import finding, rank
-from credssp.diagnosis.certificate import judge_certificate, read_certificate
+from credssp.diagnosis.certificate import judge_certificate
 from credssp.diagnosis.way import way_finding
 from credssp.finding import ServerFinding
 from credssp.rdp.negotiation import FailureCode, ResponseFlags
+from credssp.tls.certificate_facts import read_certificate
 from credssp.winrm.probe import WinRMReport
 
 __all__ = ["MAX_SKEW", "judge_rdp", "judge_winrm"]

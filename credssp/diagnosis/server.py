@@ -10,7 +10,6 @@ from typing import Final
 
 from credssp.context.probing import ProbeReport
 from credssp.diagnosis.catalogue import finding
-from credssp.diagnosis.certificate import read_certificate
 from credssp.diagnosis.judge import judge_rdp, judge_winrm
 from credssp.diagnosis.network import what_answers
 from credssp.diagnosis.request import DiagnosisRequest
@@ -20,6 +19,7 @@ from credssp.drivers.winrm import WinRMConnection
 from credssp.errors import CertificateError, CredSSPError
 from credssp.finding import ServerFinding
 from credssp.rdp.negotiation import ResponseFlags
+from credssp.tls.certificate_facts import read_certificate
 from credssp.tls.settings import ClientTLS
 from credssp.tls.trust import TrustError, judge, roots_of
 from credssp.winrm.probe import WinRMReport

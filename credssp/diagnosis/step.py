@@ -128,9 +128,7 @@ class Diagnosis:
                 "exit_code": ending.exit_code,
             },
             "steps": [step.to_dict() for step in self.steps],
-            "problems": [found.to_dict() for found in self.problems],
-            "findings": [
-                {"area": f.area, "severity": f.severity.value, "text": f.text, "advice": f.advice} for f in self.local
-            ],
+            "findings": [found.to_dict() for found in self.problems],
+            "machine": [found.to_dict() for found in self.local],
             "seconds": round(self.seconds, 3),
         }

@@ -97,9 +97,9 @@ def _outcome(tree: Tree) -> str:
 
 
 def _account(said: Tree) -> str:
-    if said["user_name"] is None:
+    if said["user"] is None:
         return ""
-    name = f"{said['domain']}\\{said['user_name']}" if said["domain"] else said["user_name"]
+    name = f"{said['domain']}\\{said['user']}" if said["domain"] else said["user"]
     return name or "anonymous"
 
 
@@ -148,7 +148,7 @@ def _facts(tree: Tree) -> Iterator[tuple[str, object]]:
         certificate = info["certificate"]
         if certificate is not None:
             sha256 = f"SHA-256 {certificate['sha256']}"
-            what = [certificate.get("subject"), certificate.get("key"), certificate.get("remark"), sha256]
+            what = [certificate["subject"] or "cannot be read in whole", certificate["key_type"], sha256]
             yield "certificate", ", ".join(part for part in what if part)
     numbers = (("client", said["client_version"]), ("server", said["server_version"]), ("effective", said["version"]))
     if any(number is not None for _, number in numbers):

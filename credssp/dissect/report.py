@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from credssp.dissect.certificate import certificate_tree, server_key
+from credssp.dissect.certificate import server_key
 from credssp.dissect.judgement import judge
 from credssp.dissect.model import Conversation, Event, TLSInfo, recorded_login
 from credssp.dissect.tls.handshake import version_name
@@ -20,11 +20,13 @@ from credssp.exchange.opening import LogonSecrets, Opened, open_login
 from credssp.exchange.recorded_login import RecordedLogin, Request
 from credssp.ntlm.session import SIGNATURE_SIZE
 from credssp.secret import MASK, Secret
+from credssp.tls.certificate_facts import read_certificate
 
 __all__ = ["FORMAT", "conversation_tree", "not_opened_tree"]
 
-FORMAT: Final = 1
-"""Number of the form of the report; grows when a member changes its meaning or goes away."""
+FORMAT: Final = 2
+"""Number of the form of the report; grows when a member changes its meaning or goes away. 1 had `user_name`, and
+other members of certificates."""
 
 _NS: Final = 1_000_000_000
 _PROTOCOLS: Final = {
@@ -93,7 +95,7 @@ def _tls_tree(info: TLSInfo) -> Tree:
         "server_name": info.server_name or None,
         "client_random": info.client_random.hex() or None,
         "opened": info.opened,
-        "certificate": None if info.certificate is None else certificate_tree(info.certificate),
+        "certificate": None if info.certificate is None else read_certificate(info.certificate).to_dict(),
     }
 
 
@@ -109,7 +111,7 @@ def _transcript_tls(conversation: Conversation) -> list[Tree]:
             "server_name": None,
             "client_random": None,
             "opened": True,
-            "certificate": None if certificate is None else certificate_tree(certificate),
+            "certificate": None if certificate is None else read_certificate(certificate).to_dict(),
         }
     ]
 
@@ -123,7 +125,7 @@ def _negotiated(login: RecordedLogin) -> Tree:
         "mechanism": login.mechanism or None,
         "wire_form": login.wire_form or None,
         "domain": None if message is None else message.domain,
-        "user_name": None if message is None else message.username,
+        "user": None if message is None else message.username,
         "workstation": None if message is None else message.workstation,
         "target_name": login.target_name,
     }

@@ -73,7 +73,7 @@ class Views:
             tree["pubKeyAuth"] = {"type": "encrypted key binding", "octets": len(message.pub_key_auth)}
         if message.error_code is not None:
             info = describe(message.error_code)
-            tree["errorCode"] = {"type": info.summary, "meaning": info.meaning, "advice": info.advice}
+            tree["errorCode"] = {"type": info.summary} | info.to_dict()
         if message.client_nonce is not None:
             tree["clientNonce"] = message.client_nonce.hex()
         return tree | _deviations(message.deviations)

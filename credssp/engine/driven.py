@@ -21,6 +21,10 @@ class NamedMechanism(Protocol):
     def name(self) -> str:
         """``ntlm``, ``kerberos``, or empty as long as it is not known."""
 
+    @property
+    def wire_form(self) -> str:
+        """``spnego``, ``ntlm`` or ``kerberos``: what the tokens look like; empty as long as it is not known."""
+
 
 class DrivenEngine(Protocol):
     """An exchange above TLS; see `credssp.engine.base.Engine`."""

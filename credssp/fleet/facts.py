@@ -6,21 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from credssp.context.probing import ProbeReport
-from credssp.diagnosis.certificate import read_certificate
 from credssp.errors import CredSSPError
 from credssp.finding import ServerFinding
 from credssp.fleet.target_url import TargetURL
 from credssp.rdp.negotiation import ResponseFlags
 from credssp.status import SecurityStatus, describe
+from credssp.tls.certificate_facts import read_certificate
 
-__all__ = ["certificate_facts", "key_type", "probe_facts", "status_facts"]
+__all__ = ["certificate_facts", "probe_facts", "status_facts"]
 
 
 def status_facts(error: CredSSPError | None) -> dict[str, Any]:
-    """Return number, name and text of a status."""
-    info = describe(SecurityStatus.SEC_E_OK if error is None else error.error_code)
-    text, advice = (info.meaning, info.advice) if error is None else (error.message, error.advice)
-    return {"code": info.code, "hex": f"0x{info.code:08X}", "name": info.name, "text": text, "advice": advice}
+    """Return number, name, text and advice of a status."""
+    return describe(SecurityStatus.SEC_E_OK).to_dict() if error is None else error.as_status()
 
 
 def probe_facts(target: TargetURL, report: ProbeReport, findings: Sequence[ServerFinding]) -> dict[str, Any]:
@@ -63,8 +61,3 @@ def _flags(flags: int | None) -> dict[str, Any] | None:
 def certificate_facts(certificate: bytes) -> dict[str, Any]:
     """Return what is to be said about a certificate in DER."""
     return read_certificate(certificate).to_dict()
-
-
-def key_type(certificate: bytes) -> str | None:
-    """Return the key's kind and size, such as ``RSA 2048``; None for a certificate that does not parse."""
-    return read_certificate(certificate).key_type

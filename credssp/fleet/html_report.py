@@ -106,7 +106,7 @@ def _kinds(totals: Totals, advice: dict[tuple[str, str], dict[str, Any]]) -> Ite
     for (name, level), count in order:
         each = advice.get((name, level), {})
         yield f"<details><summary>{badge(level)} {escape(name)}: {count:,} server{'' if count == 1 else 's'}</summary>"
-        texts = [f"<p>{escape(each[key])}</p>" for key in ("why", "do") if each.get(key)]
+        texts = [f"<p>{escape(each[key])}</p>" for key in ("why", "advice", "do") if each.get(key)]
         yield f"<div>{''.join(texts) or '<p>No more is known.</p>'}</div></details>"
     yield "</section>"
 

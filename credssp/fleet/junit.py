@@ -66,7 +66,7 @@ def _errors(facts: Facts) -> list[dict[str, Any]]:
 
 def _described(finding: dict[str, Any]) -> str:
     head = f"{finding.get('id', '')} ({level_of(finding)}): {finding.get('seen', '')}"
-    return "\n".join([head, *(f"{name}: {finding[name]}" for name in ("why", "do") if finding.get(name))])
+    return "\n".join([head, *(f"{name}: {finding[name]}" for name in ("why", "advice", "do") if finding.get(name))])
 
 
 def seconds_of(facts: Facts) -> float:

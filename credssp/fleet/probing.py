@@ -16,6 +16,7 @@ from credssp.drivers import rdp_probe, winrm_probe
 from credssp.fleet.facts import certificate_facts, probe_facts
 from credssp.fleet.target_url import TargetURL
 from credssp.fleet.way import Way
+from credssp.status import SecurityStatus, describe
 
 __all__ = ["ProbeRequest", "not_probed", "probe_rdp", "probe_target", "probe_winrm"]
 
@@ -53,12 +54,17 @@ async def probe_target(target: TargetURL, request: ProbeRequest) -> dict[str, An
     except Exception as error:
         # One bad host never stops the rest: this is a bug of ours, and the report says so.
         logger.exception("probing %s failed", target)
-        return not_probed(target, type(error).__name__, "this is a bug in credssp")
+        return not_probed(
+            target,
+            f"{type(error).__name__}: this is a bug in credssp",
+            advice="Report it, with what the logger credssp.fleet says.",
+        )
 
 
-def not_probed(target: object, name: str, text: str) -> dict[str, Any]:
+def not_probed(target: object, text: str, *, advice: str) -> dict[str, Any]:
     """Return the facts of a target about which nothing was found out for a reason of our own."""
-    return {"target": str(target), "answered": False, "credssp": None, "error": {"name": name, "text": text}}
+    error = describe(SecurityStatus.SEC_E_INTERNAL_ERROR).to_dict(text=text, advice=advice)
+    return {"target": str(target), "answered": False, "credssp": None, "error": error}
 
 
 async def probe_rdp(target: TargetURL, request: ProbeRequest) -> dict[str, Any]:
@@ -89,9 +95,13 @@ async def probe_winrm(target: TargetURL, request: ProbeRequest) -> dict[str, Any
             pace=request.pace,
         ),
     )
-    https = None
+    https: dict[str, Any] | None = None
     if report.https_certificate is not None:
-        https = {"version": report.https_version} | certificate_facts(report.https_certificate)
-        https |= {"tls_old": report.https_old, "tls_weak_cipher": report.https_weak_cipher or None}
+        https = {
+            "version": report.https_version,
+            "certificate": certificate_facts(report.https_certificate),
+            "tls_old": report.https_old,
+            "tls_weak_cipher": report.https_weak_cipher or None,
+        }
     findings = judge_winrm(report, https=target.scheme == "https")
     return probe_facts(target, report, findings) | {"server": report.server or None, "https": https}

@@ -94,10 +94,9 @@ def probe_over(
     for targets_of_batch, result in spread(in_batches(targets, batch), work, executor, ahead=ahead, retries=retries):
         if isinstance(result, Lost):
             name = type(result.error).__name__
-            result = [
-                not_probed(target, name, f"every worker was lost that had this target in its batch: {result.error}")
-                for target in targets_of_batch
-            ]
+            text = f"every worker was lost that had this target in its batch: {name}: {result.error}"
+            advice = "Look at the logs of the workers, and probe the target again, alone."
+            result = [not_probed(target, text, advice=advice) for target in targets_of_batch]
         for facts in result:
             done(facts)
 

@@ -76,7 +76,6 @@ def event_of(record: LoginRecord, *, user: str = "") -> Event:
         domain=domain,
         mechanism=record.mechanism,
     )
-    status = describe(int(record.status))
     return head.as_json() | {
         "uid": record.caller.uid,
         "pid": record.caller.pid,
@@ -86,7 +85,7 @@ def event_of(record: LoginRecord, *, user: str = "") -> Event:
         "package": record.package,
         "end": record.outcome,
         "rule": record.reason,
-        "status": {"code": status.code, "hex": f"0x{status.code:08X}", "name": status.name},
+        "status": describe(int(record.status)).to_dict(),
         "delegated": record.delegated,
         "proof_sent": record.proof_sent,
         "seconds": round(record.seconds, 3),

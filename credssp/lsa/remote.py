@@ -43,10 +43,12 @@ class AgentMechanism:
 
     Attributes:
         name: ``ntlm`` or ``kerberos``; empty as long as it is not known.
+        wire_form: stays empty: the agent does not say what its tokens look like.
         server_authentication: what it proved about the server so far.
     """
 
     name: str = ""
+    wire_form: str = ""
     server_authentication: ServerAuthentication = ServerAuthentication.NONE
 
 

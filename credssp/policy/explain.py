@@ -15,6 +15,7 @@ from credssp.policy.delegation import DelegationPolicy
 from credssp.policy.lists import SETTINGS_OF, ListSetting, ListState
 from credssp.policy.terms import AuthenticationLevel, CredentialSource, DelegationMode
 from credssp.server_authentication import ServerAuthentication
+from credssp.status import describe
 
 __all__ = ["LEVELS", "ConsultedList", "Explanation", "check", "explain"]
 
@@ -118,8 +119,7 @@ class Explanation:
             "level": self.level.value,
             "mode": self.mode.value,
             "allowed": decision.allowed,
-            "status": decision.status.name,
-            "status_code": int(decision.status),
+            "status": describe(decision.status).to_dict(),
             "reason": decision.reason,
             "setting": decision.setting,
             "pattern": decision.pattern,

@@ -110,7 +110,7 @@ class ErrorInfoMeaning:
 
     def as_json(self) -> dict[str, object]:
         """Return number, name and text, as the events of ``credssp serve`` have statuses."""
-        return {"code": self.code, "name": self.name, "text": self.meaning}
+        return {"code": self.code, "hex": f"0x{self.code:08X}", "name": self.name, "text": self.meaning}
 
 
 def describe_error_info(code: int) -> ErrorInfoMeaning:

@@ -28,7 +28,7 @@ def doctor(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, di
     code = main(["doctor", "--json", *arguments])
     report = json.loads(capsys.readouterr().out)
     assert report["fit"] is (code == 0)
-    return code, {finding["text"]: finding["severity"] for finding in report["findings"]}
+    return code, {finding["text"]: finding["severity"] for finding in report["machine"]}
 
 
 @pytest.fixture

@@ -28,7 +28,11 @@ SECONDS = 60.0
 
 
 class Running:
-    """A gateway, and what it tells."""
+    """A gateway, and what it tells.
+
+    Attributes:
+        told: everything that it told so far.
+    """
 
     def __init__(self, command: list[str]) -> None:
         self.process = subprocess.Popen(
@@ -39,12 +43,14 @@ class Running:
             text=True,
         )
         self._lines: queue.Queue[str] = queue.Queue()
+        self.told: list[dict[str, Any]] = []
         threading.Thread(target=self._read, daemon=True).start()
         self.listening = self.until("listening")
 
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
+            self.told.append(json.loads(line))
             self._lines.put(line)
 
     def until(self, event: str) -> dict[str, Any]:

@@ -69,8 +69,8 @@ def test_accepted(server: RDPServer, capsys: pytest.CaptureFixture[str]) -> None
     assert facts["status"]["name"] == "SEC_E_OK"
     assert facts["status"]["text"]
     assert facts["tls"]["version"] == "TLSv1.3"
-    assert facts["tls"]["key_type"] == "RSA 2048"
-    assert len(facts["tls"]["certificate_sha256"]) == 64
+    assert facts["tls"]["certificate"]["key_type"] == "RSA 2048"
+    assert len(facts["tls"]["certificate"]["sha256"]) == 64
     assert facts["tls"]["cipher"]
     assert facts["credssp"] == {"version": 6, "peer_version": 6}
     assert facts["mechanism"] == "ntlm"
@@ -219,7 +219,7 @@ def test_checks_of_ours(server: RDPServer, capsys: pytest.CaptureFixture[str], t
     assert (code, facts["server_authenticated"]) == (0, True)
     code, facts = login(capsys, url(server), "--fingerprint", "00" * 32)
     assert code == 4
-    assert facts["tls"]["certificate_sha256"] == right
+    assert facts["tls"]["certificate"]["sha256"] == right
     assert facts["delegated"] is False
     other = tmp_path / "ca.pem"
     other.write_bytes(generate_certificate("p256").chain)
@@ -454,7 +454,7 @@ def test_serve_reveals_denies_and_reads_files(capsys: pytest.CaptureFixture[str]
     with serving(*options) as (_, address, events):
         code, facts = login(capsys, f"rdp://{address}")
         assert code == 1
-        assert facts["tls"]["key_type"] == "EC secp256r1"
+        assert facts["tls"]["certificate"]["key_type"] == "EC secp256r1"
         events.wait_for_closed(1)
     assert [event["event"] for event in events] == ["negotiated", "delegated", "refused", "closed"]
     assert events[1]["secret"] == PASSWORD
@@ -682,7 +682,7 @@ def test_a_bug_in_a_probe_is_a_report(
     monkeypatch.setattr("credssp.fleet.probing.probe_rdp", broken)
     code, (facts,) = probe(capsys, f"127.0.0.1:{server.port}")
     assert code == 3
-    assert facts["error"]["name"] == "ZeroDivisionError"
+    assert facts["error"]["text"] == "ZeroDivisionError: this is a bug in credssp"
 
 
 def test_servers_without_credssp(capsys: pytest.CaptureFixture[str]) -> None:

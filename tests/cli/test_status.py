@@ -61,7 +61,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert known["known"] is True
     assert known["status"]["code"] == 0x8009030C
     assert known["status"]["hex"] == "0x8009030C"
-    assert set(known["status"]) == {"code", "hex", "name", "meaning", "cause", "advice"}
+    assert set(known["status"]) == {"code", "hex", "name", "text", "cause", "advice"}
 
     assert main(["status", "--json", "LOGON_FALURE"]) == 2
     unknown = json.loads(capsys.readouterr().out)

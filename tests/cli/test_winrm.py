@@ -77,7 +77,7 @@ def test_serve_login_and_probe(capsys: pytest.CaptureFixture[str], password: Non
         # With the Kerberos libraries installed the server offers that too.
         assert {"ntlm", "spnego/ntlm"} <= set(probed["credssp"]["mechanisms"])
         assert probed["ntlm"]["TargetName"]
-        assert probed["https"]["subject"] == "CN=localhost"
+        assert probed["https"]["certificate"]["subject"] == "CN=localhost"
 
 
 def test_serve_can_reveal_and_deny(capsys: pytest.CaptureFixture[str], password: None) -> None:

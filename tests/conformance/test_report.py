@@ -85,11 +85,11 @@ def test_only_findings_are_to_be_tried_again(bad: Report, good: Report) -> None:
 
 def test_octets_are_cut_unless_asked_for(bad: Report) -> None:
     shown = json.loads(as_json(bad))["results"]
-    octets = [item["octets"] for result in shown for item in result["evidence"]]
+    octets = [item["data"] for result in shown for item in result["evidence"]]
     assert octets
     assert max(len(text.partition("...")[0]) for text in octets) <= 2 * SHOWN
     revealed = json.loads(as_json(bad, reveal=True))["results"]
-    assert max(len(item["octets"]) for result in revealed for item in result["evidence"]) > 2 * SHOWN
+    assert max(len(item["data"]) for result in revealed for item in result["evidence"]) > 2 * SHOWN
 
 
 def test_json_counts(good: Report) -> None:
@@ -132,9 +132,9 @@ def test_junit_is_well_formed_whatever_a_peer_says() -> None:
 
 def test_json_and_html_take_whatever_a_peer_says() -> None:
     value = json.loads(as_json(hostile()).encode("utf-8"))
-    assert value["format"] == 1
+    assert value["format"] == 2
     assert value["results"][0]["evidence"] == [
-        {"from": "client", "octets": (b"x" * SHOWN).hex(), "size": 100, "note": HOSTILE}
+        {"sender": "client", "data": (b"x" * SHOWN).hex(), "size": 100, "note": HOSTILE}
     ]
     page = as_html([hostile()]).encode("utf-8")
     assert b"<b>" not in page

@@ -91,7 +91,7 @@ def test_rules_on_the_command_line_as_json(capsys: pytest.CaptureFixture[str]) -
     assert main(["conformance", "rule", "CSSP-VER-*", "--json"]) == 0
     found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
     assert [each["id"] for each in found] == [rule.id for rule in CATALOGUE.rules if rule.area == "VER"]
-    assert found[0]["examples"][0]["messages"][-1].keys() == {"from", "octets", "size", "note", "tree"}
+    assert found[0]["examples"][0]["messages"][-1].keys() == {"sender", "data", "size", "note", "tree"}
 
 
 @pytest.mark.parametrize(

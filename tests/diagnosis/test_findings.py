@@ -14,10 +14,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from credssp.context.probing import ProbeReport
 from credssp.diagnosis import judge_rdp, judge_winrm
-from credssp.diagnosis.certificate import judge_certificate, names_host, read_certificate
+from credssp.diagnosis.certificate import judge_certificate, names_host
 from credssp.diagnosis.way import protocol_of, way_finding
 from credssp.drivers.handshake import ConnectError, DeadlineError, Obstacle
 from credssp.errors import LocalRestrictionError, PeerClosedError, RemoteProtocolError
+from credssp.tls.certificate_facts import read_certificate
 from credssp.winrm.probe import WinRMReport
 from tests.diagnosis.setups import certificate
 

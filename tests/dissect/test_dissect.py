@@ -100,7 +100,7 @@ def test_logins_are_found_opened_and_verified(tls: str, mechanism: str, transpor
     assert said_of["version"] == version
     assert said_of["mechanism"] == "ntlm"
     assert said_of["wire_form"] == ("ntlm" if mechanism == "ntlm" else "spnego")
-    assert (said_of["domain"], said_of["user_name"], said_of["target_name"]) == (DOMAIN, USER, TARGET)
+    assert (said_of["domain"], said_of["user"], said_of["target_name"]) == (DOMAIN, USER, TARGET)
     level, text = findings(conversation, "version")[0]
     assert (level == "danger") == (version < 5)
     assert text.startswith(f"v{version} binding" + (": open to CVE-2018-0886" if version < 5 else ""))
@@ -113,7 +113,7 @@ def test_keys_of_every_kind_are_bound_to(key: str) -> None:
     login = log_on(key=key)
     conversation = only(take_apart(pcap(Connection().packets(login.rdp())), login))
     assert checks(conversation) == ALL_OK
-    assert conversation["tls"][0]["certificate"]["key"] == {"p256": "EC secp256r1", "ed25519": "Ed25519"}[key]
+    assert conversation["tls"][0]["certificate"]["key_type"] == {"p256": "EC secp256r1", "ed25519": "Ed25519"}[key]
 
 
 @pytest.mark.parametrize("link_type", [ETHERNET, RAW, NULL, SLL, SLL2])

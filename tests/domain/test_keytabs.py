@@ -41,7 +41,7 @@ def test_ticket_for_a_service_that_spn_does_not_name_is_refused(domain: Domain) 
 def test_doctor_says_what_a_join_lacks_and_how_to_add_it(domain: Domain) -> None:
     def examine(*arguments: str) -> list[dict[str, str]]:
         done = domain.run([*CREDSSP, "doctor", "--json", *arguments], check=False)
-        findings: list[dict[str, str]] = json.loads(done.stdout)["findings"]
+        findings: list[dict[str, str]] = json.loads(done.stdout)["machine"]
         return [finding for finding in findings if "TERMSRV" in finding["advice"]]
 
     (note,) = examine(f"rdp://{MEMBER}", "--keytab", str(domain.join_keytab))

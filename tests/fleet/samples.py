@@ -41,7 +41,7 @@ SILENT: dict[str, Any] = {
 
 
 def finding(name: str = "nla-off", severity: str = "error", **more: str) -> dict[str, str]:
-    return {"id": name, "severity": severity, "seen": f"{name} was seen", "why": "because", "do": "this", **more}
+    return {"id": name, "severity": severity, "seen": f"{name} was seen", "why": "because", "advice": "this", **more}
 
 
 def facts(target: str = "rdp://192.0.2.2:3389", **more: Any) -> dict[str, Any]:

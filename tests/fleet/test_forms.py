@@ -76,7 +76,7 @@ def test_junit_has_a_test_for_every_server() -> None:
     failure = bad.find("failure")
     assert failure is not None
     assert (failure.get("type"), failure.get("message")) == ("nla-off", "nla-off was seen")
-    assert failure.text == "nla-off (error): nla-off was seen\nwhy: because\ndo: this"
+    assert failure.text == "nla-off (error): nla-off was seen\nwhy: because\nadvice: this"
     assert "old-credssp (warning)" in (bad.findtext("system-out") or "")
     skipped = silent.find("skipped")
     assert skipped is not None

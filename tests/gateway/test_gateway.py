@@ -137,8 +137,8 @@ class Scene:
         self._listen, self._target, self._limits = listen, target, limits
         self.gateway: Gateway | None = None
 
-    async def __aenter__(self) -> Scene:
-        await self.server.start()
+    def write(self) -> Path:
+        """Write the configuration and its files; the server has started."""
         (self.folder / "accounts").write_text("LAB:alice:gateway password\n")
         (self.folder / "secret").write_text("service password\n")
         pem = self.folder / "gw.pem"
@@ -150,6 +150,11 @@ class Scene:
         )
         for path in self.folder.iterdir():
             path.chmod(0o600)
+        return file
+
+    async def __aenter__(self) -> Scene:
+        await self.server.start()
+        file = self.write()
         try:
             self.gateway = Gateway(read_settings(file), on_event=lambda client, event: self.events.append(event))
         except BaseException:

@@ -76,7 +76,7 @@ def test_its_certificate_is_not_the_pinned_one(shadow: int) -> None:
     code, facts = freerdp.login(shadow, "-u", "alice", "-d", "LABDOM", "--fingerprint", "00" * 32)
     assert code == 4, facts
     assert facts["delegated"] is False
-    assert facts["tls"]["certificate_sha256"] in facts["status"]["text"]
+    assert facts["tls"]["certificate"]["sha256"] in facts["status"]["text"]
 
 
 def test_probe_says_what_it_offers(shadow: int) -> None:

@@ -15,6 +15,7 @@ import pytest
 from credssp.cli import main
 from tests.kdc import REALM
 from tests.kerberos.conftest import PASSWORD, Lab
+from tests.schemas.checking import BY_KERBEROS, walked
 
 pytestmark = pytest.mark.interop
 
@@ -75,6 +76,24 @@ def test_tickets_of_a_cache(lab: Lab, service: Service, capsys: pytest.CaptureFi
     assert event["logon"] == {**who, "sent_domain": REALM, "sent_user": "alice"}
     assert event["type"] == "empty"
     assert (event["target_name"], event["ntlm_mic"], event["mech_list_mic"]) == ("TERMSRV/localhost", None, False)
+
+
+def test_json_names_the_principal_and_what_was_skipped(
+    lab: Lab, service: Service, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDSSP_PASSWORD", PASSWORD)
+    _, by_ticket = login(service, capsys, "--ccache", lab.ccache)
+    service.next("delegated")
+    assert (by_ticket["mechanism"], by_ticket["wire_form"], by_ticket["principal"]) == (
+        "kerberos",
+        "spnego",
+        f"alice@{REALM}",
+    )
+    _, elsewhere = login(service, capsys, "-u", "OTHER.TEST\\alice")
+    (skip,) = elsewhere["skipped"]
+    assert skip["mechanism"] == "kerberos"
+    assert skip["status"]["advice"] not in skip["status"]["text"]
+    assert set(BY_KERBEROS) <= walked("login", [by_ticket, elsewhere]).seen
 
 
 def test_default_cache_needs_the_mechanism_by_name(

@@ -57,7 +57,7 @@ def log_on(
 
 
 def login_facts(target: TargetURL, user: str, outcome: LoginOutcome) -> dict[str, Any]:
-    """Return what came of a login as plain data (docs/reference/fleet-formats.md)."""
+    """Return what came of a login as plain data (docs/reference/json.md)."""
     error = outcome.error
     head: dict[str, Any] = {"target": str(target), "user": user, "outcome": outcome_name(error)}
     head |= {"accepted": error is None, "refused_by": refused_by(error), "status": status_facts(error)}
@@ -73,6 +73,7 @@ _NOTHING: Final[dict[str, Any]] = {
     "tls": None,
     "credssp": None,
     "mechanism": None,
+    "wire_form": None,
     "principal": None,
     "skipped": [],
     "server_authenticated": False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ from credssp.errors import (
     PolicyError,
     VersionError,
 )
-from credssp.fleet.facts import key_type
+from credssp.fleet.facts import certificate_facts, status_facts
 from credssp.lsa.opened import AgentRefusedError
 from credssp.rdp.client import LoginRefusedError
 from credssp.status import NTStatus, SecurityStatus
@@ -126,19 +125,16 @@ def context_facts(context: ClientContext) -> dict[str, Any]:
         else {
             "version": context.tls_version,
             "cipher": context.tls_cipher,
-            "certificate_sha256": hashlib.sha256(certificate).hexdigest(),
+            "certificate": certificate_facts(certificate),
             "certificate_check": context.certificate_check.value,
-            "key_type": key_type(certificate),
         },
         "credssp": None
         if context.peer_version is None
         else {"version": context.version, "peer_version": context.peer_version},
         "mechanism": context.mechanism or None,
+        "wire_form": context.wire_form or None,
         "principal": context.client_name or None,
-        "skipped": [
-            {"mechanism": skip.name, "status": skip.error.status.name, "text": skip.error.message}
-            for skip in context.skipped
-        ],
+        "skipped": [{"mechanism": skip.name, "status": status_facts(skip.error)} for skip in context.skipped],
         "server_authenticated": context.server_authentication.is_strong,
         "server_authentication": [flag.name.lower() for flag in context.server_authentication if flag.name is not None],
     }

@@ -73,7 +73,7 @@ def log_on(target: TargetURL, request: ClientConfig, *, legs: LegRecorder, turn:
         facts["https"] = {
             "version": connection.tls_version,
             "certificate_check": connection.certificate_check.value,
-            **certificate_facts(connection.certificate),
+            "certificate": certificate_facts(connection.certificate),
         }
     return LoginOutcome(
         error,
