@@ -25,13 +25,14 @@ _LONGEST = 3600
 _LIVE = ("server", "client")
 _JUDGING = (*_LIVE, "fixtures")
 _SERVER_ONLY = dict.fromkeys(("server_exec", "kerberos", "ccache"), ("server",))
-_CLIENT_ONLY = dict.fromkeys(("command", "exec_variant", "exec_reports", "cacert_file", "keytab"), ("client",))
+_CLIENT_ONLY = dict.fromkeys(("command", "exec_variant", "exec_reports", "cacert_file"), ("client",))
 _BELONGS = {
     **_SERVER_ONLY,
     **_CLIENT_ONLY,
     **dict.fromkeys(("user", "domain", "password_file", "password_command", "spn", "seed"), _LIVE),
     **dict.fromkeys(("expected", "junit", "html", "rule", "verbose", "reveal"), _JUDGING),
     "target": ("server", "fixtures", "rule"),
+    "keytab": _LIVE,
 }
 """Options, by the names of their values, and what they are for: one that has no effect is refused, not ignored."""
 
@@ -84,7 +85,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kerberos", action="store_true", help="server: with Kerberos too; -d is the realm then")
     parser.add_argument("--ccache", metavar="CACHE", help="server: likewise, with the tickets of this cache")
     parser.add_argument("--spn", metavar="SPN", help="name of the service, if not TERMSRV/HOST or HTTP/HOST")
-    parser.add_argument("--keytab", metavar="F", help="client: with Kerberos too, with the keys of its service")
+    parser.add_argument(
+        "--keytab",
+        metavar="F",
+        help="keys of the service: client: with Kerberos too; server: with PACs, too",
+    )
     parser.add_argument(
         "--server-exec", metavar="CMD",
         help="server: command line that starts it, {host} and {port} replaced; started again if it ends",
@@ -308,6 +313,7 @@ def _server(arguments: argparse.Namespace, stack: contextlib.ExitStack) -> Serve
         "target_name": arguments.spn or "",
         "tickets": _tickets(arguments, account),
         "program": program,
+        "service_keys": _service_keys(arguments),
     }
     if parts.scheme == "rdp":
         return RdpServerTarget(host, port, account, **given)
@@ -324,7 +330,10 @@ def _tickets(arguments: argparse.Namespace, account: Account) -> TicketSource | 
 
 def _service_keys(arguments: argparse.Namespace) -> tuple[ServiceKey, ...]:
     from credssp.conformance.kerberos import read_service_keys
+    from credssp.errors import LocalProtocolError
 
+    if arguments.keytab is not None and arguments.what == "server" and not arguments.kerberos and not arguments.ccache:
+        raise LocalProtocolError("--keytab of a server has no effect without --kerberos or --ccache")
     return () if arguments.keytab is None else read_service_keys(arguments.keytab)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 import time
 import urllib.parse
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,6 +21,7 @@ from credssp.drivers.handshake import DeadlineError, Timeouts
 from credssp.drivers.winrm import WinRMConnection
 from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError
 from credssp.exchange.account import LogonAccount
+from credssp.kerberos.tickets import ServiceKey
 from credssp.tls.settings import ClientTLS
 from credssp.winrm.header import challenge_token, format_token, request_token
 
@@ -407,6 +408,7 @@ class HttpServerTarget:
         tickets: gives out Kerberos tickets for it, or None.
         settle: has no effect: the status of an answer says what the server made of a login.
         program: the server, where the suite starts it itself, or None.
+        service_keys: the keys of its services, for tickets as a KDC makes them.
     """
 
     url: str = field(repr=False)
@@ -418,10 +420,11 @@ class HttpServerTarget:
     tickets: TicketSource | None = None
     settle: float | None = None
     program: ServerProgram | None = field(default=None, repr=False)
+    service_keys: Sequence[ServiceKey] = ()
 
     def __post_init__(self) -> None:
         if self.tickets is not None:
-            self.features = (*self.features, "kerberos")
+            self.features = (*self.features, "kerberos", *(("service-keys",) if self.service_keys else ()))
         parts = urllib.parse.urlsplit(self.url)
         # Without user and password, should somebody have put them there: the name stands in reports.
         self.name = self.name or parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -67,7 +67,8 @@ class MemoryPeer(Protocol):
         """The exceptions that this implementation means to raise; any other is a crash."""
 
     # A peer may also have `idle() -> bytes`: called where the suite waits and the peer's last bytes were answered with
-    # nothing, for implementations that take turns and expect an empty token then.
+    # nothing, for implementations that take turns and expect an empty token then. And `identity`, a property: who has
+    # logged on at a server, ``DOMAIN\\user`` or the user alone; targets with it have the feature ``identity``.
 
 
 class _EndlessError(BaseException):

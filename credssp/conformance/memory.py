@@ -38,6 +38,7 @@ class MemoryServerTarget:
         protocols: requestedProtocols, where it begins with X.224.
         tickets: gives out Kerberos tickets for it, or None.
         settle: has no effect: the peer itself is asked.
+        service_keys: the keys of its services, for tickets as a KDC makes them.
     """
 
     name: str
@@ -50,6 +51,7 @@ class MemoryServerTarget:
     protocols: int = 0x3
     tickets: TicketSource | None = None
     settle: float | None = None
+    service_keys: tuple[ServiceKey, ...] = ()
 
     def open(self, setup: Setup) -> Link:
         """Open a connection at the point where TLS begins."""
@@ -65,6 +67,10 @@ class MemoryServerTarget:
     def accepted(self, link: Link) -> bool | None:
         """Ask the peer."""
         return bool(getattr(getattr(link, "peer", None), "complete", None))
+
+    def identity(self, link: Link) -> str:
+        """Return who the peer says has logged on, as `MemoryPeer`; empty where it does not say."""
+        return str(getattr(getattr(link, "peer", None), "identity", ""))
 
     def obstacle(self) -> str:
         """Return nothing: the peer says no more than a login does."""

@@ -46,6 +46,7 @@ class RdpServerTarget:
         settle: seconds to wait for a refusal of authInfo.
         tickets: gives out Kerberos tickets for it, or None.
         program: the server, where the suite starts it itself, or None.
+        service_keys: the keys of its services, for tickets as a KDC makes them.
         silence: seconds to wait for it to close a connection on which nothing more comes; `timeout` if that is longer.
     """
 
@@ -59,11 +60,12 @@ class RdpServerTarget:
     settle: float | None = _SETTLE
     tickets: TicketSource | None = None
     program: ServerProgram | None = field(default=None, repr=False)
+    service_keys: Sequence[ServiceKey] = ()
     silence: float = _SILENCE
 
     def __post_init__(self) -> None:
         if self.tickets is not None:
-            self.features = (*self.features, "kerberos")
+            self.features = (*self.features, "kerberos", *(("service-keys",) if self.service_keys else ()))
         self.name = self.name or f"rdp://{self.host}:{self.port}"
         self.target_name = self.target_name or f"TERMSRV/{self.host}"
 

@@ -181,7 +181,8 @@ class ScriptedClient:
         bound: dict[str, Any] = {"bindings": bindings_hash(self.certificate)} if script.bound else {}
         if script.is_kerberos:
             assert ticket is not None  # noqa: S101  # the run sees to it
-            return KerberosClient(ticket=ticket, in_turn=script.refuses is not None, **bound | dict(script.kerberos))
+            usual = bound | {"ticket": ticket, "in_turn": script.refuses is not None}
+            return KerberosClient(**usual | dict(script.kerberos))
         usual = bound | ({"upper": str.upper} if script.full_capitals else {})
         return NTLMClient(account=self._used, target_name=self.target_name, **usual | dict(script.ntlm))
 

@@ -45,6 +45,8 @@ FEATURES: Final = {
     "http": "WinRM: HTTP around the tokens",
     "clock": "a deadline of its own: implementations without sockets have none",
     "report": "the error that it gives its caller",
+    "service-keys": "the keys of the server's service, for tickets as a KDC makes them (--kerberos with --keytab)",
+    "identity": "the user that it says has logged on, as `MemoryPeer.identity` does",
     "kerberos": "Kerberos: tickets for a server (--kerberos), the keys of its service for a client (--keytab)",
 }
 """What a transport may offer beyond TLS and TSRequests."""

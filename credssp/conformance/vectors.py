@@ -15,6 +15,7 @@ from credssp.conformance.samples import SMART_CARD_SAMPLE, remote_guard, smart_c
 from credssp.conformance.vectors_http import headers, sequences
 from credssp.conformance.vectors_names import capitals, channel_bindings
 from credssp.conformance.vectors_ntlm import NONCE, PUBLIC_KEY, logins, logins_without_version, sessions
+from credssp.conformance.vectors_pac import identities
 from credssp.conformance.vectors_relay import relayed
 from credssp.credentials import PasswordCredentials
 from credssp.protocol_version import VERSIONS, has_hashed_binding
@@ -46,6 +47,7 @@ def all_vectors() -> dict[str, Any]:
         "ntowfv2": capitals(),
         "ntlm_session": sessions(),
         "channel_bindings": channel_bindings(),
+        "pac": identities(),
         "http_headers": headers(),
         "http_sequences": sequences(),
         "rdp_relay": relayed(),

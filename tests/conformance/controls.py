@@ -58,6 +58,12 @@ def odd(_: object, message: TSRequest) -> bool:
     return bool(message.deviations)
 
 
+def delegated_user(server: ScriptedServer) -> str:
+    """Who the credentials name."""
+    inside = None if server.delegated is None else server.delegated.credentials
+    return inside.user_name if isinstance(inside, TSPasswordCreds) else ""
+
+
 def two_tokens(_: object, message: TSRequest) -> bool:
     return len(message.nego_tokens or ()) > 1
 
@@ -605,6 +611,7 @@ SERVERS: list[tuple[str, Make, str]] = [
     ("ASCII workstations", lambda: scripted.server(mechanisms=ntlm(workstations=False)), "SPNEGO-57"),
     ("a name on an odd offset", lambda: scripted.server(mechanisms=ntlm(challenge=on_odd_offset)), "SPNEGO-58"),
     ("refuses channel bindings", lambda: scripted.server(mechanisms=ntlm(bindings=False)), "SPNEGO-60"),
+    ("believes the credentials", lambda: scripted.server(who=delegated_user), "CRED-21"),
     ("takes any choice", lambda: own_session_server(checks=False), "NEG-22"),
     ("repeats another request", lambda: own_session_server(changed=1), "NEG-23"),
 ]  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from credssp.accounts import MemoryAccounts
-from credssp.conformance.kerberos import TicketSource
+from credssp.conformance.kerberos import TicketSource, read_service_keys
 from credssp.conformance.links import MemoryPeer
 from credssp.conformance.memory import TARGET_NAME, TEST_ACCOUNT, MemoryClientTarget, MemoryServerTarget
 from credssp.conformance.rule import Skipped
@@ -60,6 +60,12 @@ class ContextPeer:
     def complete(self) -> bool:
         """Whether the login is over and went well."""
         return self.context.complete
+
+    @property
+    def identity(self) -> str:
+        """Who has logged on."""
+        found = self.context.identity if isinstance(self.context, ServerContext) else None
+        return "" if found is None else f"{found.domain}\\{found.username}"
 
     def start(self) -> bytes:
         """Begin."""
@@ -183,7 +189,7 @@ def own_server(account: LogonAccount = TEST_ACCOUNT, **options: Any) -> MemorySe
         )
         return ContextPeer(context)
 
-    return MemoryServerTarget("credssp.ServerContext", make, account)
+    return MemoryServerTarget("credssp.ServerContext", make, account, frozenset({"report", "identity"}))
 
 
 def own_client(account: LogonAccount = TEST_ACCOUNT) -> MemoryClientTarget:
@@ -228,9 +234,12 @@ def own_kerberos_server(
         )
         return ContextPeer(context)
 
-    features = frozenset({"report", "kerberos"})
+    features = frozenset({"report", "kerberos", "service-keys", "identity"})
     name = "credssp.ServerContext, Kerberos"
-    return MemoryServerTarget(name, make, account, features, target_name=target_name, tickets=tickets)
+    keys = read_service_keys(keytab)
+    return MemoryServerTarget(
+        name, make, account, features, target_name=target_name, tickets=tickets, service_keys=keys
+    )
 
 
 def own_kerberos_client(

@@ -59,12 +59,14 @@ class ScriptedPeer:
 
     Attributes:
         complete: whether the login went well, by its own lights.
+        identity: who has logged on at a server.
     """
 
     refusals = ()
 
     def __init__(self, act: Callable[[Link, ScriptedPeer], Waiting[None]], *, hangs: bool = False) -> None:
         self.complete = False
+        self.identity = ""
         self._over = False
         self._hangs = hangs
         self._link = Buffer()
@@ -169,6 +171,11 @@ def selected_in(frame: bytes) -> int:
     return int(chosen.selected) if isinstance(chosen, NegotiationResponse) else 0
 
 
+def proved(server: ScriptedServer) -> str:
+    """Whose ticket or password it was."""
+    return server.kerberos.facts.client.partition("@")[0] if server.kerberos is not None else server.account.username
+
+
 def server(
     *without: str,
     refusal: Refusal = error_code,
@@ -182,6 +189,7 @@ def server(
     hangs: bool = False,
     stumbles: Callable[[ScriptedServer, TSRequest], bool] = lambda _, __: False,
     context: Callable[[], ssl.SSLContext] | None = None,
+    who: Callable[[ScriptedServer], str] = lambda server: proved(server),
     target: Mapping[str, Any] | None = None,
     **script: Any,
 ) -> MemoryServerTarget:
@@ -198,6 +206,7 @@ def server(
         hangs: whether it waits after a refusal instead of closing.
         stumbles: messages at which it crashes.
         context: makes its TLS context in place of the project's.
+        who: who it says has logged on.
         target: further attributes of the target.
         script: fields of `ServerScript`.
     """
@@ -227,15 +236,23 @@ def server(
             scripted = ScriptedServer(connection, own, account, public_key=key, service_keys=keys)
             yield from scripted.serving()
             peer.complete = scripted.key_message is not None and scripted.end is None
+            if peer.complete:
+                peer.identity = who(scripted)
             if peer.complete and first and rdp is not None:  # the direct approach: the negotiation comes inside
                 request = yield from connection.receiving()
                 connection.send(inside(request.data))
 
         return ScriptedPeer(act, hangs=hangs)
 
-    features = {"report"} | ({"x224"} if rdp else set()) | ({"kerberos"} if keys else set())
+    features = {"report", "identity"} | ({"x224"} if rdp else set()) | ({"kerberos", "service-keys"} if keys else set())
     return MemoryServerTarget(
-        "scripted server", make, account, features=frozenset(features), rdp=rdp is not None, **(target or {})
+        "scripted server",
+        make,
+        account,
+        features=frozenset(features),
+        rdp=rdp is not None,
+        service_keys=keys,
+        **(target or {}),
     )
 
 

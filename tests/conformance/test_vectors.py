@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import re
 import struct
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,12 @@ from credssp.conformance.http import HttpAnswer
 from credssp.conformance.scripted_client import bindings_hash
 from credssp.conformance.vectors import all_vectors
 from credssp.errors import RemoteProtocolError
+from credssp.kerberos.pac import vouched
+from credssp.kerberos.values import EncryptionKey
 from credssp.ntlm.messages import Authenticate, Challenge
 from credssp.rdp.negotiation import Protocol
 from credssp.rdp.relayed import FromClient, FromServer
+from credssp.secret import Secret
 from credssp.winrm.header import challenge_token
 from tests.conformance.http_peers import MemoryWinRMClientTarget
 
@@ -172,6 +176,39 @@ def test_channel_bindings(vectors: dict[str, Any]) -> None:
         assert octets(entry["avPair"]) == b"\x0a\0\x10\0" + expected
         assert octets(entry["bnd"]) == b"\x10\0\0\0" + expected
         assert bindings_hash(octets(entry["certificate"])) == expected
+
+
+def test_pacs(vectors: dict[str, Any]) -> None:
+    krb5 = pytest.importorskip("impacket.krb5.crypto")
+    for entry in vectors["pac"]:
+        pac, key = octets(entry["pac"]), octets(entry["key"])
+        spans = {}
+        for kind, size, offset in struct.iter_unpack("<IIQ", pac[8 : 8 + 16 * int.from_bytes(pac[:4], "little")]):
+            spans[kind] = offset, pac[offset : offset + size]
+        blank = pac
+        for kind in (6, 7):
+            offset, signature = spans[kind]
+            blank = blank[: offset + 4] + bytes(len(signature) - 4) + blank[offset + len(signature) :]
+        # HMAC-SHA1-96 with key usage 17, by impacket ([MS-PAC] 2.8.1).
+        signed = spans[6][1][4:] == krb5.make_checksum(16, krb5.Key(entry["etype"], key), 17, blank)
+        when, size = struct.unpack_from("<QH", spans[10][1])
+        logged_on = datetime(1601, 1, 1, tzinfo=UTC) + timedelta(microseconds=when // 10)
+        named = spans[10][1][10 : 10 + size].decode("utf-16-le")
+        theirs = (named, logged_on.isoformat()) == (entry["client"], entry["authtime"])
+        assert (entry["expected"] == "take") is (signed and theirs), entry["name"]
+        arguments: Any = {"client": entry["client"], "authtime": datetime.fromisoformat(entry["authtime"])}
+        service = EncryptionKey(entry["etype"], Secret(key))
+        if entry["expected"] == "refuse":
+            with pytest.raises(RemoteProtocolError):
+                vouched(pac, service, **arguments)
+            continue
+        fields, found = entry["fields"], vouched(pac, service, **arguments)
+        assert found is not None
+        assert (found.username, found.domain, found.sid) == (fields["userName"], fields["domain"], fields["sid"])
+        assert list(found.groups) == fields["groups"]
+        assert fields["userName"].encode("utf-16-le") in spans[1][1]
+        assert fields["sid"] == "S-1-5-21-1-2-3-1104"
+        assert "S-1-5-21-1-2-3-513" in fields["groups"]
 
 
 def test_http_headers(vectors: dict[str, Any]) -> None:

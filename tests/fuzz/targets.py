@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import credssp
 from credssp.cli._pasted import read_pasted
+from credssp.conformance.kerberos.pacs import AUTHTIME, resigned
 from credssp.context.acceptor import create_acceptor
 from credssp.dissect.packet import find_ip, find_segment
 from credssp.dissect.proxy import ENOUGH, ProxyHead, begins_proxied
@@ -56,7 +57,6 @@ from credssp.winrm.encryption import encrypted_parts
 from credssp.winrm.header import challenge_token, request_token
 from credssp.wire.ts_credentials import TSCredentials, TSPasswordCreds, TSSmartCardCreds
 from credssp.wire.ts_request import TSRequest
-from tests.kerberos.pacs import AUTHTIME, resigned
 from tests.rdp import session
 
 __all__ = ["TARGETS"]

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from credssp.conformance.kerberos.forging import forged_ticket
 from credssp.kerberos import crypto
 from credssp.kerberos.ap import (
     AP_REQ,
     APReq,
     Authenticator,
     Checksum,
-    Ticket,
     frame,
     unframe,
 )
@@ -25,13 +25,8 @@ from credssp.kerberos.values import (
     EncryptedData,
     EncryptionKey,
     Principal,
-    write_flags,
-    write_key,
-    write_realm,
-    write_time,
 )
 from credssp.secret import Secret
-from credssp.wire.der import write_explicit, write_integer, write_octet_string, write_sequence, write_tlv
 
 DELEG, MUTUAL, REPLAY, SEQUENCE, CONF, INTEG = (1 << n for n in range(6))
 DCE_STYLE = 0x1000
@@ -129,39 +124,19 @@ def forged(
     authorization: bytes | Callable[[datetime], bytes] | None = None,
 ) -> Client:
     """A ticket as only the KDC, or whoever has the service's key, can make it; times are seconds from now."""
-    now = datetime.now(UTC).replace(microsecond=0)
-    session = EncryptionKey(18, Secret(os.urandom(32)))
-    if callable(authorization):
-        authorization = authorization(now + timedelta(seconds=start))
-    client = Principal(1, tuple(cname))
-    times = [write_time(now + timedelta(seconds=seconds)) or b"" for seconds in (start, start, end)]
-    transited = write_sequence(write_explicit(0, write_integer(1)), write_explicit(1, write_octet_string(b"")))
-    plain = write_tlv(
-        0x63,
-        write_sequence(
-            write_explicit(0, write_flags(flags)),
-            write_explicit(1, write_key(session)),
-            write_explicit(2, write_realm(crealm) or b""),
-            write_explicit(3, client.encode()),
-            write_explicit(4, transited),
-            write_explicit(5, times[0]),
-            write_explicit(6, times[1]),
-            write_explicit(7, times[2]),
-            *(() if authorization is None else (write_explicit(10, authorization),)),
-        ),
+    ticket = forged_ticket(
+        key,
+        cname=cname,
+        crealm=crealm,
+        flags=flags,
+        start=start,
+        end=end,
+        realm=realm,
+        service=service,
+        change=change,
+        authorization=authorization,
     )
-    sealed = seal(key.key, KeyUsage.TICKET, change(plain))
-    name = Principal(2, tuple((service or key.service).split("/")))
-    octets = write_tlv(
-        0x61,
-        write_sequence(
-            write_explicit(0, write_integer(5)),
-            write_explicit(1, write_realm(realm or key.realm) or b""),
-            write_explicit(2, name.encode()),
-            write_explicit(3, replace(sealed, kvno=key.kvno).encode()),
-        ),
-    )
-    return Client(ServiceTicket(Ticket.decode(octets), session, "/".join(cname), crealm, b""))
+    return Client(ticket)
 
 
 def opened_request(token: bytes) -> APReq:

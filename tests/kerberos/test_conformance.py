@@ -26,7 +26,7 @@ from credssp.tls.end_point import end_point_bindings
 from credssp.wire.ts_request import TSRequest
 from tests.cli.test_winrm import served as winrm
 from tests.conformance.broken import breaks
-from tests.conformance.controls import needs_a_kdc
+from tests.conformance.controls import delegated_user, needs_a_kdc
 from tests.conformance.mutants import client_hash, mute
 from tests.conformance.peers import own_kerberos_client, own_kerberos_server
 from tests.conformance.test_own_peers import LENIENT
@@ -106,7 +106,8 @@ def bare_kerberos(_: ScriptedServer, message: TSRequest) -> bool:
 
 OID_OF_SPNEGO = bytes.fromhex("06062b0601050502")
 SERVERS: list[tuple[str, dict[str, Any], str, str]] = [
-    ("looks at nothing", {}, "KRB-05 KRB-06", "KRB-08 KRB-09 KRB-10 KRB-11 KRB-12 KRB-41"),
+    ("looks at nothing", {}, "KRB-05 KRB-06", "KRB-08 KRB-09 KRB-10 KRB-11 KRB-12 KRB-41 KRB-43 KRB-44 KRB-45"),
+    ("believes the credentials", {"who": delegated_user}, "KRB-46", ""),
     ("refuses channel bindings", {"change": "no bindings"}, "KRB-40", ""),
     ("repeats another time", {"answer": "other time"}, "KRB-03", ""),
     ("wrong flags", {"change": "wrong flags"}, "KRB-17", ""),
@@ -190,17 +191,21 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 def test_a_winrm_server_over_http(lab: Lab, capsys: pytest.CaptureFixture[str], password: None) -> None:
     who = ("-u", "alice", "-d", REALM, "--rule", "CSSP-KRB-*", "--json")
-    with winrm("--keytab", str(lab.keytab)) as (url, _):
+    keys = ("--keytab", str(lab.keytab))
+    with winrm(*keys) as (url, _):
         for way in (("--kerberos",), ("--ccache", lab.ccache)):
-            code, out, error = run(capsys, "server", f"{url.replace('127.0.0.1', 'localhost')}/wsman", *who, *way)
+            code, out, error = run(
+                capsys, "server", f"{url.replace('127.0.0.1', 'localhost')}/wsman", *who, *way, *keys
+            )
             assert code == 0, out + error
             assert error == ""
             verdicts = {result["rule"]: result["verdict"] for result in json.loads(out)["results"]}
             assert verdicts.pop("CSSP-KRB-22", "") in ("pass", "lenient")
             # Over http there is no other TLS, to which a login could be bound.
             assert (verdicts.pop("CSSP-KRB-40"), verdicts.pop("CSSP-KRB-41")) == ("skip", "skip")
+            assert verdicts.pop("CSSP-KRB-46") == "skip"  # it does not say who has logged on
             assert set(verdicts.values()) == {"pass"}, verdicts
-            assert len(verdicts) == 24
+            assert len(verdicts) == 27
 
 
 def test_what_goes_wrong_before_anything_is_judged(
@@ -223,6 +228,9 @@ def test_what_goes_wrong_before_anything_is_judged(
         code, out, error = run(capsys, "server", named, *who, "--kerberos")
         assert code == 2
         assert "no Kerberos ticket" in out + error
+    code, out, error = run(capsys, "server", "rdp://127.0.0.1", *who, "--keytab", str(lab.keytab))
+    assert (code, out) == (2, "")
+    assert "--keytab of a server has no effect without --kerberos" in error
     for keytab in (tmp_path / "none", tmp_path):
         code, out, error = run(capsys, "client", *who, "--keytab", str(keytab), "--exec", "true {host} {port}")
         assert code == 2

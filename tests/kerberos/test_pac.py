@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from credssp.conformance.kerberos.pacs import AUTHTIME, authorization, client_info, logon_info, pac, resigned, signed
 from credssp.errors import AuthenticationError, CredSSPError, DecodeError, LimitExceededError, RemoteProtocolError
 from credssp.identity import Identity
 from credssp.kerberos import crypto
@@ -23,7 +24,6 @@ from credssp.kerberos.values import EncryptionKey
 from credssp.secret import Secret
 from credssp.wire.der import write_explicit, write_tlv
 from tests.kerberos.forge import forged
-from tests.kerberos.pacs import AUTHTIME, authorization, client_info, logon_info, pac, resigned, signed
 
 DOMAIN = "S-1-5-21-1-2-3"
 KEYS = {

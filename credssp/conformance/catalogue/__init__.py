@@ -5,6 +5,7 @@ from credssp.conformance.catalogue import (
     cred,
     err,
     eua,
+    identity,
     krb,
     krb_client,
     neg,
@@ -28,6 +29,6 @@ from credssp.conformance.catalogue._base import CATALOGUE
 __all__ = ["CATALOGUE"]
 
 _AREAS = (
-    tsreq, ver, spnego, ntlm, ntlm_version, ntlm_names, krb, krb_client, bindings, pka24, pka56, cred, err, tls, neg,
-    neg_form, relay, eua, winrm, winrm_form, winrm_conduct,
+    tsreq, ver, spnego, ntlm, ntlm_version, ntlm_names, krb, krb_client, bindings, pka24, pka56, cred, identity, err,
+    tls, neg, neg_form, relay, eua, winrm, winrm_form, winrm_conduct,
 )  # fmt: skip

@@ -1,4 +1,7 @@
-"""PACs as a KDC makes them, or nearly: each part can be another."""
+"""PACs as a KDC makes them, or nearly: each part can be another ([MS-PAC]).
+
+The KDC signs a PAC with the key of the service, so that a suite that has this key can make one that is right.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 _KINDS = {17: (15, 12), 18: (16, 12), 19: (19, 16), 20: (20, 24), 23: (0xFFFFFF76, 16)}
 
 
-def sid(parts: Sequence[int], authority: int = 5) -> bytes:
+def _sid(parts: Sequence[int], authority: int = 5) -> bytes:
     return (
         struct.pack("<IBB", len(parts), 1, len(parts))
         + authority.to_bytes(6, "big")
@@ -73,13 +76,13 @@ def logon_info(
     w.fixed += struct.pack("<I", flags) + bytes(16)
     w.text("DC1")
     w.text(domain)
-    w.pointer(None if domain_sid is None else sid(domain_sid))
+    w.pointer(None if domain_sid is None else _sid(domain_sid))
     w.fixed += bytes(40)
     w.fixed += struct.pack("<I", len(extra))
     heads = b"".join(struct.pack("<II", 0x30000 + n, attributes) for n, (_, _, attributes) in enumerate(extra))
-    bodies = b"".join(sid(parts, authority) for parts, authority, _ in extra)
+    bodies = b"".join(_sid(parts, authority) for parts, authority, _ in extra)
     w.pointer(struct.pack("<I", len(extra)) + heads + bodies if extra else None)
-    w.pointer(sid((21, 7, 8, 9)) if resource else None)
+    w.pointer(_sid((21, 7, 8, 9)) if resource else None)
     w.fixed += struct.pack("<I", len(resource))
     pairs = b"".join(struct.pack("<II", *each) for each in resource)
     w.pointer(struct.pack("<I", len(resource)) + pairs if resource else None)
@@ -89,12 +92,14 @@ def logon_info(
 
 
 def client_info(name: str = "alice", authtime: datetime = AUTHTIME) -> bytes:
+    """Return PAC_CLIENT_INFO ([MS-PAC] 2.7): whose ticket the PAC belongs to."""
     data = name.encode("utf-16-le")
     when = int((authtime - _EPOCH).total_seconds()) * 10_000_000
     return struct.pack("<QH", when, len(data)) + data
 
 
 def pac(buffers: Sequence[tuple[int, bytes]]) -> bytes:
+    """Return PACTYPE ([MS-PAC] 2.3) with these buffers, type and contents of each."""
     at = 8 + 16 * len(buffers)
     heads, bodies = b"", b""
     for kind, data in buffers:
