@@ -30,9 +30,9 @@ def log_on_to_all(arguments: argparse.Namespace, source: TargetSource, plan: Log
     try:
         _log_on(arguments, source, plan, output)
     except KeyboardInterrupt:
-        _end(output, begin)
+        _end(output, begin, source.total)
         raise
-    _end(output, begin)
+    _end(output, begin, source.total)
     return output.totals.exit_code
 
 
@@ -68,9 +68,10 @@ def _log_on(arguments: argparse.Namespace, source: TargetSource, plan: LoginPlan
         )
 
 
-def _end(output: Output[LoginTotals], begin: float) -> None:
+def _end(output: Output[LoginTotals], begin: float, total: int) -> None:
     """Print what comes at the end, after an interrupt too."""
     output.totals.seconds = time.monotonic() - begin
     output.finish()
-    earlier = f"; {output.resumed:,} are from an earlier run" if output.resumed else ""
-    print(f"{output.totals.summary()}{earlier}", file=sys.stderr)
+    if total > 1:
+        earlier = f"; {output.resumed:,} are from an earlier run" if output.resumed else ""
+        print(f"{output.totals.summary()}{earlier}", file=sys.stderr)

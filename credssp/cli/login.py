@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         way = LoginWay.of(arguments)
         source = TargetSource(arguments, way.check, command="login")
-        if _is_one(arguments, source.total):
+        if source.total == 1 and not _is_run(arguments):
             return _log_on_to_one(arguments, next(iter(source)), way)
         if arguments.transcript:
             raise LocalProtocolError("--transcript is about one login: give one target")
@@ -112,10 +112,10 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
 
 
-def _is_one(arguments: argparse.Namespace, total: int) -> bool:
-    """Whether there is one login, and nothing to write about it but what is printed."""
-    files = (arguments.junit, arguments.html, arguments.resume)
-    return total == 1 and not (arguments.table or arguments.csv or any(file is not None for file in files))
+def _is_run(arguments: argparse.Namespace) -> bool:
+    """Whether one login has the forms of many: from a list, which may have one target today and two tomorrow."""
+    files = (arguments.file, arguments.junit, arguments.html, arguments.resume)
+    return arguments.table or arguments.csv or any(file is not None for file in files)
 
 
 def _log_on_to_one(arguments: argparse.Namespace, target: TargetURL, way: LoginWay) -> int:

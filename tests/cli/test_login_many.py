@@ -433,7 +433,14 @@ def test_one_target_in_another_form(three: Farm, tmp_path: Path, capsys: pytest.
     assert capsys.readouterr().out.startswith(f"accepted: {three.url(1)}\n  user")
     assert ElementTree.parse(junit).getroot().get("tests") == "1"  # noqa: S314
     assert main(["login", *USER, three.url(1), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["outcome"] == "accepted"
+    single = json.loads(capsys.readouterr().out)
+    (tmp_path / "list").write_text(three.url(1))
+    for words in ([three.url(1), "--html", str(tmp_path / "r.html")], ["--file", str(tmp_path / "list")]):
+        assert main(["login", *USER, "--json", *words]) == 0
+        out, err = capsys.readouterr()
+        (line,) = out.splitlines()
+        assert list(json.loads(line)) == list(single)
+        assert err == ""
 
 
 def test_logins_are_made_one_at_a_time_until_one_is_accepted(capsys: pytest.CaptureFixture[str]) -> None:
