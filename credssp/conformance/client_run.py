@@ -117,6 +117,7 @@ class ClientRun(Run):
                 f"the client does not complete a good login with version {version}: "
                 f"{describe_end(served.end)} {served.stage}{told}"
             )
+        self.looked_at = served.connection
         return served
 
     def observation(self, version: int = HIGHEST_VERSION, setup: Setup | None = None) -> Observation:

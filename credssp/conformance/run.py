@@ -65,17 +65,22 @@ class Run:
     Attributes:
         last: the last connection with TLS, or None where a link came after it.
         notes: what went over the last link before TLS.
+        looked_at: the connection of the good login that was asked for last.
     """
 
     def __init__(self) -> None:
         self.last: Connection | None = None
         self.notes: list[Evidence] = []
+        self.looked_at: Connection | None = None
         self._open: list[Link] = []
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """What went over in the last connection: inside TLS, or before it where TLS did not begin."""
-        return tuple(self.notes if self.last is None else self.last.evidence)
+        """What went over in the last connection, or in the good login where a case only looks at that."""
+        if self.last is None:
+            return tuple(self.notes or ([] if self.looked_at is None else self.looked_at.evidence))
+        inside = self.last.evidence
+        return tuple(inside if any(item.data for item in inside) else [*self.notes, *inside])
 
     def close(self) -> None:
         """Close all connections."""
@@ -121,6 +126,7 @@ class ServerRun(Run):
     ) -> Connection:
         """Open a connection; the TLS handshake is still to be done."""
         self._make_room()
+        self.notes = []
         return self.wrap(self._keep(self.target.open(setup or Setup())), tls=tls, session=session)
 
     def raw(self, setup: Setup | None = None) -> Link:
@@ -218,6 +224,7 @@ class ServerRun(Run):
             raise Skipped(
                 f"a good login with {FORMS[key[0]]} and version {version} is not taken: {describe_end(login.end)}"
             )
+        self.looked_at = login.connection
         return login
 
     @property

@@ -186,7 +186,7 @@ SERVERS: list[tuple[str, Make, str]] = [
         "CRED-07 CRED-08 CRED-09 VER-13",
     ),
     ("version 7", lambda: scripted.server(version=7), "VER-01"),
-    ("version that changes", lambda: scripted.server(key_version=5), "VER-02"),
+    ("a version that changes", lambda: scripted.server(key_version=5), "VER-02"),
     (
         "waits after errors",
         lambda: server(peer=Hanging),

@@ -91,7 +91,8 @@ def fault(node: Any) -> str:
     if callspec is not None:
         return str(callspec.id)
     name = node.name.removeprefix("test_").removesuffix("_is_caught").replace("_", " ")
-    return re.sub("^an? (rdp |winrm )?(server|client) (that )?", "", name)
+    name = re.sub("^an? (rdp |winrm )?(server|client) (that )?", "", name)
+    return re.sub("^(winrm |recorded )?(peers|clients|servers) ", "", name).replace("that do not", "does not")
 
 
 def decoded(data: bytes) -> list[str]:

@@ -141,7 +141,7 @@ def judged_as_client(edit: Callable[[bytes], bytes] = bytes, **ntlm: Any) -> Cal
 
 
 @breaks(Role.CLIENT, "SPNEGO-40")
-def test_recorded_clients_that_leave_out_what_they_should_send() -> None:
+def test_a_client_that_leaves_out_what_it_should_send() -> None:
     good = judged_as_client()
     assert [good(rule) for rule in ("37", "38", "39", "40", "49")] == [Verdict.PASS] * 5
     assert judged_as_client(mic="none")("37") is Verdict.FAIL
@@ -303,7 +303,7 @@ def test_an_rdp_server_that_takes_any_request_inside() -> None:
     )
 
 
-def test_an_rdp_server_with_negotiation_data_for_nobody() -> None:
+def test_an_rdp_server_with_negotiation_data_without_a_request() -> None:
     refusal = ConnectionConfirm(NegotiationFailure(5)).encode()
     asked = scripted.REQUEST.encode()
 

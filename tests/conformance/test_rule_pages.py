@@ -15,6 +15,7 @@ from credssp.conformance import CATALOGUE
 from credssp.conformance import explained as package
 from credssp.conformance.explained import examples_of, rationale_of
 from credssp.conformance.rule import AREAS, Verdict
+from tests.docs.test_english import findings
 
 FOLDER = Path(package.__file__).parent
 PAIRS = {(case.rule.id, case.side.value) for case in CATALOGUE.cases}
@@ -51,6 +52,7 @@ def test_every_rule_has_an_example_of_a_peer_that_breaks_it() -> None:
     for example in found.values():
         assert Verdict(example.verdict) not in (Verdict.PASS, Verdict.SKIP)
         assert example.fault
+        assert not findings(example.fault), example.test
         assert example.detail
 
 

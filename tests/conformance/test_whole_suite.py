@@ -211,7 +211,7 @@ class ScriptedRequests:
 
 
 @breaks(Role.CLIENT, "WINRM-18")
-@pytest.mark.parametrize("leg", [3, 4], ids=["at the first token", "at pubKeyAuth"])
+@pytest.mark.parametrize("leg", [3, 4], ids="takes 200 for the end at leg {}".format)
 def test_a_winrm_client_that_takes_any_200_for_the_end(leg: int) -> None:
     class Hasty(MemoryWinRMClientTarget):
         def start(self, setup: Setup, answer: RdpAnswer) -> Link:
