@@ -27,6 +27,7 @@ COMMAND_LINES = {
     "doctor": ["doctor", "--timeout", "1"],
     "conformance": ["conformance", "--list"],
     "policy": ["policy", "check", "TERMSRV/srv"],
+    "schema": ["schema", "login"],
     "gateway": [
         "gateway", "back", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "-u", "LAB\\alice", "--password-file", "+",
         "--fingerprint", "ab" * 32,
