@@ -162,10 +162,11 @@ def test_pyspnego_with_kerberos() -> None:
 
     with field_kerberos.lab() as lab:
         server = check_server(field_kerberos.pyspnego_server(lab), rules=["CSSP-KRB-*"])
-        client = check_client(field_kerberos.pyspnego_client(lab), rules=["CSSP-KRB-*"])
-    # Known, see docs/reference/field-results.md: refusals that stumble, messages that need not be encrypted.
+        client = check_client(field_kerberos.pyspnego_client(lab), rules=["CSSP-KRB-2?", "CSSP-KRB-3[0-6]"])
+    # Known, see docs/reference/field-results.md: refusals that stumble, messages that need not be encrypted, bindings
+    # that are not compared.
     assert _numbers(server, Verdict.CRASH) == "04 05 06 07 08 09 23"
-    assert _numbers(server, Verdict.LENIENT) == "10 11 12"
+    assert _numbers(server, Verdict.LENIENT) == "10 11 12 41"
     assert _numbers(server, Verdict.FAIL) == "19"
     assert client.ok, client.explain()
     assert _numbers(client, Verdict.LENIENT) == "32"
@@ -214,7 +215,7 @@ def test_sspi_rs_in_both_roles() -> None:
     # Its Negotiate waits for the server's mechListMIC before it binds, and checks it.
     for rule in ("CSSP-SPNEGO-05", "CSSP-SPNEGO-06", "CSSP-SPNEGO-27"):
         assert client.verdict_of(rule) is Verdict.PASS, client.explain()
-    assert _numbers(client, Verdict.FAIL) == "18 36 38"
+    assert _numbers(client, Verdict.FAIL) == "18 36 38 59"
     server = check_server(field_sspi.server(), rules=["CSSP-SPNEGO-02", "CSSP-SPNEGO-21", "CSSP-SPNEGO-22"])
     assert {r.verdict for r in server.results} == {Verdict.PASS}, server.explain()
 
