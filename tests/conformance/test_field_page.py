@@ -113,6 +113,9 @@ def test_reports_are_read_again(tmp_path: Path, bad: Report) -> None:
     report = merged([bad, bad])
     rounded = (replace(each, seconds=round(each.seconds, 3)) for each in without_bytes(report).results)
     assert without_bytes(read_report(as_json(report))) == replace(report, results=tuple(rounded))
+    first_format = as_json(report).replace('"sender": ', '"from": ').replace('"data": ', '"octets": ')
+    assert read_report(first_format) == read_report(as_json(report))
+    assert any(each.outcome.evidence for each in read_report(first_format).results)
     assert load(tmp_path, "x") is None
     save(tmp_path, "x", report)
     again = load(tmp_path, "x")

@@ -129,6 +129,10 @@ def probes(folder: Path) -> Iterator[dict[str, Any]]:
     yield not_probed("rdp://192.0.2.1:3389", "RuntimeError: this is a bug", advice="Report it.")
 
 
+def advice_in(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip().startswith("->")]
+
+
 def test_probe_and_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = list(probes(tmp_path))
     with monkeypatch.context() as patched:
@@ -139,6 +143,10 @@ def test_probe_and_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert each["error"] is None or each["error"]["advice"] not in each["error"]["text"]
     again = lines(run("report", str(before), "--json"))
     assert again == found
+    shown = run("report", str(before), "--text")
+    older = before.read_text(encoding="utf-8").replace('"advice": ', '"do": ')
+    (tmp_path / "older.jsonl").write_text(older, encoding="utf-8")
+    assert advice_in(run("report", str(tmp_path / "older.jsonl"), "--text")) == advice_in(shown) != []
     resumed = tmp_path / "run.jsonl"
     with RDPServer(ACCOUNTS) as server:
         printed = lines(run("probe", rdp(server), "--json", "--resume", str(resumed)))
