@@ -31,7 +31,7 @@ def page(rule: Rule) -> str:
     facts = (
         ("level", rule.level.value),
         ("judges", "clients and servers" if rule.role.value == "both" else f"{rule.role.value}s"),
-        ("section", rule.section),
+        ("section", f"[MS-CSSP] {rule.section}" if rule.section[0].isdigit() else rule.section),
         ("area", area),
         ("stimulus", rule.stimulus),
         ("expected", rule.expected),
