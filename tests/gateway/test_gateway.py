@@ -42,8 +42,8 @@ class Server:
     """A server that reads a client's frames and answers with a Connect Response.
 
     Attributes:
-        initial: what came as Connect Initial.
-        info: what came as Client Info.
+        initial: what came last as Connect Initial.
+        info: what came last as Client Info.
         logged_on: who logged on by NLA.
     """
 
@@ -93,18 +93,18 @@ class Server:
         context = getattr(session.endpoint, "context", None)
         if context is not None:
             self.logged_on.append(context.identity.username)
-        frames = FrameBuffer()
-        while self.info is None:
+        frames, begun, named = FrameBuffer(), False, False
+        while not named:
             data = await session.read()
             if not data:
                 return
             frames.feed(data)
             while (frame := frames.next_frame()) is not None:
-                if self.initial is None:
-                    self.initial = ConnectInitial.decode(frame)
+                if not begun:
+                    begun, self.initial = True, ConnectInitial.decode(frame)
                     session.write(self.response_to(session))
                 elif len(frame) > 20:
-                    self.info = ClientInfo.decode(frame)
+                    named, self.info = True, ClientInfo.decode(frame)
                     session.write(self._desktop)
         while data := await session.read():
             session.write(pdus.fast_path(data.upper()))
