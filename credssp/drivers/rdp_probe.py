@@ -127,18 +127,15 @@ async def _open(host: str, port: int, addresses: list[_Address]) -> socket.socke
     """
     loop = asyncio.get_running_loop()
     if not addresses:
-        try:
-            addresses += socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-        except socket.gaierror:  # a name
-            addresses += await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses += _numeric(host, port) or await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     errors: list[OSError] = []
     for found in addresses:
         family, kind, protocol, _, address = found
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await loop.sock_connect(sock, address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             sock.close()
             errors.append(error)
@@ -149,6 +146,18 @@ async def _open(host: str, port: int, addresses: list[_Address]) -> socket.socke
             addresses[:] = [found]
             return sock
     raise errors[0]
+
+
+def _numeric(host: str, port: int) -> list[_Address]:
+    """Return what an address stands for, and nothing for a name; IPv4 without getaddrinfo, which costs more."""
+    try:
+        socket.inet_pton(socket.AF_INET, host)
+    except (OSError, ValueError):
+        try:
+            return [*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)]
+        except socket.gaierror:
+            return []
+    return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, port))]
 
 
 class _Peer:
