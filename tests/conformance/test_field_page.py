@@ -13,18 +13,15 @@ from credssp.conformance.repeat import merged
 from credssp.conformance.report import as_json
 from credssp.conformance.result import Report
 from credssp.conformance.rule import Outcome, Verdict
-from fixtures.field_page import Tables, matrix, page, read_notes, unchecked
+from fixtures.field_page import matrix, page, read_notes, unchecked
 from fixtures.field_reports import load, read_report, save, without_bytes
 from tests.conformance import mutants
 
-KEPT = "CSSP-PKA56-04"
-NOTES = f"""
+NOTES = """
 ["forgiving server"]
 about = "A server of the tests."
 CSSP-PKA56-17 = "Nothing is compared."
 CSSP-TSREQ-15 = "Nothing is compared, so there is room for more."
-["forgiving server".kept_back]
-{KEPT} = 2026-11-29
 ["not judged"]
 "another 1.0" = "It has no server."
 """
@@ -34,7 +31,6 @@ NOTHING = Report("recorded exchanges", "both", ())
 @pytest.fixture(scope="module")
 def bad() -> Report:
     report = check_server(mutants.no_verification(), rules=["CSSP-PKA56-*", "CSSP-TSREQ-*"], seed="page")
-    assert report.verdict_of(KEPT) is Verdict.FAIL
     return replace(report, peer="forgiving 1.0", facts=report.facts | {"date": "2026-11-29"})
 
 
@@ -65,24 +61,32 @@ def test_levels_are_apart_and_unchecked_deviations_are_counted(bad: Report) -> N
 
 def test_what_is_kept_back_has_a_number_and_a_date_alone(bad: Report) -> None:
     notes = read_notes(NOTES)
-    detail = next(each for each in bad.results if each.rule.id == KEPT).outcome.detail
-    text, html = page([bad], notes, NOTHING), matrix([bad], notes)
-    assert "Kept back: 1 (since 2026-11-29)." in text
+    kept = unchecked(bad, notes.of(bad))
+    dates = ", ".join(["2026-11-29"] * (len(kept) - 1) + ["2026-11-28"])
+    closed = read_notes(NOTES.replace("about", f"kept_back = [{dates}]\nabout"))
+    assert not unchecked(bad, closed.of(bad))
+    text, html = page([bad], closed, NOTHING), matrix([bad], closed)
+    assert "Kept back: 1 (since 2026-11-28), 2 (since 2026-11-29)" in text
+    assert "not checked yet" not in text
+    assert f"| forgiving 1.0 (server) | {bad.count(Verdict.PASS)} | 1 | 0 | 1 | {len(kept)} |" in text
     for told in (text, html):
-        assert KEPT not in told
-        assert detail not in told
+        for each in kept:
+            assert each.rule.id not in told
+            assert each.outcome.detail not in told
     # A gap among passes would name it as well.
     passed = [each.rule.id for each in bad.results if each.verdict is Verdict.PASS]
     assert passed
     assert not any(rule in html for rule in passed)
     assert "CSSP-PKA56-17" in html
-    open_notes = Tables({name: replace(each, kept_back={}) for name, each in notes.peers.items()})
-    assert all(rule in matrix([bad], open_notes) for rule in (*passed, KEPT))
+    assert all(rule in matrix([bad], notes) for rule in (*passed, kept[0].rule.id))
 
 
-def test_a_rule_is_either_told_or_kept_back() -> None:
-    with pytest.raises(AssertionError, match="forgiving server"):
-        read_notes(NOTES.replace(KEPT, "CSSP-PKA56-17"))
+def test_a_deviation_more_than_is_kept_back_is_counted_and_not_named(bad: Report) -> None:
+    notes = read_notes(NOTES.replace("about", "kept_back = [2026-11-28]\nabout"))
+    untold = unchecked(bad, notes.of(bad))
+    text, html = page([bad], notes, NOTHING), matrix([bad], notes)
+    assert f"Kept back: 1 (since 2026-11-28).\n\n{len(untold) - 1} more, not checked yet." in text
+    assert not any(each.rule.id in text or each.rule.id in html for each in untold)
 
 
 def test_a_note_names_the_rule_that_it_is_like() -> None:
