@@ -250,10 +250,11 @@ def relay(quick: bool) -> list[Figure]:
     ]
 
 
-# Missed where other jobs run. nmap waits for most of its time (0.9 CPU seconds of 19), the probe computes for most of its
-# own (1.5 to 2.2 of 2.0 to 3.6 s), and the servers take another 0.8 of the same two cores. The ratio is 0.10 to 0.19 at a
-# load of 1.3 to 2.8, 0.2 at 6, 0.85 at 17. Instructions depend less on other jobs (valgrind --tool=cachegrind, millions):
-# 1,240 to start, 0.88 for an address where nothing listens, 33 for a server (38 with eleven connections in place of 7).
+# Missed where other jobs run. nmap waits for most of its time (0.9 CPU seconds of 19), the probe computes for most of
+# its own (1.5 to 2.2 of 2.0 to 3.6 s), and the servers take another 0.8 of the same two cores. The ratio is 0.10 to
+# 0.19 at a load of 1.3 to 2.8, 0.2 to 0.35 at 6, 0.85 at 17. Instructions depend less on other jobs (valgrind
+# --tool=cachegrind, millions): 1,240 to start, 0.88 for an address where nothing listens, 33 for a server (38 with
+# eleven connections in place of seven).
 def fleet(quick: bool) -> list[Figure]:
     from benchmarks.fleet import LIVE, TARGETS, measure, peak_memory
 
