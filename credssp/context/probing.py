@@ -121,6 +121,14 @@ class ProbeReport:
             self.times[name] = self.times.get(name, 0.0) + now - since
         self._part = (part, now) if part else None
 
+    def fail(self, error: CredSSPError) -> None:
+        """Take the error that ended the probe, without the frames that it came through.
+
+        They hold the report, which holds the error: a million of them would wait for the garbage collector.
+        """
+        self.error = error.with_traceback(None)
+        error.__cause__ = error.__context__ = None
+
     def add_old_answer(self, answer: HelloAnswer | None) -> None:
         """Take what came of an `OldTLS`; None for a refusal."""
         if answer is None:

@@ -68,7 +68,7 @@ async def probe(
     except TimeoutError:
         report.error = DeadlineError(f"the server did not finish within {timeouts.login:g} s")
     except CredSSPError as error:
-        report.error = error
+        report.fail(error)
     report.begin("")
     report.seconds = time.monotonic() - begin
     return report
@@ -129,23 +129,26 @@ async def _open(host: str, port: int, addresses: list[_Address]) -> socket.socke
     if not addresses:
         addresses += _numeric(host, port) or await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     errors: list[OSError] = []
-    for found in addresses:
-        family, kind, protocol, _, address = found
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.setblocking(False)
-            await loop.sock_connect(sock, address)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError as error:
-            sock.close()
-            errors.append(error)
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            addresses[:] = [found]
-            return sock
-    raise errors[0]
+    try:
+        for found in addresses:
+            family, kind, protocol, _, address = found
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.setblocking(False)
+                await loop.sock_connect(sock, address)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError as error:
+                sock.close()
+                errors.append(error)
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                addresses[:] = [found]
+                return sock
+        raise errors[0]
+    finally:
+        del errors  # each has this frame in its traceback, and would live until the collector comes
 
 
 def _numeric(host: str, port: int) -> list[_Address]:

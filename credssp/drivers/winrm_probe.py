@@ -74,7 +74,7 @@ def probe(
             report.begin("old tls")
             _offer_old(report, connect, timeouts)
     except CredSSPError as error:
-        report.error = error
+        report.fail(error)
     report.begin("")
     report.seconds = time.monotonic() - begin
     return report

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import threading
+import weakref
 from typing import Any
 
 import pytest
 
 from credssp import rdp
 from credssp.context.probing import ProbeReport
-from credssp.drivers import rdp_probe
+from credssp.drivers import rdp_probe, winrm_probe
 from credssp.drivers.handshake import DeadlineError, Timeouts
 from credssp.testing import RDPServer
 
@@ -35,6 +37,26 @@ def test_a_whole_probe_has_a_deadline() -> None:
         report = probe(silent.getsockname()[1], login=0.2)
     assert isinstance(report.error, DeadlineError)
     assert "within 0.2 s" in report.error.message
+
+
+@pytest.mark.parametrize("winrm", [False, True])
+def test_what_failed_does_not_wait_for_the_garbage_collector(*, winrm: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    gc.collect()
+    gc.disable()
+    try:
+        report: Any = (
+            probe(port)
+            if not winrm
+            else winrm_probe.probe("127.0.0.1", port, path="/wsman", https=False, timeouts=Timeouts(connect=2))
+        )
+        assert "refused" in report.error.message
+        error = weakref.ref(report.error)
+        del report
+        assert error() is None
+    finally:
+        gc.enable()
 
 
 def test_an_endless_handshake_ends() -> None:
