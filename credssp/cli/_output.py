@@ -53,6 +53,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right:
 
 def print_facts(title: str, facts: Mapping[str, str]) -> None:
     """Print a heading, and a name and a value on each line below it."""
+    title = printable(title)
     shown = {name: printable(value) for name, value in facts.items()}
     console = _console()
     if console is not None:

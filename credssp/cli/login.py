@@ -92,6 +92,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Try it and say what came of it."""
     from credssp.cli._login_config import LoginPlan, LoginWay
+    from credssp.cli._output import printable
     from credssp.cli._target_source import TargetSource, is_meant
     from credssp.errors import LocalProtocolError
 
@@ -108,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         return log_on_to_all(arguments, source, LoginPlan.of(way))
     except LocalProtocolError as error:
-        print(f"credssp login: {error.message}", file=sys.stderr)
+        print(f"credssp login: {printable(error.message)}", file=sys.stderr)
         return 2
 
 

@@ -48,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Probe and print."""
+    from credssp.cli._output import printable
     from credssp.cli._probe_output import PROBES
     from credssp.cli._results import Output
     from credssp.cli._target_source import TargetSource, is_meant
@@ -60,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
             return 2
         output = Output(arguments, source.total, PROBES)
     except LocalProtocolError as error:
-        print(f"credssp probe: {error.message}", file=sys.stderr)
+        print(f"credssp probe: {printable(error.message)}", file=sys.stderr)
         return 2
     if arguments.verbose:
         _legs.show_probe_legs()
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         _probe(arguments, source, request, output)
     except LocalProtocolError as error:
-        print(f"credssp probe: {error.message}", file=sys.stderr)
+        print(f"credssp probe: {printable(error.message)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         _end(output, begin, source.total)

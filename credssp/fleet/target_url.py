@@ -51,7 +51,12 @@ def parse_target(text: str, *, default_scheme: str = "rdp") -> TargetURL:
     Raises:
         LocalProtocolError: it is not a target, or its scheme is not supported.
     """
-    match = _URL.fullmatch(text.strip())
+    text = text.strip()
+    if not text.isprintable():
+        raise LocalProtocolError(f"{text!r} is not a target: there is a control character in it")
+    match = _URL.fullmatch(text)
+    if match is None and "@" in text:  # there may be a password in front of it, which is not repeated
+        raise LocalProtocolError("not a target: leave out '@' and what is in front of it; the user is given by -u")
     if match is None:
         raise LocalProtocolError(f"{text!r} is not a target: use rdp://HOST or rdp://HOST:PORT")
     scheme = (match["scheme"] or default_scheme).lower()

@@ -125,7 +125,7 @@ def parse_range(text: str, *, ports: tuple[int, ...] | None = None) -> TargetRan
 
 
 def _single(text: str, ports: tuple[int, ...] | None) -> TargetRange:
-    if "/" in text and "//" not in text:
+    if "/" in text and "//" not in text and "@" not in text:
         raise LocalProtocolError(f"{text!r} is not a range of addresses such as 192.0.2.0/24")
     if several := _SEVERAL_PORTS.fullmatch(text):
         own = parse_ports(several["ports"])

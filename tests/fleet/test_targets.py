@@ -109,3 +109,25 @@ def test_ranges_take_no_memory_before_it_is_their_turn() -> None:
         assert tracemalloc.get_traced_memory()[1] < 200_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rdp://bob:s3cret@srv",
+        "bob:s3cret@srv:3389",
+        "http://bob:s3cret@192.0.2.0/24",
+        "bob:s3/cret@srv",
+        "s3cret@192.0.2.1-9",
+    ],
+)
+def test_a_password_in_a_target_is_not_repeated(text: str) -> None:
+    with pytest.raises(LocalProtocolError, match="leave out '@' and what is in front of it") as caught:
+        parse_range(text)
+    assert "cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["a\x1bcb", "srv\x00", "x\x9bm", "rdp://srv:1/\u202e", "http://srv/\x07"])
+def test_a_target_has_no_control_characters(text: str) -> None:
+    with pytest.raises(LocalProtocolError, match="control character"):
+        parse_range(text)
