@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from typing import TYPE_CHECKING, Any
@@ -36,9 +37,15 @@ def leg_printer() -> Callable[..., None]:
         status = f"  [{leg.status}]" if leg.status else ""
         line = f"leg {number:>2}  {arrows[leg.sender]:<16}  {size:>11}  {leg.seconds * 1000:>9.3f} ms"
         line = f"{line}  {'; '.join(leg.content)}{status}"
-        print(printable(f"{target}  {line}" if target else line), file=sys.stderr, flush=True)
+        _print_line(printable(f"{target}  {line}" if target else line))
 
     return show
+
+
+def _print_line(line: str) -> None:
+    """Print it if there still is a reader: what is told here is told in the middle of a login, which goes on."""
+    with contextlib.suppress(BrokenPipeError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def show_probe_legs() -> None:
@@ -47,7 +54,7 @@ def show_probe_legs() -> None:
 
     class Shown(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            print(printable(record.getMessage()), file=sys.stderr, flush=True)
+            _print_line(printable(record.getMessage()))
 
     logger = logging.getLogger(PROBE)
     logger.setLevel(logging.DEBUG)

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 
 from credssp.cli._legs import leg_printer
 from credssp.cli._login_config import LoginPlan
-from credssp.cli._login_output import LOGINS
+from credssp.cli._login_output import login_forms
 from credssp.cli._progress import ProgressLine
 from credssp.cli._results import Output
 from credssp.cli._target_source import TargetSource
 from credssp.fleet.logins.caution import AT_ONCE
+from credssp.fleet.logins.login import who
 from credssp.fleet.logins.run import log_on_all
 from credssp.fleet.logins.totals import LoginTotals
 from credssp.fleet.pace import Pace
@@ -25,7 +26,7 @@ __all__ = ["log_on_to_all"]
 
 def log_on_to_all(arguments: argparse.Namespace, source: TargetSource, plan: LoginPlan) -> int:
     """Log on, and print what comes of it. Raises LocalProtocolError."""
-    output = Output(arguments, source.total, LOGINS)
+    output = Output(arguments, source.total, login_forms(who(plan.config.credentials)))
     begin = time.monotonic()
     try:
         _log_on(arguments, source, plan, output)

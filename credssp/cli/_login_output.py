@@ -15,7 +15,7 @@ from credssp.fleet.logins.reports import write_login_csv, write_login_junit
 from credssp.fleet.logins.totals import OUTCOMES, LoginTotals, outcome_of, why
 from credssp.fleet.record import Facts
 
-__all__ = ["LOGINS"]
+__all__ = ["login_forms"]
 
 _SHOWN: Final = 100
 """Characters of a reason in the table; the other forms have all of it."""
@@ -61,16 +61,21 @@ def _cells(facts: Facts) -> tuple[str, ...]:
     )
 
 
-def _check(facts: Facts) -> None:
-    if "outcome" not in facts or "accepted" not in facts:
-        raise LocalProtocolError(f"{facts['target']}: not the result of a login as `credssp login --resume` keeps it")
+def login_forms(user: str) -> Forms[LoginTotals]:
+    """Return the forms for the logins of a user; a record with those of another is refused."""
 
+    def check(facts: Facts) -> None:
+        target = facts["target"]
+        if "outcome" not in facts or "accepted" not in facts:
+            raise LocalProtocolError(f"{target}: not the result of a login as `credssp login --resume` keeps it")
+        if (other := facts.get("user")) != user:
+            raise LocalProtocolError(f"--resume: {target} is a login of {other}, and this run is of {user}")
 
-LOGINS: Final = Forms(
-    totals=LoginTotals,
-    at_once={"text": _print_text, "json": print_json_line},
-    at_the_end={"table": _print_table, "csv": lambda record: write_login_csv(record, sys.stdout)},
-    html=login_report,
-    junit=write_login_junit,
-    check=_check,
-)
+    return Forms(
+        totals=LoginTotals,
+        at_once={"text": _print_text, "json": print_json_line},
+        at_the_end={"table": _print_table, "csv": lambda record: write_login_csv(record, sys.stdout)},
+        html=login_report,
+        junit=write_login_junit,
+        check=check,
+    )

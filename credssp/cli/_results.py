@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import os
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ class Output(Generic[T]):
     """
 
     def __init__(self, arguments: argparse.Namespace, total: int, forms: Forms[T]) -> None:
-        check_writable(arguments.junit, arguments.html)
+        check_writable(arguments.junit, arguments.html, read=(arguments.resume, arguments.file))
         self._arguments = arguments
         self._forms = forms
         self._form = form_of(arguments, total)
@@ -133,10 +134,13 @@ class Output(Generic[T]):
             if not records:
                 return
             results = _Results(records)
-            if self._form in self._forms.at_the_end:
-                self._forms.at_the_end[self._form](results)
-                sys.stdout.flush()
-            self._forms.write_reports(results, self._arguments)
+            try:
+                # First, since standard output may be a pipe whose reader has enough after a few lines.
+                self._forms.write_reports(results, self._arguments)
+            finally:
+                if self._form in self._forms.at_the_end:
+                    self._forms.at_the_end[self._form](results)
+                    sys.stdout.flush()
 
 
 class _Results:
@@ -153,14 +157,38 @@ def _opened(name: str | None) -> Record:
     try:
         return Record(None if name is None else Path(name))
     except OSError as error:
-        raise LocalProtocolError(f"{name or 'a temporary file'} cannot be opened: {error.strerror}") from None
+        raise LocalProtocolError(
+            f"{'a temporary file' if name is None else name!r} cannot be opened: {error.strerror}"
+        ) from None
 
 
-def check_writable(*names: str | None) -> None:
-    """Refuse files that cannot be written before anything is tried. Raises LocalProtocolError."""
+def check_writable(*names: str | None, read: Iterable[str | None] = ()) -> None:
+    """Refuse files that cannot be written before anything is tried.
+
+    Args:
+        names: of the files; None for one that is not asked for.
+        read: names of files that are read in the same run, and would be lost.
+
+    Raises:
+        LocalProtocolError: a file cannot be written, or is one of the others.
+    """
+    taken = {os.path.realpath(name) for name in read if name}
     for name in names:
-        if name and (Path(name).is_dir() or not Path(name).absolute().parent.is_dir()):
+        if name is None:
+            continue
+        if not name:
+            raise LocalProtocolError("the name of a file to write is empty")
+        path = Path(name)
+        if path.is_dir() or not path.absolute().parent.is_dir():
             raise LocalProtocolError(f"{name} cannot be written: it is a folder, or its folder does not exist")
+        if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+            raise LocalProtocolError(f"{name} cannot be written: there is no permission to")
+        if path.exists() and not path.is_file():  # /dev/null, a pipe
+            continue
+        place = os.path.realpath(name)
+        if place in taken:
+            raise LocalProtocolError(f"{name} is named twice, and would be overwritten: give another name")
+        taken.add(place)
 
 
 def form_of(arguments: argparse.Namespace, total: int) -> str:

@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     try:
         logon = _logon_secrets(arguments)
-        check_writable(arguments.output, arguments.html)
+        check_writable(arguments.output, arguments.html, read=arguments.files)
     except ValueError as error:
         print(f"credssp dissect: {error}", file=sys.stderr)
         return 2

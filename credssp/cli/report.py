@@ -27,13 +27,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print and write the reports."""
+    from credssp.cli._output import printable
     from credssp.cli._probe_output import check_probe, print_record, write_reports
     from credssp.cli._results import check_writable
     from credssp.errors import LocalProtocolError
     from credssp.fleet.record import SavedRun
 
     try:
-        check_writable(arguments.html, arguments.junit)
+        check_writable(arguments.html, arguments.junit, read=(arguments.run, arguments.later))
         first = SavedRun(arguments.run)
         for run in filter(None, (arguments.run, arguments.later)):
             check_probe(next(iter(SavedRun(run))))
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         changed = _print_changes(first, later, _form(arguments))
         write_reports(later, arguments, earlier=first)
     except LocalProtocolError as error:
-        print(f"credssp report: {error.message}", file=sys.stderr)
+        print(f"credssp report: {printable(error.message)}", file=sys.stderr)
         return 2
     return 1 if changed else 0
 

@@ -209,6 +209,19 @@ def test_the_message_names_the_file_that_cannot_be_written(
     assert str(file) in text
 
 
+def test_a_file_without_permission_is_named_before_anything_is_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # root may write everywhere.
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) not in (tmp_path, tmp_path / "old"))
+    (tmp_path / "old").touch()
+    for name in ("old", "new"):
+        file = str(tmp_path / name)
+        assert main(["probe", "127.0.0.1:1", "--html", file]) == 2
+        out, err = capsys.readouterr()
+        assert (out, err) == ("", f"credssp probe: {file} cannot be written: there is no permission to\n")
+
+
 def test_accounts_that_are_not_accounts_are_named_with_their_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -414,6 +414,8 @@ def test_many_targets_need_a_yes_before_the_password_is_read(
         (["127.0.0.1-2", "--rate", "0"], "--rate is a number"),
         (["--file", "-", "--password-file", "-"], "--file - and --password-file - cannot be combined"),
         (["127.0.0.1-2", "--html", "/"], "/ cannot be written"),
+        (["127.0.0.1-2", "--html", ""], "the name of a file to write is empty"),
+        (["127.0.0.1-2", "--resume", ""], "'' cannot be opened"),
         (["127.0.0.1-2", "--fingerprint", "12"], "fingerprint"),
     ],
 )
@@ -471,3 +473,69 @@ def test_logins_are_made_one_at_a_time_until_one_is_accepted(capsys: pytest.Capt
     assert codes == [0]
     assert sorted(others.proofs) == ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
     assert set(outcomes(capsys.readouterr().out).values()) == {"accepted"}
+
+
+def test_the_record_of_another_user_is_not_taken_for_this_one(
+    three: Farm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = ["--resume", str(tmp_path / "run.jsonl"), "--json", three.url(1), three.url(2)]
+    assert main(["login", *USER, *here]) == 0
+    three.clear()
+    capsys.readouterr()
+    assert main(["login", "-u", "LAB\\bob", *here]) == 2
+    out, err = capsys.readouterr()
+    assert "is a login of LAB\\alice, and this run is of LAB\\bob" in err
+    assert out == ""
+    assert three.proofs == []
+    # However the same user is written.
+    assert main(["login", "-u", "alice", "-d", "LAB", *here]) == 0
+    assert three.proofs == []
+
+
+@pytest.mark.parametrize("option", ["--html", "--junit"])
+@pytest.mark.parametrize("same", ["--resume", "--file"])
+def test_a_report_does_not_overwrite_what_is_read(
+    option: str, same: str, three: Farm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "both"
+    text = f"{three.url(1)}\n" if same == "--file" else ""
+    path.write_text(text)
+    words = [same, str(path), option, str(tmp_path / ".." / tmp_path.name / "both"), three.url(2)]
+    assert main(["login", *USER, *words]) == 2
+    assert "is named twice, and would be overwritten" in capsys.readouterr().err
+    assert path.read_text() == text
+    assert three.proofs == []
+
+
+def test_reports_are_written_where_the_reader_of_the_table_has_gone(three: Farm, tmp_path: Path) -> None:
+    html, junit = tmp_path / "r.html", tmp_path / "j.xml"
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "credssp", "login", *USER, *three.targets()]
+    command += ["--html", str(html), "--junit", str(junit)]
+    try:
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
+    finally:
+        os.close(writing)
+    assert done.returncode == 141
+    assert "<h1>3 of 3 logins accepted</h1>" in html.read_text()
+    assert ElementTree.parse(junit).getroot().get("tests") == "3"  # noqa: S314
+
+
+@pytest.mark.parametrize("command", ["login", "probe"])
+def test_verbose_without_a_reader_changes_no_result(command: str, three: Farm, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    user = USER if command == "login" else ()
+    words = [sys.executable, "-m", "credssp", command, *user, "-v", "--json", *three.targets()]
+    try:
+        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=writing, text=True, timeout=60, check=False)
+    finally:
+        os.close(writing)
+    lines = results(done.stdout)
+    assert set(lines) == {three.url(number) for number in (1, 2, 3)}
+    if command == "login":
+        assert {line["outcome"] for line in lines.values()} == {"accepted"}
+    else:
+        assert {line["credssp"]["version"] for line in lines.values()} == {6}
+        assert {line["error"] for line in lines.values()} == {None}

@@ -111,3 +111,28 @@ def test_results_of_logins_are_not_those_of_probes(tmp_path: Path, capsys: pytes
         assert "rdp://h:1: the result of a login, and not of a probe" in capsys.readouterr().err
     assert main(["probe", "127.0.0.1", "--port", "1", "--resume", str(logins)]) == 2
     assert "the result of a login" in capsys.readouterr().err
+
+
+def test_a_report_does_not_overwrite_the_run_that_it_is_made_of(
+    runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = map(str, runs)
+    for words in ([a, "--html", a], [a, b, "--junit", b], [a, "--html", "x", "--junit", "x"]):
+        before = [run.read_bytes() for run in runs]
+        assert main(["report", *words]) == 2
+        out, err = capsys.readouterr()
+        assert err.endswith("is named twice, and would be overwritten: give another name\n")
+        assert out == ""
+        assert [run.read_bytes() for run in runs] == before
+
+
+def test_what_a_record_says_is_no_command_to_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run.jsonl"
+    run.write_text(json.dumps({"target": "rdp://\x1bc", "answered": True}) + "\n")
+    assert main(["report", str(run), "--text"]) == 0
+    run.write_text(json.dumps({"target": "rdp://\x1bc", "outcome": "accepted", "accepted": True}) + "\n")
+    assert main(["report", str(run)]) == 2
+    out, err = capsys.readouterr()
+    assert out.startswith("rdp://\\x1bc\n")
+    assert "rdp://\\x1bc: the result of a login" in err
+    assert "\x1b" not in out + err
