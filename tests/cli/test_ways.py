@@ -146,7 +146,7 @@ def test_http_proxy_that_forgets_is_named(capsys: pytest.CaptureFixture[str]) ->
         code, facts = run(capsys, "login", server.url, "--proxy", proxy)
     assert code == 3
     assert f"the proxy {proxy.removeprefix('http://')}" in facts["status"]["text"]
-    assert "keep-alive" in facts["status"]["text"]
+    assert "keep-alive" in facts["status"]["advice"]
 
 
 @pytest.mark.parametrize("command", ["login", "probe"])
