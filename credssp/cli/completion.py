@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 __all__ = ["SHELLS", "configure", "run"]
@@ -16,8 +17,8 @@ SHELLS: Final = {
 
 _INSTALL: Final = "pip install 'credssp[shell]' (in a clone: '.[shell]')"
 
-_FILES: Final = ("FILE", "F", "FOLDER", "PATH", "CACHE")
-"""What the argument of an option is called where it is a file."""
+_FILES: Final = ("FILE", "F", "FOLDER", "PATH", "CACHE", "LIST", "LOG", "PEM", "TOML", "A.jsonl", "B.jsonl")
+"""What an argument is called where it is a file."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,9 +38,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise LocalProtocolError(f"completion needs shtab: {_INSTALL}") from None
 
     from credssp.cli import COMMANDS, _parser
+    from credssp.schemas import names
 
     parser = _parser(*COMMANDS)
     _complete_files(parser, shtab.FILE)
+    _complete_words(parser, {"help": COMMANDS, "schema": names()})
     print(shtab.complete(parser, arguments.shell))
     return 0
 
@@ -51,3 +54,11 @@ def _complete_files(parser: argparse.ArgumentParser, files: object) -> None:
                 _complete_files(below, files)
         elif action.metavar in _FILES:
             action.complete = files  # type: ignore[attr-defined]  # shtab's own
+
+
+def _complete_words(parser: argparse.ArgumentParser, words: Mapping[str, Iterable[str]]) -> None:
+    """Offer words for the argument of some commands, which take others too: ``help gateway run``."""
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    for command, offered in words.items():
+        (argument,) = (action for action in commands.choices[command]._actions if not action.option_strings)
+        argument.choices = list(offered)

@@ -102,7 +102,10 @@ def run(arguments: argparse.Namespace) -> int:
         if source.total == 1 and not _is_run(arguments):
             return _log_on_to_one(arguments, next(iter(source)), way)
         if arguments.transcript:
-            raise LocalProtocolError("--transcript is about one login: give one target")
+            raise LocalProtocolError(
+                "--transcript is about one login: give one target, and none of --file, --table, --csv, --junit, --html "
+                "and --resume"
+            )
         if not is_meant(source.total, "Log on to {} targets?", yes=arguments.yes):
             return 2
         from credssp.cli._login_many import log_on_to_all

@@ -108,6 +108,12 @@ def bash_script(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["credssp", "login", "--password-"], {"--password-command", "--password-file"}),
         (["credssp", "login", "--mechanism", "k"], {"kerberos"}),
         (["credssp", "login", "--password-file", "secr"], {"secret.txt"}),
+        (["credssp", "login", "--file", "secr"], {"secret.txt"}),
+        (["credssp", "report", "secr"], {"secret.txt"}),
+        (["credssp", "login", "--keep"], {"--keep-going"}),
+        (["credssp", "help", "lo"], {"login"}),
+        (["credssp", "schema", "serve-r"], {"serve-rdp"}),
+        (["credssp", "conformance", "ru"], {"rule"}),
     ],
 )
 def test_bash_completes(words: list[str], offered: set[str], bash_script: Path) -> None:
@@ -133,6 +139,8 @@ def test_every_shell_reads_its_script(shell: str, capsys: pytest.CaptureFixture[
         ("credssp p", {"probe", "policy"}),
         ("credssp login --password-", {"--password-command", "--password-file"}),
         ("credssp login --mechanism k", {"kerberos"}),
+        ("credssp help lo", {"login"}),
+        ("credssp schema lo", {"login"}),
     ],
 )
 def test_fish_completes(line: str, offered: set[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
