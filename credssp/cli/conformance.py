@@ -376,9 +376,10 @@ class _Progress:
         """Take note of what it came to."""
         self._findings += result.matters
         if self._verbose:
-            print(
-                f"{result.verdict.value:<8} {result.rule.id:<16} {result.outcome.detail}", file=sys.stderr, flush=True
-            )
+            from credssp.cli._output import printable
+
+            detail = printable(result.outcome.detail)
+            print(f"{result.verdict.value:<8} {result.rule.id:<16} {detail}", file=sys.stderr, flush=True)
 
     def _show(self, text: str) -> None:
         if self._live:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from credssp import binding
 from credssp.conformance.connection import Connection, End
+from credssp.conformance.http import HttpServerLink
 from credssp.conformance.links import Link, without_notes
 from credssp.conformance.observation import Observation
 from credssp.conformance.rule import Evidence, Outcome, Skipped, Verdict, failed, lenient, passed
@@ -42,7 +43,9 @@ class ClientRun(Run):
         """Let the client begin a login."""
         answer = rdp or RdpAnswer()
         link = self._keep(self.target.start(setup or Setup(), answer))
-        if "http" in self.target.features:
+        if isinstance(link, HttpServerLink):
+            self.last, self.notes = None, []
+            link.note = self.note
             return link
         before = []
         if "x224" in self.target.features:

@@ -154,6 +154,8 @@ class Connection:
         self._read_so_far = 0
         self._plain = b""
         self.handshake_octets = b""
+        self._our_handshake = b""
+        self._handshake_at = 0
 
     def wait(self, waiting: Waiting[T]) -> T:
         """Run to its end what waits for the peer."""
@@ -169,6 +171,15 @@ class Connection:
     def exchanged(self) -> tuple[tuple[Sender, bytes], ...]:
         """Sender and bytes of what both sides said, but for what its note says is not a TSRequest."""
         return tuple((item.sender, item.data) for item in self.evidence if item.data and not item.note)
+
+    @property
+    def evidence_with_handshake(self) -> tuple[Evidence, ...]:
+        """What went over, with the bytes of the TLS handshake in their place: those of the client first."""
+        both = ((self._side, self._our_handshake), (self._other, self.handshake_octets))
+        client_first = both if self._side == "client" else both[::-1]
+        handshake = (Evidence(sender, octets, "TLS handshake") for sender, octets in client_first if octets)
+        at = self._handshake_at
+        return (*self.evidence[:at], *handshake, *self.evidence[at:])
 
     # Out
 
@@ -199,6 +210,7 @@ class Connection:
             if not data:
                 return self._over(Reply(End.CLOSED))
             self._raw += data
+            self._begin_handshake()
             self.handshake_octets = (self.handshake_octets + data)[:_KEPT]
 
     def send(self, *writes: bytes, note: str = "") -> None:
@@ -214,7 +226,14 @@ class Connection:
     def _flush(self) -> None:
         output = self.channel.data_to_send()
         if output:
+            if not self.channel.handshake_complete:
+                self._begin_handshake()
+                self._our_handshake = (self._our_handshake + output)[:_KEPT]
             self.link.send(output)
+
+    def _begin_handshake(self) -> None:
+        if not (self.handshake_octets or self._our_handshake):
+            self._handshake_at = len(self.evidence)
 
     def abort(self) -> None:
         """End TLS with a fatal alert."""

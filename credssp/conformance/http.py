@@ -8,14 +8,15 @@ from __future__ import annotations
 import ssl
 import time
 import urllib.parse
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from credssp.conformance.http_messages import HttpAnswer, HttpRequest
 from credssp.conformance.kerberos import TicketSource
 from credssp.conformance.links import Link
 from credssp.conformance.liveness import await_listener, listener_gone
-from credssp.conformance.rule import Skipped
+from credssp.conformance.rule import Evidence, Skipped
 from credssp.conformance.setup import Setup
 from credssp.drivers.handshake import DeadlineError, Timeouts
 from credssp.drivers.winrm import WinRMConnection
@@ -23,7 +24,8 @@ from credssp.errors import CredSSPError, LimitExceededError, LocalProtocolError
 from credssp.exchange.account import LogonAccount
 from credssp.kerberos.tickets import ServiceKey
 from credssp.tls.settings import ClientTLS
-from credssp.winrm.header import challenge_token, format_token, request_token
+from credssp.winrm.encryption import SOAP
+from credssp.winrm.header import format_token
 
 if TYPE_CHECKING:
     import h11
@@ -48,64 +50,18 @@ MAX_BODY = 4 * 1024 * 1024
 """Bytes of an answer that are read; what is longer has no end."""
 
 
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """A response.
-
-    Attributes:
-        status: its status; 0 where the connection ended.
-        challenges: values of WWW-Authenticate.
-        content_type: Content-Type.
-        body: the body.
-    """
-
-    status: int
-    challenges: tuple[str, ...] = ()
-    content_type: str = ""
-    body: bytes = field(default=b"", repr=False)
-
-    @property
-    def token(self) -> bytes | None:
-        """The CredSSP token; None without one, and for a scheme without a token."""
-        try:
-            return challenge_token(self.challenges) or None
-        except CredSSPError:
-            return None
-
-    @property
-    def offers(self) -> bool:
-        """Whether the CredSSP scheme is there."""
-        try:
-            return challenge_token(self.challenges) is not None
-        except CredSSPError:
-            return False
-
-
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
-    """A request of a client under test.
-
-    Attributes:
-        authorization: value of Authorization, or empty.
-        content_type: Content-Type.
-        body: the body.
-    """
-
-    authorization: str = ""
-    content_type: str = ""
-    body: bytes = field(default=b"", repr=False)
-
-    @property
-    def token(self) -> bytes:
-        """The CredSSP token, empty without one."""
-        try:
-            return request_token([self.authorization] if self.authorization else []) or b""
-        except CredSSPError:
-            return b""
+def _unnoted(_: Evidence) -> None:
+    """Take evidence that is not wanted."""
 
 
 class HttpConnection:
-    """One TCP connection to a server under test."""
+    """One TCP connection to a server under test.
+
+    Attributes:
+        note: takes what goes over, but for the legs of a login, which are evidence themselves.
+    """
+
+    note: Callable[[Evidence], None] = staticmethod(_unnoted)
 
     def __init__(self, url: str, timeout: float) -> None:
         parts = urllib.parse.urlsplit(url)
@@ -113,10 +69,11 @@ class HttpConnection:
         https = ClientTLS() if parts.scheme == "https" else None
         self._timeout = timeout
         self._connected = False
+        self._path = parts.path or "/wsman"
         self._connection = WinRMConnection(
             parts.hostname or "localhost",
             parts.port or (5985 if https is None else 5986),
-            path=parts.path or "/wsman",
+            path=self._path,
             https=https,
             timeouts=Timeouts(connect=timeout, leg=timeout, login=timeout),
             max_body=MAX_BODY,
@@ -128,13 +85,24 @@ class HttpConnection:
         Raises:
             OSError: no program listens there.
         """
-        kind = content_type or "application/soap+xml;charset=UTF-8"
+        request = HttpRequest(authorization, content_type or SOAP, body, f"POST {self._path} HTTP/1.1")
+        self.note(request.evidence)
+        answer = self.exchange(request)
+        self.note(Evidence("server", b"", "nothing at all") if answer is None else answer.evidence)
+        return answer
+
+    def exchange(self, request: HttpRequest) -> HttpAnswer | None:
+        """Send a request as `request` does, and note nothing."""
         try:
             with self._connection.deadline(self._timeout):
                 if not self._connected:
                     self._connection.connect()
                     self._connected = True
-                reply = self._connection.post(body, content_type=kind, authorization=authorization or None)
+                reply = self._connection.post(
+                    request.body,
+                    content_type=request.content_type,
+                    authorization=request.authorization or None,
+                )
         except CredSSPError as error:
             refused, cause = not self._connected, error.__cause__
             self.close()
@@ -171,6 +139,7 @@ class HttpClientLink:
         self.crash = ""
         self.report: BaseException | None = None
         self._queue: list[bytes] = []
+        self._empty: Evidence | None = None
         self._over = False
         self._silent = False
 
@@ -178,15 +147,20 @@ class HttpClientLink:
         """Send a leg and keep what came back."""
         if self._over or not data:
             return
-        answer = self.connection.request(authorization=format_token(data))
+        request = HttpRequest(format_token(data), SOAP)
+        answer = self.connection.exchange(request)
         if answer is None:
             self._silent = True
             return
+        offered = answer.status == 401 and answer.offers
+        self._empty = answer.evidence if offered and not answer.token else None
+        if not (offered or answer.token):
+            self.connection.note(answer.evidence)
         self.accepted = 200 <= answer.status < 300
         if answer.token:
             self._queue.append(answer.token)
         # An offer alone is an empty token: the answer to a flight that needs none, or a refusal without words.
-        elif not self.accepted and not (answer.status == 401 and answer.offers and not self._queue):
+        elif not self.accepted and not (offered and not self._queue):
             self._over = True
 
     def receive(self, timeout: float) -> bytes | None:  # noqa: ARG002  # the answer is there, or will not come
@@ -195,6 +169,9 @@ class HttpClientLink:
             return self._queue.pop(0)
         if self._silent:
             return None
+        if self._empty is not None:
+            self.connection.note(self._empty)
+            self._empty = None
         return b""
 
     def close(self) -> None:
@@ -233,7 +210,10 @@ class HttpServerLink:
     Attributes:
         source: the requests.
         requests: those that came.
+        note: takes what goes over, but for the legs of a login, which are evidence themselves.
     """
+
+    note: Callable[[Evidence], None] = staticmethod(_unnoted)
 
     def __init__(self, source: RequestSource) -> None:
         self.source = source
@@ -271,14 +251,26 @@ class HttpServerLink:
             self._pending = True
             if request.token:
                 return request.token
-            self._pending = False
-            self.source.answer(HttpAnswer(401, (format_token(b""),)))
+            self.note(request.evidence)
+            self.finish(HttpAnswer(401, (format_token(b""),)))
 
     def finish(self, answer: HttpAnswer) -> None:
         """Answer the last leg with something else than 401."""
         if self._pending:
             self._pending = False
-            self.source.answer(answer)
+            self.answer(answer)
+
+    def next(self, timeout: float) -> HttpRequest | None:
+        """Wait for a request that may be anything; None where none comes in time."""
+        request = self.source.next(timeout)
+        ending = Evidence("client", b"", "closed" if self.source.over else "nothing at all")
+        self.note(ending if request is None else request.evidence)
+        return request
+
+    def answer(self, answer: HttpAnswer) -> None:
+        """Answer the last request."""
+        self.note(answer.evidence)
+        self.source.answer(answer)
 
     def close(self) -> None:
         """Close the connection."""
@@ -353,10 +345,16 @@ class SocketRequests:
         return None
 
     def _whole(self) -> HttpRequest:
-        headers = {} if self._head is None else {name: value.decode("latin-1") for name, value in self._head.headers}
         body = bytes(self._body)
+        fields: list[tuple[str, str]] = []
+        line = ""
+        if (head := self._head) is not None:
+            line = b" ".join((head.method, head.target, b"HTTP/" + head.http_version)).decode("latin-1")
+            fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers.raw_items()]
+        headers = {name.lower(): value for name, value in fields}
         self._await_request(self._reader.trailing_data[0])
-        request = HttpRequest(headers.get(b"authorization", ""), headers.get(b"content-type", ""), body)
+        authorization, kind = headers.get("authorization", ""), headers.get("content-type", "")
+        request = HttpRequest(authorization, kind, body, line, tuple(fields))
         if request.token:
             self._begun()
         return request

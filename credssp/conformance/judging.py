@@ -110,7 +110,7 @@ class Judging:
                 outcome = _guarded(run, case)
         finally:
             run.close()
-        outcome = replace(outcome, evidence=run.evidence[-_EVIDENCE:])
+        outcome = replace(outcome, evidence=outcome.evidence or run.evidence[-_EVIDENCE:])
         return watch.judge(outcome, case.rule.id) if run.any_ended or outcome.verdict is not Verdict.PASS else outcome
 
 
@@ -149,7 +149,7 @@ def look(case: Case, observations: Sequence[Observation]) -> Outcome:
             outcome = _unreadable(error)
         if ORDER.index(outcome.verdict) > ORDER.index(worst.verdict) or worst.detail == "no exchange to look at":
             evidence = tuple(Evidence(sender, data) for sender, data in seen.login.messages)
-            worst = replace(outcome, evidence=evidence[-_EVIDENCE:])
+            worst = replace(outcome, evidence=outcome.evidence or evidence[-_EVIDENCE:])
     return worst
 
 

@@ -14,6 +14,7 @@ from credssp.__about__ import __version__
 from credssp.conformance.matrix import as_html, as_table
 from credssp.conformance.result import Report
 from credssp.conformance.rule import SHOWN, Verdict
+from credssp.pages import visible
 
 __all__ = ["REPORT_FORMAT", "SHOWN", "as_html", "as_json", "as_junit", "as_table", "as_text"]
 
@@ -48,7 +49,7 @@ def as_text(report: Report, *, reveal: bool = False, verbose: bool = False) -> s
     lines.append(f"{report.peer} ({report.side}): {counts or 'nothing tried'}{f'; {known} known' if known else ''}")
     if "seed" in report.facts and not command:
         lines.append(f"repeat this run with --seed {report.facts['seed']}")
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def as_json(report: Report, *, reveal: bool = False) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from credssp.conformance.rule import Level, Outcome, Role, Rule, Verdict
+from credssp.pages import visible
 
 __all__ = ["LEVELS", "ORDER", "Report", "Result"]
 
@@ -66,7 +67,7 @@ class Result:
         if self.subject:
             lines.append(f"  exchange  {self.subject} ({self.program or self.side.value})")
         lines += [
-            f"  seen      {self.outcome.detail or self.verdict.value}",
+            f"  seen      {visible(self.outcome.detail or self.verdict.value)}",
             f"  expected  {rule.expected}",
             f"  stimulus  {rule.stimulus}",
             f"  section   {rule.section}",
@@ -84,9 +85,8 @@ class Result:
         if self.varies:
             lines.append(f"  varies    {', '.join(verdict.value for verdict in self.verdicts)}")
         for item in self.outcome.evidence:
-            data = item.shown(reveal=reveal)
-            more = "" if len(data) == len(item.data) else f"... ({len(item.data)} bytes)"
-            lines.append(f"  {item.sender:<9} {data.hex()}{more}{f'  ({item.note})' if item.note else ''}")
+            first, *others = item.lines(reveal=reveal)
+            lines += [f"  {item.sender:<9} {first}", *(f"{'':<12}{line}" for line in others)]
         return lines
 
 

@@ -156,6 +156,12 @@ class Evidence:
         """Return the bytes that may be shown: those up to `SHOWN`, or all with `reveal`."""
         return self.data if reveal else self.data[:SHOWN]
 
+    def lines(self, *, reveal: bool = False) -> list[str]:
+        """Return those bytes as text, with the note."""
+        data = self.shown(reveal=reveal)
+        more = "" if len(data) == len(self.data) else f"... ({len(self.data)} bytes)"
+        return [f"{data.hex()}{more}{f'  ({self.note})' if self.note else ''}"]
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -188,9 +194,9 @@ def passed(detail: str = "") -> Outcome:
     return Outcome(Verdict.PASS, detail)
 
 
-def failed(detail: str) -> Outcome:
-    """Return a fail; the text says what was seen."""
-    return Outcome(Verdict.FAIL, detail)
+def failed(detail: str, *evidence: Evidence) -> Outcome:
+    """Return a fail; the text says what was seen, and the evidence what of it; else the last messages are."""
+    return Outcome(Verdict.FAIL, detail, evidence)
 
 
 def lenient(detail: str) -> Outcome:

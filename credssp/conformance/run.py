@@ -9,6 +9,7 @@ from credssp import binding
 from credssp.account import upper_case
 from credssp.conformance.connection import Connection, End, Reply
 from credssp.conformance.http import HttpClientLink
+from credssp.conformance.http_messages import HttpEvidence
 from credssp.conformance.links import Link, NotedLink, without_notes
 from credssp.conformance.observation import Observation
 from credssp.conformance.rule import Evidence, Outcome, Skipped, Verdict, failed, lenient, passed
@@ -79,8 +80,13 @@ class Run:
         """What went over in the last connection, or in the good login where a case only looks at that."""
         if self.last is None:
             return tuple(self.notes or ([] if self.looked_at is None else self.looked_at.evidence))
-        inside = self.last.evidence
-        return tuple(inside if any(item.data for item in inside) else [*self.notes, *inside])
+        if any(item.data and not isinstance(item, HttpEvidence) for item in self.last.evidence):
+            return tuple(self.last.evidence)
+        return (*self.notes, *self.last.evidence_with_handshake)
+
+    def note(self, item: Evidence) -> None:
+        """Take note of what went over outside the login, such as an HTTP message."""
+        (self.notes if self.last is None else self.last.evidence).append(item)
 
     def close(self) -> None:
         """Close all connections."""
@@ -127,19 +133,26 @@ class ServerRun(Run):
         """Open a connection; the TLS handshake is still to be done."""
         self._make_room()
         self.notes = []
-        return self.wrap(self._keep(self.target.open(setup or Setup())), tls=tls, session=session)
+        return self.wrap(self._opened(self.target.open(setup or Setup())), tls=tls, session=session)
+
+    def _opened(self, link: Link) -> Link:
+        if isinstance(link, HttpClientLink):
+            link.connection.note = self.note
+        return self._keep(link)
+
+    def _first(self, link: Link) -> Link:
+        link = self._opened(link)
+        return link if "http" in self.target.features else self._noted(link, "client")
 
     def raw(self, setup: Setup | None = None) -> Link:
         """Open a connection before anything was said."""
         self._make_room()
-        link = self._keep(self.target.open_raw(setup or Setup()))
-        return link if "http" in self.target.features else self._noted(link, "client")
+        return self._first(self.target.open_raw(setup or Setup()))
 
     def raw_at_tls(self, setup: Setup | None = None) -> Link:
         """Open a connection at the point where TLS begins, without a TLS of ours."""
         self._make_room()
-        link = self._keep(self.target.open(setup or Setup()))
-        return link if "http" in self.target.features else self._noted(link, "client")
+        return self._first(self.target.open(setup or Setup()))
 
     def wrap(self, link: Link, *, tls: ClientTLS | None = None, session: TLSSession | None = None) -> Connection:
         """Put TLS on a link."""

@@ -13,7 +13,7 @@ from typing import Final
 
 from credssp.__about__ import __version__
 
-__all__ = ["badge", "document", "escape", "escape_lines", "scrolling"]
+__all__ = ["badge", "document", "escape", "escape_lines", "scrolling", "visible"]
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -39,10 +39,14 @@ def document(title: str, body: Iterable[str], *, style: str = "", note: str = ""
     yield "</body></html>"
 
 
+def visible(text: str) -> str:
+    """Return text in which what is not plainly visible, the end of a line too, is a backslash escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
 def escape(value: object) -> str:
     """Return text for HTML; what is not plainly visible becomes a backslash escape."""
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(value))
-    return html.escape(text).encode("ascii", "xmlcharrefreplace").decode()
+    return html.escape(visible(str(value))).encode("ascii", "xmlcharrefreplace").decode()
 
 
 def escape_lines(text: str) -> str:

@@ -20,8 +20,9 @@ import pytest
 from credssp.cli._tree import render
 from credssp.conformance import runner
 from credssp.conformance.explained import examples_of
+from credssp.conformance.http_messages import HttpEvidence
 from credssp.conformance.result import Result
-from credssp.conformance.rule import Evidence, Verdict
+from credssp.conformance.rule import SHOWN, Evidence, Verdict
 from credssp.dissect.views import Views
 from credssp.dissect.x224_layer import confirm_in_words, request_in_words
 from credssp.errors import CredSSPError
@@ -33,6 +34,8 @@ SEED = "examples"
 MESSAGES = 3
 """The last messages of an exchange: what the verdict is about, and what it answers."""
 LINES = 40
+UNDECODED = ("TLS handshake", "Client Core Data up to serverSelectedProtocol")
+"""Bytes that ``credssp decode`` does not know."""
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +108,9 @@ def decoded(data: bytes) -> list[str]:
 
 
 def message(item: Evidence) -> dict[str, Any]:
-    shown = {"sender": item.sender, "start": item.shown().hex(), "size": len(item.data), "note": item.note}
+    shown = {"sender": item.sender, "start": item.data[:SHOWN].hex(), "size": len(item.data), "note": item.note}
+    if isinstance(item, HttpEvidence) or item.note in UNDECODED:
+        return shown | {"tree": item.lines() if isinstance(item, HttpEvidence) else []}
     try:
         tree = decoded(item.data) if item.data else []
     except CredSSPError as error:

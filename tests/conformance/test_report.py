@@ -130,6 +130,15 @@ def test_junit_is_well_formed_whatever_a_peer_says() -> None:
     assert "\\u0007" in failure.get("message", "")
 
 
+def test_what_a_peer_says_cannot_steer_a_terminal_or_add_lines_to_a_report() -> None:
+    rule = CATALOGUE["CSSP-ERR-17"]
+    outcome = Outcome(Verdict.FAIL, "\x1b[2Jmade\nCRASH CSSP-ERR-18\tup\x9b")
+    report = Report("a peer\r", "server", (Result(rule, Role.SERVER, outcome),), trouble="\x1b]0;title\x07")
+    text = as_text(report)
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert "  seen      \\x1b[2Jmade\\nCRASH CSSP-ERR-18\\tup\\x9b\n" in text
+
+
 def test_json_and_html_take_whatever_a_peer_says() -> None:
     value = json.loads(as_json(hostile()).encode("utf-8"))
     assert value["format"] == 2

@@ -288,14 +288,14 @@ WRONG_ANSWER_NAMES = (
 def test_wrong_winrm_servers_are_caught(
     change: Callable[[HttpAnswer], HttpAnswer | None], rules: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = HttpConnection.request
+    real = HttpConnection.exchange
 
-    def request(self: HttpConnection, *, authorization: str = "", **rest: Any) -> HttpAnswer | None:
-        answer = real(self, authorization=authorization, **rest)
-        return answer if authorization or answer is None else change(answer)
+    def exchange(self: HttpConnection, request: HttpRequest) -> HttpAnswer | None:
+        answer = real(self, request)
+        return answer if request.authorization or answer is None else change(answer)
 
     with winrm_loopback() as target:
-        monkeypatch.setattr(HttpConnection, "request", request)
+        monkeypatch.setattr(HttpConnection, "exchange", exchange)
         report = check_server(target, rules=["CSSP-WINRM-*"])
     sound(report)
     for rule in rules.split():
@@ -304,16 +304,16 @@ def test_wrong_winrm_servers_are_caught(
 
 @breaks(Role.SERVER, "WINRM-03 WINRM-13 WINRM-24")
 def test_a_winrm_server_that_takes_every_leg(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = HttpConnection.request
+    real = HttpConnection.exchange
 
-    def request(self: HttpConnection, **arguments: Any) -> HttpAnswer | None:
-        answer = real(self, **arguments)
-        stray = arguments.get("authorization", "").startswith("CredSSP Fw")  # application data
+    def exchange(self: HttpConnection, request: HttpRequest) -> HttpAnswer | None:
+        answer = real(self, request)
+        stray = request.authorization.startswith("CredSSP Fw")  # application data
         odd = answer is not None and answer.status in (400, 401) and (answer.token is None or stray)
         return HttpAnswer(200, answer.challenges if answer else ()) if odd else answer
 
     with winrm_loopback() as target:
-        monkeypatch.setattr(HttpConnection, "request", request)
+        monkeypatch.setattr(HttpConnection, "exchange", exchange)
         known: dict[Any, Any] = {}
         verdicts = set()
         rules = ["CSSP-WINRM-03", "CSSP-WINRM-13", "CSSP-WINRM-24"]
@@ -327,14 +327,14 @@ def test_a_winrm_server_that_takes_every_leg(monkeypatch: pytest.MonkeyPatch) ->
 
 @breaks(Role.SERVER, "WINRM-23")
 def test_a_winrm_server_that_acts_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, answers = HttpConnection.request, {}
+    real, answers = HttpConnection.exchange, {}
 
-    def request(self: HttpConnection, *, body: bytes = b"", **rest: Any) -> HttpAnswer | None:
-        answer = real(self, body=body, **rest)
-        return answers.setdefault(body, answer) if body else answer
+    def exchange(self: HttpConnection, request: HttpRequest) -> HttpAnswer | None:
+        answer = real(self, request)
+        return answers.setdefault(request.body, answer) if request.body else answer
 
     with winrm_loopback() as target:
-        monkeypatch.setattr(HttpConnection, "request", request)
+        monkeypatch.setattr(HttpConnection, "exchange", exchange)
         report = check_server(target, rules=["CSSP-WINRM-23"])
     assert report.verdict_of("CSSP-WINRM-23") is Verdict.FAIL, report.explain()
 

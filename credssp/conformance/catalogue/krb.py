@@ -99,8 +99,7 @@ def _proof(run: ServerRun) -> Outcome:
 
 @CATALOGUE.server("CSSP-KRB-08", NEEDS)
 def _replay(run: ServerRun) -> Outcome:
-    run.kerberos_login()
-    recorded = run.evidence[0].data
+    _, recorded = run.kerberos_login().connection.exchanged[0]
     login = run.kerberos_login(first=lambda _, __: recorded)
     end = login.end if login.stage == "first" else None
     return judge_refusal(end, login.crash, accepted=lenient("answered"))

@@ -7,7 +7,18 @@ from credssp.conformance.client_run import ClientRun
 from credssp.conformance.connection import End, Reply
 from credssp.conformance.links import Link
 from credssp.conformance.observation import Observation
-from credssp.conformance.rule import Outcome, Skipped, Verdict, alive, failed, lenient, need, passed
+from credssp.conformance.rule import (
+    SHOWN,
+    Evidence,
+    Outcome,
+    Skipped,
+    Verdict,
+    alive,
+    failed,
+    lenient,
+    need,
+    passed,
+)
 from credssp.conformance.run import ServerRun, judge_refusal
 from credssp.conformance.scripted_server import nothing_delegated
 from credssp.conformance.setup import RdpAnswer, Setup
@@ -153,7 +164,10 @@ def _core_data(seen: Observation) -> Outcome:
     if at < 0 or int.from_bytes(data[at + 2 : at + 4], "little") < 216 or len(data) < at + 216:
         raise Skipped("no Client Core Data in this exchange")
     told = int.from_bytes(data[at + 212 : at + 216], "little")
-    return passed(f"{told}") if told in (HYBRID, HYBRID_EX) else failed(f"serverSelectedProtocol {told}")
+    if told in (HYBRID, HYBRID_EX):
+        return passed(f"{told}")
+    end = Evidence("client", data[at + 216 - SHOWN : at + 216], "Client Core Data up to serverSelectedProtocol")
+    return failed(f"serverSelectedProtocol {told}", end)
 
 
 @CATALOGUE.client("CSSP-NEG-08", "x224")

@@ -120,11 +120,13 @@ def _records(run: ClientRun) -> Outcome:
     for request in requests:
         scheme, _, _ = request.authorization.partition(" ")
         if scheme != "CredSSP":
-            return failed(f"scheme {scheme}")
+            return failed(f"scheme {scheme}", request.evidence)
         if request.token[:1] not in (b"\x14", b"\x15", b"\x16", b"\x17"):
-            return failed("a token that is not a TLS record")
+            return failed("a token that is not a TLS record", request.evidence)
     hello = requests[0].token
-    return passed() if hello[0] == 0x16 and hello[5] == 1 else failed("the first token is not a ClientHello")
+    if hello[0] == 0x16 and hello[5:6] == b"\1":
+        return passed()
+    return failed("the first token is not a ClientHello", requests[0].evidence)
 
 
 def link_of(connection: Connection) -> HttpServerLink:
@@ -160,15 +162,14 @@ def _stray_leg(run: ServerRun) -> Outcome:
 
 @CATALOGUE.client("CSSP-WINRM-03", "http")
 def _one_session(run: ClientRun) -> Outcome:
-    hellos = sum(
-        1 for request in requests_of(run.baseline()) if request.token[:1] == b"\x16" and request.token[5:6] == b"\1"
-    )
-    if hellos != 1:
-        return failed(f"{hellos} ClientHellos in one login")
+    requests = requests_of(run.baseline())
+    hellos = [request.evidence for request in requests if request.token[:1] == b"\x16" and request.token[5:6] == b"\1"]
+    if len(hellos) != 1:
+        return failed(f"{len(hellos)} ClientHellos in one login", *hellos)
     served = run.serve()
     link = link_of(served.connection)
     link.finish(HttpAnswer(200))
-    following = link.source.next(run.target.timeout)
+    following = link.next(run.target.timeout)
     again = following is not None and following.token[:1] == b"\x16"
     return failed("another login for the message") if again else passed()
 
@@ -224,7 +225,7 @@ def client_message(run: ClientRun, mark: bytes) -> tuple[HttpRequest, Protector]
     if not served.delegated_something:
         raise Skipped(f"no good login: {describe_end(served.end)}")
     link.finish(HttpAnswer(200))
-    request = link.source.next(run.target.timeout)
+    request = link.next(run.target.timeout)
     if request is None or not is_encrypted_type(request.content_type):
         raise Skipped("the client sends no encrypted message")
     return request, Protector(served.connection)
@@ -291,7 +292,7 @@ def _client_lie(run: ClientRun) -> Outcome:
         protector.unwrap(part.records)
     sealed = encrypt(protector, b"<answer/>", SOAP)
     link = link_of(protector.connection)
-    link.source.answer(HttpAnswer(200, (), sealed.content_type, _lie(sealed)))
+    link.answer(HttpAnswer(200, (), sealed.content_type, _lie(sealed)))
     told = link.report
     alive(link.crash)
     return passed(type(told).__name__) if told is not None else failed("the client takes it")
@@ -302,11 +303,11 @@ def _not_offered(run: ClientRun) -> Outcome:
     link = run.start()
     if not isinstance(link, HttpServerLink):
         raise Skipped("no HTTP")
-    request = link.source.next(run.target.timeout)
+    request = link.next(run.target.timeout)
     if request is None or request.token:
         raise Skipped("the client sends a token before it is offered CredSSP")
-    link.source.answer(HttpAnswer(401, ("Negotiate", 'Basic realm="WSMAN"')))
-    following = link.source.next(min(run.target.timeout, 2.0))
+    link.answer(HttpAnswer(401, ("Negotiate", 'Basic realm="WSMAN"')))
+    following = link.next(min(run.target.timeout, 2.0))
     return failed("a CredSSP token") if following is not None and following.token else passed()
 
 

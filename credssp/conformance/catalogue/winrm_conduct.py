@@ -80,7 +80,7 @@ def _one_proof(run: ClientRun) -> Outcome:
 
 
 def _next(run: ClientRun, link: HttpServerLink) -> HttpRequest | None:
-    return link.source.next(min(run.target.timeout, _WAIT))
+    return link.next(min(run.target.timeout, _WAIT))
 
 
 def _is_message(request: HttpRequest | None) -> bool:
@@ -107,7 +107,7 @@ def _once(run: ClientRun) -> Outcome:
         link = link_of(protector.connection)
         sealed = encrypt(protector, _FAULT, SOAP)
         answer = HttpAnswer(500, (), sealed.content_type, sealed.body)
-        link.source.answer(answer if status == 500 else HttpAnswer(502, (), "text/html", b"<html></html>"))
+        link.answer(answer if status == 500 else HttpAnswer(502, (), "text/html", b"<html></html>"))
         if _comes_again(run, link):
             return failed(f"{status}: the message came again")
         alive(link.crash)
@@ -120,7 +120,7 @@ def _forgotten(run: ClientRun) -> Outcome:
     _, protector = client_message(run, b"")
     link = link_of(protector.connection)
     for count in range(1, _LOGINS + 1):
-        link.source.answer(_OFFER)
+        link.answer(_OFFER)
         if not run.serve_again(link).delegated_something:
             alive(link.crash)
             return passed(f"{count} login{'s' if count > 1 else ''}")
@@ -134,7 +134,7 @@ def _forgotten(run: ClientRun) -> Outcome:
 def _nothing_in_clear(run: ClientRun) -> Outcome:
     for number, request in enumerate(requests_of(run.baseline()), 1):
         if request.body and not is_encrypted_type(request.content_type):
-            return failed(f"request {number} has a body of {len(request.body)} bytes in clear text")
+            return failed(f"request {number} has a body of {len(request.body)} bytes in clear text", request.evidence)
     return passed()
 
 

@@ -31,7 +31,9 @@ METADATA = re.compile(
 @CATALOGUE.client("CSSP-WINRM-16", "http")
 def _first_request(run: ClientRun) -> Outcome:
     first = requests_of(run.baseline())[0]
-    return failed("Authorization in the first request") if first.authorization else passed()
+    if first.authorization:
+        return failed("Authorization in the first request", first.evidence)
+    return passed()
 
 
 def _metadata(body: bytes) -> Outcome:
