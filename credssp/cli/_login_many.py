@@ -50,10 +50,8 @@ def _log_on(arguments: argparse.Namespace, source: TargetSource, plan: LoginPlan
                     yield target
 
         def done(facts: Facts) -> None:
-            # A refusal that may be about a wrong password is not kept: the next run, with the right one, tries again.
-            keep = facts["outcome"] not in ("not_tried", "interrupted") and (keep_going or facts["refused_by"] is None)
             with progress.hidden():
-                output.add(facts, keep=keep)
+                output.add(facts, keep=_is_kept(facts, keep_going=keep_going))
             progress.advance()
 
         log_on_all(
@@ -67,6 +65,19 @@ def _log_on(arguments: argparse.Namespace, source: TargetSource, plan: LoginPlan
             pace=None if arguments.rate is None else Pace(arguments.rate),
             on_leg=None if show is None else lambda target, leg: show(leg, str(target)),
         )
+
+
+def _is_kept(facts: Facts, *, keep_going: bool) -> bool:
+    """Return whether the next run leaves the server out: whether this would come of it once more.
+
+    What may be about a wrong password would not, with the right one: a refusal, and no answer to a proof, which is sent
+    once the server's version is known. Nor would what was missing on this machine.
+    """
+    outcome = facts["outcome"]
+    if outcome in ("not_tried", "interrupted", "local"):
+        return False
+    unanswered = outcome == "no_login" and facts.get("credssp") is not None
+    return keep_going or (facts["refused_by"] is None and not unanswered)
 
 
 def _end(output: Output[LoginTotals], begin: float, total: int) -> None:

@@ -205,7 +205,8 @@ def test_a_refusal_after_an_accepted_login_ends_the_run_too(capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("how", ["silent", "wrong key"])
-def test_a_proof_without_an_answer_ends_the_run(how: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_proof_without_an_answer_ends_the_run(how: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    record = tmp_path / "run.jsonl"
     gate = threading.Event()
 
     def look_up(domain: str, user: str) -> str:
@@ -219,13 +220,17 @@ def test_a_proof_without_an_answer_ends_the_run(how: str, capsys: pytest.Capture
     )
     with server, farm(1) as built:
         try:
-            code = main(["login", *USER, "--json", "--timeout", "10", server.url, built.url(1)])
+            words = ["login", *USER, "--json", "--timeout", "10", "--resume", str(record)]
+            code = main([*words, server.url, built.url(1)])
         finally:
             gate.set()
         assert built.proofs == []
     lines = results(capsys.readouterr().out)
     assert (code, lines[server.url]["outcome"]) == ((3, "no_login") if how == "silent" else (4, "unsafe"))
     assert "has a proof of the password, and did not say whether it is right" in lines[built.url(1)]["reason"]
+    # The next run tries what may be about a wrong password again, and leaves a server out that is not the right one.
+    kept = [json.loads(line)["target"] for line in record.read_text().splitlines()]
+    assert kept == ([] if how == "silent" else [server.url])
 
 
 def test_rdp_and_winrm_in_one_file(three: Farm, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -539,3 +544,12 @@ def test_verbose_without_a_reader_changes_no_result(command: str, three: Farm, t
     else:
         assert {line["credssp"]["version"] for line in lines.values()} == {6}
         assert {line["error"] for line in lines.values()} == {None}
+
+
+def test_what_is_wrong_on_this_machine_is_tried_again_by_the_next_run(
+    three: Farm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = tmp_path / "run.jsonl"
+    assert main(["login", *USER, "--json", "--resume", str(record), "a..b", three.url(1)]) == 2
+    assert set(outcomes(capsys.readouterr().out).values()) == {"local", "accepted"}
+    assert [json.loads(line)["target"] for line in record.read_text().splitlines()] == [three.url(1)]
