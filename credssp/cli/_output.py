@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from credssp.secret import MASK
 
@@ -82,8 +82,11 @@ def _rich_table(console: Console, columns: Sequence[str], rows: list[list[str]],
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    # The first column says what a row is about: a narrow terminal folds the others, unless it takes half of the width.
+    whole = max(map(len, [columns[0], *(row[0] for row in rows)])) <= console.width // 2
+    for number, name in enumerate(columns):
+        justify: Literal["left", "right"] = "right" if name in right else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=whole and number == 0)
     for row in rows:
         table.add_row(*map(Text, row))  # Text: what looks like markup in it is not
     console.print(table)

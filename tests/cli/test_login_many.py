@@ -399,6 +399,18 @@ def test_the_progress_on_a_terminal_is_erased(three: Farm) -> None:
     assert seen.rstrip().endswith(b": 3 accepted")
 
 
+def test_a_narrow_terminal_folds_the_reasons_and_not_the_targets(three: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rich")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("CREDSSP_PASSWORD", "wrong")
+    code, seen = on_a_terminal(*USER, *three.targets())
+    assert code == 1
+    rows = [line.split()[0] for line in seen.decode().splitlines() if line.startswith(" rdp://")]
+    assert rows[0] == three.url(1)
+    assert set(rows) == {three.url(number) for number in (1, 2, 3)}
+
+
 def test_many_targets_need_a_yes_before_the_password_is_read(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
