@@ -45,7 +45,7 @@ def read_all(session: Any) -> bytes:
 
 def test_a_session_is_active_until_its_time_is_over() -> None:
     with RDPServer(session=Desktop(seconds=0.3)) as server, logged_on(server) as session:
-        session.sendall(pdus.whole())
+        session.sendall(pdus.as_selected(session, pdus.whole()))
         told = read_all(session)
         found = server.assert_delegated(username="alice").session
     assert told.endswith(USER_REQUESTED)
@@ -54,7 +54,7 @@ def test_a_session_is_active_until_its_time_is_over() -> None:
 
 def test_the_client_is_told_what_it_requested() -> None:
     with RDPServer() as server, logged_on(server) as session:
-        session.sendall(pdus.connect_initial())
+        session.sendall(pdus.as_selected(session, pdus.connect_initial()))
         response = read_until(session, 100)
         size = int.from_bytes(response[2:4], "big")
         negotiated = server.config.protocols or rdp.CREDSSP_PROTOCOLS
@@ -63,7 +63,7 @@ def test_the_client_is_told_what_it_requested() -> None:
 
 def test_a_login_counts_while_the_session_is_active() -> None:
     with RDPServer(session=Desktop(seconds=60)) as server, logged_on(server) as session:
-        session.sendall(pdus.whole())
+        session.sendall(pdus.as_selected(session, pdus.whole()))
         found = server.assert_delegated(username="alice", timeout=PATIENCE)
         assert found.session.activations == 1
         assert found.session.ended_by == ""
@@ -102,7 +102,7 @@ def test_without_a_session_nothing_is_answered() -> None:
 
 def test_a_mode_may_be_written_as_on_the_command_line() -> None:
     with RDPServer(session="disconnect:idle-timeout") as server, logged_on(server) as session:
-        session.sendall(pdus.beginning())
+        session.sendall(pdus.as_selected(session, pdus.beginning()))
         read_all(session)
         found = server.assert_delegated(username="alice").session
     assert (found.error_info, found.ended_by) == (3, "server")
@@ -112,7 +112,7 @@ def test_a_mode_may_be_written_as_on_the_command_line() -> None:
 
 def test_a_reactivation_that_the_client_does_not_answer_ends_with_the_session() -> None:
     with RDPServer(session=Desktop(seconds=0.3, reactivations=1)) as server, logged_on(server) as session:
-        session.sendall(pdus.whole())
+        session.sendall(pdus.as_selected(session, pdus.whole()))
         read_all(session)
         found = server.assert_delegated(username="alice").session
     assert (found.state, found.ended_by) == (SessionState.EXPECT_CONFIRM_ACTIVE, "server")
@@ -120,7 +120,7 @@ def test_a_reactivation_that_the_client_does_not_answer_ends_with_the_session() 
 
 def test_stopping_the_server_ends_a_session() -> None:
     with RDPServer(session=Desktop(seconds=60)) as server, logged_on(server) as session:
-        session.sendall(pdus.whole())
+        session.sendall(pdus.as_selected(session, pdus.whole()))
         server.assert_delegated(timeout=PATIENCE)
         begun = time.monotonic()
         server.stop()
@@ -130,7 +130,7 @@ def test_stopping_the_server_ends_a_session() -> None:
 
 def test_disconnect_tells_the_reason() -> None:
     with RDPServer(session=Disconnect(0x10A)) as server, logged_on(server) as session:
-        session.sendall(pdus.whole())
+        session.sendall(pdus.as_selected(session, pdus.whole()))
         told = read_all(session)
         found = server.assert_delegated(username="alice").session
     assert (0x10A).to_bytes(4, "little") in told[-20:]
@@ -159,7 +159,7 @@ def test_the_command_tells_of_the_session_when_the_connection_is_closed() -> Non
             host, _, port = json.loads(process.stdout.readline())["address"].rpartition(":")
             credentials = credssp.PasswordCredentials("alice", PASSWORD, domain="LAB")
             with rdp.connect(host, int(port), credentials=credentials, mechanism="ntlm") as session:
-                session.sendall(pdus.beginning())
+                session.sendall(pdus.as_selected(session, pdus.beginning()))
                 read_all(session)
             events = iter(json.loads(line) for line in process.stdout)
             closed = next(event for event in events if event["event"] == "closed")

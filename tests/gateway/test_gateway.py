@@ -187,10 +187,8 @@ UP = pdus.connect_initial() + pdus.ERECT_DOMAIN + pdus.ATTACH_USER + pdus.client
 
 
 def as_selected(session: Any, data: bytes = UP) -> bytes:
-    """Return what a client sends, with the protocol in its Connect Initial that was selected for it."""
-    selected = int(session.endpoint.selected_protocol)
-    told = pdus.connect_initial().replace(pdus.cs_core(), pdus.cs_core(selected=selected))
-    return data.replace(pdus.connect_initial(), told)
+    """Return what a client sends; see `pdus.as_selected`."""
+    return pdus.as_selected(session, data)
 
 
 def requested_of(session: Any) -> Protocol:

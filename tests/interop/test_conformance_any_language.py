@@ -34,6 +34,7 @@ def folder(display: str, tmp_path: Path) -> Path:
 def run(command: list[str], folder: Path, display: str) -> x11.Outcome:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     environment = {"PATH": path, "DISPLAY": display, "HOME": str(folder), "CREDSSP_PASSWORD": "secret"}
+    environment["PYTEST_ADDOPTS"] = ""  # those are for our tests
     return x11.run(command, environment=environment, timeout=110, cwd=folder)
 
 

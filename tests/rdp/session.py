@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from typing import Any
 
 from credssp.rdp.session_pdus import data_frame
 
@@ -189,3 +190,9 @@ def beginning(*, wanted: bytes | None = None, info: bytes | None = None) -> byte
 def whole() -> bytes:
     """All that a client sends until it has its screen."""
     return beginning() + confirm_active() + FINALIZATION
+
+
+def as_selected(session: Any, data: bytes) -> bytes:
+    """Return what a client sends, with the protocol in its Connect Initial that was selected for this session."""
+    told = connect_initial().replace(cs_core(), cs_core(selected=int(session.endpoint.selected_protocol)))
+    return data.replace(connect_initial(), told)

@@ -52,6 +52,7 @@ def test_a_number_without_a_name_is_shown_as_one() -> None:
     assert str(describe_error_info(0xABCD)) == "There is no text for this number. [ERRINFO_0x0000ABCD 0x0000ABCD]"
     assert describe_error_info(3).as_json() == {
         "code": 3,
+        "hex": "0x00000003",
         "name": "ERRINFO_IDLE_TIMEOUT",
         "text": "The session was idle for too long.",
     }
