@@ -13,7 +13,7 @@ from credssp.errors import LocalProtocolError
 from credssp.fleet.logins.html import login_report
 from credssp.fleet.logins.reports import write_login_csv, write_login_junit
 from credssp.fleet.logins.totals import OUTCOMES, LoginTotals, outcome_of, why
-from credssp.fleet.record import Facts
+from credssp.fleet.record import Facts, are_of
 
 __all__ = ["login_forms"]
 
@@ -61,12 +61,21 @@ def _cells(facts: Facts) -> tuple[str, ...]:
     )
 
 
+_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
+    "outcome": str,
+    "tls": dict,
+    "credssp": dict,
+    "status": dict,
+    "seconds": (int, float),
+}
+
+
 def login_forms(user: str) -> Forms[LoginTotals]:
     """Return the forms for the logins of a user; a record with those of another is refused."""
 
     def check(facts: Facts) -> None:
         target = facts["target"]
-        if "outcome" not in facts or "accepted" not in facts:
+        if "outcome" not in facts or "accepted" not in facts or not are_of(facts, _TYPES):
             raise LocalProtocolError(f"{target}: not the result of a login as `credssp login --resume` keeps it")
         if (other := facts.get("user")) != user:
             raise LocalProtocolError(f"--resume: {target} is a login of {other}, and this run is of {user}")

@@ -12,7 +12,7 @@ from credssp.cli._output import print_table, printable
 from credssp.cli._probe_print import print_text
 from credssp.cli._results import MAX_ROWS, Forms, print_json_line
 from credssp.errors import LocalProtocolError
-from credssp.fleet.record import Facts
+from credssp.fleet.record import Facts, are_of
 from credssp.fleet.totals import Totals, nla_of, version_of, worst_level
 
 __all__ = ["PROBES", "check_probe", "print_record", "write_reports"]
@@ -92,13 +92,16 @@ def _cells(facts: Facts) -> Iterator[str]:
     yield version_of(facts)
     yield nla_of(facts)
     yield " ".join(str(version).removeprefix("TLSv") for version in facts.get("tls") or ()) or "none"
-    yield str((facts.get("certificate") or {}).get("not_after") or "")[:10]
+    certificate = facts.get("certificate")
+    yield str(certificate.get("not_after") or "")[:10] if isinstance(certificate, dict) else ""
     ids = [str(each.get("id", "")) for each in facts.get("findings") or () if isinstance(each, dict)]
     yield f"{worst_level(facts)}: {', '.join(ids)}" if ids else ""
 
 
 def check_probe(facts: Facts) -> None:
     """Refuse a result of another command. Raises LocalProtocolError."""
+    if not are_of(facts, {"findings": list}):
+        raise LocalProtocolError(f"{facts['target']}: not the facts of a server, or of a newer version")
     if "outcome" in facts and "accepted" in facts:
         raise LocalProtocolError(f"{facts['target']}: the result of a login, and not of a probe")
 

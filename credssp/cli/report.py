@@ -35,14 +35,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     try:
         check_writable(arguments.html, arguments.junit, read=(arguments.run, arguments.later))
-        first = SavedRun(arguments.run)
-        for run in filter(None, (arguments.run, arguments.later)):
-            check_probe(next(iter(SavedRun(run))))
+        first, later = SavedRun(arguments.run, check_probe), SavedRun(arguments.later or arguments.run, check_probe)
+        for run in (first, later):
+            next(iter(run))  # an empty one is an error
         if arguments.later is None:
             print_record(first, _form(arguments))
             write_reports(first, arguments)
             return 0
-        later = SavedRun(arguments.later)
         changed = _print_changes(first, later, _form(arguments))
         write_reports(later, arguments, earlier=first)
     except LocalProtocolError as error:

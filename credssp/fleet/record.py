@@ -11,13 +11,13 @@ import bisect
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Final, Self, TypeAlias
 
 from credssp.errors import LocalProtocolError
 
-__all__ = ["Facts", "Record", "SavedRun", "TargetSet", "read_facts"]
+__all__ = ["Facts", "Record", "SavedRun", "TargetSet", "are_of", "read_facts"]
 
 Facts: TypeAlias = dict[str, Any]
 """What is known about one server (docs/reference/fleet-formats.md)."""
@@ -46,6 +46,11 @@ class TargetSet:
     @staticmethod
     def _sum(target: str) -> int:
         return int.from_bytes(hashlib.blake2b(target.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+
+
+def are_of(facts: Facts, types: Mapping[str, type | tuple[type, ...]]) -> bool:
+    """Return whether members have the types given for them, or are null or absent: files may be damaged, or made up."""
+    return all(isinstance(facts[name], kind) for name, kind in types.items() if facts.get(name) is not None)
 
 
 def read_facts(stream: IO[bytes], name: str, *, cut_off: bool = True) -> Iterator[Facts]:
@@ -155,10 +160,12 @@ class SavedRun:
 
     Args:
         path: the file. It has to stay as it is while it is read.
+        check: raises LocalProtocolError for a line that is of another command.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, check: Callable[[Facts], object] | None = None) -> None:
         self._path = Path(path)
+        self._check = check
 
     def __iter__(self) -> Iterator[Facts]:
         """Yield the results. Raises LocalProtocolError: the file cannot be read, holds none, or is something else."""
@@ -166,6 +173,8 @@ class SavedRun:
         try:
             with self._path.open("rb") as stream:
                 for facts in read_facts(stream, str(self._path)):
+                    if self._check is not None:
+                        self._check(facts)
                     yield facts
         except OSError as error:
             raise LocalProtocolError(f"{self._path} cannot be read: {error.strerror}") from None

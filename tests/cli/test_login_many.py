@@ -565,3 +565,19 @@ def test_what_is_wrong_on_this_machine_is_tried_again_by_the_next_run(
     assert main(["login", *USER, "--json", "--resume", str(record), "a..b", three.url(1)]) == 2
     assert set(outcomes(capsys.readouterr().out).values()) == {"local", "accepted"}
     assert [json.loads(line)["target"] for line in record.read_text().splitlines()] == [three.url(1)]
+
+
+@pytest.mark.parametrize(
+    "damaged", [{"outcome": ["x"]}, {"tls": "x"}, {"credssp": [1]}, {"status": 5}, {"seconds": "a"}, {"accepted": None}]
+)
+def test_a_record_that_is_damaged_is_found_out_before_any_login(
+    damaged: dict[str, Any], three: Farm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = tmp_path / "run.jsonl"
+    facts = {"target": "rdp://192.0.2.1:1", "user": "LAB\\alice", "outcome": "accepted", "accepted": True} | damaged
+    if damaged == {"accepted": None}:
+        del facts["accepted"]
+    record.write_text(json.dumps(facts) + "\n")
+    assert main(["login", *USER, "--table", "--resume", str(record), three.url(1)]) == 2
+    assert "rdp://192.0.2.1:1: not the result of a login" in capsys.readouterr().err
+    assert three.proofs == []

@@ -82,7 +82,7 @@ def test_files_that_are_not_runs(runs: tuple[Path, Path], capsys: pytest.Capture
 
 def test_facts_of_another_kind_are_an_error_of_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run.jsonl"
-    run.write_text(json.dumps(HEALTHY) + '\n{"target": "odd", "certificate": 7}\n')
+    run.write_text(json.dumps(HEALTHY) + '\n{"target": "odd", "answered": true, "certificate": 7}\n')
     assert main(["report", str(run), "--text"]) == 2
     assert capsys.readouterr().err == "credssp report: odd: not the facts of a server, or of a newer version\n"
     for form in ("--table", "--csv", "--json"):
@@ -136,3 +136,20 @@ def test_what_a_record_says_is_no_command_to_the_terminal(tmp_path: Path, capsys
     assert out.startswith("rdp://\\x1bc\n")
     assert "rdp://\\x1bc: the result of a login" in err
     assert "\x1b" not in out + err
+
+
+@pytest.mark.parametrize("form", ["--table", "--csv", "--json", "--text"])
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({"findings": 7}, "not the facts of a server"),
+        ({"outcome": "accepted", "accepted": True}, "the result of a login, and not of a probe"),
+    ],
+)
+def test_a_line_that_is_none_of_a_probe_is_an_error_wherever_it_is(
+    form: str, more: dict[str, Any], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run.jsonl"
+    run.write_text("".join(json.dumps(each) + "\n" for each in (HEALTHY, {"target": "rdp://x:1"} | more)))
+    assert main(["report", str(run), form]) == 2
+    assert f"rdp://x:1: {text}" in capsys.readouterr().err
