@@ -178,10 +178,15 @@ class CommandTarget:
     def _command(self, setup: Setup) -> str:
         if setup == Setup():
             return self.command
-        for name, command in self.variants.items():
-            if VARIANTS[name] == setup:
-                return command
-        raise Skipped("this client is judged as its command line sets it up")
+        names = [name for name, variant in VARIANTS.items() if variant == setup]
+        for name in names:
+            if name in self.variants:
+                return self.variants[name]
+        raise Skipped(
+            f"needs a command line for it (--exec-variant {names[0]}=CMD)"
+            if names
+            else "this client is judged as its command line sets it up"
+        )
 
     def request(self, link: Link) -> bytes:
         """Return the client's Connection Request."""

@@ -153,6 +153,19 @@ def test_a_program_has_command_lines_for_other_set_ups(tmp_path: Path) -> None:
         CommandTarget("true {port}", TEST_ACCOUNT, variants={"kerberos": "true {port}"})
 
 
+@pytest.mark.parametrize(
+    ("setup", "reason"),
+    [
+        (Setup(hybrid_ex=True), r"^needs a command line for it \(--exec-variant hybrid-ex=CMD\)$"),
+        (Setup(form="spnego"), r"^needs a command line for it \(--exec-variant spnego=CMD\)$"),
+        (Setup(form="kerberos"), "^this client is judged as its command line sets it up$"),
+    ],
+)
+def test_a_skip_names_the_option_that_a_rule_needs(setup: Setup, reason: str) -> None:
+    with pytest.raises(Skipped, match=reason):
+        CommandTarget("true {port}", TEST_ACCOUNT, variants={"deny": "true {port}"}).start(setup, RdpAnswer())
+
+
 def test_a_program_takes_no_other_set_up() -> None:
     with pytest.raises(Skipped):
         CommandTarget("true {port}", TEST_ACCOUNT).start(Setup(min_version=5), RdpAnswer())
