@@ -43,8 +43,8 @@ def leg_printer() -> Callable[..., None]:
 
 
 def _print_line(line: str) -> None:
-    """Print it if there still is a reader: what is told here is told in the middle of a login, which goes on."""
-    with contextlib.suppress(BrokenPipeError):
+    """Print it if that is possible: what is told here is told in the middle of a login, which goes on."""
+    with contextlib.suppress(OSError):  # a pipe without a reader, a full disk
         print(line, file=sys.stderr, flush=True)
 
 

@@ -540,9 +540,15 @@ def test_reports_are_written_where_the_reader_of_the_table_has_gone(three: Farm,
 
 
 @pytest.mark.parametrize("command", ["login", "probe"])
-def test_verbose_without_a_reader_changes_no_result(command: str, three: Farm, tmp_path: Path) -> None:
-    reading, writing = os.pipe()
-    os.close(reading)
+@pytest.mark.parametrize("full", [False, True], ids=["no reader", "full disk"])
+def test_verbose_that_leads_nowhere_changes_no_result(command: str, full: bool, three: Farm) -> None:  # noqa: FBT001
+    if full:
+        if not Path("/dev/full").exists():
+            pytest.skip("there is no /dev/full")
+        writing = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reading, writing = os.pipe()
+        os.close(reading)
     user = USER if command == "login" else ()
     words = [sys.executable, "-m", "credssp", command, *user, "-v", "--json", *three.targets()]
     try:
