@@ -541,7 +541,7 @@ def test_reports_are_written_where_the_reader_of_the_table_has_gone(three: Farm,
 
 @pytest.mark.parametrize("command", ["login", "probe"])
 @pytest.mark.parametrize("full", [False, True], ids=["no reader", "full disk"])
-def test_verbose_that_leads_nowhere_changes_no_result(command: str, full: bool, three: Farm) -> None:  # noqa: FBT001
+def test_verbose_that_leads_nowhere_changes_no_result(command: str, full: bool, three: Farm) -> None:
     if full:
         if not Path("/dev/full").exists():
             pytest.skip("there is no /dev/full")
