@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from typing import TYPE_CHECKING
 
 from credssp.cli import _fleet_arguments, _legs, _ways
 from credssp.cli._arguments import count
 
 if TYPE_CHECKING:
-    from credssp.cli._results import Output
-    from credssp.cli._target_source import TargetSource
+    from credssp.cli._many import ManyServers
     from credssp.fleet.probing import ProbeRequest
     from credssp.fleet.totals import Totals
 
@@ -48,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Probe and print."""
+    from credssp.cli._many import ManyServers
     from credssp.cli._output import printable
     from credssp.cli._probe_output import PROBES
     from credssp.cli._results import Output
@@ -60,21 +59,13 @@ def run(arguments: argparse.Namespace) -> int:
         if not is_meant(source.total, "Probe {} targets?", yes=arguments.yes):
             return 2
         output = Output(arguments, source.total, PROBES)
+        if arguments.verbose:
+            _legs.show_probe_legs()
+        with ManyServers(output, source) as servers:
+            _probe(arguments, servers, request)
     except LocalProtocolError as error:
         print(f"credssp probe: {printable(error.message)}", file=sys.stderr)
         return 2
-    if arguments.verbose:
-        _legs.show_probe_legs()
-    begin = time.monotonic()
-    try:
-        _probe(arguments, source, request, output)
-    except LocalProtocolError as error:
-        print(f"credssp probe: {printable(error.message)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        _end(output, begin, source.total)
-        raise
-    _end(output, begin, source.total)
     if output.totals.with_credssp:
         return 0
     return 1 if output.totals.answered else 3
@@ -91,53 +82,26 @@ def _request(arguments: argparse.Namespace) -> ProbeRequest:
     return ProbeRequest(arguments.timeout, _ways.way_of(arguments))
 
 
-def _probe(arguments: argparse.Namespace, source: TargetSource, request: ProbeRequest, output: Output[Totals]) -> None:
+def _probe(arguments: argparse.Namespace, servers: ManyServers[Totals], request: ProbeRequest) -> None:
     import asyncio
     import dataclasses
-    from collections.abc import Iterator
 
-    from credssp.cli._progress import ProgressLine
     from credssp.fleet.dask_cluster import dask_executor
     from credssp.fleet.pace import Pace
-    from credssp.fleet.record import Facts
     from credssp.fleet.run import probe_all, probe_over
-    from credssp.fleet.target_url import TargetURL
 
-    with ProgressLine(source.total) as progress:
-
-        def left() -> Iterator[TargetURL]:
-            for target in source:
-                if str(target) in output.done:
-                    progress.advance()
-                else:
-                    yield target
-
-        def done(facts: Facts) -> None:
-            with progress.hidden():
-                output.add(facts)
-            progress.advance()
-
-        if arguments.dask is None:
-            pace = None if arguments.rate is None else Pace(arguments.rate)
-            paced = dataclasses.replace(request, pace=pace)
-            asyncio.run(probe_all(left(), request=paced, done=done, concurrency=arguments.concurrency))
-            return
-        with dask_executor(arguments.dask) as (executor, ahead):
-            probe_over(
-                executor,
-                left(),
-                request=request,
-                done=done,
-                rate=arguments.rate,
-                concurrency=arguments.concurrency,
-                ahead=ahead,
-            )
-
-
-def _end(output: Output[Totals], begin: float, total: int) -> None:
-    """Print what comes at the end, after an interrupt too."""
-    output.totals.seconds = time.monotonic() - begin
-    output.finish()
-    if total > 1:
-        earlier = f"; {output.resumed:,} are from an earlier run" if output.resumed else ""
-        print(f"{output.totals.summary()}{earlier}", file=sys.stderr)
+    if arguments.dask is None:
+        pace = None if arguments.rate is None else Pace(arguments.rate)
+        paced = dataclasses.replace(request, pace=pace)
+        asyncio.run(probe_all(servers.left(), request=paced, done=servers.done, concurrency=arguments.concurrency))
+        return
+    with dask_executor(arguments.dask) as (executor, ahead):
+        probe_over(
+            executor,
+            servers.left(),
+            request=request,
+            done=servers.done,
+            rate=arguments.rate,
+            concurrency=arguments.concurrency,
+            ahead=ahead,
+        )
