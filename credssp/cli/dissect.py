@@ -75,15 +75,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     try:
         logon = _logon_secrets(arguments)
-        check_writable(arguments.output, arguments.html, read=arguments.files)
+        if fault := _html_fault(arguments) or _many_fault(arguments):
+            raise LocalProtocolError(fault)
+        check_writable(arguments.output, arguments.html or None, read=arguments.files)
     except ValueError as error:
         print(f"credssp dissect: {error}", file=sys.stderr)
         return 2
     except LocalProtocolError as error:
         print(f"credssp dissect: {printable(error.message)}", file=sys.stderr)
-        return 2
-    if fault := _html_fault(arguments) or _many_fault(arguments):
-        print(f"credssp dissect: {fault}", file=sys.stderr)
         return 2
     try:
         if len(arguments.files) > 1 or arguments.dask is not None:
