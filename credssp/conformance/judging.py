@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from credssp.conformance.chance import drawn_from
 from credssp.conformance.client_run import ClientRun
+from credssp.conformance.lateness import lateness
 from credssp.conformance.liveness import Watch
 from credssp.conformance.observation import Observation
 from credssp.conformance.result import ORDER, Report, Result
@@ -110,6 +111,11 @@ class Judging:
                 outcome = _guarded(run, case)
         finally:
             run.close()
+        if outcome.verdict is Verdict.HANG and self.side is Role.SERVER:
+            with drawn_from(self.seed, f"a good login after {case.rule.id}"):
+                late = lateness(self.target)
+            if late:
+                outcome = Outcome(Verdict.SKIP, late)
         outcome = replace(outcome, evidence=outcome.evidence or run.evidence[-_EVIDENCE:])
         return watch.judge(outcome, case.rule.id) if run.any_ended or outcome.verdict is not Verdict.PASS else outcome
 
@@ -120,8 +126,9 @@ def _guarded(run: ServerRun | ClientRun, case: Case) -> Outcome:
         return case.judge(run)
     except Skipped as reason:
         return Outcome(Verdict.SKIP, str(reason))
-    except TimeoutError:
-        return Outcome(Verdict.HANG, "the peer takes no connection")
+    except TimeoutError as error:
+        told = str(error)
+        return Outcome(Verdict.HANG, "the peer takes no connection" if told in ("", "timed out") else told)
     except OSError as error:
         return Outcome(Verdict.CRASH, f"the peer is gone: {error.strerror or type(error).__name__}")
     except LocalProtocolError as error:  # ours, or the target's: no peer is to blame for it

@@ -74,7 +74,7 @@ class RdpServerTarget:
         link = self.open_raw(setup)
         try:
             request_tls(link, SSL_HYBRID, self.timeout)
-        except (Skipped, RemoteProtocolError):
+        except (Skipped, RemoteProtocolError, TimeoutError):
             link.close()
             raise
         return link

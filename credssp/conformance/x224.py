@@ -43,6 +43,7 @@ def request_tls(link: Link, protocols: int, timeout: float) -> Protocol:
     Raises:
         Skipped: it selected something other than CredSSP.
         RemoteProtocolError: it does not answer as an RDP server does.
+        TimeoutError: it is silent.
     """
     answer = ask(link, protocols, timeout)
     if not isinstance(answer, ConnectionConfirm):
@@ -51,6 +52,8 @@ def request_tls(link: Link, protocols: int, timeout: float) -> Protocol:
             if answer
             else "the server did not answer the Connection Request: is that an RDP server?"
         )
+        if not answer and not getattr(link, "ended", True):
+            raise TimeoutError(told)
         raise RemoteProtocolError(told, section="[MS-RDPBCGR] 2.2.1.2")
     chosen = answer.negotiation
     if isinstance(chosen, NegotiationResponse):
