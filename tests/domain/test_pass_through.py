@@ -74,9 +74,15 @@ def test_an_account_that_may_not_log_on_has_its_status(
 
 
 def test_the_event_says_that_an_account_is_locked(domain: Domain, service: Service) -> None:
-    count = len([event for event in service.events if event["event"] == "refused"])
+    def reasons() -> int:
+        return [event["reason"] for event in list(service.events) if event["event"] == "refused"].count("locked")
+
+    count = reasons()
     status_of(domain, service, user("LAB\\locked"))
-    assert service.wait("refused", count + 1)["reason"] == "locked"
+    end = time.monotonic() + 20
+    while reasons() == count:  # the last event may be that of another login
+        assert time.monotonic() < end, service.events
+        time.sleep(0.01)
 
 
 def test_a_wrong_password_counts_once(domain: Domain, service: Service) -> None:

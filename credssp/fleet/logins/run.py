@@ -28,6 +28,9 @@ logger = logging.getLogger("credssp.fleet")
 _DUE: Final = 1.0
 """Seconds for the result of a login that is over: its thread has to run once more."""
 
+_NOTICED: Final = 0.5
+"""Seconds after which an interrupt is noticed at the latest."""
+
 _INTERRUPTED: Final = "the run was interrupted; whether the server had a proof of the password is not known"
 
 
@@ -134,9 +137,15 @@ class _Run:
             if not self._under_way:
                 self.reason = self._caution.reason
                 return
-            which, facts = self._results.get()
+            which, facts = self._next()
             del self._under_way[which]
             yield facts
+
+    def _next(self) -> tuple[int, Facts]:
+        """Wait for a result. An interrupt that comes just before a wait is noticed after it, so none is long."""
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._results.get(timeout=_NOTICED)
 
     def interrupted(self) -> Iterator[Facts]:
         """Yield what is done by now, and the logins that were under way."""
