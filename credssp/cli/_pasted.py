@@ -36,7 +36,7 @@ _BASES: Final = (16, 10, 8)
 
 # The forms of one byte in a literal.
 _NUMBER: Final = re.compile(r"0x[0-9A-Fa-f]{1,2}|[0-9]{1,3}", re.IGNORECASE)
-_STRING: Final = re.compile(r"""[bBrR]{0,2}(?P<quote>['"])(?P<text>(?:\\.|(?!(?P=quote)).)*)(?P=quote)""", re.DOTALL)
+_STRING: Final = re.compile(r"""[bBrR]{0,2}(?P<quote>['"])(?P<text>(?:\\.|(?!(?P=quote))[^\\])*)(?P=quote)""", re.DOTALL)
 _ESCAPE: Final = re.compile(r"\\(?:x(?P<hex>[0-9A-Fa-f]{2})|(?P<octal>[0-7]{1,3})|(?P<letter>.))", re.DOTALL)
 _LETTERS: Final = {"n": 10, "r": 13, "t": 9, "0": 0, "a": 7, "b": 8, "f": 12, "v": 11, "\\": 92, "'": 39, '"': 34}
 
