@@ -17,12 +17,12 @@ __all__ = ["Pasted", "read_pasted"]
 
 # As in a log of HTTP: "Authorization: Negotiate TlRM...", or only what follows the colon.
 _HEADER: Final = re.compile(
-    r"\s*(?:(?:(?:Proxy-)?Authorization|(?:WWW|Proxy)-Authenticate)\s*:)?\s*(?:CredSSP|Negotiate|NTLM|Kerberos)\s+",
+    r"\s*+(?:(?:(?:Proxy-)?Authorization|(?:WWW|Proxy)-Authenticate)\s*+:)?\s*+(?:CredSSP|Negotiate|NTLM|Kerberos)\s+",
     re.IGNORECASE,
 )
 
 _HEX_NOISE: Final = re.compile(r"0x|\\x|[\s:,]", re.IGNORECASE)
-_COMMENT: Final = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+_COMMENT: Final = re.compile(r"/[*/]")
 
 # Offset, then bytes alone or in groups of two or four (xxd and hexdump without -C), then what may be characters.
 _LINE: Final = re.compile(
@@ -36,7 +36,8 @@ _BASES: Final = (16, 10, 8)
 
 # The forms of one byte in a literal.
 _NUMBER: Final = re.compile(r"0x[0-9A-Fa-f]{1,2}|[0-9]{1,3}", re.IGNORECASE)
-_STRING: Final = re.compile(r"""[bBrR]{0,2}(?P<quote>['"])(?P<text>(?:\\.|(?!(?P=quote))[^\\])*)(?P=quote)""", re.DOTALL)
+_STRING: Final = re.compile(r"""(?P<quote>['"])(?P<text>(?:\\.|(?!(?P=quote))[^\\])*)(?P=quote)""", re.DOTALL)
+_QUOTE: Final = re.compile("['\"]")
 _ESCAPE: Final = re.compile(r"\\(?:x(?P<hex>[0-9A-Fa-f]{2})|(?P<octal>[0-7]{1,3})|(?P<letter>.))", re.DOTALL)
 _LETTERS: Final = {"n": 10, "r": 13, "t": 9, "0": 0, "a": 7, "b": 8, "f": 12, "v": 11, "\\": 92, "'": 39, '"': 34}
 
@@ -93,23 +94,53 @@ def _base64(text: str) -> bytes:
 
 
 def _literal(text: str) -> Pasted | None:
-    body = _COMMENT.sub(" ", text)
-    if strings := list(_STRING.finditer(body)):
+    body = _without_comments(text)
+    if strings := list(_strings(body)):
         if "fromhex" in body or "b64decode" in body or len(strings) == 1:
-            content = "".join(match["text"] for match in strings)
+            content = "".join(strings)
             if "\\" not in content and re.fullmatch(r"[0-9A-Za-z+/=_\s:-]+", content):
                 # A quoted value out of JSON, YAML or a program.
                 return Pasted(_base64(content), "quoted text")
-        data = b"".join(_unescape(match["text"]) for match in strings)
-        return Pasted(data, "string literal")
-    inner = re.search(r"[\[{(]\s*([^\[\]{}()]*?),?\s*[\]})]\s*[;)]*\s*\Z", body)
+        return Pasted(b"".join(map(_unescape, strings)), "string literal")
+    inner = re.search(r"[\[{(]([^\[\]{}()]*+)[\]})]\s*+[;)]*+\s*+\Z", body)
     if inner is None:
         return None
-    numbers = [part.strip() for part in re.split(r"[,\s]+", inner[1]) if part.strip()]
+    numbers = [part for part in re.split(r"[,\s]+", inner[1]) if part]
     values = [int(number, 16 if number[:2].lower() == "0x" else 10) for number in numbers if _NUMBER.fullmatch(number)]
     if not values or len(values) != len(numbers) or max(values) > 0xFF:
         return None
     return Pasted(bytes(values), "array literal")
+
+
+def _without_comments(text: str) -> str:
+    """Return a text with a space in the place of each comment; the beginning of one that does not end is none."""
+    kept = []
+    done = at = 0
+    last = text.rfind("*/")
+    while begin := _COMMENT.search(text, at):
+        if begin[0] == "/*" and begin.end() > last:
+            at = begin.start() + 1
+            continue
+        end = text.find("\n", begin.end()) if begin[0] == "//" else text.index("*/", begin.end()) + 2
+        kept += [text[done : begin.start()], " "]
+        done = at = len(text) if end < 0 else end
+    return "".join([*kept, text[done:]])
+
+
+def _strings(body: str) -> Iterator[str]:
+    """Yield what is inside the string literals of a text."""
+    at = 0
+    unclosed = ""
+    while quote := _QUOTE.search(body, at):
+        if quote[0] in unclosed:
+            match = None
+        elif (match := _STRING.match(body, quote.start())) is None:
+            # Nor is any later one closed: it was passed over as escaped, and what follows it is the same. Looking at
+            # each would take time that grows with the square of the text.
+            unclosed += quote[0]
+        else:
+            yield match["text"]
+        at = quote.end() if match is None else match.end()
 
 
 def _unescape(text: str) -> bytes:

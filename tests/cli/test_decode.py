@@ -87,6 +87,30 @@ def test_octets_come_back_from_every_form(data: bytes) -> None:
             assert read_pasted(text).data == data
 
 
+@pytest.mark.parametrize("piece", ['"\\', "/* ", "/*/", "[ ", "Authorization: "])
+@pytest.mark.parametrize("filler", ["", " " * 1_000_000])
+def test_long_texts_are_read_in_linear_time(piece: str, filler: str) -> None:
+    # Where the time grows with the square of the size, or faster, this takes longer than any test may.
+    text = piece + filler + "?" if filler else piece * (1_000_000 // len(piece)) + "?"
+    with pytest.raises(ValueError, match="neither hexadecimal nor base64"):
+        read_pasted(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        (r"""'it' + "s" // "no" """, b"its"),
+        ('/* "no" */ "yes" /* "open"', b"yesopen"),
+        ('/*/ "no" */ "yes!"', b"yes!"),
+        (r'"? \\\\" "\x41', b"? \\\\"),
+        ("{ 1, 2, 0x1f, };", b"\x01\x02\x1f"),
+        ("f([1,2]);  ", b"\x01\x02"),
+    ],
+)
+def test_literals_and_comments(text: str, data: bytes) -> None:
+    assert read_pasted(text).data == data
+
+
 @pytest.mark.parametrize("raw", [ERROR, ERROR.hex().encode(), base64.b64encode(ERROR) + b"\n"])
 @pytest.mark.parametrize("arguments", [["decode"], ["decode", "-"]])
 def test_standard_input_may_be_text_or_binary(
