@@ -19,13 +19,7 @@ def as_object(rule: Rule) -> dict[str, Any]:
     from credssp.conformance.explained import examples_of
 
     return {
-        "id": rule.id,
-        "title": rule.title,
-        "level": rule.level.value,
-        "role": rule.role.value,
-        "section": rule.section,
-        "stimulus": rule.stimulus,
-        "expected": rule.expected,
+        **rule.to_dict(),
         "rationale": rule.rationale,
         "examples": [
             {

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-__all__ = ["UNASKED", "add_form_arguments", "add_target_arguments"]
+from credssp.cli._arguments import count
+
+__all__ = ["UNASKED", "add_form_arguments", "add_run_arguments", "add_target_arguments", "check_rate"]
 
 UNASKED: Final = 4096
 """Targets that are taken without a question."""
@@ -48,3 +50,30 @@ def add_form_arguments(
     form.add_argument("--csv", action="store_true", help="print comma-separated values, with all facts")
     parser.add_argument("--junit", metavar="FILE", help="write JUnit XML: a test for each server")
     parser.add_argument("--html", metavar="FILE", help=html)
+
+
+def add_run_arguments(to: argparse._ActionsContainer, *, again: str, concurrency: str) -> None:
+    """Declare how a run over many servers is made.
+
+    Args:
+        to: a parser, or a group of one.
+        again: what ``--resume`` leaves out.
+        concurrency: what ``--concurrency`` means.
+    """
+    to.add_argument(
+        "--resume",
+        metavar="FILE",
+        help=f"keep the results in this file (JSON lines), and do not {again} again what it has already",
+    )
+    to.add_argument("--concurrency", type=count(4096), default=64, metavar="N", help=concurrency)
+    to.add_argument(
+        "--rate", type=float, metavar="N", help="connections per second at most (default: no limit but --concurrency)"
+    )
+
+
+def check_rate(rate: float | None) -> None:
+    """Refuse a ``--rate`` that no run can keep. Raises LocalProtocolError."""
+    from credssp.errors import LocalProtocolError
+
+    if rate is not None and not 0.01 <= rate <= 1_000_000:
+        raise LocalProtocolError("--rate is a number of connections per second from 0.01 to 1000000")

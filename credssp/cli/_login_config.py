@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, replace
 
-from credssp.cli import _login_credentials, _ways
+from credssp.cli import _fleet_arguments, _login_credentials, _ways
 from credssp.config import ClientConfig, Timeouts
 from credssp.engine.events import Observer
 from credssp.errors import LocalProtocolError
@@ -39,8 +39,7 @@ class LoginWay:
                     raise LocalProtocolError(
                         f"--file - and --{name.replace('_', '-')} - cannot be combined: standard input is one of them"
                     )
-        if arguments.rate is not None and not 0.01 <= arguments.rate <= 1_000_000:
-            raise LocalProtocolError("--rate is a number of connections per second from 0.01 to 1000000")
+        _fleet_arguments.check_rate(arguments.rate)
         return cls(arguments, _ways.way_of(arguments))
 
     def check(self, target: TargetURL) -> None:

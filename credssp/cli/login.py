@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from credssp.cli import _fleet_arguments, _legs, _login_credentials, _transcript, _ways
-from credssp.cli._arguments import count, seconds
+from credssp.cli._arguments import seconds
 from credssp.protocol_version import VERSIONS
 
 if TYPE_CHECKING:
@@ -72,20 +72,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="try every target, whatever the first ones say: with a wrong password, this locks the account",
     )
-    many.add_argument(
-        "--resume",
-        metavar="FILE",
-        help="keep the results in this file (JSON lines), and do not try again what it has already",
-    )
-    many.add_argument(
-        "--concurrency",
-        type=count(4096),
-        default=64,
-        metavar="N",
-        help="servers to connect to at once (default: 64); logins are made one at a time, then 4",
-    )
-    many.add_argument(
-        "--rate", type=float, metavar="N", help="connections per second at most (default: no limit but --concurrency)"
+    _fleet_arguments.add_run_arguments(
+        many,
+        again="try",
+        concurrency="servers to connect to at once (default: 64); logins are made one at a time, then 4",
     )
 
 

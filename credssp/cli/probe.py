@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from credssp.cli import _fleet_arguments, _legs, _ways
-from credssp.cli._arguments import count
 
 if TYPE_CHECKING:
     from credssp.cli._many import ManyServers
@@ -25,18 +24,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     _fleet_arguments.add_target_arguments(parser)
     _fleet_arguments.add_form_arguments(parser)
-    parser.add_argument(
-        "--resume",
-        metavar="FILE",
-        help="keep the results in this file (JSON lines), and do not probe again what it has already",
-    )
+    _fleet_arguments.add_run_arguments(parser, again="probe", concurrency="servers at once (default: 64)")
     _legs.add_argument(parser)
-    parser.add_argument(
-        "--concurrency", type=count(4096), default=64, metavar="N", help="servers at once (default: 64)"
-    )
-    parser.add_argument(
-        "--rate", type=float, metavar="N", help="connections per second at most (default: no limit but --concurrency)"
-    )
     parser.add_argument(
         "--dask", metavar="SCHEDULER", help="let the workers of a Dask cluster probe: tcp://HOST:PORT (extra dask)"
     )
@@ -77,8 +66,7 @@ def _request(arguments: argparse.Namespace) -> ProbeRequest:
 
     if not 0 < arguments.timeout < 3600:
         raise LocalProtocolError("--timeout is a positive number of seconds")
-    if arguments.rate is not None and not 0.01 <= arguments.rate <= 1_000_000:
-        raise LocalProtocolError("--rate is a number of connections per second from 0.01 to 1000000")
+    _fleet_arguments.check_rate(arguments.rate)
     return ProbeRequest(arguments.timeout, _ways.way_of(arguments))
 
 

@@ -23,11 +23,12 @@ def lateness(target: Any) -> str:
     """Return why a wait says nothing about a server, or an empty string. It is logged on to once.
 
     Args:
-        target: the server, a data class with `timeout` in seconds; anything else is never late.
+        target: the server, with `timeout` in seconds; one that is no data class is never late.
     """
+    limit: float = target.timeout
     if not dataclasses.is_dataclass(target) or isinstance(target, type):
         return ""
-    patient: Any = dataclasses.replace(target, timeout=_PATIENCE * target.timeout)  # type: ignore[attr-defined]
+    patient: Any = dataclasses.replace(target, timeout=_PATIENCE * limit)
     run = ServerRun(patient, {})
     begin = time.monotonic()
     try:
@@ -37,7 +38,7 @@ def lateness(target: Any) -> str:
     finally:
         run.close()
     seconds = time.monotonic() - begin
-    if seconds <= patient.timeout / _PATIENCE:
+    if seconds <= limit:
         return ""
     return (
         f"the server answers good logins late, too: one took {seconds:.1f} s. It may slow down who guesses passwords, "

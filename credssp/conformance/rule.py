@@ -125,6 +125,18 @@ class Rule:
     stimulus: str
     expected: str
 
+    def to_dict(self) -> dict[str, str]:
+        """Return plain data, without the rationale."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "level": self.level.value,
+            "role": self.role.value,
+            "section": self.section,
+            "stimulus": self.stimulus,
+            "expected": self.expected,
+        }
+
     @property
     def area(self) -> str:
         """The middle of the id, such as ``TSREQ``."""

@@ -51,18 +51,7 @@ def all_vectors() -> dict[str, Any]:
         "http_headers": headers(),
         "http_sequences": sequences(),
         "rdp_relay": relayed(),
-        "rules": [
-            {
-                "id": rule.id,
-                "title": rule.title,
-                "level": rule.level.value,
-                "role": rule.role.value,
-                "section": rule.section,
-                "stimulus": rule.stimulus,
-                "expected": rule.expected,
-            }
-            for rule in CATALOGUE.rules
-        ],
+        "rules": [rule.to_dict() for rule in CATALOGUE.rules],
     }
 
 

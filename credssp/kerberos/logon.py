@@ -38,14 +38,14 @@ def kerberos_obstacle(credentials: LogonCredentials | None, target: Target) -> A
 
 def usable(credentials: LogonCredentials | None, target: Target) -> KerberosCredentials | None:
     """Return the credentials. Raises AuthenticationError: Kerberos cannot work with them, or at this target."""
-    usable = _check(credentials)
+    found = _check(credentials)
     if target.is_address:
         raise failure(
             "Kerberos knows hosts by name, and the target is an IP address",
             SecurityStatus.SEC_E_TARGET_UNKNOWN,
             advice=NextStep.KERBEROS_NAME,
         )
-    return usable
+    return found
 
 
 def _check(credentials: LogonCredentials | None) -> KerberosCredentials | None:

@@ -6,6 +6,7 @@ still missing, HTTP bodies whose ciphertext must not be mistaken for markup, and
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from credssp.errors import RemoteProtocolError
@@ -61,22 +62,19 @@ def measure_record(data: bytes | bytearray | memoryview, start: int = 0) -> int:
 
 def begins_encryption(data: bytes) -> bool:
     """Whether one of these records of our own is encrypted, or says that the next ones are."""
-    start = 0
-    while start + HEADER_SIZE <= len(data):
-        if data[start] in _ENCRYPTION_BEGINS:
-            return True
-        start += HEADER_SIZE + int.from_bytes(data[start + 3 : start + 5], "big")
-    return False
+    return any(kind in _ENCRYPTION_BEGINS for kind in _content_types(data))
 
 
 def has_handshake(data: bytes) -> bool:
     """Whether one of these records belongs to the handshake and is not encrypted, or is a change of keys."""
+    return any(kind in _HANDSHAKE for kind in _content_types(data))
+
+
+def _content_types(data: bytes) -> Iterator[int]:
     start = 0
     while start + HEADER_SIZE <= len(data):
-        if data[start] in _HANDSHAKE:
-            return True
+        yield data[start]
         start += HEADER_SIZE + int.from_bytes(data[start + 3 : start + 5], "big")
-    return False
 
 
 def end_of_records(data: bytes, start: int = 0, *, at_most: int = 1 << 30) -> int:
