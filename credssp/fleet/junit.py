@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO, Any, Final
 from xml.sax.saxutils import escape, quoteattr  # written here, never read
 
 from credssp.fleet.record import Facts
 from credssp.fleet.totals import LEVELS, level_of
 
-__all__ = ["quoted", "seconds_of", "text_of", "write_junit"]
+__all__ = ["quoted", "seconds_of", "text_of", "write_junit", "write_suite"]
 
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot contain; facts quote texts that servers choose."""
@@ -29,18 +29,40 @@ def write_junit(record: Iterable[Facts], stream: IO[str]) -> None:
         failures += bool(_errors(facts))
         skipped += not facts.get("answered") and not _errors(facts)
         seconds += seconds_of(facts)
+    counts = {"tests": tests, "failures": failures, "errors": 0, "skipped": skipped}
+    write_suite(stream, "probe", counts, seconds, record, _contents)
+
+
+def write_suite(
+    stream: IO[str],
+    command: str,
+    counts: Mapping[str, int],
+    seconds: float,
+    record: Iterable[Facts],
+    contents: Callable[[Facts], Iterable[str]],
+) -> None:
+    """Write a test for each server.
+
+    Args:
+        stream: where to.
+        command: the name of the command.
+        counts: ``tests``, ``failures``, ``errors`` and ``skipped``.
+        seconds: how long all took.
+        record: the results.
+        contents: returns what is inside the test of a server.
+    """
+    numbers = " ".join(f'{name}="{count}"' for name, count in counts.items())
     stream.write("<?xml version='1.0' encoding='utf-8'?>\n")
-    stream.write(
-        f'<testsuite name="credssp probe" tests="{tests}" failures="{failures}" errors="0" skipped="{skipped}" '
-        f'time="{seconds:.3f}">\n'
-    )
+    stream.write(f'<testsuite name="credssp {command}" {numbers} time="{seconds:.3f}">\n')
     for facts in record:
-        stream.write("".join(_case(facts)))
+        name = quoted(facts["target"])
+        stream.write(f'<testcase classname="credssp.{command}" name={name} time="{seconds_of(facts):.3f}">')
+        stream.writelines(contents(facts))
+        stream.write("</testcase>\n")
     stream.write("</testsuite>\n")
 
 
-def _case(facts: Facts) -> Iterator[str]:
-    yield f'<testcase classname="credssp.probe" name={quoted(facts["target"])} time="{seconds_of(facts):.3f}">'
+def _contents(facts: Facts) -> Iterator[str]:
     errors = _errors(facts)
     for each in errors:
         yield f"<failure type={quoted(each.get('id', ''))} message={quoted(each.get('seen', ''))}>"
@@ -51,7 +73,6 @@ def _case(facts: Facts) -> Iterator[str]:
     others = [each for each in _findings(facts) if level_of(each) != "error"]
     if others:
         yield f"<system-out>{text_of(chr(10).join(map(_described, others)))}</system-out>"
-    yield "</testcase>\n"
 
 
 def _findings(facts: Facts) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Final
 
 from credssp.fleet.csv_table import flatten, write_columns
-from credssp.fleet.junit import quoted, seconds_of, text_of
+from credssp.fleet.junit import quoted, seconds_of, text_of, write_suite
 from credssp.fleet.logins.totals import OUTCOMES, LoginTotals, outcome_of, why
 from credssp.fleet.record import Facts
 
@@ -55,18 +55,11 @@ def write_login_junit(record: Iterable[Facts], stream: IO[str]) -> None:
         seconds += seconds_of(facts)
     failures, skipped = (sum(totals.outcomes[name] for name in names) for names in (_FAILURES, _SKIPPED))
     errors = totals.targets - failures - skipped - totals.outcomes["accepted"]
-    stream.write("<?xml version='1.0' encoding='utf-8'?>\n")
-    stream.write(
-        f'<testsuite name="credssp login" tests="{totals.targets}" failures="{failures}" errors="{errors}" '
-        f'skipped="{skipped}" time="{seconds:.3f}">\n'
-    )
-    for facts in record:
-        stream.write("".join(_case(facts)))
-    stream.write("</testsuite>\n")
+    counts = {"tests": totals.targets, "failures": failures, "errors": errors, "skipped": skipped}
+    write_suite(stream, "login", counts, seconds, record, _contents)
 
 
-def _case(facts: Facts) -> Iterator[str]:
-    yield f'<testcase classname="credssp.login" name={quoted(facts["target"])} time="{seconds_of(facts):.3f}">'
+def _contents(facts: Facts) -> Iterator[str]:
     outcome = outcome_of(facts)
     text = why(facts)
     if outcome in _SKIPPED:
@@ -77,4 +70,3 @@ def _case(facts: Facts) -> Iterator[str]:
         element = "failure" if outcome in _FAILURES else "error"
         yield f"<{element} type={quoted(status.get('name') or outcome)} message={quoted(text)}>"
         yield f"{text_of(str(status.get('advice') or text))}</{element}>"
-    yield "</testcase>\n"
