@@ -113,7 +113,7 @@ def _literal(text: str) -> Pasted | None:
 
 
 def _without_comments(text: str) -> str:
-    """Return a text with a space in the place of each comment; the beginning of one that does not end is none."""
+    """Return a text with a space in the place of each comment; what begins one and does not end it stays."""
     kept = []
     done = at = 0
     last = text.rfind("*/")

@@ -23,7 +23,7 @@ def lateness(target: Any) -> str:
     """Return why a wait says nothing about a server, or an empty string. It is logged on to once.
 
     Args:
-        target: the server, with `timeout` in seconds; one that is no data class is never late.
+        target: the server, with `timeout` in seconds; only data classes can be late.
     """
     limit: float = target.timeout
     if not dataclasses.is_dataclass(target) or isinstance(target, type):
